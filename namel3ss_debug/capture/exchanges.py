@@ -241,7 +241,7 @@ class Exchange:
             inputs = {"method": self._method, "url": url}
             inputs |= {"headers": dict(payloads.headers(headers)), "body": request}
             name = urlsplit(self._url).netloc.rpartition("@")[2]
-            told = parsed.made(payloads, metadata, exchange, texts=chain)
+            told = parsed.ready_object(payloads, metadata, exchange, texts=chain)
             span = tracer.span("http", name, inputs, told, retry_count=retries, call_site=site)
             return span.open_within(around)
         beneath.recorded(beneath.LLM)
@@ -254,8 +254,8 @@ class Exchange:
         self._owner.calls.returned(decoded.get("messages") or [], self._inside)
         if decoded["tools"]:
             self._owner.calls.offer(tuple(tool["name"] for tool in decoded["tools"] if tool.get("name")))
-        shown = parsed.request(payloads, decoded)
-        told = parsed.made(payloads, metadata, exchange, texts=chain)
+        shown = parsed.ready_request(payloads, decoded)
+        told = parsed.ready_object(payloads, metadata, exchange, texts=chain)
         span = tracer.span("llm", decoded.get("model"), shown, told, retry_count=retries, call_site=site)
         return span.open_within(around)
 
@@ -405,14 +405,14 @@ class Exchange:
             and "reason" not in exchange
             and parsed.texts_are_clear(payloads, exchange["headers"])
         ):
-            return parsed.made(payloads, exchange, exchange["body"])
+            return parsed.ready_object(payloads, exchange, exchange["body"])
         return parsed.ready(payloads, exchange)
 
     def _clear_text(self, body: bytes, document: Any) -> str | None:
         """The text of an answer where it is known to have no secrets, as that of most is."""
         if type(document) is not dict:
             return None
-        return parsed.document(self._owner.tracer.payloads, body, document, TELLING, self._may_be_in_pieces)
+        return parsed.clear_text(self._owner.tracer.payloads, body, document, TELLING, self._may_be_in_pieces)
 
     def _may_be_in_pieces(self, document: Any) -> bool:
         return may_be_in_pieces(document, partial(parsed.is_clear, self._owner.tracer.payloads))

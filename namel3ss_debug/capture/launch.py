@@ -90,9 +90,11 @@ class Target:
         if self.kind == "function":
             words.append(json.dumps(dict(self.arguments)))
         elif self.kind == "app":
-            from namel3ss_debug.capture.namel3ss.interpreters import lent  # noqa: PLC0415  (only apps need it)
+            from namel3ss_debug.capture.namel3ss.interpreters import shared_modules  # noqa: PLC0415  (only apps need it)
 
-            words.append(json.dumps({"flow": self.flow, "input": dict(self.arguments), "lent": lent()}))
+            words.append(
+                json.dumps({"flow": self.flow, "input": dict(self.arguments), "lent": shared_modules()})
+            )
         return [*words, *self.argv]
 
 

@@ -127,7 +127,7 @@ def _class_of(name: str) -> type[BaseException] | None:
     """A class of exceptions that a call may end with: of those that are no `Exception`, the interrupt from the keyboard alone."""
     found: Any = vars(builtins).get(name)
     if found is None:
-        found = holders.imported(name)
+        found = holders.find_imported(name)
     return found if isinstance(found, type) and issubclass(found, Exception | KeyboardInterrupt) else None
 
 

@@ -145,7 +145,7 @@ class Reply:
         effect = self._given.effect
         assert effect is not None
         try:
-            return make_exception(effect, holders.imported)
+            return make_exception(effect, holders.find_imported)
         except (MockError, TypeError) as problem:
             self._tracer.problem(f"a fault is raised as RuntimeError: {problem}")
             return RuntimeError(effect.text)

@@ -169,7 +169,7 @@ class Span:
             outputs = self.outputs
             if outputs and tracer.keeps_payloads:
                 payloads = tracer.payloads
-                if self._text not in payloads.plain or "result" not in payloads.names:
+                if self._text not in payloads.clear_texts or "result" not in payloads.clear_names:
                     outputs = payloads.flat(outputs) or payloads.mapping(outputs)
                 event["outputs"] = outputs
             if (

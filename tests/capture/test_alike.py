@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from namel3ss_debug.capture.payloads.alike import Alike
+from namel3ss_debug.capture.payloads.alike import Layouts
 
 NAMES = ("id", "n", "texts")
 
@@ -17,11 +17,11 @@ def written(*texts: str, n: float | bool = 1) -> str:
 
 
 @pytest.fixture
-def alike() -> Alike:
+def layouts() -> Layouts:
     """What is known after two documents."""
-    known = Alike()
+    known = Layouts()
     for text in ("a", "b"):
-        assert known.texts(NAMES, written(text, "c")) is None
+        assert known.find_texts(NAMES, written(text, "c")) is None
         known.learn(NAMES, written(text, "c"))
     return known
 
@@ -40,26 +40,26 @@ def alike() -> Alike:
         (written("d", "e") + " ", None),
     ],
 )
-def test_what_is_written_alike_tells_its_texts(alike, document, texts):
+def test_what_is_written_alike_tells_its_texts(layouts, document, texts):
     """Numbers may differ while they are short, names and the number of items may not."""
-    found = alike.texts(NAMES, document)
+    found = layouts.find_texts(NAMES, document)
     assert (None if found is None else list(found)) == texts
 
 
-def test_another_kind_of_document_is_known_by_itself(alike):
+def test_another_kind_of_document_is_known_by_itself(layouts):
     """Each has names of its own."""
-    assert alike.texts(("other",), written("d", "e")) is None
+    assert layouts.find_texts(("other",), written("d", "e")) is None
 
 
 def test_where_each_is_written_in_another_way_that_is_given_up():
     """And a document that is long is not learned at all."""
-    known = Alike()
+    known = Layouts()
     for n in range(100):
         known.learn(NAMES, written(*"x" * (n + 1)))
     for _ in range(2):
         known.learn(NAMES, written("a", "b"))
-    assert known.texts(NAMES, written("a", "b")) is None
-    long = Alike()
+    assert known.find_texts(NAMES, written("a", "b")) is None
+    long = Layouts()
     for _ in range(2):
         long.learn(NAMES, written("a", "b" * 5000))
-    assert long.texts(NAMES, written("a", "b")) is None
+    assert long.find_texts(NAMES, written("a", "b")) is None

@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from namel3ss_debug.capture.bodies import Decompressor, readable_request
-from namel3ss_debug.capture.transport.seams import OnDemand
+from namel3ss_debug.capture.transport.seams import LazyHeaders
 
 JSON = [("Content-Type", "application/json; charset=utf-8")]
 
@@ -17,7 +17,7 @@ JSON = [("Content-Type", "application/json; charset=utf-8")]
 @pytest.mark.parametrize(("body", "value"), [(b'{"a": [1]}', {"a": [1]}), (b'["a"]', ["a"])])
 def test_a_request_that_is_json_is_read_without_its_headers(body: bytes, value: object) -> None:
     """A body that is an object or an array says so itself, so its headers are not read from the library."""
-    headers = OnDemand(lambda: pytest.fail("the headers were asked for"))
+    headers = LazyHeaders(lambda: pytest.fail("the headers were asked for"))
     assert readable_request(body, headers) == value
 
 

@@ -444,7 +444,7 @@ def test_a_name_is_looked_up_without_asking_for_attributes(monkeypatch):
     module = ModuleType("computes")
     module.__getattr__ = pytest.fail
     monkeypatch.setitem(sys.modules, "computes", module)
-    assert holders.imported("computes.Order") is None
+    assert holders.find_imported("computes.Order") is None
 
 
 def test_a_module_that_is_loaded_when_it_is_used_is_not_loaded(monkeypatch, tmp_path):
@@ -454,7 +454,7 @@ def test_a_module_that_is_loaded_when_it_is_used_is_not_loaded(monkeypatch, tmp_
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "idle", module)
     importlib.util.LazyLoader(spec.loader).exec_module(module)
-    assert holders.imported("idle.Order") is None
+    assert holders.find_imported("idle.Order") is None
 
 
 def test_an_object_that_cannot_be_hashed_any_more_is_told():

@@ -59,13 +59,13 @@ def test_what_comes_again_is_what_it_was_the_first_time(messages):
     payloads, plain = Payloads(Redactor()), Payloads(Redactor())
     for _ in range(2):
         asked = {"model": "m", "messages": messages}
-        assert shown(payloads, parsed.request(payloads, asked)) == shown(plain, asked)
+        assert shown(payloads, parsed.ready_request(payloads, asked)) == shown(plain, asked)
 
 
 def test_what_comes_again_differs_in_what_json_tells_apart():
     """`1`, `1.0` and `true` are equal to Python, and not the same."""
     payloads = Payloads()
-    each = [parsed.request(payloads, {"a": [{"n": n}]}).value["a"] for n in (1, 1.0, True)]
+    each = [parsed.ready_request(payloads, {"a": [{"n": n}]}).value["a"] for n in (1, 1.0, True)]
     assert orjson.dumps(each) == b'[[{"n":1}],[{"n":1.0}],[{"n":true}]]'
 
 
@@ -73,17 +73,17 @@ def test_what_comes_again_counts_where_a_payload_has_a_bound():
     """Nothing is remembered then, because what is left out depends on what stands before."""
     asked = {"messages": [{"content": "x" * 50}] * 8}
     payloads = Payloads(None, max_size=128)
-    assert parsed.request(payloads, asked) is asked
+    assert parsed.ready_request(payloads, asked) is asked
     assert payloads.convert(asked).cut
 
 
 def test_what_is_remembered_is_bounded_in_number_and_in_size():
     """A long run with large messages holds few of them."""
     payloads = Payloads()
-    parsed.request(payloads, {"messages": [{"content": "x" * 20_000}]})
+    parsed.ready_request(payloads, {"messages": [{"content": "x" * 20_000}]})
     assert not payloads.items
     for n in range(2000):
-        parsed.request(payloads, {"messages": [{"content": f"{n}"}]})
+        parsed.ready_request(payloads, {"messages": [{"content": f"{n}"}]})
     assert 0 < len(payloads.items) <= 512
 
 
@@ -96,7 +96,7 @@ def test_a_document_nested_without_end_is_cut_and_does_not_raise():
 
 def known_text(payloads: Payloads, document: str, value: object) -> str | None:
     """The text of a document where it is known to have no secrets; texts in pieces do not count."""
-    return parsed.document(payloads, document.encode(), value, frozenset(), lambda _value: False)
+    return parsed.clear_text(payloads, document.encode(), value, frozenset(), lambda _value: False)
 
 
 OBJECTS = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=4), JSON, max_size=4)
@@ -198,7 +198,7 @@ def test_a_document_may_be_in_pieces_where_it_has_several_items_or_a_telling_nam
         seen.append(looked_at)
         return True
 
-    known = parsed.document(Payloads(Redactor()), document, value, frozenset({"input"}), may_be)
+    known = parsed.clear_text(Payloads(Redactor()), document, value, frozenset({"input"}), may_be)
     assert (known is None) is bool(seen) is asked
 
 
@@ -215,11 +215,11 @@ def test_an_object_that_was_made_of_clear_values_may_have_a_name_that_the_user_c
     """Its value is replaced then, as that of any such field is."""
     made = {"hash": "abc", "body": {"text": "hello"}}
     payloads = Payloads(Redactor(["text"]))
-    assert payloads.value(parsed.made(payloads, made, made["body"])) == {
+    assert payloads.value(parsed.ready_object(payloads, made, made["body"])) == {
         "hash": "abc",
         "body": {"text": "[REDACTED:key]"},
     }
-    assert parsed.made(Payloads(Redactor()), made, made["body"]).value is made
+    assert parsed.ready_object(Payloads(Redactor()), made, made["body"]).value is made
 
 
 def test_an_object_that_was_made_with_texts_is_clear_once_they_have_been_seen():
@@ -227,7 +227,7 @@ def test_an_object_that_was_made_with_texts_is_clear_once_they_have_been_seen():
     payloads = Payloads(Redactor())
     for texts in (["a.py:main", "b.py:run"], ["a.py:main", TOKEN]):
         made = {"chain": texts, "hash": "abc"}
-        shown = [payloads.value(parsed.made(payloads, made, texts=texts)) for _ in range(3)]
+        shown = [payloads.value(parsed.ready_object(payloads, made, texts=texts)) for _ in range(3)]
         assert (
             shown
             == [{"chain": [text.replace(TOKEN, "[REDACTED:openai]") for text in texts], "hash": "abc"}] * 3

@@ -674,9 +674,9 @@ def test_the_memory_of_the_short_way_is_bounded():
     payloads = Payloads()
     for number in range(5000):
         payloads.value([f"text {number}", {f"name {number}": "x" * 1000}])
-    assert len(payloads.plain) <= 4096
-    assert len(payloads.names) <= 4096
-    assert max(map(len, payloads.plain | payloads.names)) <= 256
+    assert len(payloads.clear_texts) <= 4096
+    assert len(payloads.clear_names) <= 4096
+    assert max(map(len, payloads.clear_texts | payloads.clear_names)) <= 256
 
 
 def test_without_a_bound_json_stays_whole():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.capture.payloads.holders import imported
+from namel3ss_debug.capture.payloads.holders import find_imported
 from namel3ss_debug.errors import MockError
 from namel3ss_debug.wire import FORMATS, Answer, decode_error, sse
 from namel3ss_debug.wire.faults import (
@@ -118,7 +118,7 @@ def test_an_effect_travels_as_json(effect):
 @pytest.mark.parametrize("name", sorted(BUILTIN_ERRORS))
 def test_a_built_in_exception_has_its_text(name):
     """Each of those that can be made of a text."""
-    error = make_exception(Effect("error", name, "no such row"), imported)
+    error = make_exception(Effect("error", name, "no such row"), find_imported)
     assert type(error) is BUILTIN_ERRORS[name]
     assert "no such row" in str(error)
 
@@ -131,7 +131,7 @@ def test_only_errors_are_raised_at_a_call():
 
 def test_a_timeout_of_a_tool_is_a_timeout_error():
     """With a text that says where it comes from."""
-    error = make_exception(Effect("timeout"), imported)
+    error = make_exception(Effect("timeout"), find_imported)
     assert (type(error), str(error)) == (TimeoutError, "timed out (fault)")
 
 
@@ -141,12 +141,12 @@ def test_an_exception_of_the_program_is_found_among_what_it_has_imported(monkeyp
     module.OwnError = OwnError
     module.Client = type("Client", (), {"NotFound": type("NotFound", (LookupError,), {})})
     monkeypatch.setitem(sys.modules, "app.errors", module)
-    error = make_exception(Effect("error", "app.errors.OwnError", "no such row"), imported)
+    error = make_exception(Effect("error", "app.errors.OwnError", "no such row"), find_imported)
     assert (type(error), str(error)) == (OwnError, "no such row")
     assert isinstance(
-        make_exception(Effect("error", "app.errors.Client.NotFound", "x"), imported), LookupError
+        make_exception(Effect("error", "app.errors.Client.NotFound", "x"), find_imported), LookupError
     )
-    assert str(make_exception(Effect("error", "json.JSONDecodeError", "x"), imported)) == "x"
+    assert str(make_exception(Effect("error", "json.JSONDecodeError", "x"), find_imported)) == "x"
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,10 @@ def test_an_exception_that_is_not_there_is_refused(name):
     """Nothing is imported for it, and nothing but an exception is made."""
     before = set(sys.modules)
     with pytest.raises(MockError, match=f"^{name}: the program has imported no such exception$"):
-        make_exception(Effect("error", name, "x"), imported)
+        make_exception(Effect("error", name, "x"), find_imported)
     assert set(sys.modules) == before
     with pytest.raises(MockError, match="a tool cannot fail like this"):
-        make_exception(Effect("status", status=429), imported)
+        make_exception(Effect("status", status=429), find_imported)
 
 
 # --- cut answers

@@ -1,21 +1,20 @@
-"""The structure that agent frameworks tell of themselves: agents, turns, chains, graph nodes, hand-offs, guardrails, memory.
+"""The structure that agent frameworks report: agents, turns, chains, graph nodes, hand-offs, guardrails, memory.
 
-`SEAMS` names the module whose import tells that a framework is used, and what is done then: the seam is given the
-module and a `Structure`, puts an observer where the framework has a public place for one, and returns what takes it
-away again. It replaces nothing of the framework. A seam that fails costs structure, never the run, and one line says
-so.
+`SEAMS` names the modules whose import shows that a framework is used, and the seam for each. The seam gets the module
+and a `Structure`, installs an observer where the framework has a public place for one, and returns the functions that
+remove it. If a seam fails, the structure is missing, the program runs all the same, and one line reports the problem.
 
-What the framework tells goes to its `Structure`, under the framework's own ids, from whatever thread or task:
+What the framework reports goes to its `Structure`, under the framework's own ids, from any thread or task:
 
     begin(id, component, name, parent=id, ...)    an agent, a turn (`prefix="agent_turn"`), a chain, a step of one
     end(id, outputs, error)                       (`prefix="chain_step"`), a guardrail (`validation`)
-    skip(id, parent)                              what is no step of its own, so that its children find theirs
+    skip(id, parent)                              something that is not a step, so that its children belong to the parent
     begin_model, end_model                        a model call: recorded only if no request of it is seen on the wire
-    begin_tool, end_tool                          a tool: once, by the function seam where that sees the user's function
-    tell("agent_message", ...)                    a single event: a hand-off, a memory operation
+    begin_tool, end_tool                          a tool: recorded only if the seam of the user's function does not see it
+    record_event("agent_message", ...)            a single event: a hand-off, a memory operation
 
-A parent need not be told where the framework's own context variables, threads and tasks are Python's: ours go with
-them. An observer that the framework has no way to take away is left in it, and does nothing any more.
+The parent may be left out if the framework uses Python's context variables, threads and tasks, because our context
+goes with them. An observer that cannot be removed stays in the framework and does nothing.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ from namel3ss_debug.capture.tracer import ExecutionTracer
 
 
 class Seam(NamedTuple):
-    """How a framework is followed.
+    """The seam of a framework.
 
     Attributes:
-        framework: the distribution, as it is called where it is installed.
+        framework: the name of the installed distribution.
         module: the module of this package with a function `follow(module, structure) -> list[Undo]`.
     """
 
@@ -72,25 +71,25 @@ SEAMS: dict[str, Seam] = {
     "smolagents.models": Seam("smolagents", "smolagents"),
     "smolagents.tools": Seam("smolagents", "smolagents"),
 }
-"""Module whose import sets it going -> the seam."""
+"""Module whose import installs the seam -> the seam."""
 
 
 def install(tracer: ExecutionTracer, calls: ToolCalls) -> Undo:
-    """Follow each framework from when the program imports it; the result lets go of all of them.
+    """Follow each framework when the program imports it. The result stops following all of them.
 
     Args:
-        tracer: where the spans go.
-        calls: the tool calls that models asked for.
+        tracer: writes the spans.
+        calls: the tool calls that models requested.
     """
-    structures = {each.framework: Structure(tracer, calls, each.framework) for each in SEAMS.values()}
+    structures = {seam.framework: Structure(tracer, calls, seam.framework) for seam in SEAMS.values()}
     patches: dict[str, Callable[[Any], list[Undo]]] = {
         name: functools.partial(_follow, seam=seam, structure=structures[seam.framework])
         for name, seam in SEAMS.items()
     }
-    let_go = when_imported(patches, tracer.problem)
+    undo_patches = when_imported(patches, tracer.problem)
 
     def undo() -> None:
-        let_go()
+        undo_patches()
         tasks.stop()
 
     return undo
@@ -98,8 +97,8 @@ def install(tracer: ExecutionTracer, calls: ToolCalls) -> Undo:
 
 def _follow(module: Any, *, seam: Seam, structure: Structure) -> list[Undo]:
     try:
-        ours = import_module(f"{__name__}.{seam.module}")
-        undo: list[Undo] = ours.follow(module, structure)
+        seam_module = import_module(f"{__name__}.{seam.module}")
+        undo: list[Undo] = seam_module.follow(module, structure)
     except Exception as error:
         structure.tracer.problem(
             f"{seam.framework}{_version(seam.framework)} is not followed, only its traffic: {error}"
@@ -109,7 +108,7 @@ def _follow(module: Any, *, seam: Seam, structure: Structure) -> list[Undo]:
 
 
 def _version(distribution: str) -> str:
-    from importlib import metadata  # noqa: PLC0415  (it is slow to import, and only here is it needed)
+    from importlib import metadata  # noqa: PLC0415  (it is slow to import, and needed only here)
 
     try:
         return f" {metadata.version(distribution)}"

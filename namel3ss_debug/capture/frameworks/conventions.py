@@ -1,4 +1,4 @@
-"""What a span of OpenTelemetry stands for, by its attributes (GenAI conventions, OpenInference, OpenLLMetry)."""
+"""Interprets spans of OpenTelemetry by their attributes (GenAI conventions, OpenInference, OpenLLMetry)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPERATIONS = {
     "text_completion": "model",
     "embeddings": "model",
 }
-"""`gen_ai.operation.name`, which is also what the name of such a span begins with -> what it stands for."""
+"""`gen_ai.operation.name`, with which the name of such a span begins too -> what the span stands for."""
 
 _KINDS = {
     "AGENT": "agent",
@@ -32,7 +32,7 @@ _KINDS = {
     "EMBEDDING": "model",
     "GUARDRAIL": "validation",
 }
-"""`openinference.span.kind` and `traceloop.span.kind` -> the same."""
+"""`openinference.span.kind` and `traceloop.span.kind` -> what the span stands for."""
 
 _KIND_KEYS = ("openinference.span.kind", "traceloop.span.kind")
 _NAMES = {
@@ -62,31 +62,31 @@ _USAGE = {
         "llm.token_count.completion_details.reasoning",
     ),
 }
-_FOLLOWED_OTHERWISE = (
+_FOLLOWED_DIRECTLY = (
     "pydantic-ai", "pydantic_ai", "langchain", "langgraph", "openai_agents", "openai-agents", "smolagents", "crewai",
     "mcp-python-sdk",
 )  # fmt: skip
-"""Words in the names of instrumentations whose frameworks are followed without them."""
+"""Parts of the names of instrumentations whose frameworks have a seam of their own here."""
 _NO_CALL = "(merged)"
-"""In the names of spans that look like those of a call and are none: google-adk puts results together."""
+"""Part of the names of spans that look like calls and are none: google-adk merges results in them."""
 
 
 class Meaning(NamedTuple):
-    """What a span stands for (`agent chain step tool model validation`), and what it is called."""
+    """What a span stands for (`agent chain step tool model validation`), and the name of that."""
 
     kind: str
     name: str | None
 
 
-def meaning(scope: str, name: str, attributes: Mapping[str, Any]) -> Meaning | None:
-    """What a span stands for; `None` where nothing is known of it.
+def interpret(scope: str, name: str, attributes: Mapping[str, Any]) -> Meaning | None:
+    """Return what a span stands for, or `None` if nothing is known of it.
 
     Args:
         scope: the name of the instrumentation that made the span.
         name: the name of the span.
-        attributes: what is known of it at its start.
+        attributes: its attributes at its start.
     """
-    if is_followed_otherwise(scope) or _NO_CALL in name:
+    if is_followed_directly(scope) or _NO_CALL in name:
         return None
     first, _, rest = name.partition(" ")
     kind = _OPERATIONS.get(str(attributes.get("gen_ai.operation.name")))
@@ -96,40 +96,40 @@ def meaning(scope: str, name: str, attributes: Mapping[str, Any]) -> Meaning | N
     kind = kind or _OPERATIONS.get(first)
     if kind is None:
         return None
-    known = _first(attributes, _NAMES.get(kind, ()))
-    return Meaning(kind, str(known) if known is not None else rest or None)
+    known_name = _first_present(attributes, _NAMES.get(kind, ()))
+    return Meaning(kind, str(known_name) if known_name is not None else rest or None)
 
 
 @lru_cache(maxsize=256)  # a program has few of them
-def is_followed_otherwise(scope: str) -> bool:
-    """Whether an instrumentation tells of a framework that is followed without it."""
-    return any(word in scope for word in _FOLLOWED_OTHERWISE)
+def is_followed_directly(scope: str) -> bool:
+    """Return whether the framework of an instrumentation has a seam of its own here."""
+    return any(word in scope for word in _FOLLOWED_DIRECTLY)
 
 
-def arguments(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a tool is called with, where its span says so."""
-    found = _json(_first(attributes, _ARGUMENTS))
-    return found if isinstance(found, dict) else None if found is None else {"input": found}
+def read_arguments(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the arguments of a tool, if its span has them."""
+    value = _parse_json(_first_present(attributes, _ARGUMENTS))
+    return value if isinstance(value, dict) else None if value is None else {"input": value}
 
 
-def result(attributes: Mapping[str, Any]) -> Any:
-    """What came of an agent, a chain or a tool, where its span says so."""
-    return _json(_first(attributes, _RESULTS))
+def read_result(attributes: Mapping[str, Any]) -> Any:
+    """Return the result of an agent, a chain or a tool, if its span has it."""
+    return _parse_json(_first_present(attributes, _RESULTS))
 
 
-def usage(attributes: Mapping[str, Any]) -> dict[str, int]:
-    """The tokens of a model call."""
-    found = {ours: _first(attributes, theirs) for ours, theirs in _USAGE.items()}
-    return {name: count for name, count in found.items() if isinstance(count, int)}
+def read_usage(attributes: Mapping[str, Any]) -> dict[str, int]:
+    """Return the tokens of a model call."""
+    counts = {ours: _first_present(attributes, theirs) for ours, theirs in _USAGE.items()}
+    return {name: count for name, count in counts.items() if isinstance(count, int)}
 
 
-def answer(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model answered, as far as its span tells."""
-    said = _json(attributes.get("gen_ai.output.messages"))
-    if not isinstance(said, list):
-        found = attributes.get("output.value")
-        return {} if found is None else {"text": str(found)}
-    parts = [part for message in said for part in message.get("parts", ())]
+def read_answer(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's answer, as far as its span has it."""
+    messages = _parse_json(attributes.get("gen_ai.output.messages"))
+    if not isinstance(messages, list):
+        value = attributes.get("output.value")
+        return {} if value is None else {"text": str(value)}
+    parts = [part for message in messages for part in message.get("parts", ())]
     calls = [
         {name: part.get(name) for name in ("id", "name", "arguments")}
         for part in parts
@@ -139,16 +139,16 @@ def answer(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {"text": text or None, "tool_calls": calls}
 
 
-def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+def _first_present(attributes: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     for name in names:
-        found = attributes.get(name)
-        if found is not None:
-            return found
+        value = attributes.get(name)
+        if value is not None:
+            return value
     return None
 
 
-def _json(text: Any) -> Any:
-    """What a text says in JSON; the text itself where it is none."""
+def _parse_json(text: Any) -> Any:
+    """Return the value of a JSON text, or the text itself if it is not JSON."""
     if not isinstance(text, str):
         return text
     try:

@@ -1,6 +1,6 @@
-"""LangChain and LangGraph: a callback handler that the configuration of every run takes in, by `register_configure_hook`.
+"""LangChain and LangGraph: a callback handler that `register_configure_hook` adds to the configuration of every run.
 
-The outermost run is a chain, or an agent where it is known as one; a node of a graph and what else runs inside is a
+The outermost run is a chain, or an agent if it is known as one. A node of a graph and everything else inside is a
 step; prompts are prompts. A retriever is a step with a `memory_operation` in it. Runs that LangSmith hides are not
 shown. The runs of models are those recorded on the wire.
 """
@@ -27,10 +27,10 @@ _AGENT = "lc_agent_name"
 _ROLES = {"human": "user", "ai": "assistant"}
 _GRAPHS = "langgraph.pregel"
 _BRANCHES = "langgraph.graph._branch"
-_NEAR = 8
+_MOST_FRAMES = 8
 _METADATA = (_NODE, "langgraph_step", "langgraph_triggers", _AGENT, "thread_id")
-_RUN_BY = ("func", "coroutine", "_run", "_arun")
-"""What a tool runs: the functions that it was made of, or the methods of its class."""
+_FUNCTION_ATTRIBUTES = ("func", "coroutine", "_run", "_arun")
+"""The attributes of a tool with its code: the functions that it was made of, or the methods of its class."""
 
 _DETAILS = {
     ("input_token_details", "cache_read"): "cache_read_tokens",
@@ -39,46 +39,46 @@ _DETAILS = {
 }
 
 _KEPT_FOR = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
-"""What Anthropic's cache keeps for five minutes, and for an hour."""
+"""The tokens that Anthropic's cache keeps for five minutes, and for an hour."""
 
-_told: list[Structure] = []
-"""Where the handler of this process tells; empty while nothing is traced."""
+_structures: list[Structure] = []
+"""The structure to which the handler of this process reports; empty while nothing is traced."""
 
 _installed = False
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
-    """Let every callback manager that is configured from now on take in our handler.
+    """Add our handler to every callback manager that is configured from now on.
 
     Args:
         module: `langchain_core.tracers.context`, which LangChain imports when it first configures one.
-        structure: where to tell.
+        structure: receives the reports.
     """
-    global _installed  # noqa: PLW0603  (langchain has no way to take a hook away)
+    global _installed  # noqa: PLW0603  (langchain has no way to remove a hook)
     if not _installed:
         kind = modules["langchain_core.callbacks.base"].BaseCallbackHandler
         handler = type("Namel3ssDebugHandler", (kind,), dict(_CALLBACKS))()
         variable: ContextVar[Any] = ContextVar("namel3ss_debug_langchain", default=handler)
         module.register_configure_hook(variable, inheritable=True)
         _installed = True
-    _told[:] = [structure]
-    return [_told.clear]
+    _structures[:] = [structure]
+    return [_structures.clear]
 
 
-def _telling(callback: Callable[..., None]) -> Callable[..., None]:
-    """A callback of a handler that tells a `Structure`, and is silent while nothing is traced."""
+def _make_callback(callback: Callable[..., None]) -> Callable[..., None]:
+    """Return a callback of a handler that reports to the `Structure`, and does nothing while nothing is traced."""
 
     @wraps(callback)
-    def told(_handler: Any, *args: Any, **kwargs: Any) -> None:
-        if not _told:
+    def report(_handler: Any, *args: Any, **kwargs: Any) -> None:
+        if not _structures:
             return
-        structure = _told[0]
+        structure = _structures[0]
         try:
             callback(structure, *args, **kwargs)
         except Exception as error:
-            structure.tracer.problem("what langchain-core tells could not be understood", error)
+            structure.tracer.problem("what langchain-core reports could not be understood", error)
 
-    return told
+    return report
 
 
 def _on_chain_start(
@@ -99,7 +99,7 @@ def _on_chain_start(
         structure.skip(run_id, parent_run_id)
         return
     name = name or (serialized or {}).get("name")
-    frame = _beginning()
+    frame = _find_starting_frame()
     kept = {key: metadata[key] for key in _METADATA if metadata.get(key) is not None}
     fields: dict[str, Any] = {"parent": parent_run_id, "frame": frame, "metadata": kept}
     fields["inputs"] = inputs if isinstance(inputs, dict) else {"input": inputs}
@@ -110,7 +110,7 @@ def _on_chain_start(
     elif structure.parent_of(parent_run_id) is None or _is_graph(frame):
         structure.begin(run_id, "chain", name, **fields)
     else:
-        step_type = "condition" if _chooses(frame) else None
+        step_type = "condition" if _is_branching(frame) else None
         structure.begin(run_id, "chain", name, prefix="chain_step", step_type=step_type, **fields)
 
 
@@ -122,7 +122,7 @@ def _on_error(structure: Structure, error: BaseException, *, run_id: Any, **_mor
     status = handed_on(error)
     if status is None:
         structure.end(run_id, error=error)
-    else:  # LangGraph passes on so that a node waits for a person, or has sent a command to the graph around it
+    else:  # LangGraph raises it when a node waits for a person, or has sent a command to its parent graph
         structure.end(run_id, {"interrupt": error.args}, status=status)
 
 
@@ -140,9 +140,9 @@ def _on_tool_start(
 ) -> None:
     arguments = inputs if isinstance(inputs, dict) else {"input": text}
     name = name or (serialized or {}).get("name") or "tool"
-    frame = _beginning()
+    frame = _find_starting_frame()
     tool = None if frame is None else frame.f_locals.get("self")
-    runs_as(name, *(getattr(tool, each, None) for each in _RUN_BY))
+    runs_as(name, *(getattr(tool, attribute, None) for attribute in _FUNCTION_ATTRIBUTES))
     structure.begin_tool(run_id, name, arguments, parent=parent_run_id, call_id=tool_call_id, frame=frame)
 
 
@@ -167,20 +167,26 @@ def _on_retriever_start(
     name = name or (serialized or {}).get("name")
     inputs = {"query": query}
     structure.begin(
-        run_id, "chain", name, parent=parent_run_id, prefix="chain_step", inputs=inputs, frame=_beginning()
+        run_id,
+        "chain",
+        name,
+        parent=parent_run_id,
+        prefix="chain_step",
+        inputs=inputs,
+        frame=_find_starting_frame(),
     )
 
 
 def _on_retriever_end(structure: Structure, documents: Any, *, run_id: Any, **_more: Any) -> None:
-    told = {"framework": structure.framework, "operation": "search"}
+    metadata = {"framework": structure.framework, "operation": "search"}
     outputs = {"documents": documents}
-    structure.tell(
+    structure.record_event(
         "memory_operation",
         parent=run_id,
         component="memory",
         component_name="retriever",
         outputs=outputs,
-        metadata=told,
+        metadata=metadata,
     )
     structure.end(run_id)
 
@@ -194,8 +200,10 @@ def _on_chat_model_start(
     parent_run_id: Any = None,
     **more: Any,
 ) -> None:
-    said = tuple(messages[0] if messages else ())
-    _begin_model(structure, serialized, partial(map, _message, said), run_id, parent_run_id, more)
+    conversation = tuple(messages[0] if messages else ())
+    _begin_model(
+        structure, serialized, partial(map, _format_message, conversation), run_id, parent_run_id, more
+    )
 
 
 def _on_llm_start(
@@ -207,14 +215,14 @@ def _on_llm_start(
     parent_run_id: Any = None,
     **more: Any,
 ) -> None:
-    said = tuple(prompts)
-    _begin_model(structure, serialized, partial(map, _prompt, said), run_id, parent_run_id, more)
+    texts = tuple(prompts)
+    _begin_model(structure, serialized, partial(map, _format_prompt, texts), run_id, parent_run_id, more)
 
 
 def _begin_model(
     structure: Structure,
     serialized: Any,
-    said: Callable[[], Iterable[dict[str, Any]]],
+    format_messages: Callable[[], Iterable[dict[str, Any]]],
     run_id: Any,
     parent: Any,
     more: Mapping[str, Any],
@@ -224,18 +232,18 @@ def _begin_model(
     model = known or params.get("model") or params.get("model_name") or (serialized or {}).get("name")
 
     def inputs() -> dict[str, Any]:
-        return {"model": model, "messages": list(said())}
+        return {"model": model, "messages": list(format_messages())}
 
-    structure.begin_model(run_id, model, parent=parent, inputs=inputs, frame=_beginning())
+    structure.begin_model(run_id, model, parent=parent, inputs=inputs, frame=_find_starting_frame())
 
 
-def _prompt(text: str) -> dict[str, Any]:
-    """A prompt in the words of an event."""
+def _format_prompt(text: str) -> dict[str, Any]:
+    """Return a prompt as a message of an event."""
     return {"role": "user", "parts": [{"type": "text", "content": text}]}
 
 
-def _message(message: Any) -> dict[str, Any]:
-    """A message in the words of an event."""
+def _format_message(message: Any) -> dict[str, Any]:
+    """Return a message as a message of an event."""
     role = _ROLES.get(message.type, message.type)
     calls = [
         {"type": "tool_call", "id": call["id"], "name": call["name"], "arguments": call["args"]}
@@ -254,27 +262,27 @@ def _message(message: Any) -> dict[str, Any]:
 def _on_llm_end(structure: Structure, result: Any, *, run_id: Any, **_more: Any) -> None:
     if structure.is_recorded(run_id):
         return
-    said = result.generations[0][0] if result.generations and result.generations[0] else None
-    message = getattr(said, "message", None)
-    outputs: dict[str, Any] = {"text": getattr(said, "text", None)}
+    generation = result.generations[0][0] if result.generations and result.generations[0] else None
+    message = getattr(generation, "message", None)
+    outputs: dict[str, Any] = {"text": getattr(generation, "text", None)}
     calls = getattr(message, "tool_calls", None)
     if calls:
         outputs["tool_calls"] = [
-            {"id": one["id"], "name": one["name"], "arguments": one["args"]} for one in calls
+            {"id": call["id"], "name": call["name"], "arguments": call["args"]} for call in calls
         ]
     structure.end_model(run_id, outputs, usage=_usage(getattr(message, "usage_metadata", None) or {}))
 
 
-def _usage(told: Mapping[str, Any]) -> dict[str, int]:
-    """The tokens of a call; none where its answer came from a cache, which LangChain marks by a cost of 0."""
-    if told.get("total_cost") == 0:
+def _usage(metadata: Mapping[str, Any]) -> dict[str, int]:
+    """Return the tokens of a call; none if its answer came from a cache, which LangChain marks with a cost of 0."""
+    if metadata.get("total_cost") == 0:
         return {}
-    usage = {name: told[name] for name in ("input_tokens", "output_tokens") if name in told}
-    for (group, detail), ours in _DETAILS.items():
-        if detail in (told.get(group) or {}):
-            usage[ours] = told[group][detail]
-    short, long = ((told.get("input_token_details") or {}).get(name) or 0 for name in _KEPT_FOR)
-    if short or long:  # then the sum of both is told as 0
+    usage = {name: metadata[name] for name in ("input_tokens", "output_tokens") if name in metadata}
+    for (group, detail), field in _DETAILS.items():
+        if detail in (metadata.get(group) or {}):
+            usage[field] = metadata[group][detail]
+    short, long = ((metadata.get("input_token_details") or {}).get(name) or 0 for name in _KEPT_FOR)
+    if short or long:  # then LangChain reports the sum of both as 0
         usage |= {"cache_write_tokens": short + long, "cache_write_1h_tokens": long}
     return usage
 
@@ -283,22 +291,22 @@ def _on_llm_error(structure: Structure, error: BaseException, *, run_id: Any, **
     structure.end_model(run_id, error=error)
 
 
-def _beginning() -> FrameType | None:
-    """The frame that begins a run: the one that called LangChain's callback managers."""
+def _find_starting_frame() -> FrameType | None:
+    """Return the frame that begins a run: the one that called LangChain's callback managers."""
     frame: FrameType | None = frame_at(1)
-    met = False
+    in_managers = False
     while frame is not None:
-        managed = str(frame.f_globals.get("__name__")).startswith(_MANAGERS)
-        if met and not managed:
+        is_manager = str(frame.f_globals.get("__name__")).startswith(_MANAGERS)
+        if in_managers and not is_manager:
             return frame
-        met = met or managed
+        in_managers = in_managers or is_manager
         frame = frame.f_back
     return None
 
 
-def _chooses(frame: FrameType | None) -> bool:
-    """Whether a frame runs the function that chooses the way on from a node of LangGraph."""
-    for _ in range(_NEAR):
+def _is_branching(frame: FrameType | None) -> bool:
+    """Return whether a frame runs the function that chooses the next node in LangGraph."""
+    for _ in range(_MOST_FRAMES):
         if frame is None:
             return False
         if frame.f_globals.get("__name__") == _BRANCHES:
@@ -308,9 +316,11 @@ def _chooses(frame: FrameType | None) -> bool:
 
 
 def _is_agent(name: str, metadata: Mapping[str, Any], frame: FrameType | None) -> bool:
-    """Whether a run of this name is that of an agent: what runs inside of one has its name in the metadata, too.
+    """Return whether a run with this name is an agent's.
 
-    Where the run was given the configuration of another agent's, only the graph itself still says whose it is.
+    The metadata of the runs inside an agent contain its name too.
+
+    If the run got the configuration of another agent's run, only the graph itself still has its own name.
     """
     is_graph = _is_graph(frame)
     if metadata.get(_AGENT) == name:
@@ -322,7 +332,7 @@ def _is_agent(name: str, metadata: Mapping[str, Any], frame: FrameType | None) -
 
 
 def _is_graph(frame: FrameType | None) -> bool:
-    """Whether a frame runs a whole graph of LangGraph, and not a node of one."""
+    """Return whether a frame runs a whole graph of LangGraph, and not a node of one."""
     return frame is not None and str(frame.f_globals.get("__name__")).startswith(_GRAPHS)
 
 
@@ -330,18 +340,18 @@ _CALLBACKS: dict[str, Any] = {
     "run_inline": True,  # so that what runs next, in the same task, is inside
     "__copy__": lambda self: self,
     "__deepcopy__": lambda self, _memo: self,
-    "on_chain_start": _telling(_on_chain_start),
-    "on_chain_end": _telling(_on_chain_end),
-    "on_chain_error": _telling(_on_error),
-    "on_tool_start": _telling(_on_tool_start),
-    "on_tool_end": _telling(_on_tool_end),
-    "on_tool_error": _telling(_on_tool_error),
-    "on_retriever_start": _telling(_on_retriever_start),
-    "on_retriever_end": _telling(_on_retriever_end),
-    "on_retriever_error": _telling(_on_error),
-    "on_chat_model_start": _telling(_on_chat_model_start),
-    "on_llm_start": _telling(_on_llm_start),
-    "on_llm_end": _telling(_on_llm_end),
-    "on_llm_error": _telling(_on_llm_error),
+    "on_chain_start": _make_callback(_on_chain_start),
+    "on_chain_end": _make_callback(_on_chain_end),
+    "on_chain_error": _make_callback(_on_error),
+    "on_tool_start": _make_callback(_on_tool_start),
+    "on_tool_end": _make_callback(_on_tool_end),
+    "on_tool_error": _make_callback(_on_tool_error),
+    "on_retriever_start": _make_callback(_on_retriever_start),
+    "on_retriever_end": _make_callback(_on_retriever_end),
+    "on_retriever_error": _make_callback(_on_error),
+    "on_chat_model_start": _make_callback(_on_chat_model_start),
+    "on_llm_start": _make_callback(_on_llm_start),
+    "on_llm_end": _make_callback(_on_llm_end),
+    "on_llm_error": _make_callback(_on_llm_error),
 }
-"""What is in the handler's class, which is made when LangChain's own base class is there."""
+"""The attributes of the handler's class, which is created when LangChain's base class has been imported."""

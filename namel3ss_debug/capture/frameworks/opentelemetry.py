@@ -1,12 +1,12 @@
-"""Spans of OpenTelemetry that frameworks publish of themselves, google-adk among them, as structure of a recording.
+"""Spans of OpenTelemetry that frameworks such as google-adk publish, as structure of a trace.
 
-A provider of the program's own gets one span processor more, when it is made; what it exports, and where to, stays as
-it is. Where the program sets none, OpenTelemetry's own stand-in for a tracer makes spans that nobody sees: these are
-seen here, and are to the program what they were, spans that record nothing. No provider is installed and no SDK is
-needed. Where a span is made current, by whatever means, the running code is inside the span that stands for it here.
+A provider of the program gets one more span processor when it is created. What it exports, and where to, does not
+change. Without a provider, OpenTelemetry's proxy tracer makes spans that record nothing: these are tracked here, and
+for the program they still record nothing. No provider is installed, and no SDK is needed. When the program makes a
+span current, the code that runs next is inside our span for it.
 
-What a span stands for is read from the words of the GenAI conventions, of OpenInference and of OpenLLMetry. Any other
-span is a step where the user's own code made it, and is passed over where a library did.
+The meaning of a span is read from its attributes (GenAI conventions, OpenInference, OpenLLMetry). Any other span is a
+step if the user's own code made it, and is ignored if a library did.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from namel3ss_debug.capture.context import CURRENT, Holder
 from namel3ss_debug.capture.frameworks import conventions, tasks
 from namel3ss_debug.capture.frameworks.conventions import Meaning
 from namel3ss_debug.capture.frameworks.places import Inside
-from namel3ss_debug.capture.frameworks.reading import read
+from namel3ss_debug.capture.frameworks.reading import read_safely
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.spans import Span
@@ -37,140 +37,147 @@ _PLUMBING = ("contextlib", "opentelemetry.", __name__)
 _STARTING = ("contextlib", "opentelemetry.trace", "opentelemetry.sdk.", "opentelemetry.util._decorator", _OWN)
 """The modules between a span and the code that starts it."""
 _DECORATING = ("inner", "async_wrapper")
-"""Their functions that start a span for another one, which is their `func`."""
-_ENDS = 8
-"""The place of `end_on_exit`, which `start_span` does not take, among the arguments of `start_as_current_span`."""
-
+"""Functions of these modules that start a span for a decorated function, which is their local `func`."""
+_END_ON_EXIT = 8
+"""The index of `end_on_exit`, which `start_span` does not take, in the arguments of `start_as_current_span`."""
 
 _ENDS_OF_ITERATORS = (StopIteration, StopAsyncIteration)
 
-_FOLLOWED: WeakKeyDictionary[Structure, _Spans] = WeakKeyDictionary()
+_FOLLOWED: WeakKeyDictionary[Structure, _SpanTracker] = WeakKeyDictionary()
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
     """Follow the spans that are made through OpenTelemetry's interface, and the providers that its SDK makes.
 
-    The SDK imports the interface, so the interface is followed when the turn of the SDK comes; to be told of both is to
-    be told of the SDK when all of it is there.
+    The SDK imports the interface, so the interface is followed already when the SDK has been imported completely.
 
     Raises:
-        AttributeError: the module has not what is followed there.
+        AttributeError: this version of the module lacks a function that is followed.
     """
     if module.__name__ == SDK:
         followed = _FOLLOWED.get(structure)
         return [] if followed is None else followed.follow_providers(module)
-    # What `attach` and `detach` ask under whatever name these are known, and under what it keeps a span.
-    runtime, word = module.context_api._RUNTIME_CONTEXT, module._SPAN_KEY  # noqa: SLF001
-    spans = _Spans(module, structure, word)
+    # `attach` and `detach` call this object, under whatever name the program has imported them; and the key of the
+    # current span in a context.
+    runtime, span_key = module.context_api._RUNTIME_CONTEXT, module._SPAN_KEY  # noqa: SLF001
+    spans = _SpanTracker(module, structure, span_key)
     _FOLLOWED[structure] = spans
-    structure.tracer.at_end.append(spans.close_left)
+    structure.tracer.at_end.append(spans.end_left)
     return [
-        replace(module.ProxyTracer, "start_span", lambda original: _starting(original, spans)),
-        replace(module.ProxyTracer, "start_as_current_span", lambda original: _entering(original, spans)),
-        replace(runtime, "attach", lambda original: _attaching(original, spans, runtime, word)),
-        replace(runtime, "detach", lambda original: _detaching(original, spans)),
+        replace(module.ProxyTracer, "start_span", lambda original: _wrap_start_span(original, spans)),
+        replace(
+            module.ProxyTracer,
+            "start_as_current_span",
+            lambda original: _wrap_start_as_current_span(original, spans),
+        ),
+        replace(runtime, "attach", lambda original: _wrap_attach(original, spans, runtime, span_key)),
+        replace(runtime, "detach", lambda original: _wrap_detach(original, spans)),
     ]
 
 
-class _Left(NamedTuple):
-    """How a span was left that nobody may ever end."""
+class _LeftSpan(NamedTuple):
+    """The state of a span when it was left, in case the program never ends it."""
 
     timestamp: float
     at: int
     failure: tuple[str, str] | None
 
 
-class _Spans:
-    """The spans of this process that stand for something, each under its identity in OpenTelemetry."""
+class _SpanTracker:
+    """The spans of this process that have a meaning, each under its identity in OpenTelemetry."""
 
-    def __init__(self, trace: Any, structure: Structure, word: str) -> None:
+    def __init__(self, trace: Any, structure: Structure, span_key: str) -> None:
         self.trace = trace
-        self._word = word
+        self._span_key = span_key
         self.structure = structure
         self.active = True
-        self.noted = _noted_class(trace, self)
+        self.noted_class = _make_noted_class(trace, self)
         self._places: dict[Any, Inside] = {}
         self._kinds: dict[Any, Meaning] = {}
         self.attached: dict[int, tuple[object, Token[Holder | None], Any]] = {}
-        # by the identity of a token of OpenTelemetry's: itself, what is left with it, and the span that was entered
-        self._left: dict[Any, _Left] = {}
-        self._thrown: list[Any] = []  # of these the keys of those that nobody holds any more
+        # id of a token of OpenTelemetry -> the token itself, our token to reset, and the span that was entered
+        self._left: dict[Any, _LeftSpan] = {}
+        self._collected: list[Any] = []  # keys of left spans that were garbage-collected
 
     def key(self, span: Any) -> Any:
-        """What a span is known by; `None` where it is none that could be."""
-        if isinstance(span, self.noted):
-            return span.known_as
-        known = span.get_span_context()
-        return (known.trace_id, known.span_id) if known is not None and known.is_valid else None
+        """Return the identity of a span, or `None` if it is invalid."""
+        if isinstance(span, self.noted_class):
+            return span.tracking_key
+        span_context = span.get_span_context()
+        if span_context is None or not span_context.is_valid:
+            return None
+        return span_context.trace_id, span_context.span_id
 
     def begin(self, key: Any, parent: Any, scope: str, name: str, attributes: Mapping[str, Any]) -> None:
-        """A span has begun; it is not entered yet."""
+        """Begin to record a span, which is not entered yet."""
         with contextlib.suppress(IndexError):
-            while self._thrown:
-                self._close(self._thrown.pop())
-        told = self._means(scope, name, attributes) if self.active else None
+            while self._collected:
+                self._end_left_span(self._collected.pop())
+        meaning = self._interpret(scope, name, attributes) if self.active else None
         structure = self.structure
-        if told is None or self._is_within(parent, told):
+        if meaning is None or self._repeats_outer(parent, meaning):
             structure.skip(key, parent)
             return
-        self._kinds[key] = told
+        self._kinds[key] = meaning
         metadata = {"scope": scope}
-        around = self._place(parent)
-        if around is not None:
-            self._places[key] = around
-        if told.kind == "model":
-            structure.begin_model(key, told.name, parent=parent, metadata=metadata)
+        outer = self._place(parent)
+        if outer is not None:
+            self._places[key] = outer
+        if meaning.kind == "model":
+            structure.begin_model(key, meaning.name, parent=parent, metadata=metadata)
             return
         token = CURRENT.set(CURRENT.get())
         try:
-            if told.kind == "tool":
-                arguments = conventions.arguments(attributes)
+            if meaning.kind == "tool":
+                arguments = conventions.read_arguments(attributes)
                 call_id = attributes.get("gen_ai.tool.call.id")
                 structure.begin_tool(
-                    key, told.name or name, arguments, parent=parent, call_id=call_id, metadata=metadata
+                    key, meaning.name or name, arguments, parent=parent, call_id=call_id, metadata=metadata
                 )
             else:
-                component, prefix = _COMPONENTS.get(told.kind, (told.kind, None))
-                structure.begin(key, component, told.name, parent=parent, prefix=prefix, metadata=metadata)
+                component, prefix = _COMPONENTS.get(meaning.kind, (meaning.kind, None))
+                structure.begin(key, component, meaning.name, parent=parent, prefix=prefix, metadata=metadata)
             inside = CURRENT.get()
             if isinstance(inside, Inside) and structure.parent_of(key) is key:
                 self._places[key] = inside
         finally:
             CURRENT.reset(token)
 
-    def note(self, plain: Any, tracer: Any, name: str, within: Any, attributes: Any) -> Any:
-        """A span that is noted, in place of one that a stand-in for a tracer has made."""
-        noted = self.noted(plain)
+    def make_noted_span(
+        self, plain: Any, tracer: Any, name: str, context_of_parent: Any, attributes: Any
+    ) -> Any:
+        """Return a noted span in place of one that a proxy tracer has made."""
+        noted = self.noted_class(plain)
         noted.set_attributes(attributes)
-        parent = self.key(self.trace.get_current_span(within))
-        scope = tracer._instrumenting_module_name  # noqa: SLF001  (it tells nobody)
-        self.begin(noted.known_as, parent, scope, name, noted.noted)
+        parent = self.key(self.trace.get_current_span(context_of_parent))
+        scope = tracer._instrumenting_module_name  # noqa: SLF001  (nothing public shows it)
+        self.begin(noted.tracking_key, parent, scope, name, noted.noted_attributes)
         return noted
 
     def drop(self, key: Any) -> None:
-        """Nobody holds a span any more that has not ended: nobody will end it.
+        """Handle a span that was garbage-collected without having ended.
 
-        What it stands for has ended where it was left, if somebody had asked whether it records; else it stays open.
+        Our span ended when it was left, if the program had asked whether it records. Otherwise it stays open.
         """
         if key in self._left:
-            self._thrown.append(key)  # and no more: this may be in the midst of anything
+            self._collected.append(key)  # nothing else, because garbage collection may run at any point
             return
         self._kinds.pop(key, None)
         self._places.pop(key, None)
         self.structure.drop(key)
 
-    def left(self, span: Any, failure: tuple[str, str] | None = None) -> None:
-        """Nobody is inside a span, and somebody has asked whether it records: that may have been its end."""
-        told = self._kinds.get(span.known_as)
-        if told is not None and told.kind != "model":
-            self._left[span.known_as] = _Left(self.structure.tracer.now(), perf_counter_ns(), failure)
+    def note_left(self, span: Any, failure: tuple[str, str] | None = None) -> None:
+        """Remember when a span was left, if the program asked whether it records. That may have been its end."""
+        meaning = self._kinds.get(span.tracking_key)
+        if meaning is not None and meaning.kind != "model":
+            self._left[span.tracking_key] = _LeftSpan(self.structure.tracer.now(), perf_counter_ns(), failure)
 
-    def close_left(self) -> None:
-        """End what was left, because the recording ends."""
+    def end_left(self) -> None:
+        """End the spans that were left, because recording ends."""
         for key in list(self._left):
-            read(self.structure, self._close, key)
+            read_safely(self.structure, self._end_left_span, key)
 
-    def _close(self, key: Any) -> None:
+    def _end_left_span(self, key: Any) -> None:
         left, structure = self._left.pop(key, None), self.structure
         if left is None:
             return
@@ -178,150 +185,158 @@ class _Spans:
         self._kinds.pop(key, None)
         structure.drop(key)
         if left.failure is not None:
-            structure.failed(key, *left.failure)
-        lasted = None if place is None else (left.at - place.span.started) / 1e6
+            structure.mark_failed(key, *left.failure)
+        duration_ms = None if place is None else (left.at - place.span.started) / 1e6
         structure.end(
-            key, timestamp=left.timestamp, duration_ms=lasted, cpu_time_ms=None, memory_usage_mb=None
+            key, timestamp=left.timestamp, duration_ms=duration_ms, cpu_time_ms=None, memory_usage_mb=None
         )
 
     def end(self, key: Any, attributes: Mapping[str, Any], failure: tuple[str, str] | None) -> None:
-        """A span has ended, by an error of this type and text where it failed."""
-        told = self._kinds.pop(key, None)
+        """Record the end of a span. `failure` is the type and the text of its error."""
+        meaning = self._kinds.pop(key, None)
         self._places.pop(key, None)
         self._left.pop(key, None)
         structure = self.structure
-        error = None if failure is None else _error(*failure)
-        if told is None:
+        error = None if failure is None else _make_error(*failure)
+        if meaning is None:
             structure.end(key)
-        elif told.kind == "model":
+        elif meaning.kind == "model":
             if not structure.is_recorded(key):
-                structure.end_model(key, conventions.answer(attributes), error, conventions.usage(attributes))
-        elif told.kind == "tool":
-            structure.end_tool(key, conventions.result(attributes), error)
+                structure.end_model(
+                    key, conventions.read_answer(attributes), error, conventions.read_usage(attributes)
+                )
+        elif meaning.kind == "tool":
+            structure.end_tool(key, conventions.read_result(attributes), error)
         else:
             if failure is not None:
-                structure.failed(key, *failure)
-            own = {"attributes": dict(attributes)} if told.kind == "step" and attributes else None
-            structure.end(key, conventions.result(attributes), metadata=own)
+                structure.mark_failed(key, *failure)
+            own = {"attributes": dict(attributes)} if meaning.kind == "step" and attributes else None
+            structure.end(key, conventions.read_result(attributes), metadata=own)
 
-    def begun(self, span: Any, within: Any) -> None:
-        """A span of the SDK has begun."""
-        parent = self.key(self.trace.get_current_span(within))
+    def on_sdk_start(self, span: Any, context_of_parent: Any) -> None:
+        """Record the beginning of a span of the SDK."""
+        parent = self.key(self.trace.get_current_span(context_of_parent))
         scope = getattr(span.instrumentation_scope, "name", "")
         self.begin(self.key(span), parent, scope, span.name, dict(span.attributes or {}))
 
-    def ended(self, span: Any) -> None:
-        """A span of the SDK has ended."""
+    def on_sdk_end(self, span: Any) -> None:
+        """Record the end of a span of the SDK."""
         self.end(self.key(span), dict(span.attributes or {}), _failure(span))
 
     def enter(self, entered: Any, frame: FrameType | None) -> Token[Holder | None] | None:
-        """A context becomes current: so does what its span stands for, unless the running code is inside of that already."""
-        span = entered.get(self._word)
+        """Make our span current when a context becomes current, unless the running code is inside it already."""
+        span = entered.get(self._span_key)
         place = None if span is None else self._place(self.key(span))
         if place is None or not place.span.is_open or _is_inside(place.span):
             return None
         inside = Inside(place.span, CURRENT.get(), frame)
         if inside.generates:
             tasks.follow(self.structure.tracer.problem)
-        if isinstance(span, self.noted):
+        if isinstance(span, self.noted_class):
             span.entered += 1
-            self._left.pop(span.known_as, None)
+            self._left.pop(span.tracking_key, None)
         return CURRENT.set(inside)
 
     def _place(self, key: Any) -> Inside | None:
-        """Where one is inside a span: in what stands for it, or for the nearest span around it that anything does."""
+        """Return the place of our span, or of our span for the nearest outer span that has a meaning."""
         return self._places.get(key) or self._places.get(self.structure.parent_of(key))
 
     def leave(self, token: object) -> None:
-        """A context is current no more that made something current here."""
-        _token, ours, span = self.attached.pop(id(token))
-        if isinstance(span, self.noted):
+        """Restore the context when a context that made our span current is detached."""
+        _token, our_token, span = self.attached.pop(id(token))
+        if isinstance(span, self.noted_class):
             span.leave()
-        with contextlib.suppress(ValueError):  # another context, as OpenTelemetry itself says of it
-            CURRENT.reset(ours)
+        # The context may be detached in another one, which OpenTelemetry reports itself.
+        with contextlib.suppress(ValueError):
+            CURRENT.reset(our_token)
 
     def follow_providers(self, sdk: Any) -> list[Undo]:
-        """Give a processor to each provider that is made from now on, and to the one that is in force."""
-        processor = _processor(sdk, self)
+        """Add a processor to each provider that is created from now on, and to the current one."""
+        processor = _make_processor(sdk, self)
 
-        def making(original: Callable[..., None]) -> Callable[..., None]:
-            def __init__(provider: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  (in the place of one)
+        def wrap_init(original: Callable[..., None]) -> Callable[..., None]:
+            def __init__(provider: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  (it replaces one)
                 original(provider, *args, **kwargs)
                 provider.add_span_processor(processor)
 
             return __init__
 
-        in_force = getattr(self.trace, "_TRACER_PROVIDER", None)
-        if isinstance(in_force, sdk.TracerProvider):
-            in_force.add_span_processor(processor)
-        return [replace(sdk.TracerProvider, "__init__", making), self._stop]
+        current = getattr(self.trace, "_TRACER_PROVIDER", None)
+        if isinstance(current, sdk.TracerProvider):
+            current.add_span_processor(processor)
+        return [replace(sdk.TracerProvider, "__init__", wrap_init), self._stop]
 
     def _stop(self) -> None:
         self.active = False
 
-    def _is_within(self, parent: Any, told: Meaning) -> bool:
-        """Whether the same call is told of already, by a span around this one."""
-        around = self._kinds.get(parent)
-        if around is None:
+    def _repeats_outer(self, parent: Any, meaning: Meaning) -> bool:
+        """Return whether a span around this one reports the same call already."""
+        outer = self._kinds.get(parent)
+        if outer is None:
             return False
-        return told.kind == around.kind == "model" or (told.kind == "tool" and told == around)
+        return meaning.kind == outer.kind == "model" or (meaning.kind == "tool" and meaning == outer)
 
-    def _means(self, scope: str, name: str, attributes: Mapping[str, Any]) -> Meaning | None:
-        """What a span stands for; one that the user's own code makes is a step."""
-        found = conventions.meaning(scope, name, attributes)
-        return Meaning("step", name) if found is None and self._is_own(scope) else found
+    def _interpret(self, scope: str, name: str, attributes: Mapping[str, Any]) -> Meaning | None:
+        """Return what a span stands for. A span of the user's own code is a step."""
+        meaning = conventions.interpret(scope, name, attributes)
+        return Meaning("step", name) if meaning is None and self._is_own(scope) else meaning
 
     def _is_own(self, scope: str) -> bool:
-        """Whether the user's own code makes a span: an instrumentation is named for its module; else where it starts decides."""
+        """Return whether the user's own code makes a span.
+
+        An instrumentation is usually named after its module; otherwise the code that starts the span decides.
+        """
         file = getattr(sys.modules.get(scope), "__dict__", {}).get("__file__")
-        return self.structure.tracer.sites.shown(file if isinstance(file, str) else _started_in()) is not None
+        file = file if isinstance(file, str) else _starting_file()
+        return self.structure.tracer.sites.shown(file) is not None
 
 
 def _is_inside(span: Span) -> bool:
-    """Whether the running code is inside a span already, however deep."""
-    around = context.current()
-    while isinstance(around, Span) and around is not span:
-        around = around._parent  # noqa: SLF001  (a span of our own)
-    return around is span
+    """Return whether the running code is inside a span already, however deep."""
+    current = context.current()
+    while isinstance(current, Span) and current is not span:
+        current = current._parent  # noqa: SLF001  (a span of our own)
+    return current is span
 
 
-def _noted_class(trace: Any, spans: _Spans) -> type[Any]:
-    """The class of spans that record nothing, as they are made where there is no provider, and are noted here."""
+def _make_noted_class(trace: Any, spans: _SpanTracker) -> type[Any]:
+    """Return the class of the noted spans: they record nothing for the program, but are recorded here."""
 
-    class NotedSpan(trace.NonRecordingSpan):  # type: ignore[misc]  # known where the program runs
-        """A span that records nothing for the program; it carries on the trace of the span that it stands in for.
+    class NotedSpan(trace.NonRecordingSpan):  # type: ignore[misc]  # the base is only known at run time
+        """A span that records nothing for the program, and continues the trace of the span that it replaces.
 
-        Whoever asks whether it records may throw it away without an end, as an SDK does that has nothing more to say of
-        it.
+        A caller that asks whether the span records may drop it without ending it, as an SDK does.
         """
 
-        def __init__(self, stands_for: Any) -> None:
-            super().__init__(stands_for.get_span_context())
-            self.known_as = object()
+        def __init__(self, replaced: Any) -> None:
+            super().__init__(replaced.get_span_context())
+            self.tracking_key = object()
             self.has_ended = False
             self.entered = 0
-            self.asked = False
-            self.noted: dict[str, Any] = {}
+            self.was_asked = False
+            self.noted_attributes: dict[str, Any] = {}
             self.failure: tuple[str, str] | None = None
             self._handled = sys.exc_info()[1]
 
         def is_recording(self) -> bool:
-            self.asked = True
+            self.was_asked = True
             if not self.entered and not self.has_ended:
-                read(spans.structure, spans.left, self, _raised_since(self._handled) or self.failure)
+                read_safely(
+                    spans.structure, spans.note_left, self, _raised_since(self._handled) or self.failure
+                )
             return False
 
         def leave(self) -> None:
-            """The running code is inside of it no more."""
+            """Note that the running code has left the span."""
             self.entered -= 1
-            if self.asked and not self.entered:
-                spans.left(self, _raised_since(self._handled) or self.failure)
+            if self.was_asked and not self.entered:
+                spans.note_left(self, _raised_since(self._handled) or self.failure)
 
         def set_attribute(self, key: str, value: Any) -> None:
-            self.noted[key] = value
+            self.noted_attributes[key] = value
 
         def set_attributes(self, attributes: Any) -> None:
-            self.noted.update(attributes or {})
+            self.noted_attributes.update(attributes or {})
 
         def record_exception(self, exception: BaseException, *_args: Any, **_kwargs: Any) -> None:
             self.failure = type(exception).__name__, str(exception)
@@ -329,77 +344,83 @@ def _noted_class(trace: Any, spans: _Spans) -> type[Any]:
         def end(self, end_time: int | None = None) -> None:  # noqa: ARG002  (the signature of the interface)
             self.failure = _raised_since(self._handled) or self.failure
             self.has_ended = True
-            read(spans.structure, spans.end, self.known_as, self.noted, self.failure)
+            read_safely(spans.structure, spans.end, self.tracking_key, self.noted_attributes, self.failure)
 
         def __del__(self) -> None:
             try:
                 if not self.has_ended:
-                    spans.drop(self.known_as)
-            except Exception:  # the interpreter ends, and what is used here may be gone
+                    spans.drop(self.tracking_key)
+            except Exception:  # the interpreter is shutting down, and what is used here may be gone
                 return
 
     return NotedSpan
 
 
 def _raised_since(handled: BaseException | None) -> tuple[str, str] | None:
-    """Type and text of the exception that goes through here and that is not this one; that an iterator has come to its end is none."""
+    """Return the type and the text of the exception that is being raised, unless it is `handled`.
+
+    The end of an iterator does not count.
+    """
     raised = sys.exc_info()[1]
     if raised is handled or not isinstance(raised, Exception) or isinstance(raised, _ENDS_OF_ITERATORS):
         return None
     return type(raised).__name__, str(raised)
 
 
-def _starting(original: Callable[..., Any], spans: _Spans) -> Callable[..., Any]:
+def _wrap_start_span(original: Callable[..., Any], spans: _SpanTracker) -> Callable[..., Any]:
     def start_span(self: Any, name: str, context: Any = None, *args: Any, **kwargs: Any) -> Any:
-        plain = original(self, name, context, *args, **kwargs)
-        if not spans.active or not _stands_in(self):
-            return plain
+        span = original(self, name, context, *args, **kwargs)
+        if not spans.active or not _has_no_provider(self):
+            return span
         attributes = args[1] if len(args) > 1 else kwargs.get("attributes")
-        noted = read(spans.structure, spans.note, plain, self, name, context, attributes)
-        return plain if noted is None else noted
+        noted = read_safely(spans.structure, spans.make_noted_span, span, self, name, context, attributes)
+        return span if noted is None else noted
 
     return start_span
 
 
-def _entering(original: Callable[..., Any], spans: _Spans) -> Callable[..., Any]:
+def _wrap_start_as_current_span(original: Callable[..., Any], spans: _SpanTracker) -> Callable[..., Any]:
+    # OpenTelemetry's own version can also decorate coroutine functions; older releases do not have it.
     make = getattr(spans.trace, "_agnosticcontextmanager", contextlib.contextmanager)
 
     def start_as_current_span(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        if not spans.active or not _stands_in(self):
+        if not spans.active or not _has_no_provider(self):
             with original(self, *args, **kwargs) as span:
                 yield span
             return
-        ends = args[_ENDS] if len(args) > _ENDS else kwargs.pop("end_on_exit", True)
-        with spans.trace.use_span(self.start_span(*args[:_ENDS], **kwargs), end_on_exit=ends) as span:
+        ends = args[_END_ON_EXIT] if len(args) > _END_ON_EXIT else kwargs.pop("end_on_exit", True)
+        with spans.trace.use_span(self.start_span(*args[:_END_ON_EXIT], **kwargs), end_on_exit=ends) as span:
             yield span
 
     followed: Callable[..., Any] = make(start_as_current_span)
     return followed
 
 
-def _stands_in(tracer: Any) -> bool:
-    """Whether a tracer stands in for one that nobody has provided."""
+def _has_no_provider(tracer: Any) -> bool:
+    """Return whether a tracer is a proxy without a provider."""
     none = getattr(tracer, "_noop_tracer", None)
     return none is not None and getattr(tracer, "_tracer", None) is none
 
 
-def _attaching(original: Callable[..., Any], spans: _Spans, runtime: Any, word: str) -> Callable[..., Any]:
+def _wrap_attach(
+    original: Callable[..., Any], spans: _SpanTracker, runtime: Any, span_key: str
+) -> Callable[..., Any]:
     def attach(context: Any) -> Any:
-        moves = context.get(word) is not runtime.get_current().get(word)
+        changes_span = context.get(span_key) is not runtime.get_current().get(span_key)
         token = original(context)
-        if moves and spans.active:
-            ours = read(spans.structure, spans.enter, context, _caller())
-            if ours is not None:
-                spans.attached[id(token)] = token, ours, context.get(word)
+        if changes_span and spans.active:
+            our_token = read_safely(spans.structure, spans.enter, context, _caller())
+            if our_token is not None:
+                spans.attached[id(token)] = token, our_token, context.get(span_key)
         return token
 
     return attach
 
 
-def _detaching(original: Callable[..., None], spans: _Spans) -> Callable[..., None]:
+def _wrap_detach(original: Callable[..., None], spans: _SpanTracker) -> Callable[..., None]:
     def detach(token: Any) -> None:
         if id(token) in spans.attached:
-            read(spans.structure, spans.leave, token)
+            read_safely(spans.structure, spans.leave, token)
         try:
             original(token)
         except BaseException as error:
@@ -410,7 +431,7 @@ def _detaching(original: Callable[..., None], spans: _Spans) -> Callable[..., No
 
 
 def _caller() -> FrameType | None:
-    """The frame that makes a span current, behind those that do it for it, as a function made a context manager does."""
+    """Return the frame that makes a span current, behind the frames of context managers and decorators."""
     frame = sys._getframe(2)  # noqa: SLF001  (the frame that calls `attach`)
     module = str(frame.f_globals.get("__name__"))
     while (outer := frame.f_back) is not None:
@@ -421,8 +442,8 @@ def _caller() -> FrameType | None:
     return None if module.startswith(_PLUMBING) else frame
 
 
-def _started_in() -> str:
-    """The file of the code that starts a span, or that a tracer decorates for it."""
+def _starting_file() -> str:
+    """Return the file of the code that starts a span, or of the function that a tracer decorates."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  (the documented way to a frame)
     while frame is not None and str(frame.f_globals.get("__name__")).startswith(_STARTING):
         if frame.f_code.co_name in _DECORATING:
@@ -433,32 +454,32 @@ def _started_in() -> str:
     return "" if frame is None else frame.f_code.co_filename
 
 
-def _processor(sdk: Any, spans: _Spans) -> Any:
-    class Processor(sdk.SpanProcessor):  # type: ignore[misc]  # known where the program runs
-        """Tells of each span that a provider of the program's begins and ends."""
+def _make_processor(sdk: Any, spans: _SpanTracker) -> Any:
+    class Processor(sdk.SpanProcessor):  # type: ignore[misc]  # the base is only known at run time
+        """Reports each span that a provider of the program begins and ends."""
 
         def on_start(self, span: Any, parent_context: Any = None) -> None:
-            read(spans.structure, spans.begun, span, parent_context)
+            read_safely(spans.structure, spans.on_sdk_start, span, parent_context)
 
         def on_end(self, span: Any) -> None:
-            read(spans.structure, spans.ended, span)
+            read_safely(spans.structure, spans.on_sdk_end, span)
 
     return Processor()
 
 
 def _failure(span: Any) -> tuple[str, str] | None:
-    """How a span of the SDK failed, in its words; `None` where it did not."""
+    """Return the type and the text of the error of a span of the SDK, or `None` if it did not fail."""
     if span.status.is_ok or span.status.status_code.name != "ERROR":
         return None
     for event in reversed(span.events):
         if event.name == "exception":
-            told = event.attributes or {}
-            return str(told.get("exception.type")), str(told.get("exception.message"))
+            attributes = event.attributes or {}
+            return str(attributes.get("exception.type")), str(attributes.get("exception.message"))
     kind = (span.attributes or {}).get("error.type", "error")
     return str(kind), span.status.description or str(kind)
 
 
-def _error(kind: str, text: str) -> Exception:
-    """An exception that is described as the one that the span tells of."""
+def _make_error(kind: str, text: str) -> Exception:
+    """Return an exception that is described like the error of the span."""
     name = kind.rpartition(".")[2]
     return type(name, (Exception,), {"__module__": "builtins"})(text)  # type: ignore[no-any-return]

@@ -1,8 +1,8 @@
-"""Agents of pydantic-ai: their runs, the tools that run in them, and models that ask nobody, such as its test model.
+"""Agents of pydantic-ai: their runs, their tools, and models that answer without traffic, such as its test model.
 
-pydantic-ai tells of its work only where the program switches its OpenTelemetry spans on, and what it tells then goes
-where the program wants it. So its public methods are followed instead: `Agent.iter`, through which every run goes,
-`FunctionToolset.call_tool`, and `request` of the models that answer without any traffic.
+pydantic-ai reports its work only if the program switches its OpenTelemetry spans on, and then to where the program
+wants it. So its public methods are followed instead: `Agent.iter`, through which every run goes,
+`FunctionToolset.call_tool`, and `request` of the models that answer without traffic.
 """
 
 from __future__ import annotations
@@ -11,39 +11,43 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from namel3ss_debug.capture.frameworks.reading import read
+from namel3ss_debug.capture.frameworks.reading import read_safely
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.tools import runs_as
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
-    """Follow agents, tools or a model, whichever the module has.
+    """Follow agents, tools or a model, depending on the module.
 
     Raises:
-        AttributeError: the module has not what is followed there.
+        AttributeError: the module lacks a class or a method that is followed.
     """
     if module.__name__.endswith(".agent"):
-        return [replace(module.Agent, "iter", lambda original: _running(original, structure))]
+        return [replace(module.Agent, "iter", lambda original: _wrap_iter(original, structure))]
     if module.__name__.endswith(".function") and hasattr(module, "FunctionToolset"):
-        return [replace(module.FunctionToolset, "call_tool", lambda original: _calling(original, structure))]
+        return [
+            replace(
+                module.FunctionToolset, "call_tool", lambda original: _wrap_call_tool(original, structure)
+            )
+        ]
     kind = getattr(module, "TestModel", None) or module.FunctionModel
     return [
-        replace(kind, "request", lambda original: _asking(original, structure)),
-        replace(kind, "request_stream", lambda original: _streaming(original, structure)),
+        replace(kind, "request", lambda original: _wrap_request(original, structure)),
+        replace(kind, "request_stream", lambda original: _wrap_request_stream(original, structure)),
     ]
 
 
-def _running(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
-    def iter(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: A001  (it stands in the place of one)
+def _wrap_iter(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+    def iter(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: A001  (it replaces one)
         prompt = args[0] if args else kwargs.get("user_prompt")
-        return _Run(original(self, *args, **kwargs), structure, self, prompt)
+        return _AgentRun(original(self, *args, **kwargs), structure, self, prompt)
 
     return iter
 
 
-class _Run:
-    """A run of an agent, from when it is entered to when it is left."""
+class _AgentRun:
+    """A run of an agent, from entering its context manager to leaving it."""
 
     def __init__(self, manager: Any, structure: Structure, agent: Any, prompt: Any) -> None:
         self._manager = manager
@@ -66,30 +70,30 @@ class _Run:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        left = error
+        final_error = error
         try:
             handled: bool | None = await self._manager.__aexit__(kind, error, trace)
-            left = None if handled else error
+            final_error = None if handled else error
         except BaseException as raised:
             hide_own_frame(raised)
-            left = raised
+            final_error = raised
             raise
         finally:
-            self._structure.end(self, self._result(), left)
+            self._structure.end(self, self._result(), final_error)
         return handled
 
     def _result(self) -> Any:
-        """What came of the run; a streamed one may have ended before its last step."""
+        """Return the result of the run. A streamed run may have been left before its last step."""
         try:
             return self._run.result.output
         except AttributeError:
             return None
 
 
-def _calling(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+def _wrap_call_tool(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     async def call_tool(self: Any, name: str, tool_args: Any, ctx: Any, *args: Any, **kwargs: Any) -> Any:
         key = object()
-        read(structure, runs_as, name, getattr(getattr(self, "tools", {}).get(name), "function", None))
+        read_safely(structure, runs_as, name, getattr(getattr(self, "tools", {}).get(name), "function", None))
         structure.begin_tool(key, name, tool_args, call_id=getattr(ctx, "tool_call_id", None))
         try:
             result = await original(self, name, tool_args, ctx, *args, **kwargs)
@@ -103,31 +107,33 @@ def _calling(original: Callable[..., Any], structure: Structure) -> Callable[...
     return call_tool
 
 
-def _asking(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+def _wrap_request(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     async def request(self: Any, messages: Any, *args: Any, **kwargs: Any) -> Any:
         key = object()
-        structure.begin_model(key, self.model_name, inputs=read(structure, _asked, self, messages))
+        structure.begin_model(
+            key, self.model_name, inputs=read_safely(structure, _format_request, self, messages)
+        )
         try:
             response = await original(self, messages, *args, **kwargs)
         except BaseException as error:
             hide_own_frame(error)
             structure.end_model(key, error=error)
             raise
-        structure.end_model(key, read(structure, _answered, response))
+        structure.end_model(key, read_safely(structure, _format_answer, response))
         return response
 
     return request
 
 
-def _streaming(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+def _wrap_request_stream(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def request_stream(self: Any, messages: Any, *args: Any, **kwargs: Any) -> Any:
-        return _Stream(original(self, messages, *args, **kwargs), structure, self, messages)
+        return _ModelStream(original(self, messages, *args, **kwargs), structure, self, messages)
 
     return request_stream
 
 
-class _Stream:
-    """A streamed answer of a model, from when it is asked for to when it is left."""
+class _ModelStream:
+    """A streamed answer of a model, from entering its context manager to leaving it."""
 
     def __init__(self, manager: Any, structure: Structure, model: Any, messages: Any) -> None:
         self._manager = manager
@@ -137,7 +143,7 @@ class _Stream:
         self._stream: Any = None
 
     async def __aenter__(self) -> Any:
-        inputs = read(self._structure, _asked, self._model, self._messages)
+        inputs = read_safely(self._structure, _format_request, self._model, self._messages)
         self._structure.begin_model(self, self._model.model_name, inputs=inputs)
         try:
             self._stream = await self._manager.__aenter__()
@@ -158,27 +164,27 @@ class _Stream:
         finally:
             outputs = None
             if error is None:
-                outputs = read(self._structure, lambda: _answered(self._stream.get()))
+                outputs = read_safely(self._structure, lambda: _format_answer(self._stream.get()))
             self._structure.end_model(self, outputs, error)
         return handled
 
 
-def _asked(model: Any, messages: Any) -> dict[str, Any]:
-    return {"model": model.model_name, "messages": [_message(each) for each in messages]}
+def _format_request(model: Any, messages: Any) -> dict[str, Any]:
+    return {"model": model.model_name, "messages": [_format_message(message) for message in messages]}
 
 
-def _message(message: Any) -> dict[str, Any]:
-    """A message in the words of OpenTelemetry; what the framework adds for itself is left out."""
-    said = message.kind == "response"
-    parts = [_part(each) for each in message.parts]
+def _format_message(message: Any) -> dict[str, Any]:
+    """Return a message in the format of OpenTelemetry, without what the framework adds for itself."""
+    is_response = message.kind == "response"
+    parts = [_format_part(each) for each in message.parts]
     system = bool(parts) and all(each.part_kind == "system-prompt" for each in message.parts)
-    role = "assistant" if said else "system" if system else "user"
-    if not said and any(part["type"] == "tool_call_response" for part in parts):
+    role = "assistant" if is_response else "system" if system else "user"
+    if not is_response and any(part["type"] == "tool_call_response" for part in parts):
         role = "tool"
     return {"role": role, "parts": parts}
 
 
-def _part(part: Any) -> dict[str, Any]:
+def _format_part(part: Any) -> dict[str, Any]:
     kind = part.part_kind
     if kind == "tool-call":
         arguments = part.args_as_dict()
@@ -191,9 +197,9 @@ def _part(part: Any) -> dict[str, Any]:
     return {"type": kind, "content": content}
 
 
-def _answered(response: Any) -> dict[str, Any]:
-    """The outputs of a test model. Its token counts are left out: they are made up."""
-    parts = _message(response)["parts"]
+def _format_answer(response: Any) -> dict[str, Any]:
+    """Return the outputs of a test model. Its token counts are left out, because they are made up."""
+    parts = _format_message(response)["parts"]
     calls = [
         {name: part[name] for name in ("id", "name", "arguments")}
         for part in parts

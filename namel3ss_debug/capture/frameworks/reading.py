@@ -1,4 +1,4 @@
-"""Reading the objects of a framework: what cannot be read is missing in the recording, and never disturbs the run."""
+"""Reads the objects of a framework. What cannot be read is missing in the trace, and never disturbs the program."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def read(structure: Structure, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """The result of `make` with these arguments; `None` where it fails, which is reported as a problem of tracing."""
+def read_safely(structure: Structure, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """Return the result of `make`, or `None` if it fails.
+
+    A failure is reported as a problem of tracing.
+    """
     try:
         return make(*args, **kwargs)
     except Exception as error:
-        structure.tracer.problem(f"something that {structure.framework} holds could not be read", error)
+        structure.tracer.problem(f"an object of {structure.framework} could not be read", error)
         return None
 
 
-def made_before(kind: type) -> list[Any]:
-    """The tools of a class, and of those derived from it, that a program has made before it is recorded, as a test has.
+def find_existing_tools(kind: type) -> list[Any]:
+    """Return the tools of a class and its subclasses that the program made before recording began, as in a test.
 
-    None are looked for where no function that is loaded already can become a seam.
+    None are searched for if no loaded function can become a seam.
     """
     if rewrite.LOADED is None:
         return []
-    return [each for each in gc.get_referrers(*_derived(kind)) if kind in type(each).__mro__]
+    return [tool for tool in gc.get_referrers(*_subclasses_of(kind)) if kind in type(tool).__mro__]
 
 
-def _derived(kind: type) -> Iterator[type]:
+def _subclasses_of(kind: type) -> Iterator[type]:
     yield kind
-    derived: list[type] = type.__subclasses__(kind)
-    for each in derived:
-        yield from _derived(each)
+    subclasses: list[type] = type.__subclasses__(kind)
+    for subclass in subclasses:
+        yield from _subclasses_of(subclass)

@@ -1,7 +1,7 @@
-"""Agents of smolagents: their runs, steps and plans, the tools and the agents that they call, and the checks of their answers.
+"""Agents of smolagents: their runs, steps and plans, the tools and agents that they call, and the checks of their answers.
 
-Its step callbacks are told of a step when that is over, so the methods of its agents are followed themselves. Tools of
-an agent that writes code are called by that code, and never named to the model as tools; they are recorded where they
+The step callbacks are called only when a step is over, so the methods of the agents are followed instead. The tools of
+an agent that writes code are called by that code and are not known to the model as tools. They are recorded where they
 are called.
 """
 
@@ -12,54 +12,62 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from namel3ss_debug.capture import context
-from namel3ss_debug.capture.frameworks.reading import read
+from namel3ss_debug.capture.frameworks.reading import read_safely
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tools import runs_as
 
 _LOCAL_MODELS = ("TransformersModel", "VLLMModel", "MLXModel")
-"""The models that answer within the process; the others send requests, which are recorded."""
+"""The models that answer within the process. The others send requests, which are recorded."""
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
-    """Follow agents, tools or models, whichever the module has.
+    """Follow agents, tools or models, depending on the module.
 
     Raises:
-        AttributeError: the module has not what is followed there.
+        AttributeError: the module lacks a class or a method that is followed.
     """
     if module.__name__.endswith(".tools"):
-        return [replace(module.Tool, "__call__", lambda original: _calling(original, structure))]
+        return [replace(module.Tool, "__call__", lambda original: _wrap_tool_call(original, structure))]
     if module.__name__.endswith(".models"):
         kinds = [getattr(module, name) for name in _LOCAL_MODELS if hasattr(module, name)]
-        return [replace(kind, "generate", lambda original: _asking(original, structure)) for kind in kinds]
+        return [
+            replace(kind, "generate", lambda original: _wrap_generate(original, structure)) for kind in kinds
+        ]
     base = module.MultiStepAgent
     undo = [
-        replace(base, "run", lambda original: _running(original, structure)),
-        replace(base, "__call__", lambda original: _being_asked(original, structure)),
+        replace(base, "run", lambda original: _wrap_run(original, structure)),
+        replace(base, "__call__", lambda original: _wrap_agent_call(original, structure)),
     ]
     undo += [
-        replace(kind, "_step_stream", lambda original: _stepping(original, structure))
+        replace(kind, "_step_stream", lambda original: _wrap_step(original, structure))
         for kind in (module.ToolCallingAgent, module.CodeAgent)
         if "_step_stream" in vars(kind)
     ]
     if hasattr(base, "_generate_planning_step"):
-        undo.append(replace(base, "_generate_planning_step", lambda original: _planning(original, structure)))
+        undo.append(
+            replace(
+                base, "_generate_planning_step", lambda original: _wrap_planning_step(original, structure)
+            )
+        )
     if hasattr(base, "_validate_final_answer"):
-        undo.append(replace(base, "_validate_final_answer", lambda original: _checking(original, structure)))
+        undo.append(
+            replace(base, "_validate_final_answer", lambda original: _wrap_answer_check(original, structure))
+        )
     return undo
 
 
-def _name(agent: Any) -> str:
+def _agent_name(agent: Any) -> str:
     return getattr(agent, "name", None) or type(agent).__name__
 
 
-def _running(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+def _wrap_run(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def run(self: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
         if args[0] if args else kwargs.get("stream", False):
-            return _streamed(self, structure, task, original(self, task, *args, **kwargs))
+            return _follow_stream(self, structure, task, original(self, task, *args, **kwargs))
         key = object()
-        structure.begin(key, "agent", _name(self), inputs={"task": task})
+        structure.begin(key, "agent", _agent_name(self), inputs={"task": task})
         try:
             result = original(self, task, *args, **kwargs)
         except BaseException as error:
@@ -72,34 +80,36 @@ def _running(original: Callable[..., Any], structure: Structure) -> Callable[...
     return run
 
 
-def _streamed(
+def _follow_stream(
     agent: Any, structure: Structure, task: Any, steps: Generator[Any, Any, Any]
 ) -> Generator[Any, Any, Any]:
-    """The steps of a run, which is inside of its span while it works on one."""
-    return _followed(
+    """Return the steps of a streamed run. The run is inside its span while it works on a step."""
+    return _run_in_span(
         steps,
         structure,
-        lambda key, frame: structure.begin(key, "agent", _name(agent), inputs={"task": task}, frame=frame),
+        lambda key, frame: structure.begin(
+            key, "agent", _agent_name(agent), inputs={"task": task}, frame=frame
+        ),
     )
 
 
-def _stepping(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+def _wrap_step(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def _step_stream(self: Any, memory_step: Any, *args: Any, **kwargs: Any) -> Any:
         turn = getattr(memory_step, "step_number", None)
-        return _followed(
+        return _run_in_span(
             original(self, memory_step, *args, **kwargs),
             structure,
             lambda key, frame: structure.begin(
-                key, "agent", _name(self), prefix="agent_turn", metadata={"turn": turn}, frame=frame
+                key, "agent", _agent_name(self), prefix="agent_turn", metadata={"turn": turn}, frame=frame
             ),
         )
 
     return _step_stream
 
 
-def _planning(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+def _wrap_planning_step(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def _generate_planning_step(*args: Any, **kwargs: Any) -> Any:
-        return _followed(
+        return _run_in_span(
             original(*args, **kwargs),
             structure,
             lambda key, frame: structure.begin(key, "chain", "planning", prefix="chain_step", frame=frame),
@@ -108,16 +118,16 @@ def _planning(original: Callable[..., Any], structure: Structure) -> Callable[..
     return _generate_planning_step
 
 
-def _followed(
+def _run_in_span(
     steps: Generator[Any, Any, Any], structure: Structure, begin: Callable[[object, Any], None]
 ) -> Generator[Any, Any, Any]:
-    """A generator inside a span that begins when it is first asked for something."""
+    """Return a generator that runs inside a span, which begins when the first item is requested."""
     key = object()
     begin(key, sys._getframe())  # noqa: SLF001  (the frame that is suspended with the generator)
     error: BaseException | None = None
     try:
         return (yield from steps)
-    except GeneratorExit:  # nobody wants to hear more
+    except GeneratorExit:  # the consumer has stopped, which is not an error
         raise
     except BaseException as raised:
         hide_own_frame(raised)
@@ -127,7 +137,7 @@ def _followed(
         structure.end(key, error=error)
 
 
-def _checking(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+def _wrap_answer_check(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def _validate_final_answer(self: Any, final_answer: Any, *args: Any, **kwargs: Any) -> Any:
         key = object()
         structure.begin(key, "validation", "final_answer_checks", inputs={"answer": final_answer})
@@ -143,11 +153,11 @@ def _checking(original: Callable[..., Any], structure: Structure) -> Callable[..
     return _validate_final_answer
 
 
-def _calling(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
-    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807  (it stands in the place of one)
+def _wrap_tool_call(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807  (it replaces one)
         key = object()
-        read(structure, runs_as, self.name, getattr(self, "forward", None))
-        structure.begin_tool(key, self.name, read(structure, _given, self, args, kwargs))
+        read_safely(structure, runs_as, self.name, getattr(self, "forward", None))
+        structure.begin_tool(key, self.name, read_safely(structure, _arguments_by_name, self, args, kwargs))
         try:
             result = original(self, *args, **kwargs)
         except BaseException as error:
@@ -160,80 +170,84 @@ def _calling(original: Callable[..., Any], structure: Structure) -> Callable[...
     return __call__
 
 
-def _given(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a tool by name, as it takes them: one by one, or as one dict."""
-    given = {name: value for name, value in kwargs.items() if name != "sanitize_inputs_outputs"}
-    if len(args) == 1 and not given and isinstance(args[0], dict):
+def _arguments_by_name(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a tool by name. The tool accepts single arguments or one dict."""
+    named = {name: value for name, value in kwargs.items() if name != "sanitize_inputs_outputs"}
+    if len(args) == 1 and not named and isinstance(args[0], dict):
         return args[0]
-    return dict(zip(getattr(tool, "inputs", None) or (), args, strict=False)) | given
+    return dict(zip(getattr(tool, "inputs", None) or (), args, strict=False)) | named
 
 
-def _being_asked(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
-    """An agent is called by another, as that calls its tools."""
+def _wrap_agent_call(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+    """Record the call of an agent by another one, which calls it like a tool."""
 
     def __call__(self: Any, task: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807  (as above)
-        key, name, asking = object(), _name(self), _agent_around()
+        key, name, caller = object(), _agent_name(self), _current_agent()
         structure.begin_tool(key, name, {"task": task} | kwargs)
-        _say(structure, asking, name, task)
+        _record_message(structure, caller, name, task)
         try:
             result = original(self, task, *args, **kwargs)
         except BaseException as error:
             hide_own_frame(error)
             structure.end_tool(key, error=error)
             raise
-        _say(structure, name, asking, result)
+        _record_message(structure, name, caller, result)
         structure.end_tool(key, result)
         return result
 
     return __call__
 
 
-def _say(structure: Structure, sender: str | None, receiver: str | None, text: Any) -> None:
+def _record_message(structure: Structure, sender: str | None, receiver: str | None, text: Any) -> None:
     if sender is not None and receiver is not None:
-        told = {"framework": structure.framework, "from": sender, "to": receiver, "kind": "message"}
-        structure.tell(
-            "agent_message", component="agent", component_name=sender, outputs={"text": text}, metadata=told
+        metadata = {"framework": structure.framework, "from": sender, "to": receiver, "kind": "message"}
+        structure.record_event(
+            "agent_message",
+            component="agent",
+            component_name=sender,
+            outputs={"text": text},
+            metadata=metadata,
         )
 
 
-def _agent_around() -> str | None:
-    """The name of the agent that the running code is inside."""
+def _current_agent() -> str | None:
+    """Return the name of the agent that the running code is inside."""
     span = context.current()
     while isinstance(span, Span) and span.component != "agent":
         span = span._parent  # noqa: SLF001  (a span of our own)
     return span.name if isinstance(span, Span) else None
 
 
-def _asking(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
+def _wrap_generate(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def generate(self: Any, messages: Any, *args: Any, **kwargs: Any) -> Any:
         key = object()
         model = getattr(self, "model_id", None) or type(self).__name__
-        structure.begin_model(key, model, inputs=read(structure, _asked, model, messages))
+        structure.begin_model(key, model, inputs=read_safely(structure, _format_request, model, messages))
         try:
             answer = original(self, messages, *args, **kwargs)
         except BaseException as error:
             hide_own_frame(error)
             structure.end_model(key, error=error)
             raise
-        usage = read(structure, _used, answer)
+        usage = read_safely(structure, _read_usage, answer)
         structure.end_model(key, {"text": getattr(answer, "content", None)}, usage=usage)
         return answer
 
     return generate
 
 
-def _asked(model: str, messages: Any) -> dict[str, Any]:
-    return {"model": model, "messages": [_message(each) for each in messages]}
+def _format_request(model: str, messages: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [_format_message(message) for message in messages]}
 
 
-def _used(answer: Any) -> dict[str, int]:
-    used = getattr(answer, "token_usage", None)
-    return {} if used is None else {name: getattr(used, name) for name in ("input_tokens", "output_tokens")}
+def _read_usage(answer: Any) -> dict[str, int]:
+    usage = getattr(answer, "token_usage", None)
+    return {} if usage is None else {name: getattr(usage, name) for name in ("input_tokens", "output_tokens")}
 
 
-def _message(message: Any) -> dict[str, Any]:
-    """A message in the words of OpenTelemetry."""
-    told = message if isinstance(message, dict) else vars(message)
-    role, content = told.get("role"), told.get("content")
+def _format_message(message: Any) -> dict[str, Any]:
+    """Return a message in the format of OpenTelemetry."""
+    fields = message if isinstance(message, dict) else vars(message)
+    role, content = fields.get("role"), fields.get("content")
     parts = [{"type": "text", "content": content}] if isinstance(content, str) else content or []
     return {"role": str(getattr(role, "value", role)), "parts": parts}

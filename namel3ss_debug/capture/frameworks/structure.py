@@ -1,4 +1,4 @@
-"""Spans for the work that a framework reports, each known by the framework's own id.
+"""Spans for the work that a framework reports, identified by the framework's own ids.
 
 A framework reports that something began and that it ended. Its parent is the innermost span that the running code is
 inside, unless the framework names another one that it is not inside. The span of a generator is left while the
@@ -36,11 +36,11 @@ from namel3ss_debug.traces.clocks import perf_counter_ns
 F = TypeVar("F", bound=Callable[..., None])
 
 Inputs: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
-"""The inputs of a call, or a function that gives them where they are needed."""
+"""The inputs of a call, or a function that returns them when they are needed."""
 
 
-class _Pending(NamedTuple):
-    """An announced call, which is recorded here only where no seam records it."""
+class _PendingCall(NamedTuple):
+    """An announced call, which is recorded here only if no seam records it."""
 
     name: str | None
     inputs: Inputs
@@ -50,10 +50,10 @@ class _Pending(NamedTuple):
     moved: Moved
     timestamp: float
     started: int
-    failure: Mapping[str, str | None] = MappingProxyType({})  # as `failed` was told of it
+    failure: Mapping[str, str | None] = MappingProxyType({})  # set by `mark_failed`
 
-    def told(self) -> Mapping[str, Any]:
-        """The inputs."""
+    def get_inputs(self) -> Mapping[str, Any]:
+        """Return the inputs."""
         return self.inputs() if callable(self.inputs) else self.inputs
 
     def is_recorded(self) -> bool:
@@ -63,13 +63,13 @@ class _Pending(NamedTuple):
 
 
 class _Skipped(NamedTuple):
-    """Something that is not recorded; what happens inside it belongs to its parent."""
+    """Something that is not recorded. What happens inside it belongs to its parent."""
 
     parent: Hashable
 
 
 def _never_raises(method: F) -> F:
-    """Report what goes wrong in a method as a problem of tracing, instead of raising it into the framework."""
+    """Report an exception in a method as a problem of tracing, instead of raising it into the framework."""
 
     @wraps(method)
     def safe(self: Structure, *args: Any, **kwargs: Any) -> None:
@@ -77,7 +77,7 @@ def _never_raises(method: F) -> F:
         try:
             method(self, *args, **kwargs)
         except Exception as error:
-            self._lost(error)
+            self._report_problem(error)
         self._count_time(before)
 
     return cast("F", safe)
@@ -87,8 +87,8 @@ class Structure:
     """The spans of one framework in this process.
 
     Args:
-        tracer: where the spans go.
-        calls: the tool calls that models asked for.
+        tracer: writes the spans.
+        calls: the tool calls that models requested.
         framework: its name, for messages and `metadata.framework`.
     """
 
@@ -96,10 +96,10 @@ class Structure:
         self.tracer = tracer
         self.framework = framework
         self._calls = calls
-        self._open: dict[Hashable, Inside | _Pending | _Skipped] = {}
-        self._own: set[Span] = set()  # those that are open
+        self._open: dict[Hashable, Inside | _PendingCall | _Skipped] = {}
+        self._open_spans: set[Span] = set()
 
-    def begin(  # with `end` the most frequent: what `_never_raises` does is written out
+    def begin(  # called so often, like `end`, that `_never_raises` is written out here
         self,
         key: Hashable,
         component: str,
@@ -112,71 +112,76 @@ class Structure:
         frame: FrameType | None = None,
         **fields: Any,
     ) -> None:
-        """Something has begun: what runs next in this thread or task, and what that starts, is inside it.
+        """Open a span for something that has begun.
+
+        What runs next in this thread or task, and what that starts, is inside it.
 
         Args:
             key: the framework's id of it.
-            component: as for `ExecutionTracer.span`, and so are the next.
+            component: as for `ExecutionTracer.span`, and so are the next arguments.
             name: the name of the agent, chain, node, ...
-            parent: the framework's id of what it belongs to, where it says so.
+            parent: the framework's id of the parent, if it names one.
             prefix: the event types without `_start` and `_end`.
-            inputs: what goes in.
-            metadata: anything else.
-            frame: the framework's frame that runs it from its beginning to its end, if there is one: while that is a
-                suspended generator, the program is not inside; two that one frame began are siblings; and what runs in
-                something that another frame began is inside of that, though the framework may name an outer parent.
+            inputs: the inputs.
+            metadata: further data.
+            frame: the framework's frame that runs it from its beginning to its end, if there is one. While the frame is
+                a suspended generator, the program is not inside the span. Two spans that one frame began are siblings.
+                What runs inside a span of another frame belongs to that span, even if the framework names an outer
+                parent.
             **fields: further fields of the start event.
         """
         before = self.tracer.tracing_ns - perf_counter_ns()
         try:
-            told = {"framework": self.framework, **(metadata or {})}
-            span = Span(self.tracer, component, name, inputs, told, prefix, fields)
-            found = self._found(parent)
-            if found is not None and found.is_here(frame):
-                self._open_span(key, span, found.span, found, frame)
+            all_metadata = {"framework": self.framework, **(metadata or {})}
+            span = Span(self.tracer, component, name, inputs, all_metadata, prefix, fields)
+            named = self._find_named(parent)
+            if named is not None and named.is_here(frame):
+                self._open_span(key, span, named.span, named, frame)
             else:
-                self._open_span(key, span, self._inside(found, standing(), frame), left_standing(), frame)
+                self._open_span(
+                    key, span, self._choose_parent(named, standing(), frame), left_standing(), frame
+                )
         except Exception as error:
-            self._lost(error)
+            self._report_problem(error)
         self._count_time(before)
 
     def end(
         self, key: Hashable, outputs: Any = None, error: BaseException | None = None, **fields: Any
     ) -> None:
-        """It has ended.
+        """Close the span of something that has ended.
 
         Args:
             key: the framework's id of it.
-            outputs: what came out: a mapping, or any other value as its `result`; `None`: nothing is told.
-            error: the exception it ended by.
-            **fields: further fields of the end event, `status` or `usage` for instance.
+            outputs: the outputs: a mapping, or any other value as its `result`; `None` for no outputs.
+            error: the exception that ended it.
+            **fields: further fields of the end event, for instance `status` or `usage`.
         """
         before = self.tracer.tracing_ns - perf_counter_ns()
         try:
-            inside = self._open.pop(key, None)
-            if isinstance(inside, Inside):
-                span = self._leave(inside)
+            place = self._open.pop(key, None)
+            if isinstance(place, Inside):
+                span = self._leave(place)
                 if outputs is not None:
                     span.set_output(outputs)
                 if fields:
                     span.set(**fields)
                 span.close(error)
         except Exception as problem:
-            self._lost(problem)
+            self._report_problem(problem)
         self._count_time(before)
 
     def skip(self, key: Hashable, parent: Hashable = None) -> None:
-        """Something that is not recorded has begun: what names it as its parent belongs to `parent`."""
+        """Remember something that is not recorded. What names it as its parent belongs to `parent`."""
         self._open[key] = _Skipped(parent)
 
     def drop(self, key: Hashable) -> None:
-        """Its end will not be reported: stop waiting for a call; a span stays open in the recording."""
-        found = self._open.get(key)
-        if isinstance(found, Inside):
+        """Forget something whose end will not be reported: stop waiting for a call; a span stays open in the trace."""
+        entry = self._open.get(key)
+        if isinstance(entry, Inside):
             return
         self._open.pop(key, None)
-        if isinstance(found, _Pending):
-            found.is_recorded()
+        if isinstance(entry, _PendingCall):
+            entry.is_recorded()
 
     @_never_raises
     def begin_model(
@@ -189,24 +194,24 @@ class Structure:
         metadata: Mapping[str, Any] | None = None,
         frame: FrameType | None = None,
     ) -> None:
-        """A model is about to be called. The call is recorded where its request is sent, or else by `end_model`.
+        """Announce a model call. It is recorded where its request is sent, or else by `end_model`.
 
         Args:
             key: the framework's id of it.
             model: the name of the model.
-            parent: the framework's id of what it belongs to, where it says so.
-            inputs: `model`, `messages`, `tools`, `params`, as far as they are told, or what gives them: that is asked
-                when they are recorded here.
-            metadata: anything else.
+            parent: the framework's id of the parent, if it names one.
+            inputs: `model`, `messages`, `tools`, `params`, as far as they are known, or a function that returns them.
+                It is called only if the call is recorded here.
+            metadata: further data.
             frame: as for `begin`.
         """
-        told = {"framework": self.framework, "seen": False, **(metadata or {})}
-        self._expect(key, Expected(beneath.LLM), model, inputs or {}, told, parent, frame)
+        all_metadata = {"framework": self.framework, "seen": False, **(metadata or {})}
+        self._expect(key, Expected(beneath.LLM), model, inputs or {}, all_metadata, parent, frame)
 
     def is_recorded(self, key: Hashable) -> bool:
-        """Whether the model call that has ended under this id was recorded by a seam; then it needs no `end_model`."""
+        """Return whether a seam has recorded the model call that ended. If so, it needs no `end_model`."""
         pending = self._open.get(key)
-        if isinstance(pending, _Pending) and not pending.is_recorded():
+        if isinstance(pending, _PendingCall) and not pending.is_recorded():
             return False
         self._open.pop(key, None)
         return True
@@ -220,27 +225,27 @@ class Structure:
         usage: Mapping[str, int] | None = None,
         inputs: Mapping[str, Any] | None = None,
     ) -> None:
-        """The model has answered, or failed.
+        """Record a model call that has returned or failed, unless a seam has recorded it.
 
         Args:
             key: the framework's id of it.
-            outputs: `text`, `tool_calls`, `finish_reason`, as far as they are told.
-            error: the exception it ended by.
-            usage: `input_tokens`, `output_tokens` and so on, as in an event; nothing where nothing was used.
-            inputs: as for `begin_model`, where they are told at the end.
+            outputs: `text`, `tool_calls`, `finish_reason`, as far as they are known.
+            error: the exception that ended it.
+            usage: `input_tokens`, `output_tokens` and so on, as in an event; nothing if nothing was used.
+            inputs: as for `begin_model`, if they are known only at the end.
         """
         pending = self._open.pop(key, None)
-        if not isinstance(pending, _Pending) or pending.is_recorded():
+        if not isinstance(pending, _PendingCall) or pending.is_recorded():
             return
         fields: dict[str, Any] = {}
         if usage:
             total = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
             fields = {"usage": dict(usage), "tokens_used": total}
         if inputs:
-            pending = pending._replace(inputs={**pending.told(), **inputs})
+            pending = pending._replace(inputs={**pending.get_inputs(), **inputs})
         event_id = self._write(pending, outputs, error, fields)
-        asked = (outputs or {}).get("tool_calls") or ()
-        self._calls.asked(asked, event_id, pending.parent.event_id if pending.parent else None)
+        requested = (outputs or {}).get("tool_calls") or ()
+        self._calls.asked(requested, event_id, pending.parent.event_id if pending.parent else None)
 
     @_never_raises
     def begin_tool(
@@ -254,28 +259,30 @@ class Structure:
         metadata: Mapping[str, Any] | None = None,
         frame: FrameType | None = None,
     ) -> None:
-        """A tool is about to run. The call is recorded here, unless a seam records the function or the server's tool.
+        """Announce a tool call. It is recorded here unless a seam records the function or the server's tool.
 
         Args:
             key: the framework's id of it.
             name: the name of the tool.
-            arguments: what it is called with, by name.
-            parent: the framework's id of what it belongs to, where it says so.
-            call_id: the id under which a model asked for the call, where the framework says so.
-            metadata: anything else.
+            arguments: its arguments by name.
+            parent: the framework's id of the parent, if it names one.
+            call_id: the model's id of the call, if the framework reports it.
+            metadata: further data.
             frame: as for `begin`.
         """
         self._calls.offer((name,))
-        at = self._parent(parent, frame)
-        told: dict[str, Any] = {"framework": self.framework, "seen": False, **(metadata or {})}
+        holder = self._parent(parent, frame)
+        all_metadata: dict[str, Any] = {"framework": self.framework, "seen": False, **(metadata or {})}
         inputs = {"arguments": arguments, "call_id": call_id}
         elsewhere = (rewrite.EDITED, beneath.NAMED, beneath.HOOKED)
         if any(name in names for names in elsewhere) or beneath.is_served(name):
             expected = Expected(beneath.TOOL, name, call_id, arguments)
-            self._expect(key, expected, name, inputs, told, parent, frame)
+            self._expect(key, expected, name, inputs, all_metadata, parent, frame)
             return
-        told |= self._take(name, inputs, at)
-        self._open_span(key, self.tracer.span("tool", name, inputs, told), at, left_standing(), None)
+        all_metadata |= self._match_model_call(name, inputs, holder)
+        self._open_span(
+            key, self.tracer.span("tool", name, inputs, all_metadata), holder, left_standing(), None
+        )
 
     @_never_raises
     def end_tool(
@@ -285,101 +292,103 @@ class Structure:
         error: BaseException | None = None,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        """The tool has returned, or failed.
+        """Record a tool call that has returned or failed, unless a seam has recorded it.
 
         Args:
             key: the framework's id of it.
-            result: what it returned.
-            error: the exception it ended by.
-            arguments: as for `begin_tool`, where they are told at the end.
+            result: the value that it returned.
+            error: the exception that ended it.
+            arguments: as for `begin_tool`, if they are known only at the end.
         """
-        found = self._open.pop(key, None)
-        if isinstance(found, _Pending):
-            if found.is_recorded():
+        entry = self._open.pop(key, None)
+        if isinstance(entry, _PendingCall):
+            if entry.is_recorded():
                 return
-            inputs = dict(found.told()) | ({"arguments": arguments} if arguments is not None else {})
-            told = dict(found.metadata) | self._take(str(found.name), inputs, found.parent)
-            outputs = None if found.failure and result is None else {"result": result}
-            self._write(found._replace(inputs=inputs, metadata=told), outputs, error, {})
-        elif isinstance(found, Inside):
-            span = self._leave(found)
+            inputs = dict(entry.get_inputs()) | ({"arguments": arguments} if arguments is not None else {})
+            all_metadata = dict(entry.metadata) | self._match_model_call(
+                str(entry.name), inputs, entry.parent
+            )
+            outputs = None if entry.failure and result is None else {"result": result}
+            self._write(entry._replace(inputs=inputs, metadata=all_metadata), outputs, error, {})
+        elif isinstance(entry, Inside):
+            span = self._leave(entry)
             if error is None:
                 set_result(span, self.tracer, result)
             span.close(error)
 
     @_never_raises
-    def hold_tool(self, key: Hashable, arguments: Mapping[str, Any] | None) -> None:
-        """A person may have to allow the tool, or has refused it: nothing is recorded where its function did not run.
+    def suspend_tool(self, key: Hashable, arguments: Mapping[str, Any] | None) -> None:
+        """Forget a tool call that waits for a person, or that a person refused, unless its function ran.
 
         Args:
-            key: the framework's id of it; `end_tool` still has to be told.
+            key: the framework's id of it; `end_tool` must be called later all the same.
             arguments: as for `end_tool`.
         """
-        found = self._open.get(key)
-        if isinstance(found, _Pending) and not found.is_recorded():
+        pending = self._open.get(key)
+        if isinstance(pending, _PendingCall) and not pending.is_recorded():
             del self._open[key]
             self._calls.hold(
-                str(found.name), arguments or {}, found.parent.event_id if found.parent else None
+                str(pending.name), arguments or {}, pending.parent.event_id if pending.parent else None
             )
 
     @_never_raises
-    def tell(self, event_type: str, *, parent: Hashable = None, **fields: Any) -> None:
-        """Record one event, such as an `agent_message`, inside what the framework names, else where the program is.
+    def record_event(self, event_type: str, *, parent: Hashable = None, **fields: Any) -> None:
+        """Record one event, such as an `agent_message`, inside the named parent or else where the program is.
 
         Args:
             event_type: the type of the event.
-            parent: the framework's id of what it belongs to.
+            parent: the framework's id of the parent.
             **fields: as for `ExecutionTracer.emit`.
         """
-        at = self._parent(parent, None)
-        token = CURRENT.set(at)
+        holder = self._parent(parent, None)
+        token = CURRENT.set(holder)
         try:
             self.tracer.emit(event_type, **{"metadata": {"framework": self.framework}} | fields)
         finally:
             CURRENT.reset(token)
 
-    def answer(self, name: str, parent: Hashable = None) -> dict[str, Any]:
-        """Find the call of a model that is answered by no tool of the program, such as a hand-off.
+    def take_model_call(self, name: str, parent: Hashable = None) -> dict[str, Any]:
+        """Return the metadata of the model's call that no tool of the program answers, such as a hand-off.
 
         Returns:
-            The metadata of the event: `asked_in` and `call_id`; empty where no model asked.
+            `asked_in` and `call_id` for the event; empty if no model requested it.
         """
-        at = self._parent(parent, None)
-        asked = self._calls.take(name, {}, at.event_id if at is not None else None)
-        return {} if asked is None else {"asked_in": asked.asked_in, "call_id": asked.call_id}
+        holder = self._parent(parent, None)
+        requested = self._calls.take(name, {}, holder.event_id if holder is not None else None)
+        return {} if requested is None else {"asked_in": requested.asked_in, "call_id": requested.call_id}
 
-    def failed(self, key: Hashable, kind: str | None, text: str | None) -> None:
-        """What is open under this id has failed, in the framework's words; its end is reported separately."""
-        found, failure = self._open.get(key), {"status": "failed", "error_type": kind, "error": text}
-        if isinstance(found, Inside):
-            found.span.set(**failure)
-        elif isinstance(found, _Pending):
-            self._open[key] = found._replace(failure=failure)
+    def mark_failed(self, key: Hashable, kind: str | None, text: str | None) -> None:
+        """Mark an open span or call as failed, in the framework's words. Its end is reported separately."""
+        entry, failure = self._open.get(key), {"status": "failed", "error_type": kind, "error": text}
+        if isinstance(entry, Inside):
+            entry.span.set(**failure)
+        elif isinstance(entry, _PendingCall):
+            self._open[key] = entry._replace(failure=failure)
 
     def is_open(self, key: Hashable) -> bool:
-        """Whether something has begun under this id and has not ended."""
+        """Return whether something with this id has begun and not ended."""
         return key in self._open
 
     def parent_of(self, key: Hashable) -> Hashable:
-        """The id of the open span that stands for `key`: its own, or that of the parent it was skipped for."""
-        found = self._open.get(key)
-        while isinstance(found, _Skipped):
-            key = found.parent
-            found = self._open.get(key)
-        return key if isinstance(found, Inside) else None
+        """Return the id of the open span that stands for `key`: its own, or the parent it was skipped for."""
+        entry = self._open.get(key)
+        while isinstance(entry, _Skipped):
+            key = entry.parent
+            entry = self._open.get(key)
+        return key if isinstance(entry, Inside) else None
 
-    def _lost(self, error: Exception) -> None:
+    def _report_problem(self, error: Exception) -> None:
         """Report that something of the framework could not be recorded."""
-        self.tracer.problem(f"what {self.framework} tells could not be recorded", error)
+        self.tracer.problem(f"what {self.framework} reports could not be recorded", error)
 
     def _count_time(self, before: int) -> None:
-        """Count the time since then as that of tracing; spans have counted theirs, and no time counts twice.
+        """Add the time since `before` to the time of tracing. No time counts twice: spans add theirs themselves.
 
         Args:
-            before: what had been counted then, less the time that it was.
+            before: the time of tracing counted then, minus the clock then.
         """
         tracer, counted = self.tracer, before + perf_counter_ns()
-        if counted > tracer.tracing_ns:  # noqa: PLR1730  (`max` is a call more)
+        if counted > tracer.tracing_ns:  # noqa: PLR1730  (`max` costs another call)
             tracer.tracing_ns = counted
 
     def _expect(
@@ -392,29 +401,29 @@ class Structure:
         parent: Hashable,
         frame: FrameType | None,
     ) -> None:
-        """Wait for a call to be recorded where it is made."""
-        found = self._found(parent)
-        at: Holder | None
-        if found is not None and found.is_here(frame):
-            at, moved = found.span, STAYED
+        """Wait for a seam to record an announced call."""
+        named = self._find_named(parent)
+        holder: Holder | None
+        if named is not None and named.is_here(frame):
+            holder, moved = named.span, STAYED
         else:
             before = standing()
-            at, moved = self._inside(found, before, frame), self._move(found, before, frame)
-        self._open[key] = _Pending(
-            name, inputs, metadata, expected, at, moved, self.tracer.now(), perf_counter_ns()
+            holder, moved = self._choose_parent(named, before, frame), self._enter_named(named, before, frame)
+        self._open[key] = _PendingCall(
+            name, inputs, metadata, expected, holder, moved, self.tracer.now(), perf_counter_ns()
         )
 
-    def _take(self, name: str, inputs: dict[str, Any], at: Holder | None) -> dict[str, Any]:
-        """Find the call of a model that a tool answers; complete `inputs` from it, and return metadata for the span."""
-        inside = at.event_id if at is not None else None
-        asked = self._calls.take(name, inputs["arguments"] or {}, inside, call_id=inputs["call_id"])
-        if asked is not None:
-            inputs["call_id"] = inputs["call_id"] or asked.call_id
+    def _match_model_call(self, name: str, inputs: dict[str, Any], parent: Holder | None) -> dict[str, Any]:
+        """Find the model's call that a tool answers. Complete `inputs` from it, and return metadata for the span."""
+        parent_id = parent.event_id if parent is not None else None
+        requested = self._calls.take(name, inputs["arguments"] or {}, parent_id, call_id=inputs["call_id"])
+        if requested is not None:
+            inputs["call_id"] = inputs["call_id"] or requested.call_id
             if inputs["arguments"] is None:
-                inputs["arguments"] = asked.arguments
+                inputs["arguments"] = requested.arguments
         for missing in [each for each, value in inputs.items() if value in (None, "")]:
             del inputs[missing]
-        return {} if asked is None else {"asked_in": asked.asked_in}
+        return {} if requested is None else {"asked_in": requested.asked_in}
 
     def _open_span(
         self, key: Hashable, span: Span, parent: Holder | None, outer: Holder | None, frame: FrameType | None
@@ -423,65 +432,67 @@ class Structure:
         if not span.is_open:  # its component is not recorded
             self._open[key] = _Skipped(None if parent is None else self._key_of(parent))
             return
-        self._own.add(span)
-        self._open[key] = inside = Inside(span, outer, frame)
-        inside.enter()
-        if inside.generates:
+        self._open_spans.add(span)
+        self._open[key] = place = Inside(span, outer, frame)
+        place.enter()
+        if place.generates:
             tasks.follow(self.tracer.problem)
 
-    def _leave(self, inside: Inside) -> Span:
-        """Leave a place, and return its span, which has ended."""
-        inside.leave()
-        self._own.discard(inside.span)
-        return inside.span
+    def _leave(self, place: Inside) -> Span:
+        """Leave the place of a span that has ended, and return the span."""
+        place.leave()
+        self._open_spans.discard(place.span)
+        return place.span
 
     def _key_of(self, holder: Holder) -> Hashable:
         return next(
             (
                 key
-                for key, each in list(self._open.items())
-                if isinstance(each, Inside) and each.span is holder
+                for key, entry in list(self._open.items())
+                if isinstance(entry, Inside) and entry.span is holder
             ),
             None,
         )
 
     def _parent(self, key: Hashable, frame: FrameType | None) -> Holder | None:
-        """The parent of what begins now."""
-        return self._inside(self._found(key), standing(), frame)
+        """Return the parent of what begins now."""
+        return self._choose_parent(self._find_named(key), standing(), frame)
 
-    def _inside(self, found: Inside | None, holder: Holder | None, frame: FrameType | None) -> Holder | None:
-        """The parent, given the span that the framework names and the value of the context."""
+    def _choose_parent(
+        self, named: Inside | None, holder: Holder | None, frame: FrameType | None
+    ) -> Holder | None:
+        """Return the innermost span of the context if it is inside the named one, else the named one."""
         while isinstance(holder, Inside) and holder.is_beside(frame):
             holder = valid(holder.outer)
         here = None if holder is None else holder.here()
-        between = self._own if frame is None else ()
-        return here if found is None or is_within(here, found.span, between) else found.span
+        between = self._open_spans if frame is None else ()
+        return here if named is None or is_within(here, named.span, between) else named.span
 
-    def _found(self, key: Hashable) -> Inside | None:
-        """The open span that the framework names as a parent."""
-        found = self._open.get(key)
-        while isinstance(found, _Skipped):
-            found = self._open.get(found.parent)
-        return found if isinstance(found, Inside) and found.span.is_open else None
+    def _find_named(self, key: Hashable) -> Inside | None:
+        """Return the open span that the framework names as a parent."""
+        entry = self._open.get(key)
+        while isinstance(entry, _Skipped):
+            entry = self._open.get(entry.parent)
+        return entry if isinstance(entry, Inside) and entry.span.is_open else None
 
-    def _move(self, found: Inside | None, before: Holder | None, frame: FrameType | None) -> Moved:
-        """Set the context to the parent that is named, where it says otherwise, for the call that comes next."""
+    def _enter_named(self, named: Inside | None, before: Holder | None, frame: FrameType | None) -> Moved:
+        """Make the named parent the current span for the next call, unless the running code is inside it already."""
         here = None if before is None else before.here()
-        if found is None or is_within(here, found.span, self._own if frame is None else ()):
+        if named is None or is_within(here, named.span, self._open_spans if frame is None else ()):
             return STAYED
-        CURRENT.set(found)
-        return Moved(found, before)
+        CURRENT.set(named)
+        return Moved(named, before)
 
     def _write(
         self,
-        pending: _Pending,
+        pending: _PendingCall,
         outputs: Mapping[str, Any] | None,
         error: BaseException | None,
         fields: Mapping[str, Any],
     ) -> str:
-        """Record a whole call after it has ended, with the times it had; the id of its start."""
+        """Record a whole call after its end, with its real times, and return the id of its start event."""
         ended = perf_counter_ns()
-        name, inputs, metadata = pending.name, pending.told(), pending.metadata
+        name, inputs, metadata = pending.name, pending.get_inputs(), pending.metadata
         span = self.tracer.span(pending.expected.kind, name, inputs, metadata, timestamp=pending.timestamp)
         span.open_within(pending.parent)
         if outputs is not None and error is None:

@@ -1,8 +1,8 @@
-"""Tasks and threads made while a generator of a framework is suspended: they belong to the code that makes them.
+"""Tasks and threads that are created while a generator of a framework is suspended: they belong to their creator.
 
-Both take a copy of the context, in which the place of the generator stands, and later nobody can tell who made them. So
-it is seen to when the copy is made, from when a framework has begun something in a generator: most programs never get
-there.
+Both get a copy of the context, which contains the place of the generator. Later it is not known which code created
+them, so the context is corrected when the copy is made. That begins when a framework has begun something in a
+generator, which does not happen in most programs.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _lock = threading.Lock()
 
 
 def follow(problem: Callable[[str], None]) -> None:
-    """Follow the tasks and threads that are made from now on.
+    """Follow the tasks and threads that are created from now on.
 
     Args:
-        problem: told in words what this version of Python does not let us do.
+        problem: receives a message if this version of Python cannot be patched.
     """
     if _undo or "asyncio.threads" not in sys.modules:
         return
@@ -36,24 +36,24 @@ def follow(problem: Callable[[str], None]) -> None:
             return
         asyncio = sys.modules["asyncio"]
         edits = (
-            (asyncio.BaseEventLoop.create_task, {"_namel3ss_making": _Making}, _AroundBody()),
-            (asyncio.to_thread, {"_namel3ss_copied": _copied}, _CopyThrough()),
+            (asyncio.BaseEventLoop.create_task, {"_namel3ss_making": _TaskCreation}, _AroundBody()),
+            (asyncio.to_thread, {"_namel3ss_copied": _correct_copy}, _CopyThrough()),
         )
-        for function, names, change in edits:
-            put_back = edit_body(function, names, change) if isinstance(function, FunctionType) else None
-            if put_back is None:
+        for function, names, transformer in edits:
+            undo = edit_body(function, names, transformer) if isinstance(function, FunctionType) else None
+            if undo is None:
                 problem(f"{function.__qualname__} has no source: what it starts may be shown inside a stream")
-            _undo.append(put_back or _nothing)
+            _undo.append(undo or _do_nothing)
 
 
 def stop() -> None:
-    """Put everything back."""
+    """Undo the patches."""
     while _undo:
         _undo.pop()()
 
 
-class _Making:
-    """While a task is made, the context is as the task shall find it."""
+class _TaskCreation:
+    """While a task is created, the context is the one that the task should get."""
 
     __slots__ = ("_token",)
 
@@ -73,8 +73,8 @@ class _Making:
             CURRENT.reset(self._token)
 
 
-def _copied(copy: Context) -> Context:
-    """The context that a thread shall find: a fresh copy of that which the running code has."""
+def _correct_copy(copy: Context) -> Context:
+    """Return the context that a thread should get: a fresh copy of the current one, corrected."""
     holder = CURRENT.get()
     place = elsewhere(holder)
     if place is not holder:
@@ -83,16 +83,16 @@ def _copied(copy: Context) -> Context:
 
 
 class _AroundBody(ast.NodeTransformer):
-    """Puts `with _namel3ss_making():` around what a function does."""
+    """Puts `with _namel3ss_making():` around the body of a function."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        first = node.body[1]  # behind the docstring
-        around = ast.parse("with _namel3ss_making(): pass").body[0]
-        for part in ast.walk(around):
-            ast.copy_location(part, first)
-        assert isinstance(around, ast.With)
-        around.body = node.body[1:]
-        node.body[1:] = [around]
+        first = node.body[1]  # after the docstring
+        block = ast.parse("with _namel3ss_making(): pass").body[0]
+        for node_of_block in ast.walk(block):
+            ast.copy_location(node_of_block, first)
+        assert isinstance(block, ast.With)
+        block.body = node.body[1:]
+        node.body[1:] = [block]
         return node
 
 
@@ -105,5 +105,5 @@ class _CopyThrough(ast.NodeTransformer):
         return node
 
 
-def _nothing() -> None:
-    """Do nothing: there is nothing to put back."""
+def _do_nothing() -> None:
+    """Do nothing: there is nothing to undo."""

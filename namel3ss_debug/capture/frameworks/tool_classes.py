@@ -1,8 +1,8 @@
-"""Tools of frameworks that are followed for their tools only: what each tool runs, by its class.
+"""Tools of frameworks of which only the tools are followed: the functions of each tool, by its class.
 
-A tool of agno, camel, dspy, haystack or llama-index is told where its class calls it, for the framework tells nobody.
-Calls of those of AutoGen, Semantic Kernel and Strands stand in spans of OpenTelemetry; what they run is learned when
-one is made.
+A tool of agno, camel, dspy, haystack or llama-index is recorded where its class calls it, because the framework does
+not report it. AutoGen, Semantic Kernel and Strands report the calls of their tools as spans of OpenTelemetry; the
+functions are registered when a tool is created.
 """
 
 from __future__ import annotations
@@ -13,205 +13,216 @@ from inspect import iscoroutinefunction
 from typing import Any, NamedTuple
 
 from namel3ss_debug.capture import beneath
-from namel3ss_debug.capture.frameworks.reading import made_before, read
+from namel3ss_debug.capture.frameworks.reading import find_existing_tools, read_safely
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.spans import is_in_tool
 from namel3ss_debug.capture.tools import runs_as
 
 
-class _Runs(NamedTuple):
-    """What a tool runs.
+class _ToolFunctions(NamedTuple):
+    """The functions of a tool.
 
     Attributes:
         name: the name that a model knows.
-        functions: the functions, the user's among them; `None` is none.
-        given_in: the parameter of these that takes all arguments at once, where it is so.
+        functions: the functions, the user's among them; a `None` among them is ignored.
+        arguments_in: the parameter that takes all arguments at once, if there is one.
     """
 
     name: str
     functions: tuple[Any, ...]
-    given_in: str = ""
+    arguments_in: str = ""
 
 
-class _Class(NamedTuple):
+class _ToolClass(NamedTuple):
     """A class of tools.
 
     Attributes:
-        name: what it is called in its module.
-        runs: what a tool of it runs; `None` where it is none of the user's.
-        made: the methods that make one.
-        called: the methods that call one, where nothing else tells of that; awaited, if the last of them is.
-        given: what it is called with by name, of the tool and the keywords.
-        result: what the tool returned, of what these methods return.
+        name: its name in its module.
+        functions_of: returns the functions of a tool; `None` if the tool is not the user's.
+        created_by: the methods that create a tool.
+        called_by: the methods that call a tool, if nothing else reports its calls.
+        arguments_of: returns the arguments by name from the tool and the keyword arguments.
+        result_of: returns the result of the tool from what these methods return.
     """
 
     name: str
-    runs: Callable[[Any], _Runs | None]
-    made: tuple[str, ...] = ()
-    called: tuple[str, ...] = ()
-    given: Callable[[Any, dict[str, Any]], Mapping[str, Any]] = lambda _tool, keywords: keywords
-    result: Callable[[Any], Any] = lambda returned: returned
+    functions_of: Callable[[Any], _ToolFunctions | None]
+    created_by: tuple[str, ...] = ()
+    called_by: tuple[str, ...] = ()
+    arguments_of: Callable[[Any, dict[str, Any]], Mapping[str, Any]] = lambda _tool, keywords: keywords
+    result_of: Callable[[Any], Any] = lambda returned: returned
 
 
-def _of_dspy(tool: Any) -> _Runs | None:
-    # ReAct ends by a tool of its own
-    is_own = tool.name == "finish" and str(getattr(tool.func, "__module__", "")).startswith("dspy.")
-    return None if is_own else _Runs(tool.name, (tool.func,))
+def _dspy_functions(tool: Any) -> _ToolFunctions | None:
+    # ReAct ends with a tool of its own.
+    is_internal = tool.name == "finish" and str(getattr(tool.func, "__module__", "")).startswith("dspy.")
+    return None if is_internal else _ToolFunctions(tool.name, (tool.func,))
 
 
-def _of_haystack(tool: Any) -> _Runs:
+def _haystack_functions(tool: Any) -> _ToolFunctions:
     component = getattr(tool, "_component", None)
     run = [getattr(component, method, None) for method in ("run", "run_async")]
-    return _Runs(tool.name, (tool.function, getattr(tool, "async_function", None), *run))
+    return _ToolFunctions(tool.name, (tool.function, getattr(tool, "async_function", None), *run))
 
 
-def _of_llama_index(tool: Any) -> _Runs:
-    return _Runs(tool.metadata.get_name(), (getattr(tool, "real_fn", None), tool.fn, tool.async_fn))
+def _llama_index_functions(tool: Any) -> _ToolFunctions:
+    return _ToolFunctions(tool.metadata.get_name(), (getattr(tool, "real_fn", None), tool.fn, tool.async_fn))
 
 
-def _of_autogen(tool: Any) -> _Runs:
+def _autogen_functions(tool: Any) -> _ToolFunctions:
     function = getattr(tool, "_func", None)
     if function is not None:
-        return _Runs(tool.name, (function,))
-    return _Runs(tool.name, (type(tool).run,), given_in="args")
+        return _ToolFunctions(tool.name, (function,))
+    return _ToolFunctions(tool.name, (type(tool).run,), arguments_in="args")
 
 
 _CLASSES = {
-    "agno.tools.function": _Class(
+    "agno.tools.function": _ToolClass(
         "FunctionCall",
-        lambda call: _Runs(call.function.name, (call.function.entrypoint,)),
-        called=("execute", "aexecute"),
-        given=lambda call, _keywords: call.arguments or {},
-        result=lambda outcome: outcome.result,
+        lambda call: _ToolFunctions(call.function.name, (call.function.entrypoint,)),
+        called_by=("execute", "aexecute"),
+        arguments_of=lambda call, _keywords: call.arguments or {},
+        result_of=lambda outcome: outcome.result,
     ),
-    "autogen_core.tools._base": _Class("BaseTool", _of_autogen, made=("__init__",)),
-    "camel.toolkits.function_tool": _Class(
+    "autogen_core.tools._base": _ToolClass("BaseTool", _autogen_functions, created_by=("__init__",)),
+    "camel.toolkits.function_tool": _ToolClass(
         "FunctionTool",
-        lambda tool: _Runs(tool.openai_tool_schema["function"]["name"], (tool.func,)),
-        called=("__call__", "async_call"),
+        lambda tool: _ToolFunctions(tool.openai_tool_schema["function"]["name"], (tool.func,)),
+        called_by=("__call__", "async_call"),
     ),
-    "dspy.adapters.types.tool": _Class("Tool", _of_dspy, called=("__call__", "acall")),
-    "haystack.tools.tool": _Class("Tool", _of_haystack, called=("invoke", "invoke_async")),
-    "llama_index.core.tools.function_tool": _Class(
+    "dspy.adapters.types.tool": _ToolClass("Tool", _dspy_functions, called_by=("__call__", "acall")),
+    "haystack.tools.tool": _ToolClass("Tool", _haystack_functions, called_by=("invoke", "invoke_async")),
+    "llama_index.core.tools.function_tool": _ToolClass(
         "FunctionTool",
-        _of_llama_index,
-        called=("call", "acall"),
-        given=lambda tool, keywords: {key: keywords[key] for key in keywords if key != tool.ctx_param_name},
-        result=lambda output: output.raw_output,
+        _llama_index_functions,
+        called_by=("call", "acall"),
+        arguments_of=lambda tool, keywords: {
+            key: keywords[key] for key in keywords if key != tool.ctx_param_name
+        },
+        result_of=lambda output: output.raw_output,
     ),
-    "semantic_kernel.functions.kernel_function_from_method": _Class(
+    "semantic_kernel.functions.kernel_function_from_method": _ToolClass(
         "KernelFunctionFromMethod",
-        lambda tool: _Runs(tool.fully_qualified_name, (tool.method,)),
-        made=("__init__", "function_copy"),
+        lambda tool: _ToolFunctions(tool.fully_qualified_name, (tool.method,)),
+        created_by=("__init__", "function_copy"),
     ),
-    "strands.tools.decorator": _Class(
+    "strands.tools.decorator": _ToolClass(
         "DecoratedFunctionTool",
-        lambda tool: _Runs(tool.tool_name, (tool._tool_func,)),  # noqa: SLF001  (it tells nobody)
-        made=("__init__",),
+        lambda tool: _ToolFunctions(tool.tool_name, (tool._tool_func,)),  # noqa: SLF001  (nothing public shows it)
+        created_by=("__init__",),
     ),
 }
-"""By the module that has it."""
+"""Module -> the class of tools in it."""
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
-    """Learn what the tools of a class run, and tell of their calls where nothing else does.
+    """Register the functions of the tools of a class, and record their calls if nothing else does.
 
     Raises:
-        AttributeError: the module has not what is followed there.
+        AttributeError: the module lacks the class or a method that is followed.
     """
-    known = _CLASSES[module.__name__]
-    kind = getattr(module, known.name)
+    tool_class = _CLASSES[module.__name__]
+    kind = getattr(module, tool_class.name)
     undo = [
-        replace(kind, name, partial(_making, structure=structure, known=known))
-        for name in known.made
+        replace(kind, name, partial(_wrap_creation, structure=structure, tool_class=tool_class))
+        for name in tool_class.created_by
         if hasattr(kind, name)
     ]
-    for tool in made_before(kind) if known.made else ():
-        read(structure, _learn, known, tool)
-    for name in known.called:
-        follows = _awaiting if iscoroutinefunction(getattr(kind, name)) else _calling
-        undo.append(replace(kind, name, partial(follows, structure=structure, known=known)))
+    for tool in find_existing_tools(kind) if tool_class.created_by else ():
+        read_safely(structure, _learn, tool_class, tool)
+    for name in tool_class.called_by:
+        wrap = _wrap_async_call if iscoroutinefunction(getattr(kind, name)) else _wrap_call
+        undo.append(replace(kind, name, partial(wrap, structure=structure, tool_class=tool_class)))
     return undo
 
 
-def _learn(known: _Class, tool: Any) -> str | None:
-    """Learn what a tool runs; its name, `None` of one that is none of the user's."""
-    runs = known.runs(tool)
-    if runs is None:
+def _learn(tool_class: _ToolClass, tool: Any) -> str | None:
+    """Register the functions of a tool, and return its name; `None` if the tool is not the user's."""
+    functions = tool_class.functions_of(tool)
+    if functions is None:
         return None
-    runs_as(runs.name, *runs.functions, given_in=runs.given_in)
-    return runs.name
+    runs_as(functions.name, *functions.functions, given_in=functions.arguments_in)
+    return functions.name
 
 
-def _making(original: Callable[..., Any], structure: Structure, known: _Class) -> Callable[..., Any]:
+def _wrap_creation(
+    original: Callable[..., Any], structure: Structure, tool_class: _ToolClass
+) -> Callable[..., Any]:
     def make(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            made = original(self, *args, **kwargs)
+            created = original(self, *args, **kwargs)
         except BaseException as error:
             hide_own_frame(error)
             raise
-        read(structure, _learn, known, self if made is None else made)
-        return made
+        read_safely(structure, _learn, tool_class, self if created is None else created)
+        return created
 
     return make
 
 
-def _calling(original: Callable[..., Any], structure: Structure, known: _Class) -> Callable[..., Any]:
+def _wrap_call(
+    original: Callable[..., Any], structure: Structure, tool_class: _ToolClass
+) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        key = read(structure, _begin, structure, known, self, args, kwargs)
+        key = read_safely(structure, _begin, structure, tool_class, self, args, kwargs)
         try:
             returned = original(self, *args, **kwargs)
         except BaseException as error:
             hide_own_frame(error)
             structure.end_tool(key, error=error)
             raise
-        read(structure, _end, structure, known, key, returned)
+        read_safely(structure, _end, structure, tool_class, key, returned)
         return returned
 
     return call
 
 
-def _awaiting(original: Callable[..., Any], structure: Structure, known: _Class) -> Callable[..., Any]:
+def _wrap_async_call(
+    original: Callable[..., Any], structure: Structure, tool_class: _ToolClass
+) -> Callable[..., Any]:
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        key = read(structure, _begin, structure, known, self, args, kwargs)
+        key = read_safely(structure, _begin, structure, tool_class, self, args, kwargs)
         try:
             returned = await original(self, *args, **kwargs)
         except BaseException as error:
             hide_own_frame(error)
             structure.end_tool(key, error=error)
             raise
-        read(structure, _end, structure, known, key, returned)
+        read_safely(structure, _end, structure, tool_class, key, returned)
         return returned
 
     return call
 
 
 def _begin(
-    structure: Structure, known: _Class, tool: Any, args: tuple[Any, ...], keywords: dict[str, Any]
+    structure: Structure, tool_class: _ToolClass, tool: Any, args: tuple[Any, ...], keywords: dict[str, Any]
 ) -> object:
-    """A tool is called: the key of the call; None where it is known already. Positional arguments have no names."""
-    name = _learn(known, tool)
-    if name is None or _is_told(name):
+    """Begin to record a call, and return its key; `None` if it is known already.
+
+    Positional arguments are left out, because they have no names.
+    """
+    name = _learn(tool_class, tool)
+    if name is None or _is_known_call(name):
         return None
     key = object()
-    arguments = None if args else dict(known.given(tool, keywords))
+    arguments = None if args else dict(tool_class.arguments_of(tool, keywords))
     call_id = getattr(tool, "call_id", None)
-    # the scope is the module, as where spans of OpenTelemetry tell of a tool
+    # The scope is the module, as for tools in spans of OpenTelemetry.
     scope = {"scope": type(tool).__module__}
     structure.begin_tool(key, name, arguments, call_id=call_id, metadata=scope)
     return key
 
 
-def _is_told(name: str) -> bool:
-    """Whether this call is recorded or announced already, by an instrumentation or by another method of the tool."""
+def _is_known_call(name: str) -> bool:
+    """Return whether an instrumentation or another method of the tool has recorded or announced this call."""
     return is_in_tool(name) or beneath.about_to_run({name}) is not None
 
 
-def _end(structure: Structure, known: _Class, key: object, returned: Any) -> None:
-    """The tool has returned; some frameworks say in the result that it failed."""
+def _end(structure: Structure, tool_class: _ToolClass, key: object, returned: Any) -> None:
+    """Record the result of a tool. Some frameworks report a failure in the result."""
     if key is not None:
         failure = getattr(returned, "error", None)
         if isinstance(failure, str):
-            structure.failed(key, "error", failure)
-        structure.end_tool(key, known.result(returned))
+            structure.mark_failed(key, "error", failure)
+        structure.end_tool(key, tool_class.result_of(returned))

@@ -1,1 +1,1 @@
-"""Log records of the program, put into the recording inside the span that they belong to."""
+"""Log records of the program, which are added to the trace inside the span that they belong to."""

@@ -1,8 +1,8 @@
-"""Recording what the loggers of the standard library let through, without a handler.
+"""Records what the loggers of the standard library let through, without a handler.
 
-`logging.Logger.callHandlers` is edited in its body: the program sees no handler of ours, `logging.basicConfig` does
-what it did, and no frame of ours stands in a traceback. Nothing here imports `logging`; a program that does not either
-is not made to.
+The body of `logging.Logger.callHandlers` is edited: the program sees no handler of ours, `logging.basicConfig` works
+as before, and no frame of ours appears in a traceback. Nothing here imports `logging`, because a program that does not
+use it should not have to load it.
 """
 
 from __future__ import annotations
@@ -24,51 +24,55 @@ if TYPE_CHECKING:
     from logging import LogRecord
 
 SEEN = threading.local()
-"""The record that this thread logged last, as `record`, so that a handler does not record it again: a weak reference, for a
-record may hold an exception, and that all variables of the functions that it passed."""
+"""The last record of this thread, as `record`, so that a handler does not record it a second time.
+
+It is a weak reference, because a record may hold an exception, which holds all variables of the functions that it
+passed.
+"""
 
 
 def install(tracer: ExecutionTracer) -> Undo:
     """Record what the loggers of the standard library let through, from the level of the settings on.
 
     Returns:
-        A function that puts everything back.
+        A function that undoes the change.
     """
-    least = LOG_LEVELS.get(tracer.config.log_level)
-    if least is None:
+    lowest = LOG_LEVELS.get(tracer.config.log_level)
+    if lowest is None:
         return lambda: None
 
     def edit(module: ModuleType) -> list[Undo]:
         from namel3ss_debug.capture.logs.handlers import UNRECORDED, record_standard  # noqa: PLC0415  (imports `logging`)
 
-        # At the end of Python objects that go may log yet. The recording is over then, and no module is whole any more.
-        ends = sys.is_finalizing
+        # At the end of Python, objects that are deleted may still log. The trace is complete then, and modules are
+        # torn down.
+        is_finalizing = sys.is_finalizing
 
         def note(record: LogRecord) -> None:
-            if ends() or switch.ACTIVE is not tracer:
+            if is_finalizing() or switch.ACTIVE is not tracer:
                 return
             try:
                 SEEN.record = weakref.ref(record)
-                if record.levelno >= least:
+                if record.levelno >= lowest:
                     record_standard(record, tracer)
             except Exception as error:
                 tracer.problem(UNRECORDED, error)
 
-        change = _NoteFirst()
-        put_back = edit_body(module.Logger.callHandlers, {"_namel3ss_note": note}, change)
-        if put_back is None:
+        transformer = _NoteFirst()
+        undo = edit_body(module.Logger.callHandlers, {"_namel3ss_note": note}, transformer)
+        if undo is None:
             tracer.problem("log records of this Python are not recorded")
-        return [] if put_back is None else [put_back]
+        return [] if undo is None else [undo]
 
     return when_imported({"logging": edit}, tracer.problem)
 
 
 class _NoteFirst(ast.NodeTransformer):
-    """Calls `_namel3ss_note` with the second argument of a method, before its body."""
+    """Adds a call of `_namel3ss_note`, with the second argument of a method, at the start of its body."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        place = node.body[0]
-        name = ast.copy_location(ast.Name(node.args.args[1].arg, ast.Load()), place)
-        call = ast.Call(ast.copy_location(ast.Name("_namel3ss_note", ast.Load()), place), [name], [])
-        node.body.insert(1, ast.copy_location(ast.Expr(ast.copy_location(call, place)), place))
+        position = node.body[0]
+        name = ast.copy_location(ast.Name(node.args.args[1].arg, ast.Load()), position)
+        call = ast.Call(ast.copy_location(ast.Name("_namel3ss_note", ast.Load()), position), [name], [])
+        node.body.insert(1, ast.copy_location(ast.Expr(ast.copy_location(call, position)), position))
         return node

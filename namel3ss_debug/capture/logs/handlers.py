@@ -1,7 +1,7 @@
-"""What a program puts into its own logging, so that records reach the recording: for `logging`, structlog and loguru.
+"""Handlers for a program's own logging, so that records are added to the trace: for `logging`, structlog and loguru.
 
-Records of the standard library come there without it, unless the setting `log_level` is `off` (`following`): a
-`TraceHandler` is for some loggers alone.
+Records of the standard library are recorded without a handler unless the setting `log_level` is `off` (see
+`following`). With `off`, a `TraceHandler` records single loggers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from namel3ss_debug.capture import context, switch
 from namel3ss_debug.capture.logs.following import SEEN
 from namel3ss_debug.capture.logs.records import level_of, record_log
-from namel3ss_debug.capture.payloads.texts import printed
+from namel3ss_debug.capture.payloads.texts import format_value
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -22,18 +22,18 @@ _STRUCTLOG_FIELDS = frozenset(
     {"event", "level", "logger", "logger_name", "exc_info", "timestamp", "stack_info"}
 )
 UNRECORDED = "a log record could not be recorded"
-"""The problem that is told of a record so broken that nothing of it could be recorded."""
+"""The problem that is reported for a record so broken that nothing of it could be recorded."""
 
 
 def record_standard(record: logging.LogRecord, tracer: ExecutionTracer) -> None:
-    """Put a record of the standard library into the recording; what is wrong with it is the program's to find.
+    """Record a record of the standard library, even if it is malformed.
 
-    A member that is not what it should be is told as well as it can be; a record may be so broken that this raises.
+    A member of the wrong type is recorded as well as possible. A record may be so broken that this raises.
     """
     try:
         message = record.getMessage()
     except Exception:
-        message = printed(record.msg, str)
+        message = format_value(record.msg, str)
     name: object = record.levelname
     extra = {name: value for name, value in vars(record).items() if name not in _OWN_FIELDS}
     category = extra.pop("category", None)
@@ -43,40 +43,40 @@ def record_standard(record: logging.LogRecord, tracer: ExecutionTracer) -> None:
         logger=record.name,
         category=category if isinstance(category, str) else None,
         extra=extra,
-        error=_error(record.exc_info),
-        call_site=_site(tracer, record.pathname, record.lineno),
+        error=_exception_of(record.exc_info),
+        call_site=_format_site(tracer, record.pathname, record.lineno),
     )
 
 
-def _error(told: object) -> BaseException | None:
-    """The exception of an `exc_info`, in any of the forms that a record may have it in."""
-    if told is True:
+def _exception_of(exc_info: object) -> BaseException | None:
+    """Return the exception of an `exc_info` in any of its forms."""
+    if exc_info is True:
         return sys.exc_info()[1]
-    if isinstance(told, tuple):
-        told = told[1] if len(told) > 1 else None
-    return told if isinstance(told, BaseException) else None
+    if isinstance(exc_info, tuple):
+        exc_info = exc_info[1] if len(exc_info) > 1 else None
+    return exc_info if isinstance(exc_info, BaseException) else None
 
 
-def _site(tracer: ExecutionTracer, path: object, line: object) -> str:
-    """`path.py:42`; empty where that is not the user's own code, or no file and line."""
-    shown = tracer.sites.shown(path) if isinstance(path, str) and isinstance(line, int) else None
-    return "" if shown is None else f"{shown}:{line}"
+def _format_site(tracer: ExecutionTracer, path: object, line: object) -> str:
+    """Return `path.py:42`, or "" if that is not the user's own code or not a file and a line."""
+    name = tracer.sites.shown(path) if isinstance(path, str) and isinstance(line, int) else None
+    return "" if name is None else f"{name}:{line}"
 
 
-def _nothing() -> None:
-    """What was logged before anything was."""
+def _no_record() -> None:
+    """Return no record, for a thread that has not logged yet."""
 
 
 class TraceHandler(logging.Handler):
-    """Puts the records of the loggers it is added to into the recording, as `log_record` events.
+    """Adds the records of its loggers to the trace, as `log_record` events.
 
-    A record that is recorded without a handler already is not recorded twice.
+    A record that was recorded without a handler is not recorded a second time.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Record one log record."""
         tracer = switch.ACTIVE
-        if tracer is None or getattr(SEEN, "record", _nothing)() is record:
+        if tracer is None or getattr(SEEN, "record", _no_record)() is record:
             return
         try:
             record_standard(record, tracer)
@@ -85,18 +85,18 @@ class TraceHandler(logging.Handler):
 
 
 class CorrelationFilter(logging.Filter):
-    """Gives every record `execution_id`, `event_id` and `session_id` of where it was made, for the program's own logs.
+    """Adds `execution_id`, `event_id` and `session_id` to every record, for the program's own logs.
 
-    They are empty while nothing is recorded. `event_id` is that of the span the record was made in, which
-    `debug inspect --event` takes.
+    They are empty while nothing is recorded. `event_id` is the id of the current span, which `debug inspect --event`
+    accepts.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through, with its ids."""
-        tracer, inside = switch.ACTIVE, context.current()
+        """Let every record through, and add the ids to it."""
+        tracer, span = switch.ACTIVE, context.current()
         record.execution_id = "" if tracer is None else tracer.execution_id
-        record.event_id = "" if inside is None else inside.event_id
-        session = None if inside is None else inside.session_id
+        record.event_id = "" if span is None else span.event_id
+        session = None if span is None else span.session_id
         record.session_id = session or ("" if tracer is None else tracer.session_id or "")
         return True
 
@@ -104,10 +104,10 @@ class CorrelationFilter(logging.Filter):
 def structlog_processor(
     logger: Any, method_name: str, event_dict: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """A processor for structlog that records each event and hands it on as it is.
+    """Record each event of structlog, and pass it on unchanged.
 
-    Put it before the renderer. Where structlog writes through the standard `logging`, which is recorded anyway, it is
-    not needed.
+    Put this processor before the renderer. It is not needed if structlog writes through the standard `logging`, which
+    is recorded anyway.
     """
     tracer = switch.ACTIVE
     if tracer is not None:
@@ -123,22 +123,22 @@ def _record_structlog(logger: Any, method_name: str, event_dict: MutableMapping[
     name = event_dict.get("logger") or event_dict.get("logger_name") or getattr(logger, "name", None)
     category = event_dict.get("category")
     record_log(
-        event if type(event) is str else printed(event, str),
+        event if type(event) is str else format_value(event, str),
         level=level_of(str(event_dict.get("level") or method_name)),
         logger=name if isinstance(name, str) else None,
         category=category if isinstance(category, str) else None,
-        extra={key: value for key, value in event_dict.items() if not _is_known(key)},
-        error=_error(event_dict.get("exc_info")),
+        extra={key: value for key, value in event_dict.items() if not _is_structlog_field(key)},
+        error=_exception_of(event_dict.get("exc_info")),
     )
 
 
-def _is_known(key: object) -> bool:
-    """Whether what stands under a key of a structlog event is recorded in another place, or is structlog's own."""
+def _is_structlog_field(key: object) -> bool:
+    """Return whether the value under a key of a structlog event is recorded elsewhere or internal to structlog."""
     return key in _STRUCTLOG_FIELDS or key == "category" or (isinstance(key, str) and key.startswith("_"))
 
 
 def loguru_sink(message: Any) -> None:
-    """A sink for loguru: `logger.add(loguru_sink)`."""
+    """Record a message of loguru. Add it with `logger.add(loguru_sink)`."""
     tracer = switch.ACTIVE
     if tracer is not None:
         try:
@@ -150,13 +150,13 @@ def loguru_sink(message: Any) -> None:
 def _record_loguru(record: Any, tracer: ExecutionTracer) -> None:
     extra = dict(record["extra"])
     category = extra.pop("category", None)
-    caught = record["exception"]
+    exception = record["exception"]
     record_log(
         record["message"],
         level=level_of(record["level"].name),
         logger=record["name"],
         category=category if isinstance(category, str) else None,
         extra=extra,
-        error=None if caught is None else caught.value,
-        call_site=_site(tracer, record["file"].path, record["line"]),
+        error=None if exception is None else exception.value,
+        call_site=_format_site(tracer, record["file"].path, record["line"]),
     )

@@ -1,4 +1,4 @@
-"""Decorators and blocks under the names of older guides, over the hooks and the profiler."""
+"""Decorators and context managers with the names of older guides, built on the hooks and the profiler."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def measure_performance(function: F, /) -> F: ...
 @overload
 def measure_performance(name: str) -> DebugProfiler: ...
 def measure_performance(name: Any) -> Any:
-    """Measure a block in a `with` statement, or a function as its decorator: a `performance_marker` tells it."""
+    """Measure a block in a `with` statement, or a function as its decorator, as a `performance_marker`."""
     return profile_execution(name)
 
 
@@ -39,7 +39,7 @@ def trace_agent_action(function: F, /) -> F: ...
 @overload
 def trace_agent_action(name: str | None = None, /) -> Callable[[F], F]: ...
 def trace_agent_action(name: Any = None, /) -> Any:
-    """Record each call of a function as something an agent does; bare, or with a name."""
+    """Record each call of a function as an action of an agent; bare, or with a name."""
     return _step(name, "agents")
 
 
@@ -60,10 +60,10 @@ def _step(name: Any, category: str) -> Any:
 
 
 class ErrorWatch:
-    """Records an exception that leaves a block, in a `with` statement, or a function, as its decorator.
+    """Records an exception that leaves a block in a `with` statement, or a decorated function.
 
     Args:
-        name: what is watched; the name of the function if left out.
+        name: the name in the event; the name of the function if left out.
     """
 
     def __init__(self, name: str | None = None) -> None:
@@ -87,7 +87,10 @@ class ErrorWatch:
         self.__exit__(kind, error, trace)
 
     def __call__(self, function: F) -> F:
-        """The function, whose errors are recorded; each call until its end, also where that is awaited or yields items."""
+        """Return the function with its errors recorded.
+
+        Each call is watched until it ends, even if it is awaited or yields items.
+        """
         if enabled_never():
             return function
         watch = self if self.name is not None else ErrorWatch(name_of(function))
@@ -99,19 +102,19 @@ def trace_errors(function: F, /) -> F: ...
 @overload
 def trace_errors(name: str | None = None) -> ErrorWatch: ...
 def trace_errors(name: Any = None) -> Any:
-    """Record an exception that leaves the block, or the function it decorates, and let it go on its way."""
+    """Record an exception that leaves the block or the decorated function, and let it propagate."""
     if is_used_bare(name):
         return ErrorWatch()(name)
     return ErrorWatch(name)
 
 
 def trace_context(name: str, component: str = "chain", **inputs: Any) -> Span | switch.OffSpan:
-    """A span around a block, for `with` and `async with`; `.set_output(...)` takes what came out.
+    """Return a span around a block, for `with` and `async with`; `.set_output(...)` records the result.
 
     Args:
         name: what the block does.
-        component: which part of the program it is.
-        **inputs: what it is given.
+        component: the component of the program that it belongs to.
+        **inputs: the inputs of the block.
     """
     tracer = switch.ACTIVE
     return switch.OFF_SPAN if tracer is None else tracer.span(component, name, inputs=inputs)

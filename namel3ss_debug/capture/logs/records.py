@@ -3,8 +3,8 @@
     {"event_type": "log_record", "component": "log", "component_name": "shop.checkout", "call_site": "shop.py:42",
      "metadata": {"level": "warning", "message": "no stock for A-17", "category": "agents", "extra": {"sku": "A-17"}}}
 
-`level` is one of `LOG_LEVELS` (`traces.events`), or the program's own word in small letters. With an exception the
-event has `error`, `error_type` and `stack_trace`. `category` is only there where the program says one.
+`level` is one of `LOG_LEVELS` (`traces.events`), or the program's own name in lower case. With an exception, the event
+has `error`, `error_type` and `stack_trace`. It has a `category` only if the program passes one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.failures import describe
 
-_SPELT: Final = {
+_OTHER_NAMES: Final = {
     "warn": "warning",
     "fatal": "critical",
     "exception": "error",
@@ -25,9 +25,9 @@ _SPELT: Final = {
 
 
 def level_of(name: str) -> str:
-    """The level that a library calls so; a word that is none of `traces.events.LOG_LEVELS` stays, in small letters."""
+    """Return the level for a library's name of it. A name that is not in `traces.events.LOG_LEVELS` is lower-cased."""
     lower = name.lower()
-    return _SPELT.get(lower, lower)
+    return _OTHER_NAMES.get(lower, lower)
 
 
 def record_log(
@@ -40,19 +40,19 @@ def record_log(
     error: BaseException | None = None,
     call_site: str | None = None,
 ) -> str:
-    """Record one log record inside the current span; does nothing while tracing is off.
+    """Record one log record inside the current span. Does nothing while tracing is off.
 
     Args:
-        message: its words, complete.
-        level: one of `traces.events.LOG_LEVELS`, or the program's own.
+        message: the complete, formatted message.
+        level: one of `traces.events.LOG_LEVELS`, or the program's own name.
         logger: the name of the logger.
         category: which log it belongs to: `agents learning interactions performance system errors events`.
-        extra: what else the program says, a mapping; anything else stands under `value`.
+        extra: a mapping of further data; any other value is put under `value`.
         error: the exception that is logged.
-        call_site: `path.py:42`; found in the running stack if left out.
+        call_site: `path.py:42`; taken from the running stack if left out.
 
     Returns:
-        The id of the event; empty where nothing was recorded.
+        The id of the event, or "" if nothing was recorded.
     """
     tracer = switch.ACTIVE
     if tracer is None:
@@ -66,7 +66,7 @@ def record_log(
         metadata["extra"] = {"value": extra}
     failure = {} if error is None else describe(error, tracer.payloads).fields()
     failure.pop("status", None)
-    found = tracer.emit(
+    event_id = tracer.emit(
         "log_record",
         component="log",
         component_name=logger,
@@ -74,4 +74,4 @@ def record_log(
         call_site=call_site,
         **failure,
     )
-    return found or ""
+    return event_id or ""

@@ -1,4 +1,4 @@
-"""One call that sets up the program's own logging so that it can be matched with its recording."""
+"""Sets up the program's own logging in one call, so that its lines can be matched with the trace."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def setup_logging(
     stream: IO[str] | None = None,
     correlate: bool = False,
 ) -> logging.Handler:
-    """Give the root logger a handler that writes one line a record.
+    """Give the root logger a handler that writes one line for each record.
 
     Args:
-        level: the least level, for the root logger: a name, or a number such as `logging.INFO`.
-        file: the file it is appended to; the stream if left out.
-        stream: where it goes without a file; stderr if left out.
-        correlate: write the ids of the execution and of the span beside each record.
+        level: the lowest level for the root logger: a name, or a number such as `logging.INFO`.
+        file: the file to append to; the stream if left out.
+        stream: the stream to write to without a file; stderr if left out.
+        correlate: whether to add the ids of the execution and of the span to each line.
 
     Returns:
         The handler, for `logging.getLogger().removeHandler(...)`.
 
     Raises:
-        WrongUsageError: there is no level of that name.
+        WrongUsageError: there is no level with this name.
     """
     number = level if isinstance(level, int) else logging.getLevelNamesMapping().get(level.upper())
     if number is None:

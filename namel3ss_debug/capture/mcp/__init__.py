@@ -1,9 +1,8 @@
-"""Clients of MCP servers, of the official `mcp` package: tools as tool calls, the rest as calls of component `mcp`.
+"""Clients of MCP servers with the official `mcp` package: tools as tool calls, the rest as calls of component `mcp`.
 
-What is recorded is what the program asks of a session and what it gets, whichever way it comes: over the pipes of a
-process or over HTTP, which is not recorded a second time. Where a recording answers, no server is started and none is
-connected to. The package is patched when the program imports it; what a version does not have is not recorded, and
-never guessed at.
+Each request of a session is recorded with its result, whether it goes over the pipes of a process or over HTTP, which
+is not recorded a second time. A re-run neither starts a server nor connects to one. The package is patched when the
+program imports it. A request that a version of the package does not have is not recorded.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _TRANSPORTS = {
     "mcp.client.sse": ("sse", ("sse_client",)),
     "mcp.client.websocket": ("websocket", ("websocket_client",)),
 }
-"""Module -> the word for its transport, and the functions that open one, of which versions have some."""
+"""Module -> the name of its transport, and the functions that open one; each version has some of them."""
 
 
 def install(tracer: ExecutionTracer) -> Undo:
@@ -36,10 +35,10 @@ def install(tracer: ExecutionTracer) -> Undo:
 
         return Connections(tracer)
 
-    def patch_transport(module: Any, word: str, names: tuple[str, ...]) -> list[Undo]:
+    def patch_transport(module: Any, transport: str, names: tuple[str, ...]) -> list[Undo]:
         from namel3ss_debug.capture.mcp import transports  # noqa: PLC0415  (as above)
 
-        return transports.patch(module, connections=connections(), transport=word, names=names)
+        return transports.patch(module, connections=connections(), transport=transport, names=names)
 
     def patch_session(module: Any) -> list[Undo]:
         from namel3ss_debug.capture.mcp import sessions  # noqa: PLC0415  (as above)
@@ -47,8 +46,8 @@ def install(tracer: ExecutionTracer) -> Undo:
         return sessions.patch(module, connections=connections())
 
     patches: dict[str, Callable[[Any], list[Undo]]] = {
-        module: functools.partial(patch_transport, word=word, names=names)
-        for module, (word, names) in _TRANSPORTS.items()
+        module: functools.partial(patch_transport, transport=transport, names=names)
+        for module, (transport, names) in _TRANSPORTS.items()
     }
     patches["mcp.client.session"] = patch_session
     return when_imported(patches, tracer.problem)

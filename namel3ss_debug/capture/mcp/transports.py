@@ -1,7 +1,7 @@
-"""Connections to MCP servers: opened for real while a program is recorded, without a server where a recording answers.
+"""Connections to MCP servers: opened for real while a program is recorded, without a server during a re-run.
 
-To open one is a call of its own, `connect`, because a server that is a process starts with it. A silent one has
-streams like any other; a request that reaches them, which no seam has answered, is told that there is no server.
+Opening one is a call of its own, `connect`, because it starts a server that is a process. A connection without a server
+has streams like any other. It answers a request that reaches them, because it has no recorded answer, with an error.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ _MOST_STREAMS = 3
 
 
 def patch(module: Any, connections: Connections, transport: str, names: Sequence[str]) -> list[Undo]:
-    """Record the ways to servers that a module opens.
+    """Record the connections that a module opens.
 
     Args:
         module: the module.
         connections: the connections of this process.
-        transport: the word for what it opens.
-        names: the functions that open one; of those that are not there, one is missed where none is.
+        transport: the name of its transport.
+        names: the functions that open one. If the module has none of them, the first is reported as missing.
     """
-    there = [name for name in names if hasattr(module, name)] or list(names[:1])
+    present = [name for name in names if hasattr(module, name)] or list(names[:1])
 
-    def opening(original: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap_client(original: Callable[..., Any]) -> Callable[..., Any]:
         def client(*args: Any, **kwargs: Any) -> Any:
             return _Client(connections, transport, original, args, kwargs)
 
         return client
 
-    return [replace(module, name, opening) for name in there]
+    return [replace(module, name, wrap_client) for name in present]
 
 
 class _Client:
-    """What the program enters to be connected."""
+    """The context manager that the program enters to be connected."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class _Client:
     ) -> None:
         self._connections = connections
         self._connection = Connection(transport)
-        self._given = args[0] if args else kwargs.get("url", kwargs.get("server"))
+        self._server = args[0] if args else kwargs.get("url", kwargs.get("server"))
         self._open: Callable[[], Any] = lambda: original(*args, **kwargs)
         self._inner: Any = None
 
@@ -75,21 +75,21 @@ class _Client:
         try:
             reply = take_reply(tracer, span)
             if reply is not None and reply.answers:
-                self._inner = silence = _Silence(await reply.reach())
-                streams = await silence.__aenter__()
-                connection.break_off = silence.break_off
+                self._inner = offline = _OfflineTransport(await reply.reach())
+                streams = await offline.__aenter__()
+                connection.break_off = offline.break_off
             else:
                 connection.real = reply is not None
                 if reply is not None:
                     await reply.before_on_loop()
                 self._inner = self._open()
-                with self._connections.beneath(connection):
+                with self._connections.within_call(connection):
                     streams = await self._inner.__aenter__()
-            self._connections.opened(streams[0], connection)
+            self._connections.add_stream(streams[0], connection)
             set_result(span, tracer, {"streams": len(streams)})
         except BaseException as error:
-            if held := self._held_by(error):
-                add_metadata(span, held)
+            if state := self._error_state(error):
+                add_metadata(span, state)
             span.leave()
             span.close(error)
             hide_own_frame(error)
@@ -101,48 +101,46 @@ class _Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Any:
-        self._connections.closed(self._connection)
+        self._connections.remove(self._connection)
         try:
-            with self._connections.beneath(self._connection):
+            with self._connections.within_call(self._connection):
                 return await self._inner.__aexit__(kind, error, trace)
-        except BaseException as left_by:
-            own = [each for each in _parts(left_by) if each not in _parts(error)]
-            lost = next((each for each in own if isinstance(each, Exception)), None)
+        except BaseException as raised:
+            own = [part for part in _leaves(raised) if part not in _leaves(error)]
+            lost = next((part for part in own if isinstance(part, Exception)), None)
             if lost is not None and self._connection.event_id:
-                self._tell_lost(lost)
-            hide_own_frame(left_by)
+                self._record_lost_connection(lost)
+            hide_own_frame(raised)
             raise
 
-    def _tell_lost(self, error: Exception) -> None:
-        """Record that the transport failed by itself, which cancelled what the program did with it."""
+    def _record_lost_connection(self, error: Exception) -> None:
+        """Record that the transport itself failed, which cancelled what the program did with it."""
         tracer = self._connections.tracer
-        metadata = self._connection.told() | self._held_by(error)
+        metadata = self._connection.to_metadata() | self._error_state(error)
         fields = describe(error, tracer.payloads).fields()
         tracer.emit("error_occurred", component="mcp", component_name=_CONNECT, metadata=metadata, **fields)
 
-    def _held_by(self, error: BaseException) -> dict[str, Any]:
-        """The state of an exception, often of a group of them, as metadata of an event."""
+    def _error_state(self, error: BaseException) -> dict[str, Any]:
+        """Return the state of an exception, often of a group of them, as metadata of an event."""
         tracer = self._connections.tracer
         try:
             state = state_of(error, tracer.payloads, tracer.sites)
         except Exception as problem:  # an exception may have anything in it
-            tracer.problem(
-                "what an exception of an MCP server's connection holds could not be recorded", problem
-            )
+            tracer.problem("the state of an exception of an MCP connection could not be recorded", problem)
             return {}
         return {"raised": state} if state else {}
 
     def _begin(self) -> Span:
-        """The span of the connection; where it leads is named without credentials."""
+        """Open the span of the connection. Its address is recorded without credentials."""
         tracer, connection = self._connections.tracer, self._connection
         inputs: dict[str, Any] = {"transport": connection.transport}
         if connection.transport == "stdio":
-            command = str(getattr(self._given, "command", ""))
+            command = str(getattr(self._server, "command", ""))
             connection.server = os.path.basename(command) or None
-            inputs |= {"command": command, "args": [*map(str, getattr(self._given, "args", ()))]}
+            inputs |= {"command": command, "args": [*map(str, getattr(self._server, "args", ()))]}
         else:
-            connection.server = urlsplit(str(self._given)).netloc.rpartition("@")[2] or None
-            inputs["url"] = tracer.payloads.url(str(self._given))
+            connection.server = urlsplit(str(self._server)).netloc.rpartition("@")[2] or None
+            inputs["url"] = tracer.payloads.url(str(self._server))
         metadata: dict[str, Any] = {
             "chain": tracer.sites.chain(0),
             "mcp": {"transport": connection.transport},
@@ -151,12 +149,12 @@ class _Client:
         return tracer.span("mcp", _CONNECT, inputs, metadata).open()
 
 
-class _Silence:
+class _OfflineTransport:
     """A transport without a server."""
 
     def __init__(self, recorded: Any) -> None:
-        found = recorded.get("streams") if isinstance(recorded, dict) else None
-        self._count = found if isinstance(found, int) else 2
+        count = recorded.get("streams") if isinstance(recorded, dict) else None
+        self._count = count if isinstance(count, int) else 2
         anyio: Any = sys.modules["anyio"]
         self._group = anyio.create_task_group()
         self._to_program, self._read = anyio.create_memory_object_stream(math.inf)
@@ -178,7 +176,7 @@ class _Silence:
                 stream.close()
 
     def break_off(self, error: BaseException) -> None:
-        """Fail by an exception, which cancels what the program does with the transport."""
+        """Raise an exception in the task group, which cancels what the program does with the transport."""
         self._group.start_soon(self._fail, error)
 
     async def _fail(self, error: BaseException) -> None:
@@ -186,25 +184,25 @@ class _Silence:
 
     async def _refuse(self) -> None:
         async for message in self._from_program:
-            plain = getattr(message.message, "root", message.message)
-            if getattr(plain, "method", None) is not None and getattr(plain, "id", None) is not None:
-                answer = refusal(plain)
-                if plain is not message.message:
+            request = getattr(message.message, "root", message.message)
+            if getattr(request, "method", None) is not None and getattr(request, "id", None) is not None:
+                answer = make_refusal(request)
+                if request is not message.message:
                     answer = type(message.message)(answer)
                 self._to_program.send_nowait(type(message)(answer))
 
 
-def _parts(error: BaseException | None) -> list[BaseException]:
-    """An exception, or those that are in a group of them."""
+def _leaves(error: BaseException | None) -> list[BaseException]:
+    """Return the exceptions in a group, or the exception itself."""
     if isinstance(error, BaseExceptionGroup):
-        return [part for each in error.exceptions for part in _parts(each)]
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
     return [] if error is None else [error]
 
 
-def refusal(request: Any) -> Any:
-    """The answer to a request for which there is no server."""
+def make_refusal(request: Any) -> Any:
+    """Return the answer to a request for which there is no server."""
     types: Any = sys.modules.get("mcp_types") or sys.modules["mcp.types"]
-    text = f"{request.method}: the server is not there while a recording runs again"
+    text = f"{request.method}: there is no server during a re-run"
     return types.JSONRPCError(
         jsonrpc="2.0", id=request.id, error=types.ErrorData(code=_NO_SERVER, message=text)
     )

@@ -1,6 +1,6 @@
-"""Apps of the namel3ss language: loaded and run in this process by the language itself, and recorded at its own doors.
+"""Apps of the namel3ss language: loaded and run in this process by the language itself, and recorded there.
 
-Nothing of the language is changed on the disk. What is recorded goes through functions that are replaced while the app
-runs and put back after it; a version that lacks one of them costs the events that come through it, never the run, and
-the recording says so.
+No file of the language is changed. Its functions that are recorded are replaced while the app runs, and restored
+afterwards. If a version of the language lacks one of them, its events are missing; the app runs all the same, and the
+trace reports the problem.
 """

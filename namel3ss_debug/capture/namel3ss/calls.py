@@ -1,4 +1,4 @@
-"""Calls of an app's tools, by its flows and by its models, at the one door through which both go."""
+"""Calls of an app's tools, by its flows and by its models, in the one function through which both go."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from namel3ss_debug.capture.determinism import lineage
-from namel3ss_debug.capture.namel3ss.messages import kind, message, words
+from namel3ss_debug.capture.namel3ss.messages import describe_error, error_type, full_message
 from namel3ss_debug.capture.namel3ss.scope import Scope
-from namel3ss_debug.capture.namel3ss.seams import Seams, language
-from namel3ss_debug.capture.namel3ss.values import plain
+from namel3ss_debug.capture.namel3ss.seams import Seams, import_language_module
+from namel3ss_debug.capture.namel3ss.values import to_plain
 from namel3ss_debug.capture.replies import Reply, take_reply
 from namel3ss_debug.capture.results import set_result
 from namel3ss_debug.capture.spans import Span
@@ -18,64 +18,66 @@ _BLOCKED = "blocked"
 _FAILED = "error"
 
 
-class Asked:
-    """The calls of tools that a model has asked for, the latest; the language makes the first of them at once."""
+class RequestedCalls:
+    """The tool calls that a model requested last. The language makes the first of them at once."""
 
     def __init__(self) -> None:
         self._call: tuple[Mapping[str, Any], str] | None = None
 
-    def asked(self, calls: Iterable[Mapping[str, Any]], asked_in: str) -> None:
-        """A model call has ended with these."""
+    def remember(self, calls: Iterable[Mapping[str, Any]], model_call: str) -> None:
+        """Remember the tool calls of a model call."""
         first = next(iter(calls), None)
-        self._call = None if first is None else (first, asked_in)
+        self._call = None if first is None else (first, model_call)
 
     def take(self, name: str) -> tuple[str | None, str] | None:
-        """The id of the call that asks for this tool, and the model call that it stands in; it is given once."""
-        found, self._call = self._call, None
-        if found is None or found[0].get("name") != name:
+        """Return the id of the requested call and the id of its model call, once; `None` for another tool."""
+        call, self._call = self._call, None
+        if call is None or call[0].get("name") != name:
             return None
-        return found[0].get("id"), found[1]
+        return call[0].get("id"), call[1]
 
 
-class Calls:
-    """Records calls of tools.
+class ToolCallRecorder:
+    """Records the tool calls of an app.
 
     Args:
-        scope: where the app is.
-        asked: the calls that models asked for.
+        scope: the running app.
+        requested: the calls that models requested.
     """
 
-    def __init__(self, scope: Scope, asked: Asked) -> None:
+    def __init__(self, scope: Scope, requested: RequestedCalls) -> None:
         self._scope = scope
-        self._asked = asked
+        self._requested = requested
 
     def install(self, seams: Seams) -> None:
-        """Replace what makes them."""
-        seams.function("runtime.tools.executor.run", "_execute_tool_call_internal", self._around)
+        """Replace the function that makes tool calls."""
+        seams.replace_function(
+            "runtime.tools.executor.run", "_execute_tool_call_internal", self._wrap_tool_call
+        )
 
-    def _around(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """The door of all calls of tools, recorded; an answer that is given takes the place of the call."""
+    def _wrap_tool_call(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Record each tool call. A recorded answer replaces the call."""
 
         def _execute_tool_call_internal(
-            ctx: Any, tool_name: str, args: dict[str, Any], **place: Any
+            ctx: Any, tool_name: str, args: dict[str, Any], **location: Any
         ) -> tuple[Any, Exception | None]:
             scope, span = self._scope, None
-            with scope.quiet("a call of a tool could not be recorded"):
-                span = self._open(ctx, tool_name, args, place)
+            with scope.guard("a call of a tool could not be recorded"):
+                span = self._open(ctx, tool_name, args, location)
             if span is None:
-                return tuple(original(ctx, tool_name, args, **place))
+                return tuple(original(ctx, tool_name, args, **location))
             failed: BaseException | None = None
             try:
                 with lineage.Call(tool_name):
                     reply = take_reply(scope.tracer, span)
                     if reply is not None and reply.answers:
-                        outcome, error = self._answered(ctx, tool_name, reply)
+                        outcome, error = self._make_answer(ctx, tool_name, reply)
                     else:
                         if reply is not None:
                             reply.before()
-                        outcome, error = original(ctx, tool_name, args, **place)
-                    with scope.quiet("the result of a tool could not be recorded"):
-                        self._tell(span, outcome, error)
+                        outcome, error = original(ctx, tool_name, args, **location)
+                    with scope.guard("the result of a tool could not be recorded"):
+                        self._record_outcome(span, outcome, error)
                     return outcome, error
             except BaseException as raised:
                 failed = raised
@@ -85,72 +87,76 @@ class Calls:
 
         return _execute_tool_call_internal
 
-    def _open(self, ctx: Any, name: str, arguments: dict[str, Any], place: Mapping[str, Any]) -> Span:
-        """The span of a call, with the id that the model gave it where a model asked for it."""
+    def _open(self, ctx: Any, name: str, arguments: dict[str, Any], location: Mapping[str, Any]) -> Span:
+        """Open the span of a call, with the model's id of the call if a model requested it."""
         scope = self._scope
-        inputs: dict[str, Any] = {"arguments": plain(arguments)}
+        inputs: dict[str, Any] = {"arguments": to_plain(arguments)}
         metadata: dict[str, Any] = {"chain": scope.chain()}
         metadata |= lineage.told()
-        asked = self._asked.take(name) if getattr(ctx, "tool_call_source", None) == "ai" else None
-        if asked is not None:
-            inputs |= {"call_id": asked[0]} if asked[0] else {}
-            metadata["asked_in"] = asked[1]
-        made_in = getattr(ctx.tools.get(name), "kind", None)
-        if isinstance(made_in, str):
-            metadata["kind"] = made_in
-        return scope.open("tool", name, scope.line(place.get("line"), place.get("column")), inputs, metadata)
+        requested = self._requested.take(name) if getattr(ctx, "tool_call_source", None) == "ai" else None
+        if requested is not None:
+            inputs |= {"call_id": requested[0]} if requested[0] else {}
+            metadata["asked_in"] = requested[1]
+        kind = getattr(ctx.tools.get(name), "kind", None)
+        if isinstance(kind, str):
+            metadata["kind"] = kind
+        return scope.open(
+            "tool", name, scope.line(location.get("line"), location.get("column")), inputs, metadata
+        )
 
-    def _tell(self, span: Span, outcome: Any, error: Exception | None) -> None:
-        """What came of it. A failure is told with all that the language needs to fail so again."""
+    def _record_outcome(self, span: Span, outcome: Any, error: Exception | None) -> None:
+        """Record the outcome. A failure is recorded with everything that a re-run needs to fail in the same way."""
         if error is None:
             set_result(span, self._scope.tracer, outcome.result_value)
             return
-        told = {
+        failure = {
             "code": outcome.result_kind,
-            "message": message(error),
+            "message": full_message(error),
             "line": getattr(error, "line", None),
             "column": getattr(error, "column", None),
             "reason": outcome.decision.reason,
         }
-        span.set_output({"error": {name: value for name, value in told.items() if value is not None}})
-        span.set(status="failed", error_type=kind(error), error=words(error))
+        span.set_output({"error": {name: value for name, value in failure.items() if value is not None}})
+        span.set(status="failed", error_type=error_type(error), error=describe_error(error))
 
-    def _answered(self, ctx: Any, name: str, reply: Reply) -> tuple[Any, Exception | None]:
-        """What comes in place of the call, in the language's own types."""
+    def _make_answer(self, ctx: Any, name: str, reply: Reply) -> tuple[Any, Exception | None]:
+        """Return the recorded answer to a call, in the language's own types."""
         try:
             value = reply.wait()
         except Exception as error:
-            return _failed(name, {"code": _FAILED, "message": message(error)}, error)
-        told = (reply.outputs or {}).get("error")
-        if isinstance(told, Mapping) and reply.recorded:
-            return _failed(name, told, None)
-        return _outcome(name, "ok", "ok", _as_value(ctx, name, value)), None
+            return _make_failure(name, {"code": _FAILED, "message": full_message(error)}, error)
+        failure = (reply.outputs or {}).get("error")
+        if isinstance(failure, Mapping) and reply.recorded:
+            return _make_failure(name, failure, None)
+        return _make_outcome(name, "ok", "ok", _to_language_value(ctx, name, value)), None
 
 
-def _failed(name: str, told: Mapping[str, Any], cause: Exception | None) -> tuple[Any, Exception]:
-    """What the language is given for a call that failed: an outcome, and an error of its own at the line of the call."""
-    came = _BLOCKED if told.get("code") == _BLOCKED else _FAILED
-    text = str(told.get("message") or "")
-    error: Exception = language("errors.base").Namel3ssError(
-        text, line=told.get("line"), column=told.get("column")
+def _make_failure(name: str, failure: Mapping[str, Any], cause: Exception | None) -> tuple[Any, Exception]:
+    """Return the outcome of a failed call, and an error of the language's own at the line of the call."""
+    result_kind = _BLOCKED if failure.get("code") == _BLOCKED else _FAILED
+    summary = str(failure.get("message") or "")
+    error: Exception = import_language_module("errors.base").Namel3ssError(
+        summary, line=failure.get("line"), column=failure.get("column")
     )
     error.__cause__ = cause
-    language("runtime.boundary").mark_boundary(error, "tools")
-    return _outcome(name, came, text, None, str(told.get("reason") or "")), error
+    import_language_module("runtime.boundary").mark_boundary(error, "tools")
+    return _make_outcome(name, result_kind, summary, None, str(failure.get("reason") or "")), error
 
 
-def _outcome(name: str, came: str, summary: str, value: Any, reason: str = "policy_allowed") -> Any:
-    types = language("runtime.tools.outcome")
-    status = _BLOCKED if came == _BLOCKED else "allowed"
+def _make_outcome(
+    name: str, result_kind: str, summary: str, value: Any, reason: str = "policy_allowed"
+) -> Any:
+    types = import_language_module("runtime.tools.outcome")
+    status = _BLOCKED if result_kind == _BLOCKED else "allowed"
     decision = types.ToolDecision(status=status, capability=None, reason=reason, message="")
     return types.ToolCallOutcome(
-        tool_name=name, decision=decision, result_kind=came, result_summary=summary, result_value=value
+        tool_name=name, decision=decision, result_kind=result_kind, result_summary=summary, result_value=value
     )
 
 
-def _as_value(ctx: Any, name: str, value: Any) -> Any:
-    """A value as the language gives it to a flow: tools of its own give objects."""
+def _to_language_value(ctx: Any, name: str, value: Any) -> Any:
+    """Return a value as the language gives it to a flow. Its own tools return objects."""
     declared = ctx.tools.get(name)
     if isinstance(value, dict) or getattr(declared, "declared_as", None) == "foreign":
         return value
-    return language("runtime.values.normalize").ensure_object(value)
+    return import_language_module("runtime.values.normalize").ensure_object(value)

@@ -1,7 +1,7 @@
-"""The Python that has the namel3ss language: the one asked for, this one, or the one that the command `n3` runs with.
+"""The Python that has the namel3ss language: the requested one, this one, or the one that runs the command `n3`.
 
-What recording needs may be missing there. Where that Python is of the same version as this one, the modules of this one
-are lent to it, behind its own.
+It may lack modules that recording needs. If it has the same version as this Python, it may import the modules of this
+one, after its own.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from contextlib import suppress
 
 from namel3ss_debug.errors import TargetError
 
-WORKS = "0.1.0a13"
-"""The newest published version that runs apps with AI blocks and can be installed on every Python that recording runs on."""
+RECOMMENDED_VERSION = "0.1.0a13"
+"""The newest published version that runs apps with AI blocks and can be installed on every Python that can record."""
 
 _BORROW = """
 import importlib.util, json, sys
@@ -27,7 +27,7 @@ version, paths = json.loads(sys.argv[1])
 if list(sys.version_info[:2]) == version and importlib.util.find_spec("orjson") is None:
     sys.path.extend(paths)
 """
-_LOOK = f"""{_BORROW}
+_CHECK = f"""{_BORROW}
 names = ("orjson", "psutil", "wrapt")
 lacks = [name for name in names if importlib.util.find_spec(name) is None]
 known = importlib.util.find_spec("namel3ss")
@@ -35,44 +35,44 @@ print(json.dumps([sys.version_info >= (3, 11), lacks, known is not None and bool
 """
 
 
-def lent() -> tuple[list[int], list[str]]:
-    """The version of this Python, and the folders of its modules that another of this version may use."""
+def shared_modules() -> tuple[list[int], list[str]]:
+    """Return the version of this Python, and the folders of its modules, for another Python of the same version."""
     folders = [sysconfig.get_paths()[key] for key in ("purelib", "platlib")]
     return list(sys.version_info[:2]), list(dict.fromkeys(folders))
 
 
 def can_sample(python: str) -> bool:
-    """Whether an app can import the sampler of `--profile` there, with what is lent."""
+    """Return whether that Python can import the sampler of `--profile`, with the modules of this one."""
     return _run(python, f"{_BORROW}\nimport pyinstrument").returncode == 0
 
 
 def find_interpreter(python: str | None, app: str) -> str:
-    """The interpreter to run an app with, after a look whether it has the language and can record.
+    """Return the interpreter to run an app with, after checking that it has the language and can record.
 
     Args:
-        python: a path or a name on `PATH`; found where it is left out.
+        python: a path or a name on `PATH`; if it is missing, the interpreter is searched for.
         app: the app, as the user named it.
 
     Raises:
-        TargetError: there is none, or it lacks something.
+        TargetError: there is no interpreter, or it lacks something.
     """
     if python is not None:
-        found = shutil.which(os.path.expanduser(python))
-        if found is None:
+        executable = shutil.which(os.path.expanduser(python))
+        if executable is None:
             raise TargetError(f"there is no Python at {python}: give the path of an interpreter to --python")
-        return _checked(found, app)
-    if _is_here():
+        return _check_interpreter(executable, app)
+    if _is_installed_here():
         return sys.executable
-    beside = _of_command()
-    if beside is not None:
-        return _checked(beside, app)
+    of_command = _interpreter_of_n3()
+    if of_command is not None:
+        return _check_interpreter(of_command, app)
     raise TargetError(
-        f"{app} is a namel3ss app, and the language is not installed here: pip install namel3ss=={WORKS}, or give --python PATH of "
+        f"{app} is a namel3ss app, and the language is not installed here: pip install namel3ss=={RECOMMENDED_VERSION}, or give --python PATH of "
         "an interpreter that has it"
     )
 
 
-def _is_here() -> bool:
+def _is_installed_here() -> bool:
     from importlib import metadata  # noqa: PLC0415  (few programs are written in this language)
 
     try:
@@ -82,8 +82,8 @@ def _is_here() -> bool:
     return True
 
 
-def _of_command() -> str | None:
-    """The interpreter that the command `n3` names in its first line, or in its second as a word for the shell."""
+def _interpreter_of_n3() -> str | None:
+    """Return the interpreter of the command `n3`, from its `#!` line or from the shell command after it."""
     command = shutil.which("n3")
     if command is None:
         return None
@@ -93,7 +93,7 @@ def _of_command() -> str | None:
     except OSError:
         return None
     words = first[2:].split() if first.startswith("#!") else []
-    if words == ["/bin/sh"]:  # so pip and uv name a Python whose path is long or has a space
+    if words == ["/bin/sh"]:  # pip and uv do so if the path of Python is long or has a space
         words = []
         with suppress(ValueError):
             words = shlex.split(second)
@@ -104,26 +104,30 @@ def _of_command() -> str | None:
 
 
 @functools.cache
-def _checked(python: str, app: str) -> str:
-    """The interpreter, once it has said itself that it can record an app."""
+def _check_interpreter(python: str, app: str) -> str:
+    """Return the interpreter if it can record an app.
+
+    Raises:
+        TargetError: it cannot.
+    """
     try:
-        recent, lacks, has_language = json.loads(_run(python, _LOOK).stdout)
+        is_recent, missing, has_language = json.loads(_run(python, _CHECK).stdout)
     except ValueError:
         raise TargetError(f"{python} does not run as a Python: give another to --python") from None
     if not has_language:
         raise TargetError(
-            f"{app} is a namel3ss app, and {python} does not have the language: pip install namel3ss=={WORKS} there, or give another "
+            f"{app} is a namel3ss app, and {python} does not have the language: pip install namel3ss=={RECOMMENDED_VERSION} there, or give another "
             "--python"
         )
-    if not recent or lacks:
-        why = f"No module named '{lacks[0]}'" if recent else "Python 3.11"
+    if not is_recent or missing:
+        reason = f"No module named '{missing[0]}'" if is_recent else "Python 3.11"
         raise TargetError(
-            f"{python} cannot record ({why}): pip install namel3ss-debug there, on Python 3.11 or later"
+            f"{python} cannot record ({reason}): pip install namel3ss-debug there, on Python 3.11 or later"
         )
     return python
 
 
 def _run(python: str, code: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a few lines there, which are given what is lent."""
-    words = [python, "-c", code, json.dumps(lent())]
-    return subprocess.run(words, capture_output=True, check=False)  # noqa: S603  (the user's own interpreter)
+    """Run code in an interpreter, with the modules of this one."""
+    command = [python, "-c", code, json.dumps(shared_modules())]
+    return subprocess.run(command, capture_output=True, check=False)  # noqa: S603  (the user's own interpreter)

@@ -1,7 +1,7 @@
-"""An app from its file to the end of one of its flows, in the process that has the language.
+"""Runs an app, from its file to the end of one of its flows, in the process that has the language.
 
-What a flow returns goes to stdout: a text as it is, anything else as JSON. An app that cannot be loaded, or whose flow
-fails, ends with status 1 and the language's own message on stderr.
+The result of the flow goes to stdout: a text as it is, anything else as JSON. An app that cannot be loaded, or whose
+flow fails, ends with status 1 and the language's own message on stderr.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from typing import Any, NamedTuple, NoReturn
 
 from namel3ss_debug.capture import switch
 from namel3ss_debug.capture.child import give_up, tell
-from namel3ss_debug.capture.namel3ss.calls import Asked, Calls
-from namel3ss_debug.capture.namel3ss.interpreters import WORKS
-from namel3ss_debug.capture.namel3ss.memory import Memory
-from namel3ss_debug.capture.namel3ss.messages import is_own, kind, words
-from namel3ss_debug.capture.namel3ss.models import Models
-from namel3ss_debug.capture.namel3ss.places import Places, declared_in
+from namel3ss_debug.capture.namel3ss.calls import RequestedCalls, ToolCallRecorder
+from namel3ss_debug.capture.namel3ss.interpreters import RECOMMENDED_VERSION
+from namel3ss_debug.capture.namel3ss.memory import MemoryRecorder
+from namel3ss_debug.capture.namel3ss.messages import describe_error, error_type, is_language_error
+from namel3ss_debug.capture.namel3ss.models import ModelCallRecorder
+from namel3ss_debug.capture.namel3ss.places import SourceLocations, list_definitions
 from namel3ss_debug.capture.namel3ss.scope import Scope
-from namel3ss_debug.capture.namel3ss.seams import Seams, language
-from namel3ss_debug.capture.namel3ss.steps import Steps
-from namel3ss_debug.capture.namel3ss.values import plain
+from namel3ss_debug.capture.namel3ss.seams import Seams, import_language_module
+from namel3ss_debug.capture.namel3ss.steps import StepRecorder
+from namel3ss_debug.capture.namel3ss.values import to_plain
 from namel3ss_debug.capture.namel3ss.workspace import copy_database, mirror
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
 SNAPSHOT_FILE = "memory_snapshot.json"
-"""The file in the workspace of a re-run that holds the memory to begin with."""
+"""The file in the workspace of a re-run with the memory to begin with."""
 
 _PERSIST = "N3_PERSIST_ROOT"
-_MOST_NAMED = 5
+_MOST_LISTED = 5
 
 
 class App(NamedTuple):
-    """A loaded app: the program, the texts of its files, and its own folder, wherever it runs."""
+    """A loaded app: the program, the texts of its files, and its original folder."""
 
     program: Any
     sources: Mapping[Path, str]
@@ -46,89 +46,85 @@ class App(NamedTuple):
 
 
 def run(value: str, options: Mapping[str, Any], workspace: str = "", *, stepped: bool = False) -> None:
-    """Run an app; returns when the flow has ended.
+    """Run an app, and return when the flow has ended.
 
     Args:
         value: the path of the app.
-        options: `flow`, which may be missing where there is one only, and its `input`.
-        workspace: the folder of a re-run, in which it may write; empty where the app runs in its own.
-        stepped: whether somebody steps it.
+        options: `flow`, which may be missing if the app has only one, and its `input`.
+        workspace: the folder of a re-run, in which the app may write; empty if the app runs in its own folder.
+        stepped: whether a debugger steps through it.
 
     Raises:
-        SystemExit: the app cannot be run, or the flow has failed.
+        SystemExit: the app cannot be run, or the flow failed.
     """
     path = Path(os.path.abspath(value))
     tracer = switch.ACTIVE
-    seams = Seams(_told_missing(tracer))
+    seams = Seams((lambda _message: None) if tracer is None else tracer.problem)
     try:
-        here = _mirrored(path, Path(workspace), seams) if workspace else path
-        repaired = _repair()
-        app = _loaded(here, path, tracer)
+        here = _copy_app(path, Path(workspace), seams) if workspace else path
+        repaired = _repair_wheel()
+        app = _load(here, path, tracer)
         if repaired and app.program.ais:
             tell(
                 f"namel3ss {_version()} was published without files that apps with AI blocks need; they run here all the same, and "
-                f"with n3 itself in {WORKS}"
+                f"with n3 itself in {RECOMMENDED_VERSION}"
             )
-        flow = _flow(app.program, options.get("flow"), path.name)
+        flow = _choose_flow(app.program, options.get("flow"), path.name)
         scope = None if tracer is None else _install(tracer, app, seams, stepped=stepped)
         try:
-            result = _executed(app.program, flow, options.get("input") or {})
+            result = _execute(app.program, flow, options.get("input") or {})
         except Exception as error:
             if scope is not None and scope.failure != id(error):
-                _told(scope.tracer, error, path)
+                _record_failure(scope.tracer, error, path)
             _fail(error, here)
     finally:
         seams.undo()
     _show(result)
 
 
-def _told_missing(tracer: ExecutionTracer | None) -> Callable[[str], None]:
-    return (lambda _text: None) if tracer is None else tracer.problem
+# --- loading
 
 
-# --- the way there
+def _copy_app(path: Path, workspace: Path, seams: Seams) -> Path:
+    """Copy the app to a folder of its own, with the recorded memory and a copy of its records.
 
-
-def _mirrored(path: Path, workspace: Path, seams: Seams) -> Path:
-    """The app in a folder of its own, with the memory of the recording and a copy of its records.
-
-    The language takes it for the one that it was.
+    The language still identifies the project by the original paths.
     """
-    held = workspace / SNAPSHOT_FILE
-    snapshot = held.read_text(encoding="utf-8") if held.is_file() else None
+    snapshot_file = workspace / SNAPSHOT_FILE
+    snapshot = snapshot_file.read_text(encoding="utf-8") if snapshot_file.is_file() else None
     into = mirror(path.parent, workspace / "app" / path.parent.name, snapshot)
     if os.environ.get(_PERSIST):
         os.environ[_PERSIST] = str(into)
 
-    def known(original: Callable[..., Any]) -> Callable[..., Any]:
+    def with_original_id(original: Callable[..., Any]) -> Callable[..., Any]:
         def _resolve_project_id(_project_root: Any, _app_path: Any) -> Any:
             return original(str(path.parent), str(path))
 
         return _resolve_project_id
 
-    def apart(original: Callable[..., Any]) -> Callable[..., Any]:
+    def with_copied_database(original: Callable[..., Any]) -> Callable[..., Any]:
         def resolve_config(*args: Any, **kwargs: Any) -> Any:
             config, sources = original(*args, **kwargs)
-            held = config.persistence
-            held.db_path = str(copy_database(Path(held.db_path), workspace))
+            persistence = config.persistence
+            persistence.db_path = str(copy_database(Path(persistence.db_path), workspace))
             return config, sources
 
         return resolve_config
 
-    seams.function("runtime.memory.spaces", "_resolve_project_id", known)
-    seams.function("config.loader", "resolve_config", apart)
+    seams.replace_function("runtime.memory.spaces", "_resolve_project_id", with_original_id)
+    seams.replace_function("config.loader", "resolve_config", with_copied_database)
     return into / path.name
 
 
-def _repair() -> bool:
-    """Let a version that was published without the descriptions of its providers do without them; whether it is one.
+def _repair_wheel() -> bool:
+    """Make up for missing descriptions of providers, and return whether that was necessary.
 
-    Some wheels lack files that are read when an app has an AI block. The language remembers what it has read in an
-    attribute of the function that reads it, and takes an empty one for no descriptions.
+    Some published wheels lack files that are read when an app has an AI block. The language caches what it has read
+    in an attribute of the reading function, and accepts an empty cache as "no descriptions".
     """
     try:
-        registry = language("runtime.providers.pack_registry")
-        read: Any = registry._metadata_map  # noqa: SLF001  (there is no other way to it)
+        registry = import_language_module("runtime.providers.pack_registry")
+        read: Any = registry._metadata_map  # noqa: SLF001  (nothing public reaches it)
     except (ImportError, AttributeError):
         return False
     try:
@@ -146,22 +142,22 @@ def _version() -> str:
         return "of this interpreter"
 
 
-def _loaded(here: Path, path: Path, tracer: ExecutionTracer | None) -> App:
+def _load(here: Path, path: Path, tracer: ExecutionTracer | None) -> App:
     """Load an app as the language's own command does.
 
     Args:
-        here: the file that is loaded.
-        path: the file that is meant.
-        tracer: where it is recorded.
+        here: the file to load, which may be a copy.
+        path: the original file.
+        tracer: records the loading, if any.
     """
     name = path.name
     span = None if tracer is None else tracer.span("app", name, prefix="app_load", call_site="").open()
     try:
         try:
-            load = language("cli.app_loader").load_program
+            load = import_language_module("cli.app_loader").load_program
         except (ImportError, AttributeError) as error:
             give_up(
-                f"the namel3ss in {sys.executable} cannot load an app ({error}): pip install namel3ss=={WORKS} there, or give "
+                f"the namel3ss in {sys.executable} cannot load an app ({error}): pip install namel3ss=={RECOMMENDED_VERSION} there, or give "
                 "--python PATH of another interpreter"
             )
         program, sources = load(str(here))
@@ -171,7 +167,7 @@ def _loaded(here: Path, path: Path, tracer: ExecutionTracer | None) -> App:
         return app
     except Exception as error:
         if tracer is not None and span is not None:
-            span.set(**_told(tracer, error, path))
+            span.set(**_record_failure(tracer, error, path))
         _fail(error, here)
     finally:
         if span is not None:
@@ -179,17 +175,21 @@ def _loaded(here: Path, path: Path, tracer: ExecutionTracer | None) -> App:
             span.close()
 
 
-def _told(tracer: ExecutionTracer, error: Exception, path: Path) -> dict[str, Any]:
-    """Record that the app could not be run; the same fields, for a span that has failed so."""
-    line, shown = getattr(error, "line", None), tracer.sites.shown(str(path))
-    site = f"{shown}:{line}" if shown and line else shown or ""
-    told: dict[str, Any] = {"status": "failed", "error": words(error), "error_type": kind(error)}
-    tracer.emit("error_occurred", component="app", component_name=path.name, call_site=site, **told)
-    return told
+def _record_failure(tracer: ExecutionTracer, error: Exception, path: Path) -> dict[str, Any]:
+    """Record that the app could not be run, and return the same fields for the span that failed."""
+    line, name = getattr(error, "line", None), tracer.sites.shown(str(path))
+    site = f"{name}:{line}" if name and line else name or ""
+    failure: dict[str, Any] = {
+        "status": "failed",
+        "error": describe_error(error),
+        "error_type": error_type(error),
+    }
+    tracer.emit("error_occurred", component="app", component_name=path.name, call_site=site, **failure)
+    return failure
 
 
 def _summary(program: Any) -> dict[str, Any]:
-    """What an app consists of, by names."""
+    """Return the names of what an app consists of."""
     ais = {
         name: {"provider": getattr(ai, "provider", None), "model": getattr(ai, "model", None)}
         for name, ai in program.ais.items()
@@ -205,60 +205,60 @@ def _summary(program: Any) -> dict[str, Any]:
     return {name: value for name, value in summary.items() if value}
 
 
-def _flow(program: Any, wanted: str | None, name: str) -> str:
-    """The flow that is run: the one asked for, or the only one."""
+def _choose_flow(program: Any, requested: str | None, name: str) -> str:
+    """Return the name of the flow to run: the requested one, or the only one."""
     flows = [flow.name for flow in program.flows]
     entries = getattr(program, "entry_flows", None) or flows
-    if wanted is not None and wanted not in flows:
-        give_up(f"{name} has no flow {wanted!r}; it has {_some(flows)}")
-    if wanted is None and len(entries) != 1:
-        give_up(f"{name} has {'several flows' if entries else 'no flow'}: {_choice(entries)}")
-    return str(wanted or entries[0])
+    if requested is not None and requested not in flows:
+        give_up(f"{name} has no flow {requested!r}; it has {_format_names(flows)}")
+    if requested is None and len(entries) != 1:
+        if entries:
+            give_up(f"{name} has several flows: choose one with --flow: {_format_names(entries)}")
+        give_up(f"{name} has no flow: there is nothing to run")
+    return str(requested or entries[0])
 
 
-def _choice(flows: list[str]) -> str:
-    return f"choose one with --flow: {_some(flows)}" if flows else "there is nothing to run"
+def _format_names(flows: list[str]) -> str:
+    more = ", ..." if len(flows) > _MOST_LISTED else ""
+    return ", ".join(flows[:_MOST_LISTED]) + more if flows else "none"
 
 
-def _some(flows: list[str]) -> str:
-    more = ", ..." if len(flows) > _MOST_NAMED else ""
-    return ", ".join(flows[:_MOST_NAMED]) + more if flows else "none"
-
-
-# --- the run
+# --- running
 
 
 def _install(tracer: ExecutionTracer, app: App, seams: Seams, *, stepped: bool) -> Scope:
-    """Put what records in place at the doors of the language; where the app is from now on."""
+    """Replace the recorded functions of the language, and return the state of the app."""
     program = app.program
     here = Path(program.app_path).parent
 
-    def shown(file: Path) -> str | None:
-        """A file as it is called, though a re-run has it somewhere else."""
-        own = app.root / file.relative_to(here) if file.is_relative_to(here) else file
-        return tracer.sites.shown(str(own))
+    def display_name(file: Path) -> str | None:
+        """Return the name of a file of the app, even if a re-run has copied it to another folder."""
+        original = app.root / file.relative_to(here) if file.is_relative_to(here) else file
+        return tracer.sites.shown(str(original))
 
-    places = Places(app.sources, Path(program.app_path), shown, declared_in(program))
-    scope = Scope(tracer, places, shows_variables=stepped or tracer.sampler is not None)
-    asked, memory = Asked(), Memory(scope)
-    memory.tell_start(here)
-    Steps(scope).install(seams)
+    locations = SourceLocations(app.sources, Path(program.app_path), display_name, list_definitions(program))
+    scope = Scope(tracer, locations, shows_variables=stepped or tracer.sampler is not None)
+    requested_calls, memory = RequestedCalls(), MemoryRecorder(scope)
+    memory.record_start(here)
+    StepRecorder(scope).install(seams)
     memory.install(seams)
-    Models(scope, asked).install(seams)
-    Calls(scope, asked).install(seams)
+    ModelCallRecorder(scope, requested_calls).install(seams)
+    ToolCallRecorder(scope, requested_calls).install(seams)
     return scope
 
 
-def _executed(program: Any, flow: str, given: Mapping[str, Any]) -> Any:
-    """Run a flow with the identity and the settings that the language's own command gives it."""
-    api = language("runtime.executor.api")
-    config = language("config.loader").load_config(app_path=program.app_path, root=program.project_root)
+def _execute(program: Any, flow: str, inputs: Mapping[str, Any]) -> Any:
+    """Run a flow with the identity and the settings that the language's own command uses."""
+    api = import_language_module("runtime.executor.api")
+    config = import_language_module("config.loader").load_config(
+        app_path=program.app_path, root=program.project_root
+    )
     settings: dict[str, Any] = {"config": config}
     with suppress(ImportError, AttributeError, TypeError):
-        resolve = language("runtime.auth").resolve_auth_context
+        resolve = import_language_module("runtime.auth").resolve_auth_context
         auth = resolve(None, config=config, identity_schema=getattr(program, "identity", None), store=None)
         settings |= {"auth_context": auth, "identity": getattr(auth, "identity", None)}
-    return api.execute_program_flow(program, flow, state={}, input=dict(given), **settings).last_value
+    return api.execute_program_flow(program, flow, state={}, input=dict(inputs), **settings).last_value
 
 
 def _show(result: Any) -> None:
@@ -268,29 +268,29 @@ def _show(result: Any) -> None:
     text = (
         result
         if isinstance(result, str)
-        else json.dumps(plain(result), indent=2, ensure_ascii=False, default=str)
+        else json.dumps(to_plain(result), indent=2, ensure_ascii=False, default=str)
     )
     sys.stdout.write(f"{text}\n")
 
 
 def _fail(error: Exception, app: Path) -> NoReturn:
     """End as the language's command does, with its own message and the line of the source."""
-    undecodable = _undecodable(error, app.parent) if isinstance(error, UnicodeDecodeError) else None
+    undecodable = _find_undecodable_file(error, app.parent) if isinstance(error, UnicodeDecodeError) else None
     if undecodable is not None:
         tell(f"{undecodable} is not UTF-8 ({error}): save it as UTF-8")
         raise SystemExit(1)
-    if not is_own(error):
+    if not is_language_error(error):
         raise error
     text = f"{error}"
     with suppress(Exception):
-        render = language("errors.render").format_error
+        render = import_language_module("errors.render").format_error
         text = render(error, app.read_text(encoding="utf-8"))
     print(text, file=sys.stderr)
     raise SystemExit(1)
 
 
-def _undecodable(error: UnicodeDecodeError, root: Path) -> Path | None:
-    """The file of an app that could not be decoded, found by what it holds; None where it is none of its source."""
+def _find_undecodable_file(error: UnicodeDecodeError, root: Path) -> Path | None:
+    """Return the source file of an app that could not be decoded, found by its content; `None` if it is no source."""
     for path in root.rglob("*.ai"):
         with suppress(OSError):
             if path.read_bytes() == error.object:

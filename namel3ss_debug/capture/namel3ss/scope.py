@@ -1,4 +1,4 @@
-"""What the seams of one running app share: the tracer, the place in the app, and how spans are opened and ended."""
+"""What the recorders of one running app share: the tracer, the location in the app, and how spans are opened and ended."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from namel3ss_debug.capture.namel3ss.messages import kind, words
-from namel3ss_debug.capture.namel3ss.places import Body, Place, Places
+from namel3ss_debug.capture.namel3ss.messages import describe_error, error_type
+from namel3ss_debug.capture.namel3ss.places import Definition, SourceLocation, SourceLocations
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.capture.tracer import ExecutionTracer
 
 _MOST_IN_CHAIN = 100
 
 
-class Quiet:
-    """Notes an exception as a problem inside tracing, and lets nobody else know.
+class ProblemGuard:
+    """A context manager that reports an exception as a problem of tracing, and suppresses it.
 
     Args:
-        tracer: who notes it.
-        what: what could not be done.
+        tracer: reports the problem.
+        problem: the message: what could not be done.
     """
 
-    def __init__(self, tracer: ExecutionTracer, what: str) -> None:
-        self._tracer, self._what = tracer, what
+    def __init__(self, tracer: ExecutionTracer, problem: str) -> None:
+        self._tracer, self._problem = tracer, problem
 
     def __enter__(self) -> None:
         pass
@@ -33,114 +33,129 @@ class Quiet:
     ) -> bool:
         if not isinstance(error, Exception):
             return False
-        self._tracer.problem(self._what, error)
+        self._tracer.problem(self._problem, error)
         return True
 
 
 class Scope:
-    """Where a running app is.
+    """The current state of a running app.
 
-    The language runs everything in one thread, one after the other, its parallel blocks too: a stack is enough.
+    The language runs everything in one thread, even its parallel blocks, so a stack of open spans is enough.
 
     Args:
-        tracer: where the events go.
-        places: the places of the app's source.
-        shows_variables: whether steps tell the variables: at level `comprehensive`, and where somebody steps the app.
+        tracer: writes the events.
+        locations: the source locations of the app.
+        shows_variables: whether steps record the variables: at level `comprehensive`, and when the app is stepped.
 
     Attributes:
         running: the flows, functions and jobs that run, outermost first.
-        place: the place of the statement that runs.
-        failure: the exception by which the latest flow has failed, by its id; it is told.
-        explained: how the language told of the latest refusal of a provider, and the same with what the provider said.
+        location: the location of the running statement.
+        failure: the id of the exception with which the latest flow failed, which is recorded already.
+        explained: the language's message for the latest refusal of a provider, and that message with the provider's.
     """
 
-    def __init__(self, tracer: ExecutionTracer, places: Places, *, shows_variables: bool = False) -> None:
+    def __init__(
+        self, tracer: ExecutionTracer, locations: SourceLocations, *, shows_variables: bool = False
+    ) -> None:
         self.tracer = tracer
-        self.places = places
+        self.locations = locations
         self.shows_variables = shows_variables
-        self.running: list[Body] = []
-        self.place = Place()
+        self.running: list[Definition] = []
+        self.location = SourceLocation()
         self.failure = 0
         self.explained = ("", "")
         self._open: list[Span] = []
 
     @property
-    def body(self) -> Body | None:
-        """What the running statement stands in."""
+    def definition(self) -> Definition | None:
+        """Return the definition that contains the running statement."""
         return self.running[-1] if self.running else None
 
     @property
     def flow(self) -> str | None:
-        """The innermost running flow."""
-        return next((body.name for body in reversed(self.running) if body.kind == "flow"), None)
+        """Return the name of the innermost running flow."""
+        return next(
+            (definition.name for definition in reversed(self.running) if definition.kind == "flow"), None
+        )
 
-    def line(self, line: Any, column: Any) -> Place:
-        """The place of a line of what runs; that of the running statement where there is none."""
-        place = self.places.line(line, column, self.body)
-        return self.place if place.site is None else place
+    def line(self, line: Any, column: Any) -> SourceLocation:
+        """Return the location of a line in the running definition, or of the running statement if there is none."""
+        location = self.locations.line(line, column, self.definition)
+        return self.location if location.site is None else location
 
     def chain(self) -> list[str]:
-        """The running flows as functions of a call chain: `app.ai:support`."""
-        flows = [body for body in self.running if body.kind == "flow"]
-        return [f"{self.places.file(body) or ''}:{body.name}" for body in flows[-_MOST_IN_CHAIN:]]
+        """Return the running flows as functions of a call chain: `app.ai:support`."""
+        flows = [definition for definition in self.running if definition.kind == "flow"]
+        return [
+            f"{self.locations.file(definition) or ''}:{definition.name}"
+            for definition in flows[-_MOST_IN_CHAIN:]
+        ]
 
     def open(
         self,
         component: str,
         name: str | None,
-        place: Place,
+        location: SourceLocation,
         inputs: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Span:
-        """Open a span at a place; what runs next is inside it."""
+        """Open a span at a location. What runs next is inside it."""
         prefix = fields.pop("prefix", None)
         span = self.tracer.span(
             component,
             name,
             inputs,
-            {**(metadata or {}), **place.metadata},
+            {**(metadata or {}), **location.metadata},
             prefix,
-            call_site=place.site or "",
+            call_site=location.site or "",
             **fields,
         ).open()
         self._open.append(span)
         return span
 
-    def quiet(self, what: str) -> Quiet:
-        """What goes wrong inside this is a problem of the recording, and not one of the app."""
-        return Quiet(self.tracer, what)
+    def guard(self, problem: str) -> ProblemGuard:
+        """Return a context manager that reports an exception as a problem of tracing, and not of the app."""
+        return ProblemGuard(self.tracer, problem)
 
     def close(self, span: Span | None, error: BaseException | None = None) -> None:
-        """End a span, and before it what is still open inside it."""
+        """End a span, after the spans that are still open inside it."""
         while span is not None and self._open:
             inner = self._open.pop()
             inner.leave()
             if error is not None:
-                self.tell(inner, error)
+                self.set_failure(inner, error)
             inner.close()
             if inner is span:
                 return
 
-    def emit(self, event_type: str, component: str, name: str | None, place: Place, **fields: Any) -> None:
-        """Record an event at a place."""
-        metadata = {**fields.pop("metadata", {}), **place.metadata}
+    def emit(
+        self, event_type: str, component: str, name: str | None, location: SourceLocation, **fields: Any
+    ) -> None:
+        """Record an event at a location."""
+        metadata = {**fields.pop("metadata", {}), **location.metadata}
         self.tracer.emit(
             event_type,
             component=component,
             component_name=name,
             metadata=metadata,
-            call_site=place.site or "",
+            call_site=location.site or "",
             **fields,
         )
 
-    def tell(self, span: Span, error: BaseException) -> None:
-        """Say that a span has failed. The frames of the language say nothing of the app, so they are left out."""
-        status = "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
-        span.set(status=status, error_type=kind(error), error=self.words(error))
+    def set_failure(self, span: Span, error: BaseException) -> None:
+        """Record that a span has failed.
 
-    def words(self, error: BaseException) -> str:
-        """What an exception says in a line; the refusal of a provider, on its way through the app, with its reason."""
-        told, explained = self.explained
-        found = words(error)
-        return found.replace(told, explained) if told else found
+        The frames of the language are left out, because they show nothing of the app.
+        """
+        status = "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
+        span.set(status=status, error_type=error_type(error), error=self.describe_error(error))
+
+    def describe_error(self, error: BaseException) -> str:
+        """Return the message of an exception in one line.
+
+        If it comes from the refusal of a provider, the message includes the provider's reason.
+        """
+        original, explained = self.explained
+        text = describe_error(error)
+        return text.replace(original, explained) if original else text

@@ -1,4 +1,4 @@
-"""Which generation of the language an app is written in, by its text."""
+"""Finds out from the text of an app which generation of the language it is written in."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ _OLDER = re.compile(r'(?:app|model|memory|frame|agent|page|flow|ai)\s+"[^"]*".*\
 _ONLY_OLDER = re.compile(
     r"(?:module|import)(?:\s|\Z)|use\s+[\w.]+::|(?:app|agent|page|dataset|model|llm|prompt)\s+[A-Za-z_]\w*\s*:"
 )
-"""First statements that the present language does not have: it has no imports of this kind, and its names stand in quotes."""
+"""First statements that the present language does not have: it has no such imports, and its names are in quotes."""
 
-_MOST = 1 << 16
+_MOST_CHARACTERS = 1 << 16
 
 
 def check_generation(path: Path) -> None:
-    """See that an app is written in the present language, and not in the older one with the same suffix.
+    """Check that an app is written in the present language, not in the older one with the same suffix.
 
-    The older one has blocks in braces (`app "X" { ... }`), the present one indented blocks behind a colon; their first
-    statements tell them apart.
+    The older one has blocks in braces (`app "X" { ... }`), the present one has indented blocks after a colon. The first
+    statement shows which it is.
 
     Args:
         path: the file of the app.
 
     Raises:
-        TargetError: it is written in the older language, or cannot be read.
+        TargetError: the app is written in the older language, or cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")[:_MOST]
+        text = path.read_text(encoding="utf-8", errors="replace")[:_MOST_CHARACTERS]
     except OSError as error:
         raise TargetError(f"cannot read {path}: {error.strerror}") from error
     if is_older(text):
@@ -40,7 +40,7 @@ def check_generation(path: Path) -> None:
 
 
 def is_older(text: str) -> bool:
-    """Whether the first statement of a text is one of the older language."""
+    """Return whether the first statement of a text is one of the older language."""
     lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith(("#", "//"))]
     if not lines:
         return False

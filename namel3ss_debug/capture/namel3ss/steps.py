@@ -1,4 +1,4 @@
-"""The steps of a flow: every statement as a chain step with its line, and what the language itself tells of its way through them."""
+"""The steps of a flow: every statement as a chain step with its line, and the steps that the language itself reports."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from namel3ss_debug.capture.logs.records import level_of, record_log
-from namel3ss_debug.capture.namel3ss.messages import kind as kind_of
-from namel3ss_debug.capture.namel3ss.places import Body, Place
+from namel3ss_debug.capture.namel3ss.messages import error_type
+from namel3ss_debug.capture.namel3ss.places import Definition, SourceLocation
 from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.namel3ss.seams import Seams
-from namel3ss_debug.capture.namel3ss.values import plain, variables
+from namel3ss_debug.capture.namel3ss.values import to_plain, variables
 from namel3ss_debug.capture.spans import Span
 from namel3ss_debug.traces.events import LOG_LEVELS
 
-_NAMES: Mapping[str, tuple[str, str]] = {
+_STATEMENTS: Mapping[str, tuple[str, str]] = {
     "Let": ("let", "name"),
     "Set": ("set", "target"),
     "AskAIStmt": ("ask ai", "ai_name"),
@@ -35,9 +35,9 @@ _NAMES: Mapping[str, tuple[str, str]] = {
     "LogStmt": ("log", ""),
     "MetricStmt": ("metric", ""),
 }
-"""Class of a statement -> how it begins in the source, and the attribute that names what it is about."""
+"""Class of a statement -> the words with which it begins in the source, and the attribute with its object."""
 
-_TYPES = {
+_STEP_TYPES = {
     "If": "condition",
     "Match": "decision",
     "TryCatch": "decision",
@@ -51,8 +51,8 @@ _TYPES = {
 _TOOL_CALL = "ToolCallExpr"
 _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 
-_RECORDS = {"Save", "Find", "Update", "Delete"}
-"""Statements whose value is what they saved or found, or how many records they changed."""
+_RECORD_STATEMENTS = {"Save", "Find", "Update", "Delete"}
+"""Statements whose value is the record that they saved or found, or the number of records that they changed."""
 
 _DECISIONS = {
     "decision_if",
@@ -62,9 +62,9 @@ _DECISIONS = {
     "otherwise_taken",
     "catch_taken",
 }
-"""Steps of the language that say what was chosen."""
+"""Steps of the language that report a choice."""
 
-_PAIRS = {
+_STARTS = {
     "flow_call_start": ("chain", "chain_execution", "callee_flow"),
     "pipeline_call_start": ("chain", "chain_execution", "pipeline"),
     "job_start": ("chain", "chain_execution", ""),
@@ -72,10 +72,10 @@ _PAIRS = {
     "parallel_task_start": ("chain", "chain_step", ""),
     "orchestration_branch_start": ("chain", "chain_step", "branch_name"),
 }
-"""Steps of the language that begin something -> component, event types, and the member of their data with its name."""
+"""Step of the language that begins something -> component, prefix of the event types, and the key of the name in its data."""
 
-_BODIES = {"flow_call_start": "flow", "function_enter": "function", "job_start": "job"}
-"""Those of them in which statements stand."""
+_DEFINITION_KINDS = {"flow_call_start": "flow", "function_enter": "function", "job_start": "job"}
+"""Those of them that begin a definition with statements -> the kind of the definition."""
 
 _ENDS = {
     "flow_call_end": "flow_call_start",
@@ -88,53 +88,53 @@ _ENDS = {
     "parallel_task_end": "parallel_task_start",
     "orchestration_branch_end": "orchestration_branch_start",
 }
-_LEADING = re.compile(
+_STEP_PREFIX = re.compile(
     r"(?:parallel task start|entered function|orchestration branch|call pipeline|call flow|job)\s+"
 )
 
 
-class Steps:
+class StepRecorder:
     """Records flows, their statements and agents.
 
     Args:
-        scope: where the app is.
+        scope: the running app.
     """
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._paired: list[tuple[str, Span]] = []
-        self._failed: tuple[int, Body | None] = (0, None)
-        """The exception that passes through statements, by its id, and what the innermost of them stands in."""
+        self._open_pairs: list[tuple[str, Span]] = []
+        self._failed: tuple[int, Definition | None] = (0, None)
+        """The id of the exception that passes through statements, and the definition where it was raised."""
 
     def install(self, seams: Seams) -> None:
-        """Replace what runs them."""
-        seams.method("runtime.executor.core", "Executor", "run", self._flow)
-        seams.function("runtime.executor.stmt.core", "execute_statement", self._statement)
-        seams.function("runtime.execution.recorder", "record_step", self._step)
-        seams.function("runtime.executor.agents", "run_agent_call", self._agent)
+        """Replace the functions that run them."""
+        seams.replace_method("runtime.executor.core", "Executor", "run", self._wrap_run)
+        seams.replace_function("runtime.executor.stmt.core", "execute_statement", self._wrap_statement)
+        seams.replace_function("runtime.execution.recorder", "record_step", self._wrap_record_step)
+        seams.replace_function("runtime.executor.agents", "run_agent_call", self._wrap_agent_call)
 
-    def _flow(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """A flow is a chain; the outermost one tells its input and what it returns."""
+    def _wrap_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Record a flow as a chain, with its input and its result."""
         scope = self._scope
 
         def run(executor: Any, *args: Any, **kwargs: Any) -> Any:
-            depth, span = len(self._paired), None
-            scope.running.append(Body("flow", executor.ctx.flow.name))
-            with scope.quiet("a flow could not be recorded"):
+            depth, span = len(self._open_pairs), None
+            scope.running.append(Definition("flow", executor.ctx.flow.name))
+            with scope.guard("a flow could not be recorded"):
                 span = self._open_flow(executor.ctx)
             error: BaseException | None = None
             try:
                 result = original(executor, *args, **kwargs)
                 if span is not None:
-                    span.set_output({"result": plain(result.last_value)})
+                    span.set_output({"result": to_plain(result.last_value)})
                 return result
             except BaseException as raised:
                 error = raised.__cause__ or raised
-                with scope.quiet("the failure of a flow could not be recorded"):
-                    self._tell(raised)
+                with scope.guard("the failure of a flow could not be recorded"):
+                    self._record_failure(raised)
                 raise
             finally:
-                self._forget(depth)
+                self._discard_pairs(depth)
                 scope.close(span, error)
                 scope.running.pop()
 
@@ -142,21 +142,21 @@ class Steps:
 
     def _open_flow(self, ctx: Any) -> Span:
         inputs = {"input": ctx.locals.get("input"), "state": ctx.state or None}
-        inputs = {name: plain(value) for name, value in inputs.items() if value is not None}
+        inputs = {name: to_plain(value) for name, value in inputs.items() if value is not None}
         return self._scope.open(
-            "chain", ctx.flow.name, self._scope.places.at(ctx.flow, self._scope.body), inputs
+            "chain", ctx.flow.name, self._scope.locations.at(ctx.flow, self._scope.definition), inputs
         )
 
-    def _tell(self, error: BaseException) -> None:
-        """An app that fails says so once, where it failed."""
+    def _record_failure(self, error: BaseException) -> None:
+        """Record the error of an app once, at the location where it occurred."""
         scope, cause = self._scope, error.__cause__ or error
         scope.failure = id(error)
         line = getattr(error, "line", None) or getattr(cause, "line", None)
-        failed, body = self._failed
-        within = body if failed == id(cause) else scope.body
-        place = scope.places.line(line, getattr(error, "column", None), within)
+        failed_id, failed_definition = self._failed
+        definition = failed_definition if failed_id == id(cause) else scope.definition
+        location = scope.locations.line(line, getattr(error, "column", None), definition)
         details = getattr(error, "details", None)
-        told = {
+        metadata = {
             name: value
             for name, value in (details if isinstance(details, dict) else {}).items()
             if isinstance(value, str)
@@ -165,202 +165,216 @@ class Steps:
             "error_occurred",
             "chain",
             scope.flow,
-            place if place.site else scope.place,
-            metadata=told,
+            location if location.site else scope.location,
+            metadata=metadata,
             status="cancelled" if isinstance(cause, KeyboardInterrupt) else "failed",
-            error=scope.words(cause),
-            error_type=kind_of(cause),
+            error=scope.describe_error(cause),
+            error_type=error_type(cause),
         )
 
-    def _statement(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Run a statement inside a span where it is one that has a span; a change of state is told after it."""
+    def _wrap_statement(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Record a statement as a span, and a change of state after it."""
         scope = self._scope
 
         def execute_statement(ctx: Any, stmt: Any, *args: Any, **kwargs: Any) -> Any:
-            before, depth, span = scope.place, len(self._paired), None
+            location_before, depth, span = scope.location, len(self._open_pairs), None
             error: BaseException | None = None
-            with scope.quiet("a statement could not be recorded"):
+            with scope.guard("a statement could not be recorded"):
                 span = self._open_statement(ctx, stmt)
             try:
                 result = original(ctx, stmt, *args, **kwargs)
-                with scope.quiet("the value of a statement could not be recorded"):
-                    _outcome(span, ctx, stmt)
+                with scope.guard("the value of a statement could not be recorded"):
+                    _record_value(span, ctx, stmt)
                     if type(stmt).__name__ == "LogStmt":
-                        self._log(ctx, stmt)
+                        self._record_log(ctx, stmt)
                 return result
             except BaseException as raised:
-                if type(raised).__name__ != "_ReturnSignal":  # how the language leaves a flow
+                if type(raised).__name__ != "_ReturnSignal":  # the language raises it to return from a flow
                     error = raised
                     if self._failed[0] != id(raised):
-                        self._failed = (id(raised), scope.body)
+                        self._failed = (id(raised), scope.definition)
                 elif type(stmt).__name__ == "Return" and span is not None:
-                    span.set_output({"result": plain(getattr(raised, "value", None))})
+                    span.set_output({"result": to_plain(getattr(raised, "value", None))})
                 raise
             finally:
-                self._forget(depth)
+                self._discard_pairs(depth)
                 scope.close(span, error)
                 if type(stmt).__name__ == "Set" and error is None:
-                    with scope.quiet("a change of state could not be recorded"):
-                        self._state(ctx, stmt, scope.place)
-                scope.place = before
+                    with scope.guard("a change of state could not be recorded"):
+                        self._record_state(ctx, stmt, scope.location)
+                scope.location = location_before
 
         return execute_statement
 
     def _open_statement(self, ctx: Any, stmt: Any) -> Span:
         scope = self._scope
-        scope.place = place = scope.places.at(stmt, scope.body)
-        told = {"locals": variables(ctx.locals, ctx.state)} if scope.shows_variables else None
-        step_type = _type_of(stmt)
-        return scope.open("chain", name_of(stmt), place, None, told, prefix="chain_step", step_type=step_type)
+        scope.location = location = scope.locations.at(stmt, scope.definition)
+        metadata = {"locals": variables(ctx.locals, ctx.state)} if scope.shows_variables else None
+        step_type = _find_step_type(stmt)
+        return scope.open(
+            "chain",
+            describe_statement(stmt),
+            location,
+            None,
+            metadata,
+            prefix="chain_step",
+            step_type=step_type,
+        )
 
-    def _log(self, ctx: Any, stmt: Any) -> None:
-        """What a flow logs, where the settings want records of its level."""
+    def _record_log(self, ctx: Any, stmt: Any) -> None:
+        """Record what a flow logs, if the settings include its level."""
         level = level_of(str(stmt.level))
-        least = LOG_LEVELS.get(self._scope.tracer.config.log_level)
-        if least is not None and LOG_LEVELS.get(level, least) >= least:
-            message = str(plain(ctx.last_value))
-            record_log(message, level=level, logger=self._scope.flow, call_site=self._scope.place.site or "")
+        lowest = LOG_LEVELS.get(self._scope.tracer.config.log_level)
+        if lowest is not None and LOG_LEVELS.get(level, lowest) >= lowest:
+            message = str(to_plain(ctx.last_value))
+            record_log(
+                message, level=level, logger=self._scope.flow, call_site=self._scope.location.site or ""
+            )
 
-    def _state(self, ctx: Any, stmt: Any, place: Place) -> None:
-        """What a flow has put into its state."""
+    def _record_state(self, ctx: Any, stmt: Any, location: SourceLocation) -> None:
+        """Record a value that a flow has put into its state."""
         path = getattr(stmt.target, "path", None)
         if path and isinstance(ctx.state, dict) and path[0] in ctx.state:
             self._scope.emit(
-                "state_change", "chain", self._scope.flow, place, outputs={path[0]: plain(ctx.state[path[0]])}
+                "state_change",
+                "chain",
+                self._scope.flow,
+                location,
+                outputs={path[0]: to_plain(ctx.state[path[0]])},
             )
 
-    def _step(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """What the language notes of its way: choices become decisions, what begins and ends becomes a span."""
+    def _wrap_record_step(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Record a step that the language reports: a choice as a decision, a start with its end as a span."""
 
         def record_step(ctx: Any, kind: str, what: str, **fields: Any) -> Any:
-            with self._scope.quiet("a step of a flow could not be recorded"):
+            with self._scope.guard("a step of a flow could not be recorded"):
                 if kind in _DECISIONS:
-                    self._decided(kind, what, fields)
-                elif kind in _PAIRS:
-                    self._begun(kind, what, fields)
+                    self._record_decision(kind, what, fields)
+                elif kind in _STARTS:
+                    self._open_pair(kind, what, fields)
                 elif kind in _ENDS:
-                    self._ended(
+                    self._close_pair(
                         _ENDS[kind], fields.get("because") or what if kind.endswith("_error") else None
                     )
             return original(ctx, kind, what, **fields)
 
         return record_step
 
-    def _decided(self, kind: str, what: str, fields: Mapping[str, Any]) -> None:
-        """Tell which way a branch or a loop went, and why."""
+    def _record_decision(self, kind: str, what: str, fields: Mapping[str, Any]) -> None:
+        """Record which way a branch or a loop took, and why."""
         scope, data = self._scope, fields.get("data") or {}
         chosen = data.get("value", data.get("count", what))
-        asked = {"condition": data["condition"]} if "condition" in data else None
+        inputs = {"condition": data["condition"]} if "condition" in data else None
         reason = {"reason": fields["because"]} if fields.get("because") else {}
         name = kind.removeprefix("decision_").removesuffix("_taken").replace("_", " ")
-        place = scope.line(fields.get("line"), fields.get("column"))
+        location = scope.line(fields.get("line"), fields.get("column"))
         scope.emit(
-            "decision", "chain", name, place, inputs=asked, outputs={"decision": chosen}, metadata=reason
+            "decision", "chain", name, location, inputs=inputs, outputs={"decision": chosen}, metadata=reason
         )
 
-    def _begun(self, kind: str, what: str, fields: Mapping[str, Any]) -> None:
-        """Open the span of a step whose end the language tells apart."""
-        component, prefix, member = _PAIRS[kind]
+    def _open_pair(self, kind: str, what: str, fields: Mapping[str, Any]) -> None:
+        """Open the span of a step whose end the language reports separately."""
+        component, prefix, name_key = _STARTS[kind]
         scope, data = self._scope, fields.get("data") or {}
-        name = data.get(member) or _name_in(what)
-        body = Body(_BODIES[kind], str(name)) if kind in _BODIES else None
-        # The line of a job is its own, of all else that of the call.
-        told_of = body if kind == "job_start" else scope.body
-        place = scope.places.line(fields.get("line"), fields.get("column"), told_of)
+        name = data.get(name_key) or _parse_name(what)
+        definition = Definition(_DEFINITION_KINDS[kind], str(name)) if kind in _DEFINITION_KINDS else None
+        # The line of a job is that of its definition; the line of everything else is that of the call.
+        within = definition if kind == "job_start" else scope.definition
+        location = scope.locations.line(fields.get("line"), fields.get("column"), within)
         step_type = "parallel" if kind == "parallel_task_start" else None
         span = scope.open(
-            component, name, place if place.site else scope.place, prefix=prefix, step_type=step_type
+            component, name, location if location.site else scope.location, prefix=prefix, step_type=step_type
         )
-        if body is not None:
-            scope.running.append(body)
-        self._paired.append((kind, span))
+        if definition is not None:
+            scope.running.append(definition)
+        self._open_pairs.append((kind, span))
 
-    def _ended(self, kind: str, failed: str | None) -> None:
-        """Close the span of such a step; what began inside it and never ended is forgotten."""
+    def _close_pair(self, kind: str, failed: str | None) -> None:
+        """Close the span of such a step, and discard the steps inside it that never ended."""
         scope = self._scope
-        while self._paired:
-            begun, span = self._paired.pop()
-            if begun in _BODIES:
+        while self._open_pairs:
+            start_kind, span = self._open_pairs.pop()
+            if start_kind in _DEFINITION_KINDS:
                 scope.running.pop()
-            if begun == kind:
+            if start_kind == kind:
                 if failed is not None:
                     span.set(status="failed", error=failed)
                 scope.close(span)
                 return
 
-    def _forget(self, depth: int) -> None:
-        """What a statement has begun is over with it."""
-        while len(self._paired) > depth:
-            begun, _span = self._paired.pop()
-            if begun in _BODIES:
+    def _discard_pairs(self, depth: int) -> None:
+        """Discard the steps that a statement has begun and not ended."""
+        while len(self._open_pairs) > depth:
+            start_kind, _span = self._open_pairs.pop()
+            if start_kind in _DEFINITION_KINDS:
                 self._scope.running.pop()
 
-    def _agent(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Run an agent inside a span of its own."""
+    def _wrap_agent_call(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Record a call of an agent as a span."""
         scope = self._scope
 
         def run_agent_call(ctx: Any, agent_name: str, *args: Any, **kwargs: Any) -> Any:
-            before, span = scope.place, None
+            location_before, span = scope.location, None
             error: BaseException | None = None
-            with scope.quiet("an agent could not be recorded"):
+            with scope.guard("an agent could not be recorded"):
                 span = self._open_agent(ctx, agent_name, args, kwargs)
             try:
                 result = original(ctx, agent_name, *args, **kwargs)
                 if span is not None:
-                    span.set_output({"result": plain(result[0])})
+                    span.set_output({"result": to_plain(result[0])})
                 return result
             except BaseException as raised:
                 error = raised
                 raise
             finally:
                 scope.close(span, error)
-                scope.place = before
+                scope.location = location_before
 
         return run_agent_call
 
     def _open_agent(self, ctx: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Span:
-        """The span of an agent, at the line that calls it."""
+        """Open the span of an agent, at the line that calls it."""
         scope = self._scope
         line, column, *_ = (*args[2:4], None, None)
-        told = {name: kwargs[name] for name in ("agent_id", "role") if kwargs.get(name)}
+        metadata = {name: kwargs[name] for name in ("agent_id", "role") if kwargs.get(name)}
         agent = ctx.agents.get(name)
         if agent is not None:
-            told["ai"] = getattr(agent, "ai_name", None)
-        scope.place = scope.line(line, column)
-        return scope.open("agent", name, scope.place, None, told)
+            metadata["ai"] = getattr(agent, "ai_name", None)
+        scope.location = scope.line(line, column)
+        return scope.open("agent", name, scope.location, None, metadata)
 
 
-def name_of(stmt: Any) -> str:
-    """A statement as its step is named: how it begins in the source."""
+def describe_statement(stmt: Any) -> str:
+    """Return the name of a statement's step: the words with which it begins in the source."""
     kind = type(stmt).__name__
-    begins, attribute = _NAMES.get(kind, (_CAPITAL.sub(" ", kind.removesuffix("Stmt")).lower(), ""))
-    about = getattr(stmt, attribute, None) if attribute else None
-    if about is None:
-        return begins
-    path = getattr(about, "path", None)
-    return f"{begins} state.{'.'.join(path)}" if path else f"{begins} {getattr(about, 'name', about)}"
+    keywords, attribute = _STATEMENTS.get(kind, (_CAPITAL.sub(" ", kind.removesuffix("Stmt")).lower(), ""))
+    subject = getattr(stmt, attribute, None) if attribute else None
+    if subject is None:
+        return keywords
+    path = getattr(subject, "path", None)
+    return f"{keywords} state.{'.'.join(path)}" if path else f"{keywords} {getattr(subject, 'name', subject)}"
 
 
-def _type_of(stmt: Any) -> str | None:
+def _find_step_type(stmt: Any) -> str | None:
     expression = getattr(stmt, "expression", None)
     if type(expression).__name__ == _TOOL_CALL:
         return "tool_call"
-    return _TYPES.get(type(stmt).__name__)
+    return _STEP_TYPES.get(type(stmt).__name__)
 
 
-def _outcome(span: Span | None, ctx: Any, stmt: Any) -> None:
-    """What a statement has made: the value of the variable that it sets, or what it did with records."""
+def _record_value(span: Span | None, ctx: Any, stmt: Any) -> None:
+    """Record the result of a statement: the value of the variable that it sets, or what it did with records."""
     if span is None:
         return
-    if type(stmt).__name__ in _RECORDS:
-        span.set_output({"result": plain(ctx.last_value)})
+    if type(stmt).__name__ in _RECORD_STATEMENTS:
+        span.set_output({"result": to_plain(ctx.last_value)})
         return
     target = stmt.name if type(stmt).__name__ == "Let" else getattr(stmt, "target", None)
     name = getattr(target, "name", target)
     if isinstance(name, str) and name in ctx.locals:
-        span.set_output({"result": plain(ctx.locals[name])})
+        span.set_output({"result": to_plain(ctx.locals[name])})
 
 
-def _name_in(what: str) -> str:
-    """The name in the words of a step, such as `parallel task start a`."""
-    return _LEADING.sub("", what).strip().removesuffix(" started").removesuffix(" start").strip("'\"")
+def _parse_name(what: str) -> str:
+    """Return the name in the text of a step, such as `parallel task start a`."""
+    return _STEP_PREFIX.sub("", what).strip().removesuffix(" started").removesuffix(" start").strip("'\"")

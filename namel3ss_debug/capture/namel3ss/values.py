@@ -1,4 +1,4 @@
-"""Values of an app as its recording shows them: numbers in place of the decimals that the language computes with."""
+"""Values of an app as its trace shows them: numbers in place of the decimals that the language computes with."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-_DEEPEST = 20
+_MAX_DEPTH = 20
 
 
-def plain(value: Any, depth: int = 0) -> Any:
-    """A value with numbers in place of decimals, where they are the same; deeply nested values stay as they are."""
+def to_plain(value: Any, depth: int = 0) -> Any:
+    """Return a value with numbers in place of equal decimals. Deeply nested values stay as they are."""
     if isinstance(value, Decimal):
         return _number(value)
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         return value
     if type(value) is dict:
-        return {name: plain(held, depth + 1) for name, held in value.items()}
+        return {name: to_plain(item, depth + 1) for name, item in value.items()}
     if type(value) is list:
-        return [plain(held, depth + 1) for held in value]
+        return [to_plain(item, depth + 1) for item in value]
     return value
 
 
@@ -32,6 +32,6 @@ def _number(value: Decimal) -> Any:
 
 
 def variables(values: Mapping[str, Any], state: Any) -> dict[str, Any]:
-    """The local variables of a flow, and its state; secrets are none of them."""
-    found = {name: plain(value) for name, value in dict(values).items() if name != "secrets"}
-    return found | ({"state": plain(state)} if state else {})
+    """Return the local variables of a flow, and its state. The secrets are left out."""
+    local_variables = {name: to_plain(value) for name, value in dict(values).items() if name != "secrets"}
+    return local_variables | ({"state": to_plain(state)} if state else {})

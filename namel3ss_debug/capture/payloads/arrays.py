@@ -1,6 +1,6 @@
-"""JSON forms of arrays and tables: what they are, and their first items. None of the libraries is imported.
+"""JSON forms of arrays and tables: their type, shape and first items. None of the libraries is imported.
 
-Of an array of plain numbers, and of such a number, there is a form as well from which it can be made again.
+An array of plain numbers and a number of numpy also have a form from which they can be rebuilt.
 """
 
 from __future__ import annotations
@@ -15,54 +15,54 @@ from namel3ss_debug.capture.payloads.looks import full_name
 
 _ROWS = 20
 _COLUMNS = 100
-_MOST_TOLD = 100_000
-_NUMBERS = "biuf"
-"""The kinds of numpy's types whose values are numbers or truth values of Python."""
+_MOST_ITEMS = 100_000
+_NUMBER_KINDS = "biuf"
+"""The kinds of numpy's types whose values Python's own numbers and booleans can represent."""
 
 
 def array(conversion: Conversion, value: Any, depth: int) -> Any:
-    """A numpy array: what it is, and its first items."""
+    """Return the type, the shape and the first items of a numpy array."""
     items = conversion.items(value.flat[:FOREIGN_ITEMS].tolist(), int(value.size), depth + 1)
     shape = [int(size) for size in value.shape]
     return {"$type": "numpy.ndarray", "dtype": str(value.dtype), "shape": shape, "items": items}
 
 
-def told(conversion: Conversion, value: Any, depth: int) -> dict[str, Any] | None:
-    """An array of plain numbers as a whole; `None` of any other."""
-    if value.dtype.kind not in _NUMBERS or value.dtype.itemsize > 8 or value.size > _MOST_TOLD:
+def to_json(conversion: Conversion, value: Any, depth: int) -> dict[str, Any] | None:
+    """Return an array of plain numbers completely; `None` for any other array."""
+    if value.dtype.kind not in _NUMBER_KINDS or value.dtype.itemsize > 8 or value.size > _MOST_ITEMS:
         return None
     shape = [int(size) for size in value.shape]
     items = conversion.items(value.ravel().tolist(), int(value.size), depth + 1)
     return {"$type": "numpy.ndarray", "dtype": value.dtype.str, "shape": shape, "items": items}
 
 
-def made(_kind: type, parts: Mapping[str, Any]) -> Any:
-    """The array that was told."""
+def rebuild(_kind: type, parts: Mapping[str, Any]) -> Any:
+    """Rebuild the array from its JSON form."""
     return sys.modules["numpy"].array(parts["items"], dtype=parts["dtype"]).reshape(parts["shape"])
 
 
 def number(value: Any) -> Any:
-    """A scalar of numpy as the number of Python that it is as well.
+    """Return a scalar of numpy as a number of Python.
 
     Raises:
-        TypeError: there is no such number.
+        TypeError: Python has no such number.
     """
-    if value.dtype.kind not in _NUMBERS or value.dtype.itemsize > 8:
+    if value.dtype.kind not in _NUMBER_KINDS or value.dtype.itemsize > 8:
         raise TypeError
     return value.item()
 
 
 def tensor(conversion: Conversion, value: Any, _depth: int) -> Any:
-    """A torch tensor: what it is; its items may lie on another device."""
+    """Return the type and the shape of a torch tensor. Its items may be on another device."""
     name = conversion.clean(full_name(type(value)))
     return {"$type": name, "dtype": str(value.dtype), "shape": [int(size) for size in value.shape]}
 
 
 def scalar(conversion: Conversion, value: Any, depth: int) -> Any:
-    """A numpy scalar as a Python value.
+    """Return a numpy scalar as a Python value.
 
     Raises:
-        TypeError: it has no Python value.
+        TypeError: Python has no such value.
     """
     item = value.item()
     if type(item) is type(value):
@@ -71,7 +71,7 @@ def scalar(conversion: Conversion, value: Any, depth: int) -> Any:
 
 
 def frame(conversion: Conversion, value: Any, depth: int) -> Any:
-    """A pandas table: its shape and columns, and its first rows."""
+    """Return the shape, the columns and the first rows of a pandas table."""
     columns = [str(name) for name in islice(value.columns, _COLUMNS)]
     first = value.iloc[:_ROWS, :_COLUMNS].values.tolist()
     rows = [list(zip(columns, row, strict=False)) for row in first]
@@ -86,7 +86,7 @@ def frame(conversion: Conversion, value: Any, depth: int) -> Any:
 
 
 def series(conversion: Conversion, value: Any, depth: int) -> Any:
-    """A pandas column: what it is, and its first items."""
+    """Return the type, the length and the first items of a pandas column."""
     first = value.iloc[:FOREIGN_ITEMS].tolist()
     items = conversion.items(first, int(value.size), depth + 1)
     return {"$type": "pandas.Series", "dtype": str(value.dtype), "shape": [int(value.size)], "items": items}

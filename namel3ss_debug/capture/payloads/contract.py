@@ -1,4 +1,4 @@
-"""What the forms of foreign objects may ask of the walk they are part of."""
+"""The interface between a conversion to JSON and the forms of single types of objects."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from typing import Any, Protocol
 from namel3ss_debug.traces.redaction import Redactor
 
 FOREIGN_ITEMS = 1000
-"""The most items taken of what is not held in memory as JSON would hold it."""
+"""The most items taken from a container that may compute or fetch them, such as an array or a view."""
 
 
 class Conversion(Protocol):
-    """The walk that the forms are part of."""
+    """The conversion of one payload, as a form sees it."""
 
     cut: bool
     redactor: Redactor | None
 
     @property
     def left(self) -> int:
-        """How many bytes the payload may still grow by."""
+        """Return how many bytes the payload may still grow by."""
 
     def convert(self, value: Any, depth: int) -> Any:
-        """Any value as JSON."""
+        """Return any value as JSON."""
 
     def pairs(
         self, pairs: Iterable[tuple[Any, Any]], total: int, depth: int, limit: int = 0
     ) -> dict[str, Any]:
-        """A JSON object."""
+        """Return names and values as a JSON object."""
 
     def items(self, items: Iterable[Any], total: int, depth: int, limit: int = 0) -> list[Any]:
-        """A JSON list."""
+        """Return items as a JSON list."""
 
     def text(self, text: str) -> Any:
-        """A text."""
+        """Return a text as JSON, cut if the payload is full."""
 
     def clean(self, text: str) -> str:
-        """A text without secrets."""
+        """Return a text without secrets."""
 
     def charge(self, size: int) -> None:
-        """Count what was put into the payload."""
+        """Subtract the size of what was added to the payload from what is left."""
 
 
 Form = Callable[[Conversion, Any, int], Any]
-"""Makes JSON of a value that stands at a depth; may raise whatever the value raises."""
+"""Returns a value at a depth as JSON; may raise whatever the value raises."""

@@ -1,10 +1,12 @@
-"""JSON of any Python value: the walk over containers, its bounds, and the short way for what is seen all the time.
+"""JSON of any Python value: the walk over containers, its bounds, and a short way for values that occur all the time.
 
-Bounds: containers nest to a depth of 32, hold 1,000 items and a payload stays near `max_size`; with `max_size` 0
-whatever JSON itself can say stays whole down to a depth of 100, so that a recorded answer can be given again; but for
-100,000 containers that are nested deeply, as the nodes of a net are that lead to each other.
-What was left out is told in its place: `{"$truncated": "text", "length": n}`, or `{"$truncated": n}` as the last
-item of a list; `{"$cycle": true}` stands for a container inside itself.
+With a `max_size`, a payload stays near that size, containers nest to a depth of 32 and hold 1,000 items. With
+`max_size` 0, everything that JSON can express is kept down to a depth of 100, so that a recorded answer can be
+replayed. Only the containers below a depth of 24 are limited to 100,000, because the nodes of a graph lead to each
+other on ever more ways.
+
+A mark shows what was left out: `{"$truncated": "text", "length": n}`, or `{"$truncated": n}` as the last item of a
+list. `{"$cycle": true}` stands for a container inside itself.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
-from namel3ss_debug.capture.payloads.alike import Alike
-from namel3ss_debug.capture.payloads.harmless import is_logprob, says_nothing
-from namel3ss_debug.capture.payloads.looks import from_signal, full_name
+from namel3ss_debug.capture.payloads.alike import Layouts
+from namel3ss_debug.capture.payloads.harmless import is_logprob, reveals_nothing
+from namel3ss_debug.capture.payloads.looks import full_name, is_from_signal
 from namel3ss_debug.capture.payloads.objects import describe
-from namel3ss_debug.capture.payloads.texts import clean, ends, printed, start
+from namel3ss_debug.capture.payloads.texts import clean, format_value, shorten, take_start
 from namel3ss_debug.traces.redaction import Redactor, redact_headers
 from namel3ss_debug.traces.redaction.redactor import KEY, OPTION
 
@@ -28,97 +30,99 @@ JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, 
 _DEPTH = 32
 _DEPTH_WHOLE = 100
 _ITEMS = 1000
-_ENDLESS = sys.maxsize
+_UNLIMITED = sys.maxsize
 DEEP = 24
-"""Containers below this depth are counted, because objects that lead to each other are met on ever more ways."""
+"""Containers below this depth are counted, because objects that refer to each other are reached on ever more ways."""
 
 _MOST_DEEP = 100_000
 _SHORT = 256
 _LONGEST_NAME = 128
-_FLAT = 32
-_REMEMBERED = 4096
-_LEAST = 64
+_MOST_FLAT_ITEMS = 32
+_MOST_REMEMBERED = 4096
+_SHORTEST_CUT = 64
 _ITEM_SIZE = 4
 CARD_LIKE = 10**13
-"""From here on a whole number may be that of a card."""
+"""The smallest integer that may be the number of a payment card."""
 
-_LEAST_PLAIN = -CARD_LIKE
-_DIGITS_BITS = 2000
-_HEX_BITS = 65536
+_NEGATIVE_CARD_LIKE = -CARD_LIKE
+_MOST_DECIMAL_BITS = 2000
+_MOST_HEX_BITS = 65536
 
 
 class Converted(NamedTuple):
-    """A value as JSON, and what that cost."""
+    """A value as JSON, and whether that is complete."""
 
     value: JsonValue
     cut: bool
     """Whether something was left out."""
     redacted: bool
-    """Whether something was replaced because it is secret."""
+    """Whether a secret was replaced."""
 
     @property
     def whole(self) -> bool:
-        """Whether nothing was left out or replaced; only then can it be given as a recorded answer."""
+        """Return whether nothing was left out or replaced. Only then can a re-run answer with it."""
         return not (self.cut or self.redacted)
 
 
 class Ready(NamedTuple):
-    """A value that is JSON already and holds no secret: it stands in a payload as it is."""
+    """A value that is already JSON without secrets, and is put into a payload as it is."""
 
     value: JsonValue
 
 
 @dataclass(frozen=True, slots=True)
 class Payloads:
-    """Makes JSON of the program's values; one for a tracer, used by all threads.
+    """Makes JSON of the program's values. Each tracer has one, which all threads use.
 
-    Short texts and names that were seen before and need no change are remembered, so that a flat payload of them
-    costs one look into a table for each.
+    Short texts and names that need no change are remembered, so that a flat payload of them costs one look-up for
+    each.
 
     Attributes:
-        redactor: replaces secrets; `None` where redaction is off.
-        max_size: about how many bytes one payload may have; 0: no bound.
-        plain: texts that were seen and need no change.
-        names: names of items that were seen and are not secret.
-        items: what `parsed` has seen, by its identity: itself, and as it is shown.
-        alike: how the documents are written that `parsed` has seen.
+        redactor: replaces secrets; `None` if redaction is off.
+        max_size: about how many bytes one payload may have; 0 means no bound.
+        clear_texts: remembered texts that need no change.
+        clear_names: remembered names of items that are not secret.
+        items: for `parsed`, the id of an object -> the object and its JSON.
+        layouts: for `parsed`, the layouts of documents without secrets.
     """
 
     redactor: Redactor | None = None
     max_size: int = 0
-    plain: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
-    names: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    clear_texts: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    clear_names: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     items: dict[int, tuple[Any, JsonValue]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    alike: Alike = field(default_factory=Alike, init=False, repr=False, compare=False)
+    layouts: Layouts = field(default_factory=Layouts, init=False, repr=False, compare=False)
 
     def value(self, value: Any) -> JsonValue:
-        """Any value as JSON; see `convert`."""
+        """Return any value as JSON; see `convert`."""
         kind = type(value)
         if kind is Ready:
             ready: JsonValue = value.value
             return ready
-        if (kind is str and value in self.plain) or (kind is int and _LEAST_PLAIN < value < CARD_LIKE):
+        if (kind is str and value in self.clear_texts) or (
+            kind is int and _NEGATIVE_CARD_LIKE < value < CARD_LIKE
+        ):
             return value  # type: ignore[no-any-return]  # an exact str or int
         flat = self.flat(value)
         return self.convert(value).value if flat is None else flat
 
     def convert(self, value: Any, depth: int = 0) -> Converted:
-        """Any value as JSON that `orjson` takes, with a word on whether it is whole.
+        """Return any value as JSON that `orjson` accepts, and whether it is complete.
 
-        Never raises for what a value does, keeps nothing of it alive, and runs no iterator of the program's. What
-        a signal raises meanwhile passes through.
+        Nothing that the value does raises an error here, and what a signal raises passes through. The result keeps
+        no part of the value alive, and no iterator of the program's runs.
 
         Args:
             value: the value.
-            depth: how deep it stands in its payload.
+            depth: how deep it is nested in its payload.
         """
         conversion = _Conversion(self)
         try:
             result = conversion.convert(value, depth)
         except BaseException as error:
-            if from_signal(error):
+            if is_from_signal(error):
                 raise
             return Converted(
                 {"$type": full_name(type(value)), "repr": "<cannot be read>"}, cut=True, redacted=False
@@ -126,68 +130,76 @@ class Payloads:
         return Converted(result, conversion.cut, conversion.redacted)
 
     def mapping(self, mapping: Any) -> dict[str, JsonValue]:
-        """A dict as a JSON object; a value that gives no object stands under `value`."""
+        """Return a dict as a JSON object. A value that does not become an object is put under `value`."""
         result = self.value(mapping)
         return result if type(result) is dict else {"value": result}
 
     def text(self, text: str) -> str:
-        """A text, redacted; where it is too long, its middle is left out."""
-        exact = text if type(text) is str else _exact(text)
-        if exact in self.plain:
+        """Return a redacted text. If it is too long, its middle is left out."""
+        exact = text if type(text) is str else _text_of(text)
+        if exact in self.clear_texts:
             return exact
         size = self.max_size
-        shown = ends(exact, self.redactor, size) if size else clean(exact, self.redactor)
-        if shown is text and len(text) <= (_short(size) if size else _SHORT):
-            _remember(self.plain, text)
-        return shown
+        cleaned = shorten(exact, self.redactor, size) if size else clean(exact, self.redactor)
+        if cleaned is text and len(text) <= (_short_limit(size) if size else _SHORT):
+            _remember(self.clear_texts, text)
+        return cleaned
 
     def learn(self, name: str) -> bool:
-        """Remember the name of an item if neither it nor what stands under it is secret; whether that is so."""
+        """Return whether a name and the values under it are not secret, and remember the name if so."""
         if len(name) > _LONGEST_NAME or clean(name, self.redactor) is not name:
             return False
         if self.redactor is not None and not self.redactor.name_is_clear(name):
             return False
-        _remember(self.names, name)
+        _remember(self.clear_names, name)
         return True
 
     def url(self, url: str) -> str:
-        """A URL without credentials."""
-        if type(url) is str and url in self.plain and "=" not in url:  # as that of a model is each time
+        """Return a URL without credentials."""
+        # The URL of a model is the same in each call.
+        if type(url) is str and url in self.clear_texts and "=" not in url:
             return url
-        exact = clean(url if type(url) is str else _exact(url), None)
+        exact = clean(url if type(url) is str else _text_of(url), None)
         return self.redactor.url(exact) if self.redactor else exact
 
     def headers(self, pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """HTTP headers; those that carry credentials are replaced even where redaction is off."""
+        """Return HTTP headers without credentials, which are replaced even if redaction is off."""
         return redact_headers(
             ((clean(name, None), clean(value, None)) for name, value in pairs), self.redactor
         )
 
-    def flat(self, value: Any, room: int = _FLAT, inside: bool = False) -> dict[str, JsonValue] | None:
-        """A dict of remembered names with remembered texts and plain numbers, or one that is ready; `None` if it is anything else.
+    def flat(
+        self, value: Any, room: int = _MOST_FLAT_ITEMS, inside: bool = False
+    ) -> dict[str, JsonValue] | None:
+        """Return a dict of remembered names, remembered texts and plain numbers, or one that is ready, as JSON.
+
+        This is the short way for the payloads that are recorded all the time.
 
         Args:
-            value: what may be such a dict; dicts in it may be such ones too, as `arguments` of a tool call is, and
-                lists may hold remembered texts, as the `chain` of a call does.
+            value: any value. As values of a dict, dicts such as the `arguments` of a tool call and lists of remembered
+                texts such as the `chain` of a call are allowed too.
             room: the most items, in all.
-            inside: whether it stands in another, and may have no dicts and lists in it.
+            inside: whether the value is itself inside such a dict, and may not contain dicts and lists.
+
+        Returns:
+            `None` for any other value.
         """
         if type(value) is not dict or len(value) > room:
             return value.value if type(value) is Ready and type(value.value) is dict else None
         room -= len(value)
-        names, plain = self.names, self.plain
+        clear_names, clear_texts = self.clear_names, self.clear_texts
         result: dict[str, Any] = value.copy()  # in one step, so that no other thread changes it meanwhile
         for key, item in result.items():
-            if type(key) is not str or key not in names:
+            if type(key) is not str or key not in clear_names:
                 return None
             kind = type(item)
             if kind is str:
-                if item not in plain:
+                if item not in clear_texts:
                     return None
             elif kind is Ready:
                 result[key] = item.value
             elif kind is int:
-                if not _LEAST_PLAIN < item < CARD_LIKE:
+                if not _NEGATIVE_CARD_LIKE < item < CARD_LIKE:
                     return None
             elif kind is float:
                 if item - item != 0.0:  # not a number, or infinite
@@ -209,42 +221,42 @@ class Payloads:
         return result
 
     def _flat_texts(self, value: list[Any], room: int) -> list[JsonValue] | None:
-        """A list of so many remembered texts at most, as a copy; `None` if it is anything else."""
+        """Return a copy of a list of remembered texts, or `None` for any other list and one with too many items."""
         if len(value) > room:
             return None
         texts = value.copy()
-        plain = self.plain
+        clear_texts = self.clear_texts
         for text in texts:
-            if type(text) is not str or text not in plain:
+            if type(text) is not str or text not in clear_texts:
                 return None
         return texts if len(texts) <= room else None
 
 
 def to_json(value: Any, *, redactor: Redactor | None) -> JsonValue:
-    """Any value as JSON, once and without bounds; `Payloads` does it often.
+    """Return any value as JSON, once and without bounds. `Payloads` is for repeated use.
 
     Args:
-        value: what the program holds.
-        redactor: replaces secrets; `None` for none.
+        value: a value of the program.
+        redactor: replaces secrets; `None` keeps them.
     """
     return Payloads(redactor, 0).value(value)
 
 
 class _Conversion:
-    """One walk over one value: what is left of its bounds, and what it met."""
+    """The conversion of one value: what is left of its bounds, and what was cut or redacted."""
 
     __slots__ = (
         "_bounded",
+        "_clear_names",
+        "_clear_texts",
+        "_deep_cost",
         "_depth",
         "_flat",
         "_items",
         "_learn",
         "_left",
-        "_names",
         "_path",
-        "_plain",
-        "_price",
-        "_short",
+        "_short_limit",
         "cut",
         "redacted",
         "redactor",
@@ -255,25 +267,26 @@ class _Conversion:
         self.redactor = payloads.redactor
         self.cut = False
         self.redacted = False
-        self._left = size or _ENDLESS
+        self._left = size or _UNLIMITED
         self._depth = _DEPTH if size else _DEPTH_WHOLE
-        self._items = _ITEMS if size else _ENDLESS
-        self._short = _short(size)
-        self._plain = payloads.plain
-        self._names = payloads.names
+        self._items = _ITEMS if size else _UNLIMITED
+        self._short_limit = _short_limit(size)
+        self._clear_texts = payloads.clear_texts
+        self._clear_names = payloads.clear_names
         self._learn = payloads.learn
         self._flat = payloads.flat
         self._bounded = bool(size)
-        self._price = 0 if size else _ENDLESS // _MOST_DEEP
+        # Without a size, deep containers share an unlimited budget that 100,000 of them use up.
+        self._deep_cost = 0 if size else _UNLIMITED // _MOST_DEEP
         self._path: set[int] = set()
 
     @property
     def left(self) -> int:
-        """How many bytes the payload may still grow by."""
+        """Return how many bytes the payload may still grow by."""
         return self._left
 
     def convert(self, value: Any, depth: int) -> JsonValue:
-        """Any value as JSON."""
+        """Return any value as JSON."""
         kind = type(value)
         if kind is str:
             return self.text(value)
@@ -282,6 +295,7 @@ class _Conversion:
         if kind is int:
             return value if -CARD_LIKE < value < CARD_LIKE else self.integer(value)
         if kind is float:
+            # The difference is NaN for a NaN and for an infinite number.
             return value if value - value == 0.0 else {"$type": "float", "value": repr(value)}
         if kind is Ready:
             ready: JsonValue = value.value
@@ -289,7 +303,7 @@ class _Conversion:
         if depth >= self._depth:
             self.cut = True
             return {"$truncated": len(value) if kind in (dict, list, tuple) else 1}
-        if kind is dict and (flat := self._flat(value, _FLAT, True)) is not None:
+        if kind is dict and (flat := self._flat(value, _MOST_FLAT_ITEMS, True)) is not None:
             if self._bounded:
                 self._left -= sum(
                     len(key) + _ITEM_SIZE + (_bytes_of(item) if type(item) is str else 0)
@@ -302,7 +316,7 @@ class _Conversion:
             return {"$cycle": True}
         self._path.add(marker)
         if depth > DEEP:
-            self._left -= self._price
+            self._left -= self._deep_cost
         try:
             if kind is dict:
                 return self.pairs(value.items(), len(value), depth)
@@ -311,7 +325,7 @@ class _Conversion:
             foreign: JsonValue = describe(self, value, kind, depth)
             return foreign
         except RecursionError:
-            self.cut = True  # the program itself is near the end of the stack
+            self.cut = True  # the program itself is near the recursion limit
             return {"$truncated": 1}
         finally:
             self._path.discard(marker)
@@ -319,18 +333,18 @@ class _Conversion:
     def pairs(
         self, pairs: Iterable[tuple[Any, Any]], total: int, depth: int, limit: int = 0
     ) -> dict[str, JsonValue]:
-        """A JSON object of names and values; values of secret names are replaced.
+        """Return names and values as a JSON object. Values under secret names are replaced.
 
         Args:
-            pairs: at most `limit` of them are looked at, all before anything else is done.
+            pairs: at most `limit` of them are read, all before the first is converted.
             total: how many there are.
-            depth: how deep the object stands.
-            limit: the most that may be kept; 0: what the bounds say.
+            depth: how deep the object is nested.
+            limit: the most to keep; 0 stands for the usual bound.
         """
         most = min(limit, self._items) if limit else self._items
         taken = list(pairs if total <= most and not limit else islice(pairs, most))
         result: dict[str, JsonValue] = {}
-        names = self._names
+        names = self._clear_names
         for index, (key, item) in enumerate(taken):
             if self._left <= 0:
                 return self._pairs_cut(result, total - index)
@@ -340,7 +354,7 @@ class _Conversion:
                 continue
             name, secret = self._name(key, result, taken)
             self._left -= len(name) + _ITEM_SIZE
-            if secret and not says_nothing(item):
+            if secret and not reveals_nothing(item):
                 result[name] = KEY
                 self.redacted = True
             else:
@@ -348,15 +362,15 @@ class _Conversion:
         return self._pairs_cut(result, total - len(taken)) if total > len(taken) else result
 
     def items(self, items: Iterable[Any], total: int, depth: int, limit: int = 0) -> list[JsonValue]:
-        """A JSON list; the arguments are as those of `pairs`."""
+        """Return items as a JSON list. The arguments are those of `pairs`."""
         result: list[JsonValue] = []
         most = min(limit, self._items) if limit else self._items
         taken = list(items if total <= most and not limit else islice(items, most))
         if taken and type(taken[0]) is str and self.redactor is not None:
             hidden = self.redactor.hidden(taken)
             self.redacted |= bool(hidden)
-            for index, shown in hidden.items():
-                taken[index] = shown
+            for index, replacement in hidden.items():
+                taken[index] = replacement
         for index, item in enumerate(taken):
             if self._left <= 0:
                 return self._items_cut(result, total - index)
@@ -365,68 +379,68 @@ class _Conversion:
         return self._items_cut(result, total - len(taken)) if total > len(taken) else result
 
     def text(self, text: str) -> JsonValue:
-        """A text, cut where the payload is full."""
+        """Return a text as JSON, cut if the payload is full."""
         length = len(text)
-        if length <= self._short and text in self._plain:
+        if length <= self._short_limit and text in self._clear_texts:
             self._left -= _bytes_of(text)
             return text
-        room = max(self._left, _LEAST)
+        room = max(self._left, _SHORTEST_CUT)
         if length <= room:
             whole = self.clean(text)
             size = _bytes_of(whole)
             if size <= room:
                 self._left -= size
-                if whole is text and length <= self._short:
-                    _remember(self._plain, text)
+                if whole is text and length <= self._short_limit:
+                    _remember(self._clear_texts, text)
                 return whole
         self.cut = True
-        kept = start(text, self.redactor, room)
+        kept = take_start(text, self.redactor, room)
         self._left -= room
         return {"$truncated": kept, "length": length}
 
     def clean(self, text: str) -> str:
-        """A text without secrets and without what JSON cannot hold."""
-        well = clean(text, None)
+        """Return a text without secrets and without what JSON cannot represent."""
+        valid = clean(text, None)
         if self.redactor is None:
-            return well
-        redacted = self.redactor.text(well)
-        self.redacted |= redacted is not well
+            return valid
+        redacted = self.redactor.text(valid)
+        self.redacted |= redacted is not valid
         return redacted
 
     def integer(self, value: int) -> JsonValue:
-        """A whole number that may be beyond 64 bit, or the number of a card."""
+        """Return an integer that may exceed 64 bits or be the number of a card."""
         bits = value.bit_length()
         if bits < 64 or (bits == 64 and value > 0):
             digits = str(value)
             clear = self.clean(digits)
             return value if clear is digits else clear
-        if bits <= _DIGITS_BITS:
+        if bits <= _MOST_DECIMAL_BITS:
             return {"$type": "int", "value": str(value)}
-        self._left -= min(bits, _HEX_BITS) // 4
-        if bits <= _HEX_BITS:
+        self._left -= min(bits, _MOST_HEX_BITS) // 4
+        if bits <= _MOST_HEX_BITS:
             return {"$type": "int", "value": hex(value)}
         self.cut = True
         return {"$type": "int", "value": f"{value >> (bits - 256):#x}…", "bits": bits}
 
     def charge(self, size: int) -> None:
-        """Count what was put into the payload."""
+        """Subtract the size of what was added to the payload from what is left."""
         self._left -= size
 
     def _name(self, key: Any, result: dict[str, JsonValue], taken: list[tuple[Any, Any]]) -> tuple[str, bool]:
-        """The name of a key, unlike those there already, and whether what stands under it is secret."""
+        """Return a unique name for a key, and whether the value under it is secret."""
         if type(key) is str:
             text = key
         elif key is None or type(key) in (bool, float) or (type(key) is int and -CARD_LIKE < key < CARD_LIKE):
             text = str(key)
         else:
-            text = _exact(key)
-        well = clean(text, None)
-        listed = self.redactor is not None and self.redactor.key_is_secret(well)
-        secret = listed and not is_logprob(well, taken)
+            text = _text_of(key)
+        valid = clean(text, None)
+        has_secret_name = self.redactor is not None and self.redactor.key_is_secret(valid)
+        secret = has_secret_name and not is_logprob(valid, taken)
         room = max(self._left, _SHORT)
-        name = self.clean(well) if len(well) <= room else start(well, self.redactor, room) + "…"
-        self.cut |= len(well) > room
-        if name is key and not listed and len(name) <= min(self._short, _LONGEST_NAME):
+        name = self.clean(valid) if len(valid) <= room else take_start(valid, self.redactor, room) + "…"
+        self.cut |= len(valid) > room
+        if name is key and not has_secret_name and len(name) <= min(self._short_limit, _LONGEST_NAME):
             self._learn(name)
         if name not in result:
             return name, secret
@@ -446,23 +460,23 @@ class _Conversion:
         return result
 
 
-def _short(max_size: int) -> int:
-    """How long a text may be to be remembered: a flat dict of such texts must not go beyond the size."""
-    return min(_SHORT, max_size // (2 * _FLAT)) if max_size else _SHORT
+def _short_limit(max_size: int) -> int:
+    """Return how long a text may be to be remembered. A flat dict of such texts must not exceed the size."""
+    return min(_SHORT, max_size // (2 * _MOST_FLAT_ITEMS)) if max_size else _SHORT
 
 
 def _bytes_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def _exact(value: Any) -> str:
-    """The text of what should be a text, or what it says of itself."""
-    return str.__str__(value) if issubclass(type(value), str) else printed(value, str)
+def _text_of(value: Any) -> str:
+    """Return the text of a value that should be a text, else its `str`."""
+    return str.__str__(value) if issubclass(type(value), str) else format_value(value, str)
 
 
 def _remember(seen: set[str], text: str) -> None:
-    if text[:2] == OPTION:  # what stands behind it in a list may be secret
+    if text[:2] == OPTION:  # what follows an option in a list may be secret
         return
-    if len(seen) >= _REMEMBERED:
+    if len(seen) >= _MOST_REMEMBERED:
         seen.clear()
     seen.add(text)

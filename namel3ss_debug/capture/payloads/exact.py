@@ -1,9 +1,9 @@
-"""JSON forms from which a value can be made again exactly, for what a recording answers with.
+"""JSON forms from which a value can be rebuilt exactly, for the values with which a re-run answers.
 
-Tuples are `{"$type": "tuple", "items"}`, dicts whose keys are not all texts `{"$type": "dict", "items"}` with pairs as
-items, byte arrays `{"$type": "bytearray", "base64"}`; dicts of the standard library with an order, a default or a count
-have `fields`, or `items` where their keys are not all texts. Objects that only hold data are those of `holders`. What
-JSON would show as something else, such as a text of a class of its own, is named beside it.
+A tuple is `{"$type": "tuple", "items"}`. A dict whose keys are not all strings is `{"$type": "dict", "items"}` with
+pairs as items. A byte array is `{"$type": "bytearray", "base64"}`. Dicts of the standard library with an order, a
+default or a count have `fields`, or `items` if their keys are not all strings. `holders` converts objects that only
+hold data. A type that JSON shows as another one, such as a string of a class of its own, is listed in `inexact`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from namel3ss_debug.capture.payloads import holders
 from namel3ss_debug.capture.payloads.conversion import DEEP, JsonValue, Payloads, _Conversion
-from namel3ss_debug.capture.payloads.looks import from_signal, full_name
+from namel3ss_debug.capture.payloads.looks import full_name, is_from_signal
 from namel3ss_debug.capture.payloads.objects import describe
 
 STANDARD = frozenset(
@@ -25,30 +25,30 @@ STANDARD = frozenset(
         "set", "time", "timedelta", "tuple", "types.SimpleNamespace", "uuid", "zone",
     }
 )  # fmt: skip
-"""Every `$type` whose form gives a value back; under any other stands an object of the program's own."""
+"""Every `$type` whose form can be turned back into a value. Any other `$type` is a class of the program."""
 
 _FORM_KEYS = frozenset({"$type", "$truncated", "$cycle"})
-_COME_BACK = frozenset(
+_RESTORABLE = frozenset(
     {
         "bytearray", "bytes", "datetime.date", "datetime.timedelta", "decimal.Decimal", "frozenset", "set",
         "types.SimpleNamespace",
     }
 )  # fmt: skip
 
-_AS_TEXT = frozenset({"langchain_core.messages.base.TextAccessor"})
-"""Texts of libraries that come back as plain ones: their class adds nothing but a way to ask for the text that is to go away."""
+_PLAIN_TEXT_CLASSES = frozenset({"langchain_core.messages.base.TextAccessor"})
+"""Text classes of libraries that are restored as plain strings: they only add a deprecated way to read the text."""
 
 
 _MOST_WITHIN = 10_000
-"""Of objects that nothing marks as data so many are told within one, which may lead to each other on ever more ways."""
+"""How many objects of `holders.WITHOUT_FORM` one of them may contain. They may refer to each other on ever more ways."""
 
 
 class Exact:
-    """A value as JSON; in a payload it stands for this JSON.
+    """A value as JSON. In a payload it stands for this JSON.
 
     Attributes:
         json: the value.
-        inexact: the types of what in it does not come back as it was, though nothing in the JSON tells.
+        inexact: the types of values in it that cannot be restored exactly, although the JSON does not show that.
     """
 
     __slots__ = ("inexact", "json")
@@ -59,53 +59,55 @@ class Exact:
 
 
 def exact(payloads: Payloads, value: Any) -> Exact:
-    """Any value as JSON that gives it back; never raises for what a value does.
+    """Return any value as JSON from which it can be rebuilt. Nothing that the value does raises an error here.
 
     Args:
-        payloads: says what is secret, and how large the result may be.
-        value: what the program holds.
+        payloads: knows what is secret and how large the result may be.
+        value: a value of the program.
     """
     conversion = _ExactConversion(payloads)
     try:
         result = conversion.convert(value, 0)
     except BaseException as error:
-        if from_signal(error):
+        if is_from_signal(error):
             raise
         result = {"$type": full_name(type(value)), "repr": "<cannot be read>"}
     return Exact(result, tuple(conversion.inexact))
 
 
 class _ExactConversion(_Conversion):
-    """The same walk, in which each kind of value has a form of its own.
+    """The same conversion, in which each type has a form of its own.
 
-    What nothing marks as data is told whole or not at all: while that is tried, the first thing that would not come
-    back spoils it, and the walk is over for it.
+    An object of `holders.WITHOUT_FORM` is recorded as a whole or not at all. While that is tried, the first value that
+    cannot be restored ends the attempt.
     """
 
-    __slots__ = ("_is_spoiled", "_kinds", "_objects", "_within", "inexact")
+    __slots__ = ("_attempt_failed", "_modes", "_objects", "_objects_in_attempt", "inexact")
 
     def __init__(self, payloads: Payloads) -> None:
         super().__init__(payloads)
         self.inexact: dict[str, None] = {}
-        self._kinds: dict[int, str | None] = {}  # by the ids of classes, which what is told keeps alive
+        self._modes: dict[
+            int, str | None
+        ] = {}  # by the ids of classes, which the converted value keeps alive
         self._objects: dict[int, tuple[Any, int, dict[str, Any]]] = {}
-        self._within = 0  # how many objects were told of what is told whole or not at all
-        self._is_spoiled = False
+        self._objects_in_attempt = 0  # how many objects of `holders.WITHOUT_FORM` are in the current attempt
+        self._attempt_failed = False
 
     def convert(self, value: Any, depth: int) -> JsonValue:
-        """Any value as JSON."""
+        """Return any value as JSON."""
         kind = type(value)
-        if self._is_spoiled:
+        if self._attempt_failed:
             return None
         if kind in (str, bool, int, float) or value is None or depth >= self._depth:
             return super().convert(value, depth)
         marker = id(value)
         if marker in self._path:
-            self.cut, self._is_spoiled = True, self._within > 0
+            self.cut, self._attempt_failed = True, self._objects_in_attempt > 0
             return {"$cycle": True}
         self._path.add(marker)
         if depth > DEEP:
-            self._left -= self._price
+            self._left -= self._deep_cost
         try:
             return self._container(value, kind, depth)
         except RecursionError:
@@ -115,13 +117,13 @@ class _ExactConversion(_Conversion):
             self._path.discard(marker)
 
     def clean(self, text: str) -> str:
-        """A text without secrets and without what JSON cannot hold; the latter is named."""
-        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        """Return a text without secrets and without what JSON cannot represent. The latter makes it inexact."""
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
             self.inexact["str"] = None
         return super().clean(text)
 
     def _container(self, value: Any, kind: type, depth: int) -> JsonValue:
-        """Anything but a plain value; what its form does not tell in full is named as inexact."""
+        """Return anything but a plain value as JSON, and list its type as inexact if the form loses something."""
         if kind is list:
             return self.items(value, len(value), depth)
         if kind is tuple:
@@ -130,56 +132,56 @@ class _ExactConversion(_Conversion):
             if _has_plain_keys(value):
                 return self.pairs(value.items(), len(value), depth)
             return {"$type": "dict", "items": self.pairs_as_items(value, depth + 1)}
-        in_full = _IN_FULL.get(full_name(kind))
-        whole: JsonValue | None = None if in_full is None else in_full(self, value, depth)
-        if whole is not None:
-            return whole
-        made = self._made_as(kind)
-        if made in holders.WITHOUT_FORM:
-            if (told := self._whole(value, made, depth)) is not None:
-                return self._object(value, told)
-            made = None
+        full_form = _FULL_FORMS.get(full_name(kind))
+        complete: JsonValue | None = None if full_form is None else full_form(self, value, depth)
+        if complete is not None:
+            return complete
+        mode = self._mode_of(kind)
+        if mode in holders.WITHOUT_FORM:
+            if (restorable := self._try_whole(value, mode, depth)) is not None:
+                return self._number_object(value, restorable)
+            mode = None
         form: JsonValue = describe(self, value, kind, depth)
-        held = None if made is None else holders.told(self, value, made, form, depth)
-        if held is not None:
-            return self._object(value, held)
+        restorable = None if mode is None else holders.to_json(self, value, mode, form, depth)
+        if restorable is not None:
+            return self._number_object(value, restorable)
         if kind is bytearray and type(form) is dict and form.get("$type") == "bytes":
             return {**form, "$type": "bytearray"}
-        self._is_spoiled |= self._within > 0 and not _comes_back(kind, form)
+        self._attempt_failed |= self._objects_in_attempt > 0 and not _is_restorable(kind, form)
         if not _is_exact(kind, form):
             self.inexact[self.clean(full_name(kind))] = None
         return form
 
-    def _made_as(self, kind: type) -> str | None:
-        """What `holders.found_as` says of a class, which is asked once."""
+    def _mode_of(self, kind: type) -> str | None:
+        """Return the cached result of `holders.find_mode` for a class."""
         marker = id(kind)
-        if marker not in self._kinds:
-            self._kinds[marker] = holders.found_as(kind)
-        return self._kinds[marker]
+        if marker not in self._modes:
+            self._modes[marker] = holders.find_mode(kind)
+        return self._modes[marker]
 
-    def _whole(self, value: Any, made: str, depth: int) -> dict[str, JsonValue] | None:
-        """The form of an object that is told whole or not at all; `None` where not all of it comes back."""
-        self._within += 1
-        if self._within > 1:
-            self._is_spoiled |= self._within > _MOST_WITHIN
-            return holders.told(self, value, made, None, depth)
+    def _try_whole(self, value: Any, mode: str, depth: int) -> dict[str, JsonValue] | None:
+        """Return the form of an object that is recorded as a whole or not at all, or `None` if that fails."""
+        self._objects_in_attempt += 1
+        if self._objects_in_attempt > 1:
+            self._attempt_failed |= self._objects_in_attempt > _MOST_WITHIN
+            return holders.to_json(self, value, mode, None, depth)
         before = self.cut, self.redacted, self._left
         inexact, objects = len(self.inexact), len(self._objects)
         self.cut = False
-        told = holders.told(self, value, made, None, depth)
-        whole = told is not None and not (self._is_spoiled or self.cut or len(self.inexact) > inexact)
-        self._within, self._is_spoiled = 0, False
-        if whole:
+        form = holders.to_json(self, value, mode, None, depth)
+        is_whole = form is not None and not (self._attempt_failed or self.cut or len(self.inexact) > inexact)
+        self._objects_in_attempt, self._attempt_failed = 0, False
+        if is_whole:
             self.cut = before[0]
-            return told
+            return form
         self.cut, self.redacted, self._left = before
         for names, kept in ((self.inexact, inexact), (self._objects, objects)):
             while len(names) > kept:
                 names.popitem()
         return None
 
-    def _object(self, value: Any, form: dict[str, Any]) -> dict[str, JsonValue]:
-        """The form of an object; where it stands in several places, each says which one it is."""
+    def _number_object(self, value: Any, form: dict[str, Any]) -> dict[str, JsonValue]:
+        """Return the form of an object. If the object occurs several times, all its forms get the same number."""
         if form["made"] in holders.WITH_IDENTITY:
             _, number, first = self._objects.setdefault(id(value), (value, len(self._objects) + 1, form))
             if first is not form:
@@ -187,17 +189,17 @@ class _ExactConversion(_Conversion):
         return form
 
     def pairs_as_items(self, value: dict[Any, Any], depth: int) -> list[JsonValue]:
-        """The items of a dict as pairs; values of secret names are replaced here too."""
-        taken = list(islice(value.items(), self._items))
+        """Return the items of a dict as pairs. Values under secret names are replaced here too."""
+        pairs = list(islice(value.items(), self._items))
         result: list[JsonValue] = []
-        for key, item in taken:
+        for key, item in pairs:
             if self._left <= 0:
                 break
-            if type(key) is str:  # as in an object, where the name says whether the value is secret
-                [shown] = self.pairs([(key, item)], 1, depth).values()
+            if type(key) is str:  # as in an object, where the name shows whether the value is secret
+                [converted] = self.pairs([(key, item)], 1, depth).values()
             else:
-                shown = self.convert(item, depth + 1)
-            result.append([self.convert(key, depth + 1), shown])
+                converted = self.convert(item, depth + 1)
+            result.append([self.convert(key, depth + 1), converted])
         left_out = len(value) - len(result)
         if left_out > 0:
             self.cut = True
@@ -211,7 +213,7 @@ def _has_plain_keys(value: dict[Any, Any]) -> bool:
 
 
 def _mapping(conversion: _ExactConversion, value: dict[Any, Any], depth: int) -> dict[str, JsonValue]:
-    """A dict of a class of the standard library."""
+    """Return a dict of a class of the standard library as JSON."""
     name = full_name(type(value))
     if _has_plain_keys(value):
         return {"$type": name, "fields": conversion.pairs(value.items(), len(value), depth + 1)}
@@ -236,7 +238,7 @@ def _complex(_conversion: _ExactConversion, value: Any, _depth: int) -> dict[str
 
 
 def _moment(conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue] | None:
-    """A date and time, or a time; its zone stands beside it where it is more than an offset."""
+    """Return a datetime or a time as JSON. A zone that is more than an offset has its own entry."""
     form = {"$type": type(value).__name__, "value": value.isoformat()}
     if value.fold:
         form["fold"] = value.fold
@@ -244,20 +246,20 @@ def _moment(conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, 
     if zone is None:
         return form
     if type(zone) is dt.timezone:
-        offset, *named = zone.__getinitargs__()  # type: ignore[attr-defined]  # what it is pickled by
-        if not named:
+        offset, *names = zone.__getinitargs__()  # type: ignore[attr-defined]  # pickle uses it
+        if not names:
             return form
-        name = conversion.clean(named[0])
-        told: dict[str, JsonValue] | None = {
+        name = conversion.clean(names[0])
+        zone_form: dict[str, JsonValue] | None = {
             "$type": "zone",
             "value": name,
             "seconds": offset.total_seconds(),
         }
     elif full_name(type(zone)) == "zoneinfo.ZoneInfo":
-        told = None if zone.key is None else {"$type": "zone", "value": zone.key}
+        zone_form = None if zone.key is None else {"$type": "zone", "value": zone.key}
     else:
-        told = holders.told_zone(zone)
-    return None if told is None else {**form, "zone": told}
+        zone_form = holders.zone_to_json(zone)
+    return None if zone_form is None else {**form, "zone": zone_form}
 
 
 def _uuid(conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue]:
@@ -270,8 +272,8 @@ def _path(conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, Js
 
 
 _FACTORIES = (bool, dict, float, int, list, set, str, tuple)
-_InFull = Callable[[_ExactConversion, Any, int], "dict[str, JsonValue] | None"]
-_IN_FULL: dict[str, _InFull] = {
+_FullForm = Callable[[_ExactConversion, Any, int], "dict[str, JsonValue] | None"]
+_FULL_FORMS: dict[str, _FullForm] = {
     "collections.Counter": _mapping,
     "collections.OrderedDict": _mapping,
     "collections.defaultdict": _with_default,
@@ -285,16 +287,16 @@ _IN_FULL: dict[str, _InFull] = {
     for module in ("pathlib", "pathlib._local")  # the latter from Python 3.13 on
     for name in ("PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath")
 }
-"""What is shown to people more simply than it is, by the name of its class; no class that is derived from it."""
+"""Name of a class -> the complete form of its objects, which `objects` simplifies. Subclasses are not included."""
 
 
 def _is_exact(kind: type, form: Any) -> bool:
-    """Whether the form of an object gives it back as it was, or else does not look as if it did."""
+    """Return whether a form restores an object exactly, or shows by its `$type` that it does not."""
     if type(form) is dict and "$type" in form and form["$type"] not in STANDARD:
-        return True  # an object of the program's own, which the form says
-    return _comes_back(kind, form)
+        return True  # the form names a class of the program
+    return _is_restorable(kind, form)
 
 
-def _comes_back(kind: type, form: Any) -> bool:
-    """Whether the form of an object that is none of `holders` gives it back."""
-    return full_name(kind) in _COME_BACK or (type(form) is str and full_name(kind) in _AS_TEXT)
+def _is_restorable(kind: type, form: Any) -> bool:
+    """Return whether the form of an object can be restored without `holders`."""
+    return full_name(kind) in _RESTORABLE or (type(form) is str and full_name(kind) in _PLAIN_TEXT_CLASSES)

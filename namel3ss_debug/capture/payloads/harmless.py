@@ -12,18 +12,21 @@ _SCHEMA = frozenset(
         *_SCHEMA_FORMS,
     }
 )  # fmt: skip
-"""The words of a schema that hold no value, but for a `default`."""
+"""The keywords of a schema, none of which holds a value except `default`."""
 
 
-def says_nothing(value: Any) -> bool:
-    """Whether a value gives nothing away though its name is secret, and tells whether a credential was there."""
+def reveals_nothing(value: Any) -> bool:
+    """Return whether a value under a secret name reveals nothing.
+
+    Such values stay, because they show whether a credential was there.
+    """
     if type(value) is dict:
         return _is_schema(value)
     return value is None or type(value) is bool or (type(value) is str and not value)
 
 
 def _is_schema(value: dict[Any, Any]) -> bool:
-    """Whether a plain dict says what a value looks like (JSON Schema), and not what it is: so tools name their parameters."""
+    """Return whether a plain dict is a JSON Schema, as tools describe their parameters, and not a value."""
     if any(type(key) is not str or key not in _SCHEMA for key in value):
         return False
     kind = value.get("type")
@@ -32,9 +35,9 @@ def _is_schema(value: dict[Any, Any]) -> bool:
         if type(kind) is str
         else kind is None and any(key in value for key in _SCHEMA_FORMS)
     )
-    return is_typed and says_nothing(value.get("default"))
+    return is_typed and reveals_nothing(value.get("default"))
 
 
-def is_logprob(name: str, taken: list[tuple[Any, Any]]) -> bool:
-    """Whether `token` is a language model's, beside its probability, and no credential."""
-    return name == "token" and any(type(key) is str and key == "logprob" for key, _ in taken)
+def is_logprob(name: str, pairs: list[tuple[Any, Any]]) -> bool:
+    """Return whether `token` is a language model's, next to its probability, and not a credential."""
+    return name == "token" and any(type(key) is str and key == "logprob" for key, _ in pairs)

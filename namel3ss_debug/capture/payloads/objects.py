@@ -1,7 +1,7 @@
 """JSON forms of values that JSON has no type for, chosen by the names of an object's classes.
 
 Nothing is imported to recognise anything: numpy, pandas, pydantic and attrs are known by the names of their classes
-or by what they leave in them. What no form fits, or fits and fails, is shown by its `repr`.
+or by the attributes that they leave in them. A value is shown by its `repr` if no form fits, or the form fails.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from namel3ss_debug.capture.payloads.contract import FOREIGN_ITEMS, Conversion, 
 from namel3ss_debug.capture.payloads.looks import (
     attribute,
     class_attribute,
-    from_signal,
     full_name,
     function_name,
     instance_dict,
+    is_from_signal,
     lineage,
     own_attributes,
 )
-from namel3ss_debug.capture.payloads.texts import TEXT_LIMIT, printed, start
+from namel3ss_debug.capture.payloads.texts import TEXT_LIMIT, format_value, take_start
 
 _BYTES_LIMIT = 1024 * 1024
-_OF_A_RUN = (
+_RUN_CONTEXT_FIELDS = (
     "deps",
     "retry",
     "tool_call_approved",
@@ -42,52 +42,52 @@ _OF_A_RUN = (
     "knowledge_filters",
     "session_state",
 )
-"""What is the program's own of the run that a framework gives to a tool."""
+"""The fields of a framework's run context that hold the program's own data."""
 
 
 def describe(conversion: Conversion, value: Any, kind: type, depth: int) -> Any:
-    """JSON of anything that is no plain JSON value; never raises but for a signal."""
+    """Return the JSON of anything that is not a plain JSON value. Raises nothing but what a signal raises."""
     try:
         form = _form(kind)
         if form is not None:
             return form(conversion, value, depth)
     except BaseException as error:
-        if from_signal(error):
+        if is_from_signal(error):
             raise
-    return _shown(conversion, value, depth)
+    return _by_repr(conversion, value, depth)
 
 
 def _form(kind: type) -> Form | None:
-    """The form of the nearest ancestor that has one."""
+    """Return the form of the nearest ancestor that has one."""
     for ancestor in lineage(kind):
         form = FORMS.get(full_name(ancestor))
         if form is not None:
             return form
-        marks = own_attributes(ancestor)
-        for mark, marked in MARKED.items():
-            if mark in marks:
-                return marked
+        attributes = own_attributes(ancestor)
+        for mark, marked_form in FORMS_BY_MARK.items():
+            if mark in attributes:
+                return marked_form
     return None
 
 
-def _shown(conversion: Conversion, value: Any, _depth: int) -> Any:
-    """What the object says of itself; where its class says nothing of its own, only the class."""
+def _by_repr(conversion: Conversion, value: Any, _depth: int) -> Any:
+    """Show an object by its `repr`, or by its class alone if it has no `repr` of its own."""
     name = full_name(type(value))
     if class_attribute(type(value), "__repr__") is object.__repr__:
         return _opaque(conversion, name, f"<{name} object>")
-    return _opaque(conversion, name, printed(value, repr))
+    return _opaque(conversion, name, format_value(value, repr))
 
 
 def _opaque(conversion: Conversion, name: str, text: str) -> dict[str, Any]:
-    return {"$type": conversion.clean(name), "repr": _said(conversion, text)}
+    return {"$type": conversion.clean(name), "repr": _bounded_text(conversion, text)}
 
 
-def _said(conversion: Conversion, text: str) -> str:
-    """A text about an object, within bounds."""
+def _bounded_text(conversion: Conversion, text: str) -> str:
+    """Return a text about an object, within bounds."""
     room = min(TEXT_LIMIT, max(conversion.left, 256))
     if len(text) > room:
         conversion.cut = True
-        text = start(text, conversion.redactor, room) + "…"
+        text = take_start(text, conversion.redactor, room) + "…"
     else:
         text = conversion.clean(text)
     conversion.charge(len(text))
@@ -100,50 +100,52 @@ def _fields(conversion: Conversion, value: Any, fields: list[tuple[Any, Any]], d
     return {"$type": name, "fields": conversion.pairs(fields, len(fields), depth + 1)}
 
 
-def _stored(value: Any, names: Iterable[str]) -> list[tuple[Any, Any]]:
-    """The named attributes of an object, without those that are not set or that are computed when asked for."""
-    found = []
+def _stored_attributes(value: Any, names: Iterable[str]) -> list[tuple[Any, Any]]:
+    """Return the named attributes of an object that are set and not computed on access."""
+    attributes = []
     for name in names:
         try:
-            found.append((name, attribute(value, name)))
+            attributes.append((name, attribute(value, name)))
         except AttributeError:
             continue
-    return found
+    return attributes
 
 
 def _dataclass(conversion: Conversion, value: Any, depth: int) -> Any:
     return _fields(
-        conversion, value, _stored(value, [f.name for f in dataclasses.fields(type(value))]), depth
+        conversion, value, _stored_attributes(value, [f.name for f in dataclasses.fields(type(value))]), depth
     )
 
 
 def _attrs(conversion: Conversion, value: Any, depth: int) -> Any:
-    names = [one.name for one in class_attribute(type(value), "__attrs_attrs__")]
-    return _fields(conversion, value, _stored(value, names), depth)
+    names = [field.name for field in class_attribute(type(value), "__attrs_attrs__")]
+    return _fields(conversion, value, _stored_attributes(value, names), depth)
 
 
 def _slots(conversion: Conversion, value: Any, depth: int) -> Any:
-    return _fields(conversion, value, _stored(value, class_attribute(type(value), "__slots__")), depth)
+    return _fields(
+        conversion, value, _stored_attributes(value, class_attribute(type(value), "__slots__")), depth
+    )
 
 
 def _run_context(conversion: Conversion, value: Any, depth: int) -> Any:
-    """What a framework tells a tool of its run: what is of the program, and not the agent and the messages behind it."""
-    return _fields(conversion, value, _stored(value, _OF_A_RUN), depth)
+    """Convert a framework's run context: the program's own data, and not the agent and the messages behind it."""
+    return _fields(conversion, value, _stored_attributes(value, _RUN_CONTEXT_FIELDS), depth)
 
 
 def _struct(conversion: Conversion, value: Any, depth: int) -> Any:
     return _fields(
-        conversion, value, _stored(value, class_attribute(type(value), "__struct_fields__")), depth
+        conversion, value, _stored_attributes(value, class_attribute(type(value), "__struct_fields__")), depth
     )
 
 
 def _model(conversion: Conversion, value: Any, depth: int) -> Any:
-    """A pydantic model of version 1 or 2: its fields and what it was given beyond them."""
+    """Convert a pydantic model of version 1 or 2: its fields and its extra values."""
     stored = list(instance_dict(value).items())
     declared = class_attribute(type(value), "__pydantic_fields__")
     if type(declared) is dict:
         stored = [(name, item) for name, item in stored if name in declared]
-    for _, extra in _stored(value, ["__pydantic_extra__"]):
+    for _, extra in _stored_attributes(value, ["__pydantic_extra__"]):
         if type(extra) is dict:
             stored += extra.items()
     return _fields(conversion, value, stored, depth)
@@ -181,7 +183,7 @@ def _tuple(conversion: Conversion, value: Any, depth: int) -> Any:
 
 
 def _set(conversion: Conversion, value: Any, depth: int) -> Any:
-    """A set in an order that does not depend on the hash seed."""
+    """Convert a set, in an order that does not depend on the hash seed."""
     kind = set if issubclass(type(value), set) else frozenset
     size = kind.__len__(value)
     items = conversion.items(kind.__iter__(value), size, depth + 1)
@@ -200,7 +202,7 @@ def _deque(conversion: Conversion, value: Any, depth: int) -> Any:
 
 
 def _sequence(conversion: Conversion, value: Any, depth: int) -> Any:
-    """An array of the standard library's, or a view of a dict."""
+    """Convert an array of the standard library or a view of a dict."""
     items = conversion.items(iter(value), len(value), depth + 1, limit=FOREIGN_ITEMS)
     return {"$type": conversion.clean(full_name(type(value))), "items": items}
 
@@ -225,17 +227,17 @@ def _text(conversion: Conversion, value: Any, _depth: int) -> Any:
     return conversion.text(str.__str__(str(value)))
 
 
-def _value(name: str, ask: Callable[[Any], Any]) -> Form:
-    """A form `{"$type": name, "value": ...}`."""
+def _value(name: str, read: Callable[[Any], Any]) -> Form:
+    """Return a form that gives `{"$type": name, "value": ...}`."""
 
     def form(conversion: Conversion, value: Any, depth: int) -> Any:
-        return {"$type": name, "value": conversion.convert(ask(value), depth + 1)}
+        return {"$type": name, "value": conversion.convert(read(value), depth + 1)}
 
     return form
 
 
 def _exception(conversion: Conversion, value: Any, depth: int) -> Any:
-    message = _said(conversion, printed(value, str))
+    message = _bounded_text(conversion, format_value(value, str))
     form: dict[str, Any] = {
         "$type": "exception",
         "class": conversion.clean(full_name(type(value))),
@@ -246,7 +248,7 @@ def _exception(conversion: Conversion, value: Any, depth: int) -> Any:
         form["exceptions"] = conversion.items(inner, len(inner), depth + 1)
         return form
     arguments = BaseException.args.__get__(value)  # type: ignore[attr-defined]  # a descriptor
-    if not (len(arguments) <= 1 and all(type(one) is str for one in arguments)):
+    if not (len(arguments) <= 1 and all(type(argument) is str for argument in arguments)):
         form["args"] = conversion.items(arguments, len(arguments), depth + 1)
     return form
 
@@ -266,11 +268,11 @@ def _bytes_room(conversion: Conversion) -> int:
 
 
 def _raw(conversion: Conversion, raw: bytes, length: int) -> dict[str, Any]:
-    """Bytes as base64; a secret in them would only be hidden by it, so they are looked through as text."""
+    """Return bytes as base64. Secrets are replaced first, because base64 would only disguise them."""
     as_text = raw.decode("latin-1")
     clear = conversion.clean(as_text)
-    shown = raw if clear is as_text else clear.encode("latin-1")
-    encoded = base64.b64encode(shown).decode()
+    redacted = raw if clear is as_text else clear.encode("latin-1")
+    encoded = base64.b64encode(redacted).decode()
     conversion.charge(len(encoded))
     if len(raw) == length:
         return {"$type": "bytes", "base64": encoded}
@@ -294,18 +296,18 @@ def _module(conversion: Conversion, value: Any, _depth: int) -> Any:
     return _opaque(conversion, "module", str(instance_dict(value).get("__name__")))
 
 
-def _unasked(conversion: Conversion, value: Any, _depth: int) -> Any:
-    """An object whose `repr` would fetch something, or is another one in each run."""
+def _by_class(conversion: Conversion, value: Any, _depth: int) -> Any:
+    """Show an object by its class alone, because its `repr` fetches something or differs from run to run."""
     name = full_name(type(value))
     return _opaque(conversion, name, f"<{name} object>")
 
 
-def _exact(_conversion: Conversion, value: Any, _depth: int) -> Any:
+def _exact_json(_conversion: Conversion, value: Any, _depth: int) -> Any:
     return value.json
 
 
 FORMS: dict[str, Form] = {
-    "namel3ss_debug.capture.payloads.exact.Exact": _exact,
+    "namel3ss_debug.capture.payloads.exact.Exact": _exact_json,
     "str": _str,
     "int": _int,
     "float": _float,
@@ -358,20 +360,20 @@ FORMS: dict[str, Form] = {
     "pandas.DataFrame": arrays.frame,
     "pandas.core.series.Series": arrays.series,
     "pandas.Series": arrays.series,
-    "pandas._libs.tslibs.nattype.NaTType": _shown,
-    "pandas.api.typing.NaTType": _shown,
+    "pandas._libs.tslibs.nattype.NaTType": _by_repr,
+    "pandas.api.typing.NaTType": _by_repr,
     "torch.Tensor": arrays.tensor,
     "agno.run.base.RunContext": _run_context,
-    "django.db.models.query.QuerySet": _unasked,
+    "django.db.models.query.QuerySet": _by_class,
     "pydantic_ai._run_context.RunContext": _run_context,
-    "pydantic_core._pydantic_core.SchemaSerializer": _unasked,
-    "pydantic_core._pydantic_core.SchemaValidator": _unasked,
+    "pydantic_core._pydantic_core.SchemaSerializer": _by_class,
+    "pydantic_core._pydantic_core.SchemaValidator": _by_class,
 }
-"""By the qualified name of the first class in the order of method resolution that has a form."""
+"""Qualified name of a class -> its form. The first class in method resolution order that has a form decides."""
 
-MARKED: dict[str, Form] = {
+FORMS_BY_MARK: dict[str, Form] = {
     "__attrs_attrs__": _attrs,
     "__dataclass_fields__": _dataclass,
     "__struct_fields__": _struct,
 }
-"""By what attrs, dataclasses and msgspec leave in a class."""
+"""Attribute that attrs, dataclasses or msgspec leave in a class -> the form of its objects."""

@@ -1,7 +1,7 @@
-"""JSON that was parsed here and is not changed any more: it is recorded without a copy, where nothing in it is secret.
+"""JSON that was parsed here and does not change any more: it is recorded without a copy if nothing in it is secret.
 
-This check costs a third of a conversion, which makes every container anew. A value that has to change is converted
-like any other, and so is every value where payloads are bounded.
+This check costs a third of a conversion, which copies every container. A value that has to change is converted like
+any other, and so is every value if payloads are bounded.
 """
 
 from __future__ import annotations
@@ -13,174 +13,183 @@ from typing import Any
 from namel3ss_debug.capture.payloads.conversion import CARD_LIKE, JsonValue, Payloads, Ready
 from namel3ss_debug.traces.redaction.redactor import OPTION
 
-_DEEPEST = 90
-_MOST_ITEMS = 512
-_LARGEST_ITEM = 1 << 14
+_MAX_DEPTH = 90
+_MAX_CACHED_ITEMS = 512
+_MAX_ITEM_BYTES = 1 << 14
 _UNCLEAR = -1
 _NO_NAMES: frozenset[str] = frozenset()
 
 
 def ready(payloads: Payloads, value: Any) -> Any:
-    """A value of JSON as a payload, or a part of one."""
-    return value if payloads.max_size else Ready(_shown(payloads, value))
+    """Return a JSON value as a payload, or as a part of one."""
+    return value if payloads.max_size else Ready(_to_json(payloads, value))
 
 
-def made(payloads: Payloads, value: dict[str, Any], *inner: dict[str, Any], texts: Any = None) -> Any:
-    """An object that was made here of what is clear: a name in it may still be one that the user calls secret.
+def ready_object(payloads: Payloads, value: dict[str, Any], *inner: dict[str, Any], texts: Any = None) -> Any:
+    """Return an object that was built here from clear values, as a payload.
+
+    A name in it may still be one that the user's settings call secret.
 
     Args:
-        payloads: knows the names.
+        payloads: knows which names are clear.
         value: the object.
         inner: the objects in it.
-        texts: a list of texts in it of which that is not known; they have been seen before nearly always.
+        texts: a list of texts in it that may be secret. Nearly always they are known to be clear.
     """
-    known = texts is None or payloads.plain.issuperset(texts)
+    is_clear = texts is None or payloads.clear_texts.issuperset(texts)
     for part in (value, *inner):
-        known = known and (part.keys() <= payloads.names or all(map(payloads.learn, part)))
-    return Ready(value) if known else _each_ready(value, texts)
+        is_clear = is_clear and (part.keys() <= payloads.clear_names or all(map(payloads.learn, part)))
+    return Ready(value) if is_clear else _ready_values(value, texts)
 
 
-def _each_ready(value: dict[str, Any], texts: Any) -> dict[str, Any]:
-    """The same with names that are looked at, and the texts."""
+def _ready_values(value: dict[str, Any], texts: Any) -> dict[str, Any]:
+    """Return the object with its values marked as ready, but not its names or the texts, which are still checked."""
     return {
-        name: part if part is texts else _each_ready(part, texts) if type(part) is dict else Ready(part)
-        for name, part in value.items()
+        name: item if item is texts else _ready_values(item, texts) if type(item) is dict else Ready(item)
+        for name, item in value.items()
     }
 
 
-def request(payloads: Payloads, decoded: dict[str, Any]) -> Any:
-    """A decoded request as a payload. The items of its lists, as the messages are, come again with the next: each is looked at once.
+def ready_request(payloads: Payloads, decoded: dict[str, Any]) -> Any:
+    """Return a decoded request as a payload.
+
+    The next request repeats the items of its lists, such as the messages, so each item is checked once.
 
     Args:
-        payloads: converts what has to change.
-        decoded: the next request has the same objects.
+        payloads: converts the values that have to change.
+        decoded: the request; a repeated item is the same object as before.
     """
     if payloads.max_size:
         return decoded
     return Ready(
         {
-            name: [_item(payloads, item) for item in value]
+            name: [_cached_item(payloads, item) for item in value]
             if value and type(value) is list
-            else _shown(payloads, value)
+            else _to_json(payloads, value)
             for name, value in decoded.items()
         }
     )
 
 
 def is_clear(payloads: Payloads, value: Any) -> bool:
-    """Whether nothing in a value of JSON is secret, and nothing else in it has to change; `False` also where it is not known."""
-    return _look(payloads, value)[0] != _UNCLEAR
+    """Return whether nothing in a JSON value is secret or has to change otherwise.
+
+    Returns `False` also if the check gives up.
+    """
+    return _check(payloads, value)[0] != _UNCLEAR
 
 
 def texts_are_clear(payloads: Payloads, value: dict[str, str]) -> bool:
-    """The same of an object that has texts alone, which have been seen before more often than not."""
-    known = value.keys() <= payloads.names and payloads.plain.issuperset(value.values())
-    return known or is_clear(payloads, value)
+    """Return whether an object that contains only texts is clear. Mostly the texts are known."""
+    are_known = value.keys() <= payloads.clear_names and payloads.clear_texts.issuperset(value.values())
+    return are_known or is_clear(payloads, value)
 
 
-def document(
+def clear_text(
     payloads: Payloads,
     body: bytes,
     value: Any,
-    telling: frozenset[str],
+    piece_names: frozenset[str],
     may_be_in_pieces: Callable[[Any], bool],
 ) -> str | None:
-    r"""The text of a document of JSON, where nothing is secret in the names and texts that it is made of; None where that is not known.
+    r"""Return the text of a JSON document in which nothing is secret, or `None` if that is not known.
 
-    A name may stand in an object twice, and only the last is read. So the strings in the text are counted: each has two
-    quotation marks, besides those behind a backslash.
+    An object may contain a name twice, of which the parser keeps the last. Such a name would not be checked, so the
+    strings in the text are counted: each has two quotation marks without a backslash.
 
     Args:
-        payloads: knows the names and texts.
+        payloads: knows which names and texts are clear.
         body: the document.
-        value: what was read from it, an object.
-        telling: names beneath which a text may stand in pieces; in the items of a list it may as well.
-        may_be_in_pieces: asked where there is such a name or list.
+        value: the object that was parsed from it.
+        piece_names: names under which a text may be split into pieces; so may the items of a list.
+        may_be_in_pieces: checks the value if it has such a name or list.
     """
     redactor = payloads.redactor
     if payloads.max_size or (redactor is not None and redactor.has_own_rules):
         return None
     text, names = body.decode(), tuple(value)
-    seen = payloads.alike.texts(names, text)
-    if seen is not None and _are_clear(payloads, seen):
+    texts = payloads.layouts.find_texts(names, text)
+    if texts is not None and _are_clear(payloads, texts):
         return text
     if "\\\\" in text:
         return None
-    strings, is_whole = _look(payloads, value, telling)
+    strings, has_no_pieces = _check(payloads, value, piece_names)
     if text.count('"') - text.count('\\"') != 2 * strings:
         return None
-    if is_whole and seen is None:
-        payloads.alike.learn(names, text)
-    return text if is_whole or not may_be_in_pieces(value) else None
+    if has_no_pieces and texts is None:
+        payloads.layouts.learn(names, text)
+    return text if has_no_pieces or not may_be_in_pieces(value) else None
 
 
-def _are_clear(payloads: Payloads, seen: Sequence[str]) -> bool:
-    return payloads.plain.issuperset(seen) or all(
-        text[:2] != OPTION and payloads.text(text) is text for text in seen
+def _are_clear(payloads: Payloads, texts: Sequence[str]) -> bool:
+    return payloads.clear_texts.issuperset(texts) or all(
+        text[:2] != OPTION and payloads.text(text) is text for text in texts
     )
 
 
-def _shown(payloads: Payloads, value: Any) -> JsonValue:
+def _to_json(payloads: Payloads, value: Any) -> JsonValue:
     if not value:
         return value  # type: ignore[no-any-return]  # of JSON
     if type(value) is str:
         return payloads.text(value)
-    shown: JsonValue = value
-    return shown if is_clear(payloads, value) else payloads.convert(value, 2).value
+    json: JsonValue = value
+    return json if is_clear(payloads, value) else payloads.convert(value, 2).value
 
 
-def _item(payloads: Payloads, item: Any) -> JsonValue:
-    known = payloads.items.get(id(item))
-    if known is not None and known[0] is item:
-        return known[1]
-    shown = _shown(payloads, item)
+def _cached_item(payloads: Payloads, item: Any) -> JsonValue:
+    cached = payloads.items.get(id(item))
+    if cached is not None and cached[0] is item:  # an id may have been used by another object before
+        return cached[1]
+    json = _to_json(payloads, item)
     if _is_small(item):
-        if len(payloads.items) >= _MOST_ITEMS:
+        if len(payloads.items) >= _MAX_CACHED_ITEMS:
             payloads.items.clear()
-        payloads.items[id(item)] = item, shown
-    return shown
+        payloads.items[id(item)] = item, json
+    return json
 
 
 def _is_small(item: Any) -> bool:
     try:
-        return len(marshal.dumps(item, 2)) <= _LARGEST_ITEM
+        return len(marshal.dumps(item, 2)) <= _MAX_ITEM_BYTES
     except ValueError:  # not of JSON, or nested too deep
         return False
 
 
-def _look(payloads: Payloads, value: Any, telling: frozenset[str] = _NO_NAMES) -> tuple[int, bool]:
-    """How many names and texts a value of JSON has, and whether it has no list of several items and none of some names.
+def _check(payloads: Payloads, value: Any, piece_names: frozenset[str] = _NO_NAMES) -> tuple[int, bool]:
+    """Count the names and texts of a JSON value, and return whether no text can be in pieces.
+
+    That is so if it has no list of several items, and no name under which texts are in pieces.
 
     Args:
-        payloads: knows the names and texts.
-        value: of JSON.
-        telling: the names.
+        payloads: knows which names and texts are clear.
+        value: the JSON value.
+        piece_names: the names under which texts may be in pieces.
 
     Returns:
-        The number is `_UNCLEAR` where something in it has to change, or may have to.
+        The count, which is `_UNCLEAR` if something has to change or may have to, and the answer to the second question.
     """
-    names, plain, redactor = payloads.names, payloads.plain, payloads.redactor
-    strings, is_whole = 0, True
+    names, clear_texts, redactor = payloads.clear_names, payloads.clear_texts, payloads.redactor
+    strings, has_no_pieces = 0, True
     level = [value] if type(value) is dict or type(value) is list else [[value]]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         inner: list[Any] = []
-        for holder in level:
-            if type(holder) is dict:
-                keys = holder.keys()
-                if not keys <= names and not all(map(payloads.learn, holder)):
+        for container in level:
+            if type(container) is dict:
+                keys = container.keys()
+                if not keys <= names and not all(map(payloads.learn, container)):
                     return _UNCLEAR, False
-                is_whole = is_whole and keys.isdisjoint(telling)
-                strings += len(holder)
-                items: Any = holder.values()
+                has_no_pieces = has_no_pieces and keys.isdisjoint(piece_names)
+                strings += len(container)
+                items: Any = container.values()
             else:
-                is_whole = is_whole and (len(holder) < 2 or type(holder[0]) is float)
-                items = holder
+                has_no_pieces = has_no_pieces and (len(container) < 2 or type(container[0]) is float)
+                items = container
                 if len(items) > 1 and type(items[0]) is str and redactor and redactor.hidden(items):
                     return _UNCLEAR, False
             for item in items:
                 kind = type(item)
                 if kind is str:
-                    if item not in plain and payloads.text(item) is not item:
+                    if item not in clear_texts and payloads.text(item) is not item:
                         return _UNCLEAR, False
                     strings += 1
                 elif kind is int:
@@ -195,6 +204,6 @@ def _look(payloads: Payloads, value: Any, telling: frozenset[str] = _NO_NAMES) -
                 elif item is not None and kind is not bool:
                     return _UNCLEAR, False
         if not inner:
-            return strings, is_whole
+            return strings, has_no_pieces
         level = inner
     return _UNCLEAR, False

@@ -1,24 +1,24 @@
-"""Texts that JSON can hold, without secrets, and cut where they are too long."""
+"""Texts that JSON can represent, without secrets, and cut if they are too long."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from namel3ss_debug.capture.payloads.looks import from_signal, full_name, without_address
+from namel3ss_debug.capture.payloads.looks import full_name, is_from_signal, remove_addresses
 from namel3ss_debug.traces.redaction import Redactor
 
 TEXT_LIMIT = 16384
-"""The most characters kept of what an object says of itself."""
+"""The most characters kept of an object's `repr` or `str`."""
 
-_MOST = 4 * TEXT_LIMIT
+_LONGEST_READ = 4 * TEXT_LIMIT
 
 _MARGIN = 4096
-"""How much farther than the cut is looked for secrets, so that none is cut in two and its rest kept."""
+"""How many characters beyond a cut are searched for secrets, so that no part of a secret is kept."""
 
 
 def clean(text: str, redactor: Redactor | None) -> str:
-    r"""A text without secrets; halves of surrogate pairs, which UTF-8 cannot hold, become `\udc80`."""
+    r"""Return a text without secrets. Halves of surrogate pairs, which UTF-8 cannot encode, become `\udc80`."""
     if not text.isascii():
         try:
             text.encode()
@@ -27,8 +27,8 @@ def clean(text: str, redactor: Redactor | None) -> str:
     return redactor.text(text) if redactor else text
 
 
-def start(text: str, redactor: Redactor | None, size: int) -> str:
-    """The first `size` bytes of a text; only a little more of it is read."""
+def take_start(text: str, redactor: Redactor | None, size: int) -> str:
+    """Return the first `size` bytes of a text. Only a little more of it is read."""
     window = text[: size + _MARGIN]
     cleaned = clean(window, redactor)
     if len(window) < len(text):
@@ -37,10 +37,10 @@ def start(text: str, redactor: Redactor | None, size: int) -> str:
     return cleaned if cleaned.isascii() else cleaned.encode()[:size].decode("utf-8", "ignore")
 
 
-def ends(text: str, redactor: Redactor | None, size: int) -> str:
-    """A text of at most about `size` characters: where it is longer, its middle is left out.
+def shorten(text: str, redactor: Redactor | None, size: int) -> str:
+    """Return a text of at most about `size` characters, without its middle if it is longer.
 
-    The end stays because that is where a traceback says what went wrong.
+    The end stays because that is where a traceback names the error.
     """
     if len(text) <= size:
         return clean(text, redactor)
@@ -49,18 +49,18 @@ def ends(text: str, redactor: Redactor | None, size: int) -> str:
     cleaned = clean(window, redactor)
     if len(window) < len(text):
         cleaned = cleaned[_MARGIN:]
-    head, tail = start(text, redactor, half), cleaned[-half:] if half else ""
+    head, tail = take_start(text, redactor, half), cleaned[-half:] if half else ""
     return f"{head}\n… {len(text) - len(head) - len(tail)} characters left out …\n{tail}"
 
 
-def printed(value: Any, ask: Callable[[Any], str]) -> str:
-    """What a value says of itself when asked by `repr` or `str`; never raises but for a signal.
+def format_value(value: Any, to_text: Callable[[Any], str]) -> str:
+    """Return the `repr` or `str` of a value. Raises nothing but what a signal raises.
 
     Memory addresses are left out: they differ from run to run.
     """
     try:
-        return without_address(str.__str__(ask(value))[:_MOST])
+        return remove_addresses(str.__str__(to_text(value))[:_LONGEST_READ])
     except BaseException as error:
-        if from_signal(error):
+        if is_from_signal(error):
             raise
-        return f"<{full_name(type(value))}, whose {ask.__name__} raised {full_name(type(error))}>"
+        return f"<{full_name(type(value))}, whose {to_text.__name__} raised {full_name(type(error))}>"

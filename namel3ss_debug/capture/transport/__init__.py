@@ -1,7 +1,7 @@
-"""Where HTTP leaves the process, for each library: requests are told to `Exchanges`, and bodies pass through a tee.
+"""Where HTTP leaves the process, for each library: requests are recorded by `Exchanges`, and bodies pass through a tee.
 
-Streams reach the program as they come, piece by piece, unchanged. A library is patched when the program imports
-it. A seam that is not there in a version is reported as not recorded, never guessed at.
+Streams reach the program as they arrive, piece by piece, unchanged. A library is patched when the program imports
+it. If a version of a library lacks the patched function, its traffic is reported as not recorded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LIBRARIES = {
     "websockets.client": "unrecorded",
     "websockets.legacy.client": "unrecorded",
 }
-"""Modules of libraries, and the module here that patches each; it is imported with the library."""
+"""Module of a library -> the module here that patches it, which is imported together with the library."""
 
 
 def install(exchanges: Exchanges) -> Undo:

@@ -9,28 +9,28 @@ from namel3ss_debug.capture.answers import Response
 from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.transport.seams import (
-    Natures,
-    OnDemand,
-    Watched,
-    carry,
-    carry_no_more,
+    AnyExchange,
+    ErrorFactories,
+    LazyHeaders,
+    add_trace_header,
+    body_in_memory,
     fail,
-    in_memory,
-    reach_head,
-    reaching_pieces,
+    iter_pieces,
+    iter_pieces_async,
+    remove_trace_header,
     wait_for_head,
-    waiting_for_pieces,
+    wait_for_head_async,
 )
 
 
 def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
-    """HTTPX and what follows it: the transports that open connections, one call an attempt."""
+    """Record each request of a transport of HTTPX or of its successor. One call is one attempt."""
     tee, async_tee = _tee_classes(httpx)
 
-    natures: Natures = {"timeout": httpx.ReadTimeout, "connection": httpx.ConnectError}
+    error_factories: ErrorFactories = {"timeout": httpx.ReadTimeout, "connection": httpx.ConnectError}
 
-    def told(exchange: Watched, response: Any, tee: Any) -> Any:
-        """The response, whose head and body are told to the exchange as the program reads them."""
+    def record_response(exchange: AnyExchange, response: Any, tee: Any) -> Any:
+        """Return the response after recording its head, with a body that is recorded as the program reads it."""
         exchange.respond(response.status_code, _pairs(response.headers), response.reason_phrase)
         response.stream = tee(response.stream, exchange)
         return response
@@ -42,17 +42,19 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
             try:
                 response = None
                 if exchange is not None and exchange.delivery is not None:
-                    response = _given(httpx, exchange, wait_for_head(exchange, natures), natures)
+                    response = _make_response(
+                        httpx, exchange, wait_for_head(exchange, error_factories), error_factories
+                    )
                 if response is None:
-                    carry(request.headers, exchange)
+                    add_trace_header(request.headers, exchange)
                     response = original(self, request)
             except BaseException as error:
                 fail(exchange, error)
                 raise
             finally:
                 leave(token, exchange)
-                carry_no_more(request.headers, exchange)
-            return response if exchange is None else told(exchange, response, tee)
+                remove_trace_header(request.headers, exchange)
+            return response if exchange is None else record_response(exchange, response, tee)
 
         return handle_request
 
@@ -63,17 +65,19 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
             try:
                 response = None
                 if exchange is not None and exchange.delivery is not None:
-                    response = _given(httpx, exchange, await reach_head(exchange, natures), natures)
+                    response = _make_response(
+                        httpx, exchange, await wait_for_head_async(exchange, error_factories), error_factories
+                    )
                 if response is None:
-                    carry(request.headers, exchange)
+                    add_trace_header(request.headers, exchange)
                     response = await original(self, request)
             except BaseException as error:
                 fail(exchange, error)
                 raise
             finally:
                 leave(token, exchange)
-                carry_no_more(request.headers, exchange)
-            return response if exchange is None else told(exchange, response, async_tee)
+                remove_trace_header(request.headers, exchange)
+            return response if exchange is None else record_response(exchange, response, async_tee)
 
         return handle_async_request
 
@@ -83,14 +87,14 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
     ]
 
 
-def _begin(exchanges: Exchanges, request: Any) -> Watched | None:
-    body = in_memory(getattr(request, "_content", None))
-    headers = OnDemand(lambda: _pairs(request.headers))
+def _begin(exchanges: Exchanges, request: Any) -> AnyExchange | None:
+    body = body_in_memory(getattr(request, "_content", None))
+    headers = LazyHeaders(lambda: _pairs(request.headers))
     return exchanges.begin(request.method, str(request.url), headers, body)
 
 
 def _pairs(headers: Any) -> list[tuple[str, str]]:
-    """What `headers.multi_items()` gives, which looks for the encoding once for each name and value."""
+    """Return what `headers.multi_items()` returns, which looks for the encoding once for each name and value."""
     try:
         return [(name.decode("ascii").lower(), value.decode("ascii")) for name, value in headers.raw]
     except UnicodeDecodeError:
@@ -99,34 +103,36 @@ def _pairs(headers: Any) -> list[tuple[str, str]]:
 
 
 class _Pieces:
-    """The body of a response that is given, piece by piece, for both kinds of client; who reads again reads on."""
+    """The body of a recorded response for both kinds of client. A second iteration continues the first one."""
 
-    def __init__(self, exchange: Watched, response: Response, natures: Natures) -> None:
-        self._here = waiting_for_pieces(exchange, response, natures)
-        self._on_loop = reaching_pieces(exchange, response, natures)
+    def __init__(self, exchange: AnyExchange, response: Response, error_factories: ErrorFactories) -> None:
+        self._pieces = iter_pieces(exchange, response, error_factories)
+        self._pieces_async = iter_pieces_async(exchange, response, error_factories)
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._here
+        return self._pieces
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._on_loop
+        return self._pieces_async
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection."""
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection."""
 
 
-def _given(httpx: Any, exchange: Watched, given: Response | None, natures: Natures) -> Any:
-    """The response as the transport would have made it."""
-    if given is None:
+def _make_response(
+    httpx: Any, exchange: AnyExchange, response: Response | None, error_factories: ErrorFactories
+) -> Any:
+    """Return the response as the transport would have made it."""
+    if response is None:
         return None
-    if given.pieces or given.raised is not None:
-        natures = {**natures, "connection": httpx.ReadError}
-    extensions = {"http_version": b"HTTP/1.1", "reason_phrase": given.reason.encode("ascii", "replace")}
-    stream = _Pieces(exchange, given, natures)
-    return httpx.Response(given.status, headers=given.headers, stream=stream, extensions=extensions)
+    if response.pieces or response.raised is not None:
+        error_factories = {**error_factories, "connection": httpx.ReadError}
+    extensions = {"http_version": b"HTTP/1.1", "reason_phrase": response.reason.encode("ascii", "replace")}
+    stream = _Pieces(exchange, response, error_factories)
+    return httpx.Response(response.status, headers=response.headers, stream=stream, extensions=extensions)
 
 
 def _tee_classes(httpx: Any) -> tuple[Any, Any]:
@@ -134,7 +140,7 @@ def _tee_classes(httpx: Any) -> tuple[Any, Any]:
     async_stream: Any = httpx.AsyncByteStream
 
     class Tee(sync_stream):  # type: ignore[misc]  # the base is only known at run time
-        def __init__(self, stream: Any, exchange: Watched) -> None:
+        def __init__(self, stream: Any, exchange: AnyExchange) -> None:
             self._stream = stream
             self._exchange = exchange
 
@@ -155,7 +161,7 @@ def _tee_classes(httpx: Any) -> tuple[Any, Any]:
             self._stream.close()
 
     class AsyncTee(async_stream):  # type: ignore[misc]  # as above
-        def __init__(self, stream: Any, exchange: Watched) -> None:
+        def __init__(self, stream: Any, exchange: AnyExchange) -> None:
             self._stream = stream
             self._exchange = exchange
 

@@ -1,6 +1,6 @@
-"""Urllib3, and with it requests and boto: one `_make_request` an attempt, bodies where they are read.
+"""Urllib3, and with it requests and boto: one `_make_request` is one attempt; a body is recorded as it is read.
 
-Before version 2 that gives a response of `http.client`, whose body is recorded where that is read.
+Before version 2, `_make_request` returns a response of `http.client`, and the body is recorded there.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from namel3ss_debug.capture.answers import Response
 from namel3ss_debug.capture.exchanges import Exchanges, enter, leave
 from namel3ss_debug.capture.patching import Undo, replace
 from namel3ss_debug.capture.traceparent import HEADER
-from namel3ss_debug.capture.transport.by_http_client import watch
+from namel3ss_debug.capture.transport.by_http_client import record_response
 from namel3ss_debug.capture.transport.leaving import MARK
-from namel3ss_debug.capture.transport.lines import Line, on_the_wire
+from namel3ss_debug.capture.transport.lines import BlockStream, encode_response
 from namel3ss_debug.capture.transport.seams import (
-    Natures,
-    OnDemand,
-    Watched,
+    AnyExchange,
+    ErrorFactories,
+    LazyHeaders,
+    body_in_memory,
     fail,
-    in_memory,
+    iter_pieces,
     wait_for_head,
-    waiting_for_pieces,
 )
 
 
@@ -32,30 +32,30 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
     from urllib3._version import __version__  # noqa: PLC0415  (imported with the pool)
     from urllib3.response import HTTPResponse  # noqa: PLC0415  (as above)
 
-    gives_plain = int(__version__.partition(".")[0]) < 2
+    returns_http_client = int(__version__.partition(".")[0]) < 2
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def _make_request(self: Any, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-            if kwargs.get("multiplexed"):  # of urllib3-future: what comes back is a promise of a response
+            if kwargs.get("multiplexed"):  # urllib3-future returns a promise of a response
                 exchanges.tracer.unrecorded("multiplexed niquests")
                 return original(self, conn, method, url, *args, **kwargs)
-            if _answers_itself(conn):
+            if _is_substitute(conn):
                 return original(self, conn, method, url, *args, **kwargs)
             exchange = _begin(exchanges, self, method, url, args, kwargs)
             token = enter(exchange)
             try:
                 response = None
                 if exchange is not None and exchange.delivery is not None:
-                    natures = _natures(self, url)
-                    given = wait_for_head(exchange, natures)
-                    if given is not None:
-                        body = waiting_for_pieces(exchange, given, natures)
-                        response = _read(given, body, method)
-                        if not gives_plain:
-                            response = _given(HTTPResponse, response, self, method, url, kwargs)
+                    error_factories = _error_factories(self, url)
+                    recorded = wait_for_head(exchange, error_factories)
+                    if recorded is not None:
+                        body = iter_pieces(exchange, recorded, error_factories)
+                        response = _read_response(recorded, body, method)
+                        if not returns_http_client:
+                            response = _make_response(HTTPResponse, response, self, method, url, kwargs)
                 if response is None:
                     if exchange is not None and exchange.carried is not None:
-                        args, kwargs = _carrying(exchange.carried, self, args, kwargs)
+                        args, kwargs = _with_trace_header(exchange.carried, self, args, kwargs)
                     response = original(self, conn, method, url, *args, **kwargs)
             except BaseException as error:
                 fail(exchange, error)
@@ -64,37 +64,52 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
                 leave(token, exchange)
             if exchange is None:
                 return response
-            if gives_plain:
-                watch(response, exchange)
+            if returns_http_client:
+                record_response(response, exchange)
                 return response
-            return _told(exchange, response, kwargs)
+            return _record_body(exchange, response, kwargs)
 
         return _make_request
 
     attempts = replace(pool.HTTPConnectionPool, "_make_request", make)
-    if gives_plain:
-        return [attempts, replace(HTTPResponse, "read_chunked", lambda original: _chunks(original, _plain))]
-    read1 = [replace(HTTPResponse, "read1", _reads)] if hasattr(HTTPResponse, "read1") else []  # from 2.2 on
+    if returns_http_client:
+        return [
+            attempts,
+            replace(
+                HTTPResponse,
+                "read_chunked",
+                lambda original: _wrap_read_chunked(original, _http_client_response),
+            ),
+        ]
+    has_read1 = hasattr(HTTPResponse, "read1")  # from 2.2 on
+    read1 = [replace(HTTPResponse, "read1", _wrap_read)] if has_read1 else []
     return [
         attempts,
-        replace(HTTPResponse, "read", _reads),
+        replace(HTTPResponse, "read", _wrap_read),
         *read1,
-        replace(HTTPResponse, "read_chunked", lambda original: _chunks(original, lambda response: response)),
-        replace(HTTPResponse, "drain_conn", _closes),
-        replace(HTTPResponse, "close", _closes),
+        replace(
+            HTTPResponse,
+            "read_chunked",
+            lambda original: _wrap_read_chunked(original, lambda response: response),
+        ),
+        replace(HTTPResponse, "drain_conn", _wrap_close),
+        replace(HTTPResponse, "close", _wrap_close),
     ]
 
 
-def _answers_itself(connection: Any) -> bool:
-    """Whether something is in the place of a connection, as a cassette of vcrpy is; what it sends is recorded where it does."""
-    answers = next((kind for kind in type(connection).__mro__ if "getresponse" in vars(kind)), None)
-    return answers is None or answers.__module__.partition(".")[0] not in {"urllib3", "http"}
+def _is_substitute(connection: Any) -> bool:
+    """Return whether something stands in for the connection, such as a cassette of vcrpy.
+
+    What it sends is recorded where it sends it.
+    """
+    owner = next((kind for kind in type(connection).__mro__ if "getresponse" in vars(kind)), None)
+    return owner is None or owner.__module__.partition(".")[0] not in {"urllib3", "http"}
 
 
-def _carrying(
+def _with_trace_header(
     carried: str, pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of an attempt with what it shall carry among the headers, which are a copy."""
+    """Return the arguments of an attempt with the `traceparent` header added to a copy of the headers."""
     headers = (args[1] if len(args) > 1 else kwargs.get("headers")) or pool.headers or {}
     headers = headers.copy()
     headers[HEADER] = carried
@@ -103,8 +118,8 @@ def _carrying(
     return args, {**kwargs, "headers": headers}
 
 
-def _told(exchange: Watched, response: Any, kwargs: dict[str, Any]) -> Any:
-    """The response, whose head is told to the exchange now and whose body as the program reads it."""
+def _record_body(exchange: AnyExchange, response: Any, kwargs: dict[str, Any]) -> Any:
+    """Return the response after recording its head; its body is recorded as the program reads it."""
     exchange.respond(response.status, _pairs(response.headers), response.reason)
     body = getattr(response, "_body", None)
     if body is None:
@@ -116,15 +131,18 @@ def _told(exchange: Watched, response: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def _pairs(headers: Any) -> list[tuple[str, str]]:
-    """What `list(headers.items())` gives, which goes through all of them in Python to say how many they are, and once more."""
-    held = getattr(headers, "_container", None)
-    if type(held) is not dict:
+    """Return what `list(headers.items())` returns, faster.
+
+    `list` first asks for the length, for which urllib3 goes through all headers in Python.
+    """
+    by_name = getattr(headers, "_container", None)
+    if type(by_name) is not dict:
         return list(iter(headers.items()))
-    return [(values[0], value) for values in held.values() for value in values[1:]]
+    return [(values[0], value) for values in by_name.values() for value in values[1:]]
 
 
-def _natures(pool: Any, url: str) -> Natures:
-    """How an attempt of this pool fails."""
+def _error_factories(pool: Any, url: str) -> ErrorFactories:
+    """Return the exceptions that an attempt of this pool raises."""
     from urllib3 import exceptions  # noqa: PLC0415  (imported with the pool)
 
     return {
@@ -133,29 +151,31 @@ def _natures(pool: Any, url: str) -> Natures:
     }
 
 
-def _read(given: Response, body: Iterator[bytes], method: str) -> Any:
-    """A response as `http.client` would have read it, from a line that goes nowhere."""
+def _read_response(recorded: Response, body: Iterator[bytes], method: str) -> Any:
+    """Return a response as `http.client` reads it, from a connection without a server."""
     from http.client import HTTPResponse  # noqa: PLC0415  (imported with the pool)
 
-    line = Line(on_the_wire(given._replace(encoding=""), body, method=method))
-    read = HTTPResponse(line, method=method)  # type: ignore[arg-type]  # of a socket it needs this alone
-    read.begin()
-    return read
+    stream = BlockStream(encode_response(recorded._replace(encoding=""), body, method=method))
+    response = HTTPResponse(stream, method=method)  # type: ignore[arg-type]  # it only calls `makefile` of a socket
+    response.begin()
+    return response
 
 
-def _given(make: Any, read: Any, pool: Any, method: str, url: str, kwargs: dict[str, Any]) -> Any:
-    """A response as the pool would have made it."""
+def _make_response(
+    make: Any, http_response: Any, pool: Any, method: str, url: str, kwargs: dict[str, Any]
+) -> Any:
+    """Return a response as the pool would have made it."""
     names = ("preload_content", "decode_content", "enforce_content_length")
     settings = {name: kwargs[name] for name in names if name in kwargs}
     if "version_string" in inspect.signature(make).parameters:  # from 2.2 on
         settings["version_string"] = "HTTP/1.1"
     response = make(
-        body=read,
-        headers=read.msg.items(),
-        status=read.status,
-        version=read.version,
-        reason=read.reason,
-        original_response=read,
+        body=http_response,
+        headers=http_response.msg.items(),
+        status=http_response.status,
+        version=http_response.version,
+        reason=http_response.reason,
+        original_response=http_response,
         request_method=method,
         request_url=url,
         **settings,
@@ -168,20 +188,20 @@ def _given(make: Any, read: Any, pool: Any, method: str, url: str, kwargs: dict[
 
 def _begin(
     exchanges: Exchanges, pool: Any, method: str, url: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Watched | None:
+) -> AnyExchange | None:
     try:
         body = args[0] if args else kwargs.get("body")
         headers = (args[1] if len(args) > 1 else kwargs.get("headers")) or pool.headers or {}
-        if url.startswith("/"):  # else whole, because a proxy is asked for it
+        if url.startswith("/"):  # a request to a proxy has the whole URL
             url = f"{pool.scheme}://{pool.host}{f':{pool.port}' if pool.port else ''}{url}"
     except Exception as error:
         exchanges.tracer.problem("a urllib3 request could not be read", error)
         return None
-    pairs = OnDemand(lambda: [(str(name), str(value)) for name, value in headers.items()])
-    return exchanges.begin(method, url, pairs, in_memory(body))
+    pairs = LazyHeaders(lambda: [(str(name), str(value)) for name, value in headers.items()])
+    return exchanges.begin(method, url, pairs, body_in_memory(body))
 
 
-def _reads(original: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_read(original: Callable[..., Any]) -> Callable[..., Any]:
     def read(self: Any, amt: Any = None, decode_content: Any = None, *args: Any, **kwargs: Any) -> Any:
         exchange = self.__dict__.get(MARK)
         try:
@@ -191,34 +211,35 @@ def _reads(original: Callable[..., Any]) -> Callable[..., Any]:
             raise
         if exchange is not None:
             exchange.receive(data, decoded=_is_decoded(self, decode_content))
-            if _is_over(self, data, amt):
+            if _is_read(self, data, amt):
                 exchange.end()
         return data
 
     return read
 
 
-def _plain(response: Any) -> Any:
-    """The response of `http.client` that one of urllib3 before version 2 reads from."""
+def _http_client_response(response: Any) -> Any:
+    """Return the response of `http.client` from which a response of urllib3 before version 2 reads."""
     return response._fp  # noqa: SLF001  (it has no other name)
 
 
-def _chunks(original: Callable[..., Any], marked: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Wrap the generator that reads a body in chunks; `marked` gives the object that knows its exchange."""
+def _wrap_read_chunked(original: Callable[..., Any], find_marked: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Wrap the generator that reads a body in chunks. `find_marked` returns the object that holds the exchange."""
 
     def read_chunked(self: Any, amt: Any = None, decode_content: Any = None) -> Iterator[bytes]:
-        marks = getattr(marked(self), "__dict__", {})
+        marks = getattr(find_marked(self), "__dict__", {})
         exchange = marks.get(MARK)
         chunks = iter(original(self, amt, decode_content))
         while True:
-            held = marks.pop(MARK, None)  # it closes itself before it says that the body is not whole
+            # The response closes itself before it raises that the body is incomplete, and `close` would end the exchange.
+            mark = marks.pop(MARK, None)
             try:
                 data = next(chunks, None)
             except BaseException as error:
                 fail(exchange, error)
                 raise
-            if held is not None:
-                marks[MARK] = held
+            if mark is not None:
+                marks[MARK] = mark
             if data is None:
                 break
             if exchange is not None:
@@ -230,7 +251,7 @@ def _chunks(original: Callable[..., Any], marked: Callable[[Any], Any]) -> Calla
     return read_chunked
 
 
-def _closes(original: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_close(original: Callable[..., Any]) -> Callable[..., Any]:
     def close(self: Any) -> Any:
         exchange = self.__dict__.pop(MARK, None)
         if exchange is not None:
@@ -244,13 +265,13 @@ def _is_decoded(response: Any, decode_content: Any) -> bool:
     return bool(response.decode_content if decode_content is None else decode_content)
 
 
-def _is_over(response: Any, data: Any, amount: Any) -> bool:
-    """Whether nothing is left to be read: said by an empty answer, or by a connection that was given back."""
-    if amount != 0 and not data:
+def _is_read(response: Any, data: Any, amount: Any) -> bool:
+    """Return whether a body has been read to its end: an empty read, or a connection that was returned to the pool."""
+    if amount != 0 and not data:  # `read(0)` is empty before the end too
         return True
     try:
-        decoder = response._decoder  # noqa: SLF001  (what it still holds is told nowhere else)
-        held = len(response._decoded_buffer) or getattr(decoder, "has_unconsumed_tail", False)  # noqa: SLF001  (as above)
-        return bool(response.isclosed() and not held)
-    except Exception:  # told by a later read, or by `close`
+        decoder = response._decoder  # noqa: SLF001  (the only way to see whether it holds undelivered data)
+        undelivered = len(response._decoded_buffer) or getattr(decoder, "has_unconsumed_tail", False)  # noqa: SLF001  (as above)
+        return bool(response.isclosed() and not undelivered)
+    except Exception:  # a later read or `close` ends the exchange
         return False

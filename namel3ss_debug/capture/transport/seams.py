@@ -1,4 +1,4 @@
-"""What the seams of all libraries share: bodies in memory, hiding our frames, and answers part by part."""
+"""What the seams of all libraries share: bodies in memory, hiding our frames, and recorded answers piece by piece."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from namel3ss_debug.capture.patching import hide_own_frame
 from namel3ss_debug.capture.raising import error_like
 from namel3ss_debug.capture.traceparent import HEADER
 
-Watched = Exchange | Report
-"""A request that is told of."""
+AnyExchange = Exchange | Report
+"""A request that a seam reports: one that is recorded, or an SDK's report of its own use, which is only answered."""
 
-Natures = Mapping[str, Callable[[str], BaseException]]
-"""How a library fails: makes its exceptions of the natures `timeout` and `connection` of a text."""
+ErrorFactories = Mapping[str, Callable[[str], BaseException]]
+"""The exceptions of a library: `timeout` and `connection` -> a function that makes one from its message."""
 
 _LOST = Raised("connection", "the connection was lost")
 
 
-def fail(exchange: Watched | None, error: BaseException) -> None:
-    """End the exchange by an exception, and hide the calling frame, which caught it; to be followed by a bare `raise`."""
+def fail(exchange: AnyExchange | None, error: BaseException) -> None:
+    """End the exchange with an exception, and hide the calling frame, which caught it. A bare `raise` must follow."""
     if exchange is not None:
         exchange.fail(error)
     hide_own_frame(error)
 
 
-class OnDemand:
-    """The headers of a request as pairs of texts, which are made of the library's own when somebody asks for them.
+class LazyHeaders:
+    """The headers of a request as pairs of strings, read from the library only when they are needed.
 
-    Of a call of a model nobody does, and a library may take its time to tell them.
+    A model call never needs them, and some libraries are slow to list them.
 
     Args:
-        read: makes them.
+        read: reads the headers from the library's own object.
     """
 
     def __init__(self, read: Callable[[], Iterable[tuple[str, str]]]) -> None:
@@ -44,30 +44,32 @@ class OnDemand:
         return iter(self._read())
 
 
-def carry(headers: MutableMapping[str, str], exchange: Watched | None) -> None:
-    """Give a request that is sent now what it shall carry; `carry_no_more` takes it back."""
+def add_trace_header(headers: MutableMapping[str, str], exchange: AnyExchange | None) -> None:
+    """Add the `traceparent` header to a request that is sent now; `remove_trace_header` takes it out again."""
     if exchange is not None and exchange.carried is not None:
         headers[HEADER] = exchange.carried
 
 
-def carry_no_more(headers: MutableMapping[str, str], exchange: Watched | None) -> None:
-    """What a request carried is not seen by the program afterwards, which has given it no such header."""
+def remove_trace_header(headers: MutableMapping[str, str], exchange: AnyExchange | None) -> None:
+    """Remove the `traceparent` header after the request was sent, because the program did not set it."""
     if exchange is not None and exchange.carried is not None:
         headers.pop(HEADER, None)
 
 
-def in_memory(body: Any) -> bytes | None:
-    """The body of a request where it is in memory; one that is streamed is not read for the recording's sake."""
+def body_in_memory(body: Any) -> bytes | None:
+    """Return the body of a request if it is in memory. A streamed body is not read just to record it."""
     if isinstance(body, str):
         return body.encode("utf-8", "replace")
     return bytes(body) if isinstance(body, (bytes, bytearray)) else None
 
 
-def wait_for_head(exchange: Watched, natures: Natures) -> Response | None:
-    """Wait for the head of the response that is given; `None` where the request is to be sent then.
+def wait_for_head(exchange: AnyExchange, error_factories: ErrorFactories) -> Response | None:
+    """Wait for the head of the recorded response, and return that response.
+
+    `None` means that the request is to be sent.
 
     Raises:
-        BaseException: what comes in place of a head.
+        BaseException: the recorded error, if no head arrived.
     """
     response, delivery = exchange.response, exchange.delivery
     assert delivery is not None
@@ -77,11 +79,11 @@ def wait_for_head(exchange: Watched, natures: Natures) -> Response | None:
     if response.given_up:
         never()
     delivery.wait("end")
-    raise error_like(response.raised or _LOST, natures)
+    raise error_like(response.raised or _LOST, error_factories)
 
 
-async def reach_head(exchange: Watched, natures: Natures) -> Response | None:
-    """As `wait_for_head`, on a loop."""
+async def wait_for_head_async(exchange: AnyExchange, error_factories: ErrorFactories) -> Response | None:
+    """Do the same as `wait_for_head`, without blocking the event loop."""
     response, delivery = exchange.response, exchange.delivery
     assert delivery is not None
     await delivery.reach("head")
@@ -90,14 +92,16 @@ async def reach_head(exchange: Watched, natures: Natures) -> Response | None:
     if response.given_up:
         await never_on_loop()
     await delivery.reach("end")
-    raise error_like(response.raised or _LOST, natures)
+    raise error_like(response.raised or _LOST, error_factories)
 
 
-def waiting_for_pieces(exchange: Watched, response: Response, natures: Natures) -> Iterator[bytes]:
-    """The body of the response that is given, each piece in its turn.
+def iter_pieces(
+    exchange: AnyExchange, response: Response, error_factories: ErrorFactories
+) -> Iterator[bytes]:
+    """Yield the pieces of the recorded body, each when it is its turn.
 
     Raises:
-        BaseException: what comes in place of the end.
+        BaseException: the recorded error, if the body did not end normally.
     """
     delivery = exchange.delivery
     assert delivery is not None
@@ -108,11 +112,13 @@ def waiting_for_pieces(exchange: Watched, response: Response, natures: Natures) 
         never()
     delivery.wait("end")
     if response.raised is not None:
-        raise error_like(response.raised, natures)
+        raise error_like(response.raised, error_factories)
 
 
-async def reaching_pieces(exchange: Watched, response: Response, natures: Natures) -> AsyncIterator[bytes]:
-    """As `waiting_for_pieces`, on a loop."""
+async def iter_pieces_async(
+    exchange: AnyExchange, response: Response, error_factories: ErrorFactories
+) -> AsyncIterator[bytes]:
+    """Do the same as `iter_pieces`, without blocking the event loop."""
     delivery = exchange.delivery
     assert delivery is not None
     for index, piece in enumerate(response.pieces):
@@ -122,4 +128,4 @@ async def reaching_pieces(exchange: Watched, response: Response, natures: Nature
         await never_on_loop()
     await delivery.reach("end")
     if response.raised is not None:
-        raise error_like(response.raised, natures)
+        raise error_like(response.raised, error_factories)

@@ -1,7 +1,7 @@
-"""Ways to the network that are not recorded: one line at the end says that a program used one.
+"""Ways to the network that are not recorded: a line at the end of a run reports which of them the program used.
 
-The program `claude`, which claude-agent-sdk talks to, is such a way. It asks models and runs tools by itself, so it is
-not started where a recording runs again.
+The program `claude`, which claude-agent-sdk talks to, is such a way. It calls models and runs tools by itself, so a
+re-run does not start it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OPENINGS = {
     "urllib3._async.connectionpool": "AsyncHTTPConnectionPool._make_request",
     "claude_agent_sdk._internal.transport.subprocess_cli": "SubprocessCLITransport.connect",
 }
-"""Modules of libraries, and what is called there when a connection is opened or used."""
+"""Module of a library -> the method that is called when a connection is opened or used."""
 
 _NAMES = {
     "websocket": "a websocket of websocket-client",
@@ -36,29 +36,29 @@ _NAMES = {
     "claude_agent_sdk": "the program claude of claude-agent-sdk",
 }
 _PROGRAMS = {"claude_agent_sdk": "the program claude"}
-"""Libraries that reach the network by a program that they start, which nothing keeps from it: what that is called."""
-_REPORTING = ":4317"
-"""The port of OpenTelemetry's collectors."""
+"""Library -> the program that it starts to reach the network, which the debugger cannot keep offline."""
+_COLLECTOR_PORT = ":4317"
+"""The port of OpenTelemetry's collectors; connections to it are not reported."""
 
 
 def patch(library: Any, exchanges: Exchanges) -> list[Undo]:
-    """Tell when a program opens a connection by this library.
+    """Report when a program opens a connection through this library.
 
     Raises:
-        AttributeError: this version opens them in another way.
+        AttributeError: this version of the library opens connections in another way.
     """
-    place, _, name = _OPENINGS[library.__name__].rpartition(".")
+    owner, _, name = _OPENINGS[library.__name__].rpartition(".")
     root = library.__name__.partition(".")[0]
-    told = _NAMES.get(root, root)
+    description = _NAMES.get(root, root)
     tracer, program = exchanges.tracer, _PROGRAMS.get(root)
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def opens(self: Any, *args: Any, **kwargs: Any) -> Any:
-            reports = bool(args) and isinstance(args[0], str) and args[0].endswith(_REPORTING)
+            is_telemetry = bool(args) and isinstance(args[0], str) and args[0].endswith(_COLLECTOR_PORT)
             if program is not None:
                 offline.refuse(program)
-            if not reports:
-                tracer.unrecorded(told)
+            if not is_telemetry:
+                tracer.unrecorded(description)
             try:
                 return original(self, *args, **kwargs)
             except BaseException as error:
@@ -67,4 +67,4 @@ def patch(library: Any, exchanges: Exchanges) -> list[Undo]:
 
         return opens
 
-    return [replace(attrgetter(place)(library), name, make)]
+    return [replace(attrgetter(owner)(library), name, make)]

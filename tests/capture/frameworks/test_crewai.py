@@ -217,7 +217,7 @@ def test_a_tool_is_recorded_where_its_function_runs_whatever_that_is_called(
 def test_an_event_that_is_not_as_expected_costs_what_it_tells(emit, structure):
     """And nothing else."""
     emit("agent_execution_started", agent=None, task_prompt="Find.")
-    assert structure.tracer.problems.pop("something that loom holds could not be read: AttributeError") == 1
+    assert structure.tracer.problems.pop("an object of loom could not be read: AttributeError") == 1
 
 
 def test_a_version_whose_events_do_not_belong_together_is_not_followed(structure):
@@ -227,7 +227,7 @@ def test_a_version_whose_events_do_not_belong_together_is_not_followed(structure
         CrewAIEventsBus=CrewAIEventsBus,
         BaseEvent=SimpleNamespace(model_fields=()),
     )
-    with pytest.raises(AttributeError, match="do not say"):
+    with pytest.raises(AttributeError, match="do not name"):
         crewai.follow(old, structure)
 
 
@@ -254,7 +254,7 @@ def test_a_failure_that_is_told_twice_ends_nothing_but_the_call(emit, recorded):
 
 def test_what_never_ends_is_not_kept_for_ever(emit, recorded, monkeypatch):
     """And what is forgotten for it still ends, where it does."""
-    monkeypatch.setattr(crewai, "_MOST_BEGUN", 1)
+    monkeypatch.setattr(crewai, "_MOST_OPEN", 1)
     crew = emit("crew_kickoff_started", crew_name="travel", inputs=None)
     task = emit("task_started", crew, task=SimpleNamespace(name="find"), context=None)
     emit("agent_execution_started", task, agent=SimpleNamespace(role="Scout"), task_prompt="Find.")

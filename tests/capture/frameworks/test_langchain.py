@@ -186,7 +186,7 @@ def test_a_tool_is_recorded_where_its_function_runs_whatever_that_is_called(
 
         def run(self, word):
             """Tell of it, and run it."""
-            monkeypatch.setattr(langchain, "_beginning", lambda: frame)
+            monkeypatch.setattr(langchain, "_find_starting_frame", lambda: frame)
             frame = sys._getframe()
             handler.on_tool_start({"name": "lookup"}, word, run_id=1, inputs={"word": word})
             handler.on_tool_end(self.func(word), run_id=1)
@@ -264,6 +264,6 @@ def test_words_that_are_not_understood_are_a_problem_and_no_exception(handler, s
 
 def test_nothing_is_told_when_tracing_is_over(handler, recorded):
     """The handler stays in LangChain, and is silent."""
-    langchain._told.clear()
+    langchain._structures.clear()
     handler.on_chain_start({}, {}, run_id=1)
     assert recorded() == []

@@ -110,7 +110,7 @@ def test_calls_at_once_do_not_hide_each_other(module, recorded):
 
 def test_a_stream_is_no_answer_yet(module, structure):
     """What it will say is not known."""
-    assert litellm._answered(iter(())) == {}
+    assert litellm._format_answer(iter(())) == {}
 
 
 def test_a_call_that_is_never_finished_is_closed_in_silence(module, recorded):

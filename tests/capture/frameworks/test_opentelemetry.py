@@ -434,7 +434,7 @@ def test_a_tracer_that_is_named_for_no_module_makes_steps_of_what_the_users_code
 
 def test_a_surprise_costs_structure_and_not_the_run(nobody, followed, monkeypatch):
     """It is a problem of tracing."""
-    monkeypatch.setattr(opentelemetry.conventions, "meaning", lambda *_words: 1 / 0)
+    monkeypatch.setattr(opentelemetry.conventions, "interpret", lambda *_words: 1 / 0)
     with nobody.start_as_current_span("invoke_agent ada") as span:
         span.set_attribute("city", "Oslo")
     assert sum(followed.tracer.problems.values())

@@ -183,7 +183,7 @@ def test_what_cannot_be_read_costs_what_would_have_been_told(follow):
     """And nothing else."""
     strange = [SimpleNamespace(kind="request", parts=None)]
     asyncio.run(TestModel().request(strange, None, None))
-    assert follow.tracer.problems.pop("something that loom holds could not be read: TypeError") == 1
+    assert follow.tracer.problems.pop("an object of loom could not be read: TypeError") == 1
 
 
 def test_a_version_without_what_is_followed_is_not_followed(structure):

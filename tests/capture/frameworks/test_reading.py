@@ -9,14 +9,14 @@ import pytest
 
 from namel3ss_debug.capture import rewrite
 from namel3ss_debug.capture.frameworks import litellm, smolagents
-from namel3ss_debug.capture.frameworks.reading import made_before, read
+from namel3ss_debug.capture.frameworks.reading import find_existing_tools, read_safely
 
 
 def test_a_surprise_is_a_problem_of_tracing(structure):
     """What is made is given; what cannot be made is left out."""
-    assert read(structure, int, "3") == 3
-    assert read(structure, int, "snow") is None
-    assert structure.tracer.problems.pop("something that loom holds could not be read: ValueError") == 1
+    assert read_safely(structure, int, "3") == 3
+    assert read_safely(structure, int, "snow") is None
+    assert structure.tracer.problems.pop("an object of loom could not be read: ValueError") == 1
 
 
 @pytest.mark.parametrize("seam", ["litellm", "smolagents"])
@@ -51,4 +51,4 @@ def test_tools_that_were_made_before_are_looked_for_where_their_functions_can_be
     monkeypatch.setattr(rewrite, "LOADED", (lambda _names: None) if is_loaded else None)
     kind = type("Tool", (SimpleNamespace,), {})
     tools = [kind(), type("Search", (kind,), {})()]
-    assert sorted(made_before(kind), key=id) == (sorted(tools, key=id) if is_loaded else [])
+    assert sorted(find_existing_tools(kind), key=id) == (sorted(tools, key=id) if is_loaded else [])

@@ -18,7 +18,7 @@ def test_what_begins_inside_has_what_is_open_as_its_parent(structure, tracer, tr
     structure.begin(1, "agent", "Ada")
     structure.begin(2, "agent", "Ada", prefix="agent_turn")
     with tracer.span("tool", "search"):
-        structure.tell("agent_message", component="agent", component_name="Ada")
+        structure.record_event("agent_message", component="agent", component_name="Ada")
     structure.end(2)
     structure.begin(3, "validation", "polite")
     structure.end(3, {"triggered": False})
@@ -348,15 +348,17 @@ def test_ends_without_a_beginning_are_nothing(structure, recorded):
     structure.end(1)
     structure.end_model(2)
     structure.end_tool(3)
-    structure.failed(4, "error", "text")
+    structure.mark_failed(4, "error", "text")
     assert recorded() == []
 
 
 def test_what_cannot_be_recorded_is_a_problem_and_no_exception(structure, monkeypatch):
     """A mistake of ours is told at the end, and the framework goes on."""
-    monkeypatch.setattr(structure, "_found", lambda *_words: 1 / 0)
+    monkeypatch.setattr(structure, "_find_named", lambda *_words: 1 / 0)
     structure.begin(1, "agent", "Ada")
-    assert dict(structure.tracer.problems) == {"what loom tells could not be recorded: ZeroDivisionError": 1}
+    assert dict(structure.tracer.problems) == {
+        "what loom reports could not be recorded: ZeroDivisionError": 1
+    }
 
 
 def test_what_a_framework_has_left_in_a_span_of_a_generator_is_over_with_that(structure, recorded):

@@ -84,7 +84,7 @@ def connected(session_class):
         connections = Connections(switch.ACTIVE)
         undo.extend(sessions.patch(types.SimpleNamespace(ClientSession=session_class), connections))
         stream = object()
-        connections.opened(stream, Connection("stdio", "python3", "7"))
+        connections.add_stream(stream, Connection("stdio", "python3", "7"))
         return session_class(stream, None)
 
     yield make

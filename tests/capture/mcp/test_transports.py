@@ -187,8 +187,8 @@ def test_a_recorded_connection_is_broken_off_as_it_was(shell, module):
         way = module.stdio_client(types.SimpleNamespace(command="python3", args=[]))
         async with way as (read, *_):
             session = Model()
-            connections.begun(session, read)
-            connections.of(session).break_off(ConnectionRefusedError("nobody listens"))
+            connections.add_session(session, read)
+            connections.connection_of(session).break_off(ConnectionRefusedError("nobody listens"))
             await anyio.sleep_forever()
 
     with pytest.raises(ExceptionGroup) as found:
@@ -219,4 +219,4 @@ def test_a_request_that_no_seam_has_answered_is_refused(shell, client):
 
     answer = anyio.run(run)
     assert (answer.id, answer.error.code) == (7, -32000)
-    assert "the server is not there" in answer.error.message
+    assert "there is no server" in answer.error.message

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from namel3ss_debug.capture.namel3ss.places import Body, Place, Places
+from namel3ss_debug.capture.namel3ss.places import Definition, SourceLocation, SourceLocations
 from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.start import shutdown_tracing
 from namel3ss_debug.traces.reader import open_trace
@@ -15,9 +15,9 @@ from namel3ss_debug.traces.reader import open_trace
 @pytest.fixture
 def scope(tracer):
     """A scope in the flow `main` of an app, at its fourth line."""
-    found = Scope(tracer, Places({}, Path("/x/app.ai"), lambda _path: "app.ai"))
-    found.running.append(Body("flow", "main"))
-    found.place = Place("app.ai:4", 3)
+    found = Scope(tracer, SourceLocations({}, Path("/x/app.ai"), lambda _path: "app.ai"))
+    found.running.append(Definition("flow", "main"))
+    found.location = SourceLocation("app.ai:4", 3)
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from namel3ss_debug.capture import stacks
 from namel3ss_debug.capture.namel3ss import interpreters
-from namel3ss_debug.capture.namel3ss.interpreters import can_sample, find_interpreter, lent
+from namel3ss_debug.capture.namel3ss.interpreters import can_sample, find_interpreter, shared_modules
 from namel3ss_debug.errors import MissingExtraError, TargetError
 
 
@@ -25,7 +25,7 @@ def elsewhere(tmp_path, monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     monkeypatch.setenv("PATH", str(tmp_path))
-    interpreters._checked.cache_clear()
+    interpreters._check_interpreter.cache_clear()
 
     def python(*answer, named="python-there"):
         path = tmp_path / named
@@ -34,7 +34,7 @@ def elsewhere(tmp_path, monkeypatch):
         return str(path)
 
     yield python
-    interpreters._checked.cache_clear()
+    interpreters._check_interpreter.cache_clear()
 
 
 def command(folder, first):
@@ -104,7 +104,7 @@ def test_what_is_no_python_is_one_line(elsewhere, tmp_path):
 
 def test_the_look_says_what_this_python_has():
     """It runs in any Python and answers in JSON; what is lent counts where the version is the same."""
-    look = [sys.executable, "-I", "-c", interpreters._LOOK, json.dumps(lent())]
+    look = [sys.executable, "-I", "-c", interpreters._CHECK, json.dumps(shared_modules())]
     recent, lacks, _has_language = json.loads(subprocess.run(look, capture_output=True, check=True).stdout)
     assert (recent, lacks) == (True, [])
 

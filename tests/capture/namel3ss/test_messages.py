@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from namel3ss_debug.capture.namel3ss.messages import kind, message, words
+from namel3ss_debug.capture.namel3ss.messages import describe_error, error_type, full_message
 
 
 class LanguageError(Exception):
@@ -22,31 +22,31 @@ RUN = "error: AI call failed.\n\nWhat happened\n- AI call failed.\n\nWhy\n- Miss
 
 def test_a_page_becomes_what_happened_and_why():
     """Both of the language's layouts are read; the whole message is there as well."""
-    assert words(LanguageError(TOOL)) == "Python tool \"t\" failed with KeyError: 'id'"
-    assert words(LanguageError(RUN)) == "AI call failed: Missing attribute 'text'"
-    assert message(LanguageError(TOOL)) == TOOL
+    assert describe_error(LanguageError(TOOL)) == "Python tool \"t\" failed with KeyError: 'id'"
+    assert describe_error(LanguageError(RUN)) == "AI call failed: Missing attribute 'text'"
+    assert full_message(LanguageError(TOOL)) == TOOL
 
 
 def test_the_message_of_an_inner_exception_is_the_reason():
     """What happened is not told twice."""
     page = "error: {}.\n\nWhat happened\n- {}.\n\nWhy\n- Error message: {}\n\nHow to fix\n- x"
     field = page.format("Runtime error", "Runtime error", "Field 'id' must be present")
-    assert words(LanguageError(field)) == "Runtime error: Field 'id' must be present"
+    assert describe_error(LanguageError(field)) == "Runtime error: Field 'id' must be present"
     key = page.format("AI provider error", "AI provider error", "AI provider error: Missing OpenAI API key.")
-    assert words(LanguageError(key)) == "AI provider error: Missing OpenAI API key."
+    assert describe_error(LanguageError(key)) == "AI provider error: Missing OpenAI API key."
 
 
 def test_what_has_no_reason_is_told_alone():
     """A message in a line, one without its second part, and an exception of another library."""
-    assert words(LanguageError("Unexpected token")) == "Unexpected token"
-    assert words(LanguageError("What happened: It ended.")) == "It ended."
-    assert words(ValueError("bad")) == "bad"
+    assert describe_error(LanguageError("Unexpected token")) == "Unexpected token"
+    assert describe_error(LanguageError("What happened: It ended.")) == "It ended."
+    assert describe_error(ValueError("bad")) == "bad"
 
 
 def test_the_type_is_that_of_the_exception_in_a_tool():
     """Only the message tells it; any other exception has its own, one of the language's by its name alone."""
-    assert kind(LanguageError(TOOL)) == "KeyError"
-    assert kind(ValueError("bad")) == "ValueError"
+    assert error_type(LanguageError(TOOL)) == "KeyError"
+    assert error_type(ValueError("bad")) == "ValueError"
     own = type("Namel3ssError", (LanguageError,), {"__module__": "namel3ss.errors.base"})
-    assert kind(own("x")) == "Namel3ssError"
-    assert kind(LanguageError("x")).endswith(".LanguageError")
+    assert error_type(own("x")) == "Namel3ssError"
+    assert error_type(LanguageError("x")).endswith(".LanguageError")

@@ -12,8 +12,8 @@ import pytest
 
 from namel3ss_debug import wire
 from namel3ss_debug.capture.answers import Given
-from namel3ss_debug.capture.namel3ss.calls import Asked
-from namel3ss_debug.capture.namel3ss.models import Models
+from namel3ss_debug.capture.namel3ss.calls import RequestedCalls
+from namel3ss_debug.capture.namel3ss.models import ModelCallRecorder
 from namel3ss_debug.wire.faults import Effect
 
 
@@ -35,24 +35,24 @@ class Provider:
 @pytest.fixture
 def asked():
     """The calls that models asked for."""
-    return Asked()
+    return RequestedCalls()
 
 
 @pytest.fixture
 def models(scope, asked):
     """The seam."""
-    return Models(scope, asked)
+    return ModelCallRecorder(scope, asked)
 
 
 def provider(models, answer):
     """A provider as the language finds it."""
-    return models._finding(lambda _name, _config: Provider(answer))("openai", None)
+    return models._wrap_get_provider(lambda _name, _config: Provider(answer))("openai", None)
 
 
 def adapter(models, turn):
     """An adapter as the language finds it."""
     inner = SimpleNamespace(run_model=lambda *_words: turn)
-    found = models._adapting(lambda _name, _provider, **_more: inner)
+    found = models._wrap_get_provider_adapter(lambda _name, _provider, **_more: inner)
     return found("openai", Provider(None), model="m", system_prompt="s")
 
 
@@ -144,12 +144,12 @@ def test_tokens_are_those_that_the_provider_tells(models, told):
             def send(_request):
                 return SimpleNamespace(read=json.dumps(body).encode, status=200)
 
-            response = models._listening(send)(request)
+            response = models._wrap_urlopen(send)(request)
             assert response.status == 200
             assert json.loads(response.read()) == body
             return SimpleNamespace(output="Hello")
 
-    models._finding(lambda _name: Sending(None))("openai").ask(**ASKED)
+    models._wrap_get_provider(lambda _name: Sending(None))("openai").ask(**ASKED)
     (_start, end), _problems = told()
     assert end["usage"] == {"input_tokens": 7, "output_tokens": 2}
     assert end["cost_estimate"] == 0.25
@@ -169,7 +169,7 @@ class Refused(Provider):
     def ask(self, **_asked):
         """Fail."""
         try:
-            self.models._listening(self.send)(None)
+            self.models._wrap_urlopen(self.send)(None)
         except HTTPError as error:
             self.read = error.read()
             raise ValueError("AI failed") from error
@@ -199,8 +199,8 @@ def test_what_a_provider_says_when_it_refuses_is_told(models, scope, told, failu
     """The language tells of it in words of its own, in which the reason is missing; the app gets these."""
     refused = Refused(models, failure)
     with pytest.raises(ValueError, match="AI failed") as raised:
-        models._finding(lambda _name: refused)("openai").ask(**ASKED)
-    assert scope.words(raised.value) == text
+        models._wrap_get_provider(lambda _name: refused)("openai").ask(**ASKED)
+    assert scope.describe_error(raised.value) == text
     (_start, end), problems = told()
     assert (end["error_type"], end["error"]) == (kind, text)
     assert end["metadata"]["exchange"] == exchange | {"raised": {"type": "ValueError", "text": "AI failed"}}

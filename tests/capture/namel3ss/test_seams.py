@@ -45,7 +45,7 @@ def test_a_function_is_replaced_wherever_it_was_imported(language):
     first, second = language
     missing = []
     seams = Seams(missing.append)
-    seams.function("first", "ask", louder)
+    seams.replace_function("first", "ask", louder)
     assert (first.ask("a"), second.ask("a")) == ("SAID A", "SAID A")
     seams.undo()
     assert (first.ask("a"), second.ask("a"), missing) == ("said a", "said a", [])
@@ -55,7 +55,7 @@ def test_a_method_is_replaced(language):
     """On its class, until it is put back."""
     first, _second = language
     seams = Seams(print)
-    seams.method("first", "Runner", "run", lambda original: lambda self: [original(self)])
+    seams.replace_method("first", "Runner", "run", lambda original: lambda self: [original(self)])
     assert first.Runner().run() == ["said run"]
     seams.undo()
     assert first.Runner().run() == "said run"
@@ -65,10 +65,10 @@ def test_what_a_version_does_not_have_is_told(language):
     """A missing module, function, class or method costs what comes through it, and nothing else."""
     missing = []
     seams = Seams(missing.append)
-    seams.function("third", "ask", louder)
-    seams.function("first", "tell", louder)
-    seams.method("first", "Walker", "run", louder)
-    seams.method("first", "Runner", "walk", louder)
+    seams.replace_function("third", "ask", louder)
+    seams.replace_function("first", "tell", louder)
+    seams.replace_method("first", "Walker", "run", louder)
+    seams.replace_method("first", "Runner", "walk", louder)
     seams.undo()
     assert missing == [
         f"this version of namel3ss has no {name}"

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture.namel3ss.places import Body, Places
-from namel3ss_debug.capture.namel3ss.steps import Steps, name_of
+from namel3ss_debug.capture.namel3ss.places import Definition, SourceLocations
+from namel3ss_debug.capture.namel3ss.steps import StepRecorder, describe_statement
 
 
 def statement(kind, **fields):
@@ -35,7 +35,7 @@ def statement(kind, **fields):
 )
 def test_a_statement_is_named_as_it_begins_in_the_source(stmt, name):
     """With what it is about; one that this version does not know is named after its class."""
-    assert name_of(stmt) == name
+    assert describe_statement(stmt) == name
 
 
 def context(**fields):
@@ -49,13 +49,13 @@ class _ReturnSignal(Exception):  # noqa: N818  (the language's own name for it)
 
 def run(scope, stmt, ctx, do=lambda _ctx, _stmt: None):
     """Run a statement as the language does."""
-    return Steps(scope)._statement(do)(ctx, stmt)
+    return StepRecorder(scope)._wrap_statement(do)(ctx, stmt)
 
 
 def test_a_statement_is_a_step_with_the_value_it_sets(scope, told):
     """At its own place; what the flow is at afterwards is what it was at before."""
     run(scope, statement("Let", name="n", line=7, column=3), context())
-    assert scope.place.site == "app.ai:4"
+    assert scope.location.site == "app.ai:4"
     (start, end), problems = told()
     assert (start["component_name"], start["call_site"]) == ("let n", "app.ai:7")
     assert start["metadata"] == {"column": 3}
@@ -146,8 +146,8 @@ def test_what_cannot_be_recorded_runs_all_the_same(scope, told):
 
 def test_choices_become_decisions_and_pairs_become_spans(scope, told):
     """What the language notes of its way, with the flow that runs inside of another."""
-    steps = Steps(scope)
-    noted = steps._step(lambda *_words, **_fields: None)
+    steps = StepRecorder(scope)
+    noted = steps._wrap_record_step(lambda *_words, **_fields: None)
     noted(
         None, "decision_if", "if n > 1 was true", data={"condition": "n > 1", "value": True}, line=3, column=3
     )
@@ -172,13 +172,13 @@ def test_choices_become_decisions_and_pairs_become_spans(scope, told):
 
 def test_what_stands_in_a_function_of_another_file_has_its_place_there(scope, told):
     """Its statements and the failure that began in it; the call of it has that of the caller."""
-    function = Body("function", "double")
+    function = Definition("function", "double")
     files = {Path("/x/common.ai"): 'define function "double":\n'}
-    scope.places = Places(
+    scope.locations = SourceLocations(
         files, Path("/x/app.ai"), lambda path: path.name, [(function, SimpleNamespace(line=1))]
     )
-    steps = Steps(scope)
-    noted = steps._step(lambda *_words, **_fields: None)
+    steps = StepRecorder(scope)
+    noted = steps._wrap_record_step(lambda *_words, **_fields: None)
     failure = ValueError("no number")
     failure.line, failure.column = 7, 9
 
@@ -188,17 +188,17 @@ def test_what_stands_in_a_function_of_another_file_has_its_place_there(scope, to
     def call(ctx, _stmt):
         noted(None, "function_enter", "entered function double", line=5, column=3)
         try:
-            steps._statement(fail)(ctx, statement("Let", name="n", line=6, column=3))
+            steps._wrap_statement(fail)(ctx, statement("Let", name="n", line=6, column=3))
         finally:
             noted(None, "function_error", "error in double", line=5, column=3)
 
     def flow(executor):
-        steps._statement(call)(executor.ctx, statement("Let", name="m", line=5, column=1))
+        steps._wrap_statement(call)(executor.ctx, statement("Let", name="m", line=5, column=1))
 
     ctx = context()
     ctx.flow = SimpleNamespace(name="main", line=2, column=1)
     with pytest.raises(ValueError, match="no number"):
-        steps._flow(flow)(SimpleNamespace(ctx=ctx))
+        steps._wrap_run(flow)(SimpleNamespace(ctx=ctx))
     events, problems = told()
     assert [(each.get("component_name"), each["call_site"]) for each in events if "call_site" in each] == [
         ("main", "app.ai:2"), ("let m", "app.ai:5"), ("double", "app.ai:5"), ("let n", "common.ai:6"), ("main", "common.ai:7"),
@@ -210,10 +210,12 @@ def test_what_stands_in_a_function_of_another_file_has_its_place_there(scope, to
 
 def test_a_job_has_its_place_in_its_own_file(scope, told):
     """The line that the language tells of it is that of its declaration."""
-    job = Body("job", "tidy")
+    job = Definition("job", "tidy")
     files = {Path("/x/common.ai"): 'job "tidy":\n'}
-    scope.places = Places(files, Path("/x/app.ai"), lambda path: path.name, [(job, SimpleNamespace(line=1))])
-    noted = Steps(scope)._step(lambda *_words, **_fields: None)
+    scope.locations = SourceLocations(
+        files, Path("/x/app.ai"), lambda path: path.name, [(job, SimpleNamespace(line=1))]
+    )
+    noted = StepRecorder(scope)._wrap_record_step(lambda *_words, **_fields: None)
     noted(None, "job_start", "job 'tidy' started", line=1, column=1)
     noted(None, "job_finish", "job 'tidy' finished", line=1, column=1)
     (start, _end), problems = told()

@@ -7,13 +7,13 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.capture.namel3ss.values import plain, variables
+from namel3ss_debug.capture.namel3ss.values import to_plain, variables
 
 
 @given(st.decimals())
 def test_a_decimal_becomes_a_number_only_where_it_is_the_same(value):
     """Nothing is rounded: what a float cannot hold stays a decimal."""
-    shown = plain(value)
+    shown = to_plain(value)
     if isinstance(shown, Decimal):
         assert shown is value
     else:
@@ -22,10 +22,10 @@ def test_a_decimal_becomes_a_number_only_where_it_is_the_same(value):
 
 def test_values_inside_of_others_are_told_so_too():
     """Objects and lists of any depth, but not without end."""
-    assert plain({"a": [Decimal(1), {"b": Decimal("1.5")}], "c": "x"}) == {"a": [1, {"b": 1.5}], "c": "x"}
+    assert to_plain({"a": [Decimal(1), {"b": Decimal("1.5")}], "c": "x"}) == {"a": [1, {"b": 1.5}], "c": "x"}
     endless = []
     endless.append(endless)
-    assert plain(endless)
+    assert to_plain(endless)
 
 
 def test_secrets_are_no_variables():
