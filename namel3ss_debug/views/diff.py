@@ -110,9 +110,9 @@ def _sides(sides: Sequence[tuple[str, Side]]) -> Table:
 def _problems(sides: Iterable[Side]) -> Iterator[Block]:
     for side in sides:
         if side.problems:
-            places = count(side.problems, "place")
+            all_paths = count(side.problems, "place")
             yield Note(
-                f"{side.path}: {places} cannot be read, so something may be missing in the comparison."
+                f"{side.path}: {all_paths} cannot be read, so something may be missing in the comparison."
             )
 
 
@@ -137,8 +137,8 @@ def _first(
     ):
         rows.append((side, _event(first, number_of, named, event)))
     yield Facts(rows)
-    if first.detail is not None and first.detail.places:
-        yield _paths(first.detail.places, sides)
+    if first.detail is not None and first.detail.all_paths:
+        yield _paths(first.detail.all_paths, sides)
     before = "What the model read" if first.component == "llm" else "What the model had read"
     for title, read in zip((before, "What the model read next"), readings, strict=True):
         if read is not None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from namel3ss_debug.analysis.diffing.baselines import BaselineDiff
-from namel3ss_debug.analysis.diffing.comparison import Diff, Meeting, Reading, Side
+from namel3ss_debug.analysis.diffing.comparison import Diff, Reconvergence, Reading, Side
 from namel3ss_debug.analysis.diffing.differences import KINDS, Detail, Difference, Part
 from namel3ss_debug.views import blocks
 from namel3ss_debug.views.diff import baseline_report, report
@@ -87,7 +87,7 @@ def test_both_sides_of_the_first_difference():
     found = difference(detail=Detail((), path_changes({"result": 1}, {"result": 2})))
     read = Reading(6, 6, diff_messages(before, before))
     read_next = Reading(10, 11, diff_messages(*after))
-    lines = shown(diff(found, read=read, read_next=read_next, met_again=Meeting(12, 13, 3, to_the_end=True)))
+    lines = shown(diff(found, read=read, read_next=read_next, met_again=Reconvergence(12, 13, 3, to_the_end=True)))
     first = lines.index("First lasting difference")
     assert lines[first + 1 : lines.index("What they took") - 1] == [
         "  result  the same call came to something else",

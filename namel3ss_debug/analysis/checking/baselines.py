@@ -70,13 +70,13 @@ def make_baseline(runs: Sequence[tuple[str, Run]]) -> Baseline:
 
 
 def failures_of(run: Run) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The failures of a run with their fingerprints."""
+    """Yield the failures of a run with their fingerprints."""
     for row in run.document["errors"]["failures"]:
         yield row["fingerprint"], row
 
 
 def allowed(values: Sequence[float], measure: str, margin: float | None = None) -> float:
-    """How much of a measure is not too much, given its values in the baselines, of which there is at least one.
+    """Return how much of a measure is not too much, given its values in the baselines, of which there is at least one.
 
     Args:
         values: the values in the baselines.
@@ -112,7 +112,7 @@ class AgainstBaseline(Quiet):
         self._compare = compare
 
     def found(self, run: Run) -> Iterator[Found]:
-        """The aspects in which the run is worse.
+        """Yield the aspects in which the run is worse.
 
         Raises:
             MissingExtraError: the cost is not known because the published prices are not installed.
@@ -127,14 +127,14 @@ class AgainstBaseline(Quiet):
                 yield from self._more(run, run.baseline, aspect)
 
     def idle(self, run: Run) -> str:
-        """Whether no baseline has any of the figures."""
+        """Return whether no baseline has any of the figures."""
         assert run.baseline is not None
         if any(run.baseline.figures.get(FIGURES.get(aspect, ""), True) for aspect in self._aspects):
             return ""
         return f"no baseline tells its {' or '.join(self._aspects)}"
 
     def _new_failures(self, run: Run, baseline: Baseline) -> Iterator[Found]:
-        """The failures whose fingerprint is in no baseline."""
+        """Yield the failures whose fingerprint is in no baseline."""
         for known, row in failures_of(run):
             if known in baseline.failures:
                 continue
@@ -149,7 +149,7 @@ class AgainstBaseline(Quiet):
             )
 
     def _more(self, run: Run, baseline: Baseline, aspect: str) -> Iterator[Found]:
-        """A figure that exceeds the baselines by more than the margin."""
+        """Yield a figure that exceeds the baselines by more than the margin."""
         measure = FIGURES[aspect]
         values, value = baseline.figures[measure], run_values(run)[measure]
         if not values:
@@ -174,6 +174,6 @@ class AgainstBaseline(Quiet):
         )
 
     def _proof(self, run: Run, measure: str) -> list[int]:
-        """The span with the most of it."""
+        """Return the span with the most of it."""
         most = run.measured["run"][""].most.get(measure)
         return [most[1]] if most else []

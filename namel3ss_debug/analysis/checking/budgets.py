@@ -36,7 +36,7 @@ class Limit(Quiet):
         self._only = only
 
     def found(self, run: Run) -> Iterator[Found]:
-        """The subjects whose measures are not within the limit.
+        """Yield the subjects whose measures are not within the limit.
 
         Raises:
             MissingExtraError: the limit is about a cost that is only known with the extra `[prices]`.
@@ -62,7 +62,7 @@ class Limit(Quiet):
             )
 
     def idle(self, run: Run) -> str:
-        """Whether the run has no subject to which the limit applies."""
+        """Return whether the run has no subject to which the limit applies."""
         names = run.measured[self._by]
         if self._only is None:
             return "" if names else f"there was no {self._by}"
@@ -74,7 +74,7 @@ class Limit(Quiet):
         return "the run" if self._by == "run" else f"{self._by} {name}".strip()
 
     def _told(self, read: list[str], unknown: list[str], values: dict[str, Any], measured: Measured) -> str:
-        """The values of the measures that the limit reads, and the limit, in words."""
+        """Return the values of the measures that the limit reads, and the limit, in words."""
         if unknown:
             return f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known{_why(unknown, measured)}"
         told = ", ".join(f"{measure} is {shown(measure, values[measure])}" for measure in read)
@@ -98,7 +98,7 @@ def _calls(number: int) -> str:
 
 
 def run_values(run: Run) -> dict[str, Any]:
-    """The measures of the whole run, from the analysis where it has them, so that the figures agree everywhere."""
+    """Return the measures of the whole run, from the analysis where it has them, so that the figures agree everywhere."""
     measured = run.measured["run"][""]
     values = measured.values()
     overview, resources = run.document["execution_overview"], run.document["resource_usage"]
@@ -118,7 +118,7 @@ def run_values(run: Run) -> dict[str, Any]:
 
 
 def _context_shares(run: Run) -> dict[str, float]:
-    """The largest share of its context window that a call filled, by model, where the window is known."""
+    """Return the largest share of its context window that a call filled, by model, where the window is known."""
     models = run.document["resource_usage"]["context"]["by_model"]
     return {name: row["max_share"] for name, row in models.items() if row["max_share"] is not None}
 
@@ -137,5 +137,5 @@ def refuse_unpriced(document: dict[str, Any], limit: str) -> None:
 
 
 def _proof(read: list[str], measured: Measured) -> list[int]:
-    """The span that has the most of each measure."""
+    """Return the span that has the most of each measure."""
     return sorted({measured.most[measure][1] for measure in read if measure in measured.most})

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from namel3ss_debug.analysis.checking.findings import Found
-from namel3ss_debug.analysis.diffing.comparison import compare, read_run
+from namel3ss_debug.analysis.diffing.comparison import compare, load_run
 from namel3ss_debug.analysis.diffing.differences import ADDED, KINDS, MISSING, ORDER, PATH, STATUS
 from namel3ss_debug.analysis.diffing.masks import Masks
 
@@ -42,7 +42,7 @@ _WORDS: Final = {
 def where_paths_part(
     aspect: str, baselines: Collection[str], trace: Trace, ignore: Iterable[str]
 ) -> Iterator[Found]:
-    """Where a run differs from the nearest of its baselines; nothing where it does what one of them did.
+    """Yield where a run differs from the nearest of its baselines; nothing where it does what one of them did.
 
     Args:
         aspect: a key of `COMPARED`.
@@ -54,10 +54,10 @@ def where_paths_part(
         UnreadableTraceError: a baseline cannot be read any more.
     """
     kinds, masks = COMPARED[aspect], Masks(ignore)
-    run = read_run(trace, masks)
+    run = load_run(trace, masks)
     compared: list[tuple[int, Diff]] = []
     for path in sorted(baselines)[:MOST]:
-        diff = compare(read_run(path, masks), run, masks)
+        diff = compare(load_run(path, masks), run, masks)
         differs = sum(count for kind, count in diff.kinds.items() if kind in kinds)
         if not differs:
             return
@@ -66,7 +66,7 @@ def where_paths_part(
 
 
 def _told(differs: int, diff: Diff, kinds: frozenset[str], aspect: str, trace: Trace) -> Iterator[Found]:
-    """The first difference that lasts, and how many there are."""
+    """Yield the first difference that lasts, and how many there are."""
     found = [each for each in diff.differences if each.kind in kinds]
     first = next((each for each in found if each.lasting), found[0] if found else None)
     more = f"; the first of {differs:,} differences" if differs > 1 else ""

@@ -50,10 +50,10 @@ class Watcher(Protocol):
         """Take an event."""
 
     def found(self, run: Run) -> Iterator[Found]:
-        """What the run did that the rule does not allow."""
+        """Yield what the run did that the rule does not allow."""
 
     def idle(self, run: Run) -> str:
-        """What the run had none of, so that the rule checked nothing; empty where it checked something."""
+        """Return what the run had none of, so that the rule checked nothing; empty where it checked something."""
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Kept:
             self.more += 1
 
     def all(self) -> Iterator[Found]:
-        """All findings that were kept; the last of them also counts those that were not."""
+        """Yield all findings that were kept; the last of them also counts those that were not."""
         if self.more:
             last = self.found[-1]
             self.found[-1] = last._replace(times=last.times + self.more)
@@ -101,7 +101,7 @@ class Noting(Quiet):
         self._kept = Kept()
 
     def found(self, run: Run) -> Iterator[Found]:
-        """What was noted."""
+        """Yield what was noted."""
         del run
         return self._kept.all()
 
@@ -145,7 +145,7 @@ class Require(Quiet):
                 numbers.append(span.number)
 
     def found(self, run: Run) -> Iterator[Found]:
-        """What was missing, or the first that came too early."""
+        """Yield what was missing, or the first that came too early."""
         del run
         reached, before = 0, ""
         proof: list[int] = []
@@ -184,7 +184,7 @@ class Calls(Quiet):
                 self._last = span
 
     def found(self, run: Run) -> Iterator[Found]:
-        """Whether there were too few or too many."""
+        """Yield whether there were too few or too many."""
         del run
         count = len(self._numbers)
         site = self._last.call_site if self._last else None
@@ -217,7 +217,7 @@ class SpanAssert(Noting):
             self._kept.add(Found(span.subject, what, [span.number], span.call_site))
 
     def idle(self, run: Run) -> str:
-        """Whether there was no such span."""
+        """Return whether there was no such span."""
         del run
         return "" if self._asked else f"there was no {self._pattern.text}"
 
@@ -254,7 +254,7 @@ class EventAssert(Noting):
             )
 
     def idle(self, run: Run) -> str:
-        """Whether there was no such event."""
+        """Return whether there was no such event."""
         del run
         return (
             "" if self._asked or self._condition is None else f"there was no event if {self._condition.text}"
@@ -292,6 +292,6 @@ class SchemaAssert(Noting):
             )
 
     def idle(self, run: Run) -> str:
-        """Whether no such span had an output."""
+        """Return whether no such span had an output."""
         del run
         return "" if self._asked else f"there was no {self._pattern.text} with an output"

@@ -44,7 +44,8 @@ class Coverage(NamedTuple):
 
 
 def needs_of(names: Iterable[str], patterns: Iterable[Pattern] = ()) -> Needs:
-    """What an expression about spans needs by the names it reads, and patterns by their components and conditions.
+    """Return what an expression about spans needs by the names it reads, and patterns by their components and
+    conditions.
 
     A bare name may be that of an agent, a model or a tool.
     """
@@ -59,13 +60,13 @@ def needs_of(names: Iterable[str], patterns: Iterable[Pattern] = ()) -> Needs:
 
 
 def needs_of_measures(names: Iterable[str]) -> Needs:
-    """What an expression over measures needs."""
+    """Return what an expression over measures needs."""
     read = set(names)
     return Needs("answered" in read, frozenset().union(*(_MEASURED.get(name, ()) for name in read)))
 
 
 def coverage_of(first: Event) -> Coverage:
-    """What a recording holds, by the settings in its first event."""
+    """Return what a recording holds, by the settings in its first event."""
     metadata = first.get("metadata")
     settings = metadata.get("settings") if isinstance(metadata, Mapping) else None
     told: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
@@ -76,7 +77,7 @@ def coverage_of(first: Event) -> Coverage:
 
 
 def unseen(needs: Needs, coverage: Coverage) -> str:
-    """Why a rule with these needs could not look, in a recording that holds this; empty where it could."""
+    """Return why a rule with these needs could not look, in a recording that holds this; empty where it could."""
     if needs.payloads and not coverage.payloads:
         return "the recording was made at level basic, without arguments, results and texts"
     missing = needs.components - coverage.components if coverage.components is not None else ()

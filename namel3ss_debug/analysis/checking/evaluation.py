@@ -106,7 +106,7 @@ def evaluate(
 
 
 def read_baseline(traces: Iterable[Trace]) -> Baseline | None:
-    """What some earlier runs were like; None where there are none."""
+    """Return what some earlier runs were like; None where there are none."""
     runs = [(str(trace.path), observe(trace, [], None, None, always=True)[0]) for trace in traces]
     return make_baseline(runs) if runs else None
 

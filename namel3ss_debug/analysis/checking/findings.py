@@ -34,7 +34,7 @@ class Site(NamedTuple):
 
 
 def subject_of(row: Mapping[str, Any]) -> str:
-    """Which component a row of a section is about: `tool:search`, or `tool` where it has no name."""
+    """Return which component a row of a section is about: `tool:search`, or `tool` where it has no name."""
     name = row["component_name"]
     return f"{row['component']}:{name}" if name else str(row["component"])
 
@@ -73,7 +73,7 @@ class Finding:
     fingerprint: str
 
     def to_json(self) -> dict[str, Any]:
-        """The finding as JSON, for the document."""
+        """Return the finding as JSON, for the document."""
         return {
             "rule": self.rule,
             "level": self.level,
@@ -97,7 +97,7 @@ class RuleResult(NamedTuple):
     skipped: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The rule as JSON, for the document."""
+        """Return the rule as JSON, for the document."""
         state = "skipped" if self.skipped else "broken" if self.findings else "kept"
         return {
             "name": self.rule,
@@ -137,11 +137,11 @@ class Report:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All findings, rule by rule."""
+        """Return all findings, rule by rule."""
         return tuple(finding for rule in self.rules for finding in rule.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """The document that `debug check --format json` prints."""
+        """Return the document that `debug check --format json` prints."""
         counts = {level: sum(found.level == level for found in self.findings) for level in reversed(LEVELS)}
         return {
             "schema": SCHEMA,
@@ -153,7 +153,7 @@ class Report:
 
 
 def weighs(findings: Iterable[Finding], level: str) -> bool:
-    """Whether one of the findings has that level, or a heavier one."""
+    """Return whether one of the findings has that level, or a heavier one."""
     return any(LEVELS.index(finding.level) >= LEVELS.index(level) for finding in findings)
 
 
@@ -204,7 +204,7 @@ def fingerprint_of(*parts: str) -> str:
 
 
 def read_site(call_site: object, root: str | None) -> Site | None:
-    """A call site as a file, relative where it lies below `root`, and a line; None where it is none."""
+    """Return a call site as a file, relative where it lies below `root`, and a line; None where it is none."""
     match = _SITE.fullmatch(call_site) if isinstance(call_site, str) else None
     if match is None or int(match[2]) < 1:
         return None

@@ -139,7 +139,7 @@ class Measured:
             self.most[measure] = (value, number)
 
     def values(self) -> dict[str, Any]:
-        """The measures by their names; None where one is not known."""
+        """Return the measures by their names; None where one is not known."""
         told = self.llm_calls == 0 or self.uncounted == 0
         parted = told and self.unparted == 0
         return {

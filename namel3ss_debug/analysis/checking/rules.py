@@ -130,7 +130,7 @@ def read_rules(sources: Iterable[Source]) -> list[Rule]:
 
 
 def read_file(path: Path) -> Source:
-    """A file of rules: a list of them, or an object with the list under `checks`.
+    """Return a file of rules: a list of them, or an object with the list under `checks`.
 
     Raises:
         RuleError: it cannot be read, or holds something else.
@@ -152,7 +152,7 @@ def read_file(path: Path) -> Source:
 
 
 def read_option(text: str) -> Source:
-    """One rule of the command line: an expression, or a rule as JSON.
+    """Return one rule of the command line: an expression, or a rule as JSON.
 
     Raises:
         RuleError: what looks like JSON is none.
@@ -169,7 +169,7 @@ def read_option(text: str) -> Source:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The members of a JSON object; of a key that is there twice, the first value would be lost silently.
+    """Return the members of a JSON object; of a key that is there twice, the first value would be lost silently.
 
     Raises:
         RuleError: a key is there twice.
@@ -182,7 +182,9 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_rule(written: object, folder: Path, taken: Mapping[str, str]) -> Rule:
-    """One rule: a text, or an object with exactly one kind; `taken` are the names of others and where these stand."""
+    """Return one rule: a text, or an object with exactly one kind; `taken` are the names of others and where these
+    stand.
+    """
     if isinstance(written, str):
         written = {"assert": written}
     if not isinstance(written, dict):
@@ -215,7 +217,7 @@ def _read_rule(written: object, folder: Path, taken: Mapping[str, str]) -> Rule:
 
 
 def _name(written: Mapping[str, Any], kind: str, describes: str, taken: Mapping[str, str]) -> str:
-    """The name of a rule, or one made of its content."""
+    """Return the name of a rule, or one made of its content."""
     name = written.get("name")
     if name is None:
         value = written[kind]
@@ -294,7 +296,7 @@ def _whole(written: Mapping[str, Any], key: str) -> int | None:
 
 
 def _read_assert(written: Mapping[str, Any], _: Path) -> _Read:
-    """An expression that must be true of the run, of every event, or of the spans at a place."""
+    """Return an expression that must be true of the run, of every event, or of the spans at a place."""
     text = _text(written, "assert")
     on = _text(written, "on") if "on" in written else "run"
     every = _EVERY.fullmatch(on.strip())
@@ -378,7 +380,7 @@ def _read_schema(written: Mapping[str, Any], folder: Path) -> _Read:
 
 
 def _read_no(written: Mapping[str, Any], _: Path) -> _Read:
-    """A state that must not be there."""
+    """Return a state that must not be there."""
     state = _choice(written, "no", list(states.STATES), "")
     needed = states.STATES[state]
     missing = next((section for section in needed if section not in FOLDS), None)
@@ -399,7 +401,7 @@ def _read_no(written: Mapping[str, Any], _: Path) -> _Read:
 
 
 def _read_baseline(written: Mapping[str, Any], _: Path) -> _Read:
-    """A rule about the aspects in which a run must not be worse than its baselines, with its margin."""
+    """Return a rule about the aspects in which a run must not be worse than its baselines, with its margin."""
     aspects = _several(written, "baseline", ASPECTS)
     margin = written.get("margin")
     if margin is not None and not (lenient.is_number(margin) and 0 <= margin < 1e6):

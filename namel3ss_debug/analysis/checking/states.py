@@ -41,7 +41,7 @@ class RunAssert(Quiet):
         self._expression = expression
 
     def found(self, run: Run) -> Iterator[Found]:
-        """Whether it was true.
+        """Yield whether it was true.
 
         Raises:
             RuleError: it reads a key that its section does not have, or a section that has no result.
@@ -92,7 +92,7 @@ class NoFailures(Quiet):
         self._categories = categories
 
     def found(self, run: Run) -> Iterator[Found]:
-        """The failures."""
+        """Yield the failures."""
         errors = run.document["errors"]
         for row in errors["failures"]:
             if self._categories and row["category"] not in self._categories:
@@ -120,7 +120,7 @@ class NoOpenSpans(Quiet):
     """`no: open_spans`: everything that began ended, and so did the run."""
 
     def found(self, run: Run) -> Iterator[Found]:
-        """The run where it was killed, and the innermost spans that never ended."""
+        """Yield the run where it was killed, and the innermost spans that never ended."""
         overview, errors = run.document["execution_overview"], run.document["errors"]
         if overview["status"] == "killed":
             last = overview["events"]
@@ -140,7 +140,7 @@ class NoLoops(Quiet):
     """`no: loops`: nothing was done over and over."""
 
     def found(self, run: Run) -> Iterator[Found]:
-        """The loops that the analysis found."""
+        """Yield the loops that the analysis found."""
         for row in run.document["patterns"]["found"]:
             if row["kind"] == "loop":
                 subject = subject_of(row)
@@ -181,7 +181,7 @@ class NoSecrets(Noting):
                 )
 
     def _secrets(self, value: Any, path: str) -> Iterator[tuple[str, str]]:
-        """Where secrets are, and the rules that recognise them; without recursion, because depth is not bounded."""
+        """Yield where secrets are, and the rules that recognise them; without recursion, because depth is not bounded."""
         todo = [(value, path)]
         while todo:
             value, path = todo.pop()
@@ -199,7 +199,7 @@ class NoSecrets(Noting):
                         todo.append((item, below))
 
     def _is_bare(self, value: object) -> bool:
-        """Whether the value of a key with a secret name can be read, and was not redacted."""
+        """Return whether the value of a key with a secret name can be read, and was not redacted."""
         if isinstance(value, str):
             return bool(value) and not self._RULE.search(value)
         return lenient.is_number(value)

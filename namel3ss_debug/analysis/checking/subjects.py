@@ -78,23 +78,23 @@ class SeenSpan(NamedTuple):
 
     @property
     def is_turn(self) -> bool:
-        """Whether it is a turn of an agent, which is inside the span of the agent itself."""
+        """Return whether it is a turn of an agent, which is inside the span of the agent itself."""
         return str(self.event.get("event_type", "")).startswith("agent_turn")
 
     @property
     def event(self) -> Event:
-        """The start event, or the end event where there is no start."""
+        """Return the start event, or the end event where there is no start."""
         return self.start or self.end
 
     @property
     def usage(self) -> dict[str, Any]:
-        """The tokens of the span by their names."""
+        """Return the tokens of the span by their names."""
         usage = self.end.get("usage")
         return usage if isinstance(usage, dict) else {}
 
     @property
     def refused(self) -> bool:
-        """Whether a model refused to answer."""
+        """Return whether a model refused to answer."""
         outputs = self.end.get("outputs")
         if not isinstance(outputs, dict) or self.component != "llm":
             return False
@@ -102,7 +102,7 @@ class SeenSpan(NamedTuple):
 
     @property
     def answered(self) -> bool:
-        """Whether a model gave an answer that asks for no tool."""
+        """Return whether a model gave an answer that asks for no tool."""
         outputs = self.end.get("outputs")
         if not isinstance(outputs, dict) or self.component != "llm" or self.failed or self.refused:
             return False
@@ -110,19 +110,19 @@ class SeenSpan(NamedTuple):
 
     @property
     def embedded(self) -> bool:
-        """Whether a model made embeddings, which are neither an answer nor a turn."""
+        """Return whether a model made embeddings, which are neither an answer nor a turn."""
         outputs = self.end.get("outputs")
         return isinstance(outputs, dict) and self.component == "llm" and outputs.get("vectors") is not None
 
     def cost(self) -> Cost | None:
-        """The recorded cost of the span, or the price of a model call's tokens; None where neither is known."""
+        """Return the recorded cost of the span, or the price of a model call's tokens; None where neither is known."""
         if self.component == "llm":
             return call_cost(self.end, seller_of(self.start.get("metadata")))
         recorded = recorded_cost(self.end)
         return None if recorded is None else Cost(recorded, RECORDED)
 
     def scope(self) -> dict[str, Any]:
-        """The names that expressions see for this span: fields of its end event hide those of its start event."""
+        """Return the names that expressions see for this span: fields of its end event hide those of its start event."""
         scope: dict[str, Any] = {**self.start, **self.end}
         inputs, outputs = self.start.get("inputs"), self.end.get("outputs")
         cost = self.cost()
@@ -167,7 +167,7 @@ class Spans:
         return _seen(span, self._owners.pop(span.id, ""))
 
     def rest(self) -> Iterator[SeenSpan]:
-        """The spans that have only one of their events, by number."""
+        """Yield the spans that have only one of their events, by number."""
         for span in self._pairing.remaining():
             yield _seen(span, self._owners.get(span.id, ""))
 
@@ -180,7 +180,7 @@ class Spans:
 
 
 def _seen(span: Span, owner: str) -> SeenSpan:
-    """A span with everything that rules read."""
+    """Return a span with everything that rules read."""
     start, end = span.start or {}, span.end or {}
     name = span.name or other_name(start, end)
     measured = end.get("duration_ms")
@@ -209,7 +209,7 @@ class Pattern:
     condition: Expression | None = field(default=None, compare=False)
 
     def fits(self, span: SeenSpan) -> bool:
-        """Whether the span is one of those that are meant."""
+        """Return whether the span is one of those that are meant."""
         if self.component is not None and span.component != self.component:
             return False
         if self.name is not None and not name_fits(span.name, self.name) and not self._is_of(span.component):
@@ -217,12 +217,12 @@ class Pattern:
         return self.condition is None or self.condition.matches(span.scope())
 
     def _is_of(self, component: str) -> bool:
-        """Whether the pattern is a bare name that is this component, one of the program's own."""
+        """Return whether the pattern is a bare name that is this component, one of the program's own."""
         return self.component is None and component == self.name and component not in COMPONENTS
 
     @property
     def subject(self) -> str:
-        """The subject of a finding where no span fits the pattern."""
+        """Return the subject of a finding where no span fits the pattern."""
         return ":".join(part for part in (self.component, self.name) if part) or "span"
 
 
@@ -255,7 +255,7 @@ def parse_pattern(text: str) -> Pattern:
 
 
 def _split(text: str) -> tuple[str, str | None]:
-    """The place and the condition of a pattern."""
+    """Return the place and the condition of a pattern."""
     for match in _CONDITION.finditer(text):
         if match["quoted"] is None:
             return text[: match.start()].strip(), text[match.end() :].strip()

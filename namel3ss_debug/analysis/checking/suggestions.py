@@ -32,7 +32,7 @@ class Suggested(NamedTuple):
 
 
 def suggest(trace: Trace) -> Suggested:
-    """The rules, in an order that reads well; all of them are kept by the run itself."""
+    """Return the rules, in an order that reads well; all of them are kept by the run itself."""
     run, _ = observe(trace, [], None, None, always=True)
     suggested = [*_states(), *_budgets(run), *_tools(run)]
     report = evaluate(trace, read_rules([Source("--init", suggested)]))
@@ -90,7 +90,7 @@ def _tools(run: Run) -> list[dict[str, Any]]:
 
 
 def ceil_to_two(value: float) -> str:
-    """A number rounded up to two significant digits, as it is written in an expression."""
+    """Return a number rounded up to two significant digits, as it is written in an expression."""
     if value >= 10:
         step = 10 ** (len(str(ceil(value))) - 2)
         return str(ceil(value / step) * step)

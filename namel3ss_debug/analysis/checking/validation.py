@@ -14,7 +14,7 @@ _LONGEST = 160
 
 
 def read_schema(given: object, folder: Path) -> object:
-    """A schema as a rule gives it: the schema itself, or the name of a file beside the rules.
+    """Return a schema as a rule gives it: the schema itself, or the name of a file beside the rules.
 
     Raises:
         RuleError: the file cannot be read, or is not JSON.
@@ -31,7 +31,7 @@ def read_schema(given: object, folder: Path) -> object:
 
 
 def validator(schema: object) -> Callable[[Any], Sequence[tuple[str, str]]]:
-    """A function that lists where a value does not fit; a text is read as JSON unless the schema wants a text.
+    """Return a function that lists where a value does not fit; a text is read as JSON unless the schema wants a text.
 
     Raises:
         MissingExtraError: jsonschema is not installed.

@@ -20,7 +20,7 @@ _UNITS = {"_ms": "{:,.1f}", "cost": "${:.6f}", "_share": "{:.3f}", "_mb": "{:,.1
 
 
 def broken(expression: Expression, scope: Mapping[str, Any]) -> str:
-    """The expression that was not true, and the values that it read."""
+    """Return the expression that was not true, and the values that it read."""
     read = [
         f"{path} is {shown(path, value)}"
         for path, value in paths(expression, scope)
@@ -32,7 +32,7 @@ def broken(expression: Expression, scope: Mapping[str, Any]) -> str:
 
 
 def paths(expression: Expression, scope: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The names and paths such as `errors.total_errors` in an expression, each once, in their order in the text."""
+    """Yield the names and paths such as `errors.total_errors` in an expression, each once, in their order in the text."""
     tree = _tree(expression)
     inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     outer = [
@@ -57,7 +57,7 @@ def _tree(expression: Expression) -> ast.Expression:
 
 
 def _keys(node: ast.expr) -> tuple[str, ...]:
-    """The keys of a path that is made of names only; empty for any other expression."""
+    """Return the keys of a path that is made of names only; empty for any other expression."""
     keys: list[str] = []
     while isinstance(node, ast.Attribute):
         keys.insert(0, node.attr)
@@ -66,7 +66,7 @@ def _keys(node: ast.expr) -> tuple[str, ...]:
 
 
 def shown(path: str, value: object) -> str:
-    """A value as a message shows it."""
+    """Return a value as a message shows it."""
     if value is None:
         return "not known"
     if lenient.is_number(value):
@@ -75,7 +75,7 @@ def shown(path: str, value: object) -> str:
 
 
 def number(path: str, value: float) -> str:
-    """A number with as many digits as its unit needs."""
+    """Return a number with as many digits as its unit needs."""
     form = next((form for unit, form in _UNITS.items() if path.endswith(unit)), None)
     if form is None:
         return f"{int(value) if isinstance(value, float) and value.is_integer() else value:,}"

@@ -94,7 +94,7 @@ def categorise(
     status: str | None = None,
     component: str = "",
 ) -> str:
-    """The category of one failure.
+    """Return the category of one failure.
 
     Args:
         error_type: The exception's type, with or without its module.
@@ -118,7 +118,7 @@ def categorise(
 def _candidates(
     name: str, text: str, http_status: int | None, status: str | None, component: str
 ) -> Iterator[str | None]:
-    """The category by each sign, the surest first; None where a sign has no meaning."""
+    """Yield the category by each sign, the surest first; None where a sign has no meaning."""
     if status in {"cancelled", "timeout"}:
         yield status
     if http_status is not None:
@@ -140,7 +140,7 @@ def _first(rules: tuple[Rule, ...], text: str) -> str | None:
 
 
 def http_status(event: Event) -> int | None:
-    """The HTTP status of an event, in `metadata` or in its `exchange`; None where it has none."""
+    """Return the HTTP status of an event, in `metadata` or in its `exchange`; None where it has none."""
     metadata = event.get("metadata")
     if not isinstance(metadata, dict):
         return None

@@ -89,7 +89,7 @@ _RIGHT_BEFORE = 1.0
 
 
 def origins(failed: Step, told: Told, before: Sequence[Step]) -> list[Cause]:
-    """The likeliest causes of a failure, best first.
+    """Return the likeliest causes of a failure, best first.
 
     Args:
         failed: the span that failed; for an error that the program reported, a step that ends with that event.
@@ -105,7 +105,7 @@ def origins(failed: Step, told: Told, before: Sequence[Step]) -> list[Cause]:
 
 
 def _search(failed: Step, told: Told, before: Sequence[Step], depth: int) -> Iterator[Cause]:
-    """All that may have caused a failure, with scores, and the causes of these causes to a depth."""
+    """Yield all that may have caused a failure, with scores, and the causes of these causes to a depth."""
     view = View(failed, told, before)
     found = [cause for ask in _QUESTIONS for cause in ask(view)]
     failures = sorted(
@@ -126,7 +126,7 @@ def _search(failed: Step, told: Told, before: Sequence[Step], depth: int) -> Ite
 
 
 def _deeper(cause: Cause, before: Sequence[Step], depth: int) -> Iterator[Cause]:
-    """The causes of a cause that is a failure itself."""
+    """Yield the causes of a cause that is a failure itself."""
     place = next((place for place, step in enumerate(before) if step.number == cause.number), None)
     if place is None:
         return
@@ -143,7 +143,7 @@ def _deeper(cause: Cause, before: Sequence[Step], depth: int) -> Iterator[Cause]
 
 
 def _itself(view: View) -> Iterator[Cause]:
-    """The failure as its own cause: alone, with its attempts, or as a repetition of an earlier one."""
+    """Yield the failure as its own cause: alone, with its attempts, or as a repetition of an earlier one."""
     failed, told = view.failed, view.told
     category = "tool" if view.in_code else told.category
     words = _OWN_WORDS.get(category, "failed, and nothing before it explains why")
@@ -300,13 +300,15 @@ def _decisions(view: View) -> Iterator[Cause]:
     if not models or any(told_of(step) is not None for step in view.inside):
         return
     keys = Fingerprints()
-    known = set(keys.of(view.failed.start.get("inputs"), 512))
+    known = set(keys.find_keys(view.failed.start.get("inputs"), 512))
     holders = {step.parent_id for step in view.inside}
     taken = [
-        (step, set(keys.of(step.start.get("inputs"), 512))) for step in view.inside if step.id not in holders
+        (step, set(keys.find_keys(step.start.get("inputs"), 512)))
+        for step in view.inside
+        if step.id not in holders
     ]
     for step in models:
-        own = set(keys.of(step.end.get("outputs"), 256)) - known
+        own = set(keys.find_keys(step.end.get("outputs"), 256)) - known
         known |= own
         users = [other for other, held in taken if other.number > step.end_number and own & held]
         if not users:

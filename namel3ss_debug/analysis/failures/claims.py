@@ -92,7 +92,7 @@ _SIGNS_IN_JSON = ('rror"', 'rrors"', '"ok"', '"success"', '"status', '"http_stat
 
 
 def may_claim(outputs: Any) -> bool:
-    """Whether outputs of anything but a model may report an error: a quick test that rules most of them out."""
+    """Return whether outputs of anything but a model may report an error: a quick test that rules most of them out."""
     if type(outputs) is not dict or TELLING.isdisjoint(outputs):
         return False
     result: Any = outputs.get("result")
@@ -107,13 +107,13 @@ def may_claim(outputs: Any) -> bool:
 
 
 def may_claim_refusal(outputs: object) -> bool:
-    """The same for the outputs of a model."""
+    """Return the same for the outputs of a model."""
     reason = outputs.get("finish_reason") if type(outputs) is dict else None
     return type(reason) is str and reason in _FILTERED
 
 
 def _may_tell(text: str) -> bool:
-    """Whether a text may report an error; a chain of plain searches is several times as fast as a pattern."""
+    """Return whether a text may report an error; a chain of plain searches is several times as fast as a pattern."""
     head = text[:_HEAD].lower()
     if head[:1] == "{" or head[:1] == "[":
         head = text[:_LOOKED_AT]
@@ -131,7 +131,7 @@ def _may_tell(text: str) -> bool:
 
 
 def claimed_error(end: Event) -> Claim | None:
-    """The error that is reported in the outputs of an end event that claims success; None where there is none."""
+    """Return the error that is reported in the outputs of an end event that claims success; None where there is none."""
     outputs = end.get("outputs")
     if type(outputs) is not dict:
         return None
@@ -158,7 +158,7 @@ def claimed_error(end: Event) -> Claim | None:
 
 
 def logged_error(event: Event) -> Claim | None:
-    """The error that a log record reports; None where its level is lower."""
+    """Return the error that a log record reports; None where its level is lower."""
     level = _logged(event, ("level", "levelname", "severity", "severity_text"))
     confidence = _LEVELS.get(level.lower()) if isinstance(level, str) else None
     if confidence is None:
@@ -194,7 +194,7 @@ def _in_json(value: Any, path: str) -> Claim | None:
 
 
 def _in_object(found: dict[str, Any], path: str) -> Claim | None:
-    """The surest sign of failure in an object."""
+    """Return the surest sign of failure in an object."""
     if len(found) > _MOST_KEYS or _SIGNS.isdisjoint(found):
         return None
     unfine = any(found.get(key) is False for key in _FINE)
@@ -233,7 +233,7 @@ def _in_object(found: dict[str, Any], path: str) -> Claim | None:
 
 
 def _in_text(text: str, path: str) -> Claim | None:
-    """The sign of failure in a text: a traceback, the name of an exception, a word such as `error:`."""
+    """Return the sign of failure in a text: a traceback, the name of an exception, a word such as `error:`."""
     head = text[:_LOOKED_AT]
     if head[:1] in {"{", "["} and len(text) <= 16 * _LOOKED_AT:
         try:
@@ -283,7 +283,7 @@ def _status(value: Any) -> int | None:
 
 
 def _words(value: Any) -> str | None:
-    """The message of an error in a payload."""
+    """Return the message of an error in a payload."""
     if isinstance(value, dict):
         value = value.get("message") or value.get("text") or value.get("error") or value
     if isinstance(value, list) and value:

@@ -97,7 +97,7 @@ class Failure(NamedTuple):
 
     @property
     def words(self) -> tuple[str | None, str | None]:
-        """The error type and text, by which two failures are the same."""
+        """Return the error type and text, by which two failures are the same."""
         return self.error_type, self.error
 
 
@@ -232,7 +232,7 @@ class Errors:
         )
 
     def _failure(self, span: MeasuredSpan) -> Failure:
-        """A span that failed."""
+        """Return a span that failed."""
         error_type, error = self._text(span.end.get("error_type")), self._text(span.end.get("error"))
         status = lenient.string(span.end.get("status"))
         code = http_status(span.end)
@@ -257,7 +257,7 @@ class Errors:
         )
 
     def _text(self, value: object) -> str | None:
-        """A text, stored once however often it occurs."""
+        """Return a text, stored once however often it occurs."""
         if value is None:
             return None
         text = (value if isinstance(value, str) else str(value))[:_LONGEST_TEXT]
@@ -274,7 +274,7 @@ class Errors:
         self._retried = [one + other for one, other in zip(self._retried, later._retried, strict=True)]
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """The failures in the order in which they happened, and the numbers of the module's docstring."""
+        """Return the failures in the order in which they happened, and the numbers of the module's docstring."""
         final, attempts, recovered = _last_attempts(sorted(self._failures), self._succeeded)
         chains = _chains(final)
         lost = sum(len(numbers) for key, numbers in attempts.items() if key not in self._succeeded)
@@ -304,7 +304,7 @@ class Errors:
         }
 
     def _retry_cost(self) -> dict[str, Any]:
-        """The time and cost of the attempts after the first."""
+        """Return the time and cost of the attempts after the first."""
         spans, nanoseconds, tokens, cost, unpriced = self._retried
         return {
             "spans": spans,
@@ -315,7 +315,7 @@ class Errors:
         }
 
     def _open_rows(self) -> list[dict[str, Any]]:
-        """The open spans, the latest first: where the program was when the recording ended."""
+        """Return the open spans, the latest first: where the program was when the recording ended."""
         parents = {row["parent_id"] for row in self._open}
         ordered = sorted(self._open, key=lambda row: -row["number"])[:LISTED]
         return [
@@ -326,7 +326,7 @@ class Errors:
 
 
 def _attempt_of(span: MeasuredSpan) -> str | None:
-    """The id of the first attempt of the same call, which for a first attempt is its own."""
+    """Return the id of the first attempt of the same call, which for a first attempt is its own."""
     for event in (span.end, span.start):
         metadata = event.get("metadata")
         if isinstance(metadata, dict) and isinstance(metadata.get("retry_of"), str):
@@ -337,7 +337,9 @@ def _attempt_of(span: MeasuredSpan) -> str | None:
 def _last_attempts(
     failures: Iterable[Failure], succeeded: set[str]
 ) -> tuple[list[Failure], dict[str, list[int]], int]:
-    """The failures that no later attempt recovered, one for each call; all attempts by call; the number recovered."""
+    """Return the failures that no later attempt recovered, one for each call; all attempts by call; the number
+    recovered.
+    """
     last: dict[str, Failure] = {}
     others: list[Failure] = []
     attempts: dict[str, list[int]] = {}
@@ -356,7 +358,7 @@ def _last_attempts(
 
 
 def _chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]]:
-    """Each failure that does not pass on another one, with those that pass it on, in the order of their ends."""
+    """Return each failure that does not pass on another one, with those that pass it on, in the order of their ends."""
     inside: dict[str, list[Failure]] = {}
     beside: dict[tuple[str | None, tuple[str | None, str | None]], Failure] = {}
     latest: dict[str | None, deque[Failure]] = {}
@@ -390,7 +392,9 @@ def _chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]]:
 
 
 def _origin(failure: Failure, same: list[Failure]) -> Failure | None:
-    """The latest child whose failure a span passes on; a report only for a span without type and text of its own."""
+    """Return the latest child whose failure a span passes on; a report only for a span without type and text of its
+    own.
+    """
     spans = [child for child in same if not child.reported]
     if not spans and failure.words == (None, None):
         spans = same
@@ -398,7 +402,7 @@ def _origin(failure: Failure, same: list[Failure]) -> Failure | None:
 
 
 def _reported(report: Failure, beside: Iterable[Failure]) -> Failure | None:
-    """The latest of some failed spans that a report names in other words."""
+    """Return the latest of some failed spans that a report names in other words."""
     return next((failure for failure in reversed([*beside]) if _names(report, failure)), None)
 
 

@@ -41,10 +41,10 @@ class Recorded(Protocol):
     """The methods of a trace that this module needs."""
 
     def events(self, start: int = 1) -> Iterator[Event]:
-        """All events from a number on."""
+        """Yield all events from a number on."""
 
     def event(self, number: int) -> Event:
-        """The event with this number."""
+        """Return the event with this number."""
 
 
 class _Before(NamedTuple):
@@ -64,7 +64,7 @@ class _Before(NamedTuple):
 
 
 def explain(trace: Recorded, number: int) -> dict[str, Any]:
-    """The chain of causes back from one event, as JSON.
+    """Return the chain of causes back from one event, as JSON.
 
     Args:
         trace: the recording.
@@ -145,7 +145,7 @@ def _target(number: int, event: Event, running: dict[str, Numbered], ended: tupl
 
 
 def _around(step: Step, running: dict[str, Numbered]) -> list[Numbered]:
-    """The starts of the spans around a step, innermost first."""
+    """Return the starts of the spans around a step, innermost first."""
     parent = step.parent_id if step.start else step.end.get("parent_event_id")
     found: list[Numbered] = []
     while parent is not None and str(parent) in running and len(found) < HISTORY:
@@ -156,7 +156,7 @@ def _around(step: Step, running: dict[str, Numbered]) -> list[Numbered]:
 
 
 def _told(step: Step) -> Told | None:
-    """What is known of the failure of a step; None where it did not fail."""
+    """Return what is known of the failure of a step; None where it did not fail."""
     if step.end.get("event_type") == "error_occurred":
         error_type = step.end.get("error_type")
         words = step.end.get("error")
@@ -204,7 +204,7 @@ class _Chain:
         self.complete = before.whole
 
     def rows(self, told: Told | None) -> list[dict[str, Any]]:
-        """The steps of the chain, beginning with the event itself."""
+        """Return the steps of the chain, beginning with the event itself."""
         step = self._before.target
         first = (
             "failed"
@@ -286,7 +286,7 @@ class _Chain:
         yield best, left[:_MOST_OTHERS]
 
     def _links(self, step: Step) -> Iterator[Cause]:
-        """The steps that a step follows from, the closest first."""
+        """Yield the steps that a step follows from, the closest first."""
         earlier = [other for other in self._steps if 0 < other.end_number < step.number][-_LOOKED_BACK:]
         yield from self._attempts(step)
         if step.component == "llm":
@@ -307,7 +307,7 @@ class _Chain:
 
 
 def _reads(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
-    """The results that a model call was given, those first that the call before it was not given."""
+    """Yield the results that a model call was given, those first that the call before it was not given."""
     models = [other for other in earlier if other.component == "llm" and other.parent_id == step.parent_id]
     known = models[-1].taken if models else ""
     results = []
@@ -328,7 +328,7 @@ def _reads(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
 
 
 def _gifts(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
-    """The steps that wrote or returned the inputs of a call."""
+    """Yield the steps that wrote or returned the inputs of a call."""
     view = View(step, Told("unknown", ""), earlier)
     if view.writer is not None:
         wrote = ", ".join(leaf.shown for leaf in view.leaves[:4]) if step.arguments else ""
@@ -359,7 +359,7 @@ def _link(step: Step, kind: str, reason: str, events: tuple[int, ...], value: st
 
 
 def _row(cause: Cause, others: Sequence[Cause], *, scored: bool = False) -> dict[str, Any]:
-    """One step of the chain as JSON."""
+    """Return one step of the chain as JSON."""
     document = cause.document()
     if not scored:
         document["score"] = None
@@ -381,7 +381,7 @@ def _row(cause: Cause, others: Sequence[Cause], *, scored: bool = False) -> dict
 
 
 def _root(step: Step) -> dict[str, Any]:
-    """The end of a chain: the words of a user, the arguments of the program, or the program itself."""
+    """Return the end of a chain: the words of a user, the arguments of the program, or the program itself."""
     inputs = step.start.get("inputs")
     messages = inputs.get("messages") if isinstance(inputs, dict) else None
     if isinstance(messages, list):
@@ -398,13 +398,13 @@ def _root(step: Step) -> dict[str, Any]:
 
 
 def _of_user(message: dict[str, Any]) -> bool:
-    """Whether a message is a user's: one of a model call, or one of LangChain's in the state of a graph."""
+    """Return whether a message is a user's: one of a model call, or one of LangChain's in the state of a graph."""
     fields = message.get("fields") if "$type" in message else None
     return message.get("role") == "user" or (isinstance(fields, dict) and fields.get("type") == "human")
 
 
 def _message(message: dict[str, Any]) -> str | None:
-    """The beginning of the words of a message."""
+    """Return the beginning of the words of a message."""
     holder = message["fields"] if "$type" in message else message
     words = [
         str(leaf.value)

@@ -68,7 +68,7 @@ def fingerprint(
 
 @lru_cache(maxsize=4096)
 def normal_words(words: str) -> str:
-    """The words of an error in lower case, without the parts that differ from run to run."""
+    """Return the words of an error in lower case, without the parts that differ from run to run."""
     text = words[:_LONGEST]
     for pattern, put in _NOISE:
         text = pattern.sub(put, text)
@@ -76,7 +76,7 @@ def normal_words(words: str) -> str:
 
 
 def site(call_site: str | None) -> str:
-    """The file of a call site without folders and line, and the function where it is given."""
+    """Return the file of a call site without folders and line, and the function where it is given."""
     if not call_site:
         return ""
     return _LINE.sub("", call_site.replace("\\", "/")).rpartition("/")[2]

@@ -55,7 +55,7 @@ class Found(NamedTuple):
 
 
 def report(chains: Sequence[Chain], attempts: Mapping[str, list[int]], weak: WeakFailures, run: Run) -> Found:
-    """The report of the failures of a run.
+    """Return the report of the failures of a run.
 
     Args:
         chains: the failures in order, each with those that passed it on.
@@ -104,7 +104,7 @@ def _print_of(failure: Failure) -> str:
 
 
 def _row(failure: Failure, passed_on: list[Failure], attempts: list[int]) -> dict[str, Any]:
-    """The row of a failure, with the spans that passed it on."""
+    """Return the row of a failure, with the spans that passed it on."""
     return {
         "number": failure.number,
         "end_number": failure.end_number,
@@ -122,7 +122,7 @@ def _row(failure: Failure, passed_on: list[Failure], attempts: list[int]) -> dic
 
 
 def _severity(failure: Failure, passed_on: list[Failure], run: Run) -> tuple[float, bool]:
-    """How bad a failure is, and whether it reached the top."""
+    """Return how bad a failure is, and whether it reached the top."""
     outermost = passed_on[-1] if passed_on else failure
     holds = outermost.component in _HOLDERS or outermost.reported or bool(passed_on)
     parent = outermost.parent_id
@@ -140,7 +140,7 @@ def _more(
     repeated: int,
     bad: float,
 ) -> dict[str, Any]:
-    """The part of a row that needs the whole run: where the failure comes from, what it cost, what to do."""
+    """Return the part of a row that needs the whole run: where the failure comes from, what it cost, what to do."""
     told = Told(failure.category, failure.error or "", attempts, before)
     found = run.near.origins(failure.end_number, told)
     return {
@@ -165,7 +165,7 @@ def _kind(found: list[Cause] | None) -> str | None:
 
 
 def _open_around(failure: Failure, run: Run) -> int:
-    """How many spans around a failure never ended."""
+    """Return how many spans around a failure never ended."""
     count, parent = 0, failure.parent_id
     seen: set[str | None] = set()
     while parent in run.around and parent not in seen and count < _DEEPEST:
@@ -176,7 +176,7 @@ def _open_around(failure: Failure, run: Run) -> int:
 
 
 def _after(end_number: int, at: int | None, run: Run) -> dict[str, Any]:
-    """The time, and the tokens and cost of model calls, that the run spent after a failure."""
+    """Return the time, and the tokens and cost of model calls, that the run spent after a failure."""
     spent = run.near.spent_after(end_number)
     last = run.totals.last_at
     return {
@@ -192,7 +192,7 @@ def _since_begin(at: int | None, run: Run) -> float | None:
 
 
 def _weak_row(weak: WeakFailure, run: Run) -> dict[str, Any]:
-    """A weak failure as JSON."""
+    """Return a weak failure as JSON."""
     at = instant(weak.at)
     found = run.near.origins(weak.number, Told(weak.category, weak.error, claimed=True))
     return {

@@ -147,7 +147,7 @@ class Surroundings:
         self._crossing = []
 
     def _before(self, number: int, spent: Spent) -> Spent:
-        """What had been spent before an event of the later part."""
+        """Return what had been spent before an event of the later part."""
         late = [crossing for ended, crossing in self._crossing if ended >= number]
         return Spent(
             self._tokens + spent.tokens - sum(crossing.tokens for crossing in late),
@@ -155,19 +155,21 @@ class Surroundings:
         )
 
     def start_of(self, number: int) -> int | None:
-        """The number of the start of the span whose end has this number, where it is remembered."""
+        """Return the number of the start of the span whose end has this number, where it is remembered."""
         found = self._begun.get(number)
         return found[0] if found else None
 
     def spent_after(self, number: int) -> Spent | None:
-        """What the model calls spent after a failure, its own included; None where its window was not kept."""
+        """Return what the model calls spent after a failure, its own included; None where its window was not kept."""
         window = self._failed.get(number) or self._weak.get(number)
         if window is None:
             return None
         return Spent(self._tokens - window.spent.tokens, self._cost - window.spent.cost)
 
     def origins(self, number: int, told: Told) -> list[Cause] | None:
-        """The likeliest causes of the failure that the event of this number reports; None where it has no window."""
+        """Return the likeliest causes of the failure that the event of this number reports; None where it has no
+        window.
+        """
         window = self._failed.get(number) or self._weak.get(number)
         if window is None:
             return None

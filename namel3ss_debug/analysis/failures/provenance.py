@@ -33,7 +33,7 @@ This is for exceptions only: a call that returned an error as its result has che
 
 
 def arguments(view: View) -> Iterator[Cause]:
-    """Where the arguments of the call came from."""
+    """Yield where the arguments of the call came from."""
     writer, culprit, failed = view.writer, view.culprit, view.failed
     if writer is None:
         yield from _unwritten(view)
@@ -66,7 +66,7 @@ def arguments(view: View) -> Iterator[Cause]:
 
 
 def _source(view: View, writer: Step, culprit: Leaf, fit: float) -> Iterator[Cause]:
-    """The step that first gave a value that a model passed on: another model, a call, or none in the recording."""
+    """Yield the step that first gave a value that a model passed on: another model, a call, or none in the recording."""
     events = events_of(writer.end_number, view.failed.number)
     earlier = [step for step in view.ahead if step is not writer and step.end_number < writer.number]
     source = next(
@@ -105,12 +105,12 @@ def _unwritten(view: View) -> Iterator[Cause]:
 
 
 def _all_of(found: Sequence[Leaf]) -> str | None:
-    """The first arguments of a call, shortened."""
+    """Return the first arguments of a call, shortened."""
     return beginning(", ".join(leaf.shown for leaf in found[:4]))
 
 
 def _first_to_give(view: View, found: Sequence[Leaf]) -> Step | None:
-    """The first model whose outputs hold all arguments of a call."""
+    """Return the first model whose outputs hold all arguments of a call."""
     told = [leaf for leaf in found if trace_of(leaf)]
     if not told:
         return None
@@ -137,7 +137,7 @@ def empty_results(view: View) -> Iterator[Cause]:
 
 
 def cut_answers(view: View) -> Iterator[Cause]:
-    """A model's answer that was cut at the limit of tokens."""
+    """Yield a model's answer that was cut at the limit of tokens."""
     models = [step for step in (*view.ahead, *view.inside) if step.component == "llm" and step.cut_reason]
     if not models:
         return

@@ -34,7 +34,7 @@ BY_CATEGORY: dict[str, str] = {
 
 
 def resolution(category: str, origin: str | None = None) -> str | None:
-    """One sentence on what usually helps; None where no advice fits all failures of the category.
+    """Return one sentence on what usually helps; None where no advice fits all failures of the category.
 
     Args:
         category: one of `categories.CATEGORIES`.

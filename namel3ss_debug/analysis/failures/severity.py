@@ -39,7 +39,7 @@ _CONTAINED = 0.6
 
 
 def severity(category: str, *, passed_on: bool, at_top: bool, confidence: float = 1.0) -> float:
-    """How bad one failure is.
+    """Return how bad one failure is.
 
     Args:
         category: one of `categories.CATEGORIES`.
@@ -56,7 +56,7 @@ def severity(category: str, *, passed_on: bool, at_top: bool, confidence: float 
 
 
 def run_severity(at_top: Iterable[float], others: Iterable[float], share_failed: float) -> float:
-    """How bad the failures of a run are together.
+    """Return how bad the failures of a run are together.
 
     Args:
         at_top: the severity of each failure that reached the top.

@@ -48,7 +48,7 @@ class Leaf(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The value with its name, as `city='Paris'`."""
+        """Return the value with its name, as `city='Paris'`."""
         return f"{self.path}={short(repr(self.value), 80, '...')}"
 
 
@@ -73,19 +73,19 @@ class Step:
         self.told: object = False
 
     def get(self, field: str) -> Any:
-        """A field of the end, or of the start where the end does not have it."""
+        """Return a field of the end, or of the start where the end does not have it."""
         value = self.end.get(field)
         return self.start.get(field) if value is None else value
 
     @property
     def id(self) -> str | None:
-        """The id of the span."""
+        """Return the id of the span."""
         found = self.start.get("event_id") if self.start else self.end.get("parent_event_id")
         return found if isinstance(found, str) else None
 
     @property
     def parent_id(self) -> str | None:
-        """The id of the span around it."""
+        """Return the id of the span around it."""
         found = self.start.get("parent_event_id")
         return found if isinstance(found, str) else None
 
@@ -96,17 +96,17 @@ class Step:
 
     @property
     def name(self) -> str:
-        """The component's name; empty where there is none."""
+        """Return the component's name; empty where there is none."""
         return str(self.get("component_name") or "")
 
     @property
     def failed(self) -> bool:
-        """Whether it ended as a failure."""
+        """Return whether it ended as a failure."""
         return bool(self.end) and has_failed(self.end)
 
     @property
     def claim(self) -> Claim | None:
-        """The error that its outputs report, where it did not fail."""
+        """Return the error that its outputs report, where it did not fail."""
         if self._claim is False:
             self._claim = None if self.failed or not self.end else claimed_error(self.end)
         assert not isinstance(self._claim, bool)
@@ -128,7 +128,7 @@ class Step:
 
     @property
     def writes(self) -> bool:
-        """Whether it is of a kind that writes new values: a model, or an agent."""
+        """Return whether it is of a kind that writes new values: a model, or an agent."""
         return self.component in _WRITERS
 
     @property
@@ -141,7 +141,7 @@ class Step:
 
     @property
     def empty(self) -> bool:
-        """Whether its result is empty: an empty list or text, no result, or a count of 0."""
+        """Return whether its result is empty: an empty list or text, no result, or a count of 0."""
         outputs = self.end.get("outputs")
         if self.writes or self.failed or not isinstance(outputs, dict) or "result" not in outputs:
             return False
@@ -149,14 +149,14 @@ class Step:
 
     @property
     def cut_reason(self) -> str | None:
-        """The reason why a model's answer was cut; None where it was not."""
+        """Return the reason why a model's answer was cut; None where it was not."""
         outputs = self.end.get("outputs")
         reason = outputs.get("finish_reason") if isinstance(outputs, dict) else None
         return reason if isinstance(reason, str) and reason.lower() in _CUT_REASONS else None
 
     @property
     def duration_ms(self) -> float | None:
-        """How long it took, in milliseconds."""
+        """Return how long it took, in milliseconds."""
         value = self.end.get("duration_ms")
         if value is None and self.start and self.end:
             began, ended = self.start.get("timestamp"), self.end.get("timestamp")
@@ -164,7 +164,7 @@ class Step:
         return value if isinstance(value, int | float) and value >= 0 else None
 
     def calls(self) -> Iterator[dict[str, Any]]:
-        """The tool calls that a model asked for."""
+        """Yield the tool calls that a model asked for."""
         outputs = self.end.get("outputs")
         calls = outputs.get("tool_calls") if isinstance(outputs, dict) else None
         if isinstance(calls, list):
@@ -172,7 +172,7 @@ class Step:
 
 
 def steps_of(events: Iterable[Numbered], known: dict[tuple[int, int], Step] | None = None) -> list[Step]:
-    """The spans of some events, in the order of their numbers, including ends without a start.
+    """Return the spans of some events, in the order of their numbers, including ends without a start.
 
     Args:
         events: the events.
@@ -201,7 +201,7 @@ def steps_of(events: Iterable[Numbered], known: dict[tuple[int, int], Step] | No
 
 
 def read_json(value: Any) -> Any:
-    """A text that is JSON, parsed; anything else unchanged."""
+    """Return a text that is JSON, parsed; anything else unchanged."""
     if isinstance(value, str) and value[:1] in {"{", "["} and len(value) <= _LONGEST:
         try:
             return orjson.loads(value)
@@ -211,7 +211,7 @@ def read_json(value: Any) -> Any:
 
 
 def is_empty(result: Any) -> bool:
-    """Whether a result holds nothing that can be used."""
+    """Return whether a result holds nothing that can be used."""
     if isinstance(result, str):
         return result.strip().lower() in _EMPTY
     if result is None or result in ([], {}):
@@ -224,7 +224,7 @@ def is_empty(result: Any) -> bool:
 
 
 def blob(payload: Any) -> str:
-    """A payload as text to look for values in; of a very long one only the beginning and the end."""
+    """Return a payload as text to look for values in; of a very long one only the beginning and the end."""
     if payload is None or payload == {}:
         return ""
     try:
@@ -237,7 +237,7 @@ def blob(payload: Any) -> str:
 
 
 def normal(text: str) -> str:
-    """A text without backslashes, letter case, and white space other than one space between words."""
+    """Return a text without backslashes, letter case, and white space other than one space between words."""
     text = " ".join(text.replace("\\n", " ").replace("\\", "").lower().split())
     for mark in _MARKS:
         text = text.replace(f" {mark}", mark).replace(f"{mark} ", mark)
@@ -245,7 +245,7 @@ def normal(text: str) -> str:
 
 
 def leaves(payload: Any) -> Iterator[Leaf]:
-    """The values in a payload, in order; an empty list or object is a value too. At most 200.
+    """Yield the values in a payload, in order; an empty list or object is a value too. At most 200.
 
     The values of an object of the program are its fields, named as in expressions, without its class.
     """
@@ -271,7 +271,7 @@ def leaves(payload: Any) -> Iterator[Leaf]:
 
 
 def _inside_of(form: dict[str, Any]) -> Any:
-    """The fields of an object of the program, from the form in which it is recorded."""
+    """Return the fields of an object of the program, from the form in which it is recorded."""
     for name, kind in (("fields", dict), ("items", list)):
         if isinstance(form.get(name), kind):
             return form[name]
@@ -279,7 +279,7 @@ def _inside_of(form: dict[str, Any]) -> Any:
 
 
 def trace_of(leaf: Leaf) -> str:
-    """The text by which a value is found elsewhere; empty where that would be found by chance."""
+    """Return the text by which a value is found elsewhere; empty where that would be found by chance."""
     value = leaf.value
     if isinstance(value, str) and len(value.strip()) >= _SHORTEST_VALUE:
         text = normal(value)
@@ -293,7 +293,7 @@ def trace_of(leaf: Leaf) -> str:
 
 
 def holds(text: str, leaf: Leaf) -> bool:
-    """Whether a text made by `blob` holds a value."""
+    """Return whether a text made by `blob` holds a value."""
     trace = trace_of(leaf)
     if not trace:
         return False
@@ -304,14 +304,16 @@ def holds(text: str, leaf: Leaf) -> bool:
 
 
 def _as_word(word: str, text: str) -> bool:
-    """Whether a short value is in a text as a word of its own; a longer one with a digit may be a part of a word."""
+    """Return whether a short value is in a text as a word of its own; a longer one with a digit may be a part of a
+    word.
+    """
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None or (
         len(word) >= 4 and word in text and re.search(r"\d", word) is not None
     )
 
 
 def may_hold(text: str, leaf: Leaf) -> bool:
-    """Whether a text made by `blob` may hold a value, in any form.
+    """Return whether a text made by `blob` may hold a value, in any form.
 
     A text may be a part of a word, as `OSL` in `Oslo`; a number may be written with decimals or with separators between
     its thousands; a value without content, such as null, may always be there.
@@ -329,7 +331,7 @@ def may_hold(text: str, leaf: Leaf) -> bool:
 
 
 def quoted_in(words: str, found: Iterable[Leaf]) -> list[tuple[bool, Leaf]]:
-    """The values that the words of an error name, each with whether it is in quotes there; longest first."""
+    """Return the values that the words of an error name, each with whether it is in quotes there; longest first."""
     lowered = words.lower()
     named = []
     for leaf in found:

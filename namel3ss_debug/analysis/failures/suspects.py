@@ -72,7 +72,7 @@ class Cause(NamedTuple):
     value: str | None = None
 
     def document(self) -> dict[str, Any]:
-        """The cause as JSON."""
+        """Return the cause as JSON."""
         return {
             "number": self.number,
             "component": self.component,
@@ -103,7 +103,7 @@ class Told(NamedTuple):
 
 
 def told_of(step: Step) -> Told | None:
-    """What is known of the failure of a step; None where it neither failed nor returned an error."""
+    """Return what is known of the failure of a step; None where it neither failed nor returned an error."""
     if step.told is False:
         step.told = _told_of(step)
     assert step.told is None or isinstance(step.told, Told)
@@ -161,15 +161,15 @@ class View:
         self.in_code = self.culprit is None and told.category == "parameter" and _raised_by_code(failed, told)
 
     def invented(self, leaf: Leaf) -> bool:
-        """Whether the model wrote a value that nothing it had read contains, in any form."""
+        """Return whether the model wrote a value that nothing it had read contains, in any form."""
         return self.writer is not None and bool(self.writer.taken) and not self.may_have_read(leaf)
 
     def may_have_read(self, leaf: Leaf) -> bool:
-        """Whether the model that wrote the arguments may have read a value, in any form."""
+        """Return whether the model that wrote the arguments may have read a value, in any form."""
         return self._read(leaf, may_hold)
 
     def had_read(self, leaf: Leaf) -> bool:
-        """Whether the writer of the arguments had read a value, in this request or one that its provider keeps."""
+        """Return whether the writer of the arguments had read a value, in this request or one that its provider keeps."""
         return self._read(leaf, holds)
 
     def _read(self, leaf: Leaf, held: Callable[[str, Leaf], bool]) -> bool:
@@ -185,13 +185,13 @@ class View:
         )
 
     def _named(self) -> Leaf | None:
-        """The value that the error names: an invented one before one in quotes, and that before the longest."""
+        """Return the value that the error names: an invented one before one in quotes, and that before the longest."""
         named = quoted_in(self.told.error, self.leaves)
         ranked = sorted(named, key=lambda item: (not self.invented(item[1]), not item[0]))
         return ranked[0][1] if ranked else None
 
     def _suspect(self) -> Leaf | None:
-        """A value without content where one is needed, such as an empty text, null or 0; else an invented name."""
+        """Return a value without content where one is needed, such as an empty text, null or 0; else an invented name."""
         for leaf in self.leaves:
             if leaf.value in (None, "", [], {}) or (leaf.value == 0 and leaf.value is not False):
                 return leaf
@@ -199,13 +199,15 @@ class View:
 
 
 def _raised_by_code(failed: Step, told: Told) -> bool:
-    """Whether an exception is of a kind that comes from a mistake in code, and does not mention an argument."""
+    """Return whether an exception is of a kind that comes from a mistake in code, and does not mention an argument."""
     kind = (lenient.string(failed.end.get("error_type")) or "").rpartition(".")[2]
     return not told.claimed and kind in _OF_CODE and "argument" not in told.error
 
 
 def _is_name(value: object) -> bool:
-    """Whether a value must be known to be written, as an id or a name, and is no text or date that a model composes."""
+    """Return whether a value must be known to be written, as an id or a name, and is no text or date that a model
+    composes.
+    """
     return (
         isinstance(value, str)
         and 0 < len(value) <= _LONGEST_NAME
@@ -215,12 +217,12 @@ def _is_name(value: object) -> bool:
 
 
 def until(failed: Step) -> int:
-    """The number of the event that reports a failure."""
+    """Return the number of the event that reports a failure."""
     return failed.end_number or failed.number
 
 
 def _inside(failed: Step, ended: Sequence[Step]) -> list[Step]:
-    """The spans that ran inside a span, by number."""
+    """Return the spans that ran inside a span, by number."""
     within: set[str | None] = {failed.id} if failed.start and failed.id else set()
     found = []
     for step in sorted(ended, key=lambda step: step.number):
@@ -231,7 +233,7 @@ def _inside(failed: Step, ended: Sequence[Step]) -> list[Step]:
 
 
 def _reported(report: Step, told: Told, ended: Sequence[Step]) -> frozenset[int]:
-    """The steps whose failure a report is about: those with the same words, or those that its words name."""
+    """Return the steps whose failure a report is about: those with the same words, or those that its words name."""
     causes, said = direct_causes(report.end.get("stack_trace")), normal(told.error)[:80]
     failures = [(step, failure) for step in ended if (failure := told_of(step)) is not None]
     return frozenset(
@@ -245,7 +247,8 @@ def _reported(report: Step, told: Told, ended: Sequence[Step]) -> frozenset[int]
 def _writer(
     failed: Step, ahead: Sequence[Step], found: Sequence[Leaf]
 ) -> tuple[Step | None, float, dict[str, Any] | None]:
-    """The model that wrote the arguments of a span, how sure that is, and what it wrote, where the call is known.
+    """Return the model that wrote the arguments of a span, how sure that is, and what it wrote, where the call is
+    known.
 
     Arguments that a framework adds to a call, such as its context, were not written by the model.
     """
@@ -276,13 +279,13 @@ def _writer(
 
 
 def _object(wrote: Any) -> dict[str, Any] | None:
-    """The arguments that a model wrote, where they are an object."""
+    """Return the arguments that a model wrote, where they are an object."""
     wrote = read_json(wrote)
     return wrote if isinstance(wrote, dict) else None
 
 
 def _is_part(wrote: Any, arguments: Any) -> bool:
-    """Whether a call has all the arguments that a model wrote, and others."""
+    """Return whether a call has all the arguments that a model wrote, and others."""
     return (
         isinstance(wrote, dict)
         and isinstance(arguments, dict)
@@ -301,7 +304,7 @@ def cause_of(
     *,
     number: int | None = None,
 ) -> Cause:
-    """A cause that names a step."""
+    """Return a cause that names a step."""
     return Cause(number or step.number, step.component, step.name, kind, reason, score, events, value)
 
 
@@ -311,10 +314,10 @@ def events_of(*numbers: int) -> tuple[int, ...]:
 
 
 def who(step: Step) -> str:
-    """A step as its component and name."""
+    """Return a step as its component and name."""
     return f"{step.component} {step.name}".strip()
 
 
 def beginning(words: str) -> str | None:
-    """The beginning of some words; None where there are none."""
+    """Return the beginning of some words; None where there are none."""
     return short(words, 120, "...") or None

@@ -80,7 +80,7 @@ class WeakFailures:
     def remaining(
         self, failed: Iterable[tuple[int, str]], start_of: Callable[[int], int | None]
     ) -> list[WeakFailure]:
-        """Those that do not repeat another failure.
+        """Return those that do not repeat another failure.
 
         Args:
             failed: the number and the words of every failure.

@@ -22,7 +22,9 @@ _MOST_MEMBERS = 64
 
 
 def direct_causes(stack_trace: object) -> tuple[str, ...]:
-    """The exceptions that a stack trace has as direct causes and as members of a group, as `type: text`, by their first lines."""
+    """Return the exceptions that a stack trace has as direct causes and as members of a group, as `type: text`, by
+    their first lines.
+    """
     if not isinstance(stack_trace, str):
         return ()
     parts = stack_trace.split(_CAUSED)[:-1][-_MOST_CAUSES:]
@@ -33,13 +35,13 @@ def direct_causes(stack_trace: object) -> tuple[str, ...]:
 
 
 def _last_exception(trace: str) -> str:
-    """The line of a stack trace that names the exception: the first one after its frames, which are indented."""
+    """Return the line of a stack trace that names the exception: the first one after its frames, which are indented."""
     lines = trace.rpartition(_HEAD)[2].split("\n")
     return next((line for line in lines if line and not line.startswith(" ")), "")
 
 
 def names(text: str | None, causes: tuple[str, ...], other_type: str | None, other: str | None) -> bool:
-    """Whether a failure names another one.
+    """Return whether a failure names another one.
 
     Args:
         text: the text of the failure.

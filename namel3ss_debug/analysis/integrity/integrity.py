@@ -207,7 +207,7 @@ class Integrity:
         self._ended += later._ended
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """The section."""
+        """Return the section."""
         reader: dict[str, Any] | None = totals.sections.get("problems")
         places = self._places()
         counts: dict[str, int | None] = {name: noted.count for name, noted in places.items()}
@@ -237,7 +237,7 @@ class Integrity:
         }
 
     def _places(self) -> dict[str, Noted]:
-        """The notes of each check, with their events."""
+        """Return the notes of each check, with their events."""
         lookup = Lookup(self._seen.ids, MOST_OF_A_KIND)
         repeated = Noted(MOST_OF_A_KIND)
         for number in lookup.repeats:
@@ -254,7 +254,7 @@ class Integrity:
         }
 
     def _bases(self, totals: Totals, counts: dict[str, int | None]) -> dict[str, int]:
-        """The number of each unit, including those that were lost."""
+        """Return the number of each unit, including those that were lost."""
         gone = (counts["lost_events"] or 0) + (counts["rotated_away_events"] or 0)
         return {
             "events": totals.events + gone,
@@ -265,7 +265,7 @@ class Integrity:
 
 
 def _read(reader: dict[str, Any] | None) -> dict[str, int | None]:
-    """The counts that only the reader knows; None where it was not asked."""
+    """Return the counts that only the reader knows; None where it was not asked."""
     if reader is None:
         return dict.fromkeys(("skipped_lines", "mended_lines", "rotated_away_events"))
     kinds = {kind: count for kind, count in reader["kinds"].items() if kind not in OF_NUMBERS}
@@ -274,7 +274,7 @@ def _read(reader: dict[str, Any] | None) -> dict[str, int | None]:
 
 
 def _lowered(counts: dict[str, int | None], bases: dict[str, int]) -> list[dict[str, Any]]:
-    """What each check takes from the score, the largest first."""
+    """Return what each check takes from the score, the largest first."""
     lowered = []
     for check in CHECKS:
         count = counts[check.name]

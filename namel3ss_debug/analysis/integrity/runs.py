@@ -45,7 +45,7 @@ class Runs:
         self.following_event = event + 1
 
     def is_recent(self, value: int) -> bool:
-        """Whether the number is in the latest run: a quick test."""
+        """Return whether the number is in the latest run: a quick test."""
         return value < self.following and bool(self._firsts) and value >= self._firsts[-1]
 
     def merge(self, later: Runs) -> None:
@@ -127,7 +127,7 @@ class Lookup:
             self.repeats = sorted(self.repeats)[: self._most]
 
     def event(self, value: int) -> int | None:
-        """The number of the first event that the number came from; None where it never came."""
+        """Return the number of the first event that the number came from; None where it never came."""
         place = bisect_right(self._firsts, value) - 1
         if place < 0 or value > self._lasts[place]:
             return None

@@ -42,7 +42,7 @@ class Noted:
             self._first = self.first()
 
     def first(self) -> list[tuple[int, int]]:
-        """The first of them."""
+        """Return the first of them."""
         return sorted(self._first)[: self._most]
 
     def merge(self, later: Noted) -> None:
@@ -239,7 +239,7 @@ class Sightings:
 
 
 def _split(event_id: str) -> tuple[str, int]:
-    """The part of an id before the number at its end, and a key of 63 bits for the whole id."""
+    """Return the part of an id before the number at its end, and a key of 63 bits for the whole id."""
     if event_id.isdecimal() and event_id.isascii() and event_id[0] != "0" and len(event_id) <= _MOST_DIGITS:
         return "", int(event_id)
     prefix = event_id.rstrip(_DIGITS)

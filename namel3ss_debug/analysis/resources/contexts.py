@@ -49,7 +49,7 @@ class _Calls:
         self.messages.extend(later.messages)
 
     def above(self, least: int) -> list[int]:
-        """The numbers of the calls with more input tokens."""
+        """Return the numbers of the calls with more input tokens."""
         return [number for number, tokens in zip(self.numbers, self.tokens, strict=True) if tokens > least]
 
 
@@ -62,7 +62,7 @@ class _Conversation(NamedTuple):
 
     @property
     def largest(self) -> tuple[int, int]:
-        """The most input tokens, and the event number of the first call that was given them."""
+        """Return the most input tokens, and the event number of the first call that was given them."""
         number, tokens = max(self.turns, key=lambda turn: (turn[1], -turn[0]))
         return tokens, number
 
@@ -101,7 +101,7 @@ class Contexts:
             calls.numbers = array("q", [number + by for number in calls.numbers])
 
     def result(self) -> dict[str, Any]:
-        """The part `context` of the section."""
+        """Return the part `context` of the section."""
         models: dict[str, dict[str, Any]] = {}
         conversations: list[_Conversation] = []
         count = 0
@@ -155,7 +155,7 @@ def _add_model(
 
 
 def _by_conversation(calls: _Calls) -> Iterator[list[tuple[int, int]]]:
-    """The calls of each conversation of at least two as (number, input tokens), in order."""
+    """Yield the calls of each conversation of at least two as (number, input tokens), in order."""
     times = Counter(calls.conversations)
     places: dict[int, list[int]] = {key: [] for key, count in times.items() if count > 1}
     if places:
@@ -176,7 +176,7 @@ def _by_conversation(calls: _Calls) -> Iterator[list[tuple[int, int]]]:
 
 
 def _row(conversation: _Conversation) -> dict[str, Any]:
-    """One conversation: how its context grew, and for how many more calls there is room at that pace."""
+    """Return one conversation: how its context grew, and for how many more calls there is room at that pace."""
     model, window, turns = conversation
     most, number = conversation.largest
     growth = _growth([tokens for _, tokens in turns])
@@ -215,7 +215,7 @@ def _growth(tokens: list[int]) -> float | None:
 
 
 def _fullest(conversation: _Conversation) -> tuple[float, int, int]:
-    """A sort key: conversations that came nearest to their window first, then the largest."""
+    """Return a sort key: conversations that came nearest to their window first, then the largest."""
     most, number = conversation.largest
     return -(_share(most, conversation.window) or 0.0), -most, number
 
@@ -225,7 +225,7 @@ def _share(tokens: int, window: int | None) -> float | None:
 
 
 def _opening(span: MeasuredSpan) -> tuple[int, int]:
-    """A key for the beginning of the messages of a call, and the number of its messages.
+    """Return a key for the beginning of the messages of a call, and the number of its messages.
 
     Of the system message only the length counts, of the first question all of it.
     """
@@ -251,7 +251,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _text(message: Any) -> str:
-    """The text of a message, or, where it holds more than one, all of it as JSON."""
+    """Return the text of a message, or, where it holds more than one, all of it as JSON."""
     if type(message) is dict:
         parts = message.get("parts")
         if type(parts) is list and len(parts) == 1 and type(parts[0]) is dict:

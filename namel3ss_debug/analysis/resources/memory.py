@@ -31,7 +31,7 @@ Lane = tuple[str, str]
 
 
 def lane_of(event: Event) -> Lane:
-    """The process of an event, by its id; for an id of another format the first process."""
+    """Return the process of an event, by its id; for an id of another format the first process."""
     event_id = event.get("event_id", "")
     prefix = event_id.partition(".")[0] if event_id[:1] == "p" else ""
     return event.get("execution_id", ""), prefix
@@ -68,14 +68,14 @@ class _Readings:
         return Reading(self.mb[place], self.numbers[place])
 
     def peak(self) -> Reading:
-        """The highest reading; of equal ones the earliest."""
+        """Return the highest reading; of equal ones the earliest."""
         highest = max(self.mb)
         if self.mb.count(highest) == 1:
             return Reading(highest, self.numbers[self.mb.index(highest)])
         return Reading(highest, min(compress(self.numbers, map(highest.__eq__, self.mb))))
 
     def timed(self) -> tuple[list[int], list[float]]:
-        """The readings whose time is known."""
+        """Return the readings whose time is known."""
         if min(self.times) != _NO_TIME:
             return list(self.times), list(self.mb)
         known = [place for place, at in enumerate(self.times) if at != _NO_TIME]
@@ -125,7 +125,7 @@ class Memory:
             readings.numbers = array("q", [number + by for number in readings.numbers])
 
     def result(self) -> dict[str, Any]:
-        """The first, the last and the highest reading of all, and each process with its leak."""
+        """Return the first, the last and the highest reading of all, and each process with its leak."""
         lanes = list(self._lanes.items())
         first = min((readings.first() for _, readings in lanes), key=_number, default=None)
         last = max((readings.last() for _, readings in lanes), key=_number, default=None)
@@ -146,7 +146,7 @@ class Memory:
 
 
 def _process(lane: Lane, readings: _Readings) -> dict[str, Any]:
-    """The memory of one process over time."""
+    """Return the memory of one process over time."""
     first, last, peak = readings.first(), readings.last(), readings.peak()
     times, values = readings.timed()
     lasted = max(times, default=0) - min(times, default=0)
@@ -166,7 +166,7 @@ def _process(lane: Lane, readings: _Readings) -> dict[str, Any]:
 
 
 def _leak(times: list[int], values: list[float], lasted: int) -> dict[str, Any]:
-    """The slope with its interval, and what it means."""
+    """Return the slope with its interval, and what it means."""
     reason = None
     if len(times) < LEAST_POINTS:
         reason = f"fewer than {LEAST_POINTS} readings"

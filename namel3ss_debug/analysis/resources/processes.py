@@ -66,12 +66,12 @@ class Processes:
                 samples[lane] = sample._replace(number=sample.number + by)
 
     def result(self) -> list[dict[str, Any]]:
-        """One row for each process, those that computed most first."""
+        """Return one row for each process, those that computed most first."""
         lanes = sorted(self._samples, key=lambda lane: (-(self._last[lane].cpu_ns or 0), lane))
         return [self._row(lane) for lane in lanes[:MOST_PROCESSES]]
 
     def _row(self, lane: Lane) -> dict[str, Any]:
-        """What one process took, from its first reading to its last."""
+        """Return what one process took, from its first reading to its last."""
         first, last = self._first[lane], self._last[lane]
         lasted = None if first.at is None or last.at is None else last.at - first.at
         computed = (last.cpu_ns or 0) - (first.cpu_ns or 0)
@@ -88,7 +88,7 @@ class Processes:
 
 
 def sample_of(number: int, event: Event) -> Sample:
-    """The values of a `resource_sample`."""
+    """Return the values of a `resource_sample`."""
     metadata = event.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     collections, disk = metadata.get("collections"), metadata.get("disk")

@@ -299,7 +299,7 @@ class ResourceUsage:
         }
 
     def _http_result(self) -> dict[str, Any]:
-        """All exchanges, and those of each host that sent and received most."""
+        """Return all exchanges, and those of each host that sent and received most."""
         names = ("exchanges", "errors", "request_bytes", "response_bytes")
         rows = self._by_host
         total = [sum(column) for column in zip(*rows.values(), strict=True)] if rows else [0] * len(names)
@@ -311,7 +311,7 @@ class ResourceUsage:
         }
 
     def _source(self) -> tuple[str | None, list[int]]:
-        """The component that speaks for the totals, and its sums."""
+        """Return the component that speaks for the totals, and its sums."""
         rows = dict(sorted(self._by_component.items()))
         if self._by_model:
             rows["llm"] = [sum(column) for column in zip(*self._by_model.values(), strict=True)]
@@ -321,13 +321,15 @@ class ResourceUsage:
         return name, [0] * _WIDTH if name is None else rows[name]
 
     def _sources(self, component: str | None, total: list[int]) -> dict[str, int]:
-        """The sources of the costs: the number of calls by `recorded`, `settings`, `genai-prices` with its version."""
+        """Return the sources of the costs: the number of calls by `recorded`, `settings`, `genai-prices` with its
+        version.
+        """
         if component == "llm":
             return dict(sorted(self._priced_by.items()))
         return {RECORDED: total[_PRICED]} if total[_PRICED] else {}
 
     def _tracing_result(self, totals: Totals) -> dict[str, Any] | None:
-        """The cost of recording itself; None where no process recorded it."""
+        """Return the cost of recording itself; None where no process recorded it."""
         processes, events, size, dropped, spent = self._tracing
         if not processes:
             return None
@@ -354,7 +356,7 @@ def _leave(above: Below, row: list[int], name: str) -> None:
 
 
 def _host(url: object) -> str:
-    """The host of an address, with its port; empty where it is none."""
+    """Return the host of an address, with its port; empty where it is none."""
     return url.partition("://")[2].partition("/")[0].rpartition("@")[2][:200] if type(url) is str else ""
 
 
@@ -366,12 +368,12 @@ def _row(rows: dict[str, list[int]], name: str) -> list[int]:
 
 
 def _tokens(row: Sequence[int]) -> dict[str, int]:
-    """The tokens of a row; the names are those of `usage`."""
+    """Return the tokens of a row; the names are those of `usage`."""
     return {"total": row[_TOKENS], **dict(zip(PARTS, row[_PARTS:_COST], strict=True))}
 
 
 def _cached_share(row: Sequence[int]) -> float | None:
-    """The share of the input that was read from the provider's cache; None where there was no input."""
+    """Return the share of the input that was read from the provider's cache; None where there was no input."""
     given, read = row[_PARTS], row[_PARTS + PARTS.index("cache_read_tokens")]
     return round(min(read / given, 1.0), 6) if given else None
 

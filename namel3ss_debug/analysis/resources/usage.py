@@ -32,11 +32,11 @@ class Asked(NamedTuple):
     terms: Terms = ()
 
     def window(self) -> int | None:
-        """How many tokens the model can take at most; None where that is not known."""
+        """Return how many tokens the model can take at most; None where that is not known."""
         return find_window(self.provider, self.answered, asked=self.name or None, address=self.address)
 
     def price(self, at: float | None) -> Price | None:
-        """What it cost at a time in seconds since the epoch; None where that is not known."""
+        """Return what it cost at a time in seconds since the epoch; None where that is not known."""
         return find_price(
             self.provider,
             self.answered,
@@ -48,7 +48,7 @@ class Asked(NamedTuple):
 
 
 def asked_by(span: MeasuredSpan) -> Asked:
-    """Which model a call asked."""
+    """Return which model a call asked."""
     outputs = span.end.get("outputs")
     answered = outputs.get("response_model") if type(outputs) is dict else None
     if type(answered) is not str:
@@ -62,7 +62,7 @@ def asked_by(span: MeasuredSpan) -> Asked:
 
 
 def whole(value: object) -> int:
-    """A count in an event; 0 for a value that is no count."""
+    """Return a count in an event; 0 for a value that is no count."""
     if isinstance(value, bool):
         return 0
     if isinstance(value, int):
@@ -73,7 +73,7 @@ def whole(value: object) -> int:
 
 
 def token_parts(event: Event) -> tuple[int, ...]:
-    """The parts of `usage` in the order of `PARTS`."""
+    """Return the parts of `usage` in the order of `PARTS`."""
     usage = event.get("usage")
     if usage is None:
         return NO_PARTS
@@ -89,7 +89,7 @@ def token_parts(event: Event) -> tuple[int, ...]:
 
 
 def total_tokens(event: Event) -> int:
-    """All tokens of a call: `tokens_used`, or input and output together where that is not there."""
+    """Return all tokens of a call: `tokens_used`, or input and output together where that is not there."""
     tokens: int | None = event.get("tokens_used")
     if tokens is not None:
         return tokens
@@ -98,7 +98,7 @@ def total_tokens(event: Event) -> int:
 
 
 def used(span: MeasuredSpan) -> Used:
-    """The tokens of a span, and what it cost: the recorded cost, else that of the tokens of a model call.
+    """Return the tokens of a span, and what it cost: the recorded cost, else that of the tokens of a model call.
 
     It is computed once for each span, however many folds ask. Callers that must be fast look at `span.used` first.
     """
@@ -112,7 +112,7 @@ def used(span: MeasuredSpan) -> Used:
 
 
 def span_cost(span: MeasuredSpan) -> Cost | None:
-    """The recorded cost of a span, else that of the tokens of a model call; None where neither is known."""
+    """Return the recorded cost of a span, else that of the tokens of a model call; None where neither is known."""
     return used(span)[2]
 
 

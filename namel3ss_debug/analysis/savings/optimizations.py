@@ -113,7 +113,7 @@ class Optimizations:
         self._runs = sorted(self._runs + later._runs)[:MOST_FAILED_RUNS]
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """The section."""
+        """Return the section."""
         runs = sorted(self._runs)[:MOST_FAILED_RUNS]
         savings = Savings(self._calls, self._slow_ns)
         savings.after_failures(runs)
@@ -126,5 +126,5 @@ class Optimizations:
 
 
 def _words(end: Event) -> int:
-    """A key for the type and text of a failure, equal where one span passes on the failure of another."""
+    """Return a key for the type and text of a failure, equal where one span passes on the failure of another."""
     return key_of([end.get("error_type"), end.get("error")])

@@ -51,7 +51,7 @@ _UNKNOWN = Prompt(_NO_KEY, (), (), 0)
 
 
 def prompt_of(start: Event) -> Prompt:
-    """The prompt of a model call."""
+    """Return the prompt of a model call."""
     inputs = start.get("inputs")
     messages = inputs.get("messages") if type(inputs) is dict else None
     if inputs is None or type(messages) is not list or not messages:
@@ -75,7 +75,7 @@ def prompt_of(start: Event) -> Prompt:
 
 
 def _beginnings(tools: Any, messages: list[Any]) -> tuple[list[int], list[int], int]:
-    """The keys of the beginnings of a prompt, the size of each in bytes, and the size of all."""
+    """Return the keys of the beginnings of a prompt, the size of each in bytes, and the size of all."""
     told = lenient.dump(tools) if tools else b""
     crc, adler, size = crc32(told), adler32(told), len(told)
     beginnings, sizes = [], []
@@ -90,7 +90,7 @@ def _beginnings(tools: Any, messages: list[Any]) -> tuple[list[int], list[int], 
 
 
 def question_key(start: Event) -> int:
-    """A key of the arguments of a tool; below zero where they are not known."""
+    """Return a key of the arguments of a tool; below zero where they are not known."""
     inputs = start.get("inputs")
     if type(inputs) is not dict:
         return _NO_KEY
@@ -98,7 +98,7 @@ def question_key(start: Event) -> int:
 
 
 def answer_key(end: Event) -> int:
-    """A key of the answer, without the ids that a provider gives each call; below zero where it is not known.
+    """Return a key of the answer, without the ids that a provider gives each call; below zero where it is not known.
 
     It only has to distinguish the answers to one question, for which 32 bits are enough.
     """
@@ -120,7 +120,7 @@ def _without_id(call: Any) -> Any:
 
 
 def key_of(value: object) -> int:
-    """A number of 63 bits for a JSON value; below zero where a part of it was cut or redacted."""
+    """Return a number of 63 bits for a JSON value; below zero where a part of it was cut or redacted."""
     told = lenient.dump(value, ordered=True)
     if _is_cut(told) or _is_hidden(told):
         return _NO_KEY
@@ -128,10 +128,10 @@ def key_of(value: object) -> int:
 
 
 def _is_cut(told: bytes) -> bool:
-    """Whether a part was cut; a single byte is looked for first, which is several times as fast."""
+    """Return whether a part was cut; a single byte is looked for first, which is several times as fast."""
     return b"$" in told and _CUT in told
 
 
 def _is_hidden(told: bytes) -> bool:
-    """Whether a part was redacted; a text that ends with a letter rare in JSON is looked for first."""
+    """Return whether a part was redacted; a text that ends with a letter rare in JSON is looked for first."""
     return b"[REDACTED" in told and _HIDDEN in told

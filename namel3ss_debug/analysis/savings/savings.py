@@ -179,11 +179,11 @@ class Calls:
         return Call._make(self._facts[place * _WIDTH : (place + 1) * _WIDTH])
 
     def numbers(self) -> array[int]:
-        """The numbers of all of them."""
+        """Return the numbers of all of them."""
         return self._facts[::_WIDTH]
 
     def asked_again(self) -> list[Call]:
-        """The calls whose question was asked more than once, in order."""
+        """Return the calls whose question was asked more than once, in order."""
         questions = self._facts[_QUESTION::_WIDTH]
         times = Counter(questions)
         return sorted(
@@ -191,7 +191,7 @@ class Calls:
         )
 
     def longer(self, ns: int) -> list[Call]:
-        """The calls whose own time was longer, in order."""
+        """Return the calls whose own time was longer, in order."""
         return sorted(self[place] for place, own in enumerate(self._facts[_OWN::_WIDTH]) if own > ns)
 
 
@@ -352,7 +352,7 @@ class Savings:
                 self._groups[begin] = chance["groups"]
 
     def result(self) -> dict[str, Any]:
-        """The section."""
+        """Return the section."""
         rows = sorted(
             self._found.items(), key=lambda item: (-item[1].cost, -item[1].ns, -item[1].tokens, item[0])
         )

@@ -84,7 +84,7 @@ class _Rows:
                 self.kept.append({"trace": trace, **row})
 
     def result(self) -> list[Any]:
-        """All entries; sums with a time have the longest first."""
+        """Return all entries; sums with a time have the longest first."""
         added = [_plain(row) for row in self.sums.values()]
         added.sort(key=lambda row: -(row.get("total_ms") or 0))
         return (self.kept + added)[:LISTED]
@@ -114,7 +114,7 @@ class Added:
         _add(self._sum, section, trace, money=False)
 
     def result(self) -> dict[str, Any]:
-        """The sum."""
+        """Return the sum."""
         made = _plain(self._sum)
         assert isinstance(made, dict)
         return made
@@ -178,7 +178,7 @@ class Recurring:
             self._last[mark] = trace
 
     def result(self) -> list[dict[str, Any]]:
-        """Those in most recordings first, with the `trace` and the `number` of the first occurrence."""
+        """Return those in most recordings first, with the `trace` and the `number` of the first occurrence."""
         rows = [row for row in self._rows.values() if row["count"] > 1]
         rows.sort(key=lambda row: (-row["recordings"], -row["count"], row["fingerprint"]))
         return rows[:LISTED]
@@ -218,19 +218,19 @@ class Overviews:
 
     @property
     def rows(self) -> list[Mapping[str, Any]]:
-        """The overviews that were added."""
+        """Return the overviews that were added."""
         return self._rows
 
     @property
     def error_rate(self) -> float | None:
-        """The share of all ended spans that failed and were not recovered; None where no span ended."""
+        """Return the share of all ended spans that failed and were not recovered; None where no span ended."""
         ended = [row["spans"] - row["open_spans"] for row in self._rows]
         rates = (1 - (1 if row["success_rate"] is None else row["success_rate"]) for row in self._rows)
         failed = sum(round(rate * spans) for rate, spans in zip(rates, ended, strict=True))
         return failed / sum(ended) if sum(ended) else None
 
     def result(self) -> dict[str, Any]:
-        """The overview of all of them."""
+        """Return the overview of all of them."""
         rows, rate = self._rows, self.error_rate
         statuses = [row["status"] for row in rows]
         told = [row["duration_ms"] for row in rows if row["duration_ms"] is not None]
@@ -262,6 +262,6 @@ class Overviews:
         }
 
     def _shared(self, name: str) -> Any:
-        """The value that all of them have; None where they differ."""
+        """Return the value that all of them have; None where they differ."""
         values = [row.get(name) for row in self._rows]
         return values[0] if all(value == values[0] for value in values) else None

@@ -87,14 +87,14 @@ class Request:
     left_out: tuple[str, ...] = ()
 
     def folded(self, table: Mapping[str, object]) -> tuple[str, ...]:
-        """The sections made for each recording: without the documents, only those of which something is shown."""
+        """Return the sections made for each recording: without the documents, only those of which something is shown."""
         wanted = table if self.sections is None else self.sections
         shown = [name for name in wanted if self.documents or _is_shown(name, table[name])]
         return (*shown, *_NEEDED, *(("performance",) if self.by == "agent" else ()))
 
 
 def _is_shown(name: str, made_by: object) -> bool:
-    """Whether a section of one recording is seen in the whole, or has its score in the recording's row."""
+    """Return whether a section of one recording is seen in the whole, or has its score in the recording's row."""
     return name in ADDED or name in SCORED or isinstance(made_by, plugins.Plugin) or is_pooled(made_by)
 
 
@@ -206,7 +206,7 @@ class Together:
             self._runs.append((started_at, recording.figures))
 
     def sections(self, paths: Sequence[str], order: Iterable[str]) -> dict[str, Any]:
-        """The sections of all recordings taken in.
+        """Return the sections of all recordings taken in.
 
         Args:
             paths: the recordings, by their places.
@@ -228,27 +228,29 @@ class Together:
         }
 
     def count(self) -> int:
-        """How many recordings there are."""
+        """Return how many recordings there are."""
         return len(self._overviews.rows)
 
     def overview(self) -> dict[str, Any]:
-        """The overview of all of them, asked for or not."""
+        """Return the overview of all of them, asked for or not."""
         return self._overviews.result()
 
     def targets(self) -> Counter[Any]:
-        """How many recordings there are of each program; None for those that do not name theirs."""
+        """Return how many recordings there are of each program; None for those that do not name theirs."""
         return Counter(run.get("target") for _, run in self._runs)
 
     def runs(self, target: object) -> list[tuple[float, dict[str, Any]]]:
-        """When each recording of a program began, and its figures."""
+        """Return when each recording of a program began, and its figures."""
         return [run for run in self._runs if run[1].get("target") == target]
 
     def began(self) -> float | None:
-        """When the first of them began; None where no time is recorded."""
+        """Return when the first of them began; None where no time is recorded."""
         return min((at for at, _ in self._runs), default=None)
 
     def middle(self, target: object) -> tuple[float, dict[str, Any]] | None:
-        """When the first of those of a program began, and the median of each figure; None where no time is recorded."""
+        """Return when the first of those of a program began, and the median of each figure; None where no time is
+        recorded.
+        """
         runs = self.runs(target)
         if not runs:
             return None
@@ -338,14 +340,14 @@ def analyze_many(
 
 
 def worth(recordings: int, total: int) -> int:
-    """How many processes read so many recordings, of so many bytes together; less than two: this one alone."""
+    """Return how many processes read so many recordings, of so many bytes together; less than two: this one alone."""
     return min(processors(), MOST_PROCESSES, recordings, total // WORTH_A_PROCESS)
 
 
 def _read_all(
     paths: Sequence[str], total: int, request: Request, table: SectionTable, processes: int | None
 ) -> Iterator[Recording]:
-    """The recordings in their order, read by as many processes as they are worth."""
+    """Yield the recordings in their order, read by as many processes as they are worth."""
     if processes is None:
         processes = worth(len(paths), total)
     places = enumerate(paths, 1)
@@ -387,7 +389,7 @@ def _result(
 
 
 def _size(path: str) -> int:
-    """The bytes of its first file: to ask for all of them would take longer than it is worth."""
+    """Return the bytes of its first file: to ask for all of them would take longer than it is worth."""
     try:
         return os.stat(path).st_size
     except OSError:
@@ -423,7 +425,7 @@ def _trends(by: str | None, whole: Together, groups: Sequence[Together]) -> dict
 
 
 def _placed(value: Any, paths: Sequence[str]) -> Any:
-    """A result in which every entry that names an event also names its recording."""
+    """Return a result in which every entry that names an event also names its recording."""
     if isinstance(value, list):
         return [_placed(item, paths) for item in value]
     if not isinstance(value, dict):
@@ -438,7 +440,7 @@ def _placed(value: Any, paths: Sequence[str]) -> Any:
 
 
 def _problems(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The problems of reading all recordings, with the first places of the first of them."""
+    """Return the problems of reading all recordings, with the first places of the first of them."""
     added = Added()
     for row in rows:
         added.take({**row["problems"], "first": []}, "")

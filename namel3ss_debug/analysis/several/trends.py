@@ -81,7 +81,7 @@ FIGURES: tuple[Figure, ...] = (
 
 
 def trends(runs: Iterable[tuple[float, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The trend of each figure.
+    """Return the trend of each figure.
 
     Args:
         runs: when each run began, in seconds since the epoch, and its figures: an `execution_overview` with
@@ -101,7 +101,7 @@ def trends(runs: Iterable[tuple[float, Mapping[str, Any]]]) -> dict[str, Any]:
 
 
 def trend(points: Sequence[Point]) -> dict[str, Any]:
-    """The trend of a series.
+    """Return the trend of a series.
 
     Args:
         points: at least one, in the order of time; of more than `MOST` the latest count.
@@ -145,12 +145,12 @@ def kendall_score(values: Sequence[float]) -> int:
 
 
 def score_variance(values: Sequence[float]) -> float:
-    """The variance of S where there is no trend, corrected for ties (Kendall 1975)."""
+    """Return the variance of S where there is no trend, corrected for ties (Kendall 1975)."""
     return (variance_term(len(values)) - tied_terms(values)) / 18
 
 
 def mann_kendall(values: Sequence[float]) -> float:
-    """How likely it is by chance that so many pairs, or more, go one way; on both sides.
+    """Return how likely it is by chance that so many pairs, or more, go one way; on both sides.
 
     Args:
         values: at least two, in the order of time.
@@ -166,7 +166,7 @@ def mann_kendall(values: Sequence[float]) -> float:
 
 @lru_cache(maxsize=EXACT)
 def _inversions(size: int) -> tuple[int, ...]:
-    """How many orders of so many values have each number of inversions (the Mahonian numbers)."""
+    """Return how many orders of so many values have each number of inversions (the Mahonian numbers)."""
     ways = [1]
     for number in range(2, size + 1):
         wider = [0] * (len(ways) + number - 1)

@@ -18,7 +18,7 @@ _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def seconds_of(text: str) -> float:
-    """How long a span such as `30m`, `12h`, `7d` or `2w` is, in seconds.
+    """Return how long a span such as `30m`, `12h`, `7d` or `2w` is, in seconds.
 
     Raises:
         WrongUsageError: it is not such a span.
@@ -32,7 +32,7 @@ def seconds_of(text: str) -> float:
 
 
 def day(document: Mapping[str, Any]) -> str | None:
-    """The day a recording began, in UTC: `2026-11-21`; None where that is not recorded."""
+    """Return the day a recording began, in UTC: `2026-11-21`; None where that is not recorded."""
     started_at = document["execution_overview"].get("started_at")
     try:
         return None if started_at is None else f"{datetime.fromtimestamp(started_at, UTC):%Y-%m-%d}"
@@ -41,14 +41,16 @@ def day(document: Mapping[str, Any]) -> str | None:
 
 
 def version(document: Mapping[str, Any]) -> str | None:
-    """The version of the agent that the recording names, else the commit of the program, in its first 12 letters."""
+    """Return the version of the agent that the recording names, else the commit of the program, in its first 12
+    letters.
+    """
     overview = document["execution_overview"]
     named, commit = overview.get("agent_version"), overview.get("git_commit")
     return str(named) if named else str(commit)[:12] if commit else None
 
 
 def agent(document: Mapping[str, Any]) -> str | None:
-    """The agent that ran longest, which as a rule is the outermost; None where there was none."""
+    """Return the agent that ran longest, which as a rule is the outermost; None where there was none."""
     agents = [row for row in document["performance"]["operations"] if row["component"] == "agent"]
     longest = min(agents, key=lambda row: (-row["total_ms"], row["component_name"] or ""), default=None)
     return None if longest is None else longest["component_name"]
@@ -63,7 +65,7 @@ GROUPS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
 
 
 def began(path: Path) -> float:
-    """When a recording began, in seconds since the epoch; by its file's last change where that is not recorded.
+    """Return when a recording began, in seconds since the epoch; by its file's last change where that is not recorded.
 
     Raises:
         TraceNotFoundError: there is no such file.

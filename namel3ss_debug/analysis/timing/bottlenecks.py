@@ -54,7 +54,7 @@ class Effort(NamedTuple):
         return self.measured_ns - self.cpu_ns if self.measured_ns else None
 
     def cause(self) -> str:
-        """The cause of its time, in a word."""
+        """Return the cause of its time, in a word."""
         if self.total_ns and 2 * self.retried_ns >= self.total_ns:
             return "retries"
         if self.measured_ns and self.cpu_ns >= MOSTLY * self.measured_ns:
@@ -65,7 +65,7 @@ class Effort(NamedTuple):
 
 
 def bottlenecks(efforts: list[Effort], wall_ns: int | None) -> list[dict[str, Any]]:
-    """The operations whose self time is at least `LEAST_SHARE` of the wall time, the heaviest first."""
+    """Return the operations whose self time is at least `LEAST_SHARE` of the wall time, the heaviest first."""
     if not wall_ns:
         return []
     heavy = [effort for effort in efforts if effort.self_ns >= LEAST_SHARE * wall_ns]

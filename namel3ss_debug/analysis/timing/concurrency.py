@@ -74,7 +74,7 @@ class Intervals:
 
 
 def concurrency(innermost: Intervals, first_at: int | None, wall_ns: int | None) -> dict[str, Any]:
-    """How many ran at once.
+    """Return how many ran at once.
 
     Args:
         innermost: the spans in which no other span ran.

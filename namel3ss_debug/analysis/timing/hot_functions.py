@@ -130,7 +130,7 @@ class HotFunctions:
 
 
 def _called(function: str) -> str:
-    """The name of a function, which in a spawned child is that of the program itself."""
+    """Return the name of a function, which in a spawned child is that of the program itself."""
     return f"__main__.{function.removeprefix(_SPAWNED)}" if function.startswith(_SPAWNED) else function
 
 

@@ -82,7 +82,7 @@ class _Spans:
         self.numbers = array("q", [number + by for number in self.numbers])
 
     def result(self, ordered: list[int]) -> dict[str, Any]:
-        """The figures of an operation; `ordered` are its durations in rising order."""
+        """Return the figures of an operation; `ordered` are its durations in rising order."""
         return {
             "count": len(ordered) + self.untimed,
             "open": self.open,
@@ -234,7 +234,7 @@ class Performance:
         self._slow = sorted((duration, minus - by, *rest) for duration, minus, *rest in self._slow)  # type: ignore[misc]
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """The operations with the longest self time first, models and tools by name, the slowest first.
+        """Return the operations with the longest self time first, models and tools by name, the slowest first.
 
         For several recordings there is no figure of how many ran at once.
         """
@@ -279,7 +279,7 @@ class Performance:
         return operations
 
     def _innermost(self) -> Intervals:
-        """When the spans ran in which no other ran."""
+        """Return when the spans ran in which no other ran."""
         intervals = Intervals()
         for (*_, innermost), spans in self._spans.items():
             if innermost:
@@ -287,7 +287,7 @@ class Performance:
         return intervals
 
     def _running(self) -> dict[str, Intervals]:
-        """When the spans of each component ran."""
+        """Return when the spans of each component ran."""
         running: dict[str, Intervals] = {}
         for (component, *_), spans in self._spans.items():
             if spans.begins:
@@ -350,7 +350,7 @@ def _effort(key: tuple[str, str], operation: _Spans) -> Effort:
 def _outliers(
     operations: dict[tuple[str, str], _Spans], in_order: dict[tuple[str, str], list[int]]
 ) -> dict[str, Any]:
-    """The spans that took far longer than the others of their operation, those that lost most time first."""
+    """Return the spans that took far longer than the others of their operation, those that lost most time first."""
     found: list[tuple[int, int, str, str, int, float]] = []
     total = 0
     for (component, name), operation in operations.items():

@@ -97,7 +97,7 @@ class Gathered:
         self.waiting += later.waiting
 
     def began(self, number: int) -> int | None:
-        """When the call of that number began, nanoseconds since the epoch; None where it is not known."""
+        """Return when the call of that number began, nanoseconds since the epoch; None where it is not known."""
         for facts in self.durations.values():
             numbers = facts[::3]
             if number in numbers:
@@ -127,7 +127,7 @@ class Rule(NamedTuple):
 def evaluate(
     rule: Rule, thresholds: Mapping[str, float | None], got: Gathered, totals: Totals
 ) -> tuple[list[dict[str, Any]], str, str | None]:
-    """The findings of a rule, its state, and the reason of that where there is one."""
+    """Return the findings of a rule, its state, and the reason of that where there is one."""
     limit = thresholds.get(rule.threshold)
     if limit is None:
         return [], "off", None
@@ -157,7 +157,7 @@ def _row(
 
 
 def _response_time(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
-    """The calls of a model, a tool or an agent take longer than so many times their baseline.
+    """Return the calls of a model, a tool or an agent take longer than so many times their baseline.
 
     The baseline is the median of all calls of the operation in the run, which slow ones do not move while they
     are the fewer, and at least `FLOOR_NS`. It fires where more than half of `RECENT` calls in a row, in the order in
@@ -188,7 +188,7 @@ def _response_time(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
 def _slow_stretches(
     calls: list[tuple[int, int, int]], slow: list[int], baseline: float
 ) -> dict[str, Any] | None:
-    """The stretches in which more than half of the calls in a row are slow ones; None where there is none."""
+    """Return the stretches in which more than half of the calls in a row are slow ones; None where there is none."""
     more = RECENT // 2
     numbers: list[int] = []
     times, worst, first, until = 0, 0.0, -1, -1
@@ -247,7 +247,7 @@ def _error_rate(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
 
 
 def _memory(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
-    """The memory of a process grows faster, and `resource_usage` is sure that it grows."""
+    """Return the memory of a process grows faster, and `resource_usage` is sure that it grows."""
     processes = asked.totals.sections.get("resource_usage", {}).get("memory", {}).get("processes", [])
     rows = []
     reasons = [row["leak"]["reason"] for row in processes]
@@ -280,7 +280,7 @@ def _loops(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
 
 
 def _cpu(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
-    """A process computes longer, without a pause of a second, for more than `cpu_share` of the time.
+    """Return a process computes longer, without a pause of a second, for more than `cpu_share` of the time.
 
     By its samples, and by spans with recorded processor time.
     """
@@ -332,7 +332,7 @@ def _timeouts(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
 
 
 def _context(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
-    """A call was given more than a share of the context window of its model."""
+    """Return a call was given more than a share of the context window of its model."""
     models = asked.totals.sections.get("resource_usage", {}).get("context", {}).get("by_model", {})
     rows = []
     for name, row in models.items():
@@ -348,7 +348,7 @@ def _context(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
 
 
 def _blocked(asked: Asked) -> tuple[list[dict[str, Any]], str | None]:
-    """A span waits without a span running inside it.
+    """Return a span waits without a span running inside it.
 
     The calls of models are left out, which wait for their answer; and spans in which the process computed for half of
     the time. A span that never ended waits until the recording ends, a model's call as well.

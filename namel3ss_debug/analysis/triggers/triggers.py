@@ -148,7 +148,7 @@ class Triggers:
         self._got.timeouts = sorted(self._got.timeouts)[:_MOST_TIMEOUTS]
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """The state of each rule, and what exceeded its threshold."""
+        """Return the state of each rule, and what exceeded its threshold."""
         fired = []
         rules = []
         for rule in RULES:
@@ -168,7 +168,7 @@ class Triggers:
 
 
 def _gap(begin: int, lasted: int, below: Below | None) -> tuple[int, int]:
-    """The longest stretch of a span in which no other ran inside, and when it began."""
+    """Return the longest stretch of a span in which no other ran inside, and when it began."""
     end = begin + lasted
     if below is None or not below.intervals:
         return lasted, begin
