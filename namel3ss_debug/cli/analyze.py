@@ -123,10 +123,10 @@ def within(paths: Iterable[Path], last: str) -> list[Path]:
 
 def since(paths: Iterable[Path], last: str) -> list[Path]:
     """As `within`, where there may be none."""
-    from namel3ss_debug.analysis.several.windows import began, seconds_of
+    from namel3ss_debug.analysis.several.windows import find_began, parse_seconds
 
-    begin = time.time() - seconds_of(last)
-    return [path for path in paths if began(path) >= begin]
+    begin = time.time() - parse_seconds(last)
+    return [path for path in paths if find_began(path) >= begin]
 
 
 def one(

@@ -224,7 +224,7 @@ def _gap(earlier: Call, call: Call) -> int:
 
 def _find_polling(run: list[Call]) -> dict[str, Any] | None:
     """Return the polling: the same request until the answer changed, or as long as the answer asked to wait."""
-    results = [list(group) for _, group in groupby(run, key=attrgetter("answered"))]
+    results = [list(group) for _, group in groupby(run, key=attrgetter("answer"))]
     if any(call.answer == UNKNOWN for call in run[:-1]):
         return None
     waits_requested = sum(call.asks_to_wait for call in run)
@@ -249,7 +249,7 @@ def _find_polling(run: list[Call]) -> dict[str, Any] | None:
 
 def _find_same_call(run: list[Call], level: _Level) -> dict[str, Any] | None:
     """Return a loop of one call: the longest stretch of equal results in the run."""
-    stretches = [list(group) for _, group in groupby(run, key=attrgetter("answered"))]
+    stretches = [list(group) for _, group in groupby(run, key=attrgetter("answer"))]
     if stretches[-1][0].outcome == OPEN:
         stretches.pop()  # the trace ended in this round
     if len(stretches) != 1 or run[0].answer == UNKNOWN:

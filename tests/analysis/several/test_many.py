@@ -9,7 +9,7 @@ from namel3ss_debug.analysis.analyzer import TraceAnalyzer
 from namel3ss_debug.analysis.contract import is_pooled
 from namel3ss_debug.analysis.folds import FOLDS, Analysis
 from namel3ss_debug.analysis.several import many
-from namel3ss_debug.analysis.several.many import Request, Together, analyze_many, read
+from namel3ss_debug.analysis.several.many import Request, TraceGroup, analyze_many, read_recording
 from namel3ss_debug.errors import UnreadableTraceError, WrongUsageError
 
 POOLED = ("component_breakdown", "event_type_breakdown", "performance", "resource_usage")
@@ -68,7 +68,7 @@ def week(write):
 def test_processes_stay_few_on_a_large_machine(monkeypatch, recordings, size, processes):
     """However many processors there are, no more processes read than memory allows and than there is work for."""
     monkeypatch.setattr(many, "processors", lambda: 64)
-    assert many.worth(recordings, size) == processes
+    assert many.count_useful_processes(recordings, size) == processes
 
 
 def test_processes_change_nothing(week):
@@ -204,10 +204,10 @@ def test_progress_is_told_after_each_recording(week):
 
 def test_a_thing_that_was_read_can_go_to_another_process(week):
     """What a process hands back survives pickling, and taking it twice counts it twice."""
-    found = pickle.loads(pickle.dumps(read(Request(), FOLDS, 1, str(week[0]))))
-    together = Together(None)
-    together.take(found)
-    together.take(found)
+    found = pickle.loads(pickle.dumps(read_recording(Request(), FOLDS, 1, str(week[0]))))
+    together = TraceGroup(None)
+    together.add(found)
+    together.add(found)
     assert together.count() == 2
     rows = together.sections([str(week[0])], FOLDS)["component_breakdown"]
     assert rows["tool"]["count"] == 2
