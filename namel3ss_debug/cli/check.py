@@ -296,7 +296,7 @@ def command(
     TRACE is a recording, or a directory for every recording in it, but for re-runs; without it, the latest. The rules
     are those of the setting checks, of --rules and of --rule together.
     """
-    from namel3ss_debug.analysis.checking.findings import weighs
+    from namel3ss_debug.analysis.checking.findings import has_level
     from namel3ss_debug.errors import WrongUsageError
 
     wanted = {kind: name for kind, name in files.items() if name}
@@ -321,4 +321,4 @@ def command(
         tell_github(reports)
     single = len(reports) == 1 and not any(Path(reference).is_dir() for reference in references)
     show(reports, output_format, single=single, left_out=reruns)
-    return int(any(weighs(report.findings, fail_on) for report in reports))
+    return int(any(has_level(report.findings, fail_on) for report in reports))

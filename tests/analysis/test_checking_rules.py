@@ -164,7 +164,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path, text):
     path.write_text(f"[{text}]")
     for read in (lambda: read_file(path), lambda: read_option(text)):
         with pytest.raises(
-            RuleError, match=r"(rules\.json|--rule .*): the key '\w+' stands twice in one object"
+            RuleError, match=r"(rules\.json|--rule .*): the key '\w+' is there twice in one object"
         ):
             read()
 
