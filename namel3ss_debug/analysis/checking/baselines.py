@@ -91,7 +91,7 @@ def compute_allowed(values: Sequence[float], measure: str, margin: float | None 
     else:
         deviation = median(abs(value - middle) for value in values)
         room = max(SIGMAS * _TO_SIGMA * deviation, LEAST * abs(middle))
-    return max(middle + max(room, _FLOORS.get(measure, 0.0)), *values)
+    return max(middle + max(room, _FLOORS.get(measure, 0.0)), *values)  # a good run was that high already
 
 
 Compare = Callable[[str, Collection[str]], Iterable[Violation]]

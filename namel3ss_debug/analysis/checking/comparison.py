@@ -13,6 +13,7 @@ from namel3ss_debug.analysis.checking.findings import Violation
 from namel3ss_debug.analysis.diffing.comparison import compare, load_run
 from namel3ss_debug.analysis.diffing.differences import ADDED, KINDS, MISSING, ORDER, PATH, STATUS
 from namel3ss_debug.analysis.diffing.masks import Masks
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -81,7 +82,7 @@ def _describe_divergence(
         subject,
         f"diverges from the baseline: {subject.replace(':', ' ', 1)} {_describe_difference(first)}{more}",
         [] if first.number_b is None else [first.number_b],
-        None if first.number_b is None else _call_site_of(trace, first.number_b),
+        None if first.number_b is None else lenient.string(trace.event(first.number_b).get("call_site")),
         f"{aspect} {first.kind}",
     )
 
@@ -89,8 +90,3 @@ def _describe_divergence(
 def _describe_difference(first: Difference) -> str:
     description = _DESCRIPTIONS.get(first.kind)
     return KINDS[first.kind] if description is None else description.format(first.name_a or "something else")
-
-
-def _call_site_of(trace: Trace, number: int) -> str | None:
-    site = trace.event(number).get("call_site")
-    return site if isinstance(site, str) else None

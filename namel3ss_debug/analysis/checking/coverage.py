@@ -74,6 +74,7 @@ def parse_coverage(first: Event) -> Coverage:
     recorded: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
     chosen = recorded.get("default_components")
     names = chosen if isinstance(chosen, list) else ()
+    # Recorded components are compared in lower case, and the setting may have any case.
     components = frozenset(form for name in names if isinstance(name, str) for form in (name, name.lower()))
     return Coverage(recorded.get("level") != "basic", components or None)
 

@@ -66,7 +66,7 @@ def _suggest_budgets(run: CheckedRun) -> list[dict[str, Any]]:
         if value:
             level = {"level": "warning"} if measure == "duration_ms" else {}
             more = value * times
-            most = ceil_to_two(ceil(more) if isinstance(value, int) else more)
+            most = ceil_to_two(ceil(more) if isinstance(value, int) else more)  # counts have whole limits
             limits.append({"name": f"budget-{name}", "limit": f"{measure} <= {most}", **level})
     limits.append(
         {"name": "budget-retries", "limit": f"retries <= {values['retries'] + 2}", "level": "warning"}

@@ -159,7 +159,9 @@ class _Aligner:
         pairs: list[tuple[int, int]] = []
         gaps = [_Gap([*range(len(ours))], [*range(len(theirs))])]
         for key in self._keys:
-            if key is _answer_key:  # the keys from here on are weaker than an equal request
+            # The keys from here on are weaker than an equal request. Without this, a moved call could be paired with
+            # another call that happens to have the same answer.
+            if key is _answer_key:
                 pairs += self._match_moved(ours, theirs, gaps)
             gaps = [left for gap in gaps for left in self._match_in_gap(ours, theirs, gap, key, pairs)]
         return sorted(pairs)

@@ -227,7 +227,7 @@ def compare(a: ComparedRun, b: ComparedRun, masks: Masks) -> Diff:
         replace(difference, detail=details.get((difference.number_a, difference.number_b, difference.kind)))
         for difference in listed
     ]
-    for index in reversed(find_duplicates(listed)):
+    for index in reversed(find_duplicates(listed)):  # backwards, so that the indexes before stay valid
         kinds[listed[index].kind] -= 1
         del listed[index], changes[index]
         first = first - 1 if first is not None and index < first else first

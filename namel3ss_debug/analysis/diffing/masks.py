@@ -73,7 +73,8 @@ class Masks:
         """
         if value is None:
             return 0
-        return _hash(lenient.dump(self.mask(value, field), ordered=True))
+        data = lenient.dump(self.mask(value, field), ordered=True)
+        return int.from_bytes(blake2b(data, digest_size=8).digest(), "little") or 1
 
     def digest_repeated(self, value: Any, field: str) -> int:
         """Return the digest of a value that occurs again and again, as the messages of a conversation do, from a cache."""
@@ -127,7 +128,7 @@ class Masks:
         return mask
 
 
-def _mask_id(item: Any, _mask_value: dict[str, Any]) -> str | None:
+def _mask_id(item: Any, _container: dict[str, Any]) -> str | None:
     return "<id>" if type(item) is str or type(item) is int else None
 
 
@@ -139,15 +140,15 @@ def _mask_call_id(item: Any, value: dict[str, Any]) -> str | None:
     return None
 
 
-def _mask_time(item: Any, _mask_value: dict[str, Any]) -> str | None:
+def _mask_time(item: Any, _container: dict[str, Any]) -> str | None:
     return "<time>" if _is_moment(item) else None
 
 
-def _mask_duration(item: Any, _mask_value: dict[str, Any]) -> str | None:
+def _mask_duration(item: Any, _container: dict[str, Any]) -> str | None:
     return "<duration>" if type(item) is int or type(item) is float else None
 
 
-def _mask_ignored(_item: Any, _mask_value: dict[str, Any]) -> str | None:
+def _mask_ignored(_item: Any, _container: dict[str, Any]) -> str | None:
     return _IGNORED
 
 
@@ -175,10 +176,6 @@ def _is_moment(value: object) -> bool:
     if type(value) is not int and type(value) is not float:
         return False
     return any(_SECONDS[0] <= value / unit <= _SECONDS[1] for unit in (1, 1_000, 1_000_000, 1_000_000_000))
-
-
-def _hash(data: bytes) -> int:
-    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little") or 1
 
 
 def _compile(ignored: Iterable[str]) -> tuple[frozenset[str], re.Pattern[str] | None]:

@@ -52,6 +52,7 @@ def find_harmless_moves(siblings: Siblings, sides: Sequence[tuple[Trace, Rows]])
     }
     if not proved:
         return frozenset()
+    # A value may reach a row through any row between the two, so those count as well.
     concerned = sorted({*proved, *(other for others in proved.values() for other in others)})
     first, last = concerned[0], concerned[-1]
     among = range(first, last + 1)

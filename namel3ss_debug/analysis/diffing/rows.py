@@ -130,6 +130,7 @@ class Rows:
     def compute_subtrees(self, *, payloads: bool) -> None:
         """Compute the digests of the subtrees, with or without the payloads."""
         self.subtree = array("Q", bytes(8 * len(self)))
+        # A row comes after its parent, so backwards the rows inside a row are done before it.
         for row in range(len(self) - 1, -1, -1):
             own = (
                 stable_hash("\n".join(map(str, self.kind_of(row)))),
@@ -141,6 +142,7 @@ class Rows:
                 *(self.request[row], self.answer[row]),
             )
             inside = tuple(self.subtree[child] for child in self.children_of(row))
+            # `hash` is signed, and the column holds unsigned numbers of 64 bits.
             self.subtree[row] = hash((own, payload_digests if payloads else (), inside)) & 0xFFFFFFFFFFFFFFFF
 
     def link_rows(self, later_attempts: Iterable[tuple[int, int]]) -> None:
@@ -150,6 +152,7 @@ class Rows:
             self.attempts[row] = self.attempts[first] + 1
             self.first_attempt[row] = self.first_attempt[first]
             hidden[first] = 1
+        # A counting sort by parent keeps the order in which the rows began. Parents are shifted by one for `NO_ROW`.
         counts = array("q", bytes(8 * (len(self) + 2)))
         for row in range(len(self)):
             if not hidden[row]:
@@ -334,7 +337,9 @@ class _RowReader:
     def _add_row(self, number: int, event: Event, kind: str, start: Event | None) -> int:
         """Append a row to every column. Its end event completes it later."""
         rows = self.rows
-        row_kind = RowKind(kind, str(event.get("component") or ""), _name(event))
+        row_kind = RowKind(
+            kind, str(event.get("component") or ""), lenient.string(event.get("component_name"))
+        )
         row = len(rows.kind)
         rows.kind.append(self._intern(self._kinds, rows.kinds, row_kind))
         rows.number.append(number)
@@ -365,6 +370,7 @@ class _RowReader:
 
     def _parent(self, event: Event) -> int:
         wanted = event.get("parent_event_id")
+        # The count bounds the walk: the links of a damaged trace may form a circle.
         for _ in range(len(self._process_parents) + 1):
             if wanted is None:
                 return NO_ROW
@@ -393,11 +399,6 @@ class _RowReader:
 def request_key(rows: Rows, row: int) -> object:
     """Return a key of the whole request; it is equal where two rows have the same request."""
     return (rows.shape[row], rows.settings[row], rows.prompt[row], rows.request[row])
-
-
-def _name(event: Event) -> str | None:
-    name = event.get("component_name")
-    return name if isinstance(name, str) else None
 
 
 def _texts_in(payloads: list[Any]) -> list[Any]:

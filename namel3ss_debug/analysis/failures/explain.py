@@ -140,6 +140,7 @@ def _read_history(trace: ReadableTrace, number: int, event: Event) -> _History:
         elif ends and position < number:
             running.pop(str(other.get("parent_event_id")), None)
     target = _make_target(number, event, running, (end_number, ended))
+    # A span that never ended is explained by the events before it began.
     if begins and not end_number:
         events = deque(entry for entry in events if entry[0] < number)
     whole = len(events) < HISTORY

@@ -139,6 +139,7 @@ class FailureWindows:
                 )
         self.full = len(self._failed) >= MOST_TRACED
         self._begun |= later._begun
+        # Starts were kept for windows that the merge has dropped.
         for number in self._begun.keys() - self._failed.keys() - self._weak.keys():
             del self._begun[number]
         self.tail.extend(later.tail)

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from orjson import dumps, loads
@@ -179,11 +180,12 @@ class Dependencies:
         """Return the section."""
         self._keep_longest()
         self._read()
-        rows = sorted(self._rows, key=_number)
+        rows = sorted(self._rows, key=attrgetter("number"))
         parents, lost = find_parents(rows, self._links)
         recorded, unresolved = _find_recorded_edges(rows)
         edges = _Edges(rows, parents, recorded)
         graph = SpanGraph(parents, list_moments(rows, totals.last_at), edges.needs)
+        too_many = len(rows) < self._spans
         report = _Report(rows, graph, edges, has_outputs=self._has_outputs)
         return {
             "spans": self._spans,
@@ -199,14 +201,8 @@ class Dependencies:
             },
             "violations": report.violations(),
             "critical_path": report.critical_path(),
-            **report.schedule(self._reason()),
+            **report.schedule("the trace holds more spans than are looked at" if too_many else None),
         }
-
-    def _reason(self) -> str | None:
-        """Return the reason why it is not known what could have run at the same time, if there is one."""
-        if len(self._rows) < self._spans:
-            return "the trace holds more spans than are looked at"
-        return None
 
 
 class _Edges:
@@ -405,10 +401,6 @@ def _find_recorded_edges(rows: list[SpanRow]) -> tuple[list[tuple[int, int]], in
 def _ended_before(rows: list[SpanRow], source: int, target: int) -> bool:
     ended = rows[source - 1].end_number
     return 0 < ended < rows[target - 1].number
-
-
-def _number(row: SpanRow) -> int:
-    return row.number
 
 
 def _rank(row: SpanRow) -> tuple[int, int]:

@@ -150,7 +150,7 @@ class Fingerprints:
 def key_of(text: str) -> int:
     """Return a number of 63 bits for a text, out of two checksums of different kind."""
     data = text.encode(errors="replace")
-    return crc32(data) << 31 ^ adler32(data)
+    return crc32(data) << 31 ^ adler32(data)  # 63 bits fit a signed item of the array
 
 
 def _keys_of_whole_fields(value: dict[str, Any]) -> dict[int, None]:

@@ -121,6 +121,7 @@ def list_moments(rows: Sequence[SpanRow], last_at: int | None) -> list[Moment]:
         last_at: the latest timestamp of the trace in nanoseconds.
     """
     order = [(row.number, 0, index) for index, row in enumerate(rows, 1)]
+    # Of spans without an end, the one that began last ends first: it is the innermost.
     order += [(row.end_number or _NEVER - index, 1, index) for index, row in enumerate(rows, 1)]
     order.sort()
     moments: list[Moment] = []

@@ -224,9 +224,10 @@ class Integrity:
                 lost.add(event, missing)
         notes["lost_events"] = lost
         lowered = _deductions(counts, self._bases(totals, counts))
+        score = max(round(1.0 - sum(deduction["lowered_by"] for deduction in lowered), 6), 0.0)
         findings = _findings(notes)
         return {
-            "score": _score(lowered) if totals.events else None,
+            "score": score if totals.events else None,
             "lowered_by": lowered,
             "checks": {check.name: counts[check.name] for check in CHECKS},
             "findings": findings,
@@ -292,16 +293,7 @@ def _deductions(counts: dict[str, int | None], bases: dict[str, int]) -> list[di
                     "why": check.why,
                 }
             )
-    return sorted(lowered, key=_by_amount)
-
-
-def _by_amount(deduction: dict[str, Any]) -> float:
-    return -float(deduction["lowered_by"])
-
-
-def _score(lowered: list[dict[str, Any]]) -> float:
-    total: float = sum(deduction["lowered_by"] for deduction in lowered)
-    return max(round(1.0 - total, 6), 0.0)
+    return sorted(lowered, key=lambda deduction: -deduction["lowered_by"])
 
 
 def _findings(notes: dict[str, ProblemNotes]) -> list[dict[str, Any]]:

@@ -97,6 +97,7 @@ def _find_fast(gaps: list[float]) -> Iterator[tuple[int, int, float]]:
     in_fast = fast < slow
     last = -1
     weight = 0.0
+    # Backwards along the cheapest sequence of states, as in the algorithm of Viterbi.
     for index in range(len(gaps) - 1, -1, -1):
         if in_fast:
             last = index if last < 0 else last

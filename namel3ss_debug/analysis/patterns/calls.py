@@ -276,7 +276,7 @@ def _cursor_of(payload: Any) -> int:
     if type(payload) is dict:
         for name, value in payload.items():
             if name in CURSORS and value and isinstance(value, str | int):
-                return crc32(str(value).encode(errors="replace")) or 1
+                return crc32(str(value).encode(errors="replace")) or 1  # 0 means that there is no cursor
     return 0
 
 
@@ -326,7 +326,7 @@ def group_levels(calls: Iterable[Call], links: Mapping[str, str]) -> Levels:
     levels: tuple[dict[tuple[int, int], list[Call]], dict[tuple[int, int], list[Call]]] = ({}, {})
     for index, call in enumerate(calls):
         parent = call.parent
-        for _ in range(9):
+        for _ in range(9):  # bounded, because the links of a damaged trace may form a circle
             if parent in indexes or parent not in links:
                 break
             parent = links[parent]
@@ -337,6 +337,7 @@ def group_levels(calls: Iterable[Call], links: Mapping[str, str]) -> Levels:
             owner, depth, steps = above, 0, 0
         else:
             owner, depth, steps = owners[above]
+            # A call and the calls inside it are at different depths: they neither follow each other nor run in parallel.
             depth += kinds[above] in _CALLS
             steps += kinds[above] == STEP
         kinds.append(call.kind)

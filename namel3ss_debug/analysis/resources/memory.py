@@ -101,6 +101,7 @@ class Memory:
             self._latest = (run, readings)
         at = event.get("timestamp")
         readings.numbers.append(number)
+        # Whole microseconds: a float of seconds is not more precise.
         readings.times.append(_NO_TIME if at is None else int(at * 1e6 + 0.5) * 1000)
         readings.mb.append(event["memory_usage_mb"])
 

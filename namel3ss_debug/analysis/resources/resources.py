@@ -188,7 +188,10 @@ class ResourceUsage:
             if claimed:
                 add_up(inside, claimed)
             if turn:
-                self._note_turn(span, inside)
+                self._turn_count += 1
+                self._turns.append(_Turn(-inside[_TOKENS], span.number, span.name, tuple(inside)))
+                if len(self._turns) > 4 * LISTED:
+                    self._turns = nsmallest(LISTED, self._turns)
             else:
                 counted = sums.pop(_COUNTED + span.name, None)
                 row = _row(self._by_tool, span.name)
@@ -209,12 +212,6 @@ class ResourceUsage:
             for name, counted in sums.items():
                 if name.startswith(_COUNTED):
                     _add_to_parent(span.above, counted, name)
-
-    def _note_turn(self, span: MeasuredSpan, row: Sequence[int]) -> None:
-        self._turn_count += 1
-        self._turns.append(_Turn(-row[_TOKENS], span.number, span.name, tuple(row)))
-        if len(self._turns) > 4 * LISTED:
-            self._turns = nsmallest(LISTED, self._turns)
 
     def merge(self, later: ResourceUsage) -> None:
         """Merge the fold of a later part of the trace, or of another trace, into this one."""

@@ -281,6 +281,7 @@ class Savings:
         for run in runs:
             begin, end = bisect_left(order, (run.number + 1,)), bisect_left(order, (run.end,))
             room -= end - begin
+            # Concurrent spans lie between the two events as well; sorting out very many of them takes too long.
             if end - begin > run.calls + _MOST_BESIDE or room < 0:
                 self._undecided += 1
                 continue
@@ -311,7 +312,7 @@ class Savings:
             answers = Counter(request for request, _ in {(call.request, call.answer) for call in again})
             for call in again:
                 if key[0] == "tool" and answers[call.request] > 1:
-                    continue
+                    continue  # a cache would have returned an old answer
                 if call.answer >= 0 and call.number not in self._counted:
                     first = known.setdefault((call.request, call.answer), call)
                     if call.number > first.end:
@@ -346,6 +347,7 @@ class Savings:
         for chance in sorted(parallel.get("chances") or (), key=lambda chance: -(chance["number"] or 0)):
             begin = chance["number"] or 0
             saves = round((chance["saves_ms"] or 0) * NS_PER_MS)
+            # Time that another kind has counted inside this span must not be saved twice.
             while counted and counted[-1][0] > begin and saves > 0:
                 number, ns = counted.pop()
                 if ns > saves:

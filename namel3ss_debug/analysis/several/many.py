@@ -144,7 +144,11 @@ def read_recording(request: Request, table: SectionTable, index: int, path: str)
     except (DebugError, OSError) as error:
         return Recording(path, {}, error=str(error))
     wanted = request.sections
-    shown = {name: value for name, value in document.items() if _is_wanted(name, wanted, table)}
+    shown = {
+        name: value
+        for name, value in document.items()
+        if wanted is None or name in wanted or name not in table
+    }
     memory = document["resource_usage"].get("memory") or {}
     scores = {
         name: value["score"]
@@ -168,10 +172,6 @@ def read_recording(request: Request, table: SectionTable, index: int, path: str)
         pooled=pickle.dumps(analysis),
         plugin_errors=document.get("plugin_errors", {}),
     )
-
-
-def _is_wanted(name: str, sections: Sequence[str] | None, table: Iterable[str]) -> bool:
-    return sections is None or name in sections or name not in table
 
 
 class TraceGroup:
@@ -319,7 +319,12 @@ def analyze_many(
     grouped = sorted(groups.items(), key=_by_beginning if request.by == "version" else _by_name)
     document = {
         "schema": SCHEMA,
-        "recordings": {"count": len(rows), "unreadable": failed, **_request_to_json(request)},
+        "recordings": {
+            "count": len(rows),
+            "unreadable": failed,
+            "left_out": list(request.left_out),
+            "by": request.by,
+        },
         **whole.sections(names, table),
     }
     if request.sections is None or _OVERVIEW in request.sections:
@@ -391,10 +396,6 @@ def _size(path: str) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
-
-
-def _request_to_json(request: Request) -> dict[str, Any]:
-    return {"left_out": list(request.left_out), "by": request.by}
 
 
 def _by_name(group: tuple[str | None, TraceGroup]) -> tuple[bool, str]:

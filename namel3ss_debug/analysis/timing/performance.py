@@ -243,6 +243,12 @@ class Performance:
         rows = {key: operation.result(in_order[key]) for key, operation in operations.items()}
         ordered = sorted(rows, key=lambda key: (-operations[key].self_ns, key))
         nothing = _Answers()
+        concurrency: dict[str, Any] = {}
+        if totals.recordings <= 1:
+            concurrency = {
+                "concurrency": measure_concurrency(self._innermost(), totals.first_at, totals.wall_ns),
+                "wall_shares": compute_wall_shares(self._running_by_component(), totals.wall_ns),
+            }
         return {
             "slow_ms": self._slow_ms,
             "slow_operation_count": self._slow_count,
@@ -262,16 +268,10 @@ class Performance:
             "bottlenecks": find_bottlenecks(
                 [_make_effort(key, operations[key]) for key in ordered], totals.wall_ns
             ),
-            **({} if totals.recordings > 1 else self._concurrency_figures(totals)),
+            **concurrency,
             "outliers": _outliers(operations, in_order),
             "call_sites": self._call_sites(),
             **self._hot.result(),
-        }
-
-    def _concurrency_figures(self, totals: Totals) -> dict[str, Any]:
-        return {
-            "concurrency": measure_concurrency(self._innermost(), totals.first_at, totals.wall_ns),
-            "wall_shares": compute_wall_shares(self._running_by_component(), totals.wall_ns),
         }
 
     def _group_by_operation(self) -> dict[tuple[str, str], _Spans]:
