@@ -186,12 +186,12 @@ def several(
     Raises:
         UnreadableTraceError: nothing in any of them can be read.
     """
-    from namel3ss_debug.analysis.several.many import Request, analyze_many
+    from namel3ss_debug.analysis.several.many import AnalysisRequest, analyze_many
     from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.views.analysis import several as report
     from namel3ss_debug.views.terminal import byte_progress
 
-    request = Request(
+    request = AnalysisRequest(
         sections=None if sections is None else tuple(sections),
         options=options(config),
         prices=config.prices,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from namel3ss_debug.analysis.diffing.comparison import Diff
-    from namel3ss_debug.analysis.diffing.differences import Difference
+    from namel3ss_debug.analysis.diffing.differences import RunDifference
     from namel3ss_debug.traces.reader import Trace
 
 COMPARED: Final[dict[str, frozenset[str]]] = {
@@ -87,6 +87,6 @@ def _describe_divergence(
     )
 
 
-def _describe_difference(first: Difference) -> str:
+def _describe_difference(first: RunDifference) -> str:
     description = _DESCRIPTIONS.get(first.kind)
     return KINDS[first.kind] if description is None else description.format(first.name_a or "something else")

@@ -17,7 +17,7 @@ from namel3ss_debug.traces.costs import CallCosts, priced
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.checking.baselines import Baseline
     from namel3ss_debug.analysis.checking.measures import Measured
-    from namel3ss_debug.analysis.checking.subjects import Pattern, SeenSpan
+    from namel3ss_debug.analysis.checking.subjects import SeenSpan, SpanPattern
     from namel3ss_debug.expressions import Expression
     from namel3ss_debug.traces.events import Event
 
@@ -109,7 +109,7 @@ class CollectingWatcher(BaseWatcher):
 class Forbid(CollectingWatcher):
     """`forbid`: no such span; with `after`, none that began after one of those had ended, in the same agent."""
 
-    def __init__(self, patterns: Sequence[Pattern], after: Pattern | None) -> None:
+    def __init__(self, patterns: Sequence[SpanPattern], after: SpanPattern | None) -> None:
         super().__init__()
         self._patterns = patterns
         self._after = after
@@ -133,7 +133,7 @@ class Forbid(CollectingWatcher):
 class Require(BaseWatcher):
     """`require`: each of these spans, with `in_order` one after the other."""
 
-    def __init__(self, patterns: Sequence[Pattern], *, in_order: bool) -> None:
+    def __init__(self, patterns: Sequence[SpanPattern], *, in_order: bool) -> None:
         self._patterns = patterns
         self._in_order = in_order
         self._numbers = [array("q") for _ in patterns]
@@ -171,7 +171,7 @@ class Require(BaseWatcher):
 class CallCount(BaseWatcher):
     """`calls`: at least and at most a number of these spans."""
 
-    def __init__(self, pattern: Pattern, at_least: int, at_most: int | None) -> None:
+    def __init__(self, pattern: SpanPattern, at_least: int, at_most: int | None) -> None:
         self._pattern = pattern
         self._at_least = at_least
         self._at_most = at_most
@@ -202,7 +202,7 @@ class CallCount(BaseWatcher):
 class SpanAssert(CollectingWatcher):
     """`assert` on spans: it must be true of each of them."""
 
-    def __init__(self, expression: Expression, pattern: Pattern) -> None:
+    def __init__(self, expression: Expression, pattern: SpanPattern) -> None:
         super().__init__()
         self._expression = expression
         self._pattern = pattern
@@ -274,7 +274,7 @@ NO_VALUE: Final = "there is no value to compare with the schema"
 class SchemaAssert(CollectingWatcher):
     """`schema`: a value of each of these spans must fit a JSON schema."""
 
-    def __init__(self, validate: Validate, value: Expression, pattern: Pattern) -> None:
+    def __init__(self, validate: Validate, value: Expression, pattern: SpanPattern) -> None:
         super().__init__()
         self._validate = validate
         self._value = value

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.checking.subjects import Pattern
+    from namel3ss_debug.analysis.checking.subjects import SpanPattern
     from namel3ss_debug.traces.events import Event
 
 PAYLOADS: Final = frozenset(["inputs", "outputs", "arguments", "result", "refused", "answered", "event"])
@@ -43,7 +43,7 @@ class Coverage(NamedTuple):
     components: frozenset[str] | None = None
 
 
-def find_needs(names: Iterable[str], patterns: Iterable[Pattern] = ()) -> Needs:
+def find_needs(names: Iterable[str], patterns: Iterable[SpanPattern] = ()) -> Needs:
     """Return what an expression about spans, and patterns, need to see.
 
     An expression needs what the names in it stand for, a pattern its component and its condition. A bare name may be

@@ -11,9 +11,9 @@ from namel3ss_debug.analysis.checking import budgets
 from namel3ss_debug.analysis.checking.baselines import Baseline, make_baseline
 from namel3ss_debug.analysis.checking.conduct import CheckedRun, Watcher
 from namel3ss_debug.analysis.checking.coverage import describe_unseen, parse_coverage
-from namel3ss_debug.analysis.checking.findings import Report, RuleResult, make_findings
+from namel3ss_debug.analysis.checking.findings import CheckReport, RuleResult, make_findings
 from namel3ss_debug.analysis.checking.measures import Measured
-from namel3ss_debug.analysis.checking.rules import CheckContext, Rule, Source, read_file, read_rules
+from namel3ss_debug.analysis.checking.rules import CheckContext, CheckRule, RuleSource, read_file, read_rules
 from namel3ss_debug.analysis.checking.subjects import SeenSpan, SpanReader
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import RuleError
@@ -32,7 +32,7 @@ def check_trace(
     rules: str | Path | Sequence[object],
     *,
     baseline: str | Path | Sequence[str | Path] = (),
-) -> Report:
+) -> CheckReport:
     """Check one trace against rules, as `debug check` does.
 
     Args:
@@ -46,7 +46,7 @@ def check_trace(
         TraceNotFoundError: a trace is not there.
         UnreadableTraceError: there is no event in a trace.
     """
-    source = read_file(Path(rules)) if isinstance(rules, str | Path) else Source("rules", list(rules))
+    source = read_file(Path(rules)) if isinstance(rules, str | Path) else RuleSource("rules", list(rules))
     parsed = read_rules([source])
     earlier = [baseline] if isinstance(baseline, str | Path) else baseline
     baseline_of_runs = read_baseline([open_recording(run) for run in earlier])
@@ -55,13 +55,13 @@ def check_trace(
 
 def evaluate(
     trace: Trace,
-    rules: Sequence[Rule],
+    rules: Sequence[CheckRule],
     *,
     baseline: Baseline | None = None,
     redaction: Mapping[str, Any] | None = None,
     ignore: Iterable[str] = (),
     options: Options | None = None,
-) -> Report:
+) -> CheckReport:
     """Check a trace against rules.
 
     Args:
@@ -97,7 +97,7 @@ def evaluate(
             raise RuleError(f"rule {rule.name}: {error}") from None
         idle = "" if findings else describe_unseen(rule.needs, coverage) or watcher.describe_idle(run)
         results.append(RuleResult(rule.name, rule.level, rule.describes, findings, idle))
-    return Report(
+    return CheckReport(
         trace=str(trace.path),
         files=len(trace.files),
         events=run.document["trace"]["events"],
@@ -115,7 +115,7 @@ def read_baseline(traces: Iterable[Trace]) -> Baseline | None:
 
 def observe(
     trace: Trace,
-    watchers: Sequence[tuple[Rule, Watcher]],
+    watchers: Sequence[tuple[CheckRule, Watcher]],
     options: Options | None,
     baseline: Baseline | None,
     *,
@@ -144,7 +144,7 @@ def observe(
 
 
 def _watch(
-    trace: Trace, watchers: Sequence[tuple[Rule, Watcher]], measured: dict[str, dict[str, Measured]]
+    trace: Trace, watchers: Sequence[tuple[CheckRule, Watcher]], measured: dict[str, dict[str, Measured]]
 ) -> None:
     """Show the events and spans of a trace to the watchers, in one pass."""
     spans = SpanReader()

@@ -110,7 +110,7 @@ class RuleResult(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CheckReport:
     """The result of checking one trace, rule by rule in the order of the rules.
 
     Attributes:

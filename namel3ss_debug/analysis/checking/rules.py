@@ -29,7 +29,7 @@ from namel3ss_debug.analysis.checking.conduct import (
 from namel3ss_debug.analysis.checking.coverage import CALLED, Needs, find_needs, find_needs_of_measures
 from namel3ss_debug.analysis.checking.findings import LEVELS, compute_fingerprint
 from namel3ss_debug.analysis.checking.measures import BY, MEASURES
-from namel3ss_debug.analysis.checking.subjects import SPAN_NAMES, Pattern, parse_pattern
+from namel3ss_debug.analysis.checking.subjects import SPAN_NAMES, SpanPattern, parse_pattern
 from namel3ss_debug.analysis.checking.validation import make_validator, read_schema
 from namel3ss_debug.analysis.failures.categories import CATEGORIES
 from namel3ss_debug.analysis.folds import FOLDS
@@ -60,7 +60,7 @@ class CheckContext(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CheckRule:
     """One rule, ready to be evaluated on any number of runs.
 
     Attributes:
@@ -87,7 +87,7 @@ class Rule:
     watch: Callable[[CheckContext], Watcher] = field(repr=False, compare=False)
 
 
-class Source(NamedTuple):
+class RuleSource(NamedTuple):
     """Rules with their origin, which messages name, and the folder to which the files in them are relative."""
 
     where: str
@@ -105,13 +105,13 @@ class _ParsedRule(NamedTuple):
     needs: Needs = Needs()
 
 
-def read_rules(sources: Iterable[Source]) -> list[Rule]:
+def read_rules(sources: Iterable[RuleSource]) -> list[CheckRule]:
     """Parse rules. A rule without a name gets one made of its content.
 
     Raises:
         RuleError: a rule is not valid; the message names where it is written, the key, and what is allowed.
     """
-    rules: list[Rule] = []
+    rules: list[CheckRule] = []
     names_in_use: dict[str, str] = {}
     for where, rules_of_source, folder in sources:
         for index, written in enumerate(rules_of_source, 1):
@@ -133,7 +133,7 @@ def read_rules(sources: Iterable[Source]) -> list[Rule]:
     return rules
 
 
-def read_file(path: Path) -> Source:
+def read_file(path: Path) -> RuleSource:
     """Read a file of rules: a list of them, or an object with the list under `checks`.
 
     Raises:
@@ -152,10 +152,10 @@ def read_file(path: Path) -> Source:
     if not isinstance(rules, list) or others:
         problem = f"there is the key {others[0]!r}" if others else "there is no list"
         raise RuleError(f'{path}: {problem}; a file of rules holds {{"checks": [...]}} or only the list')
-    return Source(str(path), rules, path.parent)
+    return RuleSource(str(path), rules, path.parent)
 
 
-def read_option(text: str) -> Source:
+def read_option(text: str) -> RuleSource:
     """Return one rule of the command line: an expression, or a rule as JSON.
 
     Raises:
@@ -163,9 +163,9 @@ def read_option(text: str) -> Source:
     """
     where = "--rule " + short(text, 60)
     if not text.lstrip().startswith("{"):
-        return Source(where, [text])
+        return RuleSource(where, [text])
     try:
-        return Source(where, [json.loads(text, object_pairs_hook=_build_object)])
+        return RuleSource(where, [json.loads(text, object_pairs_hook=_build_object)])
     except (ValueError, RecursionError) as error:
         raise RuleError(f"{where}: it is not JSON: {error}") from None
     except RuleError as error:
@@ -185,7 +185,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _read_rule(written: object, folder: Path, names_in_use: Mapping[str, str]) -> Rule:
+def _read_rule(written: object, folder: Path, names_in_use: Mapping[str, str]) -> CheckRule:
     """Parse one rule: a text, or an object with exactly one kind.
 
     Args:
@@ -221,7 +221,7 @@ def _read_rule(written: object, folder: Path, names_in_use: Mapping[str, str]) -
     )
     name = _make_name(written, kind, describes, names_in_use)
     words = " ".join(message.split())
-    return Rule(name, level, words, describes, kind, sections, spans, events, needs, watch)
+    return CheckRule(name, level, words, describes, kind, sections, spans, events, needs, watch)
 
 
 def _make_name(written: Mapping[str, Any], kind: str, describes: str, names_in_use: Mapping[str, str]) -> str:
@@ -253,14 +253,14 @@ def _get_text(written: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def _parse_pattern(text: str, key: str) -> Pattern:
+def _parse_pattern(text: str, key: str) -> SpanPattern:
     try:
         return parse_pattern(text)
     except DebugError as error:
         raise RuleError(f"{key}: {error}") from None
 
 
-def _get_patterns(written: Mapping[str, Any], key: str) -> list[Pattern]:
+def _get_patterns(written: Mapping[str, Any], key: str) -> list[SpanPattern]:
     value = written[key]
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
@@ -320,7 +320,7 @@ def _read_assert(written: Mapping[str, Any], _: Path) -> _ParsedRule:
     test = _compile(text, SPAN_NAMES, "assert")
     if every is not None:
         condition = _compile(every[2], SPAN_NAMES, "on") if every[2] else None
-        pattern = Pattern(on, None, None, condition)
+        pattern = SpanPattern(on, None, None, condition)
     else:
         pattern = _parse_pattern(on, "on")
     return _ParsedRule(lambda _: SpanAssert(test, pattern), needs=find_needs(test.names, [pattern]))

@@ -200,7 +200,7 @@ def _make_span(span: Span, owner: str) -> SeenSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
+class SpanPattern:
     """A pattern that chooses spans."""
 
     text: str
@@ -226,7 +226,7 @@ class Pattern:
         return ":".join(part for part in (self.component, self.name) if part) or "span"
 
 
-def parse_pattern(text: str) -> Pattern:
+def parse_pattern(text: str) -> SpanPattern:
     """Parse a pattern of spans.
 
     Raises:
@@ -239,19 +239,19 @@ def parse_pattern(text: str) -> Pattern:
     compiled = None if condition is None else compile_expression(condition, SPAN_NAMES)
     quoted = _QUOTED.fullmatch(subject)
     if quoted:
-        return Pattern(text, quoted["head"], quoted["name"], compiled)
+        return SpanPattern(text, quoted["head"], quoted["name"], compiled)
     head, colon, name = subject.partition(":")
     if colon:
         if head not in COMPONENTS:
             known = f'; they are {", ".join(sorted(COMPONENTS))}; of one of your own, write {head}:"{name}"'
             near = nearest(head, COMPONENTS)
             raise WrongUsageError(f"{text!r} begins with no component{near or known}")
-        return Pattern(text, head, name or None, compiled)
+        return SpanPattern(text, head, name or None, compiled)
     if not subject or subject in COMPONENTS:
-        return Pattern(text, subject or None, None, compiled)
+        return SpanPattern(text, subject or None, None, compiled)
     if " " in subject:
         raise WrongUsageError(f"{text!r} is no pattern; write component:name, as in tool:delete_*")
-    return Pattern(text, None, subject, compiled)
+    return SpanPattern(text, None, subject, compiled)
 
 
 def _split(text: str) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from namel3ss_debug.analysis.checking.budgets import measure_run
 from namel3ss_debug.analysis.checking.evaluation import evaluate, observe
-from namel3ss_debug.analysis.checking.rules import Source, read_rules
+from namel3ss_debug.analysis.checking.rules import RuleSource, read_rules
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.checking.conduct import CheckedRun
@@ -35,7 +35,7 @@ def suggest(trace: Trace) -> Suggested:
     """Return the rules that the run itself keeps, in an order that reads well."""
     run, _ = observe(trace, [], None, None, always=True)
     suggested = [*_suggest_states(), *_suggest_budgets(run), *_suggest_tools(run)]
-    report = evaluate(trace, read_rules([Source("--init", suggested)]))
+    report = evaluate(trace, read_rules([RuleSource("--init", suggested)]))
     broken = {rule.rule for rule in report.rules if rule.findings}
     kept = [rule for rule in suggested if rule["name"] not in broken]
     left_out = [rule["name"] for rule in suggested if rule["name"] in broken]

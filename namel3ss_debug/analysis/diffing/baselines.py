@@ -18,7 +18,7 @@ from namel3ss_debug.analysis.diffing.comparison import (
     SCHEMA,
     ComparedRun,
     Comparison,
-    Reading,
+    ModelReading,
     Side,
     load_run,
     summarize_run,
@@ -30,7 +30,7 @@ from namel3ss_debug.analysis.diffing.differences import (
     MISSING,
     ORDER,
     RETRY,
-    Difference,
+    RunDifference,
     mark_carried_changes,
 )
 from namel3ss_debug.analysis.diffing.masks import Masks
@@ -60,10 +60,10 @@ class BaselineDiff:
     passing: tuple[Side, ...]
     failing: Side
     kinds: dict[str, int]
-    differences: tuple[Difference, ...]
-    first: Difference | None
-    read: Reading | None
-    read_next: Reading | None
+    differences: tuple[RunDifference, ...]
+    first: RunDifference | None
+    read: ModelReading | None
+    read_next: ModelReading | None
 
     @property
     def same(self) -> bool:

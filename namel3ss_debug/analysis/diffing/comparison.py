@@ -18,7 +18,7 @@ from namel3ss_debug.analysis.diffing.differences import (
     RETRY,
     STATUS,
     Detail,
-    Difference,
+    RunDifference,
     find_duplicates,
     find_kinds,
     make_detail,
@@ -102,7 +102,7 @@ class Reconvergence(NamedTuple):
     to_the_end: bool
 
 
-class Reading(NamedTuple):
+class ModelReading(NamedTuple):
     """The messages that the model read in each run before the runs diverged.
 
     Attributes:
@@ -145,10 +145,10 @@ class Diff:
     a: Side
     b: Side
     kinds: dict[str, int]
-    differences: tuple[Difference, ...]
-    first: Difference | None
-    read: Reading | None
-    read_next: Reading | None
+    differences: tuple[RunDifference, ...]
+    first: RunDifference | None
+    read: ModelReading | None
+    read_next: ModelReading | None
     met_again: Reconvergence | None
     reordered: int
     payloads: bool
@@ -328,7 +328,7 @@ class Comparison:
         changes.sort(key=lambda change: change[:2])
         return changes
 
-    def difference(self, index: int, kind: str) -> Difference:
+    def difference(self, index: int, kind: str) -> RunDifference:
         """Return the difference of this kind at a pair of rows, without its detail."""
         return make_difference(
             kind, self.aligned[index], self.a.rows, self.b.rows, lasting=self._is_lasting(index, kind)
@@ -403,7 +403,7 @@ class Comparison:
     def _is_leaf(self, index: int) -> bool:
         return self.aligned[index].subtree_end == index + 1
 
-    def find_reading(self, index: int, masks: Masks, *, following: bool = False) -> Reading | None:
+    def find_reading(self, index: int, masks: Masks, *, following: bool = False) -> ModelReading | None:
         """Return what the model read in both runs at or before a pair of rows.
 
         Args:
@@ -431,11 +431,11 @@ class Comparison:
                 continue
             numbers = self.a.rows.number[pair.a], self.b.rows.number[pair.b]
             old, new = self.a.trace.event(numbers[0]), self.b.trace.event(numbers[1])
-            return Reading(*numbers, pair_messages(old, new, masks))
+            return ModelReading(*numbers, pair_messages(old, new, masks))
         return None
 
     def load_details(
-        self, chosen: Iterable[Difference], masks: Masks
+        self, chosen: Iterable[RunDifference], masks: Masks
     ) -> dict[tuple[int | None, int | None, str], Detail]:
         """Read the events of some differences again and return their details."""
         listed = list(chosen)
@@ -472,14 +472,14 @@ def summarize_run(run: ComparedRun) -> Side:
     )
 
 
-def _compare_exit_statuses(a: ComparedRun, b: ComparedRun) -> Difference | None:
+def _compare_exit_statuses(a: ComparedRun, b: ComparedRun) -> RunDifference | None:
     """Return the difference between the exit statuses of two programs, if they differ."""
     then, now = a.rows.exit_status, b.rows.exit_status
     if then is None or now is None or then == now:
         return None
     detail = Detail(paths=(PathChange("$.exit_status", "changed", then, now),))
     ends = (a.rows.events, b.rows.events)
-    return Difference(
+    return RunDifference(
         STATUS, "app", "trace", a.rows.target, b.rows.target, *ends, (), lasting=True, detail=detail
     )
 

@@ -107,7 +107,7 @@ class Detail:
 
 
 @dataclass(frozen=True)
-class Difference:
+class RunDifference:
     """One difference between two runs.
 
     Attributes:
@@ -204,12 +204,12 @@ def _find_request_kinds(one: Rows, a: int, other: Rows, b: int) -> list[str]:
     return kinds
 
 
-def make_difference(kind: str, pair: RowPair, one: Rows, other: Rows, *, lasting: bool) -> Difference:
+def make_difference(kind: str, pair: RowPair, one: Rows, other: Rows, *, lasting: bool) -> RunDifference:
     """Return one difference of a pair of rows, without its detail."""
     a, b = pair.a, pair.b
     row_kind = other.kind_of(b) if b != NO_ROW else one.kind_of(a)
     retried = kind == RETRY
-    return Difference(
+    return RunDifference(
         kind=kind,
         component=row_kind.component,
         event_type=row_kind.type,
@@ -340,7 +340,7 @@ def _without(value: Any, left_out: set[str]) -> Any:
     )
 
 
-def find_duplicates(differences: Iterable[Difference]) -> list[int]:
+def find_duplicates(differences: Iterable[RunDifference]) -> list[int]:
     """Return the indexes of differences that only repeat the other difference of the same two events.
 
     A message that is part of the context in one request and of the prompt in the other changes both, but is one change.
@@ -360,13 +360,13 @@ def find_duplicates(differences: Iterable[Difference]) -> list[int]:
     ]
 
 
-def mark_carried_changes(differences: Iterable[Difference]) -> list[Difference]:
+def mark_carried_changes(differences: Iterable[RunDifference]) -> list[RunDifference]:
     """Return the differences, with `carried_from` set where the prompt or context differed before.
 
     A message is read again at every later call of the conversation, so most of these differences are not new.
     """
     known: dict[tuple[str, bytes, bytes], int] = {}
-    marked: list[Difference] = []
+    marked: list[RunDifference] = []
     for difference in differences:
         detail = difference.detail or Detail()
         changes = [(change.kind, change.old, change.new) for change in detail.messages]

@@ -29,15 +29,15 @@ STATUSES: dict[int, str] = {
 """HTTP statuses with one meaning. After the text, other 5xx are a `dependency`, other 4xx a `parameter`."""
 
 
-class Rule(NamedTuple):
+class CategoryRule(NamedTuple):
     """A pattern and the category of what it matches."""
 
     pattern: re.Pattern[str]
     category: str
 
 
-def _rules(*pairs: tuple[str, str]) -> tuple[Rule, ...]:
-    return tuple(Rule(re.compile(pattern, re.IGNORECASE), category) for pattern, category in pairs)
+def _rules(*pairs: tuple[str, str]) -> tuple[CategoryRule, ...]:
+    return tuple(CategoryRule(re.compile(pattern, re.IGNORECASE), category) for pattern, category in pairs)
 
 
 TYPES = _rules(
@@ -135,7 +135,7 @@ def _candidates(
         yield "parameter" if _GENERIC.match(name) and name.lower() != "assertionerror" else "tool"
 
 
-def _first_match(rules: tuple[Rule, ...], text: str) -> str | None:
+def _first_match(rules: tuple[CategoryRule, ...], text: str) -> str | None:
     return next((rule.category for rule in rules if rule.pattern.search(text)), None) if text else None
 
 

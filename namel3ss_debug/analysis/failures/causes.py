@@ -44,12 +44,12 @@ from namel3ss_debug.analysis.failures.provenance import (
     find_cut_answers,
     find_empty_results,
 )
-from namel3ss_debug.analysis.failures.steps import Step, normal
+from namel3ss_debug.analysis.failures.steps import SpanStep, normal
 from namel3ss_debug.analysis.failures.suspects import (
     MOST,
-    Cause,
     FailureInfo,
     FailureView,
+    SuspectedCause,
     get_failure_info,
     make_cause,
     reporting_number,
@@ -95,7 +95,7 @@ _RIGHT_BEFORE = 1.0
 """A failed call may be the cause of a cancelled one beside it if it failed at most this many seconds before."""
 
 
-def find_origins(failed: Step, info: FailureInfo, before: Sequence[Step]) -> list[Cause]:
+def find_origins(failed: SpanStep, info: FailureInfo, before: Sequence[SpanStep]) -> list[SuspectedCause]:
     """Return the likeliest causes of a failure, best first.
 
     Args:
@@ -103,7 +103,7 @@ def find_origins(failed: Step, info: FailureInfo, before: Sequence[Step]) -> lis
         info: what is known of the failure.
         before: the steps before it, without itself, by number.
     """
-    best: dict[int, Cause] = {}
+    best: dict[int, SuspectedCause] = {}
     for cause in _search(failed, info, before, 0):
         known = best.get(cause.number)
         if cause.score >= _LEAST and (known is None or cause.score > known.score):
@@ -111,7 +111,9 @@ def find_origins(failed: Step, info: FailureInfo, before: Sequence[Step]) -> lis
     return sorted(best.values(), key=lambda cause: (-cause.score, cause.number))[:MOST]
 
 
-def _search(failed: Step, info: FailureInfo, before: Sequence[Step], depth: int) -> Iterator[Cause]:
+def _search(
+    failed: SpanStep, info: FailureInfo, before: Sequence[SpanStep], depth: int
+) -> Iterator[SuspectedCause]:
     """Yield all possible causes of a failure, with scores, and the causes of these causes down to a depth."""
     view = FailureView(failed, info, before)
     causes = [cause for find in _QUESTIONS for cause in find(view)]
@@ -132,7 +134,7 @@ def _search(failed: Step, info: FailureInfo, before: Sequence[Step], depth: int)
             yield from _search_deeper(cause, before, depth)
 
 
-def _search_deeper(cause: Cause, before: Sequence[Step], depth: int) -> Iterator[Cause]:
+def _search_deeper(cause: SuspectedCause, before: Sequence[SpanStep], depth: int) -> Iterator[SuspectedCause]:
     """Yield the causes of a cause that is a failure itself."""
     index = next((index for index, step in enumerate(before) if step.number == cause.number), None)
     if index is None:
@@ -149,7 +151,7 @@ def _search_deeper(cause: Cause, before: Sequence[Step], depth: int) -> Iterator
                 yield deeper._replace(score=deeper.score * cause.score, events=events)
 
 
-def _find_itself(view: FailureView) -> Iterator[Cause]:
+def _find_itself(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield the failure as its own cause: alone, with its attempts, or as a repetition of an earlier one."""
     failed, info = view.failed, view.info
     category = "tool" if view.in_code else info.category
@@ -180,9 +182,9 @@ def _find_itself(view: FailureView) -> Iterator[Cause]:
         )
 
 
-def _find_failed_inside(view: FailureView) -> Iterator[Cause]:
+def _find_failed_inside(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield the failures inside the span: the first of each call, scored lower where the call succeeded later."""
-    groups: dict[tuple[str, str], list[Step]] = {}
+    groups: dict[tuple[str, str], list[SpanStep]] = {}
     for step in view.inside:
         if step.failed or step.claim is not None:
             groups.setdefault((step.component, step.name), []).append(step)
@@ -200,7 +202,7 @@ def _find_failed_inside(view: FailureView) -> Iterator[Cause]:
         yield make_cause(first, kind, words, score, tuple(step.end_number for step in steps[:MOST]))
 
 
-def _find_earlier_failures(view: FailureView) -> Iterator[Cause]:
+def _find_earlier_failures(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield earlier failures whose outcome it may have read; of equal ones of one call, the first."""
     read = view.failed.inputs_text + (view.writer.inputs_text if view.writer else "")
     own = OWN.get(view.info.category, 0.5)
@@ -238,7 +240,7 @@ def _find_earlier_failures(view: FailureView) -> Iterator[Cause]:
         )
 
 
-def _find_slow_calls(view: FailureView) -> Iterator[Cause]:
+def _find_slow_calls(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield the slowest call inside a timeout; for a deadline or a cancellation, also one beside it."""
     shared = view.info.category == "cancelled" or "deadline" in view.info.error.lower()
     if view.info.category != "timeout" and not shared:
@@ -256,7 +258,7 @@ def _find_slow_calls(view: FailureView) -> Iterator[Cause]:
             yield make_cause(slowest, "slow_call", reason, 0.6 + 0.35 * share, events)
 
 
-def _find_failed_siblings(view: FailureView) -> Iterator[Cause]:
+def _find_failed_siblings(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield, for a cancellation, the last call that failed right before its end and was not cancelled."""
     ended = view.failed.end.get("timestamp")
     if view.info.category != "cancelled" or not view.failed.start or ended is None:
@@ -275,7 +277,7 @@ def _find_failed_siblings(view: FailureView) -> Iterator[Cause]:
             return
 
 
-def _find_large_results(view: FailureView) -> Iterator[Cause]:
+def _find_large_results(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield, for a context overflow, the largest result that the model was to read."""
     if view.info.category != "context_overflow":
         return
@@ -298,7 +300,7 @@ def _find_large_results(view: FailureView) -> Iterator[Cause]:
         )
 
 
-def _find_decisions(view: FailureView) -> Iterator[Cause]:
+def _find_decisions(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield, for a span without a failure inside, the models whose own values the later steps used.
 
     A value belongs to the first span whose outputs have it. A call that used it counts in full, a model that read it
@@ -327,7 +329,7 @@ def _find_decisions(view: FailureView) -> Iterator[Cause]:
         yield make_cause(step, "decided", reason, 0.4 + 0.3 * weight / (weight + 1), events)
 
 
-_QUESTIONS: tuple[Callable[[FailureView], Iterator[Cause]], ...] = (
+_QUESTIONS: tuple[Callable[[FailureView], Iterator[SuspectedCause]], ...] = (
     _find_failed_inside,
     _find_earlier_failures,
     find_argument_sources,

@@ -73,7 +73,7 @@ _BESIDE = 8
 """A report is matched against this many failed spans right before it."""
 
 
-class Failure(NamedTuple):
+class RunFailure(NamedTuple):
     """One span that failed, or one error that the program reported."""
 
     end_number: int
@@ -107,7 +107,7 @@ class Errors:
     needs: tuple[str, ...] = ()
 
     def __init__(self, _options: Options) -> None:
-        self._failures: list[Failure] = []
+        self._failures: list[RunFailure] = []
         self._retries = 0
         self._succeeded: set[str] = set()
         self._open: list[dict[str, Any]] = []
@@ -195,7 +195,7 @@ class Errors:
         name = event.get("component_name")
         code = http_status(event)
         self._failures.append(
-            Failure(
+            RunFailure(
                 end_number=number,
                 number=number,
                 reported=True,
@@ -230,12 +230,12 @@ class Errors:
             }
         )
 
-    def _make_failure(self, span: MeasuredSpan) -> Failure:
+    def _make_failure(self, span: MeasuredSpan) -> RunFailure:
         """Make the failure of a span."""
         error_type, error = self._text(span.end.get("error_type")), self._text(span.end.get("error"))
         status = lenient.string(span.end.get("status"))
         code = http_status(span.end)
-        return Failure(
+        return RunFailure(
             end_number=span.end_number,
             number=span.number,
             reported=False,
@@ -334,14 +334,14 @@ def _attempt_of(span: MeasuredSpan) -> str | None:
 
 
 def _last_attempts(
-    failures: Iterable[Failure], succeeded: set[str]
-) -> tuple[list[Failure], dict[str, list[int]], int]:
+    failures: Iterable[RunFailure], succeeded: set[str]
+) -> tuple[list[RunFailure], dict[str, list[int]], int]:
     """Return the failures that no later attempt recovered; the attempts of each call; the number recovered.
 
     Of the attempts of one call that never succeeded, the last one is the failure.
     """
-    last: dict[str, Failure] = {}
-    others: list[Failure] = []
+    last: dict[str, RunFailure] = {}
+    others: list[RunFailure] = []
     attempts: dict[str, list[int]] = {}
     recovered = 0
     for failure in failures:
@@ -357,15 +357,15 @@ def _last_attempts(
     return sorted([*others, *last.values()]), attempts, recovered
 
 
-def _build_chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]]:
+def _build_chains(failures: list[RunFailure]) -> list[tuple[RunFailure, list[RunFailure]]]:
     """Return each failure that does not pass on another one, with those that pass it on, in order of their ends."""
-    inside: dict[str, list[Failure]] = {}
-    beside: dict[tuple[str | None, tuple[str | None, str | None]], Failure] = {}
-    latest: dict[str | None, deque[Failure]] = {}
-    head_of: dict[int, Failure] = {}
-    chains: dict[int, tuple[Failure, list[Failure]]] = {}
+    inside: dict[str, list[RunFailure]] = {}
+    beside: dict[tuple[str | None, tuple[str | None, str | None]], RunFailure] = {}
+    latest: dict[str | None, deque[RunFailure]] = {}
+    head_of: dict[int, RunFailure] = {}
+    chains: dict[int, tuple[RunFailure, list[RunFailure]]] = {}
     for failure in failures:
-        same: list[Failure] = []
+        same: list[RunFailure] = []
         if failure.reported:
             origin = beside.get((failure.parent_id, failure.words)) or _find_reported(
                 failure, latest.get(failure.parent_id, ())
@@ -391,7 +391,7 @@ def _build_chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]
     return [(head, sorted(passed_on)) for _, (head, passed_on) in sorted(chains.items())]
 
 
-def _find_origin(failure: Failure, same: list[Failure]) -> Failure | None:
+def _find_origin(failure: RunFailure, same: list[RunFailure]) -> RunFailure | None:
     """Return the latest child whose failure a span passes on.
 
     A report counts only for a span without type and text of its own.
@@ -402,14 +402,14 @@ def _find_origin(failure: Failure, same: list[Failure]) -> Failure | None:
     return spans[-1] if spans else None
 
 
-def _find_reported(make_report: Failure, beside: Iterable[Failure]) -> Failure | None:
+def _find_reported(make_report: RunFailure, beside: Iterable[RunFailure]) -> RunFailure | None:
     """Return the latest of some failed spans that a report names in other words."""
     return next((failure for failure in reversed([*beside]) if _names_other(make_report, failure)), None)
 
 
-def _passes_on(failure: Failure, child: Failure) -> bool:
+def _passes_on(failure: RunFailure, child: RunFailure) -> bool:
     return failure.words in {child.words, (None, None)} or _names_other(failure, child)
 
 
-def _names_other(failure: Failure, other: Failure) -> bool:
+def _names_other(failure: RunFailure, other: RunFailure) -> bool:
     return names_failure(failure.error, failure.causes, other.error_type, other.error)

@@ -25,7 +25,7 @@ from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, WATCHED
 from namel3ss_debug.analysis.failures.resolutions import resolution
 from namel3ss_debug.analysis.failures.steps import (
     Numbered,
-    Step,
+    SpanStep,
     contains,
     iter_leaves,
     make_steps,
@@ -33,9 +33,9 @@ from namel3ss_debug.analysis.failures.steps import (
     searchable_text,
 )
 from namel3ss_debug.analysis.failures.suspects import (
-    Cause,
     FailureInfo,
     FailureView,
+    SuspectedCause,
     format_step,
     get_failure_info,
 )
@@ -71,7 +71,7 @@ class _History(NamedTuple):
         whole: whether `events` begins with the trace.
     """
 
-    target: Step
+    target: SpanStep
     events: list[Numbered]
     around: list[Numbered]
     whole: bool
@@ -152,17 +152,19 @@ def _read_history(trace: ReadableTrace, number: int, event: Event) -> _History:
     )
 
 
-def _make_target(number: int, event: Event, running: dict[str, Numbered], ended: tuple[int, Event]) -> Step:
+def _make_target(
+    number: int, event: Event, running: dict[str, Numbered], ended: tuple[int, Event]
+) -> SpanStep:
     kind = event["event_type"]
     if begins_span(kind):
-        return Step(number, ended[0], event, ended[1])
+        return SpanStep(number, ended[0], event, ended[1])
     if ends_span(kind):
         begun, start = running.get(str(event.get("parent_event_id")), (number, _NOTHING))
-        return Step(begun, number, start, event)
-    return Step(number, number, _NOTHING, event)
+        return SpanStep(begun, number, start, event)
+    return SpanStep(number, number, _NOTHING, event)
 
 
-def _find_enclosing(step: Step, running: dict[str, Numbered]) -> list[Numbered]:
+def _find_enclosing(step: SpanStep, running: dict[str, Numbered]) -> list[Numbered]:
     """Return the starts of the spans around a step, innermost first."""
     parent = step.parent_id if step.start else step.end.get("parent_event_id")
     enclosing: list[Numbered] = []
@@ -173,13 +175,13 @@ def _find_enclosing(step: Step, running: dict[str, Numbered]) -> list[Numbered]:
     return enclosing
 
 
-def _find_failure_info(step: Step) -> FailureInfo | None:
+def _find_failure_info(step: SpanStep) -> FailureInfo | None:
     """Return what is known of the failure of a step; None where it did not fail."""
     if step.end.get("event_type") == "error_occurred":
         error_type = step.end.get("error_type")
         words = step.end.get("error")
         return get_failure_info(
-            Step(
+            SpanStep(
                 step.number,
                 step.end_number,
                 _NOTHING,
@@ -189,7 +191,7 @@ def _find_failure_info(step: Step) -> FailureInfo | None:
     return get_failure_info(step)
 
 
-def _compute_fingerprint(step: Step, info: FailureInfo) -> str:
+def _compute_fingerprint(step: SpanStep, info: FailureInfo) -> str:
     claim = step.claim
     error_type, site = claim.error_type if claim else step.end.get("error_type"), step.get("call_site")
     return compute_fingerprint(
@@ -217,7 +219,7 @@ class _Chain:
         self._steps = make_steps([known[position] for position in sorted(known)])
         self._by_number = {step.number: step for step in self._steps}
         self._by_id = {step.id: step for step in self._steps if step.id}
-        self.origins: list[Cause] = []
+        self.origins: list[SuspectedCause] = []
         self.root: dict[str, Any] = {}
         self.complete = history.whole
 
@@ -233,7 +235,7 @@ class _Chain:
         )
         rows = [
             _link_to_json(
-                Cause(
+                SuspectedCause(
                     step.number,
                     step.component,
                     step.name,
@@ -252,7 +254,7 @@ class _Chain:
                 seen.add(cause.number)
                 step = self._by_number.get(cause.number, step)
         while len(rows) < MOST_STEPS:
-            closest: dict[int, Cause] = {}
+            closest: dict[int, SuspectedCause] = {}
             for link in self._find_links(step):
                 closest.setdefault(link.number, link)
             links = [link for number, link in closest.items() if number not in seen]
@@ -266,7 +268,9 @@ class _Chain:
         self.root = _find_root(step)
         return rows
 
-    def _trace_to_origin(self, info: FailureInfo) -> Iterator[tuple[Cause, Sequence[Cause]]]:
+    def _trace_to_origin(
+        self, info: FailureInfo
+    ) -> Iterator[tuple[SuspectedCause, Sequence[SuspectedCause]]]:
         """Yield the steps from a failure to its likeliest origin, through those that the evidence names."""
         target = self._history.target
         tail = self._history.events[-TAIL:]
@@ -289,7 +293,7 @@ class _Chain:
                 known = others.pop(position, None)
                 yield (
                     known
-                    or Cause(
+                    or SuspectedCause(
                         position,
                         step.component,
                         step.name,
@@ -303,7 +307,7 @@ class _Chain:
         left = [cause for number, cause in others.items() if number != target.number]
         yield best, left[:_MOST_OTHERS]
 
-    def _find_links(self, step: Step) -> Iterator[Cause]:
+    def _find_links(self, step: SpanStep) -> Iterator[SuspectedCause]:
         """Yield the steps that a step follows from, the closest first."""
         earlier = [other for other in self._steps if 0 < other.end_number < step.number][-_LOOKED_BACK:]
         yield from self._find_attempts(step)
@@ -315,7 +319,7 @@ class _Chain:
         if parent is not None and parent.number < step.number:
             yield _make_link(parent, "inside", f"{format_step(step)} ran inside it", (parent.number,))
 
-    def _find_attempts(self, step: Step) -> Iterator[Cause]:
+    def _find_attempts(self, step: SpanStep) -> Iterator[SuspectedCause]:
         for event in (step.end, step.start):
             metadata = event.get("metadata")
             first = self._by_id.get(str(metadata.get("retry_of"))) if isinstance(metadata, dict) else None
@@ -324,7 +328,7 @@ class _Chain:
                 return
 
 
-def _find_results_read(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
+def _find_results_read(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[SuspectedCause]:
     """Yield the results that a model call read, first those that the call before it did not read."""
     models = [other for other in earlier if other.component == "llm" and other.parent_id == step.parent_id]
     known = models[-1].inputs_text if models else ""
@@ -345,7 +349,7 @@ def _find_results_read(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
         yield _make_link(other, "read", f"returned {_format_value(result)}", (other.end_number, step.number))
 
 
-def _find_sources(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
+def _find_sources(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[SuspectedCause]:
     """Yield the steps that wrote or returned the inputs of a call."""
     view = FailureView(step, FailureInfo("unknown", ""), earlier)
     if view.writer is not None:
@@ -366,9 +370,9 @@ def _find_sources(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
 
 
 def _make_link(
-    step: Step, kind: str, reason: str, events: tuple[int, ...], value: str | None = None
-) -> Cause:
-    return Cause(
+    step: SpanStep, kind: str, reason: str, events: tuple[int, ...], value: str | None = None
+) -> SuspectedCause:
+    return SuspectedCause(
         step.number,
         step.component,
         step.name,
@@ -380,7 +384,9 @@ def _make_link(
     )
 
 
-def _link_to_json(cause: Cause, others: Sequence[Cause], *, scored: bool = False) -> dict[str, Any]:
+def _link_to_json(
+    cause: SuspectedCause, others: Sequence[SuspectedCause], *, scored: bool = False
+) -> dict[str, Any]:
     """Return one step of the chain as JSON."""
     document = cause.to_json()
     if not scored:
@@ -399,7 +405,7 @@ def _link_to_json(cause: Cause, others: Sequence[Cause], *, scored: bool = False
     }
 
 
-def _find_root(step: Step) -> dict[str, Any]:
+def _find_root(step: SpanStep) -> dict[str, Any]:
     """Return the end of a chain: the message of a user, the arguments of the program, or the program itself."""
     inputs = step.start.get("inputs")
     messages = inputs.get("messages") if isinstance(inputs, dict) else None

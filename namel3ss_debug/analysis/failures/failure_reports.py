@@ -10,18 +10,18 @@ from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.failures.failure_fingerprints import compute_fingerprint
 from namel3ss_debug.analysis.failures.resolutions import resolution
 from namel3ss_debug.analysis.failures.severity import run_severity, severity
-from namel3ss_debug.analysis.failures.suspects import Cause, FailureInfo
+from namel3ss_debug.analysis.failures.suspects import FailureInfo, SuspectedCause
 from namel3ss_debug.analysis.nesting import instant
 from namel3ss_debug.analysis.resources.usage import dollars
 from namel3ss_debug.analysis.totals import LISTED
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.failures.errors import Failure
+    from namel3ss_debug.analysis.failures.errors import RunFailure
     from namel3ss_debug.analysis.failures.origins import FailureWindows
     from namel3ss_debug.analysis.failures.weak_failures import WeakFailure, WeakFailures
     from namel3ss_debug.analysis.totals import Totals
 
-Chain = tuple["Failure", list["Failure"]]
+Chain = tuple["RunFailure", list["RunFailure"]]
 """A failure, and the spans and reports that passed it on."""
 
 _HOLDERS = frozenset({"agent", "chain", "app"})
@@ -103,7 +103,7 @@ def make_report(
     )
 
 
-def _compute_fingerprint(failure: Failure) -> str:
+def _compute_fingerprint(failure: RunFailure) -> str:
     return compute_fingerprint(
         failure.component,
         failure.name,
@@ -114,7 +114,7 @@ def _compute_fingerprint(failure: Failure) -> str:
     )
 
 
-def _failure_to_json(failure: Failure, passed_on: list[Failure], attempts: list[int]) -> dict[str, Any]:
+def _failure_to_json(failure: RunFailure, passed_on: list[RunFailure], attempts: list[int]) -> dict[str, Any]:
     """Return the row of a failure, with the spans that passed it on."""
     return {
         "number": failure.number,
@@ -132,7 +132,7 @@ def _failure_to_json(failure: Failure, passed_on: list[Failure], attempts: list[
     }
 
 
-def _severity_of(failure: Failure, passed_on: list[Failure], run: RunContext) -> tuple[float, bool]:
+def _severity_of(failure: RunFailure, passed_on: list[RunFailure], run: RunContext) -> tuple[float, bool]:
     """Return how severe a failure is, and whether it reached the top."""
     outermost = passed_on[-1] if passed_on else failure
     contains = outermost.component in _HOLDERS or outermost.reported or bool(passed_on)
@@ -142,8 +142,8 @@ def _severity_of(failure: Failure, passed_on: list[Failure], run: RunContext) ->
 
 
 def _report_details(
-    failure: Failure,
-    passed_on: list[Failure],
+    failure: RunFailure,
+    passed_on: list[RunFailure],
     attempts: list[int],
     run: RunContext,
     fingerprint: str,
@@ -171,11 +171,11 @@ def _report_details(
     }
 
 
-def _origin_kind(origins: list[Cause] | None) -> str | None:
+def _origin_kind(origins: list[SuspectedCause] | None) -> str | None:
     return origins[0].kind if origins else None
 
 
-def _open_around(failure: Failure, run: RunContext) -> int:
+def _open_around(failure: RunFailure, run: RunContext) -> int:
     """Return how many spans around a failure never ended."""
     count, parent = 0, failure.parent_id
     seen: set[str | None] = set()

@@ -17,8 +17,8 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from namel3ss_debug.analysis.failures.causes import find_origins
-from namel3ss_debug.analysis.failures.steps import Step, make_steps
-from namel3ss_debug.analysis.failures.suspects import Cause, FailureInfo
+from namel3ss_debug.analysis.failures.steps import SpanStep, make_steps
+from namel3ss_debug.analysis.failures.suspects import FailureInfo, SuspectedCause
 from namel3ss_debug.analysis.resources.usage import used
 from namel3ss_debug.traces.events import Event
 
@@ -85,7 +85,7 @@ class FailureWindows:
         self._weak: dict[int, Window] = {}
         self._begun: dict[int, tuple[int, Event]] = {}
         self._crossing: list[tuple[int, Spent]] = []
-        self._steps: dict[tuple[int, int], Step] = {}
+        self._steps: dict[tuple[int, int], SpanStep] = {}
 
     def note_failure(self, number: int, event: Event) -> None:
         """Keep the events before one that reports a failure."""
@@ -169,7 +169,7 @@ class FailureWindows:
             return None
         return Spent(self._tokens - window.spent.tokens, self._cost - window.spent.cost)
 
-    def find_origins(self, number: int, info: FailureInfo) -> list[Cause] | None:
+    def find_origins(self, number: int, info: FailureInfo) -> list[SuspectedCause] | None:
         """Return the likeliest causes of the failure that this event reports; None where no window was kept."""
         window = self._failed.get(number) or self._weak.get(number)
         if window is None:
@@ -181,7 +181,7 @@ class FailureWindows:
             if numbered[0] not in {began, number}
         }
         before = make_steps([events[position] for position in sorted(events)], self._steps)
-        return find_origins(Step(began, number, start, window.event), info, before)
+        return find_origins(SpanStep(began, number, start, window.event), info, before)
 
 
 def _last(before: deque[Numbered], after: tuple[Numbered, ...], most: int) -> tuple[Numbered, ...]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from namel3ss_debug.analysis.failures.steps import Leaf, Step, contains, search_text, searchable_text
+from namel3ss_debug.analysis.failures.steps import Leaf, SpanStep, contains, search_text, searchable_text
 from namel3ss_debug.analysis.failures.suspects import (
     MOST,
-    Cause,
     FailureView,
+    SuspectedCause,
     format_step,
     make_cause,
     reporting_number,
@@ -32,7 +32,7 @@ This is for exceptions only: a call that returned an error as its result has che
 """
 
 
-def find_argument_sources(view: FailureView) -> Iterator[Cause]:
+def find_argument_sources(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield where the arguments of the call came from."""
     writer, culprit, failed = view.writer, view.culprit, view.failed
     if writer is None:
@@ -65,7 +65,7 @@ def find_argument_sources(view: FailureView) -> Iterator[Cause]:
     yield from _find_source(view, writer, culprit, fit)
 
 
-def _find_source(view: FailureView, writer: Step, culprit: Leaf, fit: float) -> Iterator[Cause]:
+def _find_source(view: FailureView, writer: SpanStep, culprit: Leaf, fit: float) -> Iterator[SuspectedCause]:
     """Yield the step that first had a value that a model passed on: another model, a call, or none in the trace."""
     events = sort_events(writer.end_number, view.failed.number)
     earlier = [step for step in view.ahead if step is not writer and step.end_number < writer.number]
@@ -90,7 +90,7 @@ def _find_source(view: FailureView, writer: Step, culprit: Leaf, fit: float) -> 
     yield make_cause(reader, "given", reason, 0.7 * fit, sort_events(reader.number, *events), culprit.shown)
 
 
-def _find_sources_without_model(view: FailureView) -> Iterator[Cause]:
+def _find_sources_without_model(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield, for a call that no model asked for, the source of its value, or the answer just before."""
     failed, culprit = view.failed, view.culprit
     if culprit is not None and search_text(culprit):
@@ -115,7 +115,7 @@ def _format_arguments(leaves: Sequence[Leaf]) -> str | None:
     return shorten(", ".join(leaf.shown for leaf in leaves[:4]))
 
 
-def _find_first_writer(view: FailureView, leaves: Sequence[Leaf]) -> Step | None:
+def _find_first_writer(view: FailureView, leaves: Sequence[Leaf]) -> SpanStep | None:
     """Return the first model whose outputs hold all arguments of a call."""
     traceable = [leaf for leaf in leaves if search_text(leaf)]
     if not traceable:
@@ -128,7 +128,7 @@ def _find_first_writer(view: FailureView, leaves: Sequence[Leaf]) -> Step | None
     )
 
 
-def find_empty_results(view: FailureView) -> Iterator[Cause]:
+def find_empty_results(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield the calls that returned nothing before the argument was written."""
     reader = view.writer or view.failed
     traces = [leaf for leaf in view.leaves if search_text(leaf)]
@@ -144,7 +144,7 @@ def find_empty_results(view: FailureView) -> Iterator[Cause]:
         yield make_cause(step, "empty_result", "returned nothing, which was used", score, events)
 
 
-def find_cut_answers(view: FailureView) -> Iterator[Cause]:
+def find_cut_answers(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield a model's answer that was cut at the limit of tokens."""
     models = [step for step in (*view.ahead, *view.inside) if step.component == "llm" and step.cut_reason]
     if not models:
@@ -161,7 +161,7 @@ def find_cut_answers(view: FailureView) -> Iterator[Cause]:
     )
 
 
-def find_context_losses(view: FailureView) -> Iterator[Cause]:
+def find_context_losses(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield data that existed, but that the model that wrote the argument did not read."""
     writer = view.writer if view.writer is not None and view.writer.component == "llm" else None
     if writer is None:
@@ -198,7 +198,7 @@ def find_context_losses(view: FailureView) -> Iterator[Cause]:
                 yield make_cause(writer, "context_changed", reason, 0.6 * view.fit, events)
 
 
-def _messages(step: Step) -> list[Any]:
+def _messages(step: SpanStep) -> list[Any]:
     inputs = step.start.get("inputs")
     messages = inputs.get("messages") if isinstance(inputs, dict) else None
     return messages if isinstance(messages, list) else []

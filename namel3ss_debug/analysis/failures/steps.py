@@ -52,7 +52,7 @@ class Leaf(NamedTuple):
         return f"{self.path}={short(repr(self.value), 80, '...')}"
 
 
-class Step:
+class SpanStep:
     """A span that began before the failure that is examined, with its data up to then.
 
     Attributes:
@@ -171,7 +171,9 @@ class Step:
             yield from (call for call in calls if isinstance(call, dict))
 
 
-def make_steps(events: Iterable[Numbered], known: dict[tuple[int, int], Step] | None = None) -> list[Step]:
+def make_steps(
+    events: Iterable[Numbered], known: dict[tuple[int, int], SpanStep] | None = None
+) -> list[SpanStep]:
     """Return the spans of some events, in the order of their numbers, including ends without a start.
 
     Args:
@@ -179,13 +181,13 @@ def make_steps(events: Iterable[Numbered], known: dict[tuple[int, int], Step] | 
         known: steps made before, by the numbers of start and end: they are reused, and new ones are added.
     """
     open_steps: dict[str, tuple[int, Event]] = {}
-    steps: list[Step] = []
+    steps: list[SpanStep] = []
     known = {} if known is None else known
 
     def add(number: int, end_number: int, start: Event, end: Event) -> None:
         step = known.get((number, end_number))
         if step is None:
-            step = known[number, end_number] = Step(number, end_number, start, end)
+            step = known[number, end_number] = SpanStep(number, end_number, start, end)
         steps.append(step)
 
     for number, event in events:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.failures.steps import (
     Leaf,
-    Step,
+    SpanStep,
     contains,
     find_named,
     iter_leaves,
@@ -49,7 +49,7 @@ _OF_CODE = frozenset({"KeyError", "IndexError", "LookupError", "AttributeError",
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\b")
 
 
-class Cause(NamedTuple):
+class SuspectedCause(NamedTuple):
     """An earlier event that may have caused a failure.
 
     Attributes:
@@ -102,7 +102,7 @@ class FailureInfo(NamedTuple):
     claimed: bool = False
 
 
-def get_failure_info(step: Step) -> FailureInfo | None:
+def get_failure_info(step: SpanStep) -> FailureInfo | None:
     """Return what is known of the failure of a step; None where it neither failed nor returned an error."""
     if step.info is False:
         step.info = _compute_failure_info(step)
@@ -110,7 +110,7 @@ def get_failure_info(step: Step) -> FailureInfo | None:
     return step.info
 
 
-def _compute_failure_info(step: Step) -> FailureInfo | None:
+def _compute_failure_info(step: SpanStep) -> FailureInfo | None:
     claim = step.claim
     if not step.failed and claim is None:
         return None
@@ -141,7 +141,7 @@ class FailureView:
             arguments.
     """
 
-    def __init__(self, failed: Step, info: FailureInfo, before: Sequence[Step]) -> None:
+    def __init__(self, failed: SpanStep, info: FailureInfo, before: Sequence[SpanStep]) -> None:
         self.failed, self.info = failed, info
         self.ended = [
             step for step in before if step.end_number and step.end_number < reporting_number(failed)
@@ -202,7 +202,7 @@ class FailureView:
         return next((leaf for leaf in self.leaves if _is_name(leaf.value) and self.is_invented(leaf)), None)
 
 
-def _raised_by_code(failed: Step, info: FailureInfo) -> bool:
+def _raised_by_code(failed: SpanStep, info: FailureInfo) -> bool:
     """Return whether an exception is of a kind that a mistake in code raises, and mentions no argument."""
     kind = (lenient.string(failed.end.get("error_type")) or "").rpartition(".")[2]
     return not info.claimed and kind in _OF_CODE and "argument" not in info.error
@@ -218,12 +218,12 @@ def _is_name(value: object) -> bool:
     )
 
 
-def reporting_number(failed: Step) -> int:
+def reporting_number(failed: SpanStep) -> int:
     """Return the number of the event that reports a failure."""
     return failed.end_number or failed.number
 
 
-def _find_inside(failed: Step, ended: Sequence[Step]) -> list[Step]:
+def _find_inside(failed: SpanStep, ended: Sequence[SpanStep]) -> list[SpanStep]:
     """Return the spans that ran inside a span, by number."""
     within: set[str | None] = {failed.id} if failed.start and failed.id else set()
     steps = []
@@ -234,7 +234,7 @@ def _find_inside(failed: Step, ended: Sequence[Step]) -> list[Step]:
     return steps
 
 
-def _find_reported(report: Step, info: FailureInfo, ended: Sequence[Step]) -> frozenset[int]:
+def _find_reported(report: SpanStep, info: FailureInfo, ended: Sequence[SpanStep]) -> frozenset[int]:
     """Return the steps whose failure a report names, by the same text or by their exceptions."""
     causes, words = find_direct_causes(report.end.get("stack_trace")), normal(info.error)[:80]
     failures = [(step, failure) for step in ended if (failure := get_failure_info(step)) is not None]
@@ -247,8 +247,8 @@ def _find_reported(report: Step, info: FailureInfo, ended: Sequence[Step]) -> fr
 
 
 def _find_writer(
-    failed: Step, ahead: Sequence[Step], leaves: Sequence[Leaf]
-) -> tuple[Step | None, float, dict[str, Any] | None]:
+    failed: SpanStep, ahead: Sequence[SpanStep], leaves: Sequence[Leaf]
+) -> tuple[SpanStep | None, float, dict[str, Any] | None]:
     """Return the model that wrote the arguments of a span, the confidence, and what it wrote where the call is known.
 
     Arguments that a framework adds to a call, such as its context, were not written by the model.
@@ -271,7 +271,7 @@ def _find_writer(
                 if wrote == arguments or _is_part(wrote, arguments):
                     return step, 0.95, _as_object(wrote)
     traceable = [leaf for leaf in leaves if search_text(leaf)]
-    best: tuple[int, Step] | None = None
+    best: tuple[int, SpanStep] | None = None
     for step in models:
         count = sum(contains(step.outputs_text, leaf) for leaf in traceable)
         if count and (best is None or count > best[0]):
@@ -296,7 +296,7 @@ def _is_part(wrote: Any, arguments: Any) -> bool:
 
 
 def make_cause(
-    step: Step,
+    step: SpanStep,
     kind: str,
     reason: str,
     score: float,
@@ -304,9 +304,11 @@ def make_cause(
     value: str | None = None,
     *,
     number: int | None = None,
-) -> Cause:
+) -> SuspectedCause:
     """Make a cause that names a step."""
-    return Cause(number or step.number, step.component, step.name, kind, reason, score, events, value)
+    return SuspectedCause(
+        number or step.number, step.component, step.name, kind, reason, score, events, value
+    )
 
 
 def sort_events(*numbers: int) -> tuple[int, ...]:
@@ -314,7 +316,7 @@ def sort_events(*numbers: int) -> tuple[int, ...]:
     return tuple(sorted({number for number in numbers if number}))
 
 
-def format_step(step: Step) -> str:
+def format_step(step: SpanStep) -> str:
     """Return a step as its component and name."""
     return f"{step.component} {step.name}".strip()
 

@@ -26,7 +26,7 @@ class Arrow(NamedTuple):
     owner: int
 
 
-class Network:
+class WorkNetwork:
     """Moments and the work between them, with the two passes of the critical path method.
 
     The critical path method is that of Kelley and Walker, "Critical-Path Planning and Scheduling" (1959), with

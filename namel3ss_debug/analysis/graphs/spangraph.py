@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from namel3ss_debug.analysis.graphs.graphs import Arrow, Network, OpenAncestors
+from namel3ss_debug.analysis.graphs.graphs import Arrow, OpenAncestors, WorkNetwork
 from namel3ss_debug.analysis.nesting import LONGEST_NS, latest
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class SpanGraph:
         self.order = [[-1, -1] for _ in range(size)]
         for index, moment in enumerate(moments):
             self.order[moment.span][moment.ends] = index
-        self.network = Network()
+        self.network = WorkNetwork()
         self.self_ns = [0] * size
         ended = self._build(needs)
         allowed, earliest = self.network.latest(), self.network.earliest
@@ -221,7 +221,7 @@ class SpanGraph:
         return self.order[one][1] < self.order[other][0]
 
 
-def _merge_path(network: Network) -> list[tuple[int, int, int]]:
+def _merge_path(network: WorkNetwork) -> list[tuple[int, int, int]]:
     """Return the critical path without pieces of length 0, neighbours of one owner merged."""
     pieces: list[tuple[int, int, int]] = []
     for begin, arrow in network.critical_path():

@@ -18,7 +18,7 @@ from namel3ss_debug.analysis.patterns.pattern_json import pattern_to_json, sum_c
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from namel3ss_debug.analysis.patterns.calls import Call, Operation
+    from namel3ss_debug.analysis.patterns.calls import Operation, PatternCall
 
 FAR_OUT = 3.5
 LEAST_VALUES = 10
@@ -60,13 +60,13 @@ def _median(ordered: Sequence[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
-def find_anomalies(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
+def find_anomalies(calls: Sequence[PatternCall]) -> Iterator[dict[str, Any]]:
     """Yield the calls whose duration or number of tokens is an outlier among those of the same operation.
 
     Args:
         calls: by number; only those that succeeded are compared, without spans that only enclose others.
     """
-    operations: dict[Operation, list[Call]] = {}
+    operations: dict[Operation, list[PatternCall]] = {}
     for call in calls:
         if call.outcome == COMPLETED and call.kind != OTHER and call.end_number != call.number:
             operations.setdefault(call.operation, []).append(call)
@@ -77,7 +77,7 @@ def find_anomalies(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
 
 
 def _find_far_out(
-    calls: Sequence[Call], measure: str, measure_of: Callable[[Call], int], least: int
+    calls: Sequence[PatternCall], measure: str, measure_of: Callable[[PatternCall], int], least: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the calls of one operation that lie far from the median, to either side, by the logarithms."""
     ordered = sorted(value for call in calls if (value := measure_of(call)) > 0)
@@ -91,7 +91,7 @@ def _find_far_out(
     spread = Spread.of([log(value) for value in ordered])
     if spread is None:
         return
-    sides: dict[str, list[tuple[float, int, Call]]] = {"high": [], "low": []}
+    sides: dict[str, list[tuple[float, int, PatternCall]]] = {"high": [], "low": []}
     for call in calls:
         value = measure_of(call)
         if 0 < value <= low or value >= high:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.analysis.distributions import NS_PER_MS, milliseconds
 from namel3ss_debug.analysis.patterns.anomalies import LEAST_VALUES, Spread
-from namel3ss_debug.analysis.patterns.calls import LLM, OPEN, OTHER, TOOL, Call
+from namel3ss_debug.analysis.patterns.calls import LLM, OPEN, OTHER, TOOL, PatternCall
 from namel3ss_debug.analysis.patterns.pattern_json import operation_to_json, pattern_to_json, sum_cost
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _NS_PER_SECOND = 1_000_000_000
 _LEAST_ALIKE = 5
 
 
-def find_bursts(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
+def find_bursts(calls: Sequence[PatternCall]) -> Iterator[dict[str, Any]]:
     """Yield the stretches in which calls of models and tools were much faster than in the run as a whole.
 
     Args:
@@ -69,7 +69,7 @@ def find_bursts(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
         )
 
 
-def _operations_to_json(calls: Sequence[Call]) -> list[dict[str, Any]]:
+def _operations_to_json(calls: Sequence[PatternCall]) -> list[dict[str, Any]]:
     counts: dict[tuple[str, str], int] = {}
     for call in calls:
         counts[call.operation] = counts.get(call.operation, 0) + 1
@@ -118,7 +118,9 @@ class _Pause(NamedTuple):
     until: int
 
 
-def find_stalls(calls: Sequence[Call], slow_ns: int, last_number: int | None) -> Iterator[dict[str, Any]]:
+def find_stalls(
+    calls: Sequence[PatternCall], slow_ns: int, last_number: int | None
+) -> Iterator[dict[str, Any]]:
     """Yield the long times in which nothing began or ended although something was open.
 
     Args:
@@ -156,11 +158,11 @@ def find_stalls(calls: Sequence[Call], slow_ns: int, last_number: int | None) ->
                 yield stall
 
 
-def _ended_at(call: Call) -> int | None:
+def _ended_at(call: PatternCall) -> int | None:
     return None if call.began is None or call.duration_ns is None else call.began + call.duration_ns
 
 
-def _median_durations(calls: Sequence[Call]) -> dict[tuple[str, str], int]:
+def _median_durations(calls: Sequence[PatternCall]) -> dict[tuple[str, str], int]:
     """Return the median duration of each operation that has at least `_LEAST_ALIKE` calls."""
     duration_ns: dict[tuple[str, str], list[int]] = {}
     for call in calls:
@@ -173,9 +175,11 @@ def _median_durations(calls: Sequence[Call]) -> dict[tuple[str, str], int]:
     }
 
 
-def _open_during(calls: Sequence[Call], pauses: list[_Pause]) -> Iterator[tuple[_Pause, list[Call]]]:
+def _open_during(
+    calls: Sequence[PatternCall], pauses: list[_Pause]
+) -> Iterator[tuple[_Pause, list[PatternCall]]]:
     """Yield each pause with the innermost spans that were open in it; the pauses are sorted by number."""
-    open_now: dict[int, Call] = {}
+    open_now: dict[int, PatternCall] = {}
     index = 0
     for pause in pauses:
         while index < len(calls) and calls[index].number <= pause.after:
@@ -191,7 +195,7 @@ def _open_during(calls: Sequence[Call], pauses: list[_Pause]) -> Iterator[tuple[
 
 
 def _stall_to_json(
-    pause: _Pause, running: list[Call], medians: dict[tuple[str, str], int]
+    pause: _Pause, running: list[PatternCall], medians: dict[tuple[str, str], int]
 ) -> dict[str, Any] | None:
     """Return the stall of a pause; None where a call that took no longer than usual explains the pause."""
     if not running:

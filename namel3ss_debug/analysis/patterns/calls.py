@@ -89,7 +89,7 @@ Operation = tuple[str, str]
 """A component and a name, such as tool and search."""
 
 
-class Call(NamedTuple):
+class PatternCall(NamedTuple):
     """One call, or one span around calls.
 
     Attributes:
@@ -146,7 +146,7 @@ class Reader:
         operation = (component, name)
         return self._operations.setdefault(operation, operation)
 
-    def call(self, span: MeasuredSpan) -> Call:
+    def call(self, span: MeasuredSpan) -> PatternCall:
         """Return the call of a span."""
         start, end = span.start, span.end
         kind = _kind_of(start)
@@ -158,7 +158,7 @@ class Reader:
             answer = checksum(f"{end.get('error_type')}: {end.get('error')}")
         cost = span_cost(span) if end and (kind == LLM or "cost_estimate" in end) else None
         began = start.get("timestamp")
-        return Call(
+        return PatternCall(
             *(span.number, span.end_number, start.get("event_id"), _parent_of(start)),
             *(kind, self._operation(span.component, span.name), request, answer),
             instant(began),
@@ -174,7 +174,7 @@ class Reader:
             choice,
         )
 
-    def point_call(self, number: int, event: Event) -> Call:
+    def point_call(self, number: int, event: Event) -> PatternCall:
         """Return the call of an event without an end: an access to the memory, or a decision."""
         inputs, outputs, began = event.get("inputs"), event.get("outputs"), event.get("timestamp")
         deciding = event["event_type"] == "decision"
@@ -185,7 +185,7 @@ class Reader:
         else:
             request = checksum([event.get("metadata", {}).get("operation"), inputs])
             answer, text = UNKNOWN if outputs is None else checksum(outputs), _dump_short(inputs)
-        return Call(
+        return PatternCall(
             *(number, number, event.get("event_id"), _parent_of(event)),
             DECISION if deciding else MEMORY,
             self._operation(event["component"], event.get("component_name") or ""),
@@ -308,11 +308,11 @@ class Levels(NamedTuple):
         enclosing: steps, chains and agents.
     """
 
-    calls: list[list[Call]]
-    enclosing: list[list[Call]]
+    calls: list[list[PatternCall]]
+    enclosing: list[list[PatternCall]]
 
 
-def group_levels(calls: Iterable[Call], links: Mapping[str, str]) -> Levels:
+def group_levels(calls: Iterable[PatternCall], links: Mapping[str, str]) -> Levels:
     """Group calls by the agent, chain or tool around them.
 
     Args:
@@ -323,7 +323,10 @@ def group_levels(calls: Iterable[Call], links: Mapping[str, str]) -> Levels:
     owners: list[tuple[int, int, int]] = []  # the owner, and how many calls and steps lie between
     indexes: dict[str, int] = {}
     tops: dict[str, int] = {}
-    levels: tuple[dict[tuple[int, int], list[Call]], dict[tuple[int, int], list[Call]]] = ({}, {})
+    levels: tuple[dict[tuple[int, int], list[PatternCall]], dict[tuple[int, int], list[PatternCall]]] = (
+        {},
+        {},
+    )
     for index, call in enumerate(calls):
         parent = call.parent
         for _ in range(9):  # bounded, because the links of a damaged trace may form a circle
@@ -351,12 +354,12 @@ def group_levels(calls: Iterable[Call], links: Mapping[str, str]) -> Levels:
     return Levels(list(levels[0].values()), list(levels[1].values()))
 
 
-def follows(call: Call, earlier: Call) -> bool:
+def follows(call: PatternCall, earlier: PatternCall) -> bool:
     """Return whether a call began after another one had ended."""
     return 0 < earlier.end_number < call.number
 
 
-def argument_values(call: Call) -> dict[str, Any] | None:
+def argument_values(call: PatternCall) -> dict[str, Any] | None:
     """Return the arguments of a tool if they are an object and were short enough to be kept."""
     if not call.text:
         return None

@@ -14,17 +14,17 @@ from namel3ss_debug.analysis.patterns.pattern_json import parse_json, pattern_to
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from namel3ss_debug.analysis.patterns.calls import Call, Operation
+    from namel3ss_debug.analysis.patterns.calls import Operation, PatternCall
 
 LEAST_DECISIONS = 5
 
 
-def find_one_way(calls: Iterable[Call]) -> Iterator[dict[str, Any]]:
+def find_one_way(calls: Iterable[PatternCall]) -> Iterator[dict[str, Any]]:
     """Yield the decisions that were made at least `LEAST_DECISIONS` times, always the same way.
 
     The confidence that the other way is never taken is that of Laplace's rule of succession: (n + 1) / (n + 2).
     """
-    decisions: dict[Operation, list[Call]] = {}
+    decisions: dict[Operation, list[PatternCall]] = {}
     for call in calls:
         if call.choice and call.outcome != OPEN and call.answer != UNKNOWN:
             decisions.setdefault(call.operation, []).append(call)

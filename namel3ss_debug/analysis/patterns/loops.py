@@ -26,7 +26,7 @@ from namel3ss_debug.analysis.patterns.calls import (
     LLM,
     OPEN,
     UNKNOWN,
-    Call,
+    PatternCall,
     argument_values,
     checksum,
     follows,
@@ -55,10 +55,10 @@ _number = attrgetter("number")
 class _Level(NamedTuple):
     """The calls of one level: the model calls, and all others."""
 
-    models: Sequence[Call]
-    actions: Sequence[Call]
+    models: Sequence[PatternCall]
+    actions: Sequence[PatternCall]
 
-    def find_askers(self, repeated: Iterable[Call]) -> list[Call]:
+    def find_askers(self, repeated: Iterable[PatternCall]) -> list[PatternCall]:
         """Return the model calls right before each of some calls: those that asked for them."""
         askers = []
         for call in repeated:
@@ -69,7 +69,7 @@ class _Level(NamedTuple):
         return askers
 
 
-def find_loops(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
+def find_loops(calls: Sequence[PatternCall]) -> Iterator[dict[str, Any]]:
     """Yield the loops, the polling, the paging and the retries at one level.
 
     Args:
@@ -96,15 +96,17 @@ def find_loops(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
             yield from _find_growth(operation, sorted(looping))
 
 
-def _group_by_operation(calls: Sequence[Call]) -> list[list[Call]]:
+def _group_by_operation(calls: Sequence[PatternCall]) -> list[list[PatternCall]]:
     """Return the calls of each operation, those of models last."""
-    groups: dict[tuple[str, str], list[Call]] = {}
+    groups: dict[tuple[str, str], list[PatternCall]] = {}
     for call in calls:
         groups.setdefault(call.operation, []).append(call)
     return sorted(groups.values(), key=lambda group: group[0].kind == LLM)
 
 
-def _find_runs(calls: Sequence[Call], continues: Callable[[Call, Call], bool]) -> Iterator[list[Call]]:
+def _find_runs(
+    calls: Sequence[PatternCall], continues: Callable[[PatternCall, PatternCall], bool]
+) -> Iterator[list[PatternCall]]:
     """Yield the longest stretches of two or more calls in which each call continues the one before."""
     run = [calls[0]]
     for earlier, call in pairwise(calls):
@@ -147,7 +149,7 @@ def _find_cycles(level: _Level) -> Iterator[tuple[dict[str, Any], set[int]]]:
                 first = None
 
 
-def _cycle_to_json(cycle: Sequence[Call], period: int, rounds: int, level: _Level) -> dict[str, Any]:
+def _cycle_to_json(cycle: Sequence[PatternCall], period: int, rounds: int, level: _Level) -> dict[str, Any]:
     again = cycle[period:]
     return pattern_to_json(
         "loop",
@@ -163,13 +165,13 @@ def _cycle_to_json(cycle: Sequence[Call], period: int, rounds: int, level: _Leve
     )
 
 
-def _is_known(call: Call) -> bool:
+def _is_known(call: PatternCall) -> bool:
     return UNKNOWN not in {call.request, call.answer} and call.outcome != OPEN
 
 
 def _find_repeats(
-    calls: Sequence[Call], level: _Level, covered: set[int]
-) -> Iterator[tuple[dict[str, Any], list[Call]]]:
+    calls: Sequence[PatternCall], level: _Level, covered: set[int]
+) -> Iterator[tuple[dict[str, Any], list[PatternCall]]]:
     """Yield the patterns in repetitions of the same request: retries, polling, or a loop."""
     for run in _find_runs(calls, _repeats):
         if any(call.outcome == FAILED for call in run):
@@ -182,16 +184,16 @@ def _find_repeats(
                 yield repeat, run
 
 
-def _repeats(earlier: Call, call: Call) -> bool:
+def _repeats(earlier: PatternCall, call: PatternCall) -> bool:
     """Return whether a call has the same request as the one before, which had ended."""
     if not follows(call, earlier):
         return False
     return (call.request == earlier.request != UNKNOWN) or (call.retried and earlier.outcome == FAILED)
 
 
-def _find_retries(run: list[Call]) -> Iterator[tuple[dict[str, Any], list[Call]]]:
+def _find_retries(run: list[PatternCall]) -> Iterator[tuple[dict[str, Any], list[PatternCall]]]:
     """Yield the attempts up to each one that succeeded."""
-    attempts: list[Call] = []
+    attempts: list[PatternCall] = []
     for call in run:
         if not attempts and call.outcome != FAILED:
             continue
@@ -211,18 +213,18 @@ def _find_retries(run: list[Call]) -> Iterator[tuple[dict[str, Any], list[Call]]
             attempts = []
 
 
-def _time_between(calls: Sequence[Call]) -> int:
+def _time_between(calls: Sequence[PatternCall]) -> int:
     """Return the nanoseconds between the end of each call and the beginning of the next."""
     return sum(map(_gap, calls, calls[1:]))
 
 
-def _gap(earlier: Call, call: Call) -> int:
+def _gap(earlier: PatternCall, call: PatternCall) -> int:
     if earlier.began is None or call.began is None or earlier.duration_ns is None:
         return 0
     return max(call.began - earlier.began - earlier.duration_ns, 0)
 
 
-def _find_polling(run: list[Call]) -> dict[str, Any] | None:
+def _find_polling(run: list[PatternCall]) -> dict[str, Any] | None:
     """Return the polling: the same request until the answer changed, or as long as the answer asked to wait."""
     results = [list(group) for _, group in groupby(run, key=attrgetter("answer"))]
     if any(call.answer == UNKNOWN for call in run[:-1]):
@@ -247,7 +249,7 @@ def _find_polling(run: list[Call]) -> dict[str, Any] | None:
     )
 
 
-def _find_same_call(run: list[Call], level: _Level) -> dict[str, Any] | None:
+def _find_same_call(run: list[PatternCall], level: _Level) -> dict[str, Any] | None:
     """Return a loop of one call: the longest stretch of equal results in the run."""
     stretches = [list(group) for _, group in groupby(run, key=attrgetter("answer"))]
     if stretches[-1][0].outcome == OPEN:
@@ -275,7 +277,7 @@ def _find_same_call(run: list[Call], level: _Level) -> dict[str, Any] | None:
     )
 
 
-def _find_growth(calls: Sequence[Call], looping: Sequence[int]) -> Iterator[dict[str, Any]]:
+def _find_growth(calls: Sequence[PatternCall], looping: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Yield the loops of a model that gets more messages each time and answers the same.
 
     A loop in between explains the growth, so the calls around it are not reported.
@@ -302,7 +304,7 @@ def _find_growth(calls: Sequence[Call], looping: Sequence[int]) -> Iterator[dict
         )
 
 
-def _grows(earlier: Call, call: Call) -> bool:
+def _grows(earlier: PatternCall, call: PatternCall) -> bool:
     return (
         follows(call, earlier)
         and call.answer == earlier.answer != UNKNOWN
@@ -312,7 +314,7 @@ def _grows(earlier: Call, call: Call) -> bool:
     )
 
 
-def _find_paging(calls: Sequence[Call], covered: set[int]) -> Iterator[dict[str, Any]]:
+def _find_paging(calls: Sequence[PatternCall], covered: set[int]) -> Iterator[dict[str, Any]]:
     """Yield runs of calls with a number that counts up, or with the cursor from the answer before.
 
     A cycle that is `covered` begins from the first page again and again, so it is not paging.
@@ -332,7 +334,7 @@ def _find_paging(calls: Sequence[Call], covered: set[int]) -> Iterator[dict[str,
         )
 
 
-def _turns_the_page(earlier: Call, call: Call) -> bool:
+def _turns_the_page(earlier: PatternCall, call: PatternCall) -> bool:
     """Return whether a call asks for the page after an earlier one: by its cursor or the next number."""
     if call.request == earlier.request or not follows(call, earlier):
         return False

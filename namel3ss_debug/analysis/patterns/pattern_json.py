@@ -12,7 +12,7 @@ from namel3ss_debug.analysis.resources.usage import dollars
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from namel3ss_debug.analysis.patterns.calls import Call, Operation
+    from namel3ss_debug.analysis.patterns.calls import Operation, PatternCall
 
 MOST_NUMBERS = 20
 """The most event numbers that are listed with a pattern; its `count` is the number of all."""
@@ -20,7 +20,7 @@ MOST_NUMBERS = 20
 
 def pattern_to_json(
     kind: str,
-    calls: Sequence[Call],
+    calls: Sequence[PatternCall],
     confidence: float,
     cost: dict[str, Any] | None = None,
     **more: Any,
@@ -47,7 +47,7 @@ def pattern_to_json(
     }
 
 
-def sum_cost(calls: Iterable[Call], more_ns: int = 0) -> dict[str, Any]:
+def sum_cost(calls: Iterable[PatternCall], more_ns: int = 0) -> dict[str, Any]:
     """Return the time, tokens and money of some calls; the money is None where no call has a known cost."""
     duration_ns, tokens, amount, priced = more_ns, 0, 0, False
     for call in calls:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from namel3ss_debug.analysis.nesting import MeasuredSpan
-    from namel3ss_debug.analysis.patterns.calls import Call
+    from namel3ss_debug.analysis.patterns.calls import PatternCall
     from namel3ss_debug.analysis.totals import Options, Totals
     from namel3ss_debug.traces.events import Event
 
@@ -52,7 +52,7 @@ class Patterns:
 
     def __init__(self, options: Options) -> None:
         self._slow_ms = options.slow_ms
-        self._calls: list[Call] = []
+        self._calls: list[PatternCall] = []
         self._first_left_out = float("inf")
         self._seen = 0
         self._reader = Reader()
@@ -80,7 +80,7 @@ class Patterns:
     def _add_link(self, process: str, link: tuple[int, str]) -> None:
         self._links[process] = min(self._links.get(process, link), link)
 
-    def _add(self, call: Call) -> None:
+    def _add(self, call: PatternCall) -> None:
         self._calls.append(call)
         if len(self._calls) > MOST_SPANS + MOST_SPANS // 4:
             self._keep_first()

@@ -22,7 +22,7 @@ from namel3ss_debug.analysis.patterns.pattern_json import operation_to_json, pat
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from namel3ss_debug.analysis.patterns.calls import Call, Operation
+    from namel3ss_debug.analysis.patterns.calls import Operation, PatternCall
 
 LONGEST = 5
 LEAST_TIMES = 3
@@ -35,11 +35,11 @@ _NEARLY_AS_OFTEN = 0.9
 Gram = tuple[int, ...]
 
 
-def find_sequences(levels: Sequence[Sequence[Call]]) -> list[dict[str, Any]]:
+def find_sequences(levels: Sequence[Sequence[PatternCall]]) -> list[dict[str, Any]]:
     """Return the sequences that occur most often, those that cover most calls first."""
     names: dict[Operation, int] = {}
     flat: list[int] = []
-    calls: list[Call | None] = []
+    calls: list[PatternCall | None] = []
     for index, level in enumerate(levels, 1):
         if len(level) < 2:
             continue
@@ -91,7 +91,7 @@ def _is_rotation(gram: Gram, frequent: dict[Gram, int]) -> bool:
 
 
 def _sequences_to_json(
-    chosen: list[Gram], flat: list[int], calls: list[Call | None], names: list[Operation]
+    chosen: list[Gram], flat: list[int], calls: list[PatternCall | None], names: list[Operation]
 ) -> Iterator[tuple[Gram, dict[str, Any]]]:
     """Yield the sequences that occur often enough without overlapping themselves."""
     wanted = set(chosen)
@@ -117,9 +117,9 @@ def _sequences_to_json(
         yield gram, entry
 
 
-def find_parallel_groups(levels: Iterable[Sequence[Call]]) -> list[dict[str, Any]]:
+def find_parallel_groups(levels: Iterable[Sequence[PatternCall]]) -> list[dict[str, Any]]:
     """Return the groups of calls that ran at the same time, by the operations in them."""
-    groups: dict[tuple[tuple[Operation, int], ...], list[list[Call]]] = {}
+    groups: dict[tuple[tuple[Operation, int], ...], list[list[PatternCall]]] = {}
     for level in levels:
         for group in _overlapping(level):
             key = tuple(sorted(Counter(call.operation for call in group).items()))
@@ -145,9 +145,9 @@ def find_parallel_groups(levels: Iterable[Sequence[Call]]) -> list[dict[str, Any
     return entries
 
 
-def _overlapping(level: Sequence[Call]) -> Iterator[list[Call]]:
+def _overlapping(level: Sequence[PatternCall]) -> Iterator[list[PatternCall]]:
     """Yield groups of calls that ran at the same time."""
-    group: list[Call] = []
+    group: list[PatternCall] = []
     until = 0
     for call in level:
         if call.outcome == OPEN or call.end_number == call.number:
@@ -164,7 +164,7 @@ def _overlapping(level: Sequence[Call]) -> Iterator[list[Call]]:
         yield group
 
 
-def _peak_concurrency(group: Sequence[Call]) -> int:
+def _peak_concurrency(group: Sequence[PatternCall]) -> int:
     """Return how many of some calls ran at one moment at most."""
     moments = sorted(
         (number, step) for call in group for number, step in ((call.number, 1), (call.end_number, -1))
@@ -172,7 +172,7 @@ def _peak_concurrency(group: Sequence[Call]) -> int:
     return max(accumulate(step for _, step in moments))
 
 
-def _wall_ns(group: Sequence[Call]) -> int:
+def _wall_ns(group: Sequence[PatternCall]) -> int:
     """Return the time from the first beginning to the last end; of calls without times, the longest duration."""
     timed = [
         (call.began, call.duration_ns)

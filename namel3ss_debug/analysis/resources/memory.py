@@ -37,7 +37,7 @@ def process_key(event: Event) -> ProcessKey:
     return event.get("execution_id", ""), prefix
 
 
-class Reading(NamedTuple):
+class MemoryReading(NamedTuple):
     """Megabytes, and the number of the event that has them."""
 
     mb: float
@@ -59,20 +59,20 @@ class _Readings:
         self.times.extend(later.times)
         self.mb.extend(later.mb)
 
-    def first(self) -> Reading:
+    def first(self) -> MemoryReading:
         index = self.numbers.index(min(self.numbers))
-        return Reading(self.mb[index], self.numbers[index])
+        return MemoryReading(self.mb[index], self.numbers[index])
 
-    def last(self) -> Reading:
+    def last(self) -> MemoryReading:
         index = self.numbers.index(max(self.numbers))
-        return Reading(self.mb[index], self.numbers[index])
+        return MemoryReading(self.mb[index], self.numbers[index])
 
-    def peak(self) -> Reading:
+    def peak(self) -> MemoryReading:
         """Return the highest reading; of equal ones the earliest."""
         highest = max(self.mb)
         if self.mb.count(highest) == 1:
-            return Reading(highest, self.numbers[self.mb.index(highest)])
-        return Reading(highest, min(compress(self.numbers, map(highest.__eq__, self.mb))))
+            return MemoryReading(highest, self.numbers[self.mb.index(highest)])
+        return MemoryReading(highest, min(compress(self.numbers, map(highest.__eq__, self.mb))))
 
     def timed(self) -> tuple[list[int], list[float]]:
         """Return the times and values of the readings whose time is known."""
@@ -82,7 +82,7 @@ class _Readings:
         return [self.times[index] for index in known], [self.mb[index] for index in known]
 
 
-class Memory:
+class MemoryReadings:
     """The readings of every process."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Memory:
             readings = self._by_process[process] = _Readings()
         return readings
 
-    def merge(self, later: Memory) -> None:
+    def merge(self, later: MemoryReadings) -> None:
         """Merge the readings of a later part into these."""
         for process, readings in later._by_process.items():
             mine = self._by_process.get(process)
@@ -201,9 +201,9 @@ def _per_hour(per_ns: float) -> float:
     return round(per_ns * _HOUR, 3)
 
 
-def _by_number(reading: Reading) -> int:
+def _by_number(reading: MemoryReading) -> int:
     return reading.number
 
 
-def _by_height(reading: Reading) -> tuple[float, int]:
+def _by_height(reading: MemoryReading) -> tuple[float, int]:
     return reading.mb, -reading.number

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from namel3ss_debug.analysis.distributions import NS_PER_MS, milliseconds
 from namel3ss_debug.analysis.nesting import add_up, whole_ns
 from namel3ss_debug.analysis.resources.contexts import Contexts
-from namel3ss_debug.analysis.resources.memory import Memory
+from namel3ss_debug.analysis.resources.memory import MemoryReadings
 from namel3ss_debug.analysis.resources.processes import Processes
 from namel3ss_debug.analysis.resources.usage import (
     NO_PARTS,
@@ -73,7 +73,7 @@ class ResourceUsage:
         self._turn_count = 0
         self._priced_by: dict[str, int] = {}
         self._contexts = Contexts(options.triggers.get("context_share") or TRIGGERS["context_share"])
-        self._memory = Memory()
+        self._memory = MemoryReadings()
         self._processes = Processes()
         self._cpu_ns = 0
         self._cpu_known = False

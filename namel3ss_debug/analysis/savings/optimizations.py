@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from namel3ss_debug.analysis.distributions import NS_PER_MS
 from namel3ss_debug.analysis.resources.usage import ModelKey, model_key, parse_count, span_cost, total_tokens
 from namel3ss_debug.analysis.savings.prompts import answer_key, arguments_key, parse_prompt, value_key
-from namel3ss_debug.analysis.savings.savings import LEAST_PREFIX, CallCosts, FailedSpan, Key, Savings
+from namel3ss_debug.analysis.savings.savings import LEAST_PREFIX, CountedCalls, FailedSpan, Key, Savings
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.nesting import MeasuredSpan
@@ -42,7 +42,7 @@ class Optimizations:
 
     def __init__(self, options: Options) -> None:
         self._slow_ns = round(options.slow_ms * NS_PER_MS)
-        self._calls: dict[Key, CallCosts] = {}
+        self._calls: dict[Key, CountedCalls] = {}
         self._failed_spans: list[FailedSpan] = []
 
     def span(self, span: MeasuredSpan) -> None:
@@ -82,7 +82,7 @@ class Optimizations:
         )
         calls = self._calls.get(operation)
         if calls is None:
-            calls = self._calls[operation] = CallCosts()
+            calls = self._calls[operation] = CountedCalls()
         # A tool with calls inside may hold the sum of their tokens and costs.
         cost = span_cost(span) if model or (leaf and "cost_estimate" in end) else None
         comparable = leaf and not span.failed and not span.retried

@@ -129,7 +129,7 @@ class PromptPrefixes:
                 yield number, source, prefix - cached, at
 
 
-class CallCost(NamedTuple):
+class CountedCall(NamedTuple):
     """One call of a model or a tool.
 
     `request` and `answer` are below zero where they are not known or do not count, `cost` where it is not known.
@@ -145,12 +145,12 @@ class CallCost(NamedTuple):
     answer: int
 
 
-_WIDTH = len(CallCost._fields)
-_REQUEST = CallCost._fields.index("request")
-_SELF = CallCost._fields.index("self_ns")
+_WIDTH = len(CountedCall._fields)
+_REQUEST = CountedCall._fields.index("request")
+_SELF = CountedCall._fields.index("self_ns")
 
 
-class CallCosts:
+class CountedCalls:
     """The calls of one model or tool, sixty-four bytes each, and keys of the failures among them."""
 
     __slots__ = ("_facts", "failed", "prompts")
@@ -169,20 +169,20 @@ class CallCosts:
             (span.number, span.end_number, duration, span.self_ns, tokens, cost, request, answer)
         )
 
-    def merge(self, later: CallCosts) -> None:
+    def merge(self, later: CountedCalls) -> None:
         """Merge those of a later part into these."""
         self._facts.extend(later._facts)
         self.failed.update(later.failed)
         self.prompts.merge(later.prompts)
 
-    def __getitem__(self, index: int) -> CallCost:
-        return CallCost._make(self._facts[index * _WIDTH : (index + 1) * _WIDTH])
+    def __getitem__(self, index: int) -> CountedCall:
+        return CountedCall._make(self._facts[index * _WIDTH : (index + 1) * _WIDTH])
 
     def numbers(self) -> array[int]:
         """Return the numbers of all calls."""
         return self._facts[::_WIDTH]
 
-    def repeated_requests(self) -> list[CallCost]:
+    def repeated_requests(self) -> list[CountedCall]:
         """Return the calls whose request occurs more than once, in order."""
         requests = self._facts[_REQUEST::_WIDTH]
         times = Counter(requests)
@@ -190,7 +190,7 @@ class CallCosts:
             self[index] for index, request in enumerate(requests) if request >= 0 and times[request] > 1
         )
 
-    def longer_than(self, ns: int) -> list[CallCost]:
+    def longer_than(self, ns: int) -> list[CountedCall]:
         """Return the calls whose self time was longer, in order."""
         return sorted(self[index] for index, self_ns in enumerate(self._facts[_SELF::_WIDTH]) if self_ns > ns)
 
@@ -230,7 +230,7 @@ class Savings:
         slow_ns: the time a tool may take.
     """
 
-    def __init__(self, calls: Mapping[Key, CallCosts], slow_ns: int) -> None:
+    def __init__(self, calls: Mapping[Key, CountedCalls], slow_ns: int) -> None:
         self._calls = dict(sorted(calls.items(), key=lambda item: repr(item[0])))
         self._slow_ns = slow_ns
         self._counted: set[int] = set()
@@ -241,7 +241,7 @@ class Savings:
         self._reason: str | None = None
 
     def _count_call(
-        self, kind: str, key: Key, call: CallCost, ns: int, group: tuple[int, int | None] = (0, None)
+        self, kind: str, key: Key, call: CountedCall, ns: int, group: tuple[int, int | None] = (0, None)
     ) -> None:
         self._counted.add(call.number)
         self._add(kind, key, group, call.number, ns, call.tokens, call.cost)
@@ -296,7 +296,7 @@ class Savings:
                 self._undecided += 1
 
     def _count_after_failure(
-        self, run: FailedSpan, inside: list[tuple[tuple[Key, CallCosts], CallCost]]
+        self, run: FailedSpan, inside: list[tuple[tuple[Key, CountedCalls], CountedCall]]
     ) -> None:
         failed = (call.end for (_, calls), call in inside if calls.failed.get(call.number) == run.failure_key)
         since = next(failed, run.end)
@@ -307,7 +307,7 @@ class Savings:
     def find_repeated(self) -> None:
         """Find calls that an earlier call had answered already."""
         for key, calls in self._calls.items():
-            known: dict[tuple[int, int], CallCost] = {}
+            known: dict[tuple[int, int], CountedCall] = {}
             again = calls.repeated_requests()
             answers = Counter(request for request, _ in {(call.request, call.answer) for call in again})
             for call in again:

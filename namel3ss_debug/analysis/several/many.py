@@ -66,7 +66,7 @@ _NEEDED = (_OVERVIEW, "resource_usage")
 
 
 @dataclass(frozen=True)
-class Request:
+class AnalysisRequest:
     """A request for the analysis of many traces.
 
     Attributes:
@@ -97,7 +97,7 @@ def _is_shown(name: str, made_by: object) -> bool:
     return name in ADDED or name in SCORED or isinstance(made_by, plugins.Plugin) or is_pooled(made_by)
 
 
-class Recording(NamedTuple):
+class TraceResult(NamedTuple):
     """The result for one trace; `error` is the reason where there is none.
 
     Attributes:
@@ -123,7 +123,7 @@ class Recording(NamedTuple):
     error: str = ""
 
 
-def read_recording(request: Request, table: SectionTable, index: int, path: str) -> Recording:
+def read_recording(request: AnalysisRequest, table: SectionTable, index: int, path: str) -> TraceResult:
     """Read and fold one trace.
 
     Args:
@@ -142,7 +142,7 @@ def read_recording(request: Request, table: SectionTable, index: int, path: str)
             why = f"line {first.line}: {first.what}" if first is not None and first.line else "it is empty"
             raise UnreadableTraceError(f"{path}: there is no event in it ({why})")
     except (DebugError, OSError) as error:
-        return Recording(path, {}, error=str(error))
+        return TraceResult(path, {}, error=str(error))
     wanted = request.sections
     shown = {
         name: value
@@ -156,7 +156,7 @@ def read_recording(request: Request, table: SectionTable, index: int, path: str)
         if isinstance(value, dict) and value.get("score") is not None
     }
     analysis.settle(index)
-    return Recording(
+    return TraceResult(
         path=path,
         row={
             "trace": document["trace"],
@@ -187,7 +187,7 @@ class TraceGroup:
         self._runs: list[tuple[float, dict[str, Any]]] = []
         self.errors: dict[str, str] = {}
 
-    def add(self, recording: Recording) -> None:
+    def add(self, recording: TraceResult) -> None:
         """Add the next trace."""
         self._overviews.add(recording.row[_OVERVIEW])
         for name, section in recording.sections.items():
@@ -266,7 +266,7 @@ class Many:
 
     Attributes:
         document: everything but `traces`.
-        rows: one for each trace that could be read, as `Recording.row`.
+        rows: one for each trace that could be read, as `TraceResult.row`.
         groups: the overview of each group with `group` and `recordings`; empty without groups.
         traces: the documents of the traces, as JSON; empty where they were not wanted.
     """
@@ -279,7 +279,7 @@ class Many:
 
 def analyze_many(
     paths: Sequence[Path],
-    request: Request,
+    request: AnalysisRequest,
     progress: Callable[[int, int], None] | None = None,
     processes: int | None = None,
 ) -> Many:
@@ -347,8 +347,8 @@ def count_useful_processes(recordings: int, total: int) -> int:
 
 
 def _read_all(
-    paths: Sequence[str], total: int, request: Request, table: SectionTable, processes: int | None
-) -> Iterator[Recording]:
+    paths: Sequence[str], total: int, request: AnalysisRequest, table: SectionTable, processes: int | None
+) -> Iterator[TraceResult]:
     """Yield the traces in their order, read by as many processes as they are worth."""
     if processes is None:
         processes = count_useful_processes(len(paths), total)
@@ -360,7 +360,7 @@ def _read_all(
     executor = ProcessPoolExecutor(
         processes, mp_context=get_context("spawn"), initializer=signal.signal, initargs=DIE_QUIETLY
     )
-    waiting: deque[tuple[int, str, Future[Recording] | None]] = deque()
+    waiting: deque[tuple[int, str, Future[TraceResult] | None]] = deque()
     try:
         for index, path in indexes:
             waiting.append((index, path, _submit(executor, request, table, index, path)))
@@ -373,8 +373,8 @@ def _read_all(
 
 
 def _submit(
-    executor: ProcessPoolExecutor, request: Request, table: SectionTable, index: int, path: str
-) -> Future[Recording] | None:
+    executor: ProcessPoolExecutor, request: AnalysisRequest, table: SectionTable, index: int, path: str
+) -> Future[TraceResult] | None:
     try:
         return executor.submit(read_recording, request, table, index, path)
     except BrokenProcessPool:
@@ -382,8 +382,8 @@ def _submit(
 
 
 def _result(
-    request: Request, table: SectionTable, index: int, path: str, future: Future[Recording] | None
-) -> Recording:
+    request: AnalysisRequest, table: SectionTable, index: int, path: str, future: Future[TraceResult] | None
+) -> TraceResult:
     if future is not None:
         with suppress(BrokenProcessPool):
             return future.result()

@@ -115,7 +115,7 @@ class RuleInput(NamedTuple):
     totals: Totals
 
 
-class Rule(NamedTuple):
+class TriggerRule(NamedTuple):
     """One rule: its name, the name of its threshold, the unit of both, and the function that evaluates it."""
 
     name: str
@@ -125,7 +125,7 @@ class Rule(NamedTuple):
 
 
 def evaluate(
-    rule: Rule, thresholds: Mapping[str, float | None], data: TriggerData, totals: Totals
+    rule: TriggerRule, thresholds: Mapping[str, float | None], data: TriggerData, totals: Totals
 ) -> tuple[list[dict[str, Any]], str, str | None]:
     """Return the findings of a rule, its state, and the reason of the state where there is one."""
     limit = thresholds.get(rule.threshold)
@@ -391,14 +391,14 @@ def _blocked(inputs: RuleInput) -> tuple[list[dict[str, Any]], str | None]:
     return [row], None
 
 
-RULES: tuple[Rule, ...] = (
-    Rule("error_rate", "error_rate", "share", _error_rate),
-    Rule("timeouts", "timeouts", "calls", _timeouts),
-    Rule("blocked", "blocked_seconds", "s", _blocked),
-    Rule("context", "context_share", "share", _context),
-    Rule("loop", "loops", "loops", _loops),
-    Rule("cpu", "cpu_seconds", "s", _cpu),
-    Rule("memory_growth", "memory_mb_per_hour", "MB an hour", _memory),
-    Rule("response_time", "response_time", "times", _response_time),
+RULES: tuple[TriggerRule, ...] = (
+    TriggerRule("error_rate", "error_rate", "share", _error_rate),
+    TriggerRule("timeouts", "timeouts", "calls", _timeouts),
+    TriggerRule("blocked", "blocked_seconds", "s", _blocked),
+    TriggerRule("context", "context_share", "share", _context),
+    TriggerRule("loop", "loops", "loops", _loops),
+    TriggerRule("cpu", "cpu_seconds", "s", _cpu),
+    TriggerRule("memory_growth", "memory_mb_per_hour", "MB an hour", _memory),
+    TriggerRule("response_time", "response_time", "times", _response_time),
 )
 """Every rule, the most urgent first."""

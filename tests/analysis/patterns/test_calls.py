@@ -9,7 +9,7 @@ from namel3ss_debug.analysis.patterns.calls import (
     STEP,
     TOOL,
     UNKNOWN,
-    Call,
+    PatternCall,
     Reader,
     checksum,
     group_levels,
@@ -18,7 +18,7 @@ from namel3ss_debug.analysis.patterns.calls import (
 
 def call(number, kind, event_id, parent):
     """A call of which only its place matters."""
-    return Call(
+    return PatternCall(
         number, number + 1, event_id, parent, kind, ("x", "y"), 1, 2, None, None, COMPLETED, retried=False
     )
 
