@@ -82,10 +82,10 @@ def parse_coverage(first: Event) -> Coverage:
 def describe_unseen(needs: Needs, coverage: Coverage) -> str:
     """Return why a rule with these needs could not look in a trace with this coverage; "" where it could."""
     if needs.payloads and not coverage.payloads:
-        return "the recording was made at level basic, without arguments, results and texts"
+        return "the trace was recorded at level basic, without arguments, results and texts"
     missing = needs.components - coverage.components if coverage.components is not None else ()
     if missing and coverage.components is not None:
         there = ", ".join(sorted({component.lower() for component in coverage.components}))
         not_there = ", ".join(sorted(missing))
-        return f"the recording was made of {there} only, without {not_there}"
+        return f"the trace was recorded with {there} only, without {not_there}"
     return ""

@@ -46,7 +46,7 @@ def _suggest_states() -> list[dict[str, Any]]:
     return [
         {"name": "no-failures", "no": "failures", "message": "A call failed for good"},
         {"name": "no-open-spans", "no": "open_spans", "message": "The run did not come to its end"},
-        {"name": "no-secrets", "no": "secrets", "message": "A secret stands in the recording"},
+        {"name": "no-secrets", "no": "secrets", "message": "The trace holds a secret"},
         {"name": "whole-recording", "assert": "integrity.score >= 0.9", "level": "warning"},
     ]
 

@@ -194,7 +194,7 @@ class _Aligner:
             if large and len(pairs) > before:
                 waiting += left
             else:
-                yield from (each for each in left if each.ours or each.theirs)
+                yield from (gap for gap in left if gap.ours or gap.theirs)
 
     def _match_moved(self, ours: array[int], theirs: array[int], gaps: list[_Gap]) -> list[tuple[int, int]]:
         """Match rows with the same request at different places, and take them out of their gaps.

@@ -154,7 +154,7 @@ def _find_distinctive(
             key(bad.rows, b) in difference for difference in known
         )
 
-    return [change for change in first.changes() if is_distinctive(*change[1:])]
+    return [change for change in first.list_changes() if is_distinctive(*change[1:])]
 
 
 class _Aspects:

@@ -214,7 +214,7 @@ def load_run(trace: str | Path | Trace, masks: Masks) -> ComparedRun:
 def compare(a: ComparedRun, b: ComparedRun, masks: Masks) -> Diff:
     """Compare two runs that were loaded with the same masks."""
     comparison = Comparison(a, b)
-    changes = comparison.changes()
+    changes = comparison.list_changes()
     kinds = Counter(kind for _, _, kind in changes)
     listed = [comparison.difference(index, kind) for _, index, kind in changes[:LISTED]]
     first = (
@@ -236,20 +236,18 @@ def compare(a: ComparedRun, b: ComparedRun, masks: Masks) -> Diff:
     if exits is not None:
         kinds[STATUS] += 1
         detailed.append(exits)
-    first_index = None if first is None else changes[first][1]
+    pair_index = None if first is None else changes[first][1]
     return Diff(
         a=summarize_run(a),
         b=summarize_run(b),
         kinds={kind: kinds[kind] for kind in KINDS if kinds[kind]},
         differences=tuple(detailed[: LISTED + 1]),
         first=exits if first is None else detailed[first],
-        read=None if first_index is None else comparison.find_reading(first_index, masks),
-        read_next=None
-        if first_index is None
-        else comparison.find_reading(first_index, masks, following=True),
+        read=None if pair_index is None else comparison.find_reading(pair_index, masks),
+        read_next=None if pair_index is None else comparison.find_reading(pair_index, masks, following=True),
         met_again=None
-        if first_index is None
-        else comparison.find_reconvergence(first_index, changes[first or 0][2]),
+        if pair_index is None
+        else comparison.find_reconvergence(pair_index, changes[first or 0][2]),
         reordered=comparison.reordered,
         payloads=comparison.payloads,
     )
@@ -309,7 +307,7 @@ class Comparison:
             return self.b.rows.task[pair.b]
         return self._tasks.get(self.a.rows.task[pair.a])
 
-    def changes(self) -> list[tuple[int, int, str]]:
+    def list_changes(self) -> list[tuple[int, int, str]]:
         """Return all differences in order.
 
         Each is the event number in the second run at which it shows, the index of the pair of rows, and its kind.
@@ -320,10 +318,10 @@ class Comparison:
         for index, (pair, kinds) in enumerate(zip(self.aligned, self.kinds, strict=True)):
             begins = reached if pair.b == NO_ROW else rows.number[pair.b]
             ends = reached if pair.b == NO_ROW else rows.end_number[pair.b]
-            leaf = pair.subtree_end == index + 1
+            is_leaf = self._is_leaf(index)
             if ends == NEVER:  # a span left open differs where the last row inside it that did not end began
-                ends = begins if leaf else self.b.rows.events + 1
-            reached = max(reached, ends if leaf else begins)
+                ends = begins if is_leaf else self.b.rows.events + 1
+            reached = max(reached, ends if is_leaf else begins)
             changes += [(ends if kind in ANSWERS else begins, index, kind) for kind in kinds]
         changes.sort(key=lambda change: change[:2])
         return changes

@@ -299,16 +299,16 @@ def _messages(event: Event, masks: Masks) -> list[Any]:
 def _diff_beside_messages(old: Event, new: Event, masks: Masks) -> dict[str, tuple[PathChange, ...]]:
     """Return what differs in two requests beside their messages, by part."""
     sides = [masks.mask(lenient.mapping(event.get("inputs")), "inputs") for event in (old, new)]
-    found = {}
+    changes = {}
     for name, keys in _KEYS.items():
         before, after = ({key: side[key] for key in keys if key in side} for side in sides)
-        found[name] = path_changes(before, after)
+        changes[name] = path_changes(before, after)
     known = {"messages", *(key for keys in _KEYS.values() for key in keys)}
-    found["other"] = path_changes(*(_without(side, known) for side in sides))
-    if old.get("component_name") != new.get("component_name") and not found["model"]:
+    changes["other"] = path_changes(*(_without(side, known) for side in sides))
+    if old.get("component_name") != new.get("component_name") and not changes["model"]:
         names = old.get("component_name"), new.get("component_name")
-        found["model"] = (PathChange("$.model", "changed", *names),)
-    return found
+        changes["model"] = (PathChange("$.model", "changed", *names),)
+    return changes
 
 
 def _compared_field(event: Event, *, of_answer: bool) -> tuple[str, Any]:
@@ -345,18 +345,20 @@ def find_duplicates(differences: Iterable[RunDifference]) -> list[int]:
 
     A message that is part of the context in one request and of the prompt in the other changes both, but is one change.
     """
-    detailed = [(index, found) for index, found in enumerate(differences) if found.detail is not None]
+    detailed = [
+        (index, difference) for index, difference in enumerate(differences) if difference.detail is not None
+    ]
     explained = {
-        (found.number_a, found.number_b)
-        for _, found in detailed
-        if found.kind in {PROMPT, CONTEXT} and found.detail and found.detail.parts
+        (difference.number_a, difference.number_b)
+        for _, difference in detailed
+        if difference.kind in {PROMPT, CONTEXT} and difference.detail and difference.detail.parts
     }
     return [
         index
-        for index, found in detailed
-        if found.kind in {PROMPT, CONTEXT}
-        and not (found.detail and found.detail.parts)
-        and (found.number_a, found.number_b) in explained
+        for index, difference in detailed
+        if difference.kind in {PROMPT, CONTEXT}
+        and not (difference.detail and difference.detail.parts)
+        and (difference.number_a, difference.number_b) in explained
     ]
 
 

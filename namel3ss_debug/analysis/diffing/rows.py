@@ -359,14 +359,14 @@ class _RowReader:
     def _shape(self, kind: RowKind, event: Event) -> int:
         key = shape_key(kind, event)
         try:
-            found = self._shapes.get(key)
+            digest = self._shapes.get(key)
         except TypeError:  # a step type that is not a text cannot be hashed
             return shape_digest(kind, event)
-        if found is None:
-            found = shape_digest(kind, event)
+        if digest is None:
+            digest = shape_digest(kind, event)
             if len(self._shapes) < _MOST_SHAPES:
-                self._shapes[key] = found
-        return found
+                self._shapes[key] = digest
+        return digest
 
     def _parent(self, event: Event) -> int:
         wanted = event.get("parent_event_id")
@@ -374,9 +374,9 @@ class _RowReader:
         for _ in range(len(self._process_parents) + 1):
             if wanted is None:
                 return NO_ROW
-            found = self._ids.get(wanted)
-            if found is not None:
-                return found
+            row = self._ids.get(wanted)
+            if row is not None:
+                return row
             wanted = self._process_parents.get(wanted)
         return NO_ROW
 
@@ -403,7 +403,7 @@ def request_key(rows: Rows, row: int) -> object:
 
 def _texts_in(payloads: list[Any]) -> list[Any]:
     """Return all texts in the payloads of a log record."""
-    found: list[Any] = []
+    texts: list[Any] = []
     stack = [*reversed(payloads)]
     while stack:
         value = stack.pop()
@@ -412,5 +412,5 @@ def _texts_in(payloads: list[Any]) -> list[Any]:
         elif isinstance(value, list):
             stack.extend(reversed(value))
         elif isinstance(value, str):
-            found.append(value)
-    return found
+            texts.append(value)
+    return texts

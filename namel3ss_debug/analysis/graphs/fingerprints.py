@@ -101,9 +101,9 @@ class Fingerprints:
                 stack.extend(value)
             elif kind is str:
                 if len(value) >= _SHORTEST:
-                    found = self._text_keys(value)
-                    keys.whole.update(found.whole)
-                    keys.passages.update(found.passages)
+                    text_keys = self._text_keys(value)
+                    keys.whole.update(text_keys.whole)
+                    keys.passages.update(text_keys.passages)
             elif (kind is int or kind is float) and is_significant_number(value):
                 keys.whole[key_of(repr(value))] = None
         return keys
@@ -196,9 +196,9 @@ def _passages(text: str) -> set[int]:
     last = len(words) - _PASSAGE_WORDS
     # This runs for every word, so it does as little as possible for each.
     anchors = [index for index, word in enumerate(words) if len(word) >= _ANCHOR_LETTERS]
-    found = {
+    passages = {
         key_of(" ".join(words[index : index + _PASSAGE_WORDS]))
         for index in anchors
         if index <= last and words[index] != "redacted"
     }
-    return set(sorted(found)[:_MOST_IN_TEXT]) if len(found) > _MOST_IN_TEXT else found
+    return set(sorted(passages)[:_MOST_IN_TEXT]) if len(passages) > _MOST_IN_TEXT else passages

@@ -100,11 +100,11 @@ def find_parents(
         parent = RUN
         while wanted is not None:
             span = by_id.get(wanted)
-            found = None if span is None else latest(span, before)
+            latest_span = None if span is None else latest(span, before)
             link = latest(links.get(wanted, ()), before)
-            if link is None or (found is not None and found[0] > link[0]):
-                parent = RUN if found is None else found[1]
-                lost += found is None
+            if link is None or (latest_span is not None and latest_span[0] > link[0]):
+                parent = RUN if latest_span is None else latest_span[1]
+                lost += latest_span is None
                 break
             before, wanted = link
         parents.append(parent)

@@ -143,10 +143,14 @@ def _add_model(
         models[model.name] = row
         return
     ahead = max(
-        row, other, key=lambda each: (each["max_share"] or 0.0, each["max_input_tokens"], -each["max_number"])
+        row,
+        other,
+        key=lambda model: (model["max_share"] or 0.0, model["max_input_tokens"], -model["max_number"]),
     )
-    firsts = [each["first_over_number"] for each in (row, other) if each["first_over_number"] is not None]
-    known = [each["calls_over"] for each in (row, other) if each["calls_over"] is not None]
+    firsts = [
+        number for number in (row["first_over_number"], other["first_over_number"]) if number is not None
+    ]
+    known = [count for count in (row["calls_over"], other["calls_over"]) if count is not None]
     models[model.name] = ahead | {
         "calls": row["calls"] + other["calls"],
         "calls_over": sum(known) if known else None,
@@ -171,7 +175,7 @@ def _group_by_conversation(calls: _Calls) -> Iterator[list[tuple[int, int]]]:
             sent = 0 if over else messages[group[turn]]
             if over or messages[group[begin]] >= sent < messages[group[turn - 1]]:
                 if turn > begin + 1:
-                    yield [(numbers[each], tokens[each]) for each in group[begin:turn]]
+                    yield [(numbers[index], tokens[index]) for index in group[begin:turn]]
                 begin = turn
 
 

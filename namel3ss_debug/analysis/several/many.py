@@ -187,22 +187,22 @@ class TraceGroup:
         self._runs: list[tuple[float, dict[str, Any]]] = []
         self.errors: dict[str, str] = {}
 
-    def add(self, recording: TraceResult) -> None:
+    def add(self, result: TraceResult) -> None:
         """Add the next trace."""
-        self._overviews.add(recording.row[_OVERVIEW])
-        for name, section in recording.sections.items():
-            self._sums.setdefault(name, SectionSum()).add(section, recording.path)
+        self._overviews.add(result.row[_OVERVIEW])
+        for name, section in result.sections.items():
+            self._sums.setdefault(name, SectionSum()).add(section, result.path)
             self._keys.setdefault(name, {}).update(dict.fromkeys(section))
-        self._recurring.add(recording.sections.get("errors", {}).get("failures", ()), recording.path)
-        pooled: Analysis = pickle.loads(recording.pooled)  # noqa: S301  (written by `read_recording`)
+        self._recurring.add(result.sections.get("errors", {}).get("failures", ()), result.path)
+        pooled: Analysis = pickle.loads(result.pooled)  # noqa: S301  (written by `read_recording`)
         if self._pool is None:
             self._pool = pooled
         else:
             self._pool.merge(pooled)
-        self.errors = recording.plugin_errors | self.errors
-        started_at = recording.figures.get("started_at")
+        self.errors = result.plugin_errors | self.errors
+        started_at = result.figures.get("started_at")
         if started_at is not None:
-            self._runs.append((started_at, recording.figures))
+            self._runs.append((started_at, result.figures))
 
     def sections(self, paths: Sequence[str], order: Iterable[str]) -> dict[str, Any]:
         """Return the sections of all traces that were added.
@@ -267,7 +267,7 @@ class Many:
     Attributes:
         document: everything but `traces`.
         rows: one for each trace that could be read, as `TraceResult.row`.
-        groups: the overview of each group with `group` and `recordings`; empty without groups.
+        groups: the overview of each group with `group` and `trace_count`; empty without groups.
         traces: the documents of the traces, as JSON; empty where they were not wanted.
     """
 
@@ -302,20 +302,20 @@ def analyze_many(
     groups: dict[str | None, TraceGroup] = {}
     failed, rows, traces = [], [], []
     done = 0
-    for size, recording in zip(sizes, _read_all(names, sum(sizes), request, table, processes), strict=True):
+    for size, result in zip(sizes, _read_all(names, sum(sizes), request, table, processes), strict=True):
         done += size
         if progress is not None:
             progress(done, sum(sizes))
-        if recording.error:
-            failed.append({"path": recording.path, "error": recording.error})
+        if result.error:
+            failed.append({"path": result.path, "error": result.error})
             continue
-        whole.add(recording)
+        whole.add(result)
         if request.by is not None:
-            groups.setdefault(recording.group, TraceGroup(request.sections)).add(recording)
-        rows.append(recording.row)
-        traces.append(recording.document)
+            groups.setdefault(result.group, TraceGroup(request.sections)).add(result)
+        rows.append(result.row)
+        traces.append(result.document)
     if not rows:
-        raise UnreadableTraceError(failed[0]["error"] if failed else "there is no recording to analyse")
+        raise UnreadableTraceError(failed[0]["error"] if failed else "there is no trace to analyze")
     grouped = sorted(groups.items(), key=_by_beginning if request.by == "version" else _by_name)
     document = {
         "schema": SCHEMA,
@@ -341,9 +341,9 @@ def analyze_many(
     return Many(document, rows, overviews, traces if request.documents else [])
 
 
-def count_useful_processes(recordings: int, total: int) -> int:
+def count_useful_processes(trace_count: int, total: int) -> int:
     """Return how many processes should read this many traces of this many bytes; below two, only this one."""
-    return min(processors(), MOST_PROCESSES, recordings, total // WORTH_A_PROCESS)
+    return min(processors(), MOST_PROCESSES, trace_count, total // WORTH_A_PROCESS)
 
 
 def _read_all(

@@ -251,7 +251,7 @@ class Overviews:
             "priced_by": dict(sorted(sum((Counter(row["priced_by"]) for row in rows), Counter()).items())),
             **{name: sum(row[name] for row in rows) for name in self._COUNTED},
             **{
-                name: sorted({each for row in rows for each in row[name]})[: self._MOST_IDS]
+                name: sorted({value for row in rows for value in row[name]})[: self._MOST_IDS]
                 for name in self._LISTED
             },
         }

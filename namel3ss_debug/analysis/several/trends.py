@@ -90,13 +90,13 @@ def compute_trends(runs: Iterable[tuple[float, Mapping[str, Any]]]) -> dict[str,
         `method`, and in `figures` one object of `compute_trend` for each of `FIGURES` that has a point.
     """
     ordered = sorted(runs, key=lambda run: run[0])
-    found = {}
+    figures = {}
     for figure in FIGURES:
         values = ((at, figure.of(run)) for at, run in ordered)
         points = [Point(at, value) for at, value in values if value is not None]
         if points:
-            found[figure.name] = compute_trend(points)
-    return {"method": METHOD, "figures": found}
+            figures[figure.name] = compute_trend(points)
+    return {"method": METHOD, "figures": figures}
 
 
 def compute_trend(points: Sequence[Point]) -> dict[str, Any]:
