@@ -199,7 +199,11 @@ def make_findings(
                 compute_fingerprint(rule, *key, str(site_index)),
             )
         )
-    return tuple(sorted(findings, key=_first_event))
+    return tuple(
+        sorted(
+            findings, key=lambda finding: (finding.events[:1] or (0,), finding.subject, finding.fingerprint)
+        )
+    )
 
 
 def compute_fingerprint(*parts: str) -> str:
@@ -219,10 +223,7 @@ def parse_site(call_site: object, root: str | None) -> Site | None:
 
 
 def _by_place(group: tuple[tuple[str, str, str], list[Violation]]) -> tuple[str, str, str, int]:
+    """Return a sort key: groups of one file are in the order of their lines."""
     (subject, detail, call_site), _ = group
     file, _, line = call_site.rpartition(":")
     return subject, detail, file, int(line) if line.isascii() and line.isdigit() else 0
-
-
-def _first_event(finding: Finding) -> tuple[int, str, str]:
-    return (finding.events[0] if finding.events else 0, finding.subject, finding.fingerprint)

@@ -247,6 +247,7 @@ def _format_value(value: object) -> str:
 
 
 def _get_text(written: Mapping[str, Any], key: str) -> str:
+    """Return the text under a key of a rule."""
     value = written[key]
     if not isinstance(value, str) or not value.strip():
         raise RuleError(f"{key} is {_format_value(value)}, allowed is a text")
@@ -254,6 +255,7 @@ def _get_text(written: Mapping[str, Any], key: str) -> str:
 
 
 def _parse_pattern(text: str, key: str) -> SpanPattern:
+    """Parse a pattern, and name its key in the error."""
     try:
         return parse_pattern(text)
     except DebugError as error:
@@ -261,6 +263,7 @@ def _parse_pattern(text: str, key: str) -> SpanPattern:
 
 
 def _get_patterns(written: Mapping[str, Any], key: str) -> list[SpanPattern]:
+    """Parse the pattern, or the list of patterns, under a key of a rule."""
     value = written[key]
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
@@ -271,6 +274,7 @@ def _get_patterns(written: Mapping[str, Any], key: str) -> list[SpanPattern]:
 
 
 def _compile(text: str, names: frozenset[str], key: str) -> Any:
+    """Compile an expression, and name its key in the error."""
     try:
         return compile_expression(text, names)
     except DebugError as error:
@@ -278,6 +282,7 @@ def _compile(text: str, names: frozenset[str], key: str) -> Any:
 
 
 def _get_choice(written: Mapping[str, Any], key: str, choices: Sequence[str], default: str) -> str:
+    """Return the value of a key that must be one of some words."""
     value = written.get(key, default)
     if value not in choices:
         raise RuleError(f"{key} is {_format_value(value)}, allowed is {', '.join(choices)}")
@@ -285,6 +290,7 @@ def _get_choice(written: Mapping[str, Any], key: str, choices: Sequence[str], de
 
 
 def _get_choices(written: Mapping[str, Any], key: str, choices: Iterable[str]) -> list[str]:
+    """Return the words under a key, which must be one or more of some words."""
     value = written[key]
     words = [value] if isinstance(value, str) else value
     if not isinstance(words, list) or not words:
@@ -297,6 +303,7 @@ def _get_choices(written: Mapping[str, Any], key: str, choices: Iterable[str]) -
 
 
 def _get_count(written: Mapping[str, Any], key: str) -> int | None:
+    """Return the whole number under a key; None where it is left out."""
     value = written.get(key)
     if value is not None and (type(value) is not int or value < 0):
         raise RuleError(f"{key} is {_format_value(value)}, allowed is a whole number from 0")
@@ -327,6 +334,7 @@ def _read_assert(written: Mapping[str, Any], _: Path) -> _ParsedRule:
 
 
 def _read_run_assert(text: str) -> _ParsedRule:
+    """Parse an expression over the sections of the analysis and the measures of the run."""
     known = section_table(None)  # with those of installed packages
     test = _compile(text, frozenset(known) | frozenset(MEASURES), "assert")
     measures = bool(test.names & MEASURES.keys())
@@ -340,6 +348,7 @@ def _read_run_assert(text: str) -> _ParsedRule:
 
 
 def _read_limit(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse an expression over measures, and whom it limits."""
     by = _get_choice(written, "by", list(BY), "run")
     text = _get_text(written, "limit")
     test = _compile(text, BY[by], f"limit (by {by})")
@@ -353,6 +362,7 @@ def _read_limit(written: Mapping[str, Any], _: Path) -> _ParsedRule:
 
 
 def _read_forbid(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse the patterns that must not be called."""
     patterns = _get_patterns(written, "forbid")
     after = _parse_pattern(_get_text(written, "after"), "after") if "after" in written else None
     every = [*patterns, after] if after is not None else patterns
@@ -360,6 +370,7 @@ def _read_forbid(written: Mapping[str, Any], _: Path) -> _ParsedRule:
 
 
 def _read_require(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse the patterns that must be called."""
     patterns = _get_patterns(written, "require")
     in_order = written.get("in_order", False)
     if not isinstance(in_order, bool):
@@ -368,6 +379,7 @@ def _read_require(written: Mapping[str, Any], _: Path) -> _ParsedRule:
 
 
 def _read_calls(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse a pattern with the least and the greatest number of its calls."""
     pattern = _parse_pattern(_get_text(written, "calls"), "calls")
     least, most = _get_count(written, "at_least"), _get_count(written, "at_most")
     if least is None and most is None:
@@ -378,6 +390,7 @@ def _read_calls(written: Mapping[str, Any], _: Path) -> _ParsedRule:
 
 
 def _read_schema(written: Mapping[str, Any], folder: Path) -> _ParsedRule:
+    """Parse a JSON schema, and the value that must fit it."""
     validate = make_validator(read_schema(written["schema"], folder))
     if "on" not in written:
         raise RuleError("it needs on, the spans whose output is meant, such as tool:search")

@@ -51,7 +51,8 @@ class RunAssert(BaseWatcher):
             why = run.document.get("plugin_errors", {}).get(missing[0], "it is not there")
             raise RuleError(f"the section {missing[0]} came to no result: {why}")
         refuse_unknown_keys(self._expression, run.document)
-        scope = {**measure_run(run), **run.document} if self._reads_measures() else dict(run.document)
+        reads_measures = not self._expression.names.isdisjoint(MEASURES)
+        scope = {**measure_run(run), **run.document} if reads_measures else dict(run.document)
         if self._expression.matches(scope):
             return
         unknown = {path for path, value in iter_values(self._expression, scope) if value is None}
@@ -59,10 +60,8 @@ class RunAssert(BaseWatcher):
             refuse_unpriced(run.document, self._expression.text)
         yield Violation("run", describe_broken(self._expression, scope), self._evidence(run))
 
-    def _reads_measures(self) -> bool:
-        return bool(self._expression.names & MEASURES.keys())
-
     def _evidence(self, run: CheckedRun) -> list[int]:
+        """Return the events behind the figures of the sections that the expression reads."""
         numbers: list[int] = []
         for section, key in _EVIDENCE:
             if section in self._expression.names:
@@ -207,6 +206,7 @@ class NoSecrets(CollectingWatcher):
         return lenient.is_number(value)
 
     def _rules(self, text: str) -> Iterator[str]:
+        """Yield the rules that redaction would apply to a text, apart from those applied before."""
         redacted = self._redactor.text(text)
         if redacted != text:
             new = Counter(self._RULE.findall(redacted))

@@ -172,6 +172,7 @@ class SpanReader:
             yield _make_span(span, self._owners.get(span.id, ""))
 
     def _note_owner(self, event_type: str, event: Event) -> None:
+        """Note the agent that a span belongs to."""
         owner = self._owners.get(event.get("parent_event_id", ""), "")
         if event.get("component") == "agent" and not event_type.startswith("agent_turn"):
             owner = str(event.get("component_name") or owner)

@@ -43,6 +43,7 @@ def suggest(trace: Trace) -> Suggested:
 
 
 def _suggest_states() -> list[dict[str, Any]]:
+    """Return rules that hold for every good run."""
     return [
         {"name": "no-failures", "no": "failures", "message": "A call failed for good"},
         {"name": "no-open-spans", "no": "open_spans", "message": "The run did not come to its end"},
@@ -75,6 +76,7 @@ def _suggest_budgets(run: CheckedRun) -> list[dict[str, Any]]:
 
 
 def _suggest_tools(run: CheckedRun) -> list[dict[str, Any]]:
+    """Return a rule that allows only the tools of this run; none where they are too many to list."""
     tools = sorted(name for name in run.measured["tool"] if name and len(name) < 100)
     if not tools or len(tools) > _TOOLS:
         return []

@@ -56,6 +56,7 @@ def make_validator(schema: object) -> Callable[[Any], Sequence[tuple[str, str]]]
     wants_text = isinstance(schema, dict) and schema.get("type") == "string"
 
     def problems(value: Any) -> list[tuple[str, str]]:
+        """Return the paths in a value that do not fit, each with the problem there."""
         if isinstance(value, str) and not wants_text:
             try:
                 value = json.loads(value)

@@ -244,6 +244,7 @@ def _hide_repeats(old: list[object], new: list[object]) -> tuple[list[object], l
 
 
 def _group_by_request(rows: Rows, siblings: array[int], indexes: Iterable[int]) -> dict[object, list[int]]:
+    """Group the indexes of some rows by the requests of the rows."""
     groups: dict[object, list[int]] = {}
     for index in indexes:
         groups.setdefault(request_key(rows, siblings[index]), []).append(index)

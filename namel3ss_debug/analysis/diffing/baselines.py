@@ -203,4 +203,5 @@ def _keys(rows: Rows, key: Any) -> frozenset[object]:
 
 
 def _answer(rows: Rows, row: int) -> object:
+    """Return a key of the whole answer; it is equal where two rows have the same answer."""
     return (rows.shape[row], rows.answer[row], rows.status_of(row))

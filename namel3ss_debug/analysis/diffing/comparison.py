@@ -287,6 +287,7 @@ class Comparison:
         )
 
     def _kinds_of(self, pair: RowPair) -> tuple[str, ...]:
+        """Return the kinds of the differences of a pair, with `ORDER` where a change of order may matter."""
         kinds = find_kinds(pair, self.a.rows, self.b.rows, payloads=self.payloads)
         if pair.moved and (pair.a, pair.b) not in self.harmless:
             return (ORDER, *kinds)
@@ -355,6 +356,7 @@ class Comparison:
         return not ahead
 
     def _has_recovered(self, pair: RowPair) -> bool:
+        """Return whether a call succeeded in both runs."""
         return (
             NO_ROW not in (pair.a, pair.b)
             and self.a.rows.status_of(pair.a) == self.b.rows.status_of(pair.b) == "completed"
@@ -373,6 +375,7 @@ class Comparison:
         return any(kind != RETRY or not self._has_recovered(pair) for kind in kinds)
 
     def _component_at(self, index: int) -> str:
+        """Return the component of a pair, that of the second run where it has one."""
         pair = self.aligned[index]
         return (
             self.b.rows.kind_of(pair.b).component
@@ -399,6 +402,7 @@ class Comparison:
         return None
 
     def _is_leaf(self, index: int) -> bool:
+        """Return whether no pair is inside this one."""
         return self.aligned[index].subtree_end == index + 1
 
     def find_reading(self, index: int, masks: Masks, *, following: bool = False) -> ModelReading | None:
@@ -483,5 +487,6 @@ def _compare_exit_statuses(a: ComparedRun, b: ComparedRun) -> RunDifference | No
 
 
 def _load_events(trace: Trace, numbers: Iterable[int | None]) -> dict[int | None, Event]:
+    """Read some events of a trace, by their numbers."""
     wanted: Iterator[int] = (number for number in numbers if number is not None)
     return dict(trace.chosen(sorted(set(wanted))))

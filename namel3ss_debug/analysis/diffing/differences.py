@@ -194,6 +194,7 @@ def find_kinds(pair: RowPair, one: Rows, other: Rows, *, payloads: bool) -> tupl
 
 
 def _find_request_kinds(one: Rows, a: int, other: Rows, b: int) -> list[str]:
+    """Return the kinds in which two requests to a model differ."""
     kinds = []
     if one.kind_of(a).name != other.kind_of(b).name or one.settings[a] != other.settings[b]:
         kinds.append(MODEL)
@@ -225,6 +226,7 @@ def make_difference(kind: str, pair: RowPair, one: Rows, other: Rows, *, lasting
 
 
 def _event_number(rows: Rows, row: int, kind: str) -> int | None:
+    """Return the number of the event of a row that shows a difference of this kind."""
     if row == NO_ROW:
         return None
     if kind == RETRY:
@@ -292,6 +294,7 @@ def find_changed_parts(old: Event, new: Event, masks: Masks) -> list[Part]:
 
 
 def _messages(event: Event, masks: Masks) -> list[Any]:
+    """Return the masked messages of a request to a model."""
     inputs = lenient.mapping(event.get("inputs"))
     return lenient.sequence(masks.mask(inputs, "inputs").get("messages"))
 
@@ -312,6 +315,7 @@ def _diff_beside_messages(old: Event, new: Event, masks: Masks) -> dict[str, tup
 
 
 def _compared_field(event: Event, *, of_answer: bool) -> tuple[str, Any]:
+    """Return the field of an event that holds its request or its answer, and the value with the error in it."""
     if of_answer and str(event.get("event_type")).endswith("_end"):
         field, compared = answer_field(event)
         error = {key: event[key] for key in ("error_type", "error") if key in event}
@@ -326,6 +330,7 @@ def _compared_field(event: Event, *, of_answer: bool) -> tuple[str, Any]:
 
 
 def _compared_ending(event: Event, masks: Masks) -> Any:
+    """Return the masked fields of an event that show how a span ended."""
     if str(event.get("event_type")).endswith("_start"):
         return {"status": OPEN}
     compared = {key: event[key] for key in ("status", "error_type", "error", "outputs") if key in event}

@@ -101,10 +101,11 @@ class Masks:
         """Return a text with its ids and times masked; `timed` also masks measured times, as in log records."""
         if _DIGIT.search(text) is None:
             return text
-        text = _TEXT.sub(_label, text)
+        text = _TEXT.sub(lambda match: f"<{match.lastgroup}>", text)
         return _DURATION.sub("<duration>", text) if timed else text
 
     def _mask_value(self, value: Any, path: str, depth: int) -> Any:
+        """Return a value with its ids, times and the like replaced; `path` is the path of the value."""
         kind = type(value)
         if kind is str:
             return self.mask_text(value) if _DIGIT.search(value) is not None else value
@@ -115,6 +116,7 @@ class Masks:
         return value
 
     def _mask_object(self, value: dict[str, Any], path: str, depth: int) -> dict[str, Any]:
+        """Return an object with the values masked whose keys or paths are, and all others looked into."""
         mask: dict[str, Any] = {}
         paths = self._paths
         for key, item in value.items():
@@ -168,11 +170,8 @@ _MASKS_BY_KEY: dict[str, _MaskByKey] = {
 """Key -> the function that returns the mask for its value, or None for a value that is compared."""
 
 
-def _label(match: re.Match[str]) -> str:
-    return f"<{match.lastgroup}>"
-
-
 def _is_moment(value: object) -> bool:
+    """Return whether a number is a time since the epoch, in seconds or a smaller unit."""
     if type(value) is not int and type(value) is not float:
         return False
     return any(_SECONDS[0] <= value / unit <= _SECONDS[1] for unit in (1, 1_000, 1_000_000, 1_000_000_000))

@@ -196,6 +196,7 @@ def _declared_edges(rows: Sequence[SpanRow]) -> list[tuple[int, int]]:
 
 
 def _find_reachable(onward: Sequence[set[int]], start: int) -> set[int]:
+    """Return the indexes that can be reached from one along the edges."""
     reached: set[int] = set()
     stack = [start]
     while stack:

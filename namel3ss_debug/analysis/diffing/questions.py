@@ -141,6 +141,7 @@ def shape_digest(kind: RowKind, event: Event) -> int:
 
 
 def _metadata(event: Event) -> Any:
+    """Return the metadata of an event without the keys that only describe how it ran."""
     metadata = event.get("metadata")
     if not isinstance(metadata, dict):
         return metadata

@@ -250,6 +250,7 @@ class _RowReader:
             self._process_parents[event["event_id"]] = parent
 
     def _note_exit_status(self, event: Event) -> None:
+        """Note the exit status of the first process."""
         metadata = lenient.mapping(event.get("metadata"))
         status = metadata.get("exit_status")
         if isinstance(status, int) and not metadata.get("process"):
@@ -309,6 +310,7 @@ class _RowReader:
             self._attempts.append((row, failed))
 
     def _end_span(self, row: int, number: int, event: Event) -> None:
+        """Complete a row by its end event: its status, and a digest of its answer or its error."""
         rows = self.rows
         rows.end_number[row] = number
         failed = event.get("error") is not None
@@ -322,6 +324,7 @@ class _RowReader:
             self._failed_last[rows.parent[row], rows.task[row]] = row
 
     def _add_point(self, number: int, event: Event, kind: str) -> None:
+        """Add a row for an event that is no start and no end."""
         rows = self.rows
         row = self._add_row(number, event, kind, event)
         rows.end_number[row] = number
@@ -350,13 +353,15 @@ class _RowReader:
         for column in (rows.settings, rows.prompt, rows.request, rows.answer):
             column.append(0)
         rows.status.append(self._status(""))
-        rows.task.append(self._task(event))
+        thread_and_task = (str(event.get("thread")), str(event.get("task")))
+        rows.task.append(self._tasks.setdefault(thread_and_task, len(self._tasks)))
         rows.attempts.append(1)
         if start is event and kind in {"llm_call", "tool_call"}:
             self._calls["llm" if kind == "llm_call" else "tool"] += 1
         return row
 
     def _shape(self, kind: RowKind, event: Event) -> int:
+        """Return the digest of an event's shape, from a cache."""
         key = shape_key(kind, event)
         try:
             digest = self._shapes.get(key)
@@ -369,6 +374,7 @@ class _RowReader:
         return digest
 
     def _parent(self, event: Event) -> int:
+        """Return the row around an event; a process belongs to the span that it was started in."""
         wanted = event.get("parent_event_id")
         # The count bounds the walk: the links of a damaged trace may form a circle.
         for _ in range(len(self._process_parents) + 1):
@@ -380,15 +386,12 @@ class _RowReader:
             wanted = self._process_parents.get(wanted)
         return NO_ROW
 
-    def _task(self, event: Event) -> int:
-        key = (str(event.get("thread")), str(event.get("task")))
-        return self._tasks.setdefault(key, len(self._tasks))
-
     def _status(self, status: object) -> int:
         return self._intern(self._statuses, self.rows.statuses, str(status))
 
     @staticmethod
     def _intern(indexes: dict[Any, int], listed: list[Any], value: Any) -> int:
+        """Return the index of a value in a list, and append the value where it is new."""
         index = indexes.get(value)
         if index is None:
             index = indexes[value] = len(listed)

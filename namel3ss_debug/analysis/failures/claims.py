@@ -173,6 +173,7 @@ def logged_error(event: Event) -> Claim | None:
 
 
 def _find_logged(event: Event, keys: tuple[str, ...]) -> Any:
+    """Return the first value under one of some keys, in a log record or in its payloads."""
     for payload in (event, *(event.get(name) for name in _LOG_FIELDS)):
         if isinstance(payload, dict):
             for key in keys:
@@ -182,6 +183,7 @@ def _find_logged(event: Event, keys: tuple[str, ...]) -> Any:
 
 
 def _find_in_json(value: Any, path: str) -> Claim | None:
+    """Return the sign of failure in an object, or in the first item of a short list."""
     if isinstance(value, dict):
         return _find_in_object(value, path)
     if isinstance(value, list) and 0 < len(value) <= 2 and isinstance(value[0], dict | str):
@@ -269,6 +271,7 @@ def _find_in_text(text: str, path: str) -> Claim | None:
 
 
 def _find_rejection(outputs: dict[str, Any]) -> Claim | None:
+    """Return the sign of failure in the outputs of a validation."""
     for payload, path in ((outputs, "outputs"), (outputs.get("result"), "outputs.result")):
         if payload is False:
             return Claim("the validation did not pass", None, 0.6, "output", path)
@@ -287,6 +290,7 @@ def _find_rejection(outputs: dict[str, Any]) -> Claim | None:
 
 
 def _http_status(value: Any) -> int | None:
+    """Return the HTTP status in a payload; None where there is none."""
     if isinstance(value, dict):
         for key in _STATUSES:
             code = value.get(key)

@@ -155,6 +155,7 @@ def _read_history(trace: ReadableTrace, number: int, event: Event) -> _History:
 def _make_target(
     number: int, event: Event, running: dict[str, Numbered], ended: tuple[int, Event]
 ) -> SpanStep:
+    """Return the span of an event, or the event alone, as a step."""
     kind = event["event_type"]
     if begins_span(kind):
         return SpanStep(number, ended[0], event, ended[1])
@@ -320,6 +321,7 @@ class _Chain:
             yield _make_link(parent, "inside", f"{format_step(step)} ran inside it", (parent.number,))
 
     def _find_attempts(self, step: SpanStep) -> Iterator[SuspectedCause]:
+        """Yield the first attempt of the same call, where the step is a later one."""
         for event in (step.end, step.start):
             metadata = event.get("metadata")
             first = self._by_id.get(str(metadata.get("retry_of"))) if isinstance(metadata, dict) else None
@@ -372,6 +374,7 @@ def _find_sources(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[Suspe
 def _make_link(
     step: SpanStep, kind: str, reason: str, events: tuple[int, ...], value: str | None = None
 ) -> SuspectedCause:
+    """Return a cause that is a step of the chain; its score is not used."""
     return SuspectedCause(
         step.number,
         step.component,

@@ -111,6 +111,7 @@ def get_failure_info(step: SpanStep) -> FailureInfo | None:
 
 
 def _compute_failure_info(step: SpanStep) -> FailureInfo | None:
+    """Return what is known of the failure of a step, without a cache."""
     claim = step.claim
     if not step.failed and claim is None:
         return None
@@ -177,6 +178,7 @@ class FailureView:
         return self._has_read(leaf, contains)
 
     def _has_read(self, leaf: Leaf, contains_value: Callable[[str, Leaf], bool]) -> bool:
+        """Return whether the writer of the arguments had read a value, as `contains_value` decides."""
         writer = self.writer
         if writer is None:
             return False

@@ -158,6 +158,7 @@ class Dependencies:
         self._unread_bytes = 0
 
     def _keep_longest(self) -> None:
+        """Drop the shortest spans beyond `MOST_SPANS`."""
         if len(self._rows) > MOST_SPANS:
             self._rows.sort(key=_rank, reverse=True)
             for row in islice(self._rows, MOST_SPANS, None):
@@ -243,6 +244,7 @@ class _Report:
             self._critical[owner] += length
 
     def _span_json(self, index: int) -> dict[str, Any]:
+        """Return the number, the component and the name of a span."""
         if index == RUN:
             return {"number": None, "component": None, "component_name": None}
         row = self._rows[index - 1]
@@ -404,6 +406,7 @@ def _ended_before(rows: list[SpanRow], source: int, target: int) -> bool:
 
 
 def _rank(row: SpanRow) -> tuple[int, int]:
+    """Return a sort key: the longest span last, of equal ones the earliest; spans without an end count as longest."""
     return (max(row.duration_ns or 0, 0) if row.end_number else _OPEN, -row.number)
 
 

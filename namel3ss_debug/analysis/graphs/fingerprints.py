@@ -109,6 +109,7 @@ class Fingerprints:
         return keys
 
     def _text_keys(self, text: str) -> _Keys:
+        """Return the keys of a text; those of long texts come from a cache."""
         if len(text) < _CACHED_FROM:
             return self._compute_text_keys(text)
         known = self._known.get(text)
@@ -141,7 +142,7 @@ class Fingerprints:
         words = lowered.split()
         lines = [" ".join(words)]
         if "\n" in lowered:
-            lines += _normalise(lowered.splitlines())
+            lines += [" ".join(line.split()) for line in lowered.splitlines()[:_MOST_IN_TEXT]]
         whole = {key_of(line): None for line in dict.fromkeys(lines) if is_significant(line)}
         passages = _passages(lowered) if len(words) >= _LEAST_WORDS else set()
         return _Keys(whole, passages)
@@ -186,12 +187,9 @@ def is_significant(text: str) -> bool:
     return size >= 16 or _PLAIN_WORD.fullmatch(text) is None
 
 
-def _normalise(lines: list[str]) -> list[str]:
-    return [" ".join(line.split()) for line in lines[:_MOST_IN_TEXT]]
-
-
 def _passages(text: str) -> set[int]:
     # `translate` and `split` find the words of ASCII text faster than the pattern does.
+    """Return the keys of the passages of a text."""
     words = text.translate(_SPACES_FOR_GAPS).split() if text.isascii() else _WORD.findall(text)
     last = len(words) - _PASSAGE_WORDS
     # This runs for every word, so it does as little as possible for each.

@@ -90,6 +90,7 @@ def call_links(component: str, inputs: Any, outputs: Any) -> tuple[tuple[str, ..
 
 
 def _results(inputs: dict[str, Any]) -> Iterator[Any]:
+    """Yield the ids of the results that follow the last answer in the messages of a request."""
     for message in reversed(lenient.mappings(inputs.get("messages"))):
         if message.get("role") == "assistant":
             return

@@ -128,10 +128,8 @@ class EventSequence:
         # The tracer writes ids of the first process like this.
         if seq is not None and event_id == str(following := seq + 1):
             if ids.following == following and ids.following_event == number:
-                ids.following, ids.following_event = (
-                    seq + 2,
-                    number + 1,
-                )  # `add`, inlined: this runs for every event
+                # `add`, inlined: this runs for every event.
+                ids.following, ids.following_event = seq + 2, number + 1
             else:
                 ids.add(following, number)
         elif event_id is not None:
@@ -160,6 +158,7 @@ class EventSequence:
                     self._note_reference(number, _split(needed)[1])
 
     def _process_of(self, prefix: str) -> ProcessSequence:
+        """Return the sequence of the process whose ids have this prefix."""
         process = self.processes.get(prefix)
         if process is None:
             if len(self.processes) > _MOST_PROCESSES:

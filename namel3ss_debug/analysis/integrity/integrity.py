@@ -297,6 +297,7 @@ def _deductions(counts: dict[str, int | None], bases: dict[str, int]) -> list[di
 
 
 def _findings(notes: dict[str, ProblemNotes]) -> list[dict[str, Any]]:
+    """Return the first findings of each check, in the order of `CHECKS`."""
     findings = []
     for check in CHECKS:
         for number, seen in notes[check.name].first() if check.name in notes else ():

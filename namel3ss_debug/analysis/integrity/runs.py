@@ -111,6 +111,7 @@ class Lookup:
         self.repeats = sorted(self.repeats)[:most]
 
     def _append(self, first: int, last: int, offset: int) -> None:
+        """Append a stretch of numbers, joined with the one before where it continues that."""
         if first > last:
             return
         if self._firsts and self._offsets[-1] == offset and self._lasts[-1] + 1 == first:
@@ -121,6 +122,7 @@ class Lookup:
         self._offsets.append(offset)
 
     def _repeat(self, first: int, last: int, offset: int) -> None:
+        """Count a stretch of numbers that occur again, and keep the first events."""
         self.repeated += last - first + 1
         self.repeats += range(first + offset, min(last, first + self._most) + offset + 1)
         if len(self.repeats) > 4 * self._most:

@@ -70,6 +70,7 @@ def find_bursts(calls: Sequence[PatternCall]) -> Iterator[dict[str, Any]]:
 
 
 def _operations_to_json(calls: Sequence[PatternCall]) -> list[dict[str, Any]]:
+    """Return the ten most frequent operations of some calls, with their numbers of calls."""
     counts: dict[tuple[str, str], int] = {}
     for call in calls:
         counts[call.operation] = counts.get(call.operation, 0) + 1

@@ -206,6 +206,7 @@ def _parent_of(event: Event) -> str:
 
 
 def _kind_of(start: Event) -> int:
+    """Return the kind of a span. The event type distinguishes steps and turns from chains and agents."""
     kind = _KINDS.get(start["component"], OTHER)
     if kind == CHAIN and start["event_type"] == "chain_step_start":
         return STEP
@@ -252,6 +253,7 @@ def _answer(outputs: Any) -> Any:
 
 
 def _dump(value: Any) -> bytes:
+    """Return a value as canonical JSON; b"" for a value that is not JSON."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
@@ -267,6 +269,7 @@ def checksum(value: Any) -> int:
 
 
 def _dump_short(value: Any) -> bytes:
+    """Return a value as canonical JSON; b"" where that is too long to be kept."""
     text = b"" if value is None else _dump(value)
     return text if len(text) <= LONGEST_TEXT else b""
 
@@ -281,6 +284,7 @@ def _cursor_of(payload: Any) -> int:
 
 
 def _asks_to_wait(result: Any) -> bool:
+    """Return whether a result, or its status, is a word of `WAITING`."""
     if type(result) is dict:
         result = result.get("status", result.get("state"))
     return (

@@ -128,6 +128,7 @@ class Interactions:
     open_span = span
 
     def _new_operation(self, component: str, name: str) -> tuple[str, list[int]]:
+        """Add an operation, and return the name of its sums with the row of its totals."""
         key = f"{_MARK}{component}\0{name}"
         operation = self._operations[component, name] = (key, [0] * _WIDTH)
         return operation
@@ -155,6 +156,7 @@ class Interactions:
                 self._keep_first()
 
     def _keep_first(self) -> None:
+        """Drop the latest messages beyond `MOST_MESSAGES`."""
         self._messages.sort()
         if len(self._messages) > MOST_MESSAGES:
             self._first_left_out = self._messages[MOST_MESSAGES].number
@@ -206,6 +208,7 @@ class Interactions:
         return outside
 
     def _recorded_hand_offs(self) -> list[dict[str, Any]]:
+        """Return the recorded hand-offs by pair."""
         pairs = _group_by_pair([message for message in self._messages if message.hand_off])
         return [
             {
@@ -328,6 +331,7 @@ def _pair_to_json(pair: tuple[str, str]) -> dict[str, str | None]:
 
 
 def _call_to_json(caller: str | None, key: str, row: Sequence[int]) -> dict[str, Any]:
+    """Return the sums of a caller and an operation as a row."""
     _, component, name = key.split(_MARK, 2)
     return {
         "from": caller,

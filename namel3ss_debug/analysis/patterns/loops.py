@@ -150,6 +150,7 @@ def _find_cycles(level: _Level) -> Iterator[tuple[dict[str, Any], set[int]]]:
 
 
 def _cycle_to_json(cycle: Sequence[PatternCall], period: int, rounds: int, level: _Level) -> dict[str, Any]:
+    """Return a cycle as JSON; its cost is that of all rounds after the first."""
     again = cycle[period:]
     return pattern_to_json(
         "loop",
@@ -219,6 +220,7 @@ def _time_between(calls: Sequence[PatternCall]) -> int:
 
 
 def _gap(earlier: PatternCall, call: PatternCall) -> int:
+    """Return the nanoseconds between the end of a call and the beginning of the next; 0 where they are not known."""
     if earlier.began is None or call.began is None or earlier.duration_ns is None:
         return 0
     return max(call.began - earlier.began - earlier.duration_ns, 0)
@@ -305,6 +307,7 @@ def _find_growth(calls: Sequence[PatternCall], looping: Sequence[int]) -> Iterat
 
 
 def _grows(earlier: PatternCall, call: PatternCall) -> bool:
+    """Return whether a model call has more messages than the one before, and the same answer."""
     return (
         follows(call, earlier)
         and call.answer == earlier.answer != UNKNOWN

@@ -86,6 +86,7 @@ class Patterns:
             self._keep_first()
 
     def _keep_first(self) -> None:
+        """Drop the latest calls beyond `MOST_SPANS`."""
         self._calls.sort(key=_number)
         if len(self._calls) > MOST_SPANS:
             del self._calls[MOST_SPANS:]
@@ -114,6 +115,7 @@ class Patterns:
         }
 
     def _find_patterns(self) -> Iterator[dict[str, Any]]:
+        """Yield all patterns of the calls that were kept."""
         calls = self._calls
         links = {process: parent for process, (_, parent) in self._links.items()}
         levels = group_levels(calls, links)

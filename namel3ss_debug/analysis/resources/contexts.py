@@ -248,6 +248,7 @@ def _conversation_key(span: MeasuredSpan) -> tuple[int, int]:
 
 
 def _encode(text: str) -> bytes:
+    """Return a text as UTF-8, with a question mark for half of a surrogate pair."""
     try:
         return text.encode()
     except UnicodeEncodeError:

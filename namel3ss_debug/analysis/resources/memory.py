@@ -106,6 +106,7 @@ class MemoryReadings:
         readings.mb.append(event["memory_usage_mb"])
 
     def _readings_of(self, process: ProcessKey) -> _Readings:
+        """Return the readings of a process, which are created where there are none."""
         readings = self._by_process.get(process)
         if readings is None:
             readings = self._by_process[process] = _Readings()
@@ -130,7 +131,11 @@ class MemoryReadings:
         by_process = list(self._by_process.items())
         first = min((readings.first() for _, readings in by_process), key=_by_number, default=None)
         last = max((readings.last() for _, readings in by_process), key=_by_number, default=None)
-        peak = max((readings.peak() for _, readings in by_process), key=_by_height, default=None)
+        peak = max(
+            (readings.peak() for _, readings in by_process),
+            key=lambda reading: (reading.mb, -reading.number),
+            default=None,
+        )
         by_process.sort(key=lambda process: (-len(process[1].numbers), process[0]))
         processes = [_process_to_json(process, readings) for process, readings in by_process[:MOST_PROCESSES]]
         processes.sort(key=lambda row: -(row["leak"]["low_mb_per_hour"] or 0.0))
@@ -192,6 +197,7 @@ def _leak(times: list[int], values: list[float], elapsed: int) -> dict[str, Any]
 
 
 def _verdict(slope: Slope, later: Slope | None) -> str:
+    """Return `grows`, `shrinks` or `steady`, by the slopes of the whole time and of its second half."""
     if slope.high < 0:
         return "shrinks"
     return "grows" if slope.low > 0 and later is not None and later.low > 0 else "steady"
@@ -203,7 +209,3 @@ def _per_hour(per_ns: float) -> float:
 
 def _by_number(reading: MemoryReading) -> int:
     return reading.number
-
-
-def _by_height(reading: MemoryReading) -> tuple[float, int]:
-    return reading.mb, -reading.number

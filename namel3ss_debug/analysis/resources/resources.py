@@ -329,9 +329,8 @@ class ResourceUsage:
         if not processes:
             return None
         reader = totals.sections.get("problems") or {}
-        wall = (
-            None if reader.get("rotated_away_events") else totals.wall_ns
-        )  # rotated traces lack the beginning
+        # The wall time of a trace whose beginning was rotated away is not known.
+        wall = None if reader.get("rotated_away_events") else totals.wall_ns
         return {
             "processes": processes,
             "events": events,
@@ -361,6 +360,7 @@ def _host(url: object) -> str:
 
 
 def _row(rows: dict[str, list[int]], name: str) -> list[int]:
+    """Return the row of a name, which is created where there is none."""
     row = rows.get(name)
     if row is None:
         row = rows[name] = [0] * _WIDTH

@@ -118,6 +118,7 @@ def span_cost(span: MeasuredSpan) -> Cost | None:
 
 
 def _cost(span: MeasuredSpan) -> Cost | None:
+    """Return the recorded cost of a span, else the price of a model call's tokens."""
     recorded = recorded_cost(span.end)
     if recorded is not None:
         return _new(Cost, (recorded, RECORDED))

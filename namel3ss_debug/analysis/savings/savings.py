@@ -215,6 +215,7 @@ class _Saving:
             self.priced += 1
 
     def saves(self) -> dict[str, Any]:
+        """Return the sums as JSON."""
         return {
             "ms": milliseconds(self.ns),
             "tokens": self.tokens,
@@ -243,6 +244,7 @@ class Savings:
     def _count_call(
         self, kind: str, key: Key, call: CountedCall, ns: int, group: tuple[int, int | None] = (0, None)
     ) -> None:
+        """Count a call for a kind, so that later kinds leave it out."""
         self._counted.add(call.number)
         self._add(kind, key, group, call.number, ns, call.tokens, call.cost)
 
@@ -298,6 +300,7 @@ class Savings:
     def _count_after_failure(
         self, run: FailedSpan, inside: list[tuple[tuple[Key, CountedCalls], CountedCall]]
     ) -> None:
+        """Count the calls inside a failed span that began after the failure it ended with."""
         failed = (call.end for (_, calls), call in inside if calls.failed.get(call.number) == run.failure_key)
         since = next(failed, run.end)
         for (key, _), call in inside:
@@ -392,6 +395,7 @@ class Savings:
     def _saving_to_json(
         self, kind: str, component: str, name: str, begin: int, saving: _Saving
     ) -> dict[str, Any]:
+        """Return one row of the list."""
         return {
             "kind": kind,
             "component": component or None,
@@ -405,6 +409,7 @@ class Savings:
 
 
 def _add_saving(into: _Saving, saving: _Saving) -> None:
+    """Add the sums of one saving to those of another."""
     into.count += saving.count
     into.ns += saving.ns
     into.tokens += saving.tokens

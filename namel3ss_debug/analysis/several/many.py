@@ -375,6 +375,7 @@ def _read_all(
 def _submit(
     executor: ProcessPoolExecutor, request: AnalysisRequest, table: SectionTable, index: int, path: str
 ) -> Future[TraceResult] | None:
+    """Hand a trace to a process; None where the processes have died."""
     try:
         return executor.submit(read_recording, request, table, index, path)
     except BrokenProcessPool:
@@ -384,6 +385,7 @@ def _submit(
 def _result(
     request: AnalysisRequest, table: SectionTable, index: int, path: str, future: Future[TraceResult] | None
 ) -> TraceResult:
+    """Return the result for a trace, which is read here where the process that read it has died."""
     if future is not None:
         with suppress(BrokenProcessPool):
             return future.result()

@@ -73,6 +73,7 @@ class _Rows:
         self.sums: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {}
 
     def extend(self, more: Iterable[Any], trace: str) -> None:
+        """Add the rows of one trace."""
         for row in more:
             if not isinstance(row, dict):
                 if row not in self.kept:
@@ -145,6 +146,7 @@ def _add_figures(into: dict[str, Any], section: Mapping[str, Any], trace: str, *
 
 
 def _to_json(value: Any) -> Any:
+    """Return a sum as JSON, without the values that differ between traces."""
     if isinstance(value, dict):
         return {key: _to_json(item) for key, item in value.items() if item is not _DIFFERENT}
     if isinstance(value, _Rows):

@@ -59,12 +59,14 @@ class Figure(NamedTuple):
 
 
 def _throughput(overview: Mapping[str, Any]) -> float | None:
+    """Return the calls of models and tools a second."""
     duration = overview.get("duration_ms")
     calls = (overview.get("llm_calls") or 0) + (overview.get("tool_calls") or 0)
     return round(calls * 1000 / duration, 6) if duration else None
 
 
 def _error_rate(overview: Mapping[str, Any]) -> float | None:
+    """Return the share of spans that failed."""
     rate = overview.get("success_rate")
     return None if rate is None else round(1 - rate, 12)
 

@@ -58,6 +58,7 @@ class _Operation:
             self.growth_kb = max(self.growth_kb or 0, kilobytes)
 
     def result(self, component: str, name: str) -> dict[str, Any]:
+        """Return the row of the operation."""
         ordered = sorted(self.functions.items(), key=lambda item: (-item[1], item[0]))
         return {
             "component": component,
@@ -142,6 +143,7 @@ def _ns(value: object) -> int:
 
 
 def _growth(memory: object) -> int | None:
+    """Return by how many KB the memory grew, from the first sample to the highest."""
     if not isinstance(memory, dict):
         return None
     first, peak = (whole_ns(memory.get(key), _KB) for key in ("first_mb", "peak_mb"))  # KB, not a time

@@ -120,6 +120,7 @@ class _Answers:
         self.first_tokens.extend(later.first_tokens)
 
     def result(self) -> dict[str, Any]:
+        """Return the tokens of a model's answers, their rate, and the times to the first token."""
         first = describe(self.first_tokens)
         names = ("mean_ms", "p50_ms", "p95_ms", "max_ms")
         return {
@@ -194,6 +195,7 @@ class Performance:
         self._hot.add(number, event)
 
     def _note_slow(self, span: MeasuredSpan, duration: int) -> None:
+        """Keep a span while it is among the slowest."""
         call_site = span.get("call_site")
         site = call_site if isinstance(call_site, str) else ""
         entry = (duration, -span.number, span.self_ns, span.failed, span.component, span.name, site)
@@ -203,6 +205,7 @@ class Performance:
             heapreplace(self._slow, entry)
 
     def _add_answer(self, span: MeasuredSpan) -> None:
+        """Add the tokens and the time to the first token of a model call."""
         answers = self._answers.get(span.name)
         if answers is None:
             answers = self._answers[span.name] = _Answers()
@@ -275,6 +278,7 @@ class Performance:
         }
 
     def _group_by_operation(self) -> dict[tuple[str, str], _Spans]:
+        """Return the figures of each operation, those of all its places together."""
         operations: dict[tuple[str, str], _Spans] = {}
         for (component, name, *_), spans in self._spans.items():
             operations.setdefault((component, name), _Spans()).merge(spans)
@@ -343,6 +347,7 @@ def _add_cpu_time(spans: _Spans, span: MeasuredSpan, duration: int, cpu: int) ->
 
 
 def _make_effort(key: tuple[str, str], operation: _Spans) -> Effort:
+    """Return where the time of an operation went, for `find_bottlenecks`."""
     component, name = key
     total = sum(operation.durations)
     retried, cpu, measured = operation.retried_ns, operation.cpu_ns, operation.measured_ns
@@ -387,6 +392,7 @@ def _outliers(
 def _slow_row(
     duration: int, minus_number: int, self_ns: int, failed: bool, component: str, name: str, call_site: str
 ) -> dict[str, Any]:
+    """Return a slow span as JSON."""
     return {
         "number": -minus_number,
         "component": component,

@@ -145,6 +145,7 @@ def _row(
     at: int | None = None,
     operation: tuple[str, str] = ("", ""),
 ) -> dict[str, Any]:
+    """Return a finding of a rule as JSON, without the fields that are the same for every rule."""
     return {
         "value": round(value, 6),
         "times": times,

@@ -73,6 +73,7 @@ class Triggers:
             self._add_work(span, duration)
 
     def _add_duration(self, span: MeasuredSpan) -> None:
+        """Add the duration of a call to its operation."""
         duration = span.duration_ns
         if duration is None:
             return
