@@ -3,7 +3,7 @@
 Two rows may change places if neither could have waited for the other. First, they overlapped in one of the runs, or
 each ran, in one of them, while the other's task was active. Second, in neither run did a value from the outputs of the
 one reach the inputs of the other, directly or through others, and neither names the other in `depends_on`. The values
-are those of `find_flows`. Where a trace does not hold the inputs, nothing is proved.
+are those of `graphs.flows`. Where a trace does not hold the inputs, nothing is proved.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def find_harmless_moves(siblings: Siblings, sides: Sequence[tuple[Trace, Rows]])
     if len(siblings.moved) * len(siblings.pairs) > _MOST_PAIRS:
         return frozenset()
     changed = {index: _find_changed_pairs(siblings.pairs, index) for index in siblings.moved}
-    overlaps = [
+    run_times = [
         _RunTimes(rows, [pair[side] for pair in siblings.pairs]) for side, (_, rows) in enumerate(sides)
     ]
     proved = {
         index: others
         for index, others in changed.items()
-        if all(_is_independent(overlaps, index, other) for other in others)
+        if all(_is_independent(run_times, index, other) for other in others)
     }
     if not proved:
         return frozenset()

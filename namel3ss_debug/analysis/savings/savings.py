@@ -117,6 +117,8 @@ class PromptPrefixes:
             shared, source = 0, 0
             for nth in range(begins[index], begins[index + 1]):
                 key = keys[nth]
+                # Of the calls with this beginning the one that ended first fills the cache; only calls that begin after
+                # its end can read from there.
                 first = running.get(key)
                 if first is not None and first[0] < number:
                     ended[key] = running.pop(key)
