@@ -89,13 +89,14 @@ class Triggers:
         timed_out = span.below is not None and _TIMEOUTS in span.below.sums
         if not timed_out and span.failed and span.component in _DEPENDENCIES:
             end = span.end
-            timed_out = "timeout" == categorise(  # noqa: SIM300
+            category = categorise(
                 lenient.string(end.get("error_type")),
                 lenient.string(end.get("error")),
                 http_status=http_status(end),
                 status=end.get("status"),
                 component=span.component,
             )
+            timed_out = category == "timeout"
             if timed_out:
                 self._data.timeouts.append(
                     Timeout(span.number, instant(end.get("timestamp")), span.component, span.name)
