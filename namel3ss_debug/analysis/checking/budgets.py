@@ -86,7 +86,7 @@ class Limit(BaseWatcher):
 def _describe_unknown(unknown: list[str], measured: Measured) -> str:
     """Return why measures are not known, as the end of a sentence."""
     if "cost" in unknown and measured.unpriced:
-        return f": {_count_calls(measured.unpriced)} no price; set it with the setting prices"
+        return f": {_count_calls(measured.unpriced)} no price; add it to the setting prices"
     if measured.uncounted and {"tokens", *_OF_PARTS} & set(unknown):
         return f": {_count_calls(measured.uncounted)} no usage"
     if measured.without_parts and _OF_PARTS & set(unknown):

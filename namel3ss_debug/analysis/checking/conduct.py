@@ -233,6 +233,7 @@ class EventAssert(CollectingWatcher):
         self._condition = condition
         self._has_evaluated = False
         read = expression.names if condition is None else expression.names | condition.names
+        # The cost that views show may come from the tokens; an expression must read the same one.
         self._costs = CallCosts() if "cost_estimate" in read else None
 
     def event(self, number: int, event: Event) -> None:

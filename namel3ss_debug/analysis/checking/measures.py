@@ -106,6 +106,7 @@ class Measured:
 
     def _add_call(self, span: SeenSpan) -> None:
         """Add the tokens and the cost of a model call."""
+        # An embedding is no answer: an agent that ends with one has answered before.
         if not span.embedded:
             self.last_llm = max(self.last_llm, (span.number, span.answered))
         usage = {name: value for name, value in span.usage.items() if type(value) is int and value >= 0}

@@ -191,6 +191,7 @@ class _Aligner:
                 left.append(_Gap(gap.ours[i : block.old], gap.theirs[j : block.new]))
                 i, j = block.old + block.size, block.new + block.size
                 pairs += zip(gap.ours[block.old : i], gap.theirs[block.new : j], strict=True)
+            # Unique rows have cut a large gap into smaller ones, in which other rows may now be unique.
             if large and len(pairs) > before:
                 waiting += left
             else:

@@ -105,6 +105,7 @@ class Parallel:
         """Shorten every span, from the inside to the outside, and return (gain, index) of those that gain."""
         best = self._durations[:]
         gains = []
+        # A span has a higher index than the span it runs in, so backwards is from the inside to the outside.
         for index in range(len(best) - 1, -1, -1):
             if self._inside[index]:
                 relaxed = self._duration_of(index, best, relaxed=True)

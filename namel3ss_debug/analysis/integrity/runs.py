@@ -96,6 +96,7 @@ class Lookup:
         self.repeats: list[int] = []
         for begin, last, event in runs.in_order():
             first, offset = begin, event - begin
+            # Overlapping stretches are cut so that each number belongs to one stretch, that of its first event.
             overlapping = []
             while self._lasts and self._lasts[-1] >= first:
                 overlapping.append((self._firsts.pop(), self._lasts.pop(), self._offsets.pop()))

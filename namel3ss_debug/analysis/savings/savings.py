@@ -294,6 +294,7 @@ class Savings:
                 for _, group_index, index in order[begin:end]
                 if (call := groups[group_index][1][index]).end < run.end
             ]
+            # Other tasks may have made calls in the meantime. Only with equal numbers all of these calls ran inside the span.
             if len(inside) == run.calls:
                 self._count_after_failure(run, inside)
             else:

@@ -198,6 +198,7 @@ class Performance:
         """Keep a span while it is among the slowest."""
         call_site = span.get("call_site")
         site = call_site if isinstance(call_site, str) else ""
+        # The negated number keeps the earlier of two equally slow spans.
         entry = (duration, -span.number, span.self_ns, span.failed, span.component, span.name, site)
         if len(self._slow) < LISTED:
             heappush(self._slow, entry)

@@ -194,6 +194,7 @@ def _slow_stretches(
     more = RECENT // 2
     numbers: list[int] = []
     times, worst, first, until = 0, 0.0, -1, -1
+    # Two slow calls with `more - 1` slow ones between them, in `RECENT` calls, are more than half of these.
     for index, last in zip(slow, slow[more:], strict=False):
         if last - index >= RECENT:
             continue
