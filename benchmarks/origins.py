@@ -15,7 +15,7 @@ sys.path.insert(0, str(LABELLED))
 
 from labelled_runs import JUDGED, Run, ranked_steps, read  # type: ignore[import-not-found]  # noqa: E402
 
-from namel3ss_debug.analysis.failures.steps import steps_of  # noqa: E402
+from namel3ss_debug.analysis.failures.steps import make_steps  # noqa: E402
 from namel3ss_debug.analysis.folds import Analysis  # noqa: E402
 
 FIRST = 3
@@ -32,7 +32,7 @@ def named_steps(run: Run) -> list[int]:
 
 def floors(run: Run) -> tuple[int | None, int | None]:
     """The step of the first span that failed, and of the first that failed or returned an error."""
-    steps = [step for step in steps_of(enumerate(run.events, 1)) if step.number in run.steps]
+    steps = [step for step in make_steps(enumerate(run.events, 1)) if step.number in run.steps]
     steps.sort(key=lambda step: step.end_number)
     failed = next((run.steps[step.number] for step in steps if step.failed), None)
     weaker = next((run.steps[step.number] for step in steps if step.failed or step.claim), None)

@@ -124,10 +124,10 @@ def within(paths: Iterable[Path], last: str) -> list[Path]:
 
 def since(paths: Iterable[Path], last: str) -> list[Path]:
     """As `within`, where there may be none."""
-    from namel3ss_debug.analysis.several.windows import began, seconds_of
+    from namel3ss_debug.analysis.several.windows import find_began, parse_seconds
 
-    begin = time.time() - seconds_of(last)
-    return [path for path in paths if began(path) >= begin]
+    begin = time.time() - parse_seconds(last)
+    return [path for path in paths if find_began(path) >= begin]
 
 
 def one(
@@ -188,12 +188,12 @@ def several(
     Raises:
         UnreadableTraceError: nothing in any of them can be read.
     """
-    from namel3ss_debug.analysis.several.many import Request, analyze_many
+    from namel3ss_debug.analysis.several.many import AnalysisRequest, analyze_many
     from namel3ss_debug.cli.boundary import tell
     from namel3ss_debug.views.analysis import several as report
     from namel3ss_debug.views.terminal import byte_progress
 
-    request = Request(
+    request = AnalysisRequest(
         sections=None if sections is None else tuple(sections),
         options=options(config),
         prices=config.prices,

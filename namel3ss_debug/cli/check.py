@@ -28,8 +28,8 @@ from namel3ss_debug.cli.options import (
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.checking.baselines import Baseline
-    from namel3ss_debug.analysis.checking.findings import Report
-    from namel3ss_debug.analysis.checking.rules import Rule
+    from namel3ss_debug.analysis.checking.findings import CheckReport
+    from namel3ss_debug.analysis.checking.rules import CheckRule
     from namel3ss_debug.config import Loaded
 
 RULES_FILE = "debug.rules.json"
@@ -42,22 +42,24 @@ OF_BASELINE: list[object] = [
 """The rules that hold where there are baselines and no rule is about them."""
 
 
-def gather(loaded: Loaded, files: Sequence[str], texts: Sequence[str], *, with_baseline: bool) -> list[Rule]:
+def gather(
+    loaded: Loaded, files: Sequence[str], texts: Sequence[str], *, with_baseline: bool
+) -> list[CheckRule]:
     """The rules of the settings, then those of the files, then those of the options.
 
     Raises:
         RuleError: one of them is not as it should be.
     """
-    from namel3ss_debug.analysis.checking.rules import Source, read_file, read_option, read_rules
+    from namel3ss_debug.analysis.checking.rules import RuleSource, read_file, read_option, read_rules
 
     where = loaded.sources["checks"]
     folder = loaded.file.parent.parent if loaded.file is not None else Path()
-    sources = [Source(f"{where}: checks", list(loaded.config.checks), folder)]
+    sources = [RuleSource(f"{where}: checks", list(loaded.config.checks), folder)]
     sources += [read_file(Path(name)) for name in files]
     sources += [read_option(text) for text in texts]
     found = read_rules(sources)
     if with_baseline and not any(rule.kind == "baseline" for rule in found):
-        found += read_rules([Source("--baseline", OF_BASELINE)])
+        found += read_rules([RuleSource("--baseline", OF_BASELINE)])
     return found
 
 
@@ -81,7 +83,7 @@ def earlier_runs(references: Sequence[str], loaded: Loaded, checked: Sequence[Pa
     return read_baseline([open_recording(path) for path in leave_out_bad_baselines(others)])
 
 
-def hold(path: Path, rules: Sequence[Rule], baseline: Baseline | None, loaded: Loaded) -> Report:
+def hold(path: Path, rules: Sequence[CheckRule], baseline: Baseline | None, loaded: Loaded) -> CheckReport:
     """Check one recording, with progress on a terminal.
 
     Raises:
@@ -107,7 +109,7 @@ def hold(path: Path, rules: Sequence[Rule], baseline: Baseline | None, loaded: L
     return report
 
 
-def write_reports(reports: Sequence[Report], files: dict[str, str], fail_on: str) -> None:
+def write_reports(reports: Sequence[CheckReport], files: dict[str, str], fail_on: str) -> None:
     """Write the files that were asked for.
 
     Raises:
@@ -129,7 +131,7 @@ def write_reports(reports: Sequence[Report], files: dict[str, str], fail_on: str
         write_file(Path(name), content)
 
 
-def tell_github(reports: Sequence[Report]) -> None:
+def tell_github(reports: Sequence[CheckReport]) -> None:
     """Write annotations on stderr, where the runner reads them too, and append to the summary of the step.
 
     The summary is there by itself, so where it cannot be written, that is one line, and the check is what it is.
@@ -152,7 +154,7 @@ def tell_github(reports: Sequence[Report]) -> None:
 
 
 def show(
-    reports: Sequence[Report], output_format: str, *, single: bool, left_out: Sequence[Path] = ()
+    reports: Sequence[CheckReport], output_format: str, *, single: bool, left_out: Sequence[Path] = ()
 ) -> None:
     """Print the answer; the runner of GitHub finds no command in it.
 
@@ -316,7 +318,7 @@ def command(
     TRACE is a recording, or a directory for every recording in it, but for re-runs; without it, the latest. The rules
     are those of the setting checks, of --rules and of --rule together.
     """
-    from namel3ss_debug.analysis.checking.findings import weighs
+    from namel3ss_debug.analysis.checking.findings import has_level
     from namel3ss_debug.errors import WrongUsageError
 
     wanted = {kind: name for kind, name in files.items() if name}
@@ -342,4 +344,4 @@ def command(
     single = len(reports) == 1 and not any(Path(reference).is_dir() for reference in references)
     show(reports, output_format, single=single, left_out=reruns)
     tell_marked_bad(paths)
-    return int(any(weighs(report.findings, fail_on) for report in reports))
+    return int(any(has_level(report.findings, fail_on) for report in reports))

@@ -16,7 +16,7 @@ from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.terminal import clean
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.checking.findings import Report
+    from namel3ss_debug.analysis.checking.findings import CheckReport
     from namel3ss_debug.replay.programs import Programs
 
 _MOST_NAMED = 20
@@ -213,7 +213,7 @@ class AgentTrace:
             rows = [_failure(each) for each in failures[:_MOST_NAMED]]
             raise AssertionError("\n  ".join([f"{count(len(failures), 'failure')} in the run:", *rows]))
 
-    def check(self, *rules: str | Mapping[str, Any]) -> Report:
+    def check(self, *rules: str | Mapping[str, Any]) -> CheckReport:
         """Check the run against rules, as `debug check` does; warn about a rule that nothing in the run concerns.
 
         Args:

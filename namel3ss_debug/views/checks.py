@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from namel3ss_debug.analysis.checking.findings import LEVELS, Finding, Report
+from namel3ss_debug.analysis.checking.findings import LEVELS, CheckReport, Finding
 from namel3ss_debug.views.blocks import Block, Heading, Note, Table, markdown
 from namel3ss_debug.views.blocks import lines as block_lines
 from namel3ss_debug.views.quantities import count
@@ -26,7 +26,7 @@ _LONGEST = 600
 _INDENT = "  "
 
 
-def check_lines(reports: Sequence[Report], width: int) -> Iterator[Text]:
+def check_lines(reports: Sequence[CheckReport], width: int) -> Iterator[Text]:
     """The findings of each recording, the heaviest first."""
     for place, report in enumerate(reports):
         if place:
@@ -38,7 +38,7 @@ def check_lines(reports: Sequence[Report], width: int) -> Iterator[Text]:
         yield from block_lines(_notes(report, len(findings)), width)
 
 
-def check_markdown(reports: Sequence[Report]) -> str:
+def check_markdown(reports: Sequence[CheckReport]) -> str:
     """The findings of each recording as Markdown."""
     return "\n\n".join("\n".join(markdown(_blocks(report))) for report in reports)
 
@@ -67,7 +67,7 @@ def _wrapped(content: str, width: int) -> list[str]:
     return [defused(row) for row in rows]
 
 
-def _blocks(report: Report) -> Iterator[Block]:
+def _blocks(report: CheckReport) -> Iterator[Block]:
     yield _heading(report)
     findings = _heaviest_first(report)
     if findings:
@@ -88,7 +88,7 @@ def _blocks(report: Report) -> Iterator[Block]:
     yield from _notes(report, len(findings))
 
 
-def _heading(report: Report) -> Heading:
+def _heading(report: CheckReport) -> Heading:
     findings = _heaviest_first(report)
     told = ", ".join(
         count(of_level, level)
@@ -102,7 +102,7 @@ def _heading(report: Report) -> Heading:
     return Heading(told or "No findings", f"{name}, {kept} of {count(len(checked), 'rule')} kept", style)
 
 
-def _notes(report: Report, found: int) -> Iterator[Note]:
+def _notes(report: CheckReport, found: int) -> Iterator[Note]:
     if found > SHOWN:
         yield Note(f"{found - SHOWN} more; --format json has all of them")
     for rule in report.rules:
@@ -110,5 +110,5 @@ def _notes(report: Report, found: int) -> Iterator[Note]:
             yield Note(defused(plain(f"{rule.rule} was not checked: {rule.skipped}")))
 
 
-def _heaviest_first(report: Report) -> list[Finding]:
+def _heaviest_first(report: CheckReport) -> list[Finding]:
     return sorted(report.findings, key=lambda finding: -LEVELS.index(finding.level))

@@ -16,8 +16,8 @@ from namel3ss_debug.analysis.diffing.differences import (
     ORDER,
     PATH,
     RETRY,
-    Difference,
     Part,
+    RunDifference,
 )
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.conversations import message_sides
@@ -39,7 +39,7 @@ from namel3ss_debug.views.terminal import (
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.diffing.baselines import BaselineDiff
-    from namel3ss_debug.analysis.diffing.comparison import Diff, Reading, Side
+    from namel3ss_debug.analysis.diffing.comparison import Diff, ModelReading, Side
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.wire.conversations import MessageChange
     from namel3ss_debug.wire.value_changes import PathChange
@@ -110,15 +110,15 @@ def _sides(sides: Sequence[tuple[str, Side]]) -> Table:
 def _problems(sides: Iterable[Side]) -> Iterator[Block]:
     for side in sides:
         if side.problems:
-            places = count(side.problems, "place")
+            all_paths = count(side.problems, "place")
             yield Note(
-                f"{side.path}: {places} cannot be read, so something may be missing in the comparison."
+                f"{side.path}: {all_paths} cannot be read, so something may be missing in the comparison."
             )
 
 
 def _first(
-    first: Difference,
-    readings: tuple[Reading | None, Reading | None],
+    first: RunDifference,
+    readings: tuple[ModelReading | None, ModelReading | None],
     width: int | None,
     sides: tuple[str, str] = ("a", "b"),
 ) -> Iterator[Block]:
@@ -137,15 +137,15 @@ def _first(
     ):
         rows.append((side, _event(first, number_of, named, event)))
     yield Facts(rows)
-    if first.detail is not None and first.detail.places:
-        yield _paths(first.detail.places, sides)
+    if first.detail is not None and first.detail.all_paths:
+        yield _paths(first.detail.all_paths, sides)
     before = "What the model read" if first.component == "llm" else "What the model had read"
     for title, read in zip((before, "What the model read next"), readings, strict=True):
         if read is not None:
             yield from _reading(title, read, width, sides)
 
 
-def _event(first: Difference, number_of: int | None, named: str | None, event: Event | None) -> Cell:
+def _event(first: RunDifference, number_of: int | None, named: str | None, event: Event | None) -> Cell:
     """One side of a difference in a line: the event, where it was called, and its gist."""
     if number_of is None:
         return Piece("nothing", DIM)
@@ -170,7 +170,7 @@ def _paths(changes: Sequence[PathChange], sides: tuple[str, str]) -> Table:
     return Table((Column(""), name("where", 12), prose(sides[0], 16), prose(sides[1], 16)), rows)
 
 
-def _reading(title: str, read: Reading, width: int | None, sides: tuple[str, str]) -> Iterator[Block]:
+def _reading(title: str, read: ModelReading, width: int | None, sides: tuple[str, str]) -> Iterator[Block]:
     where = f"event {read.number_a} in {sides[0]}, event {read.number_b} in {sides[1]}"
     yield Heading(title, where)
     if read.same:
@@ -227,7 +227,7 @@ def _met(found: Diff) -> Heading:
 
 
 def _listed(
-    differences: Sequence[Difference], total: int, limit: int, sides: tuple[str, str] = ("a", "b")
+    differences: Sequence[RunDifference], total: int, limit: int, sides: tuple[str, str] = ("a", "b")
 ) -> Iterator[Block]:
     """One row for each difference."""
     if total < 2:
@@ -244,7 +244,7 @@ def _listed(
         yield Note(f"{total - limit:,} more; --limit N shows the first N.")
 
 
-def _row(found: Difference) -> tuple[Cell, ...]:
+def _row(found: RunDifference) -> tuple[Cell, ...]:
     """A difference as a row; in brackets where the runs went on the same after it."""
     kind = found.kind if found.lasting else f"({found.kind})"
     style = COMPONENT_STYLES.get(found.component, "")
@@ -261,7 +261,7 @@ def _row(found: Difference) -> tuple[Cell, ...]:
     )
 
 
-def _differs(found: Difference) -> Cell:
+def _differs(found: RunDifference) -> Cell:
     """What differs, in a few words."""
     if found.kind == RETRY and found.attempts is not None:
         end = "recovered" if found.recovered else "did not recover"
@@ -281,12 +281,12 @@ def _differs(found: Difference) -> Cell:
     return _path_words(detail.paths)
 
 
-def _names(found: Difference) -> str:
+def _names(found: RunDifference) -> str:
     """The names that were called in the two runs."""
     return f"{found.name_a or 'nothing'} -> {found.name_b or 'nothing'}"
 
 
-def _part_words(part: Part, found: Difference) -> str:
+def _part_words(part: Part, found: RunDifference) -> str:
     """What differs in one part of a request to a model."""
     if part.name == "model":
         return _names(found)

@@ -11,7 +11,7 @@ from namel3ss_debug import check_trace
 from namel3ss_debug.analysis import plugins
 from namel3ss_debug.analysis.checking import conduct
 from namel3ss_debug.analysis.checking.evaluation import observe
-from namel3ss_debug.analysis.checking.findings import read_site
+from namel3ss_debug.analysis.checking.findings import parse_site
 from namel3ss_debug.errors import MissingExtraError, RuleError
 from namel3ss_debug.prices import read_table
 from namel3ss_debug.traces.reader import open_trace
@@ -707,7 +707,7 @@ def test_the_same_run_gives_the_same_findings(good, broken):
 )
 def test_a_call_site_is_a_file_and_a_line(written, site):
     """Files below the directory of the run are named relative to it; what is no site is none."""
-    assert read_site(written, "/srv") == site
+    assert parse_site(written, "/srv") == site
 
 
 EVERYTHING = [

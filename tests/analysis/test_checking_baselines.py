@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug import check_trace
-from namel3ss_debug.analysis.checking.baselines import allowed
+from namel3ss_debug.analysis.checking.baselines import compute_allowed
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_run_is_no_worse_than_itself(recorded):
         ("calls", {"tools": ("search", "search")}, "more calls than the baseline: calls is 3"),
         ("failures", {"error": "no such order"}, "tool search failed as in no baseline"),
         ("path", {"tools": ("search", "refund")}, "tool refund is not in the baseline"),
-        ("divergence", {"tools": ("refund",)}, "parts from the baseline"),
+        ("divergence", {"tools": ("refund",)}, "diverges from the baseline"),
     ],
 )
 def test_what_is_worse_is_found(recorded, aspect, changes, said):
@@ -120,7 +120,7 @@ def test_where_a_run_parts_is_told_of_the_nearest_baseline(recorded):
     for baselines in ([far, near], [near, far]):
         (told,) = check_trace(run, [{"baseline": "path"}], baseline=baselines).findings
         assert told.message == (
-            "parts from the baseline: tool ship was called in place of refund; the first of 2 differences"
+            "diverges from the baseline: tool ship was called in place of refund; the first of 2 differences"
         )
         assert (told.subject, told.events, told.site) == ("tool:ship", (11,), ("app.py", 3))
 
@@ -129,7 +129,7 @@ def test_a_call_that_only_the_baseline_made_has_no_event(recorded):
     """What is not in the run stands on no line of it."""
     run, baseline = recorded("a", tools=()), recorded("b", tools=("mail",))
     (told,) = check_trace(run, [{"baseline": "path"}], baseline=baseline).findings
-    assert told.message == "parts from the baseline: tool mail is in the baseline only"
+    assert told.message == "diverges from the baseline: tool mail is in the baseline only"
     assert (told.events, told.site) == ((), None)
 
 
@@ -170,7 +170,7 @@ def test_what_no_baseline_tells_is_not_checked(recorded):
     (cost, both) = check_trace(
         now, [{"baseline": "cost"}, {"baseline": ["cost", "calls"]}], baseline=before
     ).rules
-    assert cost.skipped == "no baseline tells its cost"
+    assert cost.skipped == "no baseline has its cost"
     assert (both.skipped, both.findings) == ("", ())
 
 
@@ -180,20 +180,20 @@ figures = st.lists(st.floats(0, 1e9), min_size=1, max_size=30)
 @given(figures)
 def test_what_a_baseline_reached_is_never_too_much(values):
     """No baseline is itself worse than the baselines."""
-    assert allowed(values, "tokens") >= max(values)
+    assert compute_allowed(values, "tokens") >= max(values)
 
 
 @given(figures, st.floats(0.5, 100))
 def test_the_margin_follows_the_scale(values, scale):
     """Ten times the figures allow ten times as much."""
-    scaled = allowed([value * scale for value in values], "tokens")
-    assert scaled == pytest.approx(allowed(values, "tokens") * scale, rel=1e-9, abs=1e-12)
+    scaled = compute_allowed([value * scale for value in values], "tokens")
+    assert scaled == pytest.approx(compute_allowed(values, "tokens") * scale, rel=1e-9, abs=1e-12)
 
 
 def test_the_margin_is_that_of_the_documentation():
     """One baseline: 20 %; several that do not differ: 5 %; several that do: three deviations."""
-    assert allowed([100], "tokens") == pytest.approx(120)
-    assert allowed([100, 100, 100], "tokens") == pytest.approx(105)
+    assert compute_allowed([100], "tokens") == pytest.approx(120)
+    assert compute_allowed([100, 100, 100], "tokens") == pytest.approx(105)
     values = [80.0, 90, 100, 110, 120]
-    assert allowed(values, "tokens") == pytest.approx(median(values) + 3 * 1.4826 * 10)
-    assert allowed([10.0], "duration_ms") == 110
+    assert compute_allowed(values, "tokens") == pytest.approx(median(values) + 3 * 1.4826 * 10)
+    assert compute_allowed([10.0], "duration_ms") == 110

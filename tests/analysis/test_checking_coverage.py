@@ -48,7 +48,7 @@ def held(recording, tmp_path):
 )
 def test_a_rule_about_what_was_not_recorded_is_not_checked(held, rule, missing):
     """That a recording of models alone holds no tool does not say that none was called."""
-    why = f"the recording was made of llm only, without {missing}"
+    why = f"the trace was recorded with llm only, without {missing}"
     assert held(rule, default_components=["llm"]) == (why, 0)
 
 
@@ -65,7 +65,7 @@ def test_a_rule_about_what_was_not_recorded_is_not_checked(held, rule, missing):
 )
 def test_a_rule_about_payloads_is_not_checked_where_there_are_none(held, rule):
     """At the level basic nothing is known of arguments, results and texts."""
-    why = "the recording was made at level basic, without arguments, results and texts"
+    why = "the trace was recorded at level basic, without arguments, results and texts"
     assert held(rule, level="basic") == (why, 0)
 
 

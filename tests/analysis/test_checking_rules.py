@@ -5,7 +5,7 @@ import json
 import pytest
 
 from namel3ss_debug.analysis.checking import rules
-from namel3ss_debug.analysis.checking.rules import KINDS, Source, read_file, read_option, read_rules
+from namel3ss_debug.analysis.checking.rules import KINDS, RuleSource, read_file, read_option, read_rules
 from namel3ss_debug.analysis.checking.subjects import parse_pattern
 from namel3ss_debug.errors import DebugError, MissingExtraError, RuleError
 
@@ -68,7 +68,7 @@ WRONG = [
 def test_a_wrong_rule_says_where_it_stands_and_what_is_allowed(written, said):
     """The message is one line with the file, the place of the rule, the key and what is allowed."""
     with pytest.raises(RuleError) as caught:
-        read_rules([Source("rules.json", [{"forbid": "tool:x"}, written])])
+        read_rules([RuleSource("rules.json", [{"forbid": "tool:x"}, written])])
     message = str(caught.value)
     assert message.startswith("rules.json, rule 2")
     assert said in message
@@ -82,13 +82,15 @@ def test_a_rule_that_needs_a_section_that_is_not_there_says_so(monkeypatch):
         rules, "FOLDS", {name: fold for name, fold in rules.FOLDS.items() if name != "patterns"}
     )
     with pytest.raises(RuleError, match="there is no section 'patterns'; there are execution_overview"):
-        read_rules([Source("rules.json", [{"no": "loops"}])])
+        read_rules([RuleSource("rules.json", [{"no": "loops"}])])
 
 
 def test_a_name_is_given_or_made_of_what_the_rule_says():
     """Names are the same every time, and each is there once."""
     written = [{"forbid": "tool:delete_*"}, {"forbid": "tool:delete"}, {"name": "mine", "no": "failures"}]
-    first, second = ([rule.name for rule in read_rules([Source("rules.json", written)])] for _ in range(2))
+    first, second = (
+        [rule.name for rule in read_rules([RuleSource("rules.json", written)])] for _ in range(2)
+    )
     assert first == second
     assert len(set(first)) == 3
     assert first[0] == "forbid-tool-delete"
@@ -96,7 +98,7 @@ def test_a_name_is_given_or_made_of_what_the_rule_says():
     with pytest.raises(
         RuleError, match=r"b, rule 1 \(mine\): another rule has the name 'mine' \(a, rule 1\)"
     ):
-        read_rules([Source("a", [written[2]]), Source("b", [written[2]])])
+        read_rules([RuleSource("a", [written[2]]), RuleSource("b", [written[2]])])
 
 
 def test_a_file_holds_a_list_or_an_object_with_checks(tmp_path):
@@ -132,7 +134,7 @@ def test_without_the_package_a_schema_names_the_extra(monkeypatch):
     """The message says what to install."""
     monkeypatch.setitem(__import__("sys").modules, "jsonschema", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'namel3ss-debug\[schema\]'"):
-        read_rules([Source("rules.json", [{"schema": {}, "on": "tool"}])])
+        read_rules([RuleSource("rules.json", [{"schema": {}, "on": "tool"}])])
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path, text):
     path.write_text(f"[{text}]")
     for read in (lambda: read_file(path), lambda: read_option(text)):
         with pytest.raises(
-            RuleError, match=r"(rules\.json|--rule .*): the key '\w+' stands twice in one object"
+            RuleError, match=r"(rules\.json|--rule .*): the key '\w+' is there twice in one object"
         ):
             read()
 
@@ -185,5 +187,5 @@ def test_hostile_rules_are_refused_in_one_line():
         {"name": "x" * 200, "no": "loops"},
     ):
         with pytest.raises(DebugError) as caught:
-            read_rules([Source("rules.json", [written])])
+            read_rules([RuleSource("rules.json", [written])])
         assert len(str(caught.value)) < 7000

@@ -12,7 +12,7 @@ import pytest
 from namel3ss_debug.analysis.analyzer import TraceAnalyzer
 from namel3ss_debug.analysis.folds import FOLDS
 from namel3ss_debug.analysis.plugins import Guarded, Plugin, found
-from namel3ss_debug.analysis.several.many import Request, analyze_many
+from namel3ss_debug.analysis.several.many import AnalysisRequest, analyze_many
 from namel3ss_debug.analysis.totals import Options
 
 GUIDE = Path(__file__).parents[2] / "DEBUGGING_GUIDE.md"
@@ -112,7 +112,7 @@ def test_the_example_of_the_guide_is_a_section(install, trace, tmp_path):
 def test_an_analysis_that_cannot_pool_is_in_the_recordings_only(install, trace):
     """Without `renumber`, its section stands in `traces` and not in the whole."""
     install("counts", COUNT.format(in_span="", result="{'spans': self.spans}"), spans="counts:Count")
-    many = analyze_many([trace, trace], Request(documents=True))
+    many = analyze_many([trace, trace], AnalysisRequest(documents=True))
     assert "spans" not in many.document
     assert [json.loads(each)["spans"] for each in many.traces] == [{"spans": 3}] * 2
 
@@ -146,7 +146,7 @@ def test_a_broken_analysis_costs_only_itself(install, trace, code, error):
     assert told["mine"].endswith("(broken:Count)")
     assert "\n" not in told["mine"]
     assert after == before
-    assert analyze_many([trace, trace], Request()).document["plugin_errors"] == told
+    assert analyze_many([trace, trace], AnalysisRequest()).document["plugin_errors"] == told
 
 
 def test_a_section_of_ours_is_not_replaced(install, trace):
@@ -188,6 +188,6 @@ def test_a_process_that_is_ended_is_made_up_for(install, trace):
     """What it should have read is read by the one that asked."""
     ending = "import os, multiprocessing; multiprocessing.parent_process() and os._exit(1)"
     install("ending", COUNT.format(in_span=ending, result="{'spans': self.spans}"), mine="ending:Count")
-    request = Request(documents=True)
+    request = AnalysisRequest(documents=True)
     several = [trace] * 12
     assert analyze_many(several, request, processes=2) == analyze_many(several, request, processes=1)

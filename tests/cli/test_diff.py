@@ -60,7 +60,7 @@ def test_two_runs_that_part(run, trace, other, workspace):
         "  b  other.jsonl                                             8  app.py",
         "",
         "First difference  the runs went on the same after each",
-        "  prompt   the model was told something else",
+        "  prompt   the model got another prompt",
         "  changed  instructions, question",
         "  inside   Support",
         "  a        event 3, llm gpt-4o-mini: Where is A-17?",

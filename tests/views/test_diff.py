@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from namel3ss_debug.analysis.diffing.baselines import BaselineDiff
-from namel3ss_debug.analysis.diffing.comparison import Diff, Meeting, Reading, Side
-from namel3ss_debug.analysis.diffing.differences import KINDS, Detail, Difference, Part
+from namel3ss_debug.analysis.diffing.comparison import Diff, ModelReading, Reconvergence, Side
+from namel3ss_debug.analysis.diffing.differences import KINDS, Detail, Part, RunDifference
 from namel3ss_debug.views import blocks
 from namel3ss_debug.views.diff import baseline_report, report
 from namel3ss_debug.wire.conversations import diff_messages
@@ -30,7 +30,8 @@ def message(role, text):
 def difference(kind="result", **fields):
     """A difference of a tool."""
     return replace(
-        Difference(kind, "tool", "tool_call", "search", "search", 8, 9, ("Support",), lasting=True), **fields
+        RunDifference(kind, "tool", "tool_call", "search", "search", 8, 9, ("Support",), lasting=True),
+        **fields,
     )
 
 
@@ -85,9 +86,11 @@ def test_both_sides_of_the_first_difference():
         [*before, message("tool", "in the second depot")],
     )
     found = difference(detail=Detail((), diff_values({"result": 1}, {"result": 2})))
-    read = Reading(6, 6, diff_messages(before, before))
-    read_next = Reading(10, 11, diff_messages(*after))
-    lines = shown(diff(found, read=read, read_next=read_next, met_again=Meeting(12, 13, 3, to_the_end=True)))
+    read = ModelReading(6, 6, diff_messages(before, before))
+    read_next = ModelReading(10, 11, diff_messages(*after))
+    lines = shown(
+        diff(found, read=read, read_next=read_next, met_again=Reconvergence(12, 13, 3, to_the_end=True))
+    )
     first = lines.index("First lasting difference")
     assert lines[first + 1 : lines.index("What they took") - 1] == [
         "  result  the same call came to something else",
@@ -162,7 +165,7 @@ def test_no_text_of_a_recording_harms_the_screen(one, other, kind):
     )
     found = difference(kind, name_a=one, name_b=other, where=(one,), detail=detail)
     side = replace(SIDE, path=one, target=other)
-    read = Reading(1, 1, detail.messages)
+    read = ModelReading(1, 1, detail.messages)
     for line in shown(diff(found, found, a=side, read=read, read_next=read)):
         assert cell_len(line) <= 80
         assert line.isprintable()

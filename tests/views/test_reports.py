@@ -11,7 +11,14 @@ import xmlschema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.analysis.checking.findings import LEVELS, Finding, Report, RuleResult, Site, weighs
+from namel3ss_debug.analysis.checking.findings import (
+    LEVELS,
+    CheckReport,
+    Finding,
+    RuleResult,
+    Site,
+    has_level,
+)
 from namel3ss_debug.views.checks import check_lines, check_markdown
 from namel3ss_debug.views.payloads import json_bytes
 from namel3ss_debug.views.reports import github, gitlab, junit, sarif
@@ -47,7 +54,7 @@ def report(*findings, trace="/srv/debug/run.jsonl", skipped="", cwd="/srv", star
         for name in names
     ]
     rules += [RuleResult("kept rule", "note", "{}"), RuleResult("skipped rule", "error", "{}", (), "why not")]
-    return Report(trace, 1, cwd, "app.py", "e1", started_at, 9, 1234.5678, tuple(rules))
+    return CheckReport(trace, 1, cwd, "app.py", "e1", started_at, 9, 1234.5678, tuple(rules))
 
 
 hostile = st.text(
@@ -202,7 +209,7 @@ def test_a_hostile_trace_adds_no_element_to_junit(junit_schema, given_reports):
     tree = ET.fromstring(written)
     rules = [rule for each in given_reports for rule in each.rules]
     assert [case.get("name") for case in tree.iter("testcase")] == [rule.rule for rule in rules]
-    assert len(list(tree.iter("failure"))) == sum(weighs(rule.findings, "warning") for rule in rules)
+    assert len(list(tree.iter("failure"))) == sum(has_level(rule.findings, "warning") for rule in rules)
     for failure in tree.iter("failure"):
         assert len(failure) == 0
 

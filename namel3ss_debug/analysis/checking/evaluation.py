@@ -1,4 +1,4 @@
-"""The evaluation of rules: one trace and some rules in, one report out, for the command and for programs."""
+"""Evaluate rules: one trace and some rules in, one report out, for the command and for programs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from namel3ss_debug.analysis.analyzer import analyze
 from namel3ss_debug.analysis.checking import budgets
 from namel3ss_debug.analysis.checking.baselines import Baseline, make_baseline
-from namel3ss_debug.analysis.checking.conduct import Run, Watcher
-from namel3ss_debug.analysis.checking.coverage import coverage_of, unseen
-from namel3ss_debug.analysis.checking.findings import Report, RuleResult, make_findings
+from namel3ss_debug.analysis.checking.conduct import CheckedRun, Watcher
+from namel3ss_debug.analysis.checking.coverage import describe_unseen, parse_coverage
+from namel3ss_debug.analysis.checking.findings import CheckReport, RuleResult, make_findings
 from namel3ss_debug.analysis.checking.measures import Measured
-from namel3ss_debug.analysis.checking.rules import Given, Rule, Source, read_file, read_rules
-from namel3ss_debug.analysis.checking.subjects import SeenSpan, Spans
+from namel3ss_debug.analysis.checking.rules import CheckContext, CheckRule, RuleSource, read_file, read_rules
+from namel3ss_debug.analysis.checking.subjects import SeenSpan, SpanReader
 from namel3ss_debug.analysis.checking.verdicts import VERDICT_RULE, has_verdict
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import RuleError
@@ -33,42 +33,42 @@ def check_trace(
     rules: str | Path | Sequence[object],
     *,
     baseline: str | Path | Sequence[str | Path] = (),
-) -> Report:
-    """Hold one recording against rules: what `debug check` does, for programs.
+) -> CheckReport:
+    """Check one trace against rules, as `debug check` does.
 
     Args:
-        path: any file of the recording.
+        path: any file of the trace.
         rules: a file of rules, or rules as such a file has them: objects, and expressions that must be true of the run.
-        baseline: recordings of earlier runs, for rules of the kind `baseline`.
+        baseline: traces of earlier runs, for rules of the kind `baseline`.
 
     Raises:
         RuleError: a rule is not valid.
         MissingExtraError: a rule needs a package that is not installed.
-        TraceNotFoundError: a recording is not there.
-        UnreadableTraceError: there is no event in a recording.
+        TraceNotFoundError: a trace is not there.
+        UnreadableTraceError: there is no event in a trace.
     """
-    source = read_file(Path(rules)) if isinstance(rules, str | Path) else Source("rules", list(rules))
-    read = read_rules([source])
+    source = read_file(Path(rules)) if isinstance(rules, str | Path) else RuleSource("rules", list(rules))
+    parsed = read_rules([source])
     earlier = [baseline] if isinstance(baseline, str | Path) else baseline
-    before = read_baseline([open_recording(each) for each in earlier])
-    return evaluate(open_recording(path), read, baseline=before)
+    baseline_of_runs = read_baseline([open_recording(run) for run in earlier])
+    return evaluate(open_recording(path), parsed, baseline=baseline_of_runs)
 
 
 def evaluate(
     trace: Trace,
-    rules: Sequence[Rule],
+    rules: Sequence[CheckRule],
     *,
     baseline: Baseline | None = None,
     redaction: Mapping[str, Any] | None = None,
     ignore: Iterable[str] = (),
     options: Options | None = None,
-) -> Report:
+) -> CheckReport:
     """Check a trace against rules.
 
     Args:
         trace: an opened trace.
         rules: the rules.
-        baseline: what earlier runs were like; without it, rules of the kind `baseline` are skipped.
+        baseline: the figures of earlier runs; without it, rules of the kind `baseline` are skipped.
         ignore: keys and paths that are not compared with a baseline.
         redaction: `keys` and `patterns` of secrets, besides the known ones.
         options: the user's options for the analyses.
@@ -78,13 +78,13 @@ def evaluate(
         MissingExtraError: a rule needs a package that is not installed.
     """
     redactor = Redactor(**(redaction or {}))
-    given = Given(redactor, trace, tuple(ignore))
+    context = CheckContext(redactor, trace, tuple(ignore))
     used = [rule for rule in rules if rule.kind != "baseline" or baseline is not None]
     first = next(iter(trace.events()), {})
     own = [VERDICT_RULE] if has_verdict(first) else []
-    watchers = [(rule, rule.watch(given)) for rule in (*own, *used)]
-    coverage = coverage_of(first)
-    run, about = observe(trace, watchers, options, baseline)
+    watchers = [(rule, rule.watch(context)) for rule in (*own, *used)]
+    coverage = parse_coverage(first)
+    run, report_fields = observe(trace, watchers, options, baseline)
     results = []
     working = {rule.name: watcher for rule, watcher in watchers}
     for rule in (*own, *rules):
@@ -93,35 +93,37 @@ def evaluate(
             results.append(RuleResult(rule.name, rule.level, rule.describes, skipped=NO_BASELINE))
             continue
         try:
-            found = make_findings(rule.name, rule.level, rule.message, watcher.found(run), about["cwd"])
+            findings = make_findings(
+                rule.name, rule.level, rule.message, watcher.find_violations(run), report_fields["cwd"]
+            )
         except RuleError as error:
             raise RuleError(f"rule {rule.name}: {error}") from None
-        idle = "" if found else unseen(rule.needs, coverage) or watcher.idle(run)
-        results.append(RuleResult(rule.name, rule.level, rule.describes, found, idle))
-    return Report(
+        idle = "" if findings else describe_unseen(rule.needs, coverage) or watcher.describe_idle(run)
+        results.append(RuleResult(rule.name, rule.level, rule.describes, findings, idle))
+    return CheckReport(
         trace=str(trace.path),
         files=len(trace.files),
         events=run.document["trace"]["events"],
         execution_id=run.document["trace"]["execution_id"],
         rules=tuple(results),
-        **about,
+        **report_fields,
     )
 
 
 def read_baseline(traces: Iterable[Trace]) -> Baseline | None:
-    """What some earlier runs were like; None where there are none."""
+    """Return the baseline of some earlier runs; None where there are none."""
     runs = [(str(trace.path), observe(trace, [], None, None, always=True)[0]) for trace in traces]
     return make_baseline(runs) if runs else None
 
 
 def observe(
     trace: Trace,
-    watchers: Sequence[tuple[Rule, Watcher]],
+    watchers: Sequence[tuple[CheckRule, Watcher]],
     options: Options | None,
     baseline: Baseline | None,
     *,
     always: bool = False,
-) -> tuple[Run, dict[str, Any]]:
+) -> tuple[CheckedRun, dict[str, Any]]:
     """Read a trace: analyze it, measure its subjects, and show its events and spans to the watchers.
 
     Returns:
@@ -132,7 +134,7 @@ def observe(
         sections |= set(budgets.SECTIONS)
     document = analyze(trace, sections, trace.progress, options)
     overview = document["execution_overview"]
-    about = {
+    report_fields = {
         "cwd": overview["cwd"] if isinstance(overview["cwd"], str) else None,
         "started_at": overview["started_at"],
         "duration_ms": overview["duration_ms"],
@@ -141,31 +143,31 @@ def observe(
     measured: dict[str, dict[str, Measured]] = {"run": {"": Measured()}, "agent": {}, "tool": {}, "model": {}}
     if always or any(rule.spans or rule.events for rule, _ in watchers):
         _watch(trace, watchers, measured)
-    return Run(document, measured, baseline), about
+    return CheckedRun(document, measured, baseline), report_fields
 
 
 def _watch(
-    trace: Trace, watchers: Sequence[tuple[Rule, Watcher]], measured: dict[str, dict[str, Measured]]
+    trace: Trace, watchers: Sequence[tuple[CheckRule, Watcher]], measured: dict[str, dict[str, Measured]]
 ) -> None:
-    """Show a recording to the watchers, in one pass."""
-    spans = Spans()
-    on_event = [watcher.event for rule, watcher in watchers if rule.events]
-    on_span = [watcher.span for rule, watcher in watchers if rule.spans]
+    """Show the events and spans of a trace to the watchers, in one pass."""
+    spans = SpanReader()
+    event_handlers = [watcher.event for rule, watcher in watchers if rule.events]
+    span_handlers = [watcher.span for rule, watcher in watchers if rule.spans]
     for number, event in enumerate(trace.events(), 1):
-        for show in on_event:
-            show(number, event)
+        for handle_event in event_handlers:
+            handle_event(number, event)
         span = spans.feed(number, event)
         if span is not None:
-            measure(span, measured)
-            for take in on_span:
-                take(span)
-    for span in spans.rest():
-        measure(span, measured)
-        for take in on_span:
-            take(span)
+            add_to_measures(span, measured)
+            for handle_span in span_handlers:
+                handle_span(span)
+    for span in spans.iter_unfinished():
+        add_to_measures(span, measured)
+        for handle_span in span_handlers:
+            handle_span(span)
 
 
-def measure(span: SeenSpan, measured: dict[str, dict[str, Measured]]) -> None:
+def add_to_measures(span: SeenSpan, measured: dict[str, dict[str, Measured]]) -> None:
     """Add a span to the run, to the agent it belongs to, and to its tool or model."""
     called = span.component in {"llm", "tool"}
     measured["run"][""].add(span, timed=called)

@@ -1,10 +1,10 @@
-"""What a check reports: findings with the events that prove them, and how much each weighs.
+"""The results of a check: findings with the events that prove them, and their levels.
 
-A finding is about one subject (the run, a tool, an agent, a place in the code); further occurrences there are
-counted and their events listed with it, so that a loop of ten thousand calls is one finding.
+A finding is about one subject (the run, a tool, an agent, a place in the code). Further occurrences there are counted
+and their events listed with it, so that a loop of ten thousand calls is one finding.
 
-The fingerprint shows that findings of different runs are the same one. It is made of the rule, the subject and the
-file of the call site, and of nothing that differs from run to run: no number of an event, no time, no amount, no line.
+The fingerprint shows that findings of different runs are the same one. It is made of the rule, the subject and the file
+of the call site, and of nothing that differs from run to run: no event number, no time, no amount, no line.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class Site(NamedTuple):
     line: int
 
 
-def subject_of(row: Mapping[str, Any]) -> str:
-    """Which component a row of a section is about: `tool:search`, or `tool` where it has no name."""
+def format_subject(row: Mapping[str, Any]) -> str:
+    """Return the component that a row of a section is about: `tool:search`, or `tool` where it has no name."""
     name = row["component_name"]
     return f"{row['component']}:{name}" if name else str(row["component"])
 
 
-class Found(NamedTuple):
-    """What the evaluation of one rule found.
+class Violation(NamedTuple):
+    """One thing that breaks a rule, as the evaluation of the rule reports it.
 
     Attributes:
         subject: what it is about, such as `tool:search`; `run` for the run.
@@ -61,7 +61,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing a run did that a rule does not allow."""
+    """The violations of one rule at one subject and call site."""
 
     rule: str
     level: str
@@ -73,7 +73,7 @@ class Finding:
     fingerprint: str
 
     def to_json(self) -> dict[str, Any]:
-        """The finding as JSON, for the document."""
+        """Return the finding as JSON, for the document."""
         return {
             "rule": self.rule,
             "level": self.level,
@@ -88,7 +88,7 @@ class Finding:
 
 
 class RuleResult(NamedTuple):
-    """One rule and what it found; `skipped` says why it checked nothing, if it did not."""
+    """One rule with its findings; `skipped` is the reason why it checked nothing, if it did not."""
 
     rule: str
     level: str
@@ -97,7 +97,7 @@ class RuleResult(NamedTuple):
     skipped: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The rule as JSON, for the document."""
+        """Return the rule as JSON, for the document."""
         state = "skipped" if self.skipped else "broken" if self.findings else "kept"
         return {
             "name": self.rule,
@@ -110,8 +110,8 @@ class RuleResult(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What the check of one trace found, rule by rule in the order of the rules.
+class CheckReport:
+    """The result of checking one trace, rule by rule in the order of the rules.
 
     Attributes:
         trace: the path of its first file.
@@ -122,7 +122,7 @@ class Report:
         started_at: in seconds since the epoch.
         events: how many there are.
         duration_ms: from the first event to the last.
-        rules: what each rule found.
+        rules: the result of each rule.
     """
 
     trace: str
@@ -137,12 +137,14 @@ class Report:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All findings, rule by rule."""
+        """Return all findings, rule by rule."""
         return tuple(finding for rule in self.rules for finding in rule.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """The document that `debug check --format json` prints."""
-        counts = {level: sum(found.level == level for found in self.findings) for level in reversed(LEVELS)}
+        """Return the document that `debug check --format json` prints."""
+        counts = {
+            level: sum(finding.level == level for finding in self.findings) for level in reversed(LEVELS)
+        }
         return {
             "schema": SCHEMA,
             "trace": {"path": self.trace, "execution_id": self.execution_id, "events": self.events},
@@ -152,59 +154,65 @@ class Report:
         }
 
 
-def weighs(findings: Iterable[Finding], level: str) -> bool:
-    """Whether one of the findings has that level, or a heavier one."""
+def has_level(findings: Iterable[Finding], level: str) -> bool:
+    """Return whether one of the findings has that level, or a heavier one."""
     return any(LEVELS.index(finding.level) >= LEVELS.index(level) for finding in findings)
 
 
 def make_findings(
-    rule: str, level: str, message: str, found: Iterable[Found], root: str | None
+    rule: str, level: str, message: str, violations: Iterable[Violation], root: str | None
 ) -> tuple[Finding, ...]:
-    """Findings of one rule, one for each subject and call site, by their first event.
+    """Make the findings of one rule, one for each subject and call site, in the order of their first events.
 
     Args:
         rule: the name of the rule.
         level: its level.
-        message: the user's words for it, if there are any.
-        found: what its evaluation found.
+        message: the user's message for it, or "".
+        violations: the violations of the rule.
         root: the directory in which the program ran, to which files are named relative.
     """
-    groups: dict[tuple[str, str, str], list[Found]] = {}
-    for one in found:
-        groups.setdefault((one.subject, one.detail, one.call_site or ""), []).append(one)
-    places: dict[tuple[str, str, str], int] = {}
+    groups: dict[tuple[str, str, str], list[Violation]] = {}
+    for violation in violations:
+        groups.setdefault((violation.subject, violation.detail, violation.call_site or ""), []).append(
+            violation
+        )
+    sites: dict[tuple[str, str, str], int] = {}
     findings = []
-    for (subject, detail, call_site), group in sorted(groups.items(), key=_place):
-        site = read_site(call_site, root)
-        # every edit above changes the line, but the order of the sites in a file hardly ever changes
+    for (subject, detail, call_site), group in sorted(groups.items(), key=_by_place):
+        site = parse_site(call_site, root)
+        # Every edit above a call site changes its line, but the order of the sites in a file hardly ever changes.
         key = (subject, detail, site.file if site else "")
-        place = places[key] = places.get(key, -1) + 1
-        numbers = sorted({number for one in group for number in one.numbers})
-        count = sum(one.times for one in group)
-        said = f"{message}: {group[0].what}" if message else group[0].what
-        said += f" ({count} times)" if count > 1 else ""
+        site_index = sites[key] = sites.get(key, -1) + 1
+        numbers = sorted({number for violation in group for number in violation.numbers})
+        count = sum(violation.times for violation in group)
+        text = f"{message}: {group[0].what}" if message else group[0].what
+        text += f" ({count} times)" if count > 1 else ""
         findings.append(
             Finding(
                 rule,
                 level,
-                said,
+                text,
                 subject,
                 tuple(numbers[:LISTED]),
                 count,
                 site,
-                fingerprint_of(rule, *key, str(place)),
+                compute_fingerprint(rule, *key, str(site_index)),
             )
         )
-    return tuple(sorted(findings, key=_first_event))
+    return tuple(
+        sorted(
+            findings, key=lambda finding: (finding.events[:1] or (0,), finding.subject, finding.fingerprint)
+        )
+    )
 
 
-def fingerprint_of(*parts: str) -> str:
-    """Thirty-two hexadecimal digits that are the same for the same parts."""
+def compute_fingerprint(*parts: str) -> str:
+    """Return thirty-two hexadecimal digits that are the same for the same parts."""
     return sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
-def read_site(call_site: object, root: str | None) -> Site | None:
-    """A call site as a file, relative where it lies below `root`, and a line; None where it is none."""
+def parse_site(call_site: object, root: str | None) -> Site | None:
+    """Return a call site as a file, relative where it lies below `root`, and a line; None where it is no call site."""
     match = _SITE.fullmatch(call_site) if isinstance(call_site, str) else None
     if match is None or int(match[2]) < 1:
         return None
@@ -214,11 +222,8 @@ def read_site(call_site: object, root: str | None) -> Site | None:
     return Site(str(path), int(match[2]))
 
 
-def _place(group: tuple[tuple[str, str, str], list[Found]]) -> tuple[str, str, str, int]:
+def _by_place(group: tuple[tuple[str, str, str], list[Violation]]) -> tuple[str, str, str, int]:
+    """Return a sort key: groups of one file are in the order of their lines."""
     (subject, detail, call_site), _ = group
     file, _, line = call_site.rpartition(":")
     return subject, detail, file, int(line) if line.isascii() and line.isdigit() else 0
-
-
-def _first_event(finding: Finding) -> tuple[int, str, str]:
-    return (finding.events[0] if finding.events else 0, finding.subject, finding.fingerprint)

@@ -1,6 +1,6 @@
-"""What a limit can be about: how much a run, an agent, a tool or a model did, took and cost.
+"""What a limit can limit: the calls, the time, the tokens and the cost of a run, an agent, a tool or a model.
 
-A call belongs to the nearest agent it began inside, and to no other. What is not known is null: the tokens where a call
+A call belongs to the nearest agent it began inside, and to no other. An unknown value is null: the tokens where a call
 has no usage, the cost where a call has no price.
 """
 
@@ -36,7 +36,7 @@ MEASURES: Final = {
     "context_tokens": "the most tokens that one model call read",
     "context_share": "the largest share of a model's context window that one call filled",
 }
-"""What a limit can be about."""
+"""Measure -> its meaning."""
 
 _OF_TOOLS = frozenset({"calls", "failures", "retries", "duration_ms", "longest_ms", "memory_mb"})
 BY: Final[dict[str, frozenset[str]]] = {
@@ -50,7 +50,7 @@ BY: Final[dict[str, frozenset[str]]] = {
 
 @dataclass(slots=True)
 class Measured:
-    """The measures of one subject, added up span by span; times in nanoseconds, money in 1e-12 dollars."""
+    """The measures of one subject, added up span by span; times are in nanoseconds, money in 1e-12 dollars."""
 
     calls: int = 0
     llm_calls: int = 0
@@ -68,7 +68,7 @@ class Measured:
     priced: int = 0
     unpriced: int = 0
     uncounted: int = 0
-    unparted: int = 0
+    without_parts: int = 0
     context_tokens: int = 0
     memory_mb: float | None = None
     last_llm: tuple[int, bool] = (0, False)
@@ -76,7 +76,7 @@ class Measured:
     call_site: str | None = None
 
     def add(self, span: SeenSpan, *, timed: bool) -> None:
-        """Add a span; `timed`: its duration counts as one of the subject's."""
+        """Add a span. Its duration counts for the subject if it is `timed`."""
         self.call_site = self.call_site or span.call_site
         self.failures += span.failed
         self.retries += span.retried
@@ -106,6 +106,7 @@ class Measured:
 
     def _add_call(self, span: SeenSpan) -> None:
         """Add the tokens and the cost of a model call."""
+        # An embedding is no answer: an agent that ends with one has answered before.
         if not span.embedded:
             self.last_llm = max(self.last_llm, (span.number, span.answered))
         usage = {name: value for name, value in span.usage.items() if type(value) is int and value >= 0}
@@ -118,7 +119,7 @@ class Measured:
         self.context_tokens = max(self.context_tokens, read)
         self.no_turns += span.retried or span.embedded
         self.uncounted += not span.failed and not usage and total is None
-        self.unparted += total is not None and not span.embedded and usage.keys().isdisjoint(_PARTS)
+        self.without_parts += total is not None and not span.embedded and usage.keys().isdisjoint(_PARTS)
         cost = span.cost()
         if cost is not None:
             self.cost += cost.amount
@@ -133,15 +134,15 @@ class Measured:
         self._most("turns", 1, span.number)
 
     def _most(self, measure: str, value: float, number: int) -> None:
-        """Remember which span has the most of a measure; of equal ones the last."""
+        """Note which span has the most of a measure; of equal ones the last."""
         most = self.most.get(measure)
         if most is None or (value, number) > most:
             self.most[measure] = (value, number)
 
     def values(self) -> dict[str, Any]:
-        """The measures by their names; None where one is not known."""
-        told = self.llm_calls == 0 or self.uncounted == 0
-        parted = told and self.unparted == 0
+        """Return the measures by their names; None where one is not known."""
+        counted = self.llm_calls == 0 or self.uncounted == 0
+        split_known = counted and self.without_parts == 0
         return {
             "calls": self.calls,
             "llm_calls": self.llm_calls,
@@ -152,10 +153,10 @@ class Measured:
             "retries": self.retries,
             "duration_ms": self.duration_ns / _NS_PER_MS,
             "longest_ms": self.longest_ns / _NS_PER_MS,
-            "tokens": self.tokens if told else None,
-            "input_tokens": self.input_tokens if parted else None,
-            "output_tokens": self.output_tokens if parted else None,
+            "tokens": self.tokens if counted else None,
+            "input_tokens": self.input_tokens if split_known else None,
+            "output_tokens": self.output_tokens if split_known else None,
             "cost": None if self.unpriced else self.cost / _PICODOLLARS,
             "memory_mb": self.memory_mb,
-            "context_tokens": self.context_tokens if parted else None,
+            "context_tokens": self.context_tokens if split_known else None,
         }

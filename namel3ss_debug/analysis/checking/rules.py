@@ -1,4 +1,4 @@
-"""Reads rules as users write them into rules that can be evaluated: for settings, files, options and programs.
+"""Parse rules as users write them, in settings, files, options and programs, into rules that can be evaluated.
 
 A rule is a JSON object with one key that names its kind (`KINDS`), the keys of that kind, and, if wanted, a `name`, a
 `level` and a `message`. A text alone is an `assert` on the run.
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from namel3ss_debug.analysis.analyzer import section_table
 from namel3ss_debug.analysis.checking import budgets, states
 from namel3ss_debug.analysis.checking.baselines import ASPECTS, AgainstBaseline
-from namel3ss_debug.analysis.checking.comparison import where_paths_part
+from namel3ss_debug.analysis.checking.comparison import find_divergence
 from namel3ss_debug.analysis.checking.conduct import (
-    Calls,
+    CallCount,
     EventAssert,
     Forbid,
     Require,
@@ -26,11 +26,11 @@ from namel3ss_debug.analysis.checking.conduct import (
     SpanAssert,
     Watcher,
 )
-from namel3ss_debug.analysis.checking.coverage import CALLED, Needs, needs_of, needs_of_measures
-from namel3ss_debug.analysis.checking.findings import LEVELS, fingerprint_of
+from namel3ss_debug.analysis.checking.coverage import CALLED, Needs, find_needs, find_needs_of_measures
+from namel3ss_debug.analysis.checking.findings import LEVELS, compute_fingerprint
 from namel3ss_debug.analysis.checking.measures import BY, MEASURES
-from namel3ss_debug.analysis.checking.subjects import SPAN_NAMES, Pattern, parse_pattern
-from namel3ss_debug.analysis.checking.validation import read_schema, validator
+from namel3ss_debug.analysis.checking.subjects import SPAN_NAMES, SpanPattern, parse_pattern
+from namel3ss_debug.analysis.checking.validation import make_validator, read_schema
 from namel3ss_debug.analysis.failures.categories import CATEGORIES
 from namel3ss_debug.analysis.folds import FOLDS
 from namel3ss_debug.errors import DebugError, MissingExtraError, RuleError, short
@@ -48,10 +48,10 @@ _SLUG = re.compile(r"[^a-z0-9]+")
 _EVERY = re.compile(r"(event|span)(?:\s+if\s+(.+))?", re.DOTALL)
 
 
-class Given(NamedTuple):
+class CheckContext(NamedTuple):
     """What rules are evaluated with besides the run.
 
-    `redactor` recognises secrets, `trace` is the recording, `ignore` names what is not compared with a baseline.
+    `redactor` recognises secrets, `trace` is the trace, `ignore` names what is not compared with a baseline.
     """
 
     redactor: Redactor
@@ -60,18 +60,18 @@ class Given(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CheckRule:
     """One rule, ready to be evaluated on any number of runs.
 
     Attributes:
         name: its name in messages, by which reports recognise it in other runs.
         level: of its findings.
-        message: the user's words, put before the words of a finding.
+        message: the user's message, put before that of a finding.
         describes: the rule as it is written, on one line.
-        kind: the key that says what kind it is.
+        kind: the key that names its kind.
         sections: the sections of the analysis it reads.
         spans, events: whether it needs them.
-        needs: what a recording has to hold for it to be checked.
+        needs: what a trace has to hold for it to be checked.
         watch: makes the watcher that evaluates it on one run.
     """
 
@@ -84,10 +84,10 @@ class Rule:
     spans: bool
     events: bool
     needs: Needs
-    watch: Callable[[Given], Watcher] = field(repr=False, compare=False)
+    watch: Callable[[CheckContext], Watcher] = field(repr=False, compare=False)
 
 
-class Source(NamedTuple):
+class RuleSource(NamedTuple):
     """Rules with their origin, which messages name, and the folder to which the files in them are relative."""
 
     where: str
@@ -95,48 +95,52 @@ class Source(NamedTuple):
     folder: Path = Path()
 
 
-class _Read(NamedTuple):
-    """What the reader of one kind returns."""
+class _ParsedRule(NamedTuple):
+    """The kind-specific part of a rule."""
 
-    watch: Callable[[Given], Watcher]
+    watch: Callable[[CheckContext], Watcher]
     sections: tuple[str, ...] = ()
     spans: bool = True
     events: bool = False
     needs: Needs = Needs()
 
 
-def read_rules(sources: Iterable[Source]) -> list[Rule]:
-    """Read rules; those without a name get one made of their content.
+def read_rules(sources: Iterable[RuleSource]) -> list[CheckRule]:
+    """Parse rules. A rule without a name gets one made of its content.
 
     Raises:
         RuleError: a rule is not valid; the message names where it is written, the key, and what is allowed.
     """
-    rules: list[Rule] = []
-    taken: dict[str, str] = {}
-    for where, given, folder in sources:
-        for place, written in enumerate(given, 1):
-            here = where if len(given) == 1 and where.startswith("--rule ") else f"{where}, rule {place}"
+    rules: list[CheckRule] = []
+    names_in_use: dict[str, str] = {}
+    for where, rules_of_source, folder in sources:
+        for index, written in enumerate(rules_of_source, 1):
+            location = (
+                where
+                if len(rules_of_source) == 1 and where.startswith("--rule ")
+                else f"{where}, rule {index}"
+            )
             try:
-                rule = _read_rule(written, folder, taken)
+                rule = _read_rule(written, folder, names_in_use)
             except MissingExtraError:
                 raise
             except DebugError as error:
-                named = written.get("name") if isinstance(written, dict) else None
-                called = f" ({named})" if isinstance(named, str) and _NAME.fullmatch(named) else ""
-                raise RuleError(f"{here}{called}: {error}") from None
-            taken[rule.name] = here
+                name = written.get("name") if isinstance(written, dict) else None
+                label = f" ({name})" if isinstance(name, str) and _NAME.fullmatch(name) else ""
+                raise RuleError(f"{location}{label}: {error}") from None
+            names_in_use[rule.name] = location
             rules.append(rule)
     return rules
 
 
-def read_file(path: Path) -> Source:
-    """A file of rules: a list of them, or an object with the list under `checks`.
+def read_file(path: Path) -> RuleSource:
+    """Read a file of rules: a list of them, or an object with the list under `checks`.
 
     Raises:
-        RuleError: it cannot be read, or holds something else.
+        RuleError: the file cannot be read, or holds something else.
     """
     try:
-        document = json.loads(path.read_bytes(), object_pairs_hook=_members)
+        document = json.loads(path.read_bytes(), object_pairs_hook=_build_object)
     except OSError as error:
         raise RuleError(f"cannot read the rules {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -146,30 +150,30 @@ def read_file(path: Path) -> Source:
     rules = document.get("checks") if isinstance(document, dict) else document
     others = sorted(document.keys() - {"checks"}) if isinstance(document, dict) else []
     if not isinstance(rules, list) or others:
-        found = f"there is the key {others[0]!r}" if others else "there is no list"
-        raise RuleError(f'{path}: {found}; a file of rules holds {{"checks": [...]}} or only the list')
-    return Source(str(path), rules, path.parent)
+        problem = f"there is the key {others[0]!r}" if others else "there is no list"
+        raise RuleError(f'{path}: {problem}; a file of rules holds {{"checks": [...]}} or only the list')
+    return RuleSource(str(path), rules, path.parent)
 
 
-def read_option(text: str) -> Source:
-    """One rule of the command line: an expression, or a rule as JSON.
+def read_option(text: str) -> RuleSource:
+    """Return one rule of the command line: an expression, or a rule as JSON.
 
     Raises:
-        RuleError: what looks like JSON is none.
+        RuleError: the text begins like JSON and is not JSON.
     """
     where = "--rule " + short(text, 60)
     if not text.lstrip().startswith("{"):
-        return Source(where, [text])
+        return RuleSource(where, [text])
     try:
-        return Source(where, [json.loads(text, object_pairs_hook=_members)])
+        return RuleSource(where, [json.loads(text, object_pairs_hook=_build_object)])
     except (ValueError, RecursionError) as error:
         raise RuleError(f"{where}: it is not JSON: {error}") from None
     except RuleError as error:
         raise RuleError(f"{where}: {error}") from None
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The members of a JSON object; of a key that is there twice, the first value would be lost silently.
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. `json` alone would silently drop the first value of a key that is there twice.
 
     Raises:
         RuleError: a key is there twice.
@@ -177,12 +181,18 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         twice = next(key for key in members if sum(key == other for other, _ in pairs) > 1)
-        raise RuleError(f"the key {twice!r} stands twice in one object")
+        raise RuleError(f"the key {twice!r} is there twice in one object")
     return members
 
 
-def _read_rule(written: object, folder: Path, taken: Mapping[str, str]) -> Rule:
-    """One rule: a text, or an object with exactly one kind; `taken` are the names of others and where these stand."""
+def _read_rule(written: object, folder: Path, names_in_use: Mapping[str, str]) -> CheckRule:
+    """Parse one rule: a text, or an object with exactly one kind.
+
+    Args:
+        written: the rule as it is written.
+        folder: the folder to which its files are relative.
+        names_in_use: the names of the rules before it, and where those are written.
+    """
     if isinstance(written, str):
         written = {"assert": written}
     if not isinstance(written, dict):
@@ -202,219 +212,238 @@ def _read_rule(written: object, folder: Path, taken: Mapping[str, str]) -> Rule:
             raise RuleError(f"there is no key {key!r} in a rule of the kind {kind}{hint}")
     level, message = written.get("level", "error"), written.get("message", "")
     if level not in LEVELS:
-        raise RuleError(f"level is {_shown(level)}, allowed is {', '.join(reversed(LEVELS))}")
+        raise RuleError(f"level is {_format_value(level)}, allowed is {', '.join(reversed(LEVELS))}")
     if not isinstance(message, str):
-        raise RuleError(f"message is {_shown(message)}, allowed is a text")
+        raise RuleError(f"message is {_format_value(message)}, allowed is a text")
     watch, sections, spans, events, needs = read(written, folder)
     describes = json.dumps(
         {key: value for key, value in written.items() if key not in _COMMON}, ensure_ascii=False
     )
-    name = _name(written, kind, describes, taken)
+    name = _make_name(written, kind, describes, names_in_use)
     words = " ".join(message.split())
-    return Rule(name, level, words, describes, kind, sections, spans, events, needs, watch)
+    return CheckRule(name, level, words, describes, kind, sections, spans, events, needs, watch)
 
 
-def _name(written: Mapping[str, Any], kind: str, describes: str, taken: Mapping[str, str]) -> str:
-    """The name of a rule, or one made of its content."""
+def _make_name(written: Mapping[str, Any], kind: str, describes: str, names_in_use: Mapping[str, str]) -> str:
+    """Return the name of a rule, or one made of its content."""
     name = written.get("name")
     if name is None:
         value = written[kind]
         words = value if isinstance(value, str) else describes
         where = str(written.get("by", written.get("on", "")))
         made = _SLUG.sub("-", f"{kind} {words} {where}".lower()).strip("-")[:60].strip("-")
-        return made if made not in taken else f"{made}-{fingerprint_of(json.dumps(written))[:6]}"
+        return made if made not in names_in_use else f"{made}-{compute_fingerprint(json.dumps(written))[:6]}"
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise RuleError(
-            f"name is {_shown(name)}, allowed are letters, digits, spaces and _ . : / + -, at most 100"
+            f"name is {_format_value(name)}, allowed are letters, digits, spaces and _ . : / + -, at most 100"
         )
-    if name in taken:
-        raise RuleError(f"another rule has the name {name!r} ({taken[name]}); give it one of its own")
+    if name in names_in_use:
+        raise RuleError(f"another rule has the name {name!r} ({names_in_use[name]}); give it one of its own")
     return name
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     return short(json.dumps(value, ensure_ascii=False, default=str), 60)
 
 
-def _text(written: Mapping[str, Any], key: str) -> str:
+def _get_text(written: Mapping[str, Any], key: str) -> str:
+    """Return the text under a key of a rule."""
     value = written[key]
     if not isinstance(value, str) or not value.strip():
-        raise RuleError(f"{key} is {_shown(value)}, allowed is a text")
+        raise RuleError(f"{key} is {_format_value(value)}, allowed is a text")
     return value
 
 
-def _pattern(text: str, key: str) -> Pattern:
+def _parse_pattern(text: str, key: str) -> SpanPattern:
+    """Parse a pattern, and name its key in the error."""
     try:
         return parse_pattern(text)
     except DebugError as error:
         raise RuleError(f"{key}: {error}") from None
 
 
-def _patterns(written: Mapping[str, Any], key: str) -> list[Pattern]:
+def _get_patterns(written: Mapping[str, Any], key: str) -> list[SpanPattern]:
+    """Parse the pattern, or the list of patterns, under a key of a rule."""
     value = written[key]
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         raise RuleError(
-            f"{key} is {_shown(value)}, allowed is a pattern such as tool:search, or a list of them"
+            f"{key} is {_format_value(value)}, allowed is a pattern such as tool:search, or a list of them"
         )
-    return [_pattern(text, key) for text in texts]
+    return [_parse_pattern(text, key) for text in texts]
 
 
-def _compiled(text: str, names: frozenset[str], key: str) -> Any:
+def _compile(text: str, names: frozenset[str], key: str) -> Any:
+    """Compile an expression, and name its key in the error."""
     try:
         return compile_expression(text, names)
     except DebugError as error:
         raise RuleError(f"{key}: {error}") from None
 
 
-def _choice(written: Mapping[str, Any], key: str, choices: Sequence[str], default: str) -> str:
+def _get_choice(written: Mapping[str, Any], key: str, choices: Sequence[str], default: str) -> str:
+    """Return the value of a key that must be one of some words."""
     value = written.get(key, default)
     if value not in choices:
-        raise RuleError(f"{key} is {_shown(value)}, allowed is {', '.join(choices)}")
+        raise RuleError(f"{key} is {_format_value(value)}, allowed is {', '.join(choices)}")
     return str(value)
 
 
-def _several(written: Mapping[str, Any], key: str, choices: Iterable[str]) -> list[str]:
+def _get_choices(written: Mapping[str, Any], key: str, choices: Iterable[str]) -> list[str]:
+    """Return the words under a key, which must be one or more of some words."""
     value = written[key]
     words = [value] if isinstance(value, str) else value
     if not isinstance(words, list) or not words:
-        raise RuleError(f"{key} is {_shown(value)}, allowed is one or a list of {', '.join(choices)}")
+        raise RuleError(f"{key} is {_format_value(value)}, allowed is one or a list of {', '.join(choices)}")
     for word in words:
         if word not in choices:
             hint = nearest(str(word), set(choices)) or f"; there are {', '.join(choices)}"
-            raise RuleError(f"{key}: there is no {_shown(word)}{hint}")
+            raise RuleError(f"{key}: there is no {_format_value(word)}{hint}")
     return words
 
 
-def _whole(written: Mapping[str, Any], key: str) -> int | None:
+def _get_count(written: Mapping[str, Any], key: str) -> int | None:
+    """Return the whole number under a key; None where it is left out."""
     value = written.get(key)
     if value is not None and (type(value) is not int or value < 0):
-        raise RuleError(f"{key} is {_shown(value)}, allowed is a whole number from 0")
+        raise RuleError(f"{key} is {_format_value(value)}, allowed is a whole number from 0")
     return value
 
 
-def _read_assert(written: Mapping[str, Any], _: Path) -> _Read:
-    """An expression that must be true of the run, of every event, or of the spans at a place."""
-    text = _text(written, "assert")
-    on = _text(written, "on") if "on" in written else "run"
+def _read_assert(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse an expression that must be true of the run, of every event, or of the spans of a pattern."""
+    text = _get_text(written, "assert")
+    on = _get_text(written, "on") if "on" in written else "run"
     every = _EVERY.fullmatch(on.strip())
     if on == "run":
         return _read_run_assert(text)
     if every is not None and every[1] == "event":
-        test = _compiled(text, EVENT_NAMES, "assert")
-        condition = _compiled(every[2], EVENT_NAMES, "on") if every[2] else None
+        test = _compile(text, EVENT_NAMES, "assert")
+        condition = _compile(every[2], EVENT_NAMES, "on") if every[2] else None
         read = test.names | (condition.names if condition is not None else frozenset())
-        return _Read(lambda _: EventAssert(test, condition), spans=False, events=True, needs=needs_of(read))
-    test = _compiled(text, SPAN_NAMES, "assert")
+        return _ParsedRule(
+            lambda _: EventAssert(test, condition), spans=False, events=True, needs=find_needs(read)
+        )
+    test = _compile(text, SPAN_NAMES, "assert")
     if every is not None:
-        condition = _compiled(every[2], SPAN_NAMES, "on") if every[2] else None
-        pattern = Pattern(on, None, None, condition)
+        condition = _compile(every[2], SPAN_NAMES, "on") if every[2] else None
+        pattern = SpanPattern(on, None, None, condition)
     else:
-        pattern = _pattern(on, "on")
-    return _Read(lambda _: SpanAssert(test, pattern), needs=needs_of(test.names, [pattern]))
+        pattern = _parse_pattern(on, "on")
+    return _ParsedRule(lambda _: SpanAssert(test, pattern), needs=find_needs(test.names, [pattern]))
 
 
-def _read_run_assert(text: str) -> _Read:
+def _read_run_assert(text: str) -> _ParsedRule:
+    """Parse an expression over the sections of the analysis and the measures of the run."""
     known = section_table(None)  # with those of installed packages
-    test = _compiled(text, frozenset(known) | frozenset(MEASURES), "assert")
+    test = _compile(text, frozenset(known) | frozenset(MEASURES), "assert")
     measures = bool(test.names & MEASURES.keys())
     sections = tuple(name for name in known if name in test.names)
-    return _Read(
+    return _ParsedRule(
         lambda _: states.RunAssert(test),
         (*sections, *(budgets.SECTIONS if measures else ())),
         spans=measures,
-        needs=needs_of_measures(test.names & MEASURES.keys()),
+        needs=find_needs_of_measures(test.names & MEASURES.keys()),
     )
 
 
-def _read_limit(written: Mapping[str, Any], _: Path) -> _Read:
-    by = _choice(written, "by", list(BY), "run")
-    text = _text(written, "limit")
-    test = _compiled(text, BY[by], f"limit (by {by})")
+def _read_limit(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse an expression over measures, and whom it limits."""
+    by = _get_choice(written, "by", list(BY), "run")
+    text = _get_text(written, "limit")
+    test = _compile(text, BY[by], f"limit (by {by})")
     if not test.names:
         raise RuleError(f"limit: it is about nothing; the measures are {', '.join(sorted(BY[by]))}")
-    only = _text(written, "of") if "of" in written else None
+    only = _get_text(written, "of") if "of" in written else None
     if only is not None and by == "run":
         raise RuleError("of: names whom the limit is for; it needs by agent, tool or model")
-    needs = needs_of_measures(test.names)
-    return _Read(lambda _: budgets.Limit(test, by, only), budgets.SECTIONS, needs=needs)
+    needs = find_needs_of_measures(test.names)
+    return _ParsedRule(lambda _: budgets.Limit(test, by, only), budgets.SECTIONS, needs=needs)
 
 
-def _read_forbid(written: Mapping[str, Any], _: Path) -> _Read:
-    patterns = _patterns(written, "forbid")
-    after = _pattern(_text(written, "after"), "after") if "after" in written else None
+def _read_forbid(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse the patterns that must not be called."""
+    patterns = _get_patterns(written, "forbid")
+    after = _parse_pattern(_get_text(written, "after"), "after") if "after" in written else None
     every = [*patterns, after] if after is not None else patterns
-    return _Read(lambda _: Forbid(patterns, after), needs=needs_of((), every))
+    return _ParsedRule(lambda _: Forbid(patterns, after), needs=find_needs((), every))
 
 
-def _read_require(written: Mapping[str, Any], _: Path) -> _Read:
-    patterns = _patterns(written, "require")
+def _read_require(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse the patterns that must be called."""
+    patterns = _get_patterns(written, "require")
     in_order = written.get("in_order", False)
     if not isinstance(in_order, bool):
-        raise RuleError(f"in_order is {_shown(in_order)}, allowed is true or false")
-    return _Read(lambda _: Require(patterns, in_order=in_order), needs=needs_of((), patterns))
+        raise RuleError(f"in_order is {_format_value(in_order)}, allowed is true or false")
+    return _ParsedRule(lambda _: Require(patterns, in_order=in_order), needs=find_needs((), patterns))
 
 
-def _read_calls(written: Mapping[str, Any], _: Path) -> _Read:
-    pattern = _pattern(_text(written, "calls"), "calls")
-    least, most = _whole(written, "at_least"), _whole(written, "at_most")
+def _read_calls(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse a pattern with the least and the greatest number of its calls."""
+    pattern = _parse_pattern(_get_text(written, "calls"), "calls")
+    least, most = _get_count(written, "at_least"), _get_count(written, "at_most")
     if least is None and most is None:
         raise RuleError("it needs at_most, at_least, or both")
     if most is not None and (least or 0) > most:
         raise RuleError(f"at_least is {least}, which is more than at_most, {most}")
-    return _Read(lambda _: Calls(pattern, least or 0, most), needs=needs_of((), [pattern]))
+    return _ParsedRule(lambda _: CallCount(pattern, least or 0, most), needs=find_needs((), [pattern]))
 
 
-def _read_schema(written: Mapping[str, Any], folder: Path) -> _Read:
-    validate = validator(read_schema(written["schema"], folder))
+def _read_schema(written: Mapping[str, Any], folder: Path) -> _ParsedRule:
+    """Parse a JSON schema, and the value that must fit it."""
+    validate = make_validator(read_schema(written["schema"], folder))
     if "on" not in written:
         raise RuleError("it needs on, the spans whose output is meant, such as tool:search")
-    pattern = _pattern(_text(written, "on"), "on")
+    pattern = _parse_pattern(_get_text(written, "on"), "on")
     default = "outputs.text" if pattern.component == "llm" else "outputs.result"
     if pattern.component not in {"llm", "tool"}:
         default = "outputs"
-    value = _compiled(_text(written, "of") if "of" in written else default, SPAN_NAMES, "of")
-    return _Read(lambda _: SchemaAssert(validate, value, pattern), needs=needs_of(value.names, [pattern]))
+    value = _compile(_get_text(written, "of") if "of" in written else default, SPAN_NAMES, "of")
+    return _ParsedRule(
+        lambda _: SchemaAssert(validate, value, pattern), needs=find_needs(value.names, [pattern])
+    )
 
 
-def _read_no(written: Mapping[str, Any], _: Path) -> _Read:
-    """A state that must not be there."""
-    state = _choice(written, "no", list(states.STATES), "")
+def _read_no(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse a state that must not occur."""
+    state = _get_choice(written, "no", list(states.STATES), "")
     needed = states.STATES[state]
     missing = next((section for section in needed if section not in FOLDS), None)
     if missing is not None:
         raise RuleError(f"no: there is no section {missing!r}; there are {', '.join(FOLDS)}")
-    categories = _several(written, "of", CATEGORIES) if "of" in written else []
+    categories = _get_choices(written, "of", CATEGORIES) if "of" in written else []
     if categories and state != "failures":
         raise RuleError("of: names categories of failures; it needs no: failures")
     if state == "secrets":
         needs = Needs(payloads=True)
-        return _Read(lambda given: states.NoSecrets(given.redactor), spans=False, events=True, needs=needs)
+        return _ParsedRule(
+            lambda context: states.NoSecrets(context.redactor), spans=False, events=True, needs=needs
+        )
     if state == "failures":
         calls = Needs(components=CALLED)
-        return _Read(lambda _: states.NoFailures(categories), needed, spans=False, needs=calls)
+        return _ParsedRule(lambda _: states.NoFailures(categories), needed, spans=False, needs=calls)
     if state == "open_spans":
-        return _Read(lambda _: states.NoOpenSpans(), needed, spans=False)
-    return _Read(lambda _: states.NoLoops(), needed, spans=False, needs=Needs(True, CALLED))
+        return _ParsedRule(lambda _: states.NoOpenSpans(), needed, spans=False)
+    return _ParsedRule(lambda _: states.NoLoops(), needed, spans=False, needs=Needs(True, CALLED))
 
 
-def _read_baseline(written: Mapping[str, Any], _: Path) -> _Read:
-    """A rule about the aspects in which a run must not be worse than its baselines, with its margin."""
-    aspects = _several(written, "baseline", ASPECTS)
+def _read_baseline(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse the aspects in which a run must not be worse than its baselines, with the margin."""
+    aspects = _get_choices(written, "baseline", ASPECTS)
     margin = written.get("margin")
     if margin is not None and not (lenient.is_number(margin) and 0 <= margin < 1e6):
-        raise RuleError(f"margin is {_shown(margin)}, allowed is a share such as 0.2")
-    return _Read(
-        lambda given: AgainstBaseline(
+        raise RuleError(f"margin is {_format_value(margin)}, allowed is a share such as 0.2")
+    return _ParsedRule(
+        lambda context: AgainstBaseline(
             aspects,
             margin,
-            lambda aspect, paths: where_paths_part(aspect, paths, given.trace, given.ignore),
+            lambda aspect, iter_values: find_divergence(aspect, iter_values, context.trace, context.ignore),
         ),
         budgets.SECTIONS,
     )
 
 
-Reader = Callable[[Mapping[str, Any], Path], _Read]
+Reader = Callable[[Mapping[str, Any], Path], _ParsedRule]
 
 KINDS: Final[dict[str, tuple[str, tuple[str, ...], Reader]]] = {
     "assert": ("an expression that must be true", ("on",), _read_assert),
@@ -426,4 +455,4 @@ KINDS: Final[dict[str, tuple[str, tuple[str, ...], Reader]]] = {
     "no": ("what must not be in the run", ("of",), _read_no),
     "baseline": ("in what the run must be no worse than earlier ones", ("margin",), _read_baseline),
 }
-"""By the key that names the kind of a rule: the value of that key, the other keys allowed, and the reader."""
+"""The key that names the kind of a rule -> what its value is, the other keys allowed, and the parser."""

@@ -1,7 +1,7 @@
-"""Rules about the state of a run: what its analysis must say, and what must not be in it.
+"""Rules about the state of a run: what its analysis must report, and what must not be in it.
 
-The analysis is read by the names of its sections. A section or a key that is not there is an error of the rule,
-because null can be compared with everything: such a rule would always be kept, or always broken.
+The analysis is read by the names of its sections. A missing section or key is an error of the rule. Otherwise it would
+count as null, which can be compared with everything: the rule would always be kept, or always broken.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from namel3ss_debug.analysis.checking.budgets import refuse_unpriced, run_values
-from namel3ss_debug.analysis.checking.conduct import Noting, Quiet, Run
-from namel3ss_debug.analysis.checking.findings import Found, subject_of
+from namel3ss_debug.analysis.checking.budgets import measure_run, refuse_unpriced
+from namel3ss_debug.analysis.checking.conduct import BaseWatcher, CheckedRun, CollectingWatcher
+from namel3ss_debug.analysis.checking.findings import Violation, format_subject
 from namel3ss_debug.analysis.checking.measures import MEASURES
-from namel3ss_debug.analysis.checking.words import broken, paths
+from namel3ss_debug.analysis.checking.messages import describe_broken, iter_values
 from namel3ss_debug.errors import RuleError, short
 from namel3ss_debug.expressions import nearest
 from namel3ss_debug.wire import lenient
@@ -34,35 +34,34 @@ _EVIDENCE: Final = (("errors", "failures"), ("integrity", "findings"), ("pattern
 """The lists in the sections that name the events behind their figures."""
 
 
-class RunAssert(Quiet):
+class RunAssert(BaseWatcher):
     """`assert` on the run: it must be true of the analysis and of the measures of the run."""
 
     def __init__(self, expression: Expression) -> None:
         self._expression = expression
 
-    def found(self, run: Run) -> Iterator[Found]:
-        """Whether it was true.
+    def find_violations(self, run: CheckedRun) -> Iterator[Violation]:
+        """Yield a violation where the expression is not true.
 
         Raises:
-            RuleError: it reads a key that its section does not have, or a section that has no result.
+            RuleError: the expression reads a key that its section does not have, or a section without a result.
         """
         missing = sorted(self._expression.names - run.document.keys() - MEASURES.keys())
         if missing:
             why = run.document.get("plugin_errors", {}).get(missing[0], "it is not there")
             raise RuleError(f"the section {missing[0]} came to no result: {why}")
         refuse_unknown_keys(self._expression, run.document)
-        scope = {**run_values(run), **run.document} if self._measures() else dict(run.document)
+        reads_measures = not self._expression.names.isdisjoint(MEASURES)
+        scope = {**measure_run(run), **run.document} if reads_measures else dict(run.document)
         if self._expression.matches(scope):
             return
-        unknown = {path for path, value in paths(self._expression, scope) if value is None}
+        unknown = {path for path, value in iter_values(self._expression, scope) if value is None}
         if unknown & _COSTS:
             refuse_unpriced(run.document, self._expression.text)
-        yield Found("run", broken(self._expression, scope), self._proof(run))
+        yield Violation("run", describe_broken(self._expression, scope), self._evidence(run))
 
-    def _measures(self) -> bool:
-        return bool(self._expression.names & MEASURES.keys())
-
-    def _proof(self, run: Run) -> list[int]:
+    def _evidence(self, run: CheckedRun) -> list[int]:
+        """Return the events behind the figures of the sections that the expression reads."""
         numbers: list[int] = []
         for section, key in _EVIDENCE:
             if section in self._expression.names:
@@ -72,12 +71,12 @@ class RunAssert(Quiet):
 
 
 def refuse_unknown_keys(expression: Expression, document: Mapping[str, Any]) -> None:
-    """Refuse `errors.totl`: the section is there, the key is not.
+    """Refuse `errors.totl`: a key that its section does not have.
 
     Raises:
         RuleError: there is such a key.
     """
-    for path, _ in paths(expression, document):
+    for path, _ in iter_values(expression, document):
         name, _, rest = path.partition(".")
         key, section = rest.partition(".")[0], document.get(name)
         if key and isinstance(section, dict) and name not in _BY_NAME and key not in section:
@@ -85,24 +84,24 @@ def refuse_unknown_keys(expression: Expression, document: Mapping[str, Any]) -> 
             raise RuleError(f"the section {name} has no {key!r}{hint}")
 
 
-class NoFailures(Quiet):
+class NoFailures(BaseWatcher):
     """`no: failures`: nothing failed for good, or nothing of some categories."""
 
     def __init__(self, categories: Sequence[str]) -> None:
         self._categories = categories
 
-    def found(self, run: Run) -> Iterator[Found]:
-        """The failures."""
+    def find_violations(self, run: CheckedRun) -> Iterator[Violation]:
+        """Yield the failures."""
         errors = run.document["errors"]
         for row in errors["failures"]:
             if self._categories and row["category"] not in self._categories:
                 continue
-            subject = subject_of(row)
-            words = ": ".join(str(row[key]) for key in ("error_type", "error") if row[key])
-            yield Found(
+            subject = format_subject(row)
+            reason = ": ".join(str(row[key]) for key in ("error_type", "error") if row[key])
+            yield Violation(
                 subject,
                 f"{subject.replace(':', ' ', 1)} failed ({row['category']})"
-                + (f": {short(words, _LONGEST)}" if words else ""),
+                + (f": {short(reason, _LONGEST)}" if reason else ""),
                 sorted({row["number"], row["end_number"]}),
                 row["call_site"],
                 row["fingerprint"],
@@ -111,24 +110,26 @@ class NoFailures(Quiet):
         if missing > 0 and (
             not self._categories or any(errors["error_categories"].get(c) for c in self._categories)
         ):
-            yield Found(
+            yield Violation(
                 "run", f"the run failed {missing:,} times more than are listed", detail="more", times=missing
             )
 
 
-class NoOpenSpans(Quiet):
+class NoOpenSpans(BaseWatcher):
     """`no: open_spans`: everything that began ended, and so did the run."""
 
-    def found(self, run: Run) -> Iterator[Found]:
-        """The run where it was killed, and the innermost spans that never ended."""
+    def find_violations(self, run: CheckedRun) -> Iterator[Violation]:
+        """Yield the run where it was killed, and the innermost spans that never ended."""
         overview, errors = run.document["execution_overview"], run.document["errors"]
         if overview["status"] == "killed":
             last = overview["events"]
-            yield Found("run", f"the run never ended: the last event is {last:,}", [last], detail="killed")
+            yield Violation(
+                "run", f"the run never ended: the last event is {last:,}", [last], detail="killed"
+            )
         for row in errors["open_spans"]:
             if row["innermost"]:
-                subject = subject_of(row)
-                yield Found(
+                subject = format_subject(row)
+                yield Violation(
                     subject,
                     f"{subject.replace(':', ' ', 1)} never ended",
                     [row["number"]],
@@ -136,20 +137,20 @@ class NoOpenSpans(Quiet):
                 )
 
 
-class NoLoops(Quiet):
+class NoLoops(BaseWatcher):
     """`no: loops`: nothing was done over and over."""
 
-    def found(self, run: Run) -> Iterator[Found]:
-        """The loops that the analysis found."""
+    def find_violations(self, run: CheckedRun) -> Iterator[Violation]:
+        """Yield the loops in the section `patterns`."""
         for row in run.document["patterns"]["found"]:
             if row["kind"] == "loop":
-                subject = subject_of(row)
+                subject = format_subject(row)
                 what = f"{subject.replace(':', ' ', 1)} went round in a loop ({row['form']}, {row['count']} calls)"
-                yield Found(subject, what, row["numbers"], None, f"loop {row['form']}")
+                yield Violation(subject, what, row["numbers"], None, f"loop {row['form']}")
 
 
-class NoSecrets(Noting):
-    """`no: secrets`: nothing that redaction recognises as a secret is in the recording.
+class NoSecrets(CollectingWatcher):
+    """`no: secrets`: the trace holds nothing that redaction recognises as a secret.
 
     The secrets are never reported, only which rule recognises them and where they are.
     """
@@ -162,7 +163,7 @@ class NoSecrets(Noting):
         self._redactor = redactor
 
     def event(self, number: int, event: Event) -> None:
-        """Look through the payloads of an event."""
+        """Search the payloads of an event."""
         for field in self._FIELDS:
             if field not in event:
                 continue
@@ -170,8 +171,8 @@ class NoSecrets(Noting):
                 name = event.get("component_name")
                 subject = f"{event['component']}:{name}" if isinstance(name, str) else event["component"]
                 site = event.get("call_site")
-                self._kept.add(
-                    Found(
+                self._violations.add(
+                    Violation(
                         subject,
                         f"{subject.replace(':', ' ', 1)} has a secret ({rule}) in {path}",
                         [number],
@@ -181,7 +182,7 @@ class NoSecrets(Noting):
                 )
 
     def _secrets(self, value: Any, path: str) -> Iterator[tuple[str, str]]:
-        """Where secrets are, and the rules that recognise them; without recursion, because depth is not bounded."""
+        """Yield the paths of secrets with the rules that recognise them; no recursion, because depth is not bounded."""
         todo = [(value, path)]
         while todo:
             value, path = todo.pop()
@@ -199,17 +200,18 @@ class NoSecrets(Noting):
                         todo.append((item, below))
 
     def _is_bare(self, value: object) -> bool:
-        """Whether the value of a key with a secret name can be read, and was not redacted."""
+        """Return whether the value of a key with a secret name is readable: it was not redacted."""
         if isinstance(value, str):
             return bool(value) and not self._RULE.search(value)
         return lenient.is_number(value)
 
     def _rules(self, text: str) -> Iterator[str]:
+        """Yield the rules that redaction would apply to a text, apart from those applied before."""
         redacted = self._redactor.text(text)
         if redacted != text:
-            found = Counter(self._RULE.findall(redacted))
-            found.subtract(self._RULE.findall(text))
-            yield from sorted(rule for rule, count in found.items() if count > 0)
+            new = Counter(self._RULE.findall(redacted))
+            new.subtract(self._RULE.findall(text))
+            yield from sorted(rule for rule, count in new.items() if count > 0)
 
 
 STATES: Final[dict[str, tuple[str, ...]]] = {
@@ -218,4 +220,4 @@ STATES: Final[dict[str, tuple[str, ...]]] = {
     "loops": ("patterns",),
     "secrets": (),
 }
-"""What `no` can be about, and the sections that it is read from."""
+"""The values of `no`, and the sections that each reads."""

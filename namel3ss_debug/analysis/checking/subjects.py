@@ -1,13 +1,13 @@
-"""What a rule is about: the spans of a run as expressions see them, and patterns that choose among them.
+"""The subjects of rules: the spans of a run as expressions see them, and patterns that choose among them.
 
-A pattern is written like a place of the debugger: a component (`tool`), `component:name` (`tool:search`,
-`llm:gpt-4*`), or a bare name (`search`), each with `if CONDITION` behind it where only some are meant. Names are
-compared regardless of case and may hold `*` and `?`. Which components of its own a program has is not known
-before it is read, so a bare name stands for such a component as well, and `component:name` needs quotes around the
+A pattern is written like a location of the debugger: a component (`tool`), `component:name` (`tool:search`,
+`llm:gpt-4*`), or a bare name (`search`). `if CONDITION` may follow each, where only some spans are meant. Names are
+compared regardless of case and may hold `*` and `?`. The components that a program defines itself are not known before
+the trace is read, so a bare name stands for such a component as well, and `component:name` needs quotes around the
 name.
 
-A span belongs to the nearest agent it began inside. A model call that follows a failed one is an attempt of its own
-and a retry.
+A span belongs to the nearest agent it began inside. A model call that follows a failed one is an attempt of its own and
+a retry.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from namel3ss_debug.traces.spans import Span, SpanPairing
 COMPONENTS: Final = frozenset(
     ["app", "agent", "prompt", "chain", "llm", "tool", "memory", "validation", "http", "mcp"]
 )
-"""The words that mean all spans of a component when they are used alone."""
+"""The words that mean all spans of a component when they stand alone."""
 
 REFUSALS: Final = frozenset({"refusal", "content_filter", "safety", "blocked"})
 """The finish reasons of a model that refused to answer."""
@@ -36,7 +36,7 @@ SPAN_NAMES: Final = FIELD_NAMES | {
     *("kind", "name", "llm", "tool", "agent", "n", "event"),
     *("cost", "arguments", "result", "refused", "answered", "owner", "open", "failed"),
 }
-"""The names an expression about a span may read: the fields of its two events, and what is derived from them."""
+"""The names that an expression about a span may read: the fields of its two events, and names derived from them."""
 
 _NS_PER_MS = 1_000_000
 _CONDITION = re.compile(r"""(?P<quoted>"[^"]*"|'[^']*')|(?:^|\s)if(?:\s+|$)""")
@@ -62,39 +62,39 @@ class SeenSpan(NamedTuple):
 
     @property
     def subject(self) -> str:
-        """`component:name`."""
+        """Return `component:name`."""
         return f"{self.component}:{self.name}" if self.name else self.component
 
     @property
-    def words(self) -> str:
-        """Its name in a message."""
+    def label(self) -> str:
+        """Return its name in a message."""
         return f"{self.component} {self.name}" if self.name else f"a span of {self.component}"
 
     @property
     def call_site(self) -> str | None:
-        """`file:line` in the user's own code, where it was recorded."""
+        """Return `file:line` in the user's own code, where it was recorded."""
         site = self.start.get("call_site") or self.end.get("call_site")
         return site if isinstance(site, str) else None
 
     @property
     def is_turn(self) -> bool:
-        """Whether it is a turn of an agent, which is inside the span of the agent itself."""
+        """Return whether it is a turn of an agent, which is inside the span of the agent itself."""
         return str(self.event.get("event_type", "")).startswith("agent_turn")
 
     @property
     def event(self) -> Event:
-        """The start event, or the end event where there is no start."""
+        """Return the start event, or the end event where there is no start."""
         return self.start or self.end
 
     @property
     def usage(self) -> dict[str, Any]:
-        """The tokens of the span by their names."""
+        """Return the tokens of the span by their names."""
         usage = self.end.get("usage")
         return usage if isinstance(usage, dict) else {}
 
     @property
     def refused(self) -> bool:
-        """Whether a model refused to answer."""
+        """Return whether a model refused to answer."""
         outputs = self.end.get("outputs")
         if not isinstance(outputs, dict) or self.component != "llm":
             return False
@@ -102,7 +102,7 @@ class SeenSpan(NamedTuple):
 
     @property
     def answered(self) -> bool:
-        """Whether a model gave an answer that asks for no tool."""
+        """Return whether a model gave an answer that asks for no tool."""
         outputs = self.end.get("outputs")
         if not isinstance(outputs, dict) or self.component != "llm" or self.failed or self.refused:
             return False
@@ -110,19 +110,19 @@ class SeenSpan(NamedTuple):
 
     @property
     def embedded(self) -> bool:
-        """Whether a model made embeddings, which are neither an answer nor a turn."""
+        """Return whether a model made embeddings, which are neither an answer nor a turn."""
         outputs = self.end.get("outputs")
         return isinstance(outputs, dict) and self.component == "llm" and outputs.get("vectors") is not None
 
     def cost(self) -> Cost | None:
-        """The recorded cost of the span, or the price of a model call's tokens; None where neither is known."""
+        """Return the recorded cost of the span, or the price of a model call's tokens; None where neither is known."""
         if self.component == "llm":
             return call_cost(self.end, seller_of(self.start.get("metadata")))
         recorded = recorded_cost(self.end)
         return None if recorded is None else Cost(recorded, RECORDED)
 
     def scope(self) -> dict[str, Any]:
-        """The names that expressions see for this span: fields of its end event hide those of its start event."""
+        """Return the names that expressions see for this span; fields of its end event hide those of its start."""
         scope: dict[str, Any] = {**self.start, **self.end}
         inputs, outputs = self.start.get("inputs"), self.end.get("outputs")
         cost = self.cost()
@@ -149,29 +149,30 @@ class SeenSpan(NamedTuple):
         return scope
 
 
-class Spans:
-    """Pairs the events of a trace and gives each span with the agent it belongs to."""
+class SpanReader:
+    """Pairs the events of a trace and yields each span with the agent it belongs to."""
 
     def __init__(self) -> None:
         self._pairing = SpanPairing()
         self._owners: dict[str, str] = {}
 
     def feed(self, number: int, event: Event) -> SeenSpan | None:
-        """Take the next event; the span that ends with it, if one does."""
+        """Add the next event, and return the span that ends with it, if one does."""
         event_type = event["event_type"]
         if event_type.endswith("_start"):
-            self._begin(event_type, event)
+            self._note_owner(event_type, event)
         span = self._pairing.feed(number, event)
         if span is None:
             return None
-        return _seen(span, self._owners.pop(span.id, ""))
+        return _make_span(span, self._owners.pop(span.id, ""))
 
-    def rest(self) -> Iterator[SeenSpan]:
-        """The spans that have only one of their events, by number."""
+    def iter_unfinished(self) -> Iterator[SeenSpan]:
+        """Yield the spans that have only one of their events, by number."""
         for span in self._pairing.remaining():
-            yield _seen(span, self._owners.get(span.id, ""))
+            yield _make_span(span, self._owners.get(span.id, ""))
 
-    def _begin(self, event_type: str, event: Event) -> None:
+    def _note_owner(self, event_type: str, event: Event) -> None:
+        """Note the agent that a span belongs to."""
         owner = self._owners.get(event.get("parent_event_id", ""), "")
         if event.get("component") == "agent" and not event_type.startswith("agent_turn"):
             owner = str(event.get("component_name") or owner)
@@ -179,12 +180,12 @@ class Spans:
             self._owners[event["event_id"]] = owner
 
 
-def _seen(span: Span, owner: str) -> SeenSpan:
-    """A span with everything that rules read."""
+def _make_span(span: Span, owner: str) -> SeenSpan:
+    """Return a span with everything that rules read."""
     start, end = span.start or {}, span.end or {}
     name = span.name or other_name(start, end)
     measured = end.get("duration_ms")
-    lasted = whole_ns(measured, _NS_PER_MS) if measured is not None else time_told(start, end)
+    duration = whole_ns(measured, _NS_PER_MS) if measured is not None else time_told(start, end)
     return SeenSpan(
         span.number,
         span.end_number,
@@ -195,21 +196,21 @@ def _seen(span: Span, owner: str) -> SeenSpan:
         owner,
         bool(end) and has_failed(end),
         is_retry(start, end),
-        lasted,
+        duration,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
-    """Which spans are meant."""
+class SpanPattern:
+    """A pattern that chooses spans."""
 
     text: str
     component: str | None
     name: str | None
     condition: Expression | None = field(default=None, compare=False)
 
-    def fits(self, span: SeenSpan) -> bool:
-        """Whether the span is one of those that are meant."""
+    def matches(self, span: SeenSpan) -> bool:
+        """Return whether the pattern matches the span."""
         if self.component is not None and span.component != self.component:
             return False
         if self.name is not None and not name_fits(span.name, self.name) and not self._is_of(span.component):
@@ -217,45 +218,45 @@ class Pattern:
         return self.condition is None or self.condition.matches(span.scope())
 
     def _is_of(self, component: str) -> bool:
-        """Whether the pattern is a bare name that is this component, one of the program's own."""
+        """Return whether the pattern is a bare name that is this component, one of the program's own."""
         return self.component is None and component == self.name and component not in COMPONENTS
 
     @property
     def subject(self) -> str:
-        """The subject of a finding where no span fits the pattern."""
+        """Return the subject of a finding where no span matches the pattern."""
         return ":".join(part for part in (self.component, self.name) if part) or "span"
 
 
-def parse_pattern(text: str) -> Pattern:
-    """Read a pattern of spans.
+def parse_pattern(text: str) -> SpanPattern:
+    """Parse a pattern of spans.
 
     Raises:
         ExpressionError: its condition does not parse.
         WrongUsageError: it is empty.
     """
-    place, condition = _split(text)
-    if not place and condition is None:
+    subject, condition = _split(text)
+    if not subject and condition is None:
         raise WrongUsageError("a pattern is empty, write one such as tool:search or llm if refused")
     compiled = None if condition is None else compile_expression(condition, SPAN_NAMES)
-    quoted = _QUOTED.fullmatch(place)
+    quoted = _QUOTED.fullmatch(subject)
     if quoted:
-        return Pattern(text, quoted["head"], quoted["name"], compiled)
-    head, colon, name = place.partition(":")
+        return SpanPattern(text, quoted["head"], quoted["name"], compiled)
+    head, colon, name = subject.partition(":")
     if colon:
         if head not in COMPONENTS:
             known = f'; they are {", ".join(sorted(COMPONENTS))}; of one of your own, write {head}:"{name}"'
             near = nearest(head, COMPONENTS)
             raise WrongUsageError(f"{text!r} begins with no component{near or known}")
-        return Pattern(text, head, name or None, compiled)
-    if not place or place in COMPONENTS:
-        return Pattern(text, place or None, None, compiled)
-    if " " in place:
+        return SpanPattern(text, head, name or None, compiled)
+    if not subject or subject in COMPONENTS:
+        return SpanPattern(text, subject or None, None, compiled)
+    if " " in subject:
         raise WrongUsageError(f"{text!r} is no pattern; write component:name, as in tool:delete_*")
-    return Pattern(text, None, place, compiled)
+    return SpanPattern(text, None, subject, compiled)
 
 
 def _split(text: str) -> tuple[str, str | None]:
-    """The place and the condition of a pattern."""
+    """Split a pattern into its subject and its condition."""
     for match in _CONDITION.finditer(text):
         if match["quoted"] is None:
             return text[: match.start()].strip(), text[match.end() :].strip()

@@ -1,4 +1,4 @@
-"""JSON schemas for outputs, by the package jsonschema of the extra `[schema]`; nothing a schema names is fetched."""
+"""JSON schemas for outputs, by the package jsonschema of the extra `[schema]`. A schema never causes a download."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ INSTALL: Final = "pip install 'namel3ss-debug[schema]'"
 _LONGEST = 160
 
 
-def read_schema(given: object, folder: Path) -> object:
-    """A schema as a rule gives it: the schema itself, or the name of a file beside the rules.
+def read_schema(written: object, folder: Path) -> object:
+    """Return the schema of a rule: the value itself, or the content of the file that it names.
 
     Raises:
         RuleError: the file cannot be read, or is not JSON.
     """
-    if not isinstance(given, str):
-        return given
-    path = folder / given
+    if not isinstance(written, str):
+        return written
+    path = folder / written
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
@@ -30,8 +30,10 @@ def read_schema(given: object, folder: Path) -> object:
         raise RuleError(f"schema: {path} is not JSON: {error}") from None
 
 
-def validator(schema: object) -> Callable[[Any], Sequence[tuple[str, str]]]:
-    """A function that lists where a value does not fit; a text is read as JSON unless the schema wants a text.
+def make_validator(schema: object) -> Callable[[Any], Sequence[tuple[str, str]]]:
+    """Return a function that lists where a value does not fit.
+
+    The function parses a text as JSON unless the schema wants a text.
 
     Raises:
         MissingExtraError: jsonschema is not installed.
@@ -54,14 +56,15 @@ def validator(schema: object) -> Callable[[Any], Sequence[tuple[str, str]]]:
     wants_text = isinstance(schema, dict) and schema.get("type") == "string"
 
     def problems(value: Any) -> list[tuple[str, str]]:
+        """Return the paths in a value that do not fit, each with the problem there."""
         if isinstance(value, str) and not wants_text:
             try:
                 value = json.loads(value)
             except (ValueError, RecursionError):
                 return [("", "it is no JSON")]
         try:
-            found = sorted(checker.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-            return [(_path(error.absolute_path), short(error.message, _LONGEST)) for error in found]
+            errors = sorted(checker.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+            return [(_path(error.absolute_path), short(error.message, _LONGEST)) for error in errors]
         except RecursionError:
             return [("", "it is nested too deep to compare")]
         except Exception as error:  # a reference that the schema does not hold

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from namel3ss_debug.analysis.checking.conduct import Quiet, Run
+from namel3ss_debug.analysis.checking.conduct import BaseWatcher, CheckedRun
 from namel3ss_debug.analysis.checking.coverage import Needs
-from namel3ss_debug.analysis.checking.findings import Found
-from namel3ss_debug.analysis.checking.rules import Rule
+from namel3ss_debug.analysis.checking.findings import Violation
+from namel3ss_debug.analysis.checking.rules import CheckRule
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.late_ends import PENDING, VERDICT
 from namel3ss_debug.wire import lenient
@@ -30,7 +30,7 @@ def has_verdict(first: Event) -> bool:
     return lenient.mapping(metadata.get("rerun")).get("verdict") == PENDING
 
 
-class VerdictWatcher(Quiet):
+class VerdictWatcher(BaseWatcher):
     """Find what a re-run did not verify."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class VerdictWatcher(Quiet):
             if verdict:
                 self._verdict, self._number = verdict, number
 
-    def found(self, run: Run) -> Iterator[Found]:
+    def find_violations(self, run: CheckedRun) -> Iterator[Violation]:
         """Return the reasons for which the re-run is not verified, each with its events."""
         del run
         verdict = lenient.string(self._verdict.get("verdict"))
@@ -52,26 +52,28 @@ class VerdictWatcher(Quiet):
             return
         numbers = [self._number] if self._number else []
         if verdict is None:
-            yield Found(
+            yield Violation(
                 "run", "not verified: the re-run ended without a verdict", numbers, detail="no verdict"
             )
         elif verdict == "diverged":
             kinds = lenient.mapping(self._verdict.get("divergences"))
             counts = ", ".join(f"{times} {kind}" for kind, times in kinds.items())
             what = f"the re-run diverged from its trace{f': {counts}' if counts else ''}"
-            yield Found("run", what, numbers, detail=verdict)
+            yield Violation("run", what, numbers, detail=verdict)
         elif verdict == "incomplete":
-            yield Found("run", "not verified: the re-run is incomplete", numbers, detail=verdict)
+            yield Violation("run", "not verified: the re-run is incomplete", numbers, detail=verdict)
         for reason in lenient.mappings(self._verdict.get("reasons")):
             if reason.get("accepted") is not True:
                 events = [each for each in lenient.sequence(reason.get("events")) if isinstance(each, int)]
                 tool = lenient.string(reason.get("tool"))
                 subject = f"tool:{tool}" if tool else "run"
                 what = f"not verified: {lenient.string(reason.get('text')) or 'a recorded answer may differ now'}"
-                yield Found(subject, what, events or numbers, detail=lenient.string(reason.get("kind")) or "")
+                yield Violation(
+                    subject, what, events or numbers, detail=lenient.string(reason.get("kind")) or ""
+                )
 
 
-VERDICT_RULE: Final = Rule(
+VERDICT_RULE: Final = CheckRule(
     name="re-run verified",
     level="error",
     message="",
@@ -81,6 +83,6 @@ VERDICT_RULE: Final = Rule(
     spans=False,
     events=True,
     needs=Needs(),
-    watch=lambda _given: VerdictWatcher(),
+    watch=lambda _context: VerdictWatcher(),
 )
 """Added by itself where the trace is that of a re-run."""

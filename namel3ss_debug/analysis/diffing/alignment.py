@@ -1,10 +1,10 @@
-"""Which row of one run is which row of the other: by what happened and where in the tree, not by time or text.
+"""Align the rows of two runs by what happened and where in the tree, not by time or text.
 
-The rows inside two rows that belong together are aligned as two sequences, and so on downwards. Rows whose
-whole subtrees are equal are matched first, then rows with the same question, the same answer, the same shape, the same
-name and the same kind: each time only between the matches before, as patience diff does (`wire.matching`), so that it
-takes little more than linear time. Rows that are left over on both sides and ask the same were moved: they happened at
-another place in the order. Where two subtrees are the same, nothing inside them is looked at.
+The rows inside two aligned rows are aligned as two sequences, and so on downwards. Rows with equal subtrees are matched
+first, then rows with the same request, the same answer, the same shape, the same name and the same kind. Each step
+matches only between the matches before, as patience diff does (`wire.matching`), so alignment takes little more than
+linear time. Unmatched rows with the same request were moved: they happened at another place in the order. Equal
+subtrees are not looked into.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from namel3ss_debug.analysis.diffing.rows import NOBODY, Rows, question
+from namel3ss_debug.analysis.diffing.rows import NO_ROW, Rows, request_key
 from namel3ss_debug.wire.matching import matching_blocks
 
 Key = Callable[[Rows, int], object]
 
 
-class Entry(NamedTuple):
-    """One place in both runs.
+class RowPair(NamedTuple):
+    """Two aligned rows, or one row without a partner.
 
     Attributes:
-        a, b: the rows there; `NOBODY` where one run has none.
-        same: whether the two subtrees are the same, in which case nothing inside has an entry.
-        moved: whether it has another place among its neighbours than in the first run.
-        beyond: the place after the last entry inside this one.
-        depth: how many entries are around it.
+        a, b: the rows; `NO_ROW` where one run has none.
+        same: whether the two subtrees are equal; then the rows inside are not listed.
+        moved: whether its place among its neighbours differs between the runs.
+        subtree_end: the index after the last pair inside this one.
+        depth: how many pairs are around it.
     """
 
     a: int
     b: int
     same: bool
     moved: bool
-    beyond: int
+    subtree_end: int
     depth: int
 
 
-_SELDOM = 3
+_MOST_REPEATS = 3
 
 
 class _Gap(NamedTuple):
-    """The places of rows without a match, between two matches."""
+    """The indexes of unmatched rows between two matches."""
 
     ours: list[int]
     theirs: list[int]
@@ -54,7 +54,9 @@ class _Gap(NamedTuple):
 class Siblings(NamedTuple):
     """The matched rows inside one row of each run, where not all have the same order.
 
-    `pairs` are in the order of the first run, `moved` the places in it of those that would have to be moved.
+    Attributes:
+        pairs: the matched rows, in the order of the first run.
+        moved: the indexes in `pairs` of those that are out of order.
     """
 
     pairs: list[tuple[int, int]]
@@ -62,113 +64,115 @@ class Siblings(NamedTuple):
 
 
 class Alignment(NamedTuple):
-    """All places of two runs in the order of the second; rows of the first alone are where they would have been."""
+    """All row pairs of two runs in the order of the second; rows of the first alone are where they would have been."""
 
-    entries: list[Entry]
+    aligned: list[RowPair]
     reordered: list[Siblings]
 
 
 def align(one: Rows, other: Rows, *, payloads: bool) -> Alignment:
-    """Align two runs whose `finish` has been called.
+    """Align two runs whose `compute_subtrees` has been called.
 
     Args:
         one: the first run, `a`.
         other: the second run, `b`.
         payloads: whether payloads are compared.
     """
-    aligning = _Aligning(one, other, payloads=payloads)
-    aligning.run()
-    return Alignment(aligning.entries, aligning.reordered)
+    aligner = _Aligner(one, other, payloads=payloads)
+    aligner.run()
+    return Alignment(aligner.aligned, aligner.reordered)
 
 
-def _subtree(rows: Rows, row: int) -> object:
+def _subtree_key(rows: Rows, row: int) -> object:
     return rows.subtree[row]
 
 
-def _answered(rows: Rows, row: int) -> object:
-    """A key of the component and its answer; rows without an answer are equal to no other row."""
-    return (rows.what(row).component, rows.answered[row] or (rows.number[row], id(rows)))
+def _answer_key(rows: Rows, row: int) -> object:
+    """Return a key of the component and its answer; rows without an answer are equal to no other row."""
+    return (rows.kind_of(row).component, rows.answer[row] or (rows.number[row], id(rows)))
 
 
-def _shape(rows: Rows, row: int) -> object:
+def _shape_key(rows: Rows, row: int) -> object:
     return rows.shape[row]
 
 
-def _name(rows: Rows, row: int) -> object:
-    return rows.what(row)
+def _name_key(rows: Rows, row: int) -> object:
+    return rows.kind_of(row)
 
 
-def _type(rows: Rows, row: int) -> object:
-    return (rows.what(row).type, rows.what(row).component)
+def _type_key(rows: Rows, row: int) -> object:
+    return (rows.kind_of(row).type, rows.kind_of(row).component)
 
 
-_WITH_PAYLOADS: tuple[Key, ...] = (_subtree, question, _answered, _shape, _name, _type)
-_WITHOUT: tuple[Key, ...] = (_subtree, _name, _type)
+_WITH_PAYLOADS: tuple[Key, ...] = (_subtree_key, request_key, _answer_key, _shape_key, _name_key, _type_key)
+_WITHOUT: tuple[Key, ...] = (_subtree_key, _name_key, _type_key)
 
 
-_CONTENT = frozenset({_subtree, question, _answered})
-_LARGE = 10_000
+_CONTENT_KEYS = frozenset({_subtree_key, request_key, _answer_key})
+_LARGE_GAP = 10_000
 
 
-class _Aligning:
-    """The work of `align`, without recursion."""
+class _Aligner:
+    """Aligns two runs, without recursion."""
 
     def __init__(self, one: Rows, other: Rows, *, payloads: bool) -> None:
         self.one, self.other = one, other
-        self.entries: list[Entry] = []
+        self.aligned: list[RowPair] = []
         self.reordered: list[Siblings] = []
         self._keys = _WITH_PAYLOADS if payloads else _WITHOUT
 
     def run(self) -> None:
         """Align everything, from the top."""
-        waiting = [iter(self._children(NOBODY, NOBODY))]
+        waiting = [iter(self._children(NO_ROW, NO_ROW))]
         opened: list[int] = []
         while waiting:
             step = next(waiting[-1], None)
             if step is None:
                 waiting.pop()
                 if opened:
-                    place = opened.pop()
-                    self.entries[place] = self.entries[place]._replace(beyond=len(self.entries))
+                    index = opened.pop()
+                    self.aligned[index] = self.aligned[index]._replace(subtree_end=len(self.aligned))
                 continue
             a, b, moved = step
-            both = NOBODY not in (a, b)
+            both = NO_ROW not in (a, b)
             same = both and self.one.subtree[a] == self.other.subtree[b]
-            place = len(self.entries)
-            self.entries.append(Entry(a, b, same, moved, place + 1, len(opened)))
+            index = len(self.aligned)
+            self.aligned.append(RowPair(a, b, same, moved, index + 1, len(opened)))
             if both and not same:
-                opened.append(place)
+                opened.append(index)
                 waiting.append(iter(self._children(a, b)))
 
     def _children(self, a: int, b: int) -> list[tuple[int, int, bool]]:
-        """The rows inside two rows, aligned: in the order of the second run, with whether each was moved."""
+        """Return the rows inside two rows, aligned in the order of the second run, with whether each was moved."""
         ours, theirs = self.one.children_of(a), self.other.children_of(b)
         if not ours or not theirs:
-            return [(row, NOBODY, False) for row in ours] + [(NOBODY, row, False) for row in theirs]
-        matched = self._matched(ours, theirs)
-        moved = _out_of_order(matched)
+            return [(row, NO_ROW, False) for row in ours] + [(NO_ROW, row, False) for row in theirs]
+        matched = self._match(ours, theirs)
+        moved = _find_moved(matched)
         if moved:
             pairs = [(ours[i], theirs[j]) for i, j in matched]
             self.reordered.append(Siblings(pairs, moved))
-        return _merged(ours, theirs, matched, set(moved))
+        return _merge(ours, theirs, matched, set(moved))
 
-    def _matched(self, ours: array[int], theirs: array[int]) -> list[tuple[int, int]]:
-        """The places of matched rows, ordered by those of the first run."""
+    def _match(self, ours: array[int], theirs: array[int]) -> list[tuple[int, int]]:
+        """Return the indexes of matched rows, ordered by those of the first run."""
         pairs: list[tuple[int, int]] = []
         gaps = [_Gap([*range(len(ours))], [*range(len(theirs))])]
         for key in self._keys:
-            if key is _answered:  # keys from here on show less than that rows ask the same
-                pairs += self._elsewhere(ours, theirs, gaps)
-            gaps = [left for gap in gaps for left in self._in_gap(ours, theirs, gap, key, pairs)]
+            # The keys from here on are weaker than an equal request. Without this, a moved call could be paired with
+            # another call that happens to have the same answer.
+            if key is _answer_key:
+                pairs += self._match_moved(ours, theirs, gaps)
+            gaps = [left for gap in gaps for left in self._match_in_gap(ours, theirs, gap, key, pairs)]
         return sorted(pairs)
 
-    def _in_gap(
+    def _match_in_gap(
         self, ours: array[int], theirs: array[int], gap: _Gap, key: Key, pairs: list[tuple[int, int]]
     ) -> Iterator[_Gap]:
-        """Match rows with the same key between two matches, and return the gaps between the new matches.
+        """Match rows with the same key between two matches, and yield the gaps between the new matches.
 
-        In a large gap in which no row is unique, rows would be matched by content and not by their order: those are
-        left to the later keys, by which rows only look alike, and which match them in order.
+        In a large gap without any unique row, rows would be matched by content and not by their order. Those rows are
+        left to the later, weaker keys, which match them in order.
         """
         waiting = [gap]
         while waiting:
@@ -177,44 +181,45 @@ class _Aligning:
                 if gap.ours or gap.theirs:
                     yield gap
                 continue
-            old = [key(self.one, ours[place]) for place in gap.ours]
-            new = [key(self.other, theirs[place]) for place in gap.theirs]
-            large = len(old) * len(new) > _LARGE and key in _CONTENT
+            old = [key(self.one, ours[index]) for index in gap.ours]
+            new = [key(self.other, theirs[index]) for index in gap.theirs]
+            large = len(old) * len(new) > _LARGE_GAP and key in _CONTENT_KEYS
             before = len(pairs)
             left: list[_Gap] = []
             i = j = 0
-            for block in matching_blocks(*(_only_once(old, new) if large else (old, new))):
+            for block in matching_blocks(*(_hide_repeats(old, new) if large else (old, new))):
                 left.append(_Gap(gap.ours[i : block.old], gap.theirs[j : block.new]))
                 i, j = block.old + block.size, block.new + block.size
                 pairs += zip(gap.ours[block.old : i], gap.theirs[block.new : j], strict=True)
+            # Unique rows have cut a large gap into smaller ones, in which other rows may now be unique.
             if large and len(pairs) > before:
                 waiting += left
             else:
-                yield from (each for each in left if each.ours or each.theirs)
+                yield from (gap for gap in left if gap.ours or gap.theirs)
 
-    def _elsewhere(self, ours: array[int], theirs: array[int], gaps: list[_Gap]) -> list[tuple[int, int]]:
-        """Match rows with the same question at different places, and take them out of their gaps.
+    def _match_moved(self, ours: array[int], theirs: array[int], gaps: list[_Gap]) -> list[tuple[int, int]]:
+        """Match rows with the same request at different places, and take them out of their gaps.
 
-        Only questions that are left equally often on both sides, and seldom: a call that is made again and again did
-        not move just because its place differs.
+        Only requests that are left equally often on both sides, and seldom, are matched. A call that is made again and
+        again did not move just because its place differs.
         """
-        here = _by_words(self.one, ours, (place for gap in gaps for place in gap.ours))
-        there = _by_words(self.other, theirs, (place for gap in gaps for place in gap.theirs))
+        here = _group_by_request(self.one, ours, (index for gap in gaps for index in gap.ours))
+        there = _group_by_request(self.other, theirs, (index for gap in gaps for index in gap.theirs))
         pairs = [
             pair
-            for words, places in here.items()
-            if len(places) <= _SELDOM and len(places) == len(there.get(words, ()))
-            for pair in zip(places, there[words], strict=True)
+            for key, indexes in here.items()
+            if len(indexes) <= _MOST_REPEATS and len(indexes) == len(there.get(key, ()))
+            for pair in zip(indexes, there[key], strict=True)
         ]
-        taken, given = {i for i, _ in pairs}, {j for _, j in pairs}
+        matched_ours, matched_theirs = {i for i, _ in pairs}, {j for _, j in pairs}
         for gap in gaps if pairs else ():
-            gap.ours[:] = [place for place in gap.ours if place not in taken]
-            gap.theirs[:] = [place for place in gap.theirs if place not in given]
+            gap.ours[:] = [index for index in gap.ours if index not in matched_ours]
+            gap.theirs[:] = [index for index in gap.theirs if index not in matched_theirs]
         return pairs
 
 
-def _only_once(old: list[object], new: list[object]) -> tuple[list[object], list[object]]:
-    """Two lists in which only the common beginning and end, and items that are in both exactly once, are equal."""
+def _hide_repeats(old: list[object], new: list[object]) -> tuple[list[object], list[object]]:
+    """Return two lists in which only the common head and tail, and items that are unique in both, are equal."""
     head, tail = 0, 0
     shorter = min(len(old), len(new))
     while head < shorter and old[head] == new[head]:
@@ -226,64 +231,65 @@ def _only_once(old: list[object], new: list[object]) -> tuple[list[object], list
     def marked(listed: list[object], side: str) -> list[object]:
         last = len(listed) - tail
         return [
-            ("head", place)
-            if place < head
-            else ("tail", len(listed) - place)
-            if place >= last
+            ("head", index)
+            if index < head
+            else ("tail", len(listed) - index)
+            if index >= last
             else item
             if times_old[item] == times_new[item] == 1
-            else (side, place)
-            for place, item in enumerate(listed)
+            else (side, index)
+            for index, item in enumerate(listed)
         ]
 
     return marked(old, "old"), marked(new, "new")
 
 
-def _by_words(rows: Rows, siblings: array[int], places: Iterable[int]) -> dict[object, list[int]]:
-    found: dict[object, list[int]] = {}
-    for place in places:
-        found.setdefault(question(rows, siblings[place]), []).append(place)
-    return found
+def _group_by_request(rows: Rows, siblings: array[int], indexes: Iterable[int]) -> dict[object, list[int]]:
+    """Group the indexes of some rows by the requests of the rows."""
+    groups: dict[object, list[int]] = {}
+    for index in indexes:
+        groups.setdefault(request_key(rows, siblings[index]), []).append(index)
+    return groups
 
 
-def _out_of_order(pairs: list[tuple[int, int]]) -> list[int]:
-    """The places of the pairs that are not in the longest selection which has the same order on both sides."""
+def _find_moved(pairs: list[tuple[int, int]]) -> list[int]:
+    """Return the indexes of the pairs that are not in the longest selection with the same order on both sides."""
     if all(before[1] < after[1] for before, after in pairwise(pairs)):
         return []
     ends: list[int] = []
     last: list[int] = []
-    before_it: list[int] = []
-    for place, (_, j) in enumerate(pairs):
+    previous: list[int] = []
+    for index, (_, j) in enumerate(pairs):
         length = bisect_left(ends, j)
-        before_it.append(last[length - 1] if length else -1)
-        ends[length : length + 1], last[length : length + 1] = [j], [place]
+        previous.append(last[length - 1] if length else -1)
+        ends[length : length + 1], last[length : length + 1] = [j], [index]
     kept: set[int] = set()
-    place = last[-1]
-    while place >= 0:
-        kept.add(place)
-        place = before_it[place]
-    return [place for place in range(len(pairs)) if place not in kept]
+    index = last[-1]
+    while index >= 0:
+        kept.add(index)
+        index = previous[index]
+    return [index for index in range(len(pairs)) if index not in kept]
 
 
-def _merged(
+def _merge(
     ours: array[int], theirs: array[int], pairs: list[tuple[int, int]], moved: set[int]
 ) -> list[tuple[int, int, bool]]:
-    """Both sequences as one, in the order of the second; rows of the first alone follow the row before them there."""
-    of_theirs = {j: (i, place in moved) for place, (i, j) in enumerate(pairs)}
+    """Merge both sequences in the order of the second. Rows of the first alone follow the row before them there."""
+    of_theirs = {j: (i, index in moved) for index, (i, j) in enumerate(pairs)}
     matched = {i for i, _ in pairs}
-    steady = {i for place, (i, _) in enumerate(pairs) if place not in moved}
+    steady = {i for index, (i, _) in enumerate(pairs) if index not in moved}
     merged: list[tuple[int, int, bool]] = []
     reached = 0
 
     def only_ours(until: int) -> None:
         nonlocal reached
-        merged.extend((ours[i], NOBODY, False) for i in range(reached, until) if i not in matched)
+        merged.extend((ours[i], NO_ROW, False) for i in range(reached, until) if i not in matched)
         reached = max(reached, until)
 
     for j, row in enumerate(theirs):
-        i, is_moved = of_theirs.get(j, (NOBODY, False))
+        i, is_moved = of_theirs.get(j, (NO_ROW, False))
         if i in steady:
             only_ours(i)
-        merged.append((NOBODY if i == NOBODY else ours[i], row, is_moved))
+        merged.append((NO_ROW if i == NO_ROW else ours[i], row, is_moved))
     only_ours(len(ours))
     return merged

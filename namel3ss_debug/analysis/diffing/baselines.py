@@ -1,8 +1,8 @@
-"""What a failing run did that no passing run did, and what every passing run did that it did not.
+"""Find what sets a failing run apart from all passing runs.
 
-The failing run is compared with each passing one. A finding is a place that differs from every passing run in the same
-respect (that it is there at all, what was asked, what came of it, how often it was tried), and whose call, or answer,
-is in no passing run at any other place either. So things that vary among the passing runs are no findings.
+The failing run is compared with each passing one. A finding differs from every passing run in the same respect: that it
+is there at all, its request, its answer, or its number of attempts. Besides, its request or its answer must not occur
+anywhere else in a passing run. So anything that varies among the passing runs is no finding.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from namel3ss_debug.analysis.diffing.comparison import (
     DETAILED,
     LISTED,
     SCHEMA,
+    ComparedRun,
     Comparison,
-    Reading,
-    Run,
+    ModelReading,
     Side,
-    read_run,
-    side_of,
+    load_run,
+    summarize_run,
 )
 from namel3ss_debug.analysis.diffing.differences import (
     ADDED,
@@ -30,11 +30,11 @@ from namel3ss_debug.analysis.diffing.differences import (
     MISSING,
     ORDER,
     RETRY,
-    Difference,
-    with_origins,
+    RunDifference,
+    mark_carried_changes,
 )
 from namel3ss_debug.analysis.diffing.masks import Masks
-from namel3ss_debug.analysis.diffing.rows import NOBODY, Rows, question
+from namel3ss_debug.analysis.diffing.rows import NO_ROW, Rows, request_key
 
 if TYPE_CHECKING:
     from namel3ss_debug.traces.reader import Trace
@@ -52,27 +52,26 @@ class BaselineDiff:
         passing: the passing runs.
         failing: the failing run.
         kinds: how many findings there are of each kind.
-        differences: the first of them in the order of the failing run; `a` is the first passing run, `b` the failing
-            one.
-        first: the first after which it did not go on as that passing run did; where there is none, the first of all.
+        differences: the first of them in the order of the failing run; `a` is the first passing run, `b` the failing one.
+        first: the first lasting difference; where none lasts, the first of all.
         read, read_next: as in `Diff`, for the first passing run and the failing one.
     """
 
     passing: tuple[Side, ...]
     failing: Side
     kinds: dict[str, int]
-    differences: tuple[Difference, ...]
-    first: Difference | None
-    read: Reading | None
-    read_next: Reading | None
+    differences: tuple[RunDifference, ...]
+    first: RunDifference | None
+    read: ModelReading | None
+    read_next: ModelReading | None
 
     @property
     def same(self) -> bool:
-        """Whether nothing sets it apart."""
+        """Return whether nothing sets the failing run apart."""
         return not self.kinds
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `diff --baseline ... --format json`."""
+        """Return the document of `diff --baseline ... --format json`."""
         return {
             "schema": SCHEMA,
             "passing": [vars(side).copy() for side in self.passing],
@@ -82,7 +81,7 @@ class BaselineDiff:
             "first": None if self.first is None else self.first.to_json(),
             "read": None if self.read is None else self.read.to_json(),
             "read_next": None if self.read_next is None else self.read_next.to_json(),
-            "differences": [found.to_json() for found in self.differences],
+            "differences": [difference.to_json() for difference in self.differences],
             "not_listed": sum(self.kinds.values()) - len(self.differences),
         }
 
@@ -105,90 +104,97 @@ def diff_baselines(
     if not passing:
         raise ValueError("there is no passing run to compare with")
     masks = Masks(ignore)
-    good = [read_run(trace, masks) for trace in passing]
-    bad = read_run(failing, masks)
+    good = [load_run(trace, masks) for trace in passing]
+    bad = load_run(failing, masks)
     first = Comparison(good[0], bad)
-    apart = _apart(first, good, bad)
-    listed = [first.difference(place, kind) for _, place, kind in apart[:LISTED]]
-    details = first.details(listed[:DETAILED], masks)
-    found = with_origins(
-        replace(each, detail=details.get((each.number_a, each.number_b, each.kind))) for each in listed
+    distinctive = _find_distinctive(first, good, bad)
+    listed = [first.difference(index, kind) for _, index, kind in distinctive[:LISTED]]
+    details = first.load_details(listed[:DETAILED], masks)
+    differences = mark_carried_changes(
+        replace(difference, detail=details.get((difference.number_a, difference.number_b, difference.kind)))
+        for difference in listed
     )
-    chosen = next((place for place, each in enumerate(found) if each.lasting), 0)
+    chosen = next((index for index, difference in enumerate(differences) if difference.lasting), 0)
     return BaselineDiff(
-        passing=tuple(map(side_of, good)),
-        failing=side_of(bad),
-        kinds={kind: number for kind in KINDS if (number := sum(each[2] == kind for each in apart))},
-        differences=tuple(found),
-        first=found[chosen] if found else None,
-        read=first.reading(apart[chosen][1], masks) if found else None,
-        read_next=first.reading(apart[chosen][1], masks, following=True) if found else None,
+        passing=tuple(map(summarize_run, good)),
+        failing=summarize_run(bad),
+        kinds={
+            kind: number
+            for kind in KINDS
+            if (number := sum(difference[2] == kind for difference in distinctive))
+        },
+        differences=tuple(differences),
+        first=differences[chosen] if differences else None,
+        read=first.find_reading(distinctive[chosen][1], masks) if differences else None,
+        read_next=first.find_reading(distinctive[chosen][1], masks, following=True) if differences else None,
     )
 
 
-def _apart(first: Comparison, good: Sequence[Run], bad: Run) -> list[tuple[int, int, str]]:
-    """The differences from the first passing run that set the failing run apart from all passing runs."""
+def _find_distinctive(
+    first: Comparison, good: Sequence[ComparedRun], bad: ComparedRun
+) -> list[tuple[int, int, str]]:
+    """Return the differences from the first passing run that set the failing run apart from all of them."""
     others = [_Aspects(Comparison(run, bad)) for run in good[1:]]
-    gone = [_missing(first), *(_in_both(Comparison(good[0], run)) for run in good[1:])]
+    gone = [_missing_rows(first), *(_common_rows(Comparison(good[0], run)) for run in good[1:])]
     everywhere = frozenset.intersection(*gone)
-    asked = [_keys(run.rows, question) for run in good]
-    answered = [_keys(run.rows, _answer) for run in good]
+    request = [_keys(run.rows, request_key) for run in good]
+    answer = [_keys(run.rows, _answer) for run in good]
 
-    def sets_apart(place: int, kind: str) -> bool:
-        a, b = first.entries[place][:2]
+    def is_distinctive(index: int, kind: str) -> bool:
+        a, b = first.aligned[index][:2]
         if kind == MISSING:
             return a in everywhere
-        respects = [found.of(b) for found in others]
-        if all(kind in found for found in respects) and kind in {ADDED, ORDER, RETRY}:
+        aspects = [other.of(b) for other in others]
+        if all(kind in kinds for kinds in aspects) and kind in {ADDED, ORDER, RETRY}:
             return True
         of_answer = kind in ANSWERS
-        aspect = _QUESTION if kind == ADDED else _aspect(kind)
-        known, key = (answered, _answer) if of_answer else (asked, question)
-        return all(aspect in found for found in respects) and not any(
-            key(bad.rows, b) in each for each in known
+        aspect = _QUESTION if kind == ADDED else _aspect_of(kind)
+        known, key = (answer, _answer) if of_answer else (request, request_key)
+        return all(aspect in kinds for kinds in aspects) and not any(
+            key(bad.rows, b) in difference for difference in known
         )
 
-    return [found for found in first.places() if sets_apart(*found[1:])]
+    return [change for change in first.list_changes() if is_distinctive(*change[1:])]
 
 
 class _Aspects:
-    """In which respects each row of the failing run differs from one passing run."""
+    """The respects in which each row of the failing run differs from one passing run."""
 
     def __init__(self, comparison: Comparison) -> None:
         self._rows = comparison.b.rows
-        self._found = {
-            entry.b: frozenset({*kinds, *map(_aspect, kinds)}) | (_ALL if ADDED in kinds else _NONE)
-            for entry, kinds in zip(comparison.entries, comparison.kinds, strict=True)
-            if entry.b != NOBODY
+        self._by_row = {
+            pair.b: frozenset({*kinds, *map(_aspect_of, kinds)}) | (_ALL if ADDED in kinds else _NONE)
+            for pair, kinds in zip(comparison.aligned, comparison.kinds, strict=True)
+            if pair.b != NO_ROW
         }
 
     def of(self, row: int) -> frozenset[str]:
-        """The kinds of differences of a row; a row inside an equal row is equal, a row inside a new row is new."""
-        while row != NOBODY:
-            if row in self._found:
-                return self._found[row]
+        """Return the kinds of differences of a row, those of the nearest aligned row around it where it has none."""
+        while row != NO_ROW:
+            if row in self._by_row:
+                return self._by_row[row]
             row = self._rows.parent[row]
         return _NONE
 
 
-def _aspect(kind: str) -> str:
-    """What a kind of difference is about: the question, the answer, or the kind itself."""
+def _aspect_of(kind: str) -> str:
+    """Return what a kind of difference concerns: the request, the answer, or the kind itself."""
     if kind in {ADDED, MISSING, ORDER, RETRY}:
         return kind
     return _ANSWER if kind in ANSWERS else _QUESTION
 
 
-def _missing(comparison: Comparison) -> frozenset[int]:
-    """The rows of the first run that the second does not have."""
+def _missing_rows(comparison: Comparison) -> frozenset[int]:
+    """Return the rows of the first run that the second run lacks."""
     return frozenset(
-        entry.a for entry, kinds in zip(comparison.entries, comparison.kinds, strict=True) if MISSING in kinds
+        pair.a for pair, kinds in zip(comparison.aligned, comparison.kinds, strict=True) if MISSING in kinds
     )
 
 
-def _in_both(comparison: Comparison) -> frozenset[int]:
-    """The rows of the first run that the second has as well, at their place or inside equal rows."""
+def _common_rows(comparison: Comparison) -> frozenset[int]:
+    """Return the rows of the first run that the second has too, at their place or inside equal rows."""
     rows = comparison.a.rows
-    lost = _missing(comparison)
+    lost = _missing_rows(comparison)
     return frozenset(row for row in range(len(rows)) if row not in lost)
 
 
@@ -197,4 +203,5 @@ def _keys(rows: Rows, key: Any) -> frozenset[object]:
 
 
 def _answer(rows: Rows, row: int) -> object:
-    return (rows.shape[row], rows.answered[row], rows.status_of(row))
+    """Return a key of the whole answer; it is equal where two rows have the same answer."""
+    return (rows.shape[row], rows.answer[row], rows.status_of(row))

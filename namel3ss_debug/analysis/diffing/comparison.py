@@ -1,4 +1,4 @@
-"""Two runs compared: what differs, where they first diverge for good, whether they meet again, and what each took."""
+"""Compare two runs: what differs, where they first diverge for good, whether they reconverge, and what each cost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from namel3ss_debug.analysis.diffing.alignment import Alignment, Entry, align
+from namel3ss_debug.analysis.diffing.alignment import Alignment, RowPair, align
 from namel3ss_debug.analysis.diffing.differences import (
     ADDED,
     ANSWERS,
@@ -18,17 +18,17 @@ from namel3ss_debug.analysis.diffing.differences import (
     RETRY,
     STATUS,
     Detail,
-    Difference,
-    detail_of,
-    difference_at,
-    doubles,
-    kinds_at,
-    messages_of,
-    with_origins,
+    RunDifference,
+    find_duplicates,
+    find_kinds,
+    make_detail,
+    make_difference,
+    mark_carried_changes,
+    pair_messages,
 )
 from namel3ss_debug.analysis.diffing.masks import Masks
-from namel3ss_debug.analysis.diffing.ordering import harmless
-from namel3ss_debug.analysis.diffing.rows import NEVER, NOBODY, Rows, read_rows
+from namel3ss_debug.analysis.diffing.ordering import find_harmless_moves
+from namel3ss_debug.analysis.diffing.rows import NEVER, NO_ROW, Rows, read_rows
 from namel3ss_debug.traces.opening import open_recording
 from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire.value_changes import PathChange
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
 SCHEMA: Final = "namel3ss-debug/diff/1"
 
 LISTED: Final = 1_000
-"""So many differences are listed one by one; `kinds` counts all."""
+"""The most differences that are listed one by one; `kinds` counts all."""
 
 DETAILED: Final = 100
-"""For so many differences the events are read again to find what exactly differs."""
+"""The most differences whose events are read again to find what exactly differs."""
 
-MEETING: Final = 3
-"""Two runs have met again where so many places in a row are the same; at the end fewer are enough."""
+RECONVERGED_AFTER: Final = 3
+"""Two runs have reconverged where this many rows in a row are the same; at the end fewer are enough."""
 
-_LOOKED_AHEAD = 500
-_STEPS = 3
+_MOST_LOOKED_AHEAD = 500
+_MOST_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class Side:
         execution_id, target: those in its first event.
         events: how many it has.
         duration_ms: from the first timestamp to the last.
-        tokens, cost: of all calls; the cost in US dollars, None where no price of a call is known.
-        unpriced: how many model calls have no known price; the cost is without them.
-        memory_mb: the most memory the process had; None where it was not recorded.
+        tokens, cost: of all calls; the cost in US dollars, None where no call has a known price.
+        unpriced: how many model calls have no known price; the cost leaves them out.
+        memory_mb: the peak memory of the process; None where it was not recorded.
         errors, model_calls, tool_calls: how many there were.
         exit_status: of the program; None where it is not known.
-        problems: how many places could not be read; events there may be missing in the comparison.
+        problems: how many places of the file the reader could not read; the comparison may lack events there.
     """
 
     path: str
@@ -87,13 +87,13 @@ class Side:
     problems: int
 
 
-class Meeting(NamedTuple):
-    """Where two runs are the same again after they had diverged.
+class Reconvergence(NamedTuple):
+    """The point where two runs are the same again after they had diverged.
 
     Attributes:
         number_a, number_b: the first events that are the same again.
-        in_a_row: how many spans and events from there on are.
-        to_the_end: whether these are all that were left.
+        in_a_row: how many spans and events from there on are the same.
+        to_the_end: whether both runs end with these.
     """
 
     number_a: int
@@ -102,8 +102,8 @@ class Meeting(NamedTuple):
     to_the_end: bool
 
 
-class Reading(NamedTuple):
-    """What the model read in each run before the runs diverged.
+class ModelReading(NamedTuple):
+    """The messages that the model read in each run before the runs diverged.
 
     Attributes:
         number_a, number_b: the model calls.
@@ -116,50 +116,50 @@ class Reading(NamedTuple):
 
     @property
     def same(self) -> bool:
-        """Whether it read the same."""
+        """Return whether the model read the same messages in both."""
         return all(change.kind == "same" for change in self.messages)
 
     def to_json(self) -> dict[str, Any]:
-        """The calls, and the messages that are not the same."""
+        """Return the two calls and the messages that differ."""
         changed = [change._asdict() for change in self.messages if change.kind != "same"]
         return {"a": self.number_a, "b": self.number_b, "same": self.same, "messages": changed}
 
 
 @dataclass(frozen=True)
 class Diff:
-    """What differs between two runs.
+    """The differences between two runs.
 
     Attributes:
         a, b: the runs.
-        kinds: how many differences there are of each kind, without the kinds there are none of.
+        kinds: how many differences there are of each kind; kinds without any are left out.
         differences: the first `LISTED` of them in the order of the second run.
-        first: the first after which the runs did not go on the same; where there is none, the first of all;
-            None where the runs are the same.
+        first: the first lasting difference; where none lasts, the first of all; None where the runs are the same.
         read: what the model had read where they diverged; None where no model call comes before.
-        read_next: where they did not diverge at a model call, what the next one read; None where there is none in both.
-        met_again: where they met again after `first`; None where they did not, or never diverged.
-        reordered: how many rows came in another order, which was proved to be harmless; they are no differences.
-        payloads: whether arguments and results were compared; False where a run does not hold them.
+        read_next: what the next model call read, where they did not diverge at a model call; None where both runs do not
+            have one.
+        met_again: where they reconverged after `first`; None where they did not, or never diverged.
+        reordered: how many rows are in another order that was proved to be harmless; they are no differences.
+        payloads: whether arguments and results were compared; False where only one run holds them.
     """
 
     a: Side
     b: Side
     kinds: dict[str, int]
-    differences: tuple[Difference, ...]
-    first: Difference | None
-    read: Reading | None
-    read_next: Reading | None
-    met_again: Meeting | None
+    differences: tuple[RunDifference, ...]
+    first: RunDifference | None
+    read: ModelReading | None
+    read_next: ModelReading | None
+    met_again: Reconvergence | None
     reordered: int
     payloads: bool
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs."""
+        """Return whether nothing differs."""
         return not self.kinds
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `diff --format json`."""
+        """Return the document of `diff --format json`."""
         return {
             "schema": SCHEMA,
             "a": vars(self.a).copy(),
@@ -172,13 +172,13 @@ class Diff:
             "met_again": None if self.met_again is None else self.met_again._asdict(),
             "reordered": self.reordered,
             "payloads_compared": self.payloads,
-            "differences": [found.to_json() for found in self.differences],
+            "differences": [difference.to_json() for difference in self.differences],
             "not_listed": sum(self.kinds.values()) - len(self.differences),
         }
 
 
 def diff_traces(a: str | Path | Trace, b: str | Path | Trace, *, ignore: Iterable[str] = ()) -> Diff:
-    """Compare two runs: where they stop being the same run.
+    """Compare two runs and find where they diverge.
 
     Args:
         a: the first run, as any file of its trace.
@@ -187,247 +187,272 @@ def diff_traces(a: str | Path | Trace, b: str | Path | Trace, *, ignore: Iterabl
 
     Raises:
         TraceNotFoundError: there is nothing at a path.
-        UnreadableTraceError: what is there is not a trace.
+        UnreadableTraceError: the file there is not a trace.
     """
     masks = Masks(ignore)
-    return compare(read_run(a, masks), read_run(b, masks), masks)
+    return compare(load_run(a, masks), load_run(b, masks), masks)
 
 
-class Run(NamedTuple):
-    """A run that was read."""
+class ComparedRun(NamedTuple):
+    """A trace with the rows that were read from it."""
 
     trace: Trace
     rows: Rows
 
 
-def read_run(trace: str | Path | Trace, masks: Masks) -> Run:
-    """Read a run for `compare`.
+def load_run(trace: str | Path | Trace, masks: Masks) -> ComparedRun:
+    """Load a run for `compare`.
 
     Raises:
         TraceNotFoundError: there is nothing at the path.
-        UnreadableTraceError: what is there is not a trace.
+        UnreadableTraceError: the file there is not a trace.
     """
     opened = trace if isinstance(trace, Trace) else open_recording(trace)
-    return Run(opened, read_rows(opened, masks))
+    return ComparedRun(opened, read_rows(opened, masks))
 
 
-def compare(a: Run, b: Run, masks: Masks) -> Diff:
-    """Compare two runs that were read with the same masks."""
-    comparing = Comparison(a, b)
-    places = comparing.places()
-    kinds = Counter(kind for _, _, kind in places)
-    listed = [comparing.difference(place, kind) for _, place, kind in places[:LISTED]]
-    first = next((place for place, found in enumerate(listed) if found.lasting), 0) if listed else None
-    details = comparing.details([*listed[:DETAILED], *([] if first is None else [listed[first]])], masks)
+def compare(a: ComparedRun, b: ComparedRun, masks: Masks) -> Diff:
+    """Compare two runs that were loaded with the same masks."""
+    comparison = Comparison(a, b)
+    changes = comparison.list_changes()
+    kinds = Counter(kind for _, _, kind in changes)
+    listed = [comparison.difference(index, kind) for _, index, kind in changes[:LISTED]]
+    first = (
+        next((index for index, difference in enumerate(listed) if difference.lasting), 0) if listed else None
+    )
+    details = comparison.load_details(
+        [*listed[:DETAILED], *([] if first is None else [listed[first]])], masks
+    )
     listed = [
-        replace(found, detail=details.get((found.number_a, found.number_b, found.kind))) for found in listed
+        replace(difference, detail=details.get((difference.number_a, difference.number_b, difference.kind)))
+        for difference in listed
     ]
-    for place in reversed(doubles(listed)):
-        kinds[listed[place].kind] -= 1
-        del listed[place], places[place]
-        first = first - 1 if first is not None and place < first else first
-    detailed = with_origins(listed)
-    exits = _exits(a, b)
+    for index in reversed(find_duplicates(listed)):  # backwards, so that the indexes before stay valid
+        kinds[listed[index].kind] -= 1
+        del listed[index], changes[index]
+        first = first - 1 if first is not None and index < first else first
+    detailed = mark_carried_changes(listed)
+    exits = _compare_exit_statuses(a, b)
     if exits is not None:
         kinds[STATUS] += 1
         detailed.append(exits)
-    where = None if first is None else places[first][1]
+    pair_index = None if first is None else changes[first][1]
     return Diff(
-        a=side_of(a),
-        b=side_of(b),
+        a=summarize_run(a),
+        b=summarize_run(b),
         kinds={kind: kinds[kind] for kind in KINDS if kinds[kind]},
         differences=tuple(detailed[: LISTED + 1]),
         first=exits if first is None else detailed[first],
-        read=None if where is None else comparing.reading(where, masks),
-        read_next=None if where is None else comparing.reading(where, masks, following=True),
-        met_again=None if where is None else comparing.met_again(where, places[first or 0][2]),
-        reordered=comparing.reordered,
-        payloads=comparing.payloads,
+        read=None if pair_index is None else comparison.find_reading(pair_index, masks),
+        read_next=None if pair_index is None else comparison.find_reading(pair_index, masks, following=True),
+        met_again=None
+        if pair_index is None
+        else comparison.find_reconvergence(pair_index, changes[first or 0][2]),
+        reordered=comparison.reordered,
+        payloads=comparison.payloads,
     )
 
 
 class Comparison:
-    """Two runs, aligned.
+    """Two aligned runs.
 
     Attributes:
-        entries: the places of both runs, in one order.
+        aligned: the pairs of rows of both runs, in one order.
         payloads: whether both runs hold payloads.
-        reordered: how many rows came in another order without harm.
-        kinds: the kinds of the differences at each place.
+        harmless: the pairs in another order that was proved to be harmless.
+        reordered: how many pairs these are.
+        kinds: the kinds of the differences of each pair.
     """
 
-    def __init__(self, a: Run, b: Run) -> None:
+    def __init__(self, a: ComparedRun, b: ComparedRun) -> None:
         self.a, self.b = a, b
         self.payloads = a.rows.payloads == b.rows.payloads
         for rows in (a.rows, b.rows):
-            rows.finish(payloads=self.payloads)
-        found = align(a.rows, b.rows, payloads=self.payloads)
-        self.entries = found.entries
-        self.harmless = self._harmless(found)
+            rows.compute_subtrees(payloads=self.payloads)
+        alignment = align(a.rows, b.rows, payloads=self.payloads)
+        self.aligned = alignment.aligned
+        self.harmless = self._find_harmless(alignment)
         self.reordered = len(self.harmless)
-        self.kinds = [self._kinds(entry) for entry in self.entries]
-        self._lanes = self._common_lanes()
+        self.kinds = [self._kinds_of(pair) for pair in self.aligned]
+        self._tasks = self._map_tasks()
 
-    def _harmless(self, found: Alignment) -> frozenset[tuple[int, int]]:
-        """The pairs of rows whose change of order was proved to be harmless."""
+    def _find_harmless(self, alignment: Alignment) -> frozenset[tuple[int, int]]:
+        """Return the pairs of rows whose change of order was proved to be harmless."""
         sides = ((self.a.trace, self.a.rows), (self.b.trace, self.b.rows))
         return frozenset(
-            siblings.pairs[place]
-            for siblings in found.reordered
+            siblings.pairs[index]
+            for siblings in alignment.reordered
             if self.payloads
-            for place in harmless(siblings, sides)
+            for index in find_harmless_moves(siblings, sides)
         )
 
-    def _kinds(self, entry: Entry) -> tuple[str, ...]:
-        kinds = kinds_at(entry, self.a.rows, self.b.rows, payloads=self.payloads)
-        if entry.moved and (entry.a, entry.b) not in self.harmless:
+    def _kinds_of(self, pair: RowPair) -> tuple[str, ...]:
+        """Return the kinds of the differences of a pair, with `ORDER` where a change of order may matter."""
+        kinds = find_kinds(pair, self.a.rows, self.b.rows, payloads=self.payloads)
+        if pair.moved and (pair.a, pair.b) not in self.harmless:
             return (ORDER, *kinds)
         return kinds
 
-    def _common_lanes(self) -> dict[int, int]:
-        """The lanes of the first run -> those of the second."""
-        lanes: dict[int, int] = {}
-        for entry in self.entries:
-            if NOBODY not in (entry.a, entry.b):
-                lanes.setdefault(self.a.rows.lane[entry.a], self.b.rows.lane[entry.b])
-        return lanes
+    def _map_tasks(self) -> dict[int, int]:
+        """Return the tasks of the first run -> those of the second."""
+        tasks: dict[int, int] = {}
+        for pair in self.aligned:
+            if NO_ROW not in (pair.a, pair.b):
+                tasks.setdefault(self.a.rows.task[pair.a], self.b.rows.task[pair.b])
+        return tasks
 
-    def lane(self, place: int) -> int | None:
-        """The lane of a place, as a number of the second run."""
-        entry = self.entries[place]
-        if entry.b != NOBODY:
-            return self.b.rows.lane[entry.b]
-        return self._lanes.get(self.a.rows.lane[entry.a])
+    def task_at(self, index: int) -> int | None:
+        """Return the task that a pair of rows ran in, as a number of the second run."""
+        pair = self.aligned[index]
+        if pair.b != NO_ROW:
+            return self.b.rows.task[pair.b]
+        return self._tasks.get(self.a.rows.task[pair.a])
 
-    def places(self) -> list[tuple[int, int, str]]:
-        """Every difference: where it shows in the second run, its place among the entries, and its kind; in that order."""
-        found: list[tuple[int, int, str]] = []
+    def list_changes(self) -> list[tuple[int, int, str]]:
+        """Return all differences in order.
+
+        Each is the event number in the second run at which it shows, the index of the pair of rows, and its kind.
+        """
+        changes: list[tuple[int, int, str]] = []
         reached = 0
         rows = self.b.rows
-        for place, (entry, kinds) in enumerate(zip(self.entries, self.kinds, strict=True)):
-            begins = reached if entry.b == NOBODY else rows.number[entry.b]
-            ends = reached if entry.b == NOBODY else rows.end_number[entry.b]
-            leaf = entry.beyond == place + 1
-            if ends == NEVER:  # it shows where the last row inside it began that did not end either
-                ends = begins if leaf else self.b.rows.events + 1
-            reached = max(reached, ends if leaf else begins)
-            found += [(ends if kind in ANSWERS else begins, place, kind) for kind in kinds]
-        found.sort(key=lambda each: each[:2])
-        return found
+        for index, (pair, kinds) in enumerate(zip(self.aligned, self.kinds, strict=True)):
+            begins = reached if pair.b == NO_ROW else rows.number[pair.b]
+            ends = reached if pair.b == NO_ROW else rows.end_number[pair.b]
+            is_leaf = self._is_leaf(index)
+            if ends == NEVER:  # a span left open differs where the last row inside it that did not end began
+                ends = begins if is_leaf else self.b.rows.events + 1
+            reached = max(reached, ends if is_leaf else begins)
+            changes += [(ends if kind in ANSWERS else begins, index, kind) for kind in kinds]
+        changes.sort(key=lambda change: change[:2])
+        return changes
 
-    def difference(self, place: int, kind: str) -> Difference:
-        """The difference of this kind at a place, without its detail."""
-        return difference_at(
-            kind, self.entries[place], self.a.rows, self.b.rows, lasting=self._lasting(place, kind)
+    def difference(self, index: int, kind: str) -> RunDifference:
+        """Return the difference of this kind at a pair of rows, without its detail."""
+        return make_difference(
+            kind, self.aligned[index], self.a.rows, self.b.rows, lasting=self._is_lasting(index, kind)
         )
 
-    def _lasting(self, place: int, kind: str) -> bool:
-        """Whether the runs did not go on the same after a difference.
+    def _is_lasting(self, index: int, kind: str) -> bool:
+        """Return whether the runs went on differently after a difference.
 
-        They did where the next steps of the same lane are the same: those up to the next call of a model, which reads
-        what came before, or three steps. A retry that recovered never lasts, a difference at the very end always does.
+        The next steps in the same task decide. These are the steps up to the next model call, which reads what
+        happened before it, or three steps. A recovered retry never lasts, a difference at the very end always does.
         """
-        entry = self.entries[place]
-        if kind == RETRY and self._recovered(entry):
+        pair = self.aligned[index]
+        if kind == RETRY and self._has_recovered(pair):
             return False
-        if kind not in ANSWERS and any(other in ANSWERS for other in self.kinds[place]):
+        if kind not in ANSWERS and any(other in ANSWERS for other in self.kinds[index]):
             return True
-        behind = entry.beyond if kind in ANSWERS | {ADDED, MISSING} else place + 1
-        lane = self.lane(place)
-        ahead = range(behind, min(behind + _LOOKED_AHEAD, len(self.entries)))
-        following = islice((other for other in ahead if self.lane(other) == lane), _STEPS)
-        for other in list(following) or ahead[:_STEPS]:
+        behind = pair.subtree_end if kind in ANSWERS | {ADDED, MISSING} else index + 1
+        task = self.task_at(index)
+        ahead = range(behind, min(behind + _MOST_LOOKED_AHEAD, len(self.aligned)))
+        following = islice((other for other in ahead if self.task_at(other) == task), _MOST_STEPS)
+        for other in list(following) or ahead[:_MOST_STEPS]:
             if self._differs(other):
                 return True
-            if self._component(other) == "llm":
+            if self._component_at(other) == "llm":
                 return False
         return not ahead
 
-    def _recovered(self, entry: Entry) -> bool:
+    def _has_recovered(self, pair: RowPair) -> bool:
+        """Return whether a call succeeded in both runs."""
         return (
-            NOBODY not in (entry.a, entry.b)
-            and self.a.rows.status_of(entry.a) == self.b.rows.status_of(entry.b) == "completed"
+            NO_ROW not in (pair.a, pair.b)
+            and self.a.rows.status_of(pair.a) == self.b.rows.status_of(pair.b) == "completed"
         )
 
-    def _differs(self, place: int) -> bool:
-        """Whether the runs differ at a place, apart from differences inside it, or at its end if rows are inside."""
-        kinds = self.kinds[place]
-        entry = self.entries[place]
-        if entry.beyond > place + 1:
+    def _differs(self, index: int) -> bool:
+        """Return whether the rows of a pair themselves differ.
+
+        Differences inside them do not count, nor does another answer or status of a row that has rows inside: it
+        follows from those.
+        """
+        kinds = self.kinds[index]
+        pair = self.aligned[index]
+        if pair.subtree_end > index + 1:
             kinds = tuple(kind for kind in kinds if kind not in ANSWERS)
-        return any(kind != RETRY or not self._recovered(entry) for kind in kinds)
+        return any(kind != RETRY or not self._has_recovered(pair) for kind in kinds)
 
-    def _component(self, place: int) -> str:
-        entry = self.entries[place]
+    def _component_at(self, index: int) -> str:
+        """Return the component of a pair, that of the second run where it has one."""
+        pair = self.aligned[index]
         return (
-            self.b.rows.what(entry.b).component if entry.b != NOBODY else self.a.rows.what(entry.a).component
+            self.b.rows.kind_of(pair.b).component
+            if pair.b != NO_ROW
+            else self.a.rows.kind_of(pair.a).component
         )
 
-    def met_again(self, place: int, kind: str) -> Meeting | None:
-        """Where the runs were the same again after the difference at a place."""
-        start = self.entries[place].beyond if kind in ANSWERS else place + 1
+    def find_reconvergence(self, index: int, kind: str) -> Reconvergence | None:
+        """Return where the runs were the same again after the difference at a pair of rows."""
+        start = self.aligned[index].subtree_end if kind in ANSWERS else index + 1
         run: list[int] = []
-        for other in [*range(start, len(self.entries)), None]:
+        for other in [*range(start, len(self.aligned)), None]:
             if other is not None and not self._differs(other) and self._is_leaf(other):
                 run.append(other)
                 continue
             if other is not None and not self._differs(other):
-                continue  # a row with others inside is the same in itself; those inside decide
-            if len(run) >= MEETING or (run and other is None):
-                first = self.entries[run[0]]
-                return Meeting(
+                continue  # the rows inside this one decide
+            if len(run) >= RECONVERGED_AFTER or (run and other is None):
+                first = self.aligned[run[0]]
+                return Reconvergence(
                     self.a.rows.number[first.a], self.b.rows.number[first.b], len(run), other is None
                 )
             run = []
         return None
 
-    def _is_leaf(self, place: int) -> bool:
-        return self.entries[place].beyond == place + 1
+    def _is_leaf(self, index: int) -> bool:
+        """Return whether no pair is inside this one."""
+        return self.aligned[index].subtree_end == index + 1
 
-    def reading(self, place: int, masks: Masks, *, following: bool = False) -> Reading | None:
-        """What the model read in both runs at a place, or, if that is no model call, at the last one before it.
+    def find_reading(self, index: int, masks: Masks, *, following: bool = False) -> ModelReading | None:
+        """Return what the model read in both runs at or before a pair of rows.
 
         Args:
-            place: the place among the entries.
+            index: the index of the pair.
             masks: what is not compared.
-            following: whether to take the next model call after the place instead; None if the place is a model call.
+            following: whether to take the next model call instead; None if the pair itself is a model call.
         """
-        lane = self.lane(place)
-        entry = self.entries[place]
-        asked = self._component(place) == "llm" and NOBODY not in (entry.a, entry.b)
-        if following and asked:
+        task = self.task_at(index)
+        pair = self.aligned[index]
+        is_model_call = self._component_at(index) == "llm" and NO_ROW not in (pair.a, pair.b)
+        if following and is_model_call:
             return None
         way = (
-            range(place + 1, min(place + _LOOKED_AHEAD, len(self.entries)))
+            range(index + 1, min(index + _MOST_LOOKED_AHEAD, len(self.aligned)))
             if following
-            else range(place, max(place - _LOOKED_AHEAD, -1), -1)
+            else range(index, max(index - _MOST_LOOKED_AHEAD, -1), -1)
         )
         for other in way:
-            entry = self.entries[other]
-            if NOBODY in (entry.a, entry.b) or self._component(other) != "llm" or self.lane(other) != lane:
+            pair = self.aligned[other]
+            if (
+                NO_ROW in (pair.a, pair.b)
+                or self._component_at(other) != "llm"
+                or self.task_at(other) != task
+            ):
                 continue
-            numbers = self.a.rows.number[entry.a], self.b.rows.number[entry.b]
+            numbers = self.a.rows.number[pair.a], self.b.rows.number[pair.b]
             old, new = self.a.trace.event(numbers[0]), self.b.trace.event(numbers[1])
-            return Reading(*numbers, messages_of(old, new, masks))
+            return ModelReading(*numbers, pair_messages(old, new, masks))
         return None
 
-    def details(
-        self, chosen: Iterable[Difference], masks: Masks
+    def load_details(
+        self, chosen: Iterable[RunDifference], masks: Masks
     ) -> dict[tuple[int | None, int | None, str], Detail]:
-        """The details of some differences, read again from the traces."""
+        """Read the events of some differences again and return their details."""
         listed = list(chosen)
-        old = _events(self.a.trace, (found.number_a for found in listed))
-        new = _events(self.b.trace, (found.number_b for found in listed))
+        old = _load_events(self.a.trace, (difference.number_a for difference in listed))
+        new = _load_events(self.b.trace, (difference.number_b for difference in listed))
         return {
-            (found.number_a, found.number_b, found.kind): detail_of(
-                found.kind, old.get(found.number_a), new.get(found.number_b), masks
+            (difference.number_a, difference.number_b, difference.kind): make_detail(
+                difference.kind, old.get(difference.number_a), new.get(difference.number_b), masks
             )
-            for found in listed
+            for difference in listed
         }
 
 
-def side_of(run: Run) -> Side:
-    """What a run took."""
+def summarize_run(run: ComparedRun) -> Side:
+    """Return the totals of a run."""
     rows, trace = run.rows, run.trace
     totals = rows.figures.totals
     timed = totals.began_at is not None
@@ -449,18 +474,19 @@ def side_of(run: Run) -> Side:
     )
 
 
-def _exits(a: Run, b: Run) -> Difference | None:
-    """The difference between the exit statuses of two programs."""
+def _compare_exit_statuses(a: ComparedRun, b: ComparedRun) -> RunDifference | None:
+    """Return the difference between the exit statuses of two programs, if they differ."""
     then, now = a.rows.exit_status, b.rows.exit_status
     if then is None or now is None or then == now:
         return None
     detail = Detail(paths=(PathChange("$.exit_status", "changed", then, now),))
     ends = (a.rows.events, b.rows.events)
-    return Difference(
+    return RunDifference(
         STATUS, "app", "trace", a.rows.target, b.rows.target, *ends, (), lasting=True, detail=detail
     )
 
 
-def _events(trace: Trace, numbers: Iterable[int | None]) -> dict[int | None, Event]:
+def _load_events(trace: Trace, numbers: Iterable[int | None]) -> dict[int | None, Event]:
+    """Read some events of a trace, by their numbers."""
     wanted: Iterator[int] = (number for number in numbers if number is not None)
     return dict(trace.chosen(sorted(set(wanted))))

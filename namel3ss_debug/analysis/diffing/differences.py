@@ -9,11 +9,11 @@ from namel3ss_debug.analysis.diffing.questions import (
     HISTORY,
     INSTRUCTIONS,
     QUESTION,
-    answer_of,
-    asked_of,
-    message_parts,
+    answer_field,
+    classify_messages,
+    request_field,
 )
-from namel3ss_debug.analysis.diffing.rows import NEVER, NOBODY, OPEN, Rows
+from namel3ss_debug.analysis.diffing.rows import NEVER, NO_ROW, OPEN, Rows
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.conversations import MessageChange, diff_messages
 from namel3ss_debug.wire.value_changes import PathChange, diff_values
@@ -21,7 +21,7 @@ from namel3ss_debug.wire.value_changes import PathChange, diff_values
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from namel3ss_debug.analysis.diffing.alignment import Entry
+    from namel3ss_debug.analysis.diffing.alignment import RowPair
     from namel3ss_debug.analysis.diffing.masks import Masks
     from namel3ss_debug.traces.events import Event
 
@@ -43,7 +43,7 @@ KINDS: Final[Mapping[str, str]] = {
     PATH: "something else was called in its place",
     ORDER: "the same call, earlier or later among its neighbours",
     MODEL: "another model, or other parameters of it",
-    PROMPT: "the model was told something else",
+    PROMPT: "the model got another prompt",
     CONTEXT: "the model read other answers or results of what came before",
     RETRY: "another number of attempts",
     STATUS: "it ended with another status",
@@ -57,7 +57,7 @@ PARTS: Final = ("model", "parameters", INSTRUCTIONS, QUESTION, "tools", HISTORY,
 
 _MESSAGES: Final = (INSTRUCTIONS, QUESTION, HISTORY)
 _KEYS: Final = {"model": ("model",), "parameters": ("params",), "tools": ("tools",)}
-_OF_REQUEST: Final = {
+_PARTS_OF_KIND: Final = {
     MODEL: frozenset({"model", "parameters"}),
     PROMPT: frozenset({INSTRUCTIONS, QUESTION, "tools"}),
     CONTEXT: frozenset({HISTORY, "other"}),
@@ -83,7 +83,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Detail:
-    """What differs, with ids, times and the like masked.
+    """What exactly differs, with ids, times and the like masked.
 
     Attributes:
         parts: of two requests to a model, the parts that belong to the kind of the difference.
@@ -97,17 +97,17 @@ class Detail:
 
     @property
     def messages(self) -> list[MessageChange]:
-        """The messages of two requests that differ."""
+        """Return the messages of two requests that differ."""
         return [change for part in self.parts for change in part.messages if change.kind != "same"]
 
     @property
-    def places(self) -> tuple[PathChange, ...]:
-        """All places that differ, those in the parts of a request as well."""
+    def all_paths(self) -> tuple[PathChange, ...]:
+        """Return all paths that differ, those in the parts of a request as well."""
         return (*(change for part in self.parts for change in part.paths), *self.paths)
 
 
 @dataclass(frozen=True)
-class Difference:
+class RunDifference:
     """One difference between two runs.
 
     Attributes:
@@ -141,11 +141,11 @@ class Difference:
 
     @property
     def name(self) -> str | None:
-        """What was called, by the name in the second run where it has one."""
+        """Return the name of what was called: that of the second run, else that of the first."""
         return self.name_b or self.name_a
 
     def to_json(self) -> dict[str, Any]:
-        """The difference as JSON."""
+        """Return the difference as JSON."""
         detail = self.detail or Detail()
         return {
             "kind": self.kind,
@@ -161,26 +161,26 @@ class Difference:
             "carried_from": self.carried_from,
             "changed": [part.name for part in detail.parts],
             "messages": [change._asdict() for change in detail.messages],
-            "paths": [change._asdict() for change in detail.places],
+            "paths": [change._asdict() for change in detail.all_paths],
         }
 
 
-def kinds_at(entry: Entry, one: Rows, other: Rows, *, payloads: bool) -> tuple[str, ...]:
-    """The kinds of the differences at one place, those that show first in front; `ordering` finds those of order."""
-    a, b = entry.a, entry.b
-    if entry.same:
+def find_kinds(pair: RowPair, one: Rows, other: Rows, *, payloads: bool) -> tuple[str, ...]:
+    """Return the kinds of the differences of a pair of rows, except `ORDER`; those that show first come first."""
+    a, b = pair.a, pair.b
+    if pair.same:
         return ()
-    if a == NOBODY:
+    if a == NO_ROW:
         return (ADDED,)
-    if b == NOBODY:
+    if b == NO_ROW:
         return (MISSING,)
-    was, now = one.what(a), other.what(b)
+    was, now = one.kind_of(a), other.kind_of(b)
     kinds: list[str] = []
     if was.component == now.component == "llm":
-        kinds += _of_request(one, a, other, b)
+        kinds += _find_request_kinds(one, a, other, b)
     elif was.name != now.name or was.type != now.type:
         return (PATH,)
-    elif one.asked[a] != other.asked[b]:
+    elif one.request[a] != other.request[b]:
         kinds.append(ARGUMENTS if one.end_number[a] != one.number[a] else RESULT)
     if not payloads:
         kinds = [MODEL] if was.name != now.name else []
@@ -188,44 +188,46 @@ def kinds_at(entry: Entry, one: Rows, other: Rows, *, payloads: bool) -> tuple[s
         kinds.append(RETRY)
     if one.status_of(a) != other.status_of(b):
         kinds.append(STATUS)
-    elif payloads and one.answered[a] != other.answered[b]:
+    elif payloads and one.answer[a] != other.answer[b]:
         kinds.append(RESULT)
     return tuple(kinds)
 
 
-def _of_request(one: Rows, a: int, other: Rows, b: int) -> list[str]:
+def _find_request_kinds(one: Rows, a: int, other: Rows, b: int) -> list[str]:
+    """Return the kinds in which two requests to a model differ."""
     kinds = []
-    if one.what(a).name != other.what(b).name or one.settings[a] != other.settings[b]:
+    if one.kind_of(a).name != other.kind_of(b).name or one.settings[a] != other.settings[b]:
         kinds.append(MODEL)
     if one.prompt[a] != other.prompt[b]:
         kinds.append(PROMPT)
-    if one.asked[a] != other.asked[b]:
+    if one.request[a] != other.request[b]:
         kinds.append(CONTEXT)
     return kinds
 
 
-def difference_at(kind: str, entry: Entry, one: Rows, other: Rows, *, lasting: bool) -> Difference:
-    """One difference of a place, without its detail."""
-    a, b = entry.a, entry.b
-    what = other.what(b) if b != NOBODY else one.what(a)
+def make_difference(kind: str, pair: RowPair, one: Rows, other: Rows, *, lasting: bool) -> RunDifference:
+    """Return one difference of a pair of rows, without its detail."""
+    a, b = pair.a, pair.b
+    row_kind = other.kind_of(b) if b != NO_ROW else one.kind_of(a)
     retried = kind == RETRY
-    return Difference(
+    return RunDifference(
         kind=kind,
-        component=what.component,
-        event_type=what.type,
-        name_a=None if a == NOBODY else one.what(a).name,
-        name_b=None if b == NOBODY else other.what(b).name,
-        number_a=_number(one, a, kind),
-        number_b=_number(other, b, kind),
-        where=one.where(a) if b == NOBODY else other.where(b),
+        component=row_kind.component,
+        event_type=row_kind.type,
+        name_a=None if a == NO_ROW else one.kind_of(a).name,
+        name_b=None if b == NO_ROW else other.kind_of(b).name,
+        number_a=_event_number(one, a, kind),
+        number_b=_event_number(other, b, kind),
+        where=one.path_of(a) if b == NO_ROW else other.path_of(b),
         lasting=lasting,
         recovered=one.status_of(a) == other.status_of(b) == "completed" if retried else None,
         attempts=(one.attempts[a], other.attempts[b]) if retried else None,
     )
 
 
-def _number(rows: Rows, row: int, kind: str) -> int | None:
-    if row == NOBODY:
+def _event_number(rows: Rows, row: int, kind: str) -> int | None:
+    """Return the number of the event of a row that shows a difference of this kind."""
+    if row == NO_ROW:
         return None
     if kind == RETRY:
         return rows.first_attempt[row]
@@ -234,8 +236,8 @@ def _number(rows: Rows, row: int, kind: str) -> int | None:
     return rows.number[row]
 
 
-def detail_of(kind: str, old: Event | None, new: Event | None, masks: Masks) -> Detail:
-    """What differs between the two events of a difference.
+def make_detail(kind: str, old: Event | None, new: Event | None, masks: Masks) -> Detail:
+    """Return what exactly differs between the two events of a difference.
 
     Args:
         kind: its kind.
@@ -246,32 +248,32 @@ def detail_of(kind: str, old: Event | None, new: Event | None, masks: Masks) -> 
     events = (old, new)
     if old is None or new is None or kind in {ORDER, RETRY}:
         return Detail(events=events)
-    if kind in _OF_REQUEST:
-        parts = parts_of(old, new, masks)
-        return Detail(tuple(part for part in parts if part.name in _OF_REQUEST[kind]), (), events)
+    if kind in _PARTS_OF_KIND:
+        parts = find_changed_parts(old, new, masks)
+        return Detail(tuple(part for part in parts if part.name in _PARTS_OF_KIND[kind]), (), events)
     if kind == STATUS:
-        return Detail((), diff_values(_ending(old, masks), _ending(new, masks)), events)
+        return Detail((), diff_values(_compared_ending(old, masks), _compared_ending(new, masks)), events)
     of_answer = kind == RESULT and not str(new.get("event_type")).endswith("_start")
     sides = []
     for event in (old, new):
-        field, told = _told(event, of_answer=of_answer)
-        sides.append(masks.masked(told, field))
+        field, compared = _compared_field(event, of_answer=of_answer)
+        sides.append(masks.mask(compared, field))
     return Detail((), diff_values(sides[0], sides[1]), events)
 
 
-def messages_of(old: Event, new: Event, masks: Masks) -> tuple[MessageChange, ...]:
-    """The messages of two requests to a model, paired."""
+def pair_messages(old: Event, new: Event, masks: Masks) -> tuple[MessageChange, ...]:
+    """Return the messages of two requests to a model, paired."""
     return diff_messages(_messages(old, masks), _messages(new, masks))
 
 
-def parts_of(old: Event, new: Event, masks: Masks) -> list[Part]:
-    """The parts of two requests to a model in which they differ.
+def find_changed_parts(old: Event, new: Event, masks: Masks) -> list[Part]:
+    """Return the parts of two requests to a model in which they differ.
 
     A message that belongs to different parts in the two requests counts for the first of these parts.
     """
     before, after = _messages(old, masks), _messages(new, masks)
     changes = diff_messages(before, after)
-    was, now = message_parts(before), message_parts(after)
+    was, now = classify_messages(before), classify_messages(after)
     of_change = [
         min(
             {was[change.before] if change.before is not None else HISTORY}
@@ -280,7 +282,7 @@ def parts_of(old: Event, new: Event, masks: Masks) -> list[Part]:
         )
         for change in changes
     ]
-    paths = _beside_messages(old, new, masks)
+    paths = _diff_beside_messages(old, new, masks)
     parts = []
     for name in PARTS:
         messages = tuple(change for change, part in zip(changes, of_change, strict=True) if part == name)
@@ -292,44 +294,47 @@ def parts_of(old: Event, new: Event, masks: Masks) -> list[Part]:
 
 
 def _messages(event: Event, masks: Masks) -> list[Any]:
+    """Return the masked messages of a request to a model."""
     inputs = lenient.mapping(event.get("inputs"))
-    return lenient.sequence(masks.masked(inputs, "inputs").get("messages"))
+    return lenient.sequence(masks.mask(inputs, "inputs").get("messages"))
 
 
-def _beside_messages(old: Event, new: Event, masks: Masks) -> dict[str, tuple[PathChange, ...]]:
-    """What differs in two requests beside their messages, by part."""
-    sides = [masks.masked(lenient.mapping(event.get("inputs")), "inputs") for event in (old, new)]
-    found = {}
+def _diff_beside_messages(old: Event, new: Event, masks: Masks) -> dict[str, tuple[PathChange, ...]]:
+    """Return what differs in two requests beside their messages, by part."""
+    sides = [masks.mask(lenient.mapping(event.get("inputs")), "inputs") for event in (old, new)]
+    changes = {}
     for name, keys in _KEYS.items():
         before, after = ({key: side[key] for key in keys if key in side} for side in sides)
-        found[name] = diff_values(before, after)
+        changes[name] = diff_values(before, after)
     known = {"messages", *(key for keys in _KEYS.values() for key in keys)}
-    found["other"] = diff_values(*(_without(side, known) for side in sides))
-    if old.get("component_name") != new.get("component_name") and not found["model"]:
+    changes["other"] = diff_values(*(_without(side, known) for side in sides))
+    if old.get("component_name") != new.get("component_name") and not changes["model"]:
         names = old.get("component_name"), new.get("component_name")
-        found["model"] = (PathChange("$.model", "changed", *names),)
-    return found
+        changes["model"] = (PathChange("$.model", "changed", *names),)
+    return changes
 
 
-def _told(event: Event, *, of_answer: bool) -> tuple[str, Any]:
+def _compared_field(event: Event, *, of_answer: bool) -> tuple[str, Any]:
+    """Return the field of an event that holds its request or its answer, and the value with the error in it."""
     if of_answer and str(event.get("event_type")).endswith("_end"):
-        field, told = answer_of(event)
+        field, compared = answer_field(event)
         error = {key: event[key] for key in ("error_type", "error") if key in event}
         if error:
-            told = told | error if isinstance(told, dict) else error
-        return field, told
+            compared = compared | error if isinstance(compared, dict) else error
+        return field, compared
     if of_answer:
         return "metadata", {
             key: event[key] for key in ("inputs", "outputs", "metadata", "error") if key in event
         }
-    return asked_of(event)
+    return request_field(event)
 
 
-def _ending(event: Event, masks: Masks) -> Any:
+def _compared_ending(event: Event, masks: Masks) -> Any:
+    """Return the masked fields of an event that show how a span ended."""
     if str(event.get("event_type")).endswith("_start"):
         return {"status": OPEN}
-    told = {key: event[key] for key in ("status", "error_type", "error", "outputs") if key in event}
-    return masks.masked(told, "")
+    compared = {key: event[key] for key in ("status", "error_type", "error", "outputs") if key in event}
+    return masks.mask(compared, "")
 
 
 def _without(value: Any, left_out: set[str]) -> Any:
@@ -340,44 +345,49 @@ def _without(value: Any, left_out: set[str]) -> Any:
     )
 
 
-def doubles(differences: Iterable[Difference]) -> list[int]:
-    """The places of differences of prompt or context that only repeat the other difference of the same two events.
+def find_duplicates(differences: Iterable[RunDifference]) -> list[int]:
+    """Return the indexes of differences that only repeat the other difference of the same two events.
 
     A message that is part of the context in one request and of the prompt in the other changes both, but is one change.
     """
-    read = [(place, found) for place, found in enumerate(differences) if found.detail is not None]
-    told = {
-        (found.number_a, found.number_b)
-        for _, found in read
-        if found.kind in {PROMPT, CONTEXT} and found.detail and found.detail.parts
+    detailed = [
+        (index, difference) for index, difference in enumerate(differences) if difference.detail is not None
+    ]
+    explained = {
+        (difference.number_a, difference.number_b)
+        for _, difference in detailed
+        if difference.kind in {PROMPT, CONTEXT} and difference.detail and difference.detail.parts
     }
     return [
-        place
-        for place, found in read
-        if found.kind in {PROMPT, CONTEXT}
-        and not (found.detail and found.detail.parts)
-        and (found.number_a, found.number_b) in told
+        index
+        for index, difference in detailed
+        if difference.kind in {PROMPT, CONTEXT}
+        and not (difference.detail and difference.detail.parts)
+        and (difference.number_a, difference.number_b) in explained
     ]
 
 
-def with_origins(differences: Iterable[Difference]) -> list[Difference]:
-    """Differences in order, those of prompt and context with the event at which their messages first differed.
+def mark_carried_changes(differences: Iterable[RunDifference]) -> list[RunDifference]:
+    """Return the differences, with `carried_from` set where the prompt or context differed before.
 
     A message is read again at every later call of the conversation, so most of these differences are not new.
     """
     known: dict[tuple[str, bytes, bytes], int] = {}
-    told: list[Difference] = []
-    for found in differences:
-        detail = found.detail or Detail()
-        said = [(change.kind, change.old, change.new) for change in detail.messages]
-        said += [(f"{change.kind} {change.path}", change.old, change.new) for change in detail.places]
+    marked: list[RunDifference] = []
+    for difference in differences:
+        detail = difference.detail or Detail()
+        changes = [(change.kind, change.old, change.new) for change in detail.messages]
+        changes += [(f"{change.kind} {change.path}", change.old, change.new) for change in detail.all_paths]
         keys = [
-            (how, lenient.dump(old, ordered=True), lenient.dump(new, ordered=True)) for how, old, new in said
+            (how, lenient.dump(old, ordered=True), lenient.dump(new, ordered=True))
+            for how, old, new in changes
         ]
-        number = found.number_b or 0
-        carried = found.kind in {PROMPT, CONTEXT} and bool(keys) and all(key in known for key in keys)
-        told.append(replace(found, carried_from=max(known[key] for key in keys)) if carried else found)
-        if found.kind in _OF_REQUEST:
+        number = difference.number_b or 0
+        carried = difference.kind in {PROMPT, CONTEXT} and bool(keys) and all(key in known for key in keys)
+        marked.append(
+            replace(difference, carried_from=max(known[key] for key in keys)) if carried else difference
+        )
+        if difference.kind in _PARTS_OF_KIND:
             for key in keys:
                 known.setdefault(key, number)
-    return told
+    return marked

@@ -1,4 +1,4 @@
-"""Question and answer of an event, in the parts in which runs can differ: shape, settings, prompt, context, result."""
+"""Split the request and the answer of an event into the parts in which runs can differ."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from namel3ss_debug.wire import lenient
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from namel3ss_debug.analysis.diffing.rows import Kind
+    from namel3ss_debug.analysis.diffing.rows import RowKind
     from namel3ss_debug.traces.events import Event
 
-_OWN: Final = frozenset(
+_MEASUREMENT_KEYS: Final = frozenset(
     {
         "chain",
         "lineage",
@@ -35,69 +35,69 @@ _OWN: Final = frozenset(
         "held_ms",
     }
 )
-"""Keys of a span's metadata about how it went, not about what was asked or answered."""
+"""Keys of a span's metadata that describe how it ran, not its request or its answer."""
 
 INSTRUCTIONS: Final = "instructions"
 QUESTION: Final = "question"
 HISTORY: Final = "history"
 
-_INSTRUCTING: Final = frozenset({"system", "developer"})
-_TOLD: Final = _INSTRUCTING | {"user"}
-_RESPONSES: Final = frozenset({"tool_call_response", "server_tool_call_response", "tool_result"})
+_INSTRUCTION_ROLES: Final = frozenset({"system", "developer"})
+_PROMPT_ROLES: Final = _INSTRUCTION_ROLES | {"user"}
+_RESULT_TYPES: Final = frozenset({"tool_call_response", "server_tool_call_response", "tool_result"})
 
 
-class ModelParts(NamedTuple):
-    """A request to a model.
+class ModelRequest(NamedTuple):
+    """The parts of a request to a model.
 
     Attributes:
         settings: the model and its parameters.
         tools: the tools that it was offered.
-        told: the prompt: the messages before the first one that the run itself produced, and every later instruction.
+        prompt: the messages before the first one that the run itself produced, and every later instruction.
         context: the messages that the run produced: its answers, the results of tools, and the messages after them.
-        rest: anything else.
+        other: all other fields.
     """
 
     settings: Any
     tools: Any
-    told: list[Any]
+    prompt: list[Any]
     context: list[Any]
-    rest: Any
+    other: Any
 
 
-def model_parts(inputs: dict[str, Any]) -> ModelParts:
-    """The parts of a request to a model."""
-    rest = {
+def split_model_request(inputs: dict[str, Any]) -> ModelRequest:
+    """Split a request to a model into its parts."""
+    other = {
         key: value for key, value in inputs.items() if key not in {"model", "params", "tools", "messages"}
     }
-    told, context = told_and_context(inputs.get("messages"))
+    prompt, context = split_messages(inputs.get("messages"))
     settings = {"model": inputs.get("model"), "params": inputs.get("params")}
-    return ModelParts(settings, inputs.get("tools"), told, context, rest)
+    return ModelRequest(settings, inputs.get("tools"), prompt, context, other)
 
 
-def told_and_context(messages: Any) -> tuple[list[Any], list[Any]]:
-    """The messages of the prompt, and those that the run produced."""
+def split_messages(messages: Any) -> tuple[list[Any], list[Any]]:
+    """Return the messages of the prompt, and those that the run produced."""
     listed = lenient.sequence(messages)
-    parts = message_parts(listed)
-    told = [message for message, part in zip(listed, parts, strict=True) if part != HISTORY]
-    return told, [message for message, part in zip(listed, parts, strict=True) if part == HISTORY]
+    parts = classify_messages(listed)
+    prompt = [message for message, part in zip(listed, parts, strict=True) if part != HISTORY]
+    return prompt, [message for message, part in zip(listed, parts, strict=True) if part == HISTORY]
 
 
-def message_parts(messages: Sequence[Any]) -> list[str]:
-    """The part that each message of a request belongs to: `INSTRUCTIONS`, `QUESTION`, or the run's own `HISTORY`."""
+def classify_messages(messages: Sequence[Any]) -> list[str]:
+    """Return the part that each message belongs to: `INSTRUCTIONS`, `QUESTION` or the run's own `HISTORY`."""
     parts: list[str] = []
     of_the_run = False
     for message in messages:
         role = lenient.string(lenient.mapping(message).get("role"))
-        if role in _INSTRUCTING:
+        if role in _INSTRUCTION_ROLES:
             parts.append(INSTRUCTIONS)
         else:
-            of_the_run = of_the_run or role not in _TOLD or _responds(message)
+            of_the_run = of_the_run or role not in _PROMPT_ROLES or _holds_only_results(message)
             parts.append(HISTORY if of_the_run else QUESTION)
     return parts
 
 
-def asked_of(event: Event) -> tuple[str, Any]:
-    """The field of a start event that holds the question, and its value."""
+def request_field(event: Event) -> tuple[str, Any]:
+    """Return the name and the value of the field of a start event that holds the request."""
     inputs = event.get("inputs")
     if isinstance(inputs, dict):
         return "inputs", {key: value for key, value in inputs.items() if key != "call_id"}
@@ -106,14 +106,14 @@ def asked_of(event: Event) -> tuple[str, Any]:
     return "metadata", _metadata(event)
 
 
-def answer_of(event: Event) -> tuple[str, Any]:
-    """The field of an end event that holds the answer, and its value."""
+def answer_field(event: Event) -> tuple[str, Any]:
+    """Return the name and the value of the field of an end event that holds the answer."""
     outputs = event.get("outputs")
     return ("outputs", outputs) if outputs is not None else ("metadata", _metadata(event))
 
 
-def shape_of(kind: Kind, event: Event) -> tuple[object, ...]:
-    """The shape of an event as a key: its component, name, and names and types of arguments; see `shape_number`."""
+def shape_key(kind: RowKind, event: Event) -> tuple[object, ...]:
+    """Return a hashable key of an event's component and name, and of the names and types of its arguments."""
     shape: list[object] = [kind, event.get("step_type")]
     inputs = event.get("inputs")
     if type(inputs) is dict and kind.component != "llm":
@@ -127,8 +127,8 @@ def shape_of(kind: Kind, event: Event) -> tuple[object, ...]:
     return tuple(shape)
 
 
-def shape_number(kind: Kind, event: Event) -> int:
-    """The shape as a number that is the same in every process, whatever the order of the arguments."""
+def shape_digest(kind: RowKind, event: Event) -> int:
+    """Return the shape as a number that is the same in every process, whatever the order of the arguments."""
     inputs = event.get("inputs")
     shape: list[str] = [kind.type, kind.component, kind.name or "", str(event.get("step_type") or "")]
     if isinstance(inputs, dict) and kind.component != "llm":
@@ -141,14 +141,15 @@ def shape_number(kind: Kind, event: Event) -> int:
 
 
 def _metadata(event: Event) -> Any:
+    """Return the metadata of an event without the keys that only describe how it ran."""
     metadata = event.get("metadata")
     if not isinstance(metadata, dict):
         return metadata
-    return {key: value for key, value in metadata.items() if key not in _OWN} or None
+    return {key: value for key, value in metadata.items() if key not in _MEASUREMENT_KEYS} or None
 
 
-def _responds(message: Any) -> bool:
-    """Whether a message holds nothing but results of tools."""
+def _holds_only_results(message: Any) -> bool:
+    """Return whether a message holds nothing but results of tools."""
     parts = lenient.mapping(message).get("parts", lenient.mapping(message).get("content"))
     kinds = [lenient.string(lenient.mapping(part).get("type")) for part in lenient.sequence(parts)]
-    return bool(kinds) and all(kind in _RESPONSES for kind in kinds)
+    return bool(kinds) and all(kind in _RESULT_TYPES for kind in kinds)

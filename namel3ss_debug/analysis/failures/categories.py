@@ -1,7 +1,7 @@
-"""The category of a failure: by its HTTP status first, then the exception's type, and last the words of the message.
+"""Determine the category of a failure: by its HTTP status first, then the exception's type, and last the error's text.
 
-A status or a type that servers use for many things (400, `BadRequestError`) counts less than the words; so does a
-type without a meaning. A failure of a tool that nothing else explains is of the category `tool`.
+A status or a type that servers use for many things (400, `BadRequestError`) counts less than the text; so does a type
+without a meaning. A failure of a tool that nothing else explains is of the category `tool`.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ STATUSES: dict[int, str] = {
     507: "resource",
     529: "dependency",
 }
-"""HTTP statuses that have one meaning; after the words, other 5xx are a `dependency`, other 4xx a `parameter`."""
+"""HTTP statuses with one meaning. After the text, other 5xx are a `dependency`, other 4xx a `parameter`."""
 
 
-class Rule(NamedTuple):
+class CategoryRule(NamedTuple):
     """A pattern and the category of what it matches."""
 
     pattern: re.Pattern[str]
     category: str
 
 
-def _rules(*pairs: tuple[str, str]) -> tuple[Rule, ...]:
-    return tuple(Rule(re.compile(pattern, re.IGNORECASE), category) for pattern, category in pairs)
+def _rules(*pairs: tuple[str, str]) -> tuple[CategoryRule, ...]:
+    return tuple(CategoryRule(re.compile(pattern, re.IGNORECASE), category) for pattern, category in pairs)
 
 
 TYPES = _rules(
@@ -53,7 +53,7 @@ TYPES = _rules(
     (r"^(oserror|ioerror|permissionerror|resource\w*|blockingioerror|quota\w*)$", "resource"),
     (r"^(importerror|modulenotfounderror)$|unavailable|internalserver|badgateway|overloaded", "dependency"),
 )
-"""Exception types, read without the module they come from."""
+"""Exception types, without the module they come from."""
 
 WORDS = _rules(
     (r"context (length|window)|maximum context|prompt is too long|too many tokens", "context_overflow"),
@@ -83,7 +83,7 @@ CATEGORIES = (
     *("tool", "parameter", "timeout", "dependency", "resource", "network", "authentication", "rate_limit"),
     *("model_refusal", "malformed_output", "context_overflow", "cancelled", "unknown"),
 )
-"""Every category there is."""
+"""All categories."""
 
 
 def categorise(
@@ -94,7 +94,7 @@ def categorise(
     status: str | None = None,
     component: str = "",
 ) -> str:
-    """The category of one failure.
+    """Return the category of one failure.
 
     Args:
         error_type: The exception's type, with or without its module.
@@ -118,13 +118,13 @@ def categorise(
 def _candidates(
     name: str, text: str, http_status: int | None, status: str | None, component: str
 ) -> Iterator[str | None]:
-    """The category by each sign, the surest first; None where a sign has no meaning."""
+    """Yield the category by each sign, the surest first; None where a sign has no meaning."""
     if status in {"cancelled", "timeout"}:
         yield status
     if http_status is not None:
         yield STATUSES.get(http_status)
-    yield _first(TYPES, name)
-    yield _first(WORDS, text)
+    yield _first_match(TYPES, name)
+    yield _first_match(WORDS, text)
     if http_status is not None and http_status >= 400:
         yield "dependency" if http_status >= 500 else "parameter"
     if _OF_SERVER.fullmatch(name):
@@ -135,20 +135,20 @@ def _candidates(
         yield "parameter" if _GENERIC.match(name) and name.lower() != "assertionerror" else "tool"
 
 
-def _first(rules: tuple[Rule, ...], text: str) -> str | None:
+def _first_match(rules: tuple[CategoryRule, ...], text: str) -> str | None:
     return next((rule.category for rule in rules if rule.pattern.search(text)), None) if text else None
 
 
 def http_status(event: Event) -> int | None:
-    """The HTTP status of an event, in `metadata` or in its `exchange`; None where it has none."""
+    """Return the HTTP status of an event, in `metadata` or in its `exchange`; None where it has none."""
     metadata = event.get("metadata")
     if not isinstance(metadata, dict):
         return None
     exchange = metadata.get("exchange")
-    places = (metadata, exchange) if isinstance(exchange, dict) else (metadata,)
-    for place in places:
+    payloads = (metadata, exchange) if isinstance(exchange, dict) else (metadata,)
+    for payload in payloads:
         for key in ("status", "http_status", "status_code"):
-            value = place.get(key)
+            value = payload.get(key)
             if isinstance(value, int) and 100 <= value < 600:
                 return value
     return None

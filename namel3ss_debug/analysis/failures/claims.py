@@ -1,6 +1,6 @@
-"""Weaker signs of failure: outputs that report an error while their span claims success, and log records of errors.
+"""Find weak signs of failure: outputs that report an error while their span claims success, and log records of errors.
 
-No status in the recording says that something failed, so each sign has a confidence, and none counts as an error:
+No status in the trace reports these failures, so each sign has a confidence, and none counts as an error:
 
 - the outputs of a call that is no model call, and its `result`, with JSON in a text read as JSON:
 
@@ -17,7 +17,7 @@ No status in the recording says that something failed, so each sign has a confid
   | a text that begins with `Error`, `Failed`, `Fatal` and no colon; `exit code 1` in a short text | 0.6 |
 
 - the answer of a model that a content filter ended: 0.8;
-- a validation whose outputs say `passed`, `valid` or `approved` is false, or `rejected`: 0.6;
+- a validation whose outputs have `passed`, `valid` or `approved` false, or `rejected`: 0.6;
 - a log record of level error: 0.5; critical or fatal: 0.7; with an exception: 0.8.
 
 Only the first 64 keys and 4,000 characters are looked at.
@@ -71,49 +71,49 @@ _NONE = re.compile(
 """A count of failures that is zero."""
 _EXIT = re.compile(r"\bexit(?:ed with)?(?: status| code)?:?\s*([1-9]\d{0,2})\b", re.IGNORECASE)
 _TRACEBACK = "Traceback (most recent call last)"
-_TRUE = ("isError", "is_error")
-_SAID = ("error", "exception")
+_ERROR_FLAGS = ("isError", "is_error")
+_ERROR_KEYS = ("error", "exception")
 _EXITS = ("exit_code", "exitcode", "exitCode", "returncode", "return_code")
 _STATUSES = ("status_code", "statusCode", "http_status")
-_FINE = ("ok", "success")
+_OK_KEYS = ("ok", "success")
 _PASSED = ("passed", "valid", "approved")
 _BAD_STATUS = frozenset({"error", "failed", "failure"})
 _REJECTED = frozenset({"rejected", "reject", "invalid"})
 _FILTERED = frozenset({"content_filter", "refusal", "safety", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST"})
 _LEVELS = {"error": 0.5, "critical": 0.7, "fatal": 0.7, "exception": 0.8}
-_LOG_PLACES = ("metadata", "outputs", "inputs")
-_SIGNS = frozenset({*_TRUE, *_SAID, *_EXITS, *_STATUSES, *_FINE, "status", "errors"})
-TELLING = frozenset({*_SIGNS, *_PASSED, "verdict", "result", "finish_reason"})
+_LOG_FIELDS = ("metadata", "outputs", "inputs")
+_SIGNS = frozenset({*_ERROR_FLAGS, *_ERROR_KEYS, *_EXITS, *_STATUSES, *_OK_KEYS, "status", "errors"})
+REPORTING_KEYS = frozenset({*_SIGNS, *_PASSED, "verdict", "result", "finish_reason"})
 """The keys of outputs that may report an error."""
 
-_TELLING_BUT_STATUS = TELLING - {"status"}
+_REPORTING_KEYS_BUT_STATUS = REPORTING_KEYS - {"status"}
 _HEAD = 24
 _SIGNS_IN_JSON = ('rror"', 'rrors"', '"ok"', '"success"', '"status', '"http_status"', 'ode"', '"exception"')
 
 
 def may_claim(outputs: Any) -> bool:
-    """Whether outputs of anything but a model may report an error: a quick test that rules most of them out."""
-    if type(outputs) is not dict or TELLING.isdisjoint(outputs):
+    """Return whether outputs may report an error: a quick test that rules most of them out. It is not for model calls."""
+    if type(outputs) is not dict or REPORTING_KEYS.isdisjoint(outputs):
         return False
     result: Any = outputs.get("result")
     kind = type(result)
     if kind is str:
-        return _may_tell(result) or len(outputs) > 1
+        return _may_report(result) or len(outputs) > 1
     if kind is dict:
-        return not TELLING.isdisjoint(result) or len(outputs) > 1
-    if type(outputs.get("status")) is int and _TELLING_BUT_STATUS.isdisjoint(outputs):
-        return False  # such as the status of an HTTP exchange, which is no error by itself
+        return not REPORTING_KEYS.isdisjoint(result) or len(outputs) > 1
+    if type(outputs.get("status")) is int and _REPORTING_KEYS_BUT_STATUS.isdisjoint(outputs):
+        return False  # the status of an HTTP exchange is no error by itself
     return result is False or kind is list or len(outputs) > (result is not None)
 
 
 def may_claim_refusal(outputs: object) -> bool:
-    """The same for the outputs of a model."""
+    """Return whether the outputs of a model call report that a content filter ended the answer."""
     reason = outputs.get("finish_reason") if type(outputs) is dict else None
     return type(reason) is str and reason in _FILTERED
 
 
-def _may_tell(text: str) -> bool:
-    """Whether a text may report an error; a chain of plain searches is several times as fast as a pattern."""
+def _may_report(text: str) -> bool:
+    """Return whether a text may report an error. Plain searches are several times as fast as a pattern."""
     head = text[:_HEAD].lower()
     if head[:1] == "{" or head[:1] == "[":
         head = text[:_LOOKED_AT]
@@ -131,7 +131,7 @@ def _may_tell(text: str) -> bool:
 
 
 def claimed_error(end: Event) -> Claim | None:
-    """The error that is reported in the outputs of an end event that claims success; None where there is none."""
+    """Return the error in the outputs of an end event that claims success; None where there is none."""
     outputs = end.get("outputs")
     if type(outputs) is not dict:
         return None
@@ -145,95 +145,106 @@ def claimed_error(end: Event) -> Claim | None:
             else None
         )
     result = outputs.get("result")
-    found = None
+    payload = None
     if type(result) is str:
-        found = _in_text(result, "outputs.result") if _may_tell(result) else None
+        payload = _find_in_text(result, "outputs.result") if _may_report(result) else None
     elif type(result) is dict or type(result) is list:
-        found = _in_json(result, "outputs.result")
-    if found is None and (len(outputs) > 1 or result is None):
-        found = _in_object(outputs, "outputs")
-    if found is None and component == "validation":
-        found = _rejected(outputs)
-    return found
+        payload = _find_in_json(result, "outputs.result")
+    if payload is None and (len(outputs) > 1 or result is None):
+        payload = _find_in_object(outputs, "outputs")
+    if payload is None and component == "validation":
+        payload = _find_rejection(outputs)
+    return payload
 
 
 def logged_error(event: Event) -> Claim | None:
-    """The error that a log record reports; None where its level is lower."""
-    level = _logged(event, ("level", "levelname", "severity", "severity_text"))
+    """Return the error that a log record reports; None where its level is lower."""
+    level = _find_logged(event, ("level", "levelname", "severity", "severity_text"))
     confidence = _LEVELS.get(level.lower()) if isinstance(level, str) else None
     if confidence is None:
         return None
-    words = event.get("error") or _logged(event, ("message", "msg", "body", "text"))
-    kind = event.get("error_type") or _logged(event, ("error_type", "exception_type"))
-    if kind or event.get("stack_trace") or _logged(event, ("exc_info", "stack_trace", "exception")):
+    words = event.get("error") or _find_logged(event, ("message", "msg", "body", "text"))
+    kind = event.get("error_type") or _find_logged(event, ("error_type", "exception_type"))
+    if kind or event.get("stack_trace") or _find_logged(event, ("exc_info", "stack_trace", "exception")):
         confidence = 0.8
     return Claim(
-        _words(words), kind if isinstance(kind, str) else None, confidence, "log", "metadata.message"
+        _message_of(words), kind if isinstance(kind, str) else None, confidence, "log", "metadata.message"
     )
 
 
-def _logged(event: Event, keys: tuple[str, ...]) -> Any:
-    for place in (event, *(event.get(name) for name in _LOG_PLACES)):
-        if isinstance(place, dict):
+def _find_logged(event: Event, keys: tuple[str, ...]) -> Any:
+    """Return the first value under one of some keys, in a log record or in its payloads."""
+    for payload in (event, *(event.get(name) for name in _LOG_FIELDS)):
+        if isinstance(payload, dict):
             for key in keys:
-                if place.get(key) not in (None, ""):
-                    return place[key]
+                if payload.get(key) not in (None, ""):
+                    return payload[key]
     return None
 
 
-def _in_json(value: Any, path: str) -> Claim | None:
+def _find_in_json(value: Any, path: str) -> Claim | None:
+    """Return the sign of failure in an object, or in the first item of a short list."""
     if isinstance(value, dict):
-        return _in_object(value, path)
+        return _find_in_object(value, path)
     if isinstance(value, list) and 0 < len(value) <= 2 and isinstance(value[0], dict | str):
         return (
-            _in_object(value[0], f"{path}[0]")
+            _find_in_object(value[0], f"{path}[0]")
             if isinstance(value[0], dict)
-            else _in_text(value[0], f"{path}[0]")
+            else _find_in_text(value[0], f"{path}[0]")
         )
     return None
 
 
-def _in_object(found: dict[str, Any], path: str) -> Claim | None:
-    """The surest sign of failure in an object."""
-    if len(found) > _MOST_KEYS or _SIGNS.isdisjoint(found):
+def _find_in_object(payload: dict[str, Any], path: str) -> Claim | None:
+    """Return the surest sign of failure in an object."""
+    if len(payload) > _MOST_KEYS or _SIGNS.isdisjoint(payload):
         return None
-    unfine = any(found.get(key) is False for key in _FINE)
-    if any(found.get(key) is True for key in _TRUE):
-        return Claim(_words(found.get("error") or found.get("content") or found), None, 0.95, "output", path)
-    for key in _SAID:
-        said = found.get(key)
-        if said not in (None, "", False, 0, {}, []):
-            kind = said.get("type") or said.get("name") if isinstance(said, dict) else None
+    not_ok = any(payload.get(key) is False for key in _OK_KEYS)
+    if any(payload.get(key) is True for key in _ERROR_FLAGS):
+        return Claim(
+            _message_of(payload.get("error") or payload.get("content") or payload), None, 0.95, "output", path
+        )
+    for key in _ERROR_KEYS:
+        error = payload.get(key)
+        if error not in (None, "", False, 0, {}, []):
+            kind = error.get("type") or error.get("name") if isinstance(error, dict) else None
             kind = kind if isinstance(kind, str) else None
             return Claim(
-                _words(said), kind, 0.95 if unfine else 0.9, "output", f"{path}.{key}", _status(said)
+                _message_of(error),
+                kind,
+                0.95 if not_ok else 0.9,
+                "output",
+                f"{path}.{key}",
+                _http_status(error),
             )
     for key in _EXITS:
-        code = found.get(key)
+        code = payload.get(key)
         if type(code) is int and code != 0:
-            told = _words(found.get("stderr")) or f"{key} {code}"
-            return Claim(told, None, 0.9, "output", f"{path}.{key}")
-    code = _status(found)
+            message = _message_of(payload.get("stderr")) or f"{key} {code}"
+            return Claim(message, None, 0.9, "output", f"{path}.{key}")
+    code = _http_status(payload)
     if code is not None and code >= _LEAST_FAILED_STATUS:
         return Claim(
-            _words(found.get("message") or found.get("body")) or f"status {code}",
+            _message_of(payload.get("message") or payload.get("body")) or f"status {code}",
             None,
             0.85,
             "output",
             path,
             code,
         )
-    status = found.get("status")
-    if unfine or (isinstance(status, str) and status.lower() in _BAD_STATUS):
-        return Claim(_words(found.get("message") or found.get("reason") or found), None, 0.8, "output", path)
-    errors = found.get("errors")
+    status = payload.get("status")
+    if not_ok or (isinstance(status, str) and status.lower() in _BAD_STATUS):
+        return Claim(
+            _message_of(payload.get("message") or payload.get("reason") or payload), None, 0.8, "output", path
+        )
+    errors = payload.get("errors")
     if isinstance(errors, list) and errors:
-        return Claim(_words(errors[0]), None, 0.7, "output", f"{path}.errors")
+        return Claim(_message_of(errors[0]), None, 0.7, "output", f"{path}.errors")
     return None
 
 
-def _in_text(text: str, path: str) -> Claim | None:
-    """The sign of failure in a text: a traceback, the name of an exception, a word such as `error:`."""
+def _find_in_text(text: str, path: str) -> Claim | None:
+    """Return the sign of failure in a text: a traceback, the name of an exception, a word such as `error:`."""
     head = text[:_LOOKED_AT]
     if head[:1] in {"{", "["} and len(text) <= 16 * _LOOKED_AT:
         try:
@@ -241,39 +252,45 @@ def _in_text(text: str, path: str) -> Claim | None:
         except orjson.JSONDecodeError:
             pass
         else:
-            return _in_json(inner, path)
+            return _find_in_json(inner, path)
     if _TRACEBACK in head:
         last = text.rstrip().rpartition("\n")[2]
         kind = _TYPE.match(last)
-        said = last[kind.end() :] if kind else last
-        return Claim(_words(said), kind[1] if kind else None, 0.9, "output", path)
+        message = last[kind.end() :] if kind else last
+        return Claim(_message_of(message), kind[1] if kind else None, 0.9, "output", path)
     kind = _TYPE.match(head)
     if kind:
-        return Claim(_words(text[kind.end() :]), kind[1], 0.9, "output", path)
+        return Claim(_message_of(text[kind.end() :]), kind[1], 0.9, "output", path)
     if _NONE.match(head):
         return None
     if _COLON.match(head):
-        return Claim(_words(text), None, 0.85, "output", path)
+        return Claim(_message_of(text), None, 0.85, "output", path)
     if _WORD.match(head) or (len(text) <= _SHORT and _EXIT.search(head)):
-        return Claim(_words(text), None, 0.6, "output", path)
+        return Claim(_message_of(text), None, 0.6, "output", path)
     return None
 
 
-def _rejected(outputs: dict[str, Any]) -> Claim | None:
-    for place, path in ((outputs, "outputs"), (outputs.get("result"), "outputs.result")):
-        if place is False:
+def _find_rejection(outputs: dict[str, Any]) -> Claim | None:
+    """Return the sign of failure in the outputs of a validation."""
+    for payload, path in ((outputs, "outputs"), (outputs.get("result"), "outputs.result")):
+        if payload is False:
             return Claim("the validation did not pass", None, 0.6, "output", path)
-        if isinstance(place, dict):
-            status = place.get("status") or place.get("verdict")
-            said_no = isinstance(status, str) and status.lower() in _REJECTED
-            if said_no or any(place.get(key) is False for key in _PASSED):
+        if isinstance(payload, dict):
+            status = payload.get("status") or payload.get("verdict")
+            rejected = isinstance(status, str) and status.lower() in _REJECTED
+            if rejected or any(payload.get(key) is False for key in _PASSED):
                 return Claim(
-                    _words(place.get("reason") or place.get("message") or place), None, 0.6, "output", path
+                    _message_of(payload.get("reason") or payload.get("message") or payload),
+                    None,
+                    0.6,
+                    "output",
+                    path,
                 )
     return None
 
 
-def _status(value: Any) -> int | None:
+def _http_status(value: Any) -> int | None:
+    """Return the HTTP status in a payload; None where there is none."""
     if isinstance(value, dict):
         for key in _STATUSES:
             code = value.get(key)
@@ -282,12 +299,12 @@ def _status(value: Any) -> int | None:
     return None
 
 
-def _words(value: Any) -> str | None:
-    """The message of an error in a payload."""
+def _message_of(value: Any) -> str | None:
+    """Return the message of an error in a payload."""
     if isinstance(value, dict):
         value = value.get("message") or value.get("text") or value.get("error") or value
     if isinstance(value, list) and value:
-        return _words(value[0])
+        return _message_of(value[0])
     if value is None or isinstance(value, str):
         return value[:_LOOKED_AT] if value else None
     try:

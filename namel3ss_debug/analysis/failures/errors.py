@@ -1,4 +1,4 @@
-"""What failed: each failure once, with the spans it went through, and the spans that never ended.
+"""Find what failed: each failure once, with the spans it went through, and the spans that never ended.
 
 How failures are counted:
 
@@ -17,10 +17,9 @@ How failures are counted:
 `total_errors` and `error_categories` count the failures that remain. `error_rate` is the share of the ended spans
 that failed and were not recovered by another attempt.
 
-Beside these, each with its name: `severity` of each failure and of the run (`severity`), `first_failure_ms` from the
-beginning of the run, what the retries cost, and for each failure its `fingerprint` (`failure_fingerprints`),
-its `origins` (`causes`; null where a run has more failures than are looked at), its `impact` and what
-usually helps (`resolutions`):
+The section also has the `severity` of each failure and of the run (`severity`), `first_failure_ms` from the beginning
+of the run, and the cost of the retries. Each failure has its `fingerprint` (`failure_fingerprints`), its `origins`
+(`causes`; null where a run has more failures than are looked at), its `impact` and what usually helps (`resolutions`):
 
     {"number": 25, ..., "duration_ms": 0.1, "after_ms": 1107.0, "severity": 0.75, "fingerprint": "0f3c...",
      "origins": [{"number": 9, "component": "tool", "component_name": "find", "kind": "empty_result",
@@ -45,16 +44,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.failures.claims import (
-    TELLING,
+    REPORTING_KEYS,
     claimed_error,
     logged_error,
     may_claim,
     may_claim_refusal,
 )
-from namel3ss_debug.analysis.failures.failure_reports import Run, report
-from namel3ss_debug.analysis.failures.origins import WATCHED, Surroundings
+from namel3ss_debug.analysis.failures.failure_reports import RunContext, make_report
+from namel3ss_debug.analysis.failures.origins import WATCHED, FailureWindows
 from namel3ss_debug.analysis.failures.weak_failures import WeakFailures
-from namel3ss_debug.analysis.failures.wrapping import direct_causes, names
+from namel3ss_debug.analysis.failures.wrapping import find_direct_causes, names_failure
 from namel3ss_debug.analysis.nesting import has_failed, instant
 from namel3ss_debug.analysis.resources.usage import dollars, used
 from namel3ss_debug.analysis.totals import LISTED
@@ -68,13 +67,13 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
 
 _LONGEST_TEXT = 1000
-"""Characters kept of an error's text."""
+"""The characters that are kept of an error's text."""
 
 _BESIDE = 8
-"""The failure that a report is about is searched among so many failed spans right before it."""
+"""A report is matched against this many failed spans right before it."""
 
 
-class Failure(NamedTuple):
+class RunFailure(NamedTuple):
     """One span that failed, or one error that the program reported."""
 
     end_number: int
@@ -97,7 +96,7 @@ class Failure(NamedTuple):
 
     @property
     def words(self) -> tuple[str | None, str | None]:
-        """The error type and text, by which two failures are the same."""
+        """Return the error type and text, by which two failures are the same."""
         return self.error_type, self.error
 
 
@@ -108,87 +107,87 @@ class Errors:
     needs: tuple[str, ...] = ()
 
     def __init__(self, _options: Options) -> None:
-        self._failures: list[Failure] = []
+        self._failures: list[RunFailure] = []
         self._retries = 0
         self._succeeded: set[str] = set()
         self._open: list[dict[str, Any]] = []
         self._texts: dict[str, str] = {}
-        self._near = Surroundings()
+        self._windows = FailureWindows()
         self._weak = WeakFailures()
         self._retried = [0, 0, 0, 0, 0]
 
     def span(self, span: MeasuredSpan) -> None:
         """Note a span that failed, and the outcome of an attempt that follows a failed one."""
-        retried, near = span.retried, self._near
+        retried, windows = span.retried, self._windows
         if span.component == "llm":
-            near.pay(span)
+            windows.add_spending(span)
         if retried:
             self._retries += 1
-            self._pay_retry(span)
+            self._add_retry_cost(span)
         if span.failed:
-            self._failures.append(self._failure(span))
-            near.begun(span)
+            self._failures.append(self._make_failure(span))
+            windows.note_start(span)
         elif retried:
             first = _attempt_of(span)
             if first is not None:
                 self._succeeded.add(first)
-        if span.end_number > near.last or span.end_number == near.weak_at:
-            near.begun(span)
+        if span.end_number > windows.last or span.end_number == windows.weak_at:
+            windows.note_start(span)
 
     def event(self, number: int, event: Event) -> None:
-        """Note an error that the program reported, or a weak sign of one, and the events before it."""
-        # this is done for every event, so an ordinary one is left as early as can be
-        near = self._near
+        """Note an error that the program reported, or a weak sign of one, and keep the events before it."""
+        # This runs for every event, so it returns as early as possible for an ordinary one.
+        windows = self._windows
         status = event.get("status")
-        if near.full:
+        if windows.full:
             if status == "started":
                 return
         else:
-            entry = (number, event)
-            near.tail.append(entry)
+            numbered = (number, event)
+            windows.tail.append(numbered)
             if event.get("component") == "llm":
-                near.models.append(entry)
+                windows.models.append(numbered)
             if status == "started":
-                near.last = number
+                windows.last = number
                 return
-        near.last = number
+        windows.last = number
         if status == "completed":
             outputs = event.get("outputs")
             if outputs is not None and (
                 may_claim_refusal(outputs)
                 if event.get("component") == "llm"
-                else not TELLING.isdisjoint(outputs) and may_claim(outputs)
+                else not REPORTING_KEYS.isdisjoint(outputs) and may_claim(outputs)
             ):
-                self._claimed(number, event)
+                self._note_claim(number, event)
             return
         event_type = event["event_type"]
         if event_type == "log_record":
-            if not near.full:
-                near.tail.pop()  # the many events of a chatty program must not push out those that matter
-            self._claimed(number, event)
+            if not windows.full:
+                windows.tail.pop()  # the many records of a chatty program must not push out the events that matter
+            self._note_claim(number, event)
         elif event_type == "error_occurred":
-            near.failed(number, event)
-            self._report(number, event)
+            windows.note_failure(number, event)
+            self._add_report(number, event)
         elif event_type[-4:] == "_end":
             if has_failed(event):
-                near.failed(number, event)
+                windows.note_failure(number, event)
             elif "outputs" in event:
-                self._claimed(number, event)
+                self._note_claim(number, event)
 
-    def _claimed(self, number: int, event: Event) -> None:
+    def _note_claim(self, number: int, event: Event) -> None:
         """Note a weak sign of failure in an event, if there is one."""
         claim = logged_error(event) if event["event_type"] == "log_record" else claimed_error(event)
         if claim is not None:
-            self._near.weak(number, event)
+            self._windows.note_weak_failure(number, event)
             self._weak.add(number, event, claim)
 
-    def _pay_retry(self, span: MeasuredSpan) -> None:
-        """Add up the time and cost of another attempt."""
+    def _add_retry_cost(self, span: MeasuredSpan) -> None:
+        """Add the time and cost of another attempt."""
         tokens, _, cost = used(span)
         amounts = (1, span.duration_ns or 0, tokens, cost.amount if cost else 0, cost is None)
         self._retried = [one + other for one, other in zip(self._retried, amounts, strict=True)]
 
-    def _report(self, number: int, event: Event) -> None:
+    def _add_report(self, number: int, event: Event) -> None:
         """Note a failure that an event other than the end of a span reports."""
         error_type, error = self._text(event.get("error_type")), self._text(event.get("error"))
         component = event.get("component")
@@ -196,7 +195,7 @@ class Errors:
         name = event.get("component_name")
         code = http_status(event)
         self._failures.append(
-            Failure(
+            RunFailure(
                 end_number=number,
                 number=number,
                 reported=True,
@@ -213,7 +212,7 @@ class Errors:
                 http_status=code,
                 at=instant(event.get("timestamp")),
                 duration_ns=None,
-                causes=direct_causes(event.get("stack_trace")),
+                causes=find_direct_causes(event.get("stack_trace")),
             )
         )
 
@@ -231,12 +230,12 @@ class Errors:
             }
         )
 
-    def _failure(self, span: MeasuredSpan) -> Failure:
-        """A span that failed."""
+    def _make_failure(self, span: MeasuredSpan) -> RunFailure:
+        """Make the failure of a span."""
         error_type, error = self._text(span.end.get("error_type")), self._text(span.end.get("error"))
         status = lenient.string(span.end.get("status"))
         code = http_status(span.end)
-        return Failure(
+        return RunFailure(
             end_number=span.end_number,
             number=span.number,
             reported=False,
@@ -253,58 +252,58 @@ class Errors:
             http_status=code,
             at=instant(span.end.get("timestamp")),
             duration_ns=span.duration_ns,
-            causes=direct_causes(span.end.get("stack_trace")),
+            causes=find_direct_causes(span.end.get("stack_trace")),
         )
 
     def _text(self, value: object) -> str | None:
-        """A text, stored once however often it occurs."""
+        """Return a text, stored once however often it occurs."""
         if value is None:
             return None
         text = (value if isinstance(value, str) else str(value))[:_LONGEST_TEXT]
         return self._texts.setdefault(text, text)
 
     def merge(self, later: Errors) -> None:
-        """Add what a later part of the trace, or another trace, has found."""
+        """Merge the fold of a later part of the trace, or of another trace, into this one."""
         self._failures += later._failures
         self._retries += later._retries
         self._succeeded |= later._succeeded
         self._open += later._open
-        self._near.merge(later._near)
+        self._windows.merge(later._windows)
         self._weak.merge(later._weak)
         self._retried = [one + other for one, other in zip(self._retried, later._retried, strict=True)]
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """The failures in the order in which they happened, and the numbers of the module's docstring."""
+        """Return the failures in the order in which they happened, and the figures of the module's docstring."""
         final, attempts, recovered = _last_attempts(sorted(self._failures), self._succeeded)
-        chains = _chains(final)
+        chains = _build_chains(final)
         lost = sum(len(numbers) for key, numbers in attempts.items() if key not in self._succeeded)
         single = sum(1 for failure in final if not failure.reported and failure.attempt_of is None)
         failed_spans = sum(1 for failure in self._failures if not failure.reported)
         categories = Counter(failure.category for failure, _ in chains)
         rate = (lost + single) / totals.spans if totals.spans else None
         around = {row["id"]: row["parent_id"] for row in self._open}
-        run = Run(self._near, totals, around, failed_spans / totals.spans if totals.spans else 0.0)
-        found = report(chains, attempts, self._weak, run)
+        run = RunContext(self._windows, totals, around, failed_spans / totals.spans if totals.spans else 0.0)
+        failure_report = make_report(chains, attempts, self._weak, run)
         return {
             "total_errors": len(chains),
             "error_categories": dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))),
             "error_rate": rate,
-            "severity": found.severity if totals.events else None,
-            "first_failure_ms": found.first_failure_ms,
+            "severity": failure_report.severity if totals.events else None,
+            "first_failure_ms": failure_report.first_failure_ms,
             "failed_spans": failed_spans,
             "reported_errors": len(self._failures) - failed_spans,
             "recovered_errors": recovered,
             "retries": self._retries,
             "retry_cost": self._retry_cost(),
-            "failures": found.failures,
-            "weak_errors": found.weak_errors,
-            "weak_failures": found.weak_failures,
+            "failures": failure_report.failures,
+            "weak_errors": failure_report.weak_errors,
+            "weak_failures": failure_report.weak_failures,
             "open_span_count": len(self._open),
             "open_spans": self._open_rows(),
         }
 
     def _retry_cost(self) -> dict[str, Any]:
-        """The time and cost of the attempts after the first."""
+        """Return the time and cost of the attempts after the first."""
         spans, nanoseconds, tokens, cost, unpriced = self._retried
         return {
             "spans": spans,
@@ -315,7 +314,7 @@ class Errors:
         }
 
     def _open_rows(self) -> list[dict[str, Any]]:
-        """The open spans, the latest first: where the program was when the recording ended."""
+        """Return the open spans, the latest first: where the program was when the trace ended."""
         parents = {row["parent_id"] for row in self._open}
         ordered = sorted(self._open, key=lambda row: -row["number"])[:LISTED]
         return [
@@ -326,7 +325,7 @@ class Errors:
 
 
 def _attempt_of(span: MeasuredSpan) -> str | None:
-    """The id of the first attempt of the same call, which for a first attempt is its own."""
+    """Return the id of the first attempt of the same call; for a first attempt it is its own."""
     for event in (span.end, span.start):
         metadata = event.get("metadata")
         if isinstance(metadata, dict) and isinstance(metadata.get("retry_of"), str):
@@ -335,11 +334,14 @@ def _attempt_of(span: MeasuredSpan) -> str | None:
 
 
 def _last_attempts(
-    failures: Iterable[Failure], succeeded: set[str]
-) -> tuple[list[Failure], dict[str, list[int]], int]:
-    """The failures that no later attempt recovered, one for each call; all attempts by call; the number recovered."""
-    last: dict[str, Failure] = {}
-    others: list[Failure] = []
+    failures: Iterable[RunFailure], succeeded: set[str]
+) -> tuple[list[RunFailure], dict[str, list[int]], int]:
+    """Return the failures that no later attempt recovered; the attempts of each call; the number recovered.
+
+    Of the attempts of one call that never succeeded, the last one is the failure.
+    """
+    last: dict[str, RunFailure] = {}
+    others: list[RunFailure] = []
     attempts: dict[str, list[int]] = {}
     recovered = 0
     for failure in failures:
@@ -355,22 +357,22 @@ def _last_attempts(
     return sorted([*others, *last.values()]), attempts, recovered
 
 
-def _chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]]:
-    """Each failure that does not pass on another one, with those that pass it on, in the order of their ends."""
-    inside: dict[str, list[Failure]] = {}
-    beside: dict[tuple[str | None, tuple[str | None, str | None]], Failure] = {}
-    latest: dict[str | None, deque[Failure]] = {}
-    head_of: dict[int, Failure] = {}
-    chains: dict[int, tuple[Failure, list[Failure]]] = {}
+def _build_chains(failures: list[RunFailure]) -> list[tuple[RunFailure, list[RunFailure]]]:
+    """Return each failure that does not pass on another one, with those that pass it on, in order of their ends."""
+    inside: dict[str, list[RunFailure]] = {}
+    beside: dict[tuple[str | None, tuple[str | None, str | None]], RunFailure] = {}
+    latest: dict[str | None, deque[RunFailure]] = {}
+    head_of: dict[int, RunFailure] = {}
+    chains: dict[int, tuple[RunFailure, list[RunFailure]]] = {}
     for failure in failures:
-        same: list[Failure] = []
+        same: list[RunFailure] = []
         if failure.reported:
-            origin = beside.get((failure.parent_id, failure.words)) or _reported(
+            origin = beside.get((failure.parent_id, failure.words)) or _find_reported(
                 failure, latest.get(failure.parent_id, ())
             )
         else:
             same = [child for child in inside.pop(failure.id or "", []) if _passes_on(failure, child)]
-            origin = _origin(failure, same)
+            origin = _find_origin(failure, same)
             beside[failure.parent_id, failure.words] = failure
             if failure.category != "cancelled":
                 latest.setdefault(failure.parent_id, deque(maxlen=_BESIDE)).append(failure)
@@ -379,32 +381,35 @@ def _chains(failures: list[Failure]) -> list[tuple[Failure, list[Failure]]]:
         chains.setdefault(head.end_number, (head, []))
         if head is not failure:
             chains[head.end_number][1].append(failure)
-        for told in same:
-            if told.reported and told is not head and told.end_number in chains:
-                del chains[told.end_number]
-                head_of[told.end_number] = head
-                chains[head.end_number][1].append(told)
+        for child in same:
+            if child.reported and child is not head and child.end_number in chains:
+                del chains[child.end_number]
+                head_of[child.end_number] = head
+                chains[head.end_number][1].append(child)
         if failure.parent_id is not None:
             inside.setdefault(failure.parent_id, []).append(failure)
     return [(head, sorted(passed_on)) for _, (head, passed_on) in sorted(chains.items())]
 
 
-def _origin(failure: Failure, same: list[Failure]) -> Failure | None:
-    """The latest child whose failure a span passes on; a report only for a span without type and text of its own."""
+def _find_origin(failure: RunFailure, same: list[RunFailure]) -> RunFailure | None:
+    """Return the latest child whose failure a span passes on.
+
+    A report counts only for a span without type and text of its own.
+    """
     spans = [child for child in same if not child.reported]
     if not spans and failure.words == (None, None):
         spans = same
     return spans[-1] if spans else None
 
 
-def _reported(report: Failure, beside: Iterable[Failure]) -> Failure | None:
-    """The latest of some failed spans that a report names in other words."""
-    return next((failure for failure in reversed([*beside]) if _names(report, failure)), None)
+def _find_reported(make_report: RunFailure, beside: Iterable[RunFailure]) -> RunFailure | None:
+    """Return the latest of some failed spans that a report names in other words."""
+    return next((failure for failure in reversed([*beside]) if _names_other(make_report, failure)), None)
 
 
-def _passes_on(failure: Failure, child: Failure) -> bool:
-    return failure.words in {child.words, (None, None)} or _names(failure, child)
+def _passes_on(failure: RunFailure, child: RunFailure) -> bool:
+    return failure.words in {child.words, (None, None)} or _names_other(failure, child)
 
 
-def _names(failure: Failure, other: Failure) -> bool:
-    return names(failure.error, failure.causes, other.error_type, other.error)
+def _names_other(failure: RunFailure, other: RunFailure) -> bool:
+    return names_failure(failure.error, failure.causes, other.error_type, other.error)

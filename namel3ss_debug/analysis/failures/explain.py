@@ -1,16 +1,16 @@
-"""The chain of causes back from one event: its inputs, the step that gave them, and so on to the program's own inputs.
+"""Follow the chain of causes back from one event: its inputs, the step that produced them, and so on.
 
 From a failure the chain first goes to its likeliest origin (`causes`), through the steps that the evidence names.
 From any other event, and from the origin on, each step is followed to the first of these that is known:
 
 - `retry`: the attempt before it;
 - `asked_for`: the model that asked for the call, by the id of the call, its arguments, or their values;
-- `read`: for a model call, the latest result that it was given and that the model call before was not;
-- `took`: the call that returned a value it was given;
-- `inside`: the span around it; not for a model call that read the words of a user, where the chain ends.
+- `read`: for a model call, the latest result that it read and that the model call before did not;
+- `took`: the call that returned a value in its inputs;
+- `inside`: the span around it; not for a model call that read a user's message, where the chain ends.
 
-The chain ends where none of these is known: at words of a user, or of a model's own, or at the program. It has at most
-`MOST_STEPS` steps. The last `HISTORY` events before the event are looked at, and the spans around it.
+The chain ends where none of these is known: at a user's message, at a value that a model made up, or at the program. It
+has at most `MOST_STEPS` steps. The last `HISTORY` events before the event are looked at, and the spans around it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,28 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from namel3ss_debug.analysis.failures.causes import origins
-from namel3ss_debug.analysis.failures.failure_fingerprints import fingerprint
+from namel3ss_debug.analysis.failures.causes import find_origins
+from namel3ss_debug.analysis.failures.failure_fingerprints import compute_fingerprint
 from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, WATCHED
 from namel3ss_debug.analysis.failures.resolutions import resolution
-from namel3ss_debug.analysis.failures.steps import Numbered, Step, blob, holds, leaves, steps_of, trace_of
+from namel3ss_debug.analysis.failures.steps import (
+    Numbered,
+    SpanStep,
+    contains,
+    iter_leaves,
+    make_steps,
+    search_text,
+    searchable_text,
+)
 from namel3ss_debug.analysis.failures.suspects import (
     MARKED,
-    Cause,
-    Told,
-    View,
+    FailureInfo,
+    FailureView,
+    SuspectedCause,
     error_type_of,
     failed_with,
-    told_of,
-    who,
+    format_step,
+    get_failure_info,
 )
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import Event, begins_span, ends_span
@@ -47,18 +55,18 @@ _LONGEST = 200
 _NOTHING: Event = {}
 
 
-class Recorded(Protocol):
+class ReadableTrace(Protocol):
     """The methods of a trace that this module needs."""
 
     def events(self, start: int = 1) -> Iterator[Event]:
-        """All events from a number on."""
+        """Yield all events from a number on."""
 
     def event(self, number: int) -> Event:
-        """The event with this number."""
+        """Return the event with this number."""
 
 
-class _Before(NamedTuple):
-    """An event's span and what came before it.
+class _History(NamedTuple):
+    """An event's span and the events before it.
 
     Attributes:
         target: the span, or the event alone.
@@ -67,33 +75,33 @@ class _Before(NamedTuple):
         whole: whether `events` begins with the trace.
     """
 
-    target: Step
+    target: SpanStep
     events: list[Numbered]
     around: list[Numbered]
     whole: bool
 
 
-def explain(trace: Recorded, number: int, mark: Mark | None = None) -> dict[str, Any]:
-    """The chain of causes back from one event, as JSON.
+def explain(trace: ReadableTrace, number: int, mark: Mark | None = None) -> dict[str, Any]:
+    """Return the chain of causes back from one event, as JSON.
 
     Args:
-        trace: the recording.
-        number: the place of the event in it, from 1. A start event stands for its whole span.
+        trace: the trace.
+        number: the number of the event, from 1. A start event stands for its whole span.
         mark: the user's mark of the run. An event that is marked bad, and did not fail, is explained like a failure.
 
     Raises:
         UnreadableTraceError: there is no such event.
     """
     event = trace.event(number)
-    before = _read(trace, number, event)
-    chain = _Chain(before)
-    told = _told(before.target)
-    marked = told is None and mark is not None and _is_marked_bad(before.target, mark)
+    history = _read_history(trace, number, event)
+    chain = _Chain(history)
+    info = _find_failure_info(history.target)
+    marked = info is None and mark is not None and _is_marked_bad(history.target, mark)
     if marked and mark is not None:
-        told = Told(MARKED, mark.why)
-    rows = chain.rows(told)
-    step = before.target
-    found = chain.origins
+        info = FailureInfo(MARKED, mark.why)
+    rows = chain.rows(info)
+    step = history.target
+    origins = chain.origins
     claim = step.claim
     return {
         "number": number,
@@ -102,29 +110,29 @@ def explain(trace: Recorded, number: int, mark: Mark | None = None) -> dict[str,
         "component_name": step.name or None,
         "mark": None if mark is None else mark.to_json(),
         "span": [step.number, step.end_number or None],
-        "failed": told is not None and not told.claimed and not marked,
-        "weak": told is not None and told.claimed,
+        "failed": info is not None and not info.claimed and not marked,
+        "weak": info is not None and info.claimed,
         "confidence": claim.confidence if claim else None,
-        "category": told.category if told and not marked else None,
-        "error_type": error_type_of(step) if told and not marked else None,
-        "error": told.error or None if told and not marked else None,
-        "fingerprint": _fingerprint(step, told) if told and not marked else None,
-        "resolution": resolution(told.category, found[0].kind if found else None)
-        if told and not marked
+        "category": info.category if info and not marked else None,
+        "error_type": error_type_of(step) if info and not marked else None,
+        "error": info.error or None if info and not marked else None,
+        "fingerprint": _compute_fingerprint(step, info) if info and not marked else None,
+        "resolution": resolution(info.category, origins[0].kind if origins else None)
+        if info and not marked
         else None,
-        "origins": [cause.document() for cause in found],
+        "origins": [cause.to_json() for cause in origins],
         "chain": rows,
         "root": chain.root,
         "complete": chain.complete,
     }
 
 
-def _is_marked_bad(step: Step, mark: Mark) -> bool:
+def _is_marked_bad(step: SpanStep, mark: Mark) -> bool:
     """Return whether the user has marked this span bad, by one of its two events."""
     return mark.judgement == BAD and mark.event in {step.number, step.end_number or step.number}
 
 
-def _read(trace: Recorded, number: int, event: Event) -> _Before:
+def _read_history(trace: ReadableTrace, number: int, event: Event) -> _History:
     """Read up to the event, or to the end of the span that it begins."""
     kind = event["event_type"]
     begins = begins_span(kind)
@@ -133,86 +141,93 @@ def _read(trace: Recorded, number: int, event: Event) -> _Before:
     running: dict[str, Numbered] = {}
     ended: Event = _NOTHING
     end_number = 0
-    for place, other in enumerate(trace.events(), 1):
+    for position, other in enumerate(trace.events(), 1):
         other_kind = other["event_type"]
-        if place == number and not begins:
+        if position == number and not begins:
             break
         ends = ends_span(other_kind)
-        if place > number and ends and other.get("parent_event_id") == wanted:
-            ended, end_number = other, place
+        if position > number and ends and other.get("parent_event_id") == wanted:
+            ended, end_number = other, position
             break
         if other_kind not in WATCHED:
             continue
-        events.append((place, other))
+        events.append((position, other))
         if other_kind.endswith("_start"):
-            running[str(other.get("event_id"))] = place, other
-        elif ends and place < number:
+            running[str(other.get("event_id"))] = position, other
+        elif ends and position < number:
             running.pop(str(other.get("parent_event_id")), None)
-    target = _target(number, event, running, (end_number, ended))
+    target = _make_target(number, event, running, (end_number, ended))
+    # A span that never ended is explained by the events before it began.
     if begins and not end_number:
         events = deque(entry for entry in events if entry[0] < number)
     whole = len(events) < HISTORY
-    return _Before(
-        target, [entry for entry in events if entry[0] != target.number], _around(target, running), whole
+    return _History(
+        target,
+        [entry for entry in events if entry[0] != target.number],
+        _find_enclosing(target, running),
+        whole,
     )
 
 
-def _target(number: int, event: Event, running: dict[str, Numbered], ended: tuple[int, Event]) -> Step:
+def _make_target(
+    number: int, event: Event, running: dict[str, Numbered], ended: tuple[int, Event]
+) -> SpanStep:
+    """Return the span of an event, or the event alone, as a step."""
     kind = event["event_type"]
     if begins_span(kind):
-        return Step(number, ended[0], event, ended[1])
+        return SpanStep(number, ended[0], event, ended[1])
     if ends_span(kind):
         begun, start = running.get(str(event.get("parent_event_id")), (number, _NOTHING))
-        return Step(begun, number, start, event)
-    return Step(number, number, _NOTHING, event)
+        return SpanStep(begun, number, start, event)
+    return SpanStep(number, number, _NOTHING, event)
 
 
-def _around(step: Step, running: dict[str, Numbered]) -> list[Numbered]:
-    """The starts of the spans around a step, innermost first."""
+def _find_enclosing(step: SpanStep, running: dict[str, Numbered]) -> list[Numbered]:
+    """Return the starts of the spans around a step, innermost first."""
     parent = step.parent_id if step.start else step.end.get("parent_event_id")
-    found: list[Numbered] = []
-    while parent is not None and str(parent) in running and len(found) < HISTORY:
-        entry = running.pop(str(parent))
-        found.append(entry)
-        parent = entry[1].get("parent_event_id")
-    return found
+    enclosing: list[Numbered] = []
+    while parent is not None and str(parent) in running and len(enclosing) < HISTORY:
+        start = running.pop(str(parent))
+        enclosing.append(start)
+        parent = start[1].get("parent_event_id")
+    return enclosing
 
 
-def _told(step: Step) -> Told | None:
-    """What is known of the failure of a step; None where it did not fail."""
+def _find_failure_info(step: SpanStep) -> FailureInfo | None:
+    """Return what is known of the failure of a step; None where it did not fail."""
     if step.end.get("event_type") == "error_occurred":
         error_type = step.end.get("error_type")
         words = step.end.get("error")
-        return told_of(
-            Step(
+        return get_failure_info(
+            SpanStep(
                 step.number,
                 step.end_number,
                 _NOTHING,
                 {**step.end, "status": "failed", "error": words or error_type or ""},
             )
         )
-    return told_of(step)
+    return get_failure_info(step)
 
 
-def _fingerprint(step: Step, told: Told) -> str:
+def _compute_fingerprint(step: SpanStep, info: FailureInfo) -> str:
     site = step.get("call_site")
-    return fingerprint(
+    return compute_fingerprint(
         step.component,
         step.name,
-        told.category,
+        info.category,
         error_type_of(step),
-        told.error,
+        info.error,
         site if isinstance(site, str) else None,
     )
 
 
-def _describe_itself(step: Step, told: Told | None) -> str:
+def _describe_itself(step: SpanStep, info: FailureInfo | None) -> str:
     """Return what the event that is explained did, with the type of its exception."""
-    if told is None:
-        return "is what is explained"
-    if told.category == MARKED:
-        return "is marked bad" + (f": {told.error}" if told.error else "")
-    return "returned an error as its result" if told.claimed else failed_with(step)
+    if info is None:
+        return "is the event to explain"
+    if info.category == MARKED:
+        return "is marked bad" + (f": {info.error}" if info.error else "")
+    return "returned an error as its result" if info.claimed else failed_with(step)
 
 
 class _Chain:
@@ -224,23 +239,23 @@ class _Chain:
         complete: whether it ends there, and not because earlier events were not read.
     """
 
-    def __init__(self, before: _Before) -> None:
-        self._before = before
-        kept = {entry[0]: entry for entry in (*before.around, *before.events)}
-        self._steps = steps_of([kept[place] for place in sorted(kept)])
+    def __init__(self, history: _History) -> None:
+        self._history = history
+        known = {entry[0]: entry for entry in (*history.around, *history.events)}
+        self._steps = make_steps([known[position] for position in sorted(known)])
         self._by_number = {step.number: step for step in self._steps}
         self._by_id = {step.id: step for step in self._steps if step.id}
-        self.origins: list[Cause] = []
+        self.origins: list[SuspectedCause] = []
         self.root: dict[str, Any] = {}
-        self.complete = before.whole
+        self.complete = history.whole
 
-    def rows(self, told: Told | None) -> list[dict[str, Any]]:
-        """The steps of the chain, beginning with the event itself."""
-        step = self._before.target
-        first = _describe_itself(step, told)
+    def rows(self, info: FailureInfo | None) -> list[dict[str, Any]]:
+        """Return the steps of the chain, beginning with the event itself."""
+        step = self._history.target
+        first = _describe_itself(step, info)
         rows = [
-            _row(
-                Cause(
+            _link_to_json(
+                SuspectedCause(
                     step.number,
                     step.component,
                     step.name,
@@ -253,33 +268,35 @@ class _Chain:
             )
         ]
         seen = {step.number}
-        if told is not None:
-            for cause, others in self._to_origin(told):
-                rows.append(_row(cause, others, scored=True))
+        if info is not None:
+            for cause, others in self._trace_to_origin(info):
+                rows.append(_link_to_json(cause, others, scored=True))
                 seen.add(cause.number)
                 step = self._by_number.get(cause.number, step)
         while len(rows) < MOST_STEPS:
-            closest: dict[int, Cause] = {}
-            for link in self._links(step):
+            closest: dict[int, SuspectedCause] = {}
+            for link in self._find_links(step):
                 closest.setdefault(link.number, link)
             links = [link for number, link in closest.items() if number not in seen]
-            if not links or (links[0].kind == "inside" and _root(step)["kind"] == "user"):
+            if not links or (links[0].kind == "inside" and _find_root(step)["kind"] == "user"):
                 break
-            rows.append(_row(links[0], links[1 : 1 + _MOST_OTHERS]))
+            rows.append(_link_to_json(links[0], links[1 : 1 + _MOST_OTHERS]))
             seen.add(links[0].number)
             step = self._by_number[links[0].number]
         else:
             self.complete = False
-        self.root = _root(step)
+        self.root = _find_root(step)
         return rows
 
-    def _to_origin(self, told: Told) -> Iterator[tuple[Cause, Sequence[Cause]]]:
-        """From a failure to its likeliest origin, through the steps that the evidence names."""
-        target = self._before.target
-        tail = self._before.events[-TAIL:]
-        models = [entry for entry in self._before.events if entry[1].get("component") == "llm"][-MODEL_TAIL:]
+    def _trace_to_origin(
+        self, info: FailureInfo
+    ) -> Iterator[tuple[SuspectedCause, Sequence[SuspectedCause]]]:
+        """Yield the steps from a failure to its likeliest origin, through those that the evidence names."""
+        target = self._history.target
+        tail = self._history.events[-TAIL:]
+        models = [entry for entry in self._history.events if entry[1].get("component") == "llm"][-MODEL_TAIL:]
         near = {entry[0]: entry for entry in (*models, *tail)}
-        self.origins = origins(target, told, steps_of([near[place] for place in sorted(near)]))
+        self.origins = find_origins(target, info, make_steps([near[position] for position in sorted(near)]))
         best = self.origins[0] if self.origins else None
         if best is None or best.number == target.number:
             return
@@ -290,14 +307,14 @@ class _Chain:
             for number in best.events
             if (step := ends.get(number) or self._by_number.get(number))
         }
-        for place in sorted(between, reverse=True):
-            step = between[place]
-            if best.number < place < target.number:
-                kept = others.pop(place, None)
+        for position in sorted(between, reverse=True):
+            step = between[position]
+            if best.number < position < target.number:
+                known = others.pop(position, None)
                 yield (
-                    kept
-                    or Cause(
-                        place,
+                    known
+                    or SuspectedCause(
+                        position,
                         step.component,
                         step.name,
                         "between",
@@ -310,31 +327,34 @@ class _Chain:
         left = [cause for number, cause in others.items() if number != target.number]
         yield best, left[:_MOST_OTHERS]
 
-    def _links(self, step: Step) -> Iterator[Cause]:
-        """The steps that a step follows from, the closest first."""
+    def _find_links(self, step: SpanStep) -> Iterator[SuspectedCause]:
+        """Yield the steps that a step follows from, the closest first."""
         earlier = [other for other in self._steps if 0 < other.end_number < step.number][-_LOOKED_BACK:]
-        yield from self._attempts(step)
+        yield from self._find_attempts(step)
         if step.component == "llm":
-            yield from _reads(step, earlier)
+            yield from _find_results_read(step, earlier)
         elif step.start:
-            yield from _gifts(step, earlier)
+            yield from _find_sources(step, earlier)
         parent = self._by_id.get(str(step.parent_id if step.start else step.end.get("parent_event_id")))
         if parent is not None and parent.number < step.number:
-            yield _link(parent, "inside", f"{who(step)} ran inside it", (parent.number,))
+            yield _make_link(parent, "inside", f"{format_step(step)} ran inside it", (parent.number,))
 
-    def _attempts(self, step: Step) -> Iterator[Cause]:
+    def _find_attempts(self, step: SpanStep) -> Iterator[SuspectedCause]:
+        """Yield the first attempt of the same call, where the step is a later one."""
         for event in (step.end, step.start):
             metadata = event.get("metadata")
             first = self._by_id.get(str(metadata.get("retry_of"))) if isinstance(metadata, dict) else None
             if first is not None and first.number < step.number:
-                yield _link(first, "retry", f"{failed_with(first)}, and was tried again", (first.end_number,))
+                yield _make_link(
+                    first, "retry", f"{failed_with(first)}, and was tried again", (first.end_number,)
+                )
                 return
 
 
-def _reads(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
-    """The results that a model call was given, those first that the call before it was not given."""
+def _find_results_read(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[SuspectedCause]:
+    """Yield the results that a model call read, first those that the call before it did not read."""
     models = [other for other in earlier if other.component == "llm" and other.parent_id == step.parent_id]
-    known = models[-1].taken if models else ""
+    known = models[-1].inputs_text if models else ""
     results = []
     for other in reversed(earlier):
         outputs = other.end.get("outputs")
@@ -344,34 +364,39 @@ def _reads(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
             if isinstance(other.start.get("inputs"), dict)
             else None
         )
-        text = blob(call_id) if call_id else blob(result)[:160].strip('"')
-        if other.component != "llm" and len(text) > 2 and text in step.taken:
+        text = searchable_text(call_id) if call_id else searchable_text(result)[:160].strip('"')
+        if other.component != "llm" and len(text) > 2 and text in step.inputs_text:
             results.append((text in known, other))
     for _, other in sorted(results, key=lambda item: item[0]):
         result = (other.end.get("outputs") or {}).get("result")
-        yield _link(other, "read", f"returned {_shown(result)}", (other.end_number, step.number))
+        yield _make_link(other, "read", f"returned {_format_value(result)}", (other.end_number, step.number))
 
 
-def _gifts(step: Step, earlier: Sequence[Step]) -> Iterator[Cause]:
-    """The steps that wrote or returned the inputs of a call."""
-    view = View(step, Told("unknown", ""), earlier)
+def _find_sources(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[SuspectedCause]:
+    """Yield the steps that wrote or returned the inputs of a call."""
+    view = FailureView(step, FailureInfo("unknown", ""), earlier)
     if view.writer is not None:
         wrote = ", ".join(leaf.shown for leaf in view.leaves[:4]) if step.arguments else ""
-        yield _link(
+        yield _make_link(
             view.writer,
             "asked_for",
             f"asked for {step.name}({wrote})"[:_LONGEST],
             (view.writer.end_number, step.number),
         )
     for leaf in view.leaves:
-        if trace_of(leaf):
-            giver = next((other for other in earlier if holds(other.given, leaf)), None)
-            if giver is not None and giver is not view.writer:
-                yield _link(giver, "took", f"gave {leaf.shown}", (giver.end_number, step.number), leaf.shown)
+        if search_text(leaf):
+            source = next((other for other in earlier if contains(other.outputs_text, leaf)), None)
+            if source is not None and source is not view.writer:
+                yield _make_link(
+                    source, "took", f"supplied {leaf.shown}", (source.end_number, step.number), leaf.shown
+                )
 
 
-def _link(step: Step, kind: str, reason: str, events: tuple[int, ...], value: str | None = None) -> Cause:
-    return Cause(
+def _make_link(
+    step: SpanStep, kind: str, reason: str, events: tuple[int, ...], value: str | None = None
+) -> SuspectedCause:
+    """Return a cause that is a step of the chain; its score is not used."""
+    return SuspectedCause(
         step.number,
         step.component,
         step.name,
@@ -383,9 +408,11 @@ def _link(step: Step, kind: str, reason: str, events: tuple[int, ...], value: st
     )
 
 
-def _row(cause: Cause, others: Sequence[Cause], *, scored: bool = False) -> dict[str, Any]:
-    """One step of the chain as JSON."""
-    document = cause.document()
+def _link_to_json(
+    cause: SuspectedCause, others: Sequence[SuspectedCause], *, scored: bool = False
+) -> dict[str, Any]:
+    """Return one step of the chain as JSON."""
+    document = cause.to_json()
     if not scored:
         document["score"] = None
     shown = (
@@ -395,50 +422,49 @@ def _row(cause: Cause, others: Sequence[Cause], *, scored: bool = False) -> dict
     )
     return document | {
         "others": [
-            {
-                key: other.document()[key]
-                for key in ("number", "component", "component_name", "kind", "reason")
-            }
+            {key: other.to_json()[key] for key in ("number", "component", "component_name", "kind", "reason")}
             for other in others
         ],
         "look": f"namel3ss debug inspect --event {shown}",
     }
 
 
-def _root(step: Step) -> dict[str, Any]:
-    """The end of a chain: the words of a user, the arguments of the program, or the program itself."""
+def _find_root(step: SpanStep) -> dict[str, Any]:
+    """Return the end of a chain: the message of a user, the arguments of the program, or the program itself."""
     inputs = step.start.get("inputs")
     messages = inputs.get("messages") if isinstance(inputs, dict) else None
     if isinstance(messages, list):
-        said = [message for message in messages if isinstance(message, dict) and _of_user(message)]
-        if said:
-            return {"number": step.number, "kind": "user", "words": _message(said[-1])}
+        user_messages = [
+            message for message in messages if isinstance(message, dict) and _is_from_user(message)
+        ]
+        if user_messages:
+            return {"number": step.number, "kind": "user", "words": _message_text(user_messages[-1])}
         if step.component == "llm":
             return {"number": step.number, "kind": "model", "words": None}
-    leaf = next((leaf for leaf in leaves(inputs) if leaf.value not in (None, "", [], {})), None)
+    leaf = next((leaf for leaf in iter_leaves(inputs) if leaf.value not in (None, "", [], {})), None)
     if leaf is not None:
         return {"number": step.number, "kind": "inputs", "words": leaf.shown}
     site = step.get("call_site")
     return {"number": step.number, "kind": "program", "words": site if isinstance(site, str) else None}
 
 
-def _of_user(message: dict[str, Any]) -> bool:
-    """Whether a message is a user's: one of a model call, or one of LangChain's in the state of a graph."""
+def _is_from_user(message: dict[str, Any]) -> bool:
+    """Return whether a message is a user's: one of a model call, or one of LangChain's in the state of a graph."""
     fields = message.get("fields") if "$type" in message else None
     return message.get("role") == "user" or (isinstance(fields, dict) and fields.get("type") == "human")
 
 
-def _message(message: dict[str, Any]) -> str | None:
-    """The beginning of the words of a message."""
+def _message_text(message: dict[str, Any]) -> str | None:
+    """Return the beginning of the text of a message."""
     holder = message["fields"] if "$type" in message else message
     words = [
         str(leaf.value)
-        for leaf in leaves(holder.get("parts", holder.get("content")))
+        for leaf in iter_leaves(holder.get("parts", holder.get("content")))
         if leaf.key in {"content", "text", ""}
     ]
     text = " ".join(" ".join(words).split())
     return short(text, _LONGEST, "...") or None
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return short(repr(value), 80, "...")

@@ -1,8 +1,8 @@
-"""Fingerprints that are equal for the same failure in two runs: they leave out what differs from run to run.
+"""Compute fingerprints that are equal for the same failure in two runs: they leave out what differs from run to run.
 
-Included are the component and its name, the category, the exception's type without its module, the words of the
-error, and the file and function of the call site. Left out are numbers, ids, hashes, times, addresses, folders, quoted
-values that hold a digit or are long, and the line of the call site, which moves when the code above it changes.
+A fingerprint includes the component and its name, the category, the exception's type without its module, the text of
+the error, and the file and function of the call site. It leaves out numbers, ids, hashes, times, addresses, folders,
+quoted values that hold a digit or are long, and the line of the call site, which moves when the code above it changes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 _LONGEST = 400
-"""Characters of an error's words that count."""
+"""The characters of an error's text that count."""
 
 _NOISE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
@@ -37,7 +37,7 @@ _INDEX = re.compile(r"[0-9a-f]{7,}|\d{3,}|(?<=[-_#:/ ])\d+$", re.IGNORECASE)
 _LINE = re.compile(r":\d+(?=$|[: ])")
 
 
-def fingerprint(
+def compute_fingerprint(
     component: str,
     name: str | None,
     category: str,
@@ -45,14 +45,14 @@ def fingerprint(
     error: str | None,
     call_site: str | None = None,
 ) -> str:
-    """Sixteen hexadecimal digits that are the same for the same failure in another run, process or checkout.
+    """Return sixteen hexadecimal digits that are the same for the same failure in another run or checkout.
 
     Args:
         component: where it failed: `tool`, `llm`, ...
         name: the component's name; an index or an id in it does not count.
         category: one of `categories.CATEGORIES`.
         error_type: the exception's type, with or without its module.
-        error: the words of the failure.
+        error: the text of the failure.
         call_site: `path.py:42`, perhaps followed by a function; only the file's own name and the function count.
     """
     parts = (
@@ -68,15 +68,15 @@ def fingerprint(
 
 @lru_cache(maxsize=4096)
 def normal_words(words: str) -> str:
-    """The words of an error in lower case, without the parts that differ from run to run."""
+    """Return the text of an error in lower case, without the parts that differ from run to run."""
     text = words[:_LONGEST]
-    for pattern, put in _NOISE:
-        text = pattern.sub(put, text)
+    for pattern, replacement in _NOISE:
+        text = pattern.sub(replacement, text)
     return text.strip().lower()
 
 
 def site(call_site: str | None) -> str:
-    """The file of a call site without folders and line, and the function where it is given."""
+    """Return the file of a call site without folders and line, and the function, if there is one."""
     if not call_site:
         return ""
     return _LINE.sub("", call_site.replace("\\", "/")).rpartition("/")[2]

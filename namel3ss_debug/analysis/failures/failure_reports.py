@@ -1,4 +1,4 @@
-"""The report of each failure of a run: how bad it is, when it happened, where it began, what it cost, what helps."""
+"""Report each failure of a run: how severe it is, when it happened, where it began, what it cost, what helps."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.analysis.failures.failure_fingerprints import fingerprint
+from namel3ss_debug.analysis.failures.failure_fingerprints import compute_fingerprint
 from namel3ss_debug.analysis.failures.resolutions import resolution
 from namel3ss_debug.analysis.failures.severity import run_severity, severity
-from namel3ss_debug.analysis.failures.suspects import Cause, Told
+from namel3ss_debug.analysis.failures.suspects import FailureInfo, SuspectedCause
 from namel3ss_debug.analysis.nesting import instant
 from namel3ss_debug.analysis.resources.usage import dollars
 from namel3ss_debug.analysis.totals import LISTED
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.failures.errors import Failure
-    from namel3ss_debug.analysis.failures.origins import Surroundings
+    from namel3ss_debug.analysis.failures.errors import RunFailure
+    from namel3ss_debug.analysis.failures.origins import FailureWindows
     from namel3ss_debug.analysis.failures.weak_failures import WeakFailure, WeakFailures
     from namel3ss_debug.analysis.totals import Totals
 
-Chain = tuple["Failure", list["Failure"]]
+Chain = tuple["RunFailure", list["RunFailure"]]
 """A failure, and the spans and reports that passed it on."""
 
 _HOLDERS = frozenset({"agent", "chain", "app"})
 _DEEPEST = 1_000
 
 
-class Run(NamedTuple):
-    """What is known of the run.
+class RunContext(NamedTuple):
+    """The data of the run that reports need.
 
     Attributes:
         near: the events before the failures.
@@ -38,14 +38,14 @@ class Run(NamedTuple):
         share_failed: the share of the spans that failed.
     """
 
-    near: Surroundings
+    near: FailureWindows
     totals: Totals
     around: Mapping[str | None, str | None]
     share_failed: float
 
 
-class Found(NamedTuple):
-    """The parts of the section that this module makes."""
+class FailureReport(NamedTuple):
+    """The parts of the section `errors` that this module makes."""
 
     severity: float
     first_failure_ms: float | None
@@ -54,46 +54,57 @@ class Found(NamedTuple):
     weak_failures: list[dict[str, Any]]
 
 
-def report(chains: Sequence[Chain], attempts: Mapping[str, list[int]], weak: WeakFailures, run: Run) -> Found:
-    """The report of the failures of a run.
+def make_report(
+    chains: Sequence[Chain], attempts: Mapping[str, list[int]], weak: WeakFailures, run: RunContext
+) -> FailureReport:
+    """Report the failures of a run.
 
     Args:
         chains: the failures in order, each with those that passed it on.
         attempts: the id of a call -> the numbers of its attempts that failed.
         weak: the weak failures.
-        run: what is known of the run.
+        run: the data of the run.
     """
-    prints = [_print_of(failure) for failure, _ in chains]
-    left = Counter(prints)
+    fingerprints = [_compute_fingerprint(failure) for failure, _ in chains]
+    remaining_counts = Counter(fingerprints)
     first: dict[str, int] = {}
     at_top: list[float] = []
     others: list[float] = []
     rows: list[dict[str, Any]] = []
-    for (failure, passed_on), mark in zip(chains, prints, strict=True):
-        left[mark] -= 1
-        bad, top = _severity(failure, passed_on, run)
-        (at_top if top else others).append(bad)
+    for (failure, passed_on), fingerprint in zip(chains, fingerprints, strict=True):
+        remaining_counts[fingerprint] -= 1
+        failure_severity, top = _severity_of(failure, passed_on, run)
+        (at_top if top else others).append(failure_severity)
         if len(rows) < LISTED:
             tried = attempts.get(failure.attempt_of, [failure.number]) if failure.attempt_of else []
-            rows.append(_row(failure, passed_on, tried))
-            rows[-1] |= _more(failure, passed_on, tried, run, mark, first.get(mark), left[mark], bad)
-        first.setdefault(mark, failure.number)
-    words = [(failure.number, failure.error or "") for failure, _ in chains]
-    remaining = weak.remaining(words, run.near.start_of)
-    weak_rows = [_weak_row(found, run) for found in remaining[:LISTED]]
+            rows.append(_failure_to_json(failure, passed_on, tried))
+            rows[-1] |= _report_details(
+                failure,
+                passed_on,
+                tried,
+                run,
+                fingerprint,
+                first.get(fingerprint),
+                remaining_counts[fingerprint],
+                failure_severity,
+            )
+        first.setdefault(fingerprint, failure.number)
+    texts = [(failure.number, failure.error or "") for failure, _ in chains]
+    weak_failures = weak.remaining(texts, run.near.start_of)
+    weak_rows = [_weak_to_json(weak_failure, run) for weak_failure in weak_failures[:LISTED]]
     others += [row["severity"] for row in weak_rows]
     moments = [failure.at for failure, _ in chains if failure.at is not None]
-    return Found(
+    return FailureReport(
         run_severity(at_top, others, run.share_failed),
-        _since_begin(min(moments, default=None), run),
+        _ms_since_begin(min(moments, default=None), run),
         rows,
-        len(remaining) + weak.more,
+        len(weak_failures) + weak.more,
         weak_rows,
     )
 
 
-def _print_of(failure: Failure) -> str:
-    return fingerprint(
+def _compute_fingerprint(failure: RunFailure) -> str:
+    return compute_fingerprint(
         failure.component,
         failure.name,
         failure.category,
@@ -103,8 +114,8 @@ def _print_of(failure: Failure) -> str:
     )
 
 
-def _row(failure: Failure, passed_on: list[Failure], attempts: list[int]) -> dict[str, Any]:
-    """The row of a failure, with the spans that passed it on."""
+def _failure_to_json(failure: RunFailure, passed_on: list[RunFailure], attempts: list[int]) -> dict[str, Any]:
+    """Return the row of a failure, with the spans that passed it on."""
     return {
         "number": failure.number,
         "end_number": failure.end_number,
@@ -121,51 +132,51 @@ def _row(failure: Failure, passed_on: list[Failure], attempts: list[int]) -> dic
     }
 
 
-def _severity(failure: Failure, passed_on: list[Failure], run: Run) -> tuple[float, bool]:
-    """How bad a failure is, and whether it reached the top."""
+def _severity_of(failure: RunFailure, passed_on: list[RunFailure], run: RunContext) -> tuple[float, bool]:
+    """Return how severe a failure is, and whether it reached the top."""
     outermost = passed_on[-1] if passed_on else failure
-    holds = outermost.component in _HOLDERS or outermost.reported or bool(passed_on)
+    contains = outermost.component in _HOLDERS or outermost.reported or bool(passed_on)
     parent = outermost.parent_id
-    top = parent in run.around if parent is not None else holds
+    top = parent in run.around if parent is not None else contains
     return severity(failure.category, passed_on=bool(passed_on), at_top=top), top
 
 
-def _more(
-    failure: Failure,
-    passed_on: list[Failure],
+def _report_details(
+    failure: RunFailure,
+    passed_on: list[RunFailure],
     attempts: list[int],
-    run: Run,
-    mark: str,
-    before: int | None,
+    run: RunContext,
+    fingerprint: str,
+    first_number: int | None,
     repeated: int,
-    bad: float,
+    failure_severity: float,
 ) -> dict[str, Any]:
-    """The part of a row that needs the whole run: where the failure comes from, what it cost, what to do."""
-    told = Told(failure.category, failure.error or "", attempts, before)
-    found = run.near.origins(failure.end_number, told)
+    """Return the part of a row that needs the whole run: the origins of the failure, its impact, what helps."""
+    info = FailureInfo(failure.category, failure.error or "", attempts, first_number)
+    origins = run.near.find_origins(failure.end_number, info)
     return {
         "duration_ms": None if failure.duration_ns is None else milliseconds(failure.duration_ns),
-        "after_ms": _since_begin(failure.at, run),
-        "severity": bad,
-        "fingerprint": mark,
-        "origins": None if found is None else [cause.document() for cause in found],
+        "after_ms": _ms_since_begin(failure.at, run),
+        "severity": failure_severity,
+        "fingerprint": fingerprint,
+        "origins": None if origins is None else [cause.to_json() for cause in origins],
         "impact": {
             "spans_failed": 1 + sum(not other.reported for other in passed_on) - failure.reported,
             "open_spans": _open_around(passed_on[-1] if passed_on else failure, run),
             "attempts": len(attempts),
             "repeated": repeated,
-            **_after(failure.end_number, failure.at, run),
+            **_spending_after(failure.end_number, failure.at, run),
         },
-        "resolution": resolution(failure.category, _kind(found)),
+        "resolution": resolution(failure.category, _origin_kind(origins)),
     }
 
 
-def _kind(found: list[Cause] | None) -> str | None:
-    return found[0].kind if found else None
+def _origin_kind(origins: list[SuspectedCause] | None) -> str | None:
+    return origins[0].kind if origins else None
 
 
-def _open_around(failure: Failure, run: Run) -> int:
-    """How many spans around a failure never ended."""
+def _open_around(failure: RunFailure, run: RunContext) -> int:
+    """Return how many spans around a failure never ended."""
     count, parent = 0, failure.parent_id
     seen: set[str | None] = set()
     while parent in run.around and parent not in seen and count < _DEEPEST:
@@ -175,8 +186,8 @@ def _open_around(failure: Failure, run: Run) -> int:
     return count
 
 
-def _after(end_number: int, at: int | None, run: Run) -> dict[str, Any]:
-    """The time, and the tokens and cost of model calls, that the run spent after a failure."""
+def _spending_after(end_number: int, at: int | None, run: RunContext) -> dict[str, Any]:
+    """Return the time, and the tokens and cost of model calls, that the run spent after a failure."""
     spent = run.near.spent_after(end_number)
     last = run.totals.last_at
     return {
@@ -186,15 +197,15 @@ def _after(end_number: int, at: int | None, run: Run) -> dict[str, Any]:
     }
 
 
-def _since_begin(at: int | None, run: Run) -> float | None:
+def _ms_since_begin(at: int | None, run: RunContext) -> float | None:
     first = run.totals.first_at
     return None if at is None or first is None else milliseconds(max(at - first, 0))
 
 
-def _weak_row(weak: WeakFailure, run: Run) -> dict[str, Any]:
-    """A weak failure as JSON."""
+def _weak_to_json(weak: WeakFailure, run: RunContext) -> dict[str, Any]:
+    """Return a weak failure as JSON."""
     at = instant(weak.at)
-    found = run.near.origins(weak.number, Told(weak.category, weak.error, claimed=True))
+    origins = run.near.find_origins(weak.number, FailureInfo(weak.category, weak.error, claimed=True))
     return {
         "number": run.near.start_of(weak.number) or weak.number,
         "end_number": weak.number,
@@ -209,12 +220,12 @@ def _weak_row(weak: WeakFailure, run: Run) -> dict[str, Any]:
         "error": weak.error or None,
         "http_status": weak.http_status,
         "call_site": weak.call_site,
-        "after_ms": _since_begin(at, run),
+        "after_ms": _ms_since_begin(at, run),
         "severity": severity(weak.category, passed_on=False, at_top=False, confidence=weak.confidence),
-        "fingerprint": fingerprint(
+        "fingerprint": compute_fingerprint(
             weak.component, weak.name, weak.category, weak.error_type, weak.error, weak.call_site
         ),
-        "origins": None if found is None else [cause.document() for cause in found],
-        "impact": _after(weak.number, at, run),
-        "resolution": resolution(weak.category, _kind(found)),
+        "origins": None if origins is None else [cause.to_json() for cause in origins],
+        "impact": _spending_after(weak.number, at, run),
+        "resolution": resolution(weak.category, _origin_kind(origins)),
     }

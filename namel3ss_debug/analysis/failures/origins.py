@@ -1,13 +1,13 @@
-"""What came before each failure, kept while a trace is read, so that its origin can be found at the end.
+"""Keep the events before each failure while a trace is read, so that its origin can be found at the end.
 
-For the first `MOST_TRACED` failures, and for at most as many weak ones before the last of these, these are kept: the
-`TAIL` events before the one that reports the failure, the `MODEL_TAIL` events of model calls before it, which may lie
-further back where much runs at once, the span itself, and the tokens and money spent until then. Chunks of streams,
-samples and the like do not count as events here.
+These are kept for the first `MOST_TRACED` failures, and for at most as many weak ones before the last of these: the
+`TAIL` events before the one that reports the failure; the `MODEL_TAIL` events of model calls before it, which may lie
+further back where many tasks run concurrently; the span itself; and the tokens and money spent until then. Chunks of
+streams, samples and the like do not count as events here.
 
-All of that depends only on the numbers of the events, so a cut trace gives the same: a part keeps its last events,
-which complete the windows of the part that follows. A span that was open at the cut is also shown to the part before
-it, which recognises it by its number.
+All of that depends only on the numbers of the events, so a cut trace gives the same result. A part keeps its last
+events, which complete the windows of the part that follows. A span that was open at the cut is also shown to the part
+before it, which recognises it by its number.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from namel3ss_debug.analysis.failures.causes import origins
-from namel3ss_debug.analysis.failures.steps import Step, steps_of
-from namel3ss_debug.analysis.failures.suspects import Cause, Told
+from namel3ss_debug.analysis.failures.causes import find_origins
+from namel3ss_debug.analysis.failures.steps import SpanStep, make_steps
+from namel3ss_debug.analysis.failures.suspects import FailureInfo, SuspectedCause
 from namel3ss_debug.analysis.resources.usage import used
 from namel3ss_debug.traces.events import Event
 
@@ -55,7 +55,7 @@ class Spent(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The window before a failure: the events, those of model calls, the event that reports it, what had been spent."""
+    """The window before a failure: the reporting event, the events before it, those of model calls, the spending."""
 
     event: Event
     tail: tuple[Numbered, ...]
@@ -63,8 +63,8 @@ class Window(NamedTuple):
     spent: Spent
 
 
-class Surroundings:
-    """The last events, and the windows before the failures met so far.
+class FailureWindows:
+    """The last events, and the windows before the failures so far.
 
     Attributes:
         last: the number of the latest event.
@@ -85,15 +85,15 @@ class Surroundings:
         self._weak: dict[int, Window] = {}
         self._begun: dict[int, tuple[int, Event]] = {}
         self._crossing: list[tuple[int, Spent]] = []
-        self._steps: dict[tuple[int, int], Step] = {}
+        self._steps: dict[tuple[int, int], SpanStep] = {}
 
-    def failed(self, number: int, event: Event) -> None:
+    def note_failure(self, number: int, event: Event) -> None:
         """Keep the events before one that reports a failure."""
         if not self.full:
             self._failed[number] = self._window(event)
             self.full = len(self._failed) >= MOST_TRACED
 
-    def weak(self, number: int, event: Event) -> None:
+    def note_weak_failure(self, number: int, event: Event) -> None:
         """Keep the events before one that reports a weak failure."""
         self.weak_at = number
         if not self.full and len(self._weak) < MOST_TRACED:
@@ -102,14 +102,14 @@ class Surroundings:
     def _window(self, event: Event) -> Window:
         return Window(event, tuple(self.tail), tuple(self.models), Spent(self._tokens, self._cost))
 
-    def begun(self, span: MeasuredSpan) -> None:
-        """Remember the start of a span whose end reports a failure."""
+    def note_start(self, span: MeasuredSpan) -> None:
+        """Note the start of a span whose end reports a failure."""
         number = span.end_number
         if span.start and (number > self.last or number in self._failed or number in self._weak):
             self._begun[number] = (span.number, span.start)
 
-    def pay(self, span: MeasuredSpan) -> None:
-        """Count what a model call spent."""
+    def add_spending(self, span: MeasuredSpan) -> None:
+        """Add the tokens and the cost of a model call."""
         tokens, _, cost = span.used or used(span)
         amount = cost[0] if cost else 0
         self._tokens += tokens
@@ -117,12 +117,14 @@ class Surroundings:
         if span.end_number > self.last:
             self._crossing.append((span.end_number, Spent(tokens, amount)))
 
-    def merge(self, later: Surroundings) -> None:
-        """Add what a later part has kept."""
+    def merge(self, later: FailureWindows) -> None:
+        """Merge the windows of a later part into these."""
         room = MOST_TRACED - len(self._failed)
         failed = list(later._failed)[:room]
-        until = failed[-1] if len(failed) == room and failed else inf if room else 0
-        weak = [number for number in later._weak if number < until][: MOST_TRACED - len(self._weak)]
+        reporting_number = failed[-1] if len(failed) == room and failed else inf if room else 0
+        weak = [number for number in later._weak if number < reporting_number][
+            : MOST_TRACED - len(self._weak)
+        ]
         for into, windows, numbers in (
             (self._failed, later._failed, failed),
             (self._weak, later._weak, weak),
@@ -133,10 +135,11 @@ class Surroundings:
                     window.event,
                     _last(self.tail, window.tail, TAIL),
                     _last(self.models, window.models, MODEL_TAIL),
-                    self._before(number, window.spent),
+                    self._spent_before(number, window.spent),
                 )
         self.full = len(self._failed) >= MOST_TRACED
         self._begun |= later._begun
+        # Starts were kept for windows that the merge has dropped.
         for number in self._begun.keys() - self._failed.keys() - self._weak.keys():
             del self._begun[number]
         self.tail.extend(later.tail)
@@ -146,8 +149,8 @@ class Surroundings:
         self.last = max(self.last, later.last)
         self._crossing = []
 
-    def _before(self, number: int, spent: Spent) -> Spent:
-        """What had been spent before an event of the later part."""
+    def _spent_before(self, number: int, spent: Spent) -> Spent:
+        """Return what had been spent before an event of the later part."""
         late = [crossing for ended, crossing in self._crossing if ended >= number]
         return Spent(
             self._tokens + spent.tokens - sum(crossing.tokens for crossing in late),
@@ -155,28 +158,30 @@ class Surroundings:
         )
 
     def start_of(self, number: int) -> int | None:
-        """The number of the start of the span whose end has this number, where it is remembered."""
-        found = self._begun.get(number)
-        return found[0] if found else None
+        """Return the number of the start of the span whose end has this number, where it is known."""
+        start = self._begun.get(number)
+        return start[0] if start else None
 
     def spent_after(self, number: int) -> Spent | None:
-        """What the model calls spent after a failure, its own included; None where its window was not kept."""
+        """Return what the model calls spent after a failure, its own included; None where its window was not kept."""
         window = self._failed.get(number) or self._weak.get(number)
         if window is None:
             return None
         return Spent(self._tokens - window.spent.tokens, self._cost - window.spent.cost)
 
-    def origins(self, number: int, told: Told) -> list[Cause] | None:
-        """The likeliest causes of the failure that the event of this number reports; None where it has no window."""
+    def find_origins(self, number: int, info: FailureInfo) -> list[SuspectedCause] | None:
+        """Return the likeliest causes of the failure that this event reports; None where no window was kept."""
         window = self._failed.get(number) or self._weak.get(number)
         if window is None:
             return None
         began, start = self._begun.get(number, (number, {}))
         events = {
-            entry[0]: entry for entry in (*window.models, *window.tail) if entry[0] not in {began, number}
+            numbered[0]: numbered
+            for numbered in (*window.models, *window.tail)
+            if numbered[0] not in {began, number}
         }
-        before = steps_of([events[place] for place in sorted(events)], self._steps)
-        return origins(Step(began, number, start, window.event), told, before)
+        before = make_steps([events[position] for position in sorted(events)], self._steps)
+        return find_origins(SpanStep(began, number, start, window.event), info, before)
 
 
 def _last(before: deque[Numbered], after: tuple[Numbered, ...], most: int) -> tuple[Numbered, ...]:

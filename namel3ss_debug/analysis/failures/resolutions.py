@@ -1,4 +1,4 @@
-"""What usually helps against a failure: by the kind of its origin where that is known, else by its category."""
+"""Advice that usually helps against a failure: by the kind of its origin where that is known, else by its category."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BY_ORIGIN: dict[str, str] = {
     "sibling_failed": "Look at what failed first; where the others shall go on without it, handle its failure in its own branch.",
     "large_result": "Return less from this call: page, filter or summarise its result before it goes to the model.",
 }
-"""Kind of the likeliest origin -> what helps."""
+"""Kind of the likeliest origin -> advice."""
 
 BY_CATEGORY: dict[str, str] = {
     "authentication": "Check the key or the permission, and that the environment of the program has it.",
@@ -25,16 +25,16 @@ BY_CATEGORY: dict[str, str] = {
     "malformed_output": "Ask for structured output, check it, and give the error back to the model for another attempt.",
     "model_refusal": "Say in the prompt why it is allowed, or handle a refusal as an answer.",
     "network": "Try again with growing pauses; check name, port and proxy of the address.",
-    "parameter": "Check arguments before the call, and give the error back to whoever wrote them.",
+    "parameter": "Check arguments before the call, and give the error back to their author.",
     "rate_limit": "Wait as long as the answer says, send fewer requests at once, or ask for a higher limit.",
     "resource": "Check the file, disk or memory that the message names, before the run begins.",
     "timeout": "Raise the limit, make the call smaller, or run it beside others; try again only what may run twice.",
 }
-"""Category -> what helps; for `tool` and `unknown` no advice fits all of them."""
+"""Category -> advice; for `tool` and `unknown` no advice fits all of them."""
 
 
 def resolution(category: str, origin: str | None = None) -> str | None:
-    """One sentence on what usually helps; None where no advice fits all failures of the category.
+    """Return one sentence of advice; None where no advice fits all failures of the category.
 
     Args:
         category: one of `categories.CATEGORIES`.

@@ -1,9 +1,9 @@
-"""How bad a failure is, and how bad the failures of a run are together: numbers from 0 (nothing) to 1 (all is lost).
+"""Rate how severe a failure is, and the failures of a run together: numbers from 0 (nothing) to 1 (all is lost).
 
 A failure's severity is the weight of its category, which is how much damage such a failure does if it is not
 handled, adjusted by how far it went:
 
-- contained (a span around it did its work): weight x 0.6;
+- contained (a span around it succeeded): weight x 0.6;
 - passed on (the span around it failed with it): weight;
 - at the top (no span is around the last one that failed, or the program died in it): (1 + weight) / 2.
 
@@ -39,13 +39,13 @@ _CONTAINED = 0.6
 
 
 def severity(category: str, *, passed_on: bool, at_top: bool, confidence: float = 1.0) -> float:
-    """How bad one failure is.
+    """Return how severe one failure is.
 
     Args:
         category: one of `categories.CATEGORIES`.
         passed_on: whether a span around it failed with it.
         at_top: whether the last span that failed with it has no span around it.
-        confidence: how sure it is that it is a failure at all.
+        confidence: the confidence that it is a failure at all.
     """
     weight = WEIGHTS.get(category, WEIGHTS["unknown"])
     if at_top:
@@ -56,7 +56,7 @@ def severity(category: str, *, passed_on: bool, at_top: bool, confidence: float 
 
 
 def run_severity(at_top: Iterable[float], others: Iterable[float], share_failed: float) -> float:
-    """How bad the failures of a run are together.
+    """Return how severe the failures of a run are together.
 
     Args:
         at_top: the severity of each failure that reached the top.

@@ -1,8 +1,8 @@
-"""What happened before a failure, as steps: each span with its inputs and outputs, and where a value came up first.
+"""The steps before a failure: each span with its inputs and outputs, and the search for values in them.
 
-Values are looked for as text: JSON without backslashes, letter case, and white space other than one space between
-words, so that JSON inside a text is found as well, and a word in a sentence. A value that is common (`0`, `false`, a
-number of two digits) is looked for together with its key.
+Values are searched for as text: JSON without backslashes, in lower case, with single spaces between words and none
+beside the marks of JSON. So JSON inside a text is found as well, and a word in a sentence. A value that is common (`0`,
+`false`, a number of two digits) is searched for together with its key.
 """
 
 from __future__ import annotations
@@ -48,92 +48,92 @@ class Leaf(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The value with its name, as `city='Paris'`."""
+        """Return the value with its name, as `city='Paris'`."""
         return f"{self.path}={short(repr(self.value), 80, '...')}"
 
 
-class Step:
-    """A span that began before the failure that is examined, with what was known of it then.
+class SpanStep:
+    """A span that began before the failure that is examined, with its data up to then.
 
     Attributes:
         number: the number of its start; of its end, where the start is not known.
         end_number: the number of its end; 0 where it had not ended.
         start: its start event; empty where it is not known.
         end: its end event; empty where it had not ended.
-        told: the result of `suspects.told_of` for it, once that was called; False before.
+        info: the result of `suspects.get_failure_info` for it, once that was called; False before.
     """
 
-    __slots__ = ("_claim", "_given", "_taken", "end", "end_number", "number", "start", "told")
+    __slots__ = ("_claim", "_inputs_text", "_outputs_text", "end", "end_number", "info", "number", "start")
 
     def __init__(self, number: int, end_number: int, start: Event, end: Event) -> None:
         self.number, self.end_number, self.start, self.end = number, end_number, start, end
-        self._given: str | None = None
-        self._taken: str | None = None
+        self._outputs_text: str | None = None
+        self._inputs_text: str | None = None
         self._claim: Claim | bool | None = False
-        self.told: object = False
+        self.info: object = False
 
     def get(self, field: str) -> Any:
-        """A field of the end, or of the start where the end does not have it."""
+        """Return a field of the end, or of the start where the end does not have it."""
         value = self.end.get(field)
         return self.start.get(field) if value is None else value
 
     @property
     def id(self) -> str | None:
-        """The id of the span."""
-        found = self.start.get("event_id") if self.start else self.end.get("parent_event_id")
-        return found if isinstance(found, str) else None
+        """Return the id of the span."""
+        event_id = self.start.get("event_id") if self.start else self.end.get("parent_event_id")
+        return event_id if isinstance(event_id, str) else None
 
     @property
     def parent_id(self) -> str | None:
-        """The id of the span around it."""
-        found = self.start.get("parent_event_id")
-        return found if isinstance(found, str) else None
+        """Return the id of the span around it."""
+        parent_id = self.start.get("parent_event_id")
+        return parent_id if isinstance(parent_id, str) else None
 
     @property
     def component(self) -> str:
-        """Its component."""
+        """Return its component."""
         return str(self.get("component") or "")
 
     @property
     def name(self) -> str:
-        """The component's name; empty where there is none."""
+        """Return the component's name; empty where there is none."""
         return str(self.get("component_name") or "")
 
     @property
     def failed(self) -> bool:
-        """Whether it ended as a failure."""
+        """Return whether it ended as a failure."""
         return bool(self.end) and has_failed(self.end)
 
     @property
     def claim(self) -> Claim | None:
-        """The error that its outputs report, where it did not fail."""
+        """Return the error that its outputs report, where it did not fail."""
         if self._claim is False:
             self._claim = None if self.failed or not self.end else claimed_error(self.end)
         assert not isinstance(self._claim, bool)
         return self._claim
 
     @property
-    def given(self) -> str:
-        """Its outputs, as text to look for values in."""
-        if self._given is None:
-            self._given = blob(self.end.get("outputs"))
-        return self._given
+    def outputs_text(self) -> str:
+        """Return its outputs, as text to search for values."""
+        if self._outputs_text is None:
+            self._outputs_text = searchable_text(self.end.get("outputs"))
+        return self._outputs_text
 
     @property
-    def taken(self) -> str:
-        """Its inputs, as text to look for values in."""
-        if self._taken is None:
-            self._taken = blob(self.start.get("inputs"))
-        return self._taken
+    def inputs_text(self) -> str:
+        """Return its inputs, as text to search for values."""
+        if self._inputs_text is None:
+            self._inputs_text = searchable_text(self.start.get("inputs"))
+        return self._inputs_text
 
     @property
     def writes(self) -> bool:
-        """Whether it is of a kind that writes new values: a model, or an agent."""
+        """Return whether it is of a kind that writes new values: a model, or an agent."""
         return self.component in _WRITERS
 
     @property
     def arguments(self) -> Any:
-        """Its arguments: those of a tool, all inputs of anything else."""
+        """Return its arguments: those of a tool, all inputs of anything else."""
         inputs = self.start.get("inputs")
         if isinstance(inputs, dict) and "arguments" in inputs:
             return read_json(inputs["arguments"])
@@ -141,7 +141,7 @@ class Step:
 
     @property
     def empty(self) -> bool:
-        """Whether its result is empty: an empty list or text, no result, or a count of 0."""
+        """Return whether its result is empty: an empty list or text, no result, or a count of 0."""
         outputs = self.end.get("outputs")
         if self.writes or self.failed or not isinstance(outputs, dict) or "result" not in outputs:
             return False
@@ -149,14 +149,14 @@ class Step:
 
     @property
     def cut_reason(self) -> str | None:
-        """The reason why a model's answer was cut; None where it was not."""
+        """Return the reason why a model's answer was cut; None where it was not."""
         outputs = self.end.get("outputs")
         reason = outputs.get("finish_reason") if isinstance(outputs, dict) else None
         return reason if isinstance(reason, str) and reason.lower() in _CUT_REASONS else None
 
     @property
     def duration_ms(self) -> float | None:
-        """How long it took, in milliseconds."""
+        """Return how long it took, in milliseconds."""
         value = self.end.get("duration_ms")
         if value is None and self.start and self.end:
             began, ended = self.start.get("timestamp"), self.end.get("timestamp")
@@ -164,29 +164,31 @@ class Step:
         return value if isinstance(value, int | float) and value >= 0 else None
 
     def calls(self) -> Iterator[dict[str, Any]]:
-        """The tool calls that a model asked for."""
+        """Yield the tool calls that a model asked for."""
         outputs = self.end.get("outputs")
         calls = outputs.get("tool_calls") if isinstance(outputs, dict) else None
         if isinstance(calls, list):
             yield from (call for call in calls if isinstance(call, dict))
 
 
-def steps_of(events: Iterable[Numbered], known: dict[tuple[int, int], Step] | None = None) -> list[Step]:
-    """The spans of some events, in the order of their numbers, including ends without a start.
+def make_steps(
+    events: Iterable[Numbered], known: dict[tuple[int, int], SpanStep] | None = None
+) -> list[SpanStep]:
+    """Return the spans of some events, in the order of their numbers, including ends without a start.
 
     Args:
         events: the events.
         known: steps made before, by the numbers of start and end: they are reused, and new ones are added.
     """
     open_steps: dict[str, tuple[int, Event]] = {}
-    found: list[Step] = []
+    steps: list[SpanStep] = []
     known = {} if known is None else known
 
     def add(number: int, end_number: int, start: Event, end: Event) -> None:
         step = known.get((number, end_number))
         if step is None:
-            step = known[number, end_number] = Step(number, end_number, start, end)
-        found.append(step)
+            step = known[number, end_number] = SpanStep(number, end_number, start, end)
+        steps.append(step)
 
     for number, event in events:
         kind = event["event_type"]
@@ -197,11 +199,11 @@ def steps_of(events: Iterable[Numbered], known: dict[tuple[int, int], Step] | No
             add(begun, number, start, event)
     for number, start in open_steps.values():
         add(number, 0, start, _NOTHING)
-    return sorted(found, key=lambda step: step.number)
+    return sorted(steps, key=lambda step: step.number)
 
 
 def read_json(value: Any) -> Any:
-    """A text that is JSON, parsed; anything else unchanged."""
+    """Return a text that is JSON, parsed; anything else unchanged."""
     if isinstance(value, str) and value[:1] in {"{", "["} and len(value) <= _LONGEST:
         try:
             return orjson.loads(value)
@@ -211,7 +213,7 @@ def read_json(value: Any) -> Any:
 
 
 def is_empty(result: Any) -> bool:
-    """Whether a result holds nothing that can be used."""
+    """Return whether a result holds nothing that can be used."""
     if isinstance(result, str):
         return result.strip().lower() in _EMPTY
     if result is None or result in ([], {}):
@@ -223,8 +225,8 @@ def is_empty(result: Any) -> bool:
     return False
 
 
-def blob(payload: Any) -> str:
-    """A payload as text to look for values in; of a very long one only the beginning and the end."""
+def searchable_text(payload: Any) -> str:
+    """Return a payload as text to search for values; of a very long one only the beginning and the end."""
     if payload is None or payload == {}:
         return ""
     try:
@@ -237,15 +239,15 @@ def blob(payload: Any) -> str:
 
 
 def normal(text: str) -> str:
-    """A text without backslashes, letter case, and white space other than one space between words."""
+    """Return a text in lower case, without backslashes, and with at most one space between words."""
     text = " ".join(text.replace("\\n", " ").replace("\\", "").lower().split())
     for mark in _MARKS:
         text = text.replace(f" {mark}", mark).replace(f"{mark} ", mark)
     return text
 
 
-def leaves(payload: Any) -> Iterator[Leaf]:
-    """The values in a payload, in order; an empty list or object is a value too. At most 200.
+def iter_leaves(payload: Any) -> Iterator[Leaf]:
+    """Yield the first 200 values in a payload, in order; an empty list or object is a value too.
 
     The values of an object of the program are its fields, named as in expressions, without its class.
     """
@@ -254,7 +256,7 @@ def leaves(payload: Any) -> Iterator[Leaf]:
     while stack and left:
         path, key, value, depth = stack.pop()
         if isinstance(value, dict) and "$type" in value:
-            value = _inside_of(value)
+            value = _object_fields(value)
         if isinstance(value, dict) and value and depth < _DEEPEST:
             stack.extend(
                 (f"{path}.{name}" if path else str(name), str(name), item, depth + 1)
@@ -262,24 +264,24 @@ def leaves(payload: Any) -> Iterator[Leaf]:
             )
         elif isinstance(value, list) and value and depth < _DEEPEST:
             stack.extend(
-                (f"{path}[{place}]", key, item, depth + 1)
-                for place, item in reversed(list(enumerate(value[:_MOST_LEAVES])))
+                (f"{path}[{index}]", key, item, depth + 1)
+                for index, item in reversed(list(enumerate(value[:_MOST_LEAVES])))
             )
         else:
             left -= 1
             yield Leaf(path or "value", key, value)
 
 
-def _inside_of(form: dict[str, Any]) -> Any:
-    """The fields of an object of the program, from the form in which it is recorded."""
+def _object_fields(form: dict[str, Any]) -> Any:
+    """Return the fields of an object of the program, from its recorded form."""
     for name, kind in (("fields", dict), ("items", list)):
         if isinstance(form.get(name), kind):
             return form[name]
     return {name: value for name, value in form.items() if name != "$type"}
 
 
-def trace_of(leaf: Leaf) -> str:
-    """The text by which a value is found elsewhere; empty where that would be found by chance."""
+def search_text(leaf: Leaf) -> str:
+    """Return the text by which a value is searched for; "" where that would be found by chance."""
     value = leaf.value
     if isinstance(value, str) and len(value.strip()) >= _SHORTEST_VALUE:
         text = normal(value)
@@ -287,52 +289,54 @@ def trace_of(leaf: Leaf) -> str:
     if lenient.is_number(value) and len(str(value).lstrip("-0").rstrip("0.")) >= 3:
         return str(value)
     if leaf.key and not isinstance(value, dict | list):
-        with suppress(TypeError):  # half of a surrogate pair, as in damaged files
+        with suppress(TypeError):  # half of a surrogate pair, as in damaged files, cannot be dumped
             return normal(f'"{leaf.key}":{orjson.dumps(value).decode()}')
     return ""
 
 
-def holds(text: str, leaf: Leaf) -> bool:
-    """Whether a text made by `blob` holds a value."""
-    trace = trace_of(leaf)
+def contains(text: str, leaf: Leaf) -> bool:
+    """Return whether a text made by `searchable_text` contains a value."""
+    trace = search_text(leaf)
     if not trace:
         return False
     if trace in text:
         return True
     inner = trace.strip('"')
-    return trace[0] == '"' and ":" not in trace and len(inner) >= _SHORTEST_VALUE and _as_word(inner, text)
+    return (
+        trace[0] == '"' and ":" not in trace and len(inner) >= _SHORTEST_VALUE and _contains_word(inner, text)
+    )
 
 
-def _as_word(word: str, text: str) -> bool:
-    """Whether a short value is in a text as a word of its own; a longer one with a digit may be a part of a word."""
+def _contains_word(word: str, text: str) -> bool:
+    """Return whether a text contains a short value as a word; one with a digit may be a part of a word."""
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None or (
         len(word) >= 4 and word in text and re.search(r"\d", word) is not None
     )
 
 
-def may_hold(text: str, leaf: Leaf) -> bool:
-    """Whether a text made by `blob` may hold a value, in any form.
+def may_contain(text: str, leaf: Leaf) -> bool:
+    """Return whether a text made by `searchable_text` may contain a value, in any form.
 
-    A text may be a part of a word, as `OSL` in `Oslo`; a number may be written with decimals or with separators between
-    its thousands; a value without content, such as null, may always be there.
+    A text may be a part of a word, as `OSL` in `Oslo`. A number may be written with decimals or with separators between
+    its thousands. A value without content, such as null, may always be there.
     """
     value = leaf.value
     if isinstance(value, str):
         return normal(value) in text
     if isinstance(value, bool) or not isinstance(value, int | float):
         return True
-    whole, _, decimals = f"{abs(value):,}".partition(".")
-    number = "[,.' _]?".join(re.escape(part) for part in whole.split(","))
+    digits, _, decimals = f"{abs(value):,}".partition(".")
+    number = "[,.' _]?".join(re.escape(part) for part in digits.split(","))
     decimals = decimals.rstrip("0")
     end = rf"[.,]{decimals}0*" if decimals else "(?:[.,]0+)?"
-    return holds(text, leaf) or re.search(rf"(?<!\d){number}{end}(?!\d)", text) is not None
+    return contains(text, leaf) or re.search(rf"(?<!\d){number}{end}(?!\d)", text) is not None
 
 
-def quoted_in(words: str, found: Iterable[Leaf]) -> list[tuple[bool, Leaf]]:
-    """The values that the words of an error name, each with whether it is in quotes there; longest first."""
-    lowered = words.lower()
+def find_named(error: str, leaves: Iterable[Leaf]) -> list[tuple[bool, Leaf]]:
+    """Return the values that the text of an error names, with whether it quotes them; the longest first."""
+    lowered = error.lower()
     named = []
-    for leaf in found:
+    for leaf in leaves:
         value = leaf.value
         if isinstance(value, bool) or value is None or isinstance(value, dict | list):
             continue
@@ -343,8 +347,8 @@ def quoted_in(words: str, found: Iterable[Leaf]) -> list[tuple[bool, Leaf]]:
             or (len(text) < _SHORTEST_VALUE and not text.lstrip("-").isdigit())
         ):
             continue
-        stands = re.search(rf"(?<![\w.]){re.escape(text)}(?!\w)", lowered)
-        if stands:
-            around = lowered[stands.start() - 1 : stands.start()], lowered[stands.end() : stands.end() + 1]
+        match = re.search(rf"(?<![\w.]){re.escape(text)}(?!\w)", lowered)
+        if match:
+            around = lowered[match.start() - 1 : match.start()], lowered[match.end() : match.end() + 1]
             named.append((around[0] in _QUOTES and around[1] in _QUOTES, leaf))
     return sorted(named, key=lambda item: -len(str(item[1].value)))

@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.failures.steps import (
     Leaf,
-    Step,
-    holds,
-    leaves,
-    may_hold,
+    SpanStep,
+    contains,
+    find_named,
+    iter_leaves,
+    may_contain,
     normal,
-    quoted_in,
     read_json,
-    trace_of,
+    search_text,
 )
-from namel3ss_debug.analysis.failures.wrapping import direct_causes, names
+from namel3ss_debug.analysis.failures.wrapping import find_direct_causes, names_failure
 from namel3ss_debug.errors import short
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.conversations import is_continuation
@@ -27,7 +27,7 @@ MARKED = "marked"
 """The category of an event that only the user's mark calls wrong; it is explained as a wrong value is."""
 
 MOST = 5
-"""How many origins of a failure are reported."""
+"""The most origins of a failure that are reported."""
 
 FIT: dict[str, float] = {
     "parameter": 1.0,
@@ -54,14 +54,14 @@ _OF_CODE = frozenset({"KeyError", "IndexError", "LookupError", "AttributeError",
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\b")
 
 
-class Cause(NamedTuple):
+class SuspectedCause(NamedTuple):
     """An earlier event that may have caused a failure.
 
     Attributes:
         number: the number of its span's start event.
         component, name: those of its span.
-        kind: one of the module's table.
-        reason: what it did, in words that follow its name: `llm gpt-4o` `wrote city='Pari'`.
+        kind: one of the table in `causes`.
+        reason: what it did, as text that follows its name: `llm gpt-4o` `wrote city='Pari'`.
         score: from 0 to 1.
         events: the numbers of the events that show it.
         value: the value that was passed on, with its name; None where there was none.
@@ -76,8 +76,8 @@ class Cause(NamedTuple):
     events: tuple[int, ...]
     value: str | None = None
 
-    def document(self) -> dict[str, Any]:
-        """The cause as JSON."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the cause as JSON."""
         return {
             "number": self.number,
             "component": self.component,
@@ -89,7 +89,7 @@ class Cause(NamedTuple):
         }
 
 
-class Told(NamedTuple):
+class FailureInfo(NamedTuple):
     """What is known of a failure besides its span.
 
     Attributes:
@@ -107,26 +107,27 @@ class Told(NamedTuple):
     claimed: bool = False
 
 
-def told_of(step: Step) -> Told | None:
-    """What is known of the failure of a step; None where it neither failed nor returned an error."""
-    if step.told is False:
-        step.told = _told_of(step)
-    assert step.told is None or isinstance(step.told, Told)
-    return step.told
+def get_failure_info(step: SpanStep) -> FailureInfo | None:
+    """Return what is known of the failure of a step; None where it neither failed nor returned an error."""
+    if step.info is False:
+        step.info = _compute_failure_info(step)
+    assert step.info is None or isinstance(step.info, FailureInfo)
+    return step.info
 
 
-def error_type_of(step: Step) -> str | None:
+def error_type_of(step: SpanStep) -> str | None:
     """Return the type of the exception that a step failed with, or whose text it returned; None if not known."""
     return step.claim.error_type if step.claim else lenient.string(step.end.get("error_type")) or None
 
 
-def failed_with(step: Step) -> str:
+def failed_with(step: SpanStep) -> str:
     """Return the words for a failed step: `failed with KeyError`, or `failed` if the type is not known."""
     error_type = error_type_of(step)
     return f"failed with {short(error_type, _LONGEST_TYPE)}" if error_type else "failed"
 
 
-def _told_of(step: Step) -> Told | None:
+def _compute_failure_info(step: SpanStep) -> FailureInfo | None:
+    """Return what is known of the failure of a step, without a cache."""
     claim = step.claim
     if not step.failed and claim is None:
         return None
@@ -135,93 +136,98 @@ def _told_of(step: Step) -> Told | None:
     code = claim.http_status if claim else http_status(step.end)
     status = None if claim else lenient.string(step.end.get("status"))
     category = categorise(error_type, words, http_status=code, status=status, component=step.component)
-    return Told(category, words, claimed=claim is not None)
+    return FailureInfo(category, words, claimed=claim is not None)
 
 
-class View:
+class FailureView:
     """A failure with the steps before it, and data that several questions need.
 
     Attributes:
+        failed: the step that failed.
+        info: what else is known of the failure.
         ended: the steps that had ended before the failure, by number.
-        ahead: those of them that had ended before the span that failed began.
+        ahead: those of them that had ended before the failed span began.
         inside: those that ran inside it.
         reported: the numbers of those whose failure it reports, where it is a report.
         last_good: component and name -> the number of their latest call that succeeded.
         leaves: the values that it was called with; only those that a model wrote, where that is known.
-        writer: the model that wrote its arguments; `sure`: how sure that is.
+        writer: the model that wrote its arguments; `sure` is the confidence in that.
         culprit: the value among these that most likely caused the failure.
         fit: how well its arguments explain the failure.
-        in_code: whether it is an exception of the tool's own code, such as a missing key, and names no value that it
-            was called with.
+        in_code: whether it is an exception of the tool's own code, such as a missing key, that names no value of its
+            arguments.
     """
 
-    def __init__(self, failed: Step, told: Told, before: Sequence[Step]) -> None:
-        self.failed, self.told = failed, told
-        self.ended = [step for step in before if step.end_number and step.end_number < until(failed)]
-        self.inside = _inside(failed, self.ended)
+    def __init__(self, failed: SpanStep, info: FailureInfo, before: Sequence[SpanStep]) -> None:
+        self.failed, self.info = failed, info
+        self.ended = [
+            step for step in before if step.end_number and step.end_number < reporting_number(failed)
+        ]
+        self.inside = _find_inside(failed, self.ended)
         self.last_good = {
-            (step.component, step.name): step.number for step in self.ended if told_of(step) is None
+            (step.component, step.name): step.number for step in self.ended if get_failure_info(step) is None
         }
-        self.leaves = list(leaves(failed.arguments)) if failed.component != "llm" else []
-        self.fit = FIT.get(told.category, FIT["unknown"])
+        self.leaves = list(iter_leaves(failed.arguments)) if failed.component != "llm" else []
+        self.fit = FIT.get(info.category, FIT["unknown"])
         self.ahead = [step for step in self.ended if step.end_number < failed.number or not failed.start]
-        self.reported = frozenset() if failed.start else _reported(failed, told, self.ended)
-        self.writer, self.sure, wrote = _writer(failed, self.ahead, self.leaves)
+        self.reported = frozenset() if failed.start else _find_reported(failed, info, self.ended)
+        self.writer, self.sure, wrote = _find_writer(failed, self.ahead, self.leaves)
         if wrote is not None:
-            self.leaves = list(leaves(wrote)) if wrote else []
-        self.culprit = self._named()
+            self.leaves = list(iter_leaves(wrote)) if wrote else []
+        self.culprit = self._find_named()
         if self.culprit is not None:
             self.fit = max(self.fit, _FIT_QUOTED)
-        elif told.category == "parameter":
-            self.culprit = self._suspect()
-        self.in_code = self.culprit is None and told.category == "parameter" and _raised_by_code(failed, told)
+        elif info.category == "parameter":
+            self.culprit = self._find_suspect()
+        self.in_code = self.culprit is None and info.category == "parameter" and _raised_by_code(failed, info)
 
-    def invented(self, leaf: Leaf) -> bool:
-        """Whether the model wrote a value that nothing it had read contains, in any form."""
-        return self.writer is not None and bool(self.writer.taken) and not self.may_have_read(leaf)
+    def is_invented(self, leaf: Leaf) -> bool:
+        """Return whether the model wrote a value that nothing it had read contains, in any form."""
+        return self.writer is not None and bool(self.writer.inputs_text) and not self.may_have_read(leaf)
 
     def may_have_read(self, leaf: Leaf) -> bool:
-        """Whether the model that wrote the arguments may have read a value, in any form."""
-        return self._read(leaf, may_hold)
+        """Return whether the model that wrote the arguments may have read a value, in any form."""
+        return self._has_read(leaf, may_contain)
 
     def had_read(self, leaf: Leaf) -> bool:
-        """Whether the writer of the arguments had read a value, in this request or one that its provider keeps."""
-        return self._read(leaf, holds)
+        """Return whether the writer had read a value, in this request or in an earlier one that its provider keeps."""
+        return self._has_read(leaf, contains)
 
-    def _read(self, leaf: Leaf, held: Callable[[str, Leaf], bool]) -> bool:
+    def _has_read(self, leaf: Leaf, contains_value: Callable[[str, Leaf], bool]) -> bool:
+        """Return whether the writer of the arguments had read a value, as `contains_value` decides."""
         writer = self.writer
         if writer is None:
             return False
-        if held(writer.taken, leaf):
+        if contains_value(writer.inputs_text, leaf):
             return True
         return is_continuation(writer.start.get("inputs")) and any(
-            held(step.taken, leaf) or held(step.given, leaf)
+            contains_value(step.inputs_text, leaf) or contains_value(step.outputs_text, leaf)
             for step in self.ahead
             if step.end_number < writer.number
         )
 
-    def _named(self) -> Leaf | None:
-        """The value that the error names: an invented one before one in quotes, and that before the longest."""
-        named = quoted_in(self.told.error, self.leaves)
-        ranked = sorted(named, key=lambda item: (not self.invented(item[1]), not item[0]))
+    def _find_named(self) -> Leaf | None:
+        """Return the value that the error names: an invented one, else one in quotes, else the longest."""
+        named = find_named(self.info.error, self.leaves)
+        ranked = sorted(named, key=lambda item: (not self.is_invented(item[1]), not item[0]))
         return ranked[0][1] if ranked else None
 
-    def _suspect(self) -> Leaf | None:
-        """A value without content where one is needed, such as an empty text, null or 0; else an invented name."""
+    def _find_suspect(self) -> Leaf | None:
+        """Return a value without content where one is needed, such as an empty text, null or 0; else an invented name."""
         for leaf in self.leaves:
             if leaf.value in (None, "", [], {}) or (leaf.value == 0 and leaf.value is not False):
                 return leaf
-        return next((leaf for leaf in self.leaves if _is_name(leaf.value) and self.invented(leaf)), None)
+        return next((leaf for leaf in self.leaves if _is_name(leaf.value) and self.is_invented(leaf)), None)
 
 
-def _raised_by_code(failed: Step, told: Told) -> bool:
-    """Whether an exception is of a kind that comes from a mistake in code, and does not mention an argument."""
+def _raised_by_code(failed: SpanStep, info: FailureInfo) -> bool:
+    """Return whether an exception is of a kind that a mistake in code raises, and mentions no argument."""
     kind = (lenient.string(failed.end.get("error_type")) or "").rpartition(".")[2]
-    return not told.claimed and kind in _OF_CODE and "argument" not in told.error
+    return not info.claimed and kind in _OF_CODE and "argument" not in info.error
 
 
 def _is_name(value: object) -> bool:
-    """Whether a value must be known to be written, as an id or a name, and is no text or date that a model composes."""
+    """Return whether a value looks like an id or a name, which a model cannot compose as it can a text or a date."""
     return (
         isinstance(value, str)
         and 0 < len(value) <= _LONGEST_NAME
@@ -230,38 +236,38 @@ def _is_name(value: object) -> bool:
     )
 
 
-def until(failed: Step) -> int:
-    """The number of the event that reports a failure."""
+def reporting_number(failed: SpanStep) -> int:
+    """Return the number of the event that reports a failure."""
     return failed.end_number or failed.number
 
 
-def _inside(failed: Step, ended: Sequence[Step]) -> list[Step]:
-    """The spans that ran inside a span, by number."""
+def _find_inside(failed: SpanStep, ended: Sequence[SpanStep]) -> list[SpanStep]:
+    """Return the spans that ran inside a span, by number."""
     within: set[str | None] = {failed.id} if failed.start and failed.id else set()
-    found = []
+    steps = []
     for step in sorted(ended, key=lambda step: step.number):
         if step.parent_id in within and step.number > failed.number:
             within.add(step.id)
-            found.append(step)
-    return found
+            steps.append(step)
+    return steps
 
 
-def _reported(report: Step, told: Told, ended: Sequence[Step]) -> frozenset[int]:
-    """The steps whose failure a report is about: those with the same words, or those that its words name."""
-    causes, said = direct_causes(report.end.get("stack_trace")), normal(told.error)[:80]
-    failures = [(step, failure) for step in ended if (failure := told_of(step)) is not None]
+def _find_reported(report: SpanStep, info: FailureInfo, ended: Sequence[SpanStep]) -> frozenset[int]:
+    """Return the steps whose failure a report names, by the same text or by their exceptions."""
+    causes, words = find_direct_causes(report.end.get("stack_trace")), normal(info.error)[:80]
+    failures = [(step, failure) for step in ended if (failure := get_failure_info(step)) is not None]
     return frozenset(
         step.number
         for step, failure in failures
-        if (said and said == normal(failure.error)[:80])
-        or names(told.error, causes, lenient.string(step.end.get("error_type")), failure.error)
+        if (words and words == normal(failure.error)[:80])
+        or names_failure(info.error, causes, lenient.string(step.end.get("error_type")), failure.error)
     )
 
 
-def _writer(
-    failed: Step, ahead: Sequence[Step], found: Sequence[Leaf]
-) -> tuple[Step | None, float, dict[str, Any] | None]:
-    """The model that wrote the arguments of a span, how sure that is, and what it wrote, where the call is known.
+def _find_writer(
+    failed: SpanStep, ahead: Sequence[SpanStep], leaves: Sequence[Leaf]
+) -> tuple[SpanStep | None, float, dict[str, Any] | None]:
+    """Return the model that wrote the arguments of a span, the confidence, and what it wrote where the call is known.
 
     Arguments that a framework adds to a call, such as its context, were not written by the model.
     """
@@ -274,31 +280,31 @@ def _writer(
         for step in models:
             for call in step.calls():
                 if call.get("id") == call_id:
-                    return step, 1.0, _object(call.get("arguments"))
+                    return step, 1.0, _as_object(call.get("arguments"))
     arguments = failed.arguments
     for step in models:
         for call in step.calls():
             if call.get("name") == failed.name:
                 wrote = read_json(call.get("arguments"))
                 if wrote == arguments or _is_part(wrote, arguments):
-                    return step, 0.95, _object(wrote)
-    told = [leaf for leaf in found if trace_of(leaf)]
-    best: tuple[int, Step] | None = None
+                    return step, 0.95, _as_object(wrote)
+    traceable = [leaf for leaf in leaves if search_text(leaf)]
+    best: tuple[int, SpanStep] | None = None
     for step in models:
-        held = sum(holds(step.given, leaf) for leaf in told)
-        if held and (best is None or held > best[0]):
-            best = held, step
-    return (best[1], 0.8, None) if best and best[0] * 2 >= len(told) else (None, 0.0, None)
+        count = sum(contains(step.outputs_text, leaf) for leaf in traceable)
+        if count and (best is None or count > best[0]):
+            best = count, step
+    return (best[1], 0.8, None) if best and best[0] * 2 >= len(traceable) else (None, 0.0, None)
 
 
-def _object(wrote: Any) -> dict[str, Any] | None:
-    """The arguments that a model wrote, where they are an object."""
+def _as_object(wrote: Any) -> dict[str, Any] | None:
+    """Return the arguments that a model wrote if they are an object."""
     wrote = read_json(wrote)
     return wrote if isinstance(wrote, dict) else None
 
 
 def _is_part(wrote: Any, arguments: Any) -> bool:
-    """Whether a call has all the arguments that a model wrote, and others."""
+    """Return whether a call has all the arguments that a model wrote, and others."""
     return (
         isinstance(wrote, dict)
         and isinstance(arguments, dict)
@@ -307,8 +313,8 @@ def _is_part(wrote: Any, arguments: Any) -> bool:
     )
 
 
-def cause_of(
-    step: Step,
+def make_cause(
+    step: SpanStep,
     kind: str,
     reason: str,
     score: float,
@@ -316,21 +322,23 @@ def cause_of(
     value: str | None = None,
     *,
     number: int | None = None,
-) -> Cause:
-    """A cause that names a step."""
-    return Cause(number or step.number, step.component, step.name, kind, reason, score, events, value)
+) -> SuspectedCause:
+    """Make a cause that names a step."""
+    return SuspectedCause(
+        number or step.number, step.component, step.name, kind, reason, score, events, value
+    )
 
 
-def events_of(*numbers: int) -> tuple[int, ...]:
-    """Numbers of events in order, each once, without 0."""
+def sort_events(*numbers: int) -> tuple[int, ...]:
+    """Return numbers of events in order, each once, without 0."""
     return tuple(sorted({number for number in numbers if number}))
 
 
-def who(step: Step) -> str:
-    """A step as its component and name."""
+def format_step(step: SpanStep) -> str:
+    """Return a step as its component and name."""
     return f"{step.component} {step.name}".strip()
 
 
-def beginning(words: str) -> str | None:
-    """The beginning of some words; None where there are none."""
+def shorten(words: str) -> str | None:
+    """Return the beginning of a text; None where the text is empty."""
     return short(words, 120, "...") or None

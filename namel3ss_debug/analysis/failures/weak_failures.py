@@ -1,7 +1,7 @@
-"""Weak failures, collected while a trace is read, and those that remain once the real failures are known.
+"""Collect weak failures while a trace is read, and select those that do not repeat a real failure.
 
-The first `MOST_KEPT` are kept; further ones are only counted. A log record with the words of a failure, or of a weak
-one before it, reports that one and is left out; so is an output that repeats the words of a failure inside its span.
+The first `MOST_KEPT` are kept; further ones are only counted. A log record with the text of a failure, or of an earlier
+weak one, reports that one and is left out. So is an output that repeats the text of a failure inside its span.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.failures.claims import Claim
 
 MOST_KEPT = 1_000
-_TELLING = 8
+_LEAST_COMPARED = 8
 _COMPARED = 200
 _LONGEST_TEXT = 1_000
 
@@ -39,14 +39,14 @@ class WeakFailure(NamedTuple):
 
 
 class WeakFailures:
-    """The first weak failures of a trace, and how many more there were."""
+    """The first weak failures of a trace, and the number of further ones."""
 
     def __init__(self) -> None:
         self.kept: list[WeakFailure] = []
         self.more = 0
 
     def add(self, number: int, event: Event, claim: Claim) -> None:
-        """Take the next one."""
+        """Add the next one."""
         if len(self.kept) >= MOST_KEPT:
             self.more += 1
             return
@@ -72,7 +72,7 @@ class WeakFailures:
         )
 
     def merge(self, later: WeakFailures) -> None:
-        """Add those of a later part."""
+        """Merge those of a later part into these."""
         room = MOST_KEPT - len(self.kept)
         self.kept += later.kept[:room]
         self.more += later.more + len(later.kept[room:])
@@ -80,28 +80,29 @@ class WeakFailures:
     def remaining(
         self, failed: Iterable[tuple[int, str]], start_of: Callable[[int], int | None]
     ) -> list[WeakFailure]:
-        """Those that do not repeat another failure.
+        """Return those that do not repeat another failure.
 
         Args:
-            failed: the number and the words of every failure.
+            failed: the number and the text of every failure.
             start_of: the number of the start of the span whose end has a number, where it is known.
         """
-        known = [(number, words[:_COMPARED].strip()) for number, words in failed]
-        known = [(number, words) for number, words in known if len(words) >= _TELLING][:MOST_KEPT]
-        told = {words for _, words in known}
-        found = []
+        known = [(number, text[:_COMPARED].strip()) for number, text in failed]
+        known = [(number, text) for number, text in known if len(text) >= _LEAST_COMPARED][:MOST_KEPT]
+        known_texts = {text for _, text in known}
+        remaining = []
         for weak in self.kept:
-            words = weak.error[:_COMPARED].strip()
+            text = weak.error[:_COMPARED].strip()
             if weak.source == "log":
                 repeats = any(
-                    other in weak.error or (len(words) >= _TELLING and words in other) for other in told
+                    other in weak.error or (len(text) >= _LEAST_COMPARED and text in other)
+                    for other in known_texts
                 )
             else:
                 began = start_of(weak.number) or weak.number
                 repeats = any(began < number < weak.number and other in weak.error for number, other in known)
             if not repeats:
-                found.append(weak)
-            if len(words) >= _TELLING and words not in told and len(told) < MOST_KEPT:
-                told.add(words)
-                known.append((weak.number, words))
-        return found
+                remaining.append(weak)
+            if len(text) >= _LEAST_COMPARED and text not in known_texts and len(known_texts) < MOST_KEPT:
+                known_texts.add(text)
+                known.append((weak.number, text))
+        return remaining

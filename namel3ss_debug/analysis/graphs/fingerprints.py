@@ -37,26 +37,26 @@ _ANCHOR_LETTERS = 6
 _PLAIN_WORD = re.compile(r"[^\W\d_]{1,15}")
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"\w+")
-_GAPS = {code: " " for code in range(128) if not _WORD.match(chr(code))}
+_SPACES_FOR_GAPS = {code: " " for code in range(128) if not _WORD.match(chr(code))}
 _REDACTED = "[redacted:"
-_SKIPPED = frozenset({"type", "role", "finish_reason", "response_model", "$type"})
-_ANSWERS = ("arguments", "response", "result", "content")
-_HAS_ANSWERS = frozenset(_ANSWERS)
+_SKIPPED_FIELDS = frozenset({"type", "role", "finish_reason", "response_model", "$type"})
+_WHOLE_FIELDS = ("arguments", "response", "result", "content")
+_WHOLE_FIELD_SET = frozenset(_WHOLE_FIELDS)
 _CACHED_FROM = 64
 _MOST_CACHED = 2_000_000
 NONE: array[int] = array("q")
-"""No keys."""
+"""The empty array of keys."""
 
 
 class _Keys(NamedTuple):
-    """The keys of whole values, in the order in which they were found, and those of passages."""
+    """The keys of whole values, in the order in which they occur, and those of passages."""
 
     whole: dict[int, None]
     passages: set[int]
 
 
 class Fingerprints:
-    """Finds the keys of payloads; repeated texts, such as the messages of a conversation, cost little."""
+    """Finds the keys of payloads. Repeated texts, such as the messages of a conversation, are cached."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Keys] = {}
@@ -65,8 +65,8 @@ class Fingerprints:
     def __reduce__(self) -> tuple[type[Fingerprints], tuple[()]]:
         return (Fingerprints, ())
 
-    def of(self, payload: Any, most: int) -> array[int]:
-        """The keys of the values in a payload: numbers of 63 bits in rising order, the same in every process.
+    def find_keys(self, payload: Any, most: int) -> array[int]:
+        """Return the keys of the values in a payload: numbers of 63 bits in rising order, the same in every process.
 
         Args:
             payload: JSON.
@@ -74,7 +74,7 @@ class Fingerprints:
                 payload, where a conversation has what is new, come first up to half, and then small keys before large
                 ones, so that both sides of a flow have the same.
         """
-        whole, passages = self._of(payload)
+        whole, passages = self._find_keys(payload)
         if not whole and not passages:
             return NONE
         kept = list(whole)
@@ -84,8 +84,8 @@ class Fingerprints:
         kept += sorted(passages.difference(whole))[: most - len(kept)]
         return array("q", sorted(kept))
 
-    def _of(self, payload: Any) -> _Keys:
-        """The keys of the values in a payload, from its end, up to a limit."""
+    def _find_keys(self, payload: Any) -> _Keys:
+        """Return the keys of the values in a payload, from its end, up to a limit."""
         keys = _Keys({}, set())
         stack = [payload]
         looked_at = 0
@@ -94,26 +94,27 @@ class Fingerprints:
             value = stack.pop()
             kind = type(value)
             if kind is dict:
-                stack.extend(item for name, item in value.items() if name not in _SKIPPED)
-                if not _HAS_ANSWERS.isdisjoint(value):
-                    keys.whole.update(_keys_of_answers(value))
+                stack.extend(item for name, item in value.items() if name not in _SKIPPED_FIELDS)
+                if not _WHOLE_FIELD_SET.isdisjoint(value):
+                    keys.whole.update(_keys_of_whole_fields(value))
             elif kind is list:
                 stack.extend(value)
             elif kind is str:
                 if len(value) >= _SHORTEST:
-                    found = self._of_text(value)
-                    keys.whole.update(found.whole)
-                    keys.passages.update(found.passages)
-            elif (kind is int or kind is float) and tells(value):
+                    text_keys = self._text_keys(value)
+                    keys.whole.update(text_keys.whole)
+                    keys.passages.update(text_keys.passages)
+            elif (kind is int or kind is float) and is_significant_number(value):
                 keys.whole[key_of(repr(value))] = None
         return keys
 
-    def _of_text(self, text: str) -> _Keys:
+    def _text_keys(self, text: str) -> _Keys:
+        """Return the keys of a text; those of long texts come from a cache."""
         if len(text) < _CACHED_FROM:
-            return self._read(text)
+            return self._compute_text_keys(text)
         known = self._known.get(text)
         if known is None:
-            known = self._read(text)
+            known = self._compute_text_keys(text)
             if len(text) > self._room:
                 self._known.clear()
                 self._room = _MOST_CACHED
@@ -122,15 +123,15 @@ class Fingerprints:
                 self._known[text] = known
         return known
 
-    def _read(self, text: str) -> _Keys:
-        """The keys of a text: of the JSON that it is, else of it as a whole, of its lines and its passages."""
+    def _compute_text_keys(self, text: str) -> _Keys:
+        """Return the keys of a text: those of the JSON in it, else of the whole text, its lines and its passages."""
         if text[0] in "{[" and len(text) <= _LONGEST_TEXT:
             try:
                 inner = orjson.loads(text)
             except orjson.JSONDecodeError:
                 pass
             else:
-                keys = self._of(inner)
+                keys = self._find_keys(inner)
                 if (key := _key_of_json(inner)) >= 0:
                     keys.whole[key] = None
                 return keys
@@ -141,25 +142,25 @@ class Fingerprints:
         words = lowered.split()
         lines = [" ".join(words)]
         if "\n" in lowered:
-            lines += _normal(lowered.splitlines())
-        whole = {key_of(line): None for line in dict.fromkeys(lines) if is_telling(line)}
+            lines += [" ".join(line.split()) for line in lowered.splitlines()[:_MOST_IN_TEXT]]
+        whole = {key_of(line): None for line in dict.fromkeys(lines) if is_significant(line)}
         passages = _passages(lowered) if len(words) >= _LEAST_WORDS else set()
         return _Keys(whole, passages)
 
 
 def key_of(text: str) -> int:
-    """A number of 63 bits for a text, out of two checksums of different kind."""
+    """Return a number of 63 bits for a text, out of two checksums of different kind."""
     data = text.encode(errors="replace")
-    return crc32(data) << 31 ^ adler32(data)
+    return crc32(data) << 31 ^ adler32(data)  # 63 bits fit a signed item of the array
 
 
-def _keys_of_answers(value: dict[str, Any]) -> dict[int, None]:
-    """The keys of the arguments and results in an object, each as a whole."""
-    return {key: None for name in _ANSWERS if (key := _key_of_json(value.get(name))) >= 0}
+def _keys_of_whole_fields(value: dict[str, Any]) -> dict[int, None]:
+    """Return the keys of the arguments and results in an object, each as a whole."""
+    return {key: None for name in _WHOLE_FIELDS if (key := _key_of_json(value.get(name))) >= 0}
 
 
 def _key_of_json(value: Any) -> int:
-    """The key of an object or a list as a whole; -1 for a trivial one, and for anything else."""
+    """Return the key of an object or a list as a whole; -1 for a trivial one, and for anything else."""
     if not value or (type(value) is not dict and type(value) is not list):
         return -1
     try:
@@ -169,13 +170,13 @@ def _key_of_json(value: Any) -> int:
     return key_of(text) if len(text) >= 32 or len(text) * log2(len(set(text))) >= LEAST_BITS else -1
 
 
-def tells(value: float) -> bool:
-    """Whether a number is not trivial: at least five digits without the zeros around them."""
+def is_significant_number(value: float) -> bool:
+    """Return whether a number is not trivial: at least five digits without the zeros around them."""
     return len(str(value).partition("e")[0].replace(".", "").lstrip("-0").rstrip("0")) >= 5
 
 
-def is_telling(text: str) -> bool:
-    """Whether a normalised text is unlikely to be in two places by chance."""
+def is_significant(text: str) -> bool:
+    """Return whether a normalised text is unlikely to be in two places by chance."""
     size = len(text)
     if size < _SHORTEST or text.startswith(_REDACTED):
         return False
@@ -186,19 +187,16 @@ def is_telling(text: str) -> bool:
     return size >= 16 or _PLAIN_WORD.fullmatch(text) is None
 
 
-def _normal(lines: list[str]) -> list[str]:
-    return [" ".join(line.split()) for line in lines[:_MOST_IN_TEXT]]
-
-
 def _passages(text: str) -> set[int]:
-    # in plain text a word is a run of letters and digits, which is found sooner in this way
-    words = text.translate(_GAPS).split() if text.isascii() else _WORD.findall(text)
+    # `translate` and `split` find the words of ASCII text faster than the pattern does.
+    """Return the keys of the passages of a text."""
+    words = text.translate(_SPACES_FOR_GAPS).split() if text.isascii() else _WORD.findall(text)
     last = len(words) - _PASSAGE_WORDS
-    # the words are looked at one by one, so as little as can be is done for each of them
-    anchors = [place for place, word in enumerate(words) if len(word) >= _ANCHOR_LETTERS]
-    found = {
-        key_of(" ".join(words[place : place + _PASSAGE_WORDS]))
-        for place in anchors
-        if place <= last and words[place] != "redacted"
+    # This runs for every word, so it does as little as possible for each.
+    anchors = [index for index, word in enumerate(words) if len(word) >= _ANCHOR_LETTERS]
+    passages = {
+        key_of(" ".join(words[index : index + _PASSAGE_WORDS]))
+        for index in anchors
+        if index <= last and words[index] != "redacted"
     }
-    return set(sorted(found)[:_MOST_IN_TEXT]) if len(found) > _MOST_IN_TEXT else found
+    return set(sorted(passages)[:_MOST_IN_TEXT]) if len(passages) > _MOST_IN_TEXT else passages

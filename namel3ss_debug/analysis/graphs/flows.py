@@ -1,12 +1,12 @@
-"""Data flow between spans: which span produced a value that a later span was given.
+"""Find the data flow between spans: which span produced a value that a later span used.
 
-A value belongs to the span that was the first in the trace to give it, unless it had been among the inputs of a span
-that began before that one ended: then it came from outside. Every later span whose inputs hold the value takes it
-from there. A value that a span got through the last span it took anything from, or through the span around it, is
-not counted again. Each value is looked at once for each span that holds it, so the time is linear in their number.
+A value belongs to the first span in the trace whose outputs hold it. It belongs to no span if the inputs of a span that
+began before that one ended hold it: then it came from outside. Every later span whose inputs hold the value takes it
+from there. A value is not counted again where a span got it through the last span it took anything from, or through the
+span around it. Each value is looked at once for each span that holds it, so the time is linear in their number.
 
-A call that a model asked for, and the result of a call that a model reads, are known by the id of the call: they come
-from the latest span that gave them, whatever their content.
+A call that a model asked for, and the result of a call that a model reads, are known by the id of the call. They come
+from the latest span that produced them, whatever their content.
 """
 
 from __future__ import annotations
@@ -21,75 +21,76 @@ from namel3ss_debug.wire import lenient
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from namel3ss_debug.analysis.graphs.spangraph import Row
+    from namel3ss_debug.analysis.graphs.spangraph import SpanRow
 
 _MOST_LINKS = 256
 
 
-def flows(rows: Sequence[Row], parents: Sequence[int]) -> dict[tuple[int, int], int]:
-    """The places of giver and taker -> how many values went that way.
+def find_flows(rows: Sequence[SpanRow], parents: Sequence[int]) -> dict[tuple[int, int], int]:
+    """Return the indexes of source and target -> how many values went that way.
 
     Args:
         rows: the spans by number.
-        parents: the place of the span around each, by place from 1; 0 at the top.
+        parents: the index of the span around each, by index from 1; 0 at the top.
     """
     first: dict[int, int] = {}
-    for place in sorted(range(len(rows)), key=lambda place: rows[place].end_number):
-        for key in rows[place].given:
-            first.setdefault(key, place)
-    takers: dict[int, set[int]] = {}
-    for place, row in enumerate(rows):
-        if row.taken:
-            keys = {key for key in row.taken if key in first}
+    for index in sorted(range(len(rows)), key=lambda index: rows[index].end_number):
+        for key in rows[index].output_keys:
+            first.setdefault(key, index)
+    targets: dict[int, set[int]] = {}
+    for index, row in enumerate(rows):
+        if row.input_keys:
+            keys = {key for key in row.input_keys if key in first}
             for key in [key for key in keys if row.number < rows[first[key]].end_number]:
                 del first[key]
                 keys.discard(key)
             if keys:
-                takers[place] = keys
+                targets[index] = keys
     counts: Counter[tuple[int, int]] = Counter()
     nothing: set[int] = set()
-    for place in sorted(takers):
-        keys = {key for key in takers[place] if key in first} - takers.get(parents[place + 1] - 1, nothing)
+    for index in sorted(targets):
+        keys = {key for key in targets[index] if key in first} - targets.get(parents[index + 1] - 1, nothing)
         latest = max((first[key] for key in keys), default=-1)
-        for key in keys - takers.get(latest, nothing):
-            counts[first[key] + 1, place + 1] += 1
-    for pair in _by_ids(rows):
+        for key in keys - targets.get(latest, nothing):
+            counts[first[key] + 1, index + 1] += 1
+    for pair in _match_ids(rows):
         counts[pair] = max(counts[pair], 1)
     return dict(counts)
 
 
-def _by_ids(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """The edges by ids of calls: who gave a call or its result, and who took it; the latest giver before the taker."""
-    handed_on: dict[str, list[tuple[int, int]]] = {}
-    for place, row in enumerate(rows, 1):
+def _match_ids(rows: Sequence[SpanRow]) -> list[tuple[int, int]]:
+    """Return the edges by ids of calls: from the latest span that produced a call or result to the span that used it."""
+    produced: dict[str, list[tuple[int, int]]] = {}
+    for index, row in enumerate(rows, 1):
         if row.end_number:
-            for link in row.hands_on:
-                handed_on.setdefault(link, []).append((row.end_number, place))
-    for givers in handed_on.values():
-        givers.sort()
+            for link in row.produced_ids:
+                produced.setdefault(link, []).append((row.end_number, index))
+    for sources in produced.values():
+        sources.sort()
     pairs = []
-    for taker, row in enumerate(rows, 1):
-        for link in row.goes_on_with:
-            givers = handed_on.get(link, [])
-            before = bisect_left(givers, (row.number, 0))
+    for target, row in enumerate(rows, 1):
+        for link in row.consumed_ids:
+            sources = produced.get(link, [])
+            before = bisect_left(sources, (row.number, 0))
             if before:
-                pairs.append((givers[before - 1][1], taker))
+                pairs.append((sources[before - 1][1], target))
     return pairs
 
 
-def handed(component: str, inputs: Any, outputs: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The calls and results that a span gave and was given, by their ids.
+def call_links(component: str, inputs: Any, outputs: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the ids of the calls and results that a span produced, and of those that it used.
 
-    A model gives the calls that it asks for, and is given the results that follow its last answer.
+    A model produces the calls that it asks for, and uses the results that follow its last answer.
     """
     if component == "llm":
-        asked = (call.get("id") for call in lenient.mappings(lenient.mapping(outputs).get("tool_calls")))
-        return _links("call", asked), _links("result", _results(lenient.mapping(inputs)))
+        call_ids = (call.get("id") for call in lenient.mappings(lenient.mapping(outputs).get("tool_calls")))
+        return _links("call", call_ids), _links("result", _results(lenient.mapping(inputs)))
     call_id = lenient.mapping(inputs).get("call_id")
     return _links("result", [call_id]), _links("call", [call_id])
 
 
 def _results(inputs: dict[str, Any]) -> Iterator[Any]:
+    """Yield the ids of the results that follow the last answer in the messages of a request."""
     for message in reversed(lenient.mappings(inputs.get("messages"))):
         if message.get("role") == "assistant":
             return

@@ -26,7 +26,7 @@ class Arrow(NamedTuple):
     owner: int
 
 
-class Network:
+class WorkNetwork:
     """Moments and the work between them, with the two passes of the critical path method.
 
     The critical path method is that of Kelley and Walker, "Critical-Path Planning and Scheduling" (1959), with
@@ -58,21 +58,21 @@ class Network:
 
     @property
     def length(self) -> int:
-        """How long the whole takes: the length of the critical path."""
+        """Return how long the whole takes: the length of the critical path."""
         return max(self.earliest, default=0)
 
     def latest(self) -> list[int]:
-        """For each moment the latest time at which it may be reached without the whole taking longer."""
+        """Return for each moment the latest time at which it may be reached without the whole taking longer."""
         latest = [self.length] * len(self.earliest)
         for head in range(len(latest) - 1, -1, -1):
             allowed = latest[head]
-            for place in range(self._first[head], self._first[head + 1]):
-                tail = self._tails[place]
-                latest[tail] = min(latest[tail], allowed - self._lengths[place])
+            for index in range(self._first[head], self._first[head + 1]):
+                tail = self._tails[index]
+                latest[tail] = min(latest[tail], allowed - self._lengths[index])
         return latest
 
     def critical_path(self) -> list[tuple[int, Arrow]]:
-        """The arrows of one longest path, from the beginning, each with the time it begins at.
+        """Return the arrows of one longest path, from the beginning, each with the time it begins at.
 
         It ends at the last of the moments that are reached last. Where several arrows hold a moment up, the
         one that was named first is taken.
@@ -83,10 +83,10 @@ class Network:
         head = max(moment for moment, reached in enumerate(self.earliest) if reached == length)
         path: list[tuple[int, Arrow]] = []
         while True:
-            for place in range(self._first[head], self._first[head + 1]):
-                tail = self._tails[place]
-                if self.earliest[tail] + self._lengths[place] == self.earliest[head]:
-                    path.append((self.earliest[tail], Arrow(tail, self._lengths[place], self._owners[place])))
+            for index in range(self._first[head], self._first[head + 1]):
+                tail = self._tails[index]
+                if self.earliest[tail] + self._lengths[index] == self.earliest[head]:
+                    path.append((self.earliest[tail], Arrow(tail, self._lengths[index], self._owners[index])))
                     head = tail
                     break
             else:
@@ -114,11 +114,11 @@ class Tree:
             jump[node] = jump[far] if even else parent
 
     def depth(self, node: int) -> int:
-        """How many steps it is to the root."""
+        """Return how many steps it is to the root."""
         return self._depth[node]
 
     def branches(self, one: int, other: int) -> tuple[int, int] | None:
-        """The two children of the lowest common ancestor that hold the two nodes; None where one holds the other."""
+        """Return the children of the lowest common ancestor that hold the two nodes; None where one holds the other."""
         parents, jump, depth = self._parents, self._jump, self._depth
         level = min(depth[one], depth[other])
         one, other = self._at(one, level), self._at(other, level)
@@ -130,6 +130,7 @@ class Tree:
         return one, other
 
     def _at(self, node: int, level: int) -> int:
+        """Return the ancestor of a node at a level."""
         parents, jump, depth = self._parents, self._jump, self._depth
         while depth[node] > level:
             node = jump[node] if depth[jump[node]] >= level else parents[node]
@@ -137,7 +138,7 @@ class Tree:
 
 
 class OpenAncestors:
-    """Finds the nearest ancestor that is still open, as a disjoint-set forest does (Tarjan 1975): in next to no time.
+    """Finds the nearest ancestor that is still open with a disjoint-set forest (Tarjan 1975), in nearly constant time.
 
     Args:
         parents: as in `Tree`; the root never closes.
@@ -152,7 +153,7 @@ class OpenAncestors:
         self._up[node] = self._parents[node]
 
     def find(self, node: int) -> int:
-        """The node itself while it is open, else its nearest ancestor that is."""
+        """Return the node itself while it is open, else its nearest ancestor that is."""
         up = self._up
         while up[node] != node:
             up[node] = up[up[node]]

@@ -1,17 +1,17 @@
-"""What could have run at the same time, and how much sooner the run would have been over.
+"""Estimate what could have run at the same time, and how much sooner the run would have ended.
 
-The model. Spans that ran one after the other inside the same span may be started together unless the later one may
-need the earlier one. That is so where there is a recorded or inferred edge between them or between spans inside them;
-where the earlier one gave no value by which its use could be seen, or loaded the program, which everything later
-needs; where the inputs of the later one were not recorded; and where the later one is another attempt. The work that
-the span around them did itself while none of them ran is not moved: it takes as long as it took, and so does its
-work to start one child after another. So the least time of a span is this work plus the longest chain of children
-that need each other.
+The model. Spans that ran one after the other inside the same span may be started together unless the later one may need
+the earlier one. It may need it in any of these cases: there is a recorded or inferred edge between them or between
+spans inside them; the earlier one has no outputs by which their use could be seen, or loaded the program, which
+everything later needs; the inputs of the later one were not recorded; the later one is another attempt. The span around
+them is not shortened itself: the work that it did while none of them ran takes as long as it took, and so does its work
+to start one child after another. So the least time of a span is this work plus the longest chain of children that need
+each other.
 
-The time of a span is computed from those of its children, from the inside to the outside, so a saving inside a span
-counts outside only as far as it shortens the time there, and nothing is counted twice. The saving of the
-run is the reduction of its own time when this is done for every span. It is shared out among the spans by doing it
-for one after the other, the largest gain first, and noting by how much the time of the run falls each time.
+The time of a span is computed from those of its children, from the inside to the outside. So a saving inside a span
+counts outside only as far as it shortens the time there, and nothing is counted twice. The saving of the run is the
+reduction of its own time when this is done for every span. It is shared out among the spans: the largest gains are
+taken one after the other, and each gets the time by which the run becomes shorter.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from namel3ss_debug.analysis.graphs.graphs import Tree
-from namel3ss_debug.analysis.graphs.spangraph import RUN, Moment, Row, SpanGraph
+from namel3ss_debug.analysis.graphs.spangraph import RUN, Moment, SpanGraph, SpanRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MOST_CHANCES = 20
-"""The shares of so many spans in the saving are listed; the rest is one sum."""
+"""The shares of this many spans in the saving are listed; the rest is one sum."""
 
 
 class Chance(NamedTuple):
     """Children of one span that could have run at the same time.
 
     Attributes:
-        span: the place of the span.
+        span: the index of the span.
         saves_ns: by how much the run would have been shorter.
-        groups: the places of the children.
+        groups: the indexes of the children.
     """
 
     span: int
@@ -43,22 +43,22 @@ class Chance(NamedTuple):
 
 
 class Parallel:
-    """What a run could save.
+    """The time that a run could save.
 
     Attributes:
         saves_ns: by how much the run would be shorter.
         chances: the spans with the largest shares in it, the largest first.
         others_ns: the shares of all others.
-        levels: for each place how many of its neighbours it had to wait for one after the other: spans of the
-            same level inside the same span could have run at the same time.
+        levels: for each index how many of its neighbours it had to wait for one after the other. Spans of the same level
+            inside the same span could have run at the same time.
 
     Args:
         graph: the run as it was.
         rows: its spans.
-        edges: pairs of places: the span that gave, and the one that needs it.
+        edges: pairs of indexes: the source, and the target that needs it.
     """
 
-    def __init__(self, graph: SpanGraph, rows: Sequence[Row], edges: Iterable[tuple[int, int]]) -> None:
+    def __init__(self, graph: SpanGraph, rows: Sequence[SpanRow], edges: Iterable[tuple[int, int]]) -> None:
         self._graph = graph
         size = len(graph.parents)
         self._inside: list[list[Moment]] = [[] for _ in range(size)]
@@ -69,125 +69,129 @@ class Parallel:
         for at, ends, span in graph.moments:
             (self._end_at if ends else self._begin_at)[span] = at
         self._end_at[RUN] = graph.wall_ns
-        self._needs = self._lifted(edges)
+        self._needs = self._lift_edges(edges)
         self._mark_known(rows)
         self.levels = [0] * size
-        self._lasts = [end - begin for begin, end in zip(self._begin_at, self._end_at, strict=True)]
+        self._durations = [end - begin for begin, end in zip(self._begin_at, self._end_at, strict=True)]
         gains = self._relax_all()
         self._share_out(gains)
 
-    def _lifted(self, edges: Iterable[tuple[int, int]]) -> dict[int, set[int]]:
-        """Each edge moved up to the two neighbours that hold its ends, if these ran one after the other."""
+    def _lift_edges(self, edges: Iterable[tuple[int, int]]) -> dict[int, set[int]]:
+        """Return the edges moved up to the two neighbours that hold their ends, where these ran one after the other."""
         tree = Tree(self._graph.joined_by)
         needs: dict[int, set[int]] = {}
-        for giver, taker in edges:
-            found = tree.branches(giver, taker)
-            if found is not None and self._graph.ended_before(*found):
-                needs.setdefault(found[1], set()).add(found[0])
+        for source, target in edges:
+            branches = tree.branches(source, target)
+            if branches is not None and self._graph.ended_before(*branches):
+                needs.setdefault(branches[1], set()).add(branches[0])
         return needs
 
-    def _mark_known(self, rows: Sequence[Row]) -> None:
-        """Note which spans, or spans inside them, have recorded inputs, and outputs; a load records only a part."""
-        self._takes = [False, *(row.takes for row in rows)]
-        self._gives = [False, *(bool(row.given) for row in rows)]
-        for place in range(len(rows), 0, -1):
-            above = self._graph.joined_by[place]
-            self._takes[above] |= self._takes[place]
-            self._gives[above] |= self._gives[place]
-        for place, row in enumerate(rows, 1):
-            self._takes[place] &= not row.retried
-            self._gives[place] &= not row.loads
+    def _mark_known(self, rows: Sequence[SpanRow]) -> None:
+        """Note for each span whether it, or a span inside it, has recorded inputs, and outputs.
+
+        The span of loading the program counts as one without outputs, so everything later needs it.
+        """
+        self._has_inputs = [False, *(row.has_inputs for row in rows)]
+        self._has_outputs = [False, *(bool(row.output_keys) for row in rows)]
+        for index in range(len(rows), 0, -1):
+            above = self._graph.joined_by[index]
+            self._has_inputs[above] |= self._has_inputs[index]
+            self._has_outputs[above] |= self._has_outputs[index]
+        for index, row in enumerate(rows, 1):
+            self._has_inputs[index] &= not row.retried
+            self._has_outputs[index] &= not row.loads
 
     def _relax_all(self) -> list[tuple[int, int]]:
-        """Shorten every span, from the inside to the outside; return (gain, place) of those that gain."""
-        best = self._lasts[:]
+        """Shorten every span, from the inside to the outside, and return (gain, index) of those that gain."""
+        best = self._durations[:]
         gains = []
-        for place in range(len(best) - 1, -1, -1):
-            if self._inside[place]:
-                relaxed = self._time(place, best, relaxed=True)
-                gain = self._time(place, best, relaxed=False) - relaxed
-                best[place] = relaxed
+        # A span has a higher index than the span it runs in, so backwards is from the inside to the outside.
+        for index in range(len(best) - 1, -1, -1):
+            if self._inside[index]:
+                relaxed = self._duration_of(index, best, relaxed=True)
+                gain = self._duration_of(index, best, relaxed=False) - relaxed
+                best[index] = relaxed
                 if gain > 0:
-                    gains.append((gain, place))
-        self.saves_ns = self._lasts[RUN] - best[RUN]
+                    gains.append((gain, index))
+        self.saves_ns = self._durations[RUN] - best[RUN]
         return gains
 
     def _share_out(self, gains: list[tuple[int, int]]) -> None:
         """Take the greatest gains one after the other, each on top of those before it, so that no time is saved twice."""
-        lasts = self._lasts
+        durations = self._durations
         treated: set[int] = set()
         self.chances: list[Chance] = []
-        told = 0
-        for _, place in sorted(gains, key=lambda gain: (-gain[0], gain[1]))[:MOST_CHANCES]:
-            treated.add(place)
-            before = lasts[RUN]
-            at = place
+        listed_ns = 0
+        for _, index in sorted(gains, key=lambda gain: (-gain[0], gain[1]))[:MOST_CHANCES]:
+            treated.add(index)
+            before = durations[RUN]
+            at = index
             while True:
-                lasting = self._time(at, lasts, relaxed=at in treated)
-                if lasting == lasts[at]:
+                duration = self._duration_of(at, durations, relaxed=at in treated)
+                if duration == durations[at]:
                     break
-                lasts[at] = lasting
+                durations[at] = duration
                 if at == RUN:
                     break
                 at = self._graph.joined_by[at]
-            saved = before - lasts[RUN]
-            groups = self._groups(place) if saved > 0 else []
+            saved = before - durations[RUN]
+            groups = self._groups(index) if saved > 0 else []
             if groups:
-                told += saved
-                self.chances.append(Chance(place, saved, groups))
+                listed_ns += saved
+                self.chances.append(Chance(index, saved, groups))
         self.chances.sort(key=lambda chance: (-chance.saves_ns, chance.span))
-        self.others_ns = self.saves_ns - told
+        self.others_ns = self.saves_ns - listed_ns
 
-    def _time(self, place: int, lasts: list[int], *, relaxed: bool) -> int:
-        """The time of a span for given times of its children."""
-        return self._at_best(place, lasts) if relaxed else self._in_order(place, lasts)
+    def _duration_of(self, index: int, durations: list[int], *, relaxed: bool) -> int:
+        """Return the duration of a span for given durations of its children."""
+        return self._best_duration(index, durations) if relaxed else self._duration_in_order(index, durations)
 
-    def _in_order(self, place: int, lasts: list[int]) -> int:
-        """The time if each child starts when as many children have ended as in the real run."""
+    def _duration_in_order(self, index: int, durations: list[int]) -> int:
+        """Return the duration if each child starts when as many children have ended as in the real run."""
         begun: dict[int, int] = {}
         done = 0
-        joined_at = self._begin_at[place]
-        for at, ends, child in self._inside[place]:
+        joined_at = self._begin_at[index]
+        for at, ends, child in self._inside[index]:
             if ends:
-                done = max(done, begun[child] + lasts[child])
+                done = max(done, begun[child] + durations[child])
                 joined_at = at
             else:
                 begun[child] = done + at - joined_at
-        return done + self._end_at[place] - joined_at
+        return done + self._end_at[index] - joined_at
 
-    def _at_best(self, place: int, lasts: list[int]) -> int:
-        """The time if each child starts as soon as those it needs have ended; also finds the levels of the children."""
+    def _best_duration(self, index: int, durations: list[int]) -> int:
+        """Return the duration if each child starts as soon as its needs are met; also set the children's levels."""
         begun: dict[int, int] = {}
         done: dict[int, int] = {}
-        own = longest = barrier = barrier_level = most_level = 0
-        before = ready = self._begin_at[place]
-        for at, ends, child in self._inside[place]:
+        self_ns = longest = barrier = barrier_level = most_level = 0
+        before = ready = self._begin_at[index]
+        for at, ends, child in self._inside[index]:
             if len(begun) == len(done):
-                own += at - before
+                self_ns += at - before
                 ready = at
             before = at
             if ends:
-                done[child] = finished = begun[child] + lasts[child]
+                done[child] = finished = begun[child] + durations[child]
                 longest = max(longest, finished)
                 most_level = max(most_level, self.levels[child] + 1)
-                if not self._gives[child]:
+                if not self._has_outputs[child]:
                     barrier = max(barrier, finished)
                     barrier_level = max(barrier_level, self.levels[child] + 1)
                 ready = at
-            elif self._takes[child]:
+            elif self._has_inputs[child]:
                 needed = self._needs.get(child, ())
-                after = max((done[giver] for giver in needed), default=0)
+                after = max((done[source] for source in needed), default=0)
                 begun[child] = max(after, barrier) + at - ready
-                level = max((self.levels[giver] + 1 for giver in needed), default=0)
+                level = max((self.levels[source] + 1 for source in needed), default=0)
                 self.levels[child] = max(level, barrier_level)
             else:
                 begun[child], self.levels[child] = longest + at - ready, most_level
-        return own + longest + self._end_at[place] - before
+        return self_ns + longest + self._end_at[index] - before
 
-    def _groups(self, place: int) -> list[list[int]]:
-        """The children of each level that did not all run at the same time, with those that took longest first."""
+    def _groups(self, index: int) -> list[list[int]]:
+        """Return the children of each level that did not all run at the same time; groups that took longest come first."""
         levels: dict[int, list[int]] = {}
-        for _, ends, child in self._inside[place]:
+        for _, ends, child in self._inside[index]:
             if not ends and self._end_at[child] > self._begin_at[child]:
                 levels.setdefault(self.levels[child], []).append(child)
         groups = []
@@ -195,5 +199,5 @@ class Parallel:
             first_end = min(self._end_at[child] for child in children)
             if len(children) > 1 and max(self._begin_at[child] for child in children) >= first_end:
                 groups.append(children)
-        groups.sort(key=lambda group: -sum(self._lasts[child] for child in group))
+        groups.sort(key=lambda group: -sum(self._durations[child] for child in group))
         return groups

@@ -1,24 +1,24 @@
-"""The spans of a run as a network of work: who waited for whom, what decided how long the run took.
+"""The spans of a run as a network of work: who waited for whom, what decided the duration of the run.
 
-The model. A span's own work is what it did while it waited for nobody: it is split at the places where a child
-began (a fork) and where one ended (a join). Between two joins the span goes on by itself; at a join it goes on
-only when the child that ended is done. So a child begins when its parent has been joined by everything
-that had ended by then and has done the piece of its own work that lies between; a parent ends when it has been
-joined by its children and has done the last piece. A span that outlives its parent is joined by the nearest
-ancestor that is still open. All of that is the run, from the first event of a span to the last.
+The model. A span's own work is what it did while it did not wait. It is split at the points where a child began (a
+fork) and where one ended (a join). Between two joins the span goes on by itself; at a join it goes on only when the
+child that ended is done. So a child begins when its parent has been joined by everything that had ended by then, and
+has done the piece of its own work that lies between. A parent ends when its children have joined it and it has done the
+last piece. A span that outlives its parent is joined by the nearest ancestor that is still open. The root of all is the
+run, from the first event of a span to the last.
 
-This is the happens-before relation that CRISP reads from the times of a trace (Zhang and others, "CRISP:
-Critical Path Analysis of Large-Scale Microservice Architectures", USENIX ATC 2022), put into the network of the
-critical path method, which adds slack to it. The order is that of the event numbers,
-which is right within a process even where clocks are coarse. Lengths come from the timestamps; a time before that of an
-earlier event counts as equal to it. So the length of the network is the wall time, to the nanosecond.
+This is the happens-before relation that CRISP reads from the times of a trace (Zhang and others, "CRISP: Critical Path
+Analysis of Large-Scale Microservice Architectures", USENIX ATC 2022), put into the network of the critical path method,
+which adds slack to it. The order is that of the event numbers, which is right within a process even where clocks are
+coarse. Lengths come from the timestamps; a time before that of an earlier event counts as equal to it. So the length of
+the network is the wall time, to the nanosecond.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from namel3ss_debug.analysis.graphs.graphs import Arrow, Network, OpenAncestors
+from namel3ss_debug.analysis.graphs.graphs import Arrow, OpenAncestors, WorkNetwork
 from namel3ss_debug.analysis.nesting import LONGEST_NS, latest
 
 if TYPE_CHECKING:
@@ -26,28 +26,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 RUN = 0
-"""The place of the run itself, which holds all spans; the spans are numbered from 1."""
+"""The index of the run itself, which holds all spans; the spans are numbered from 1."""
 
-NOBODY = -1
+NO_OWNER = -1
 _NEVER = 1 << 62
 
 
-class Row(NamedTuple):
-    """What is kept of one span.
+class SpanRow(NamedTuple):
+    """The data that is kept of one span.
 
     Attributes:
         number, end_number: the numbers of its events; `end_number` is 0 for a span that never ended.
         began_at, ended_at: nanoseconds since the epoch; None where not recorded.
-        duration_ns: that in the end event, else by the times; None where neither is recorded.
+        duration_ns: the recorded duration, else the time between the events; None where neither is recorded.
         id, end_id, parent_id: the ids of its two events and of the span around it.
-        component, name: whose span it is.
+        component, name: those of the span.
         needs: the ids in `depends_on`.
-        given, taken: the keys of the values that it gave and was given, as made by `fingerprints`.
-        takes: whether its inputs were recorded.
+        output_keys, input_keys: the keys of the values in its outputs and inputs, as made by `fingerprints`.
+        has_inputs: whether its inputs were recorded.
         retried: whether it is an attempt that follows a failed one.
         loads: whether the program was loaded in it.
-        hands_on, goes_on_with: the calls and results that it gave and was given, by their ids, as `flows.handed` has
-            them.
+        produced_ids, consumed_ids: the ids of the calls and results that it produced and used; see `flows.call_links`.
     """
 
     number: int
@@ -61,85 +60,88 @@ class Row(NamedTuple):
     component: str
     name: str
     needs: tuple[str, ...]
-    given: array[int]
-    taken: array[int]
-    takes: bool
+    output_keys: array[int]
+    input_keys: array[int]
+    has_inputs: bool
     retried: bool
     loads: bool = False
-    hands_on: tuple[str, ...] = ()
-    goes_on_with: tuple[str, ...] = ()
+    produced_ids: tuple[str, ...] = ()
+    consumed_ids: tuple[str, ...] = ()
 
 
 class Moment(NamedTuple):
-    """One event of a span: its time (nanoseconds from the beginning of the run), and the place of the span."""
+    """One event of a span: its time (nanoseconds from the beginning of the run), and the index of the span."""
 
     at: int
     ends: bool
     span: int
 
 
-def parents_of(rows: Sequence[Row], links: Mapping[str, Sequence[tuple[int, str]]]) -> tuple[list[int], int]:
-    """The parent of each span as a place among the rows, from 1; `RUN` where there is none.
+def find_parents(
+    rows: Sequence[SpanRow], links: Mapping[str, Sequence[tuple[int, str]]]
+) -> tuple[list[int], int]:
+    """Return the parent of each span as an index into the rows, from 1; `RUN` where there is none.
 
-    Where several spans have the id, the latest that began before the child is the parent. One that began after it
-    cannot be, so there are no circles.
+    Where several spans have the id, the latest that began before the child is the parent. A span that began after the
+    child cannot be its parent, so there are no cycles.
 
     Args:
         rows: the spans by number.
         links: id of a `trace_start` -> (its number, the id of the span its process was started in), by number.
 
     Returns:
-        The parents, and how many spans name one that is not there.
+        The parents, and how many spans name a parent that is not there.
     """
     by_id: dict[str, list[tuple[int, int]]] = {}
     parents = [RUN]
     lost = 0
-    for place, row in enumerate(rows, 1):
+    for index, row in enumerate(rows, 1):
         wanted, before = row.parent_id, row.number
         parent = RUN
         while wanted is not None:
             span = by_id.get(wanted)
-            found = None if span is None else latest(span, before)
+            latest_span = None if span is None else latest(span, before)
             link = latest(links.get(wanted, ()), before)
-            if link is None or (found is not None and found[0] > link[0]):
-                parent = RUN if found is None else found[1]
-                lost += found is None
+            if link is None or (latest_span is not None and latest_span[0] > link[0]):
+                parent = RUN if latest_span is None else latest_span[1]
+                lost += latest_span is None
                 break
             before, wanted = link
         parents.append(parent)
         if row.id is not None:
-            by_id.setdefault(row.id, []).append((row.number, place))
+            by_id.setdefault(row.id, []).append((row.number, index))
     return parents, lost
 
 
-def moments_of(rows: Sequence[Row], last_at: int | None) -> list[Moment]:
-    """All events of the spans in order; spans that never ended end with the run, inner ones first.
+def list_moments(rows: Sequence[SpanRow], last_at: int | None) -> list[Moment]:
+    """Return all events of the spans in order; spans that never ended end with the run, inner ones first.
 
     Args:
         rows: the spans by number.
         last_at: the latest timestamp of the trace in nanoseconds.
     """
-    order = [(row.number, 0, place) for place, row in enumerate(rows, 1)]
-    order += [(row.end_number or _NEVER - place, 1, place) for place, row in enumerate(rows, 1)]
+    order = [(row.number, 0, index) for index, row in enumerate(rows, 1)]
+    # Of spans without an end, the one that began last ends first: it is the innermost.
+    order += [(row.end_number or _NEVER - index, 1, index) for index, row in enumerate(rows, 1)]
     order.sort()
     moments: list[Moment] = []
     first = now = 0
     began = [0] * (len(rows) + 1)
-    for _, ends, place in order:
-        row = rows[place - 1]
+    for _, ends, index in order:
+        row = rows[index - 1]
         at = row.began_at
         if ends:
             at = row.ended_at if row.end_number else last_at
             if at is None and row.end_number:
-                at = began[place] + (row.duration_ns or 0)
+                at = began[index] + (row.duration_ns or 0)
         if not moments:
             first = now = at or 0
         elif at is not None and at > now:
             now = at
         if not ends:
-            began[place] = now
+            began[index] = now
         now = min(now, first + LONGEST_NS)
-        moments.append(Moment(now - first, bool(ends), place))
+        moments.append(Moment(now - first, bool(ends), index))
     return moments
 
 
@@ -148,19 +150,19 @@ class SpanGraph:
 
     Attributes:
         moments: the events of the spans in order.
-        parents: the span around each; `RUN` at the top. Places count from 1, the run itself is 0.
-        joined_by: the span that went on when this one had ended: the parent, or an ancestor that was still open.
+        parents: the span around each; `RUN` at the top. Indexes count from 1, the run itself is 0.
+        joined_by: the span that waited for the end of this one: the parent, or an ancestor that was still open.
         order: where in `moments` each span begins and ends.
-        network: moments and the work between them; an arrow's owner is the place of the span that worked.
+        network: moments and the work between them; an arrow's owner is the index of the span that worked.
         slack: by how many nanoseconds each span could have ended later without the run taking longer.
-        own: how many nanoseconds each span worked itself, which is the time up to the beginning of a child or to its
-        own end; the time up to the end of a child, it waited.
+        self_ns: how many nanoseconds each span worked itself: the time up to the beginning of a child or to its own end.
+            It waited during the time up to the end of a child.
         path: the critical path: (owner, begin, length) in nanoseconds from the beginning.
 
     Args:
-        parents: the parent of each place.
-        moments: as `moments_of` gives them.
-        needs: for each place the spans it needs, which ended before it began.
+        parents: the parent of each index.
+        moments: as `list_moments` returns them.
+        needs: for each index the spans it needs, which ended before it began.
     """
 
     def __init__(self, parents: list[int], moments: list[Moment], needs: Mapping[int, Sequence[int]]) -> None:
@@ -169,17 +171,17 @@ class SpanGraph:
         self.moments = moments
         self.joined_by = list(parents)
         self.order = [[-1, -1] for _ in range(size)]
-        for place, moment in enumerate(moments):
-            self.order[moment.span][moment.ends] = place
-        self.network = Network()
-        self.own = [0] * size
+        for index, moment in enumerate(moments):
+            self.order[moment.span][moment.ends] = index
+        self.network = WorkNetwork()
+        self.self_ns = [0] * size
         ended = self._build(needs)
         allowed, earliest = self.network.latest(), self.network.earliest
         self.slack = [allowed[node] - earliest[node] for node in ended]
-        self.path = _pieces(self.network)
+        self.path = _merge_path(self.network)
 
     def _build(self, needs: Mapping[int, Sequence[int]]) -> list[int]:
-        """Fill the network; returns the moment at which each span ends."""
+        """Fill the network, and return the moment at which each span ends."""
         add, earliest = self.network.add, self.network.earliest
         begin = add()
         size = len(self.parents)
@@ -192,35 +194,35 @@ class SpanGraph:
             if not ends:
                 before = last[parent]
                 owner = open_now.find(parent)
-                self.own[owner] += at - seen[owner]
+                self.self_ns[owner] += at - seen[owner]
                 seen[owner] = seen[span] = at
                 arrows = [Arrow(before, at - earliest[before], owner)]
-                arrows += [Arrow(ended[needed], 0, NOBODY) for needed in needs.get(span, ())]
+                arrows += [Arrow(ended[needed], 0, NO_OWNER) for needed in needs.get(span, ())]
                 last[span] = add(arrows)
                 continue
             ended[span] = end = add([Arrow(last[span], at - earliest[last[span]], span)])
-            self.own[span] += at - seen[span]
+            self.self_ns[span] += at - seen[span]
             open_now.close(span)
             joining = open_now.find(parent)
             seen[joining] = at
             self.joined_by[span] = joining
-            last[joining] = add([Arrow(end, 0, NOBODY), Arrow(last[joining], 0, NOBODY)])
+            last[joining] = add([Arrow(end, 0, NO_OWNER), Arrow(last[joining], 0, NO_OWNER)])
             last[span] = end
         ended[RUN] = add([Arrow(last[RUN], 0, RUN)])
         return ended
 
     @property
     def wall_ns(self) -> int:
-        """Nanoseconds from the first event of a span to the last."""
+        """Return the nanoseconds from the first event of a span to the last."""
         return self.network.length
 
     def ended_before(self, one: int, other: int) -> bool:
-        """Whether a span had ended when another began."""
+        """Return whether a span had ended when another began."""
         return self.order[one][1] < self.order[other][0]
 
 
-def _pieces(network: Network) -> list[tuple[int, int, int]]:
-    """The critical path without what takes no time, neighbours of one owner put together."""
+def _merge_path(network: WorkNetwork) -> list[tuple[int, int, int]]:
+    """Return the critical path without pieces of length 0, neighbours of one owner merged."""
     pieces: list[tuple[int, int, int]] = []
     for begin, arrow in network.critical_path():
         if arrow.length:

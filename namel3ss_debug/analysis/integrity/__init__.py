@@ -1,1 +1,1 @@
-"""What is missing or impossible in a recording."""
+"""Find what is missing or impossible in a trace."""

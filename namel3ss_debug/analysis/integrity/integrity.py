@@ -1,4 +1,4 @@
-"""Whether the recording can be trusted: what is missing, what is impossible, what was cut, and a score.
+"""Judge whether the trace can be trusted: what is missing, what is impossible, what was cut, and a score.
 
 The section:
 
@@ -12,10 +12,10 @@ The section:
      "largest_step_back_ms": 0.0,
      "largest_clock_error_ms": 0.0}
 
-The score is 1 less what each check takes from it, and not below 0. A check takes its weight times the share
-of what it concerns (`count` out of `of`: events, spans, lines or processes), and at least `LEAST_SHARE` of its weight
-when there is anything at all, so that a single loss in a long trace is seen. `lowered_by` has the largest first;
-`findings` go by the order of `CHECKS`, then by number, at most `MOST_OF_A_KIND` of each kind.
+The score is 1 less the deduction of each check, and not below 0. A deduction is the weight of the check times the share
+of what it concerns (`count` out of `of`: events, spans, lines or processes). It is at least `LEAST_SHARE` of the weight
+where there is anything at all, so that a single loss in a long trace is seen. `lowered_by` has the largest first.
+`findings` are in the order of `CHECKS`, then by number, at most `MOST_OF_A_KIND` of each kind.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from namel3ss_debug.analysis.distributions import NS_PER_MS, milliseconds
+from namel3ss_debug.analysis.integrity.event_sequence import EventSequence, ProblemNotes
 from namel3ss_debug.analysis.integrity.runs import Lookup
-from namel3ss_debug.analysis.integrity.sightings import Noted, Sightings
 from namel3ss_debug.analysis.nesting import EVERY_EVENT, NS_PER_SECOND, since_epoch
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ TOLERANCE_NS = 50 * NS_PER_MS
 """Clocks may differ by this much without a finding: threads read the time before it is their turn to write."""
 
 _DRIFT = 100
-"""A measured duration may differ from the timestamps by one part in so many as well: clocks are slewed."""
+"""A measured duration may also differ from the timestamps by one part in this many: clocks are slewed."""
 
 
 class Check(NamedTuple):
@@ -50,10 +50,10 @@ class Check(NamedTuple):
 
     Attributes:
         name: its name in the section.
-        weight: what it takes from the score where everything is affected.
+        weight: its deduction from the score where everything is affected.
         of: the unit that the count is a share of: `events`, `spans`, `lines` or `processes`.
         why: why it matters.
-        what: the words of a finding; `{}` is the measured amount.
+        what: the text of a finding; `{}` is the measured amount.
     """
 
     name: str
@@ -98,15 +98,15 @@ CHECKS: tuple[Check, ...] = (
 )
 """All checks, the most important first."""
 
-MENDED = ("mended", "left out", "replacement characters", "several events on a line")
-"""Words in the reader's problems about lines that were read nevertheless."""
+REPAIRED = ("mended", "left out", "replacement characters", "several events on a line")
+"""Parts of the reader's messages about lines that were read nevertheless."""
 
 OF_NUMBERS = (
     "events are missing",
     "a number (seq) repeated or too late",
     "earlier segments were rotated away",
 )
-"""The reader's problems that are not about a line."""
+"""The reader's problems that do not concern a line."""
 
 _MARKS = re.compile(rb'"\$truncated":|\[REDACTED:([\w.\-]{1,64})\]')
 _BY_PLACE = (
@@ -121,7 +121,7 @@ _BY_PLACE = (
 
 
 class Integrity:
-    """Looks at every event and every span, and at what the reader could not read.
+    """Checks every event and every span, and counts what the reader could not read.
 
     Attributes:
         may_hold_marks: whether the events that follow may hold marks of cut or redacted data; set by the caller that
@@ -133,16 +133,16 @@ class Integrity:
 
     def __init__(self, _options: Options) -> None:
         self.may_hold_marks = True
-        self._seen = Sightings(MOST_OF_A_KIND, TOLERANCE_NS)
-        self._noted = {name: Noted(MOST_OF_A_KIND) for name in _BY_PLACE}
+        self._sequence = EventSequence(MOST_OF_A_KIND, TOLERANCE_NS)
+        self._notes = {name: ProblemNotes(MOST_OF_A_KIND) for name in _BY_PLACE}
         self._redactions: Counter[str] = Counter()
         self._largest_error = 0
         self._begun: set[int] = set()
         self._ended = 0
 
     def event(self, number: int, event: Event) -> None:
-        """Look at the next event: its place, and the marks of what was cut or left out."""
-        self._seen.take(number, event)
+        """Add the next event: its order, and the marks of what was cut or redacted."""
+        self._sequence.add(number, event)
         kind = event["event_type"]
         if kind == "trace_start":
             process = (event.get("metadata") or {}).get("process")
@@ -150,111 +150,112 @@ class Integrity:
         elif kind == "trace_end":
             self._ended += 1
         if self.may_hold_marks:
-            self._look_for_marks(number, event)
+            self._note_marks(number, event)
 
-    def _look_for_marks(self, number: int, event: Event) -> None:
+    def _note_marks(self, number: int, event: Event) -> None:
         """Note an event whose payloads hold marks of redaction or of a cut."""
         try:
             text = orjson.dumps(event)
         except (TypeError, ValueError):
             return
-        # a text that ends with a letter rare in JSON, and a single byte, are found several times as fast
+        # Searching a text that ends with a letter rare in JSON, or a single byte, is several times as fast.
         if b"[REDACTED" in text or (b"$" in text and b'"$truncated":' in text):
             rules = {match[1] for match in _MARKS.finditer(text)}
             if None in rules:
-                self._noted["truncated_payloads"].add(number)
+                self._notes["truncated_payloads"].add(number)
                 rules.discard(None)
             if rules:
-                self._noted["redacted_payloads"].add(number)
+                self._notes["redacted_payloads"].add(number)
                 self._redactions.update(rule.decode() for rule in rules)
 
     def span(self, span: MeasuredSpan) -> None:
         """Check whether the times of a span that ended are possible."""
         start, end = span.start, span.end
         if not start:
-            self._noted["orphan_ends"].add(span.number)
+            self._notes["orphan_ends"].add(span.number)
             return
         if "timestamp" not in start:
             return
-        lasted = span.duration_ns or 0
+        duration = span.duration_ns or 0
         if "timestamp" in end:
             passed = int((end["timestamp"] - start["timestamp"]) * NS_PER_SECOND)
             if passed < -TOLERANCE_NS:
-                self._noted["ends_before_starts"].add(span.number, -passed)
+                self._notes["ends_before_starts"].add(span.number, -passed)
             elif "duration_ms" in end:
-                error = abs(passed - lasted)
-                if error > TOLERANCE_NS and error > TOLERANCE_NS + lasted // _DRIFT:
-                    self._noted["clock_errors"].add(span.number, error)
+                error = abs(passed - duration)
+                if error > TOLERANCE_NS and error > TOLERANCE_NS + duration // _DRIFT:
+                    self._notes["clock_errors"].add(span.number, error)
                     self._largest_error = max(self._largest_error, error)
         if span.below is not None and span.below.intervals:
             inside, began = span.below.intervals, since_epoch(start["timestamp"])
-            outside = max(began - min(inside[::2]), max(inside[1::2]) - began - lasted)
-            if outside > TOLERANCE_NS + lasted // _DRIFT:
-                self._noted["outside_parent"].add(span.number, outside)
+            outside = max(began - min(inside[::2]), max(inside[1::2]) - began - duration)
+            if outside > TOLERANCE_NS + duration // _DRIFT:
+                self._notes["outside_parent"].add(span.number, outside)
 
     def open_span(self, span: MeasuredSpan) -> None:
         """Note a span that never ended."""
-        self._noted["open_spans"].add(span.number)
+        self._notes["open_spans"].add(span.number)
 
     def merge(self, later: Integrity) -> None:
-        """Add what a later part of the trace has found."""
-        self._seen.merge(later._seen)
-        for name, noted in self._noted.items():
-            noted.merge(later._noted[name])
+        """Merge the fold of a later part of the trace into this one."""
+        self._sequence.merge(later._sequence)
+        for name, notes_of_check in self._notes.items():
+            notes_of_check.merge(later._notes[name])
         self._redactions.update(later._redactions)
         self._largest_error = max(self._largest_error, later._largest_error)
         self._begun |= later._begun
         self._ended += later._ended
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """The section."""
+        """Return the section."""
         reader: dict[str, Any] | None = totals.sections.get("problems")
-        places = self._places()
-        counts: dict[str, int | None] = {name: noted.count for name, noted in places.items()}
-        gaps = [gap for lane in self._seen.lanes.values() for gap in lane.gaps()]
+        notes = self._collect_notes()
+        counts: dict[str, int | None] = {name: notes_of_check.count for name, notes_of_check in notes.items()}
+        gaps = [gap for process in self._sequence.processes.values() for gap in process.gaps()]
         counts["lost_events"] = sum(missing for _, missing, _ in gaps)
         counts["open_processes"] = max(len(self._begun) - self._ended, 0)
-        counts |= _read(reader)
-        if reader is not None:  # which knows the processes by their files
+        counts |= _reader_counts(reader)
+        if reader is not None:  # the reader knows the processes by their files
             counts["rotated_away_events"] = reader["rotated_away_events"]
             counts["lost_events"] = reader["lost_events"] - reader["rotated_away_events"]
-        lost = Noted(MOST_OF_A_KIND)
+        lost = ProblemNotes(MOST_OF_A_KIND)
         for event, missing, at_start in gaps if counts["lost_events"] else ():
             if not (at_start and counts["rotated_away_events"]):
                 lost.add(event, missing)
-        places["lost_events"] = lost
-        lowered = _lowered(counts, self._bases(totals, counts))
-        findings = _findings(places)
+        notes["lost_events"] = lost
+        lowered = _deductions(counts, self._bases(totals, counts))
+        score = max(round(1.0 - sum(deduction["lowered_by"] for deduction in lowered), 6), 0.0)
+        findings = _findings(notes)
         return {
-            "score": _score(lowered) if totals.events else None,
+            "score": score if totals.events else None,
             "lowered_by": lowered,
             "checks": {check.name: counts[check.name] for check in CHECKS},
             "findings": findings,
             "finding_count": sum(count or 0 for count in counts.values()),
             "redactions": dict(sorted(self._redactions.items())),
-            "largest_step_back_ms": milliseconds(self._seen.largest_step),
+            "largest_step_back_ms": milliseconds(self._sequence.largest_step),
             "largest_clock_error_ms": milliseconds(self._largest_error),
         }
 
-    def _places(self) -> dict[str, Noted]:
-        """The notes of each check, with their events."""
-        lookup = Lookup(self._seen.ids, MOST_OF_A_KIND)
-        repeated = Noted(MOST_OF_A_KIND)
+    def _collect_notes(self) -> dict[str, ProblemNotes]:
+        """Return the notes of each check, with their events."""
+        lookup = Lookup(self._sequence.ids, MOST_OF_A_KIND)
+        repeated = ProblemNotes(MOST_OF_A_KIND)
         for number in lookup.repeats:
             repeated.add(number)
         repeated.count = lookup.repeated
-        missing, late, circles = self._seen.references(lookup)
+        missing, late, circles = self._sequence.references(lookup)
         return {
-            **self._noted,
+            **self._notes,
             "duplicate_ids": repeated,
             "missing_references": missing,
             "late_references": late,
             "parent_circles": circles,
-            "clock_steps": self._seen.steps_back,
+            "clock_steps": self._sequence.steps_back,
         }
 
     def _bases(self, totals: Totals, counts: dict[str, int | None]) -> dict[str, int]:
-        """The number of each unit, including those that were lost."""
+        """Return the number of each unit, lost ones included."""
         gone = (counts["lost_events"] or 0) + (counts["rotated_away_events"] or 0)
         return {
             "events": totals.events + gone,
@@ -264,17 +265,17 @@ class Integrity:
         }
 
 
-def _read(reader: dict[str, Any] | None) -> dict[str, int | None]:
-    """The counts that only the reader knows; None where it was not asked."""
+def _reader_counts(reader: dict[str, Any] | None) -> dict[str, int | None]:
+    """Return the counts that only the reader knows; None where there is no reader's section."""
     if reader is None:
         return dict.fromkeys(("skipped_lines", "mended_lines", "rotated_away_events"))
     kinds = {kind: count for kind, count in reader["kinds"].items() if kind not in OF_NUMBERS}
-    mended = sum(count for kind, count in kinds.items() if any(words in kind for words in MENDED))
-    return {"skipped_lines": sum(kinds.values()) - mended, "mended_lines": mended}
+    repaired = sum(count for kind, count in kinds.items() if any(words in kind for words in REPAIRED))
+    return {"skipped_lines": sum(kinds.values()) - repaired, "mended_lines": repaired}
 
 
-def _lowered(counts: dict[str, int | None], bases: dict[str, int]) -> list[dict[str, Any]]:
-    """What each check takes from the score, the largest first."""
+def _deductions(counts: dict[str, int | None], bases: dict[str, int]) -> list[dict[str, Any]]:
+    """Return the deduction of each check from the score, the largest first."""
     lowered = []
     for check in CHECKS:
         count = counts[check.name]
@@ -292,22 +293,14 @@ def _lowered(counts: dict[str, int | None], bases: dict[str, int]) -> list[dict[
                     "why": check.why,
                 }
             )
-    return sorted(lowered, key=_by_amount)
+    return sorted(lowered, key=lambda deduction: -deduction["lowered_by"])
 
 
-def _by_amount(entry: dict[str, Any]) -> float:
-    return -float(entry["lowered_by"])
-
-
-def _score(lowered: list[dict[str, Any]]) -> float:
-    taken: float = sum(entry["lowered_by"] for entry in lowered)
-    return max(round(1.0 - taken, 6), 0.0)
-
-
-def _findings(places: dict[str, Noted]) -> list[dict[str, Any]]:
+def _findings(notes: dict[str, ProblemNotes]) -> list[dict[str, Any]]:
+    """Return the first findings of each check, in the order of `CHECKS`."""
     findings = []
     for check in CHECKS:
-        for number, seen in places[check.name].first() if check.name in places else ():
+        for number, seen in notes[check.name].first() if check.name in notes else ():
             amount = (
                 f"{seen:,}"
                 if check.of == "events" and check.name == "lost_events"

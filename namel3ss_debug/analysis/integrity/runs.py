@@ -1,7 +1,7 @@
 """Sets of whole numbers that mostly follow each other, kept as runs: a million of them take next to no memory.
 
-Each number is stored with the number of the event it came from. A run is a stretch in which both rise by one from
-event to event, so that one entry of 24 bytes holds all of it.
+Each number is stored with the number of its event. A run is a stretch in which both rise by one from event to event, so
+that one row of 24 bytes holds all of it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Runs:
-    """Numbers (of 63 bits) with the events they came from, in the order of the events.
+    """Numbers (of 63 bits) with their events, in the order of the events.
 
-    `following` and `following_event` are the next number and event of the latest run. `loose`: events may lie between
-    the numbers of one run; then only the event of its first number is known.
+    `following` and `following_event` are the next number and event of the latest run. With `loose`, events may lie
+    between the numbers of one run; then only the event of its first number is known.
     """
 
     __slots__ = ("_ends", "_events", "_firsts", "_loose", "following", "following_event")
@@ -26,13 +26,13 @@ class Runs:
     def __init__(self, *, loose: bool = False) -> None:
         self._loose = loose
         self._firsts = array("q")
-        self._ends = array("q")  # one beyond the last, of all runs but the last
+        self._ends = array("q")  # one beyond the last number, for all runs but the latest
         self._events = array("q")
         self.following = -1
         self.following_event = 0
 
     def add(self, value: int, event: int) -> None:
-        """Take the next number."""
+        """Add the next number."""
         if value == self.following and (self._loose or event == self.following_event):
             self.following += 1
             self.following_event = event + 1
@@ -45,11 +45,11 @@ class Runs:
         self.following_event = event + 1
 
     def is_recent(self, value: int) -> bool:
-        """Whether the number is in the latest run: a quick test."""
+        """Return whether the number is in the latest run: a quick test."""
         return value < self.following and bool(self._firsts) and value >= self._firsts[-1]
 
     def merge(self, later: Runs) -> None:
-        """Add the numbers that follow."""
+        """Merge the numbers of the following part into these."""
         if not later._firsts:
             return
         begin = 0
@@ -70,17 +70,17 @@ class Runs:
         return len(self._firsts)
 
     def in_order(self) -> Iterator[tuple[int, int, int]]:
-        """(first, last, event of the first) of each run, by their numbers, of equal ones the earliest event first."""
+        """Yield (first, last, event of the first) of each run, by their numbers, equal ones by their events."""
         ends = [*self._ends, self.following]
         firsts, events = self._firsts, self._events
-        for place in sorted(
+        for index in sorted(
             range(len(firsts)), key=firsts.__getitem__
         ):  # stable, so earlier events come first
-            yield firsts[place], ends[place] - 1, events[place]
+            yield firsts[index], ends[index] - 1, events[index]
 
 
 class Lookup:
-    """Finds the first event of a number, and the numbers that came more than once.
+    """Finds the first event of a number, and the numbers that occur more than once.
 
     Attributes:
         repeated: how many numbers occurred again.
@@ -96,6 +96,7 @@ class Lookup:
         self.repeats: list[int] = []
         for begin, last, event in runs.in_order():
             first, offset = begin, event - begin
+            # Overlapping stretches are cut so that each number belongs to one stretch, that of its first event.
             overlapping = []
             while self._lasts and self._lasts[-1] >= first:
                 overlapping.append((self._firsts.pop(), self._lasts.pop(), self._offsets.pop()))
@@ -111,6 +112,7 @@ class Lookup:
         self.repeats = sorted(self.repeats)[:most]
 
     def _append(self, first: int, last: int, offset: int) -> None:
+        """Append a stretch of numbers, joined with the one before where it continues that."""
         if first > last:
             return
         if self._firsts and self._offsets[-1] == offset and self._lasts[-1] + 1 == first:
@@ -121,14 +123,15 @@ class Lookup:
         self._offsets.append(offset)
 
     def _repeat(self, first: int, last: int, offset: int) -> None:
+        """Count a stretch of numbers that occur again, and keep the first events."""
         self.repeated += last - first + 1
         self.repeats += range(first + offset, min(last, first + self._most) + offset + 1)
         if len(self.repeats) > 4 * self._most:
             self.repeats = sorted(self.repeats)[: self._most]
 
     def event(self, value: int) -> int | None:
-        """The number of the first event that the number came from; None where it never came."""
-        place = bisect_right(self._firsts, value) - 1
-        if place < 0 or value > self._lasts[place]:
+        """Return the number of the first event that has the number; None where none has it."""
+        index = bisect_right(self._firsts, value) - 1
+        if index < 0 or value > self._lasts[index]:
             return None
-        return value + self._offsets[place]
+        return value + self._offsets[index]

@@ -1,12 +1,12 @@
 """The calls in which patterns are looked for: a few fields of each, and which of them are at one level.
 
-What a call was asked and what it answered are kept as checksums of their canonical JSON, so that a call takes the
-same few hundred bytes whatever its payload. -1 stands for data that was not recorded, and equals nothing.
+The request and the answer of a call are kept as checksums of their canonical JSON, so a call takes the same few hundred
+bytes whatever its payload. -1 stands for data that was not recorded, and equals nothing.
 
-Two calls are at one level where their nearest enclosing agent, chain or tool is the same: the turns of an agent and the
-steps of a chain do not separate the calls in them. The steps, chains and agents themselves are a level of their own
-beside the calls of models, tools and memory, because they hold these. Steps within steps are at one level if they have
-the same depth, and so are calls within model calls: no call is at one level with those that run inside it.
+Two calls are at one level where their nearest enclosing agent, chain or tool is the same. The turns of an agent and the
+steps of a chain do not separate the calls in them. The steps, chains and agents hold the calls of models, tools and
+memory, so they are a level of their own beside these. Steps within steps are at one level if they have the same depth,
+and so are calls within model calls: no call is at one level with those that run inside it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ COMPLETED, FAILED, OPEN = range(3)
 
 UNKNOWN = -1
 LONGEST_TEXT = 240
-"""How many bytes of the arguments of a tool are kept; longer ones are known by their checksum only."""
+"""The most bytes of the arguments of a tool that are kept; longer ones are known by their checksum only."""
 
 WAITING = frozenset(
     [
@@ -54,7 +54,7 @@ WAITING = frozenset(
         "working",
     ]
 )
-"""The words in the `status` or `state` of an answer that say to ask again later."""
+"""Values of `status` or `state` in an answer that ask to call again later."""
 
 CURSORS = frozenset(
     [
@@ -77,37 +77,37 @@ CURSORS = frozenset(
         "token",
     ]
 )
-"""The names of cursors: an answer gives one, and the next question passes it on to continue there."""
+"""The names of cursors: an answer holds one, and the next request passes it on to continue there."""
 
 _KINDS = {"llm": LLM, "tool": TOOL, "chain": CHAIN, "agent": AGENT, "memory": MEMORY}
-_BOUNDARIES = frozenset({TOOL, CHAIN, AGENT})
+_OWNERS = frozenset({TOOL, CHAIN, AGENT})
 _CALLS = frozenset({LLM, TOOL, MEMORY})
-_PARTS = frozenset({STEP, CHAIN, AGENT})
+_ENCLOSING = frozenset({STEP, CHAIN, AGENT})
 _CHOICES = ("chosen", "choice", "branch", "outcome", "decision", "result", "selected")
 _CONDITIONS = frozenset({"decision", "condition"})
 Operation = tuple[str, str]
 """A component and a name, such as tool and search."""
 
 
-class Call(NamedTuple):
+class PatternCall(NamedTuple):
     """One call, or one span around calls.
 
     Attributes:
-        number, end_number: its events; the end is 0 where it never came.
-        id, parent: its id, and that of what it ran inside; at the top, a text for the run.
+        number, end_number: its events; the end is 0 for a span that never ended.
+        id, parent: its id, and that of the span around it; at the top, a text for the run.
         kind: one of `LLM` to `OTHER`.
         operation: its component and name.
-        asked, answered: checksums of the arguments and of the answer; `UNKNOWN` where they were not recorded.
+        request, answer: checksums of the arguments and of the answer; `UNKNOWN` where they were not recorded.
         began: nanoseconds since the epoch, where known.
-        lasted: nanoseconds, where known.
+        duration_ns: where known.
         outcome: `COMPLETED`, `FAILED` or `OPEN`.
         retried: whether it is recorded as an attempt after a failed one.
-        size: of a model call, how many messages it was given.
+        size: of a model call, how many messages its request has.
         tokens: all of its tokens.
         cost: 1e-12 dollars, where known.
         text: the arguments of a tool as JSON, or the choice of a decision; empty where it is too long.
-        took, gave: checksums of the cursor it was given and of the one it gave; 0 where there was none.
-        waiting: whether the answer says to ask again later.
+        cursor_in, cursor_out: checksums of the cursors in the request and in the answer; 0 where there is none.
+        asks_to_wait: whether the answer asks to call again later.
         choice: whether it is a decision, whose answer is the way that was chosen.
     """
 
@@ -117,24 +117,24 @@ class Call(NamedTuple):
     parent: str
     kind: int
     operation: Operation
-    asked: int
-    answered: int
+    request: int
+    answer: int
     began: int | None
-    lasted: int | None
+    duration_ns: int | None
     outcome: int
     retried: bool
     size: int = 0
     tokens: int = 0
     cost: int | None = None
     text: bytes = b""
-    took: int = 0
-    gave: int = 0
-    waiting: bool = False
+    cursor_in: int = 0
+    cursor_out: int = 0
+    asks_to_wait: bool = False
     choice: bool = False
 
 
 class Reader:
-    """Makes calls of spans and events; equal operations are the same object."""
+    """Makes calls out of spans and events. Equal operations share one object."""
 
     def __init__(self) -> None:
         self._operations: dict[Operation, Operation] = {}
@@ -146,21 +146,21 @@ class Reader:
         operation = (component, name)
         return self._operations.setdefault(operation, operation)
 
-    def call(self, span: MeasuredSpan) -> Call:
-        """The call that a span is."""
+    def call(self, span: MeasuredSpan) -> PatternCall:
+        """Return the call of a span."""
         start, end = span.start, span.end
-        kind = _kind(start)
-        asked, answered, text, size, took, gave, waiting = _payloads(kind, start, end)
+        kind = _kind_of(start)
+        request, answer, text, size, cursor_in, cursor_out, asks_to_wait = _payload_fields(kind, start, end)
         choice = start.get("step_type") in _CONDITIONS or end.get("step_type") in _CONDITIONS
-        if choice and answered != UNKNOWN:
-            text = _short(end.get("outputs"))
+        if choice and answer != UNKNOWN:
+            text = _dump_short(end.get("outputs"))
         if span.failed:
-            answered = checksum(f"{end.get('error_type')}: {end.get('error')}")
+            answer = checksum(f"{end.get('error_type')}: {end.get('error')}")
         cost = span_cost(span) if end and (kind == LLM or "cost_estimate" in end) else None
         began = start.get("timestamp")
-        return Call(
-            *(span.number, span.end_number, start.get("event_id"), _parent(start)),
-            *(kind, self._operation(span.component, span.name), asked, answered),
+        return PatternCall(
+            *(span.number, span.end_number, start.get("event_id"), _parent_of(start)),
+            *(kind, self._operation(span.component, span.name), request, answer),
             instant(began),
             span.duration_ns,
             FAILED if span.failed else COMPLETED if span.end_number else OPEN,
@@ -169,86 +169,91 @@ class Reader:
             total_tokens(end),
             None if cost is None else cost.amount,
             text,
-            *(took, gave),
-            waiting,
+            *(cursor_in, cursor_out),
+            asks_to_wait,
             choice,
         )
 
-    def point(self, number: int, event: Event) -> Call:
-        """The call that an event without an end is: an access to the memory, or a decision."""
+    def point_call(self, number: int, event: Event) -> PatternCall:
+        """Return the call of an event without an end: an access to the memory, or a decision."""
         inputs, outputs, began = event.get("inputs"), event.get("outputs"), event.get("timestamp")
         deciding = event["event_type"] == "decision"
         if deciding:
-            chosen = _choice(outputs, event.get("metadata"))
-            asked = UNKNOWN if inputs is None else checksum(inputs)
-            answered, text = UNKNOWN if chosen is None else checksum(chosen), _short(chosen)
+            chosen = _choice_of(outputs, event.get("metadata"))
+            request = UNKNOWN if inputs is None else checksum(inputs)
+            answer, text = UNKNOWN if chosen is None else checksum(chosen), _dump_short(chosen)
         else:
-            asked = checksum([event.get("metadata", {}).get("operation"), inputs])
-            answered, text = UNKNOWN if outputs is None else checksum(outputs), _short(inputs)
-        return Call(
-            *(number, number, event.get("event_id"), _parent(event)),
+            request = checksum([event.get("metadata", {}).get("operation"), inputs])
+            answer, text = UNKNOWN if outputs is None else checksum(outputs), _dump_short(inputs)
+        return PatternCall(
+            *(number, number, event.get("event_id"), _parent_of(event)),
             DECISION if deciding else MEMORY,
             self._operation(event["component"], event.get("component_name") or ""),
-            *(asked, answered, instant(began), 0),
+            *(request, answer, instant(began), 0),
             *(FAILED if "error" in event else COMPLETED, False),
             text=text,
             choice=deciding,
         )
 
 
-def _parent(event: Event) -> str:
-    """The span around an event; at the top, a text for its run, so that several runs in one trace are kept apart."""
+def _parent_of(event: Event) -> str:
+    """Return the id of the span around an event.
+
+    At the top it is a text for the run, so that several runs in one trace are kept apart.
+    """
     parent: str | None = event.get("parent_event_id")
     return f"\0{event.get('execution_id')}" if parent is None else parent
 
 
-def _kind(start: Event) -> int:
+def _kind_of(start: Event) -> int:
+    """Return the kind of a span. The event type distinguishes steps and turns from chains and agents."""
     kind = _KINDS.get(start["component"], OTHER)
     if kind == CHAIN and start["event_type"] == "chain_step_start":
         return STEP
     return OTHER if kind == AGENT and start["event_type"] == "agent_turn_start" else kind
 
 
-def _payloads(kind: int, start: Event, end: Event) -> tuple[int, int, bytes, int, int, int, bool]:
-    """What a call was asked and answered, in the order of the fields."""
-    asked, answered, text, size, took, gave, waiting = UNKNOWN, UNKNOWN, b"", 0, 0, 0, False
+def _payload_fields(kind: int, start: Event, end: Event) -> tuple[int, int, bytes, int, int, int, bool]:
+    """Return the fields of a call that come from its payloads, in their order."""
+    request, answer, text, size, cursor_in, cursor_out, asks_to_wait = UNKNOWN, UNKNOWN, b"", 0, 0, 0, False
     if kind == OTHER:
-        return asked, answered, text, size, took, gave, waiting
+        return request, answer, text, size, cursor_in, cursor_out, asks_to_wait
     inputs, outputs = start.get("inputs"), end.get("outputs")
     if kind == TOOL:
         if inputs is not None:
             arguments = inputs.get("arguments", inputs)
-            text = _dumped(arguments)
-            asked, took = crc32(text) if text else UNKNOWN, _cursor(arguments)
+            text = _dump(arguments)
+            request, cursor_in = crc32(text) if text else UNKNOWN, _cursor_of(arguments)
             text = text if len(text) <= LONGEST_TEXT else b""
         if outputs is not None:
             result = outputs.get("result", outputs)
-            answered, gave, waiting = checksum(result), _cursor(result), _says_to_wait(result)
-        return asked, answered, text, size, took, gave, waiting
+            answer, cursor_out, asks_to_wait = checksum(result), _cursor_of(result), _asks_to_wait(result)
+        return request, answer, text, size, cursor_in, cursor_out, asks_to_wait
     if inputs is not None:
-        asked = checksum(inputs)
+        request = checksum(inputs)
     if kind == LLM:
         messages = inputs.get("messages") if inputs is not None else None
         size = len(messages) if isinstance(messages, list) else 0
         outputs = _answer(outputs)
     if outputs is not None:
-        answered = checksum(outputs)
-    return asked, answered, text, size, took, gave, waiting
+        answer = checksum(outputs)
+    return request, answer, text, size, cursor_in, cursor_out, asks_to_wait
 
 
 def _answer(outputs: Any) -> Any:
-    """What a model said, without the ids that are new each time; None where it was not recorded."""
+    """Return the answer of a model without the ids that are new each time; None where it was not recorded."""
     if not isinstance(outputs, dict) or ("text" not in outputs and "tool_calls" not in outputs):
         return outputs or None
     calls = outputs.get("tool_calls")
-    asked = [
+    request = [
         [call.get("name"), call.get("arguments")] if isinstance(call, dict) else call
         for call in (calls if isinstance(calls, list) else ())
     ]
-    return [outputs.get("text"), asked]
+    return [outputs.get("text"), request]
 
 
-def _dumped(value: Any) -> bytes:
+def _dump(value: Any) -> bytes:
+    """Return a value as canonical JSON; b"" for a value that is not JSON."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
@@ -256,28 +261,30 @@ def _dumped(value: Any) -> bytes:
 
 
 def checksum(value: Any) -> int:
-    """A number that is equal where the canonical JSON of two values is; `UNKNOWN` for what is no JSON."""
+    """Return a number that is equal where the canonical JSON of two values is; `UNKNOWN` for a value that is not JSON."""
     if value is None:
         return crc32(b"null")
-    dumped = _dumped(value)
+    dumped = _dump(value)
     return crc32(dumped) if dumped else UNKNOWN
 
 
-def _short(value: Any) -> bytes:
-    text = b"" if value is None else _dumped(value)
+def _dump_short(value: Any) -> bytes:
+    """Return a value as canonical JSON; b"" where that is too long to be kept."""
+    text = b"" if value is None else _dump(value)
     return text if len(text) <= LONGEST_TEXT else b""
 
 
-def _cursor(payload: Any) -> int:
-    """The checksum of the value under a name of `CURSORS`; 0 where there is none."""
+def _cursor_of(payload: Any) -> int:
+    """Return the checksum of the value under a name of `CURSORS`; 0 where there is none."""
     if type(payload) is dict:
         for name, value in payload.items():
             if name in CURSORS and value and isinstance(value, str | int):
-                return crc32(str(value).encode(errors="replace")) or 1
+                return crc32(str(value).encode(errors="replace")) or 1  # 0 means that there is no cursor
     return 0
 
 
-def _says_to_wait(result: Any) -> bool:
+def _asks_to_wait(result: Any) -> bool:
+    """Return whether a result, or its status, is a word of `WAITING`."""
     if type(result) is dict:
         result = result.get("status", result.get("state"))
     return (
@@ -287,8 +294,8 @@ def _says_to_wait(result: Any) -> bool:
     )
 
 
-def _choice(outputs: Any, metadata: Any) -> Any:
-    """The way that a decision went: the value under a name of `_CHOICES`, else all of its outputs."""
+def _choice_of(outputs: Any, metadata: Any) -> Any:
+    """Return the way that a decision went: the value under a name of `_CHOICES`, else all of its outputs."""
     for payload in (outputs, metadata):
         if isinstance(payload, dict):
             for name in _CHOICES:
@@ -301,59 +308,63 @@ class Levels(NamedTuple):
     """The calls that are at one level with each other, each list by number.
 
     Attributes:
-        calls: of models, tools and memory.
-        parts: steps, chains and agents.
+        calls: those of models, tools and memory.
+        enclosing: steps, chains and agents.
     """
 
-    calls: list[list[Call]]
-    parts: list[list[Call]]
+    calls: list[list[PatternCall]]
+    enclosing: list[list[PatternCall]]
 
 
-def levels_of(calls: Iterable[Call], links: Mapping[str, str]) -> Levels:
-    """Put calls under the agent, chain or tool around them.
+def group_levels(calls: Iterable[PatternCall], links: Mapping[str, str]) -> Levels:
+    """Group calls by the agent, chain or tool around them.
 
     Args:
         calls: by number.
         links: id of a `trace_start` -> id of the span in which the process was started.
     """
     kinds: list[int] = []
-    around: list[tuple[int, int, int]] = []  # the boundary, and how many calls and steps lie between
-    places: dict[str, int] = {}
+    owners: list[tuple[int, int, int]] = []  # the owner, and how many calls and steps lie between
+    indexes: dict[str, int] = {}
     tops: dict[str, int] = {}
-    found: tuple[dict[tuple[int, int], list[Call]], dict[tuple[int, int], list[Call]]] = ({}, {})
-    for place, call in enumerate(calls):
+    levels: tuple[dict[tuple[int, int], list[PatternCall]], dict[tuple[int, int], list[PatternCall]]] = (
+        {},
+        {},
+    )
+    for index, call in enumerate(calls):
         parent = call.parent
-        for _ in range(9):
-            if parent in places or parent not in links:
+        for _ in range(9):  # bounded, because the links of a damaged trace may form a circle
+            if parent in indexes or parent not in links:
                 break
             parent = links[parent]
-        above = places.get(parent)
+        above = indexes.get(parent)
         if above is None:
-            boundary, deep, steps = tops.setdefault(parent, -1 - len(tops)), 0, 0
-        elif kinds[above] in _BOUNDARIES:
-            boundary, deep, steps = above, 0, 0
+            owner, depth, steps = tops.setdefault(parent, -1 - len(tops)), 0, 0
+        elif kinds[above] in _OWNERS:
+            owner, depth, steps = above, 0, 0
         else:
-            boundary, deep, steps = around[above]
-            deep += kinds[above] in _CALLS
+            owner, depth, steps = owners[above]
+            # A call and the calls inside it are at different depths: they neither follow each other nor run in parallel.
+            depth += kinds[above] in _CALLS
             steps += kinds[above] == STEP
         kinds.append(call.kind)
-        around.append((boundary, deep, steps))
+        owners.append((owner, depth, steps))
         if call.id is not None:
-            places[call.id] = place
+            indexes[call.id] = index
         if call.kind in _CALLS:
-            found[0].setdefault((boundary, deep), []).append(call)
-        elif call.kind in _PARTS:
-            found[1].setdefault((boundary, steps), []).append(call)
-    return Levels(list(found[0].values()), list(found[1].values()))
+            levels[0].setdefault((owner, depth), []).append(call)
+        elif call.kind in _ENCLOSING:
+            levels[1].setdefault((owner, steps), []).append(call)
+    return Levels(list(levels[0].values()), list(levels[1].values()))
 
 
-def follows(call: Call, earlier: Call) -> bool:
-    """Whether a call began after another one had ended."""
+def follows(call: PatternCall, earlier: PatternCall) -> bool:
+    """Return whether a call began after another one had ended."""
     return 0 < earlier.end_number < call.number
 
 
-def argument_values(call: Call) -> dict[str, Any] | None:
-    """The arguments of a tool, where they were short enough to be kept and are an object."""
+def argument_values(call: PatternCall) -> dict[str, Any] | None:
+    """Return the arguments of a tool if they are an object and were short enough to be kept."""
     if not call.text:
         return None
     values = orjson.loads(call.text)

@@ -1,15 +1,15 @@
-"""Loops: the same calls again and again with the same result, and repetitions that only look like loops.
+"""Find loops: the same calls again and again with the same result; and repetitions that only look like loops.
 
 A loop is one of these, each at one level, at least `LEAST_ROUNDS` times, each round after the one before had ended:
 
 - `same call`: the same operation with the same arguments gave the same result;
 - `oscillation`: two different calls take turns, each with the same arguments and result as before;
 - `cycle`: the same with three to `LONGEST_CYCLE` calls;
-- `growth`: a model is given ever more messages and answers the same.
+- `growth`: a model gets ever more messages and answers the same.
 
-No loops are *polling*: the same call, until its result changes or as long as the result says to wait; and *paging*:
-arguments that are the same but for one number that counts up by one, or rises and is called `offset` or the like, or
-for a cursor that the result before gave. A call without recorded arguments or result is in no loop. The cost of a loop
+Two repetitions are no loops. *Polling* is the same call, until its result changes or as long as the result asks to
+wait. *Paging* is a call whose arguments differ only in one number, which counts up by one, or rises and is called
+`offset` or the like, or only in a cursor, which comes from the result before. A call without recorded arguments or result is in no loop. The cost of a loop
 is that of all calls after its first round, with the model calls that asked for them.
 """
 
@@ -26,12 +26,18 @@ from namel3ss_debug.analysis.patterns.calls import (
     LLM,
     OPEN,
     UNKNOWN,
-    Call,
+    PatternCall,
     argument_values,
     checksum,
     follows,
 )
-from namel3ss_debug.analysis.patterns.found import cost_of, pattern, repeated_so_often, told, value_of
+from namel3ss_debug.analysis.patterns.pattern_json import (
+    operation_to_json,
+    parse_json,
+    pattern_to_json,
+    repetition_confidence,
+    sum_cost,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,24 +53,24 @@ _number = attrgetter("number")
 
 
 class _Level(NamedTuple):
-    """The calls of one level, and separately the model calls and all others."""
+    """The calls of one level: the model calls, and all others."""
 
-    models: Sequence[Call]
-    deeds: Sequence[Call]
+    models: Sequence[PatternCall]
+    actions: Sequence[PatternCall]
 
-    def asking(self, repeated: Iterable[Call]) -> list[Call]:
-        """The model calls right before each of some calls: those that asked for them."""
-        found = []
+    def find_askers(self, repeated: Iterable[PatternCall]) -> list[PatternCall]:
+        """Return the model calls right before each of some calls: those that asked for them."""
+        askers = []
         for call in repeated:
-            place = bisect_left(self.models, call.number, key=_number)
-            before = bisect_left(self.deeds, call.number, key=_number)
-            if place and (not before or self.deeds[before - 1].number < self.models[place - 1].number):
-                found.append(self.models[place - 1])
-        return found
+            index = bisect_left(self.models, call.number, key=_number)
+            before = bisect_left(self.actions, call.number, key=_number)
+            if index and (not before or self.actions[before - 1].number < self.models[index - 1].number):
+                askers.append(self.models[index - 1])
+        return askers
 
 
-def loops(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
-    """The loops, the polling, the paging and the retries at one level.
+def find_loops(calls: Sequence[PatternCall]) -> Iterator[dict[str, Any]]:
+    """Yield the loops, the polling, the paging and the retries at one level.
 
     Args:
         calls: the calls of the level by number.
@@ -74,35 +80,37 @@ def loops(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
     models = [call for call in calls if call.kind == LLM]
     level = _Level(models, [call for call in calls if call.kind != LLM])
     covered: set[int] = set()
-    for found, numbers in _cycles(level):
+    for cycle, numbers in _find_cycles(level):
         covered |= numbers
-        yield found
+        yield cycle
     looping = set(covered)
-    for operation in _by_operation(calls):
+    for operation in _group_by_operation(calls):
         if len(operation) < 2:
             continue
-        for found, run in _repeats(operation, level, covered):
-            if found["kind"] == "loop":
+        for repeat, run in _find_repeats(operation, level, covered):
+            if repeat["kind"] == "loop":
                 looping |= {call.number for call in run}
-            yield found
-        yield from _paging(operation, covered)
+            yield repeat
+        yield from _find_paging(operation, covered)
         if operation[0].kind == LLM:
-            yield from _growth(operation, sorted(looping))
+            yield from _find_growth(operation, sorted(looping))
 
 
-def _by_operation(calls: Sequence[Call]) -> list[list[Call]]:
-    """The calls of each operation, those that are no model's first."""
-    found: dict[tuple[str, str], list[Call]] = {}
+def _group_by_operation(calls: Sequence[PatternCall]) -> list[list[PatternCall]]:
+    """Return the calls of each operation, those of models last."""
+    groups: dict[tuple[str, str], list[PatternCall]] = {}
     for call in calls:
-        found.setdefault(call.operation, []).append(call)
-    return sorted(found.values(), key=lambda group: group[0].kind == LLM)
+        groups.setdefault(call.operation, []).append(call)
+    return sorted(groups.values(), key=lambda group: group[0].kind == LLM)
 
 
-def _runs(calls: Sequence[Call], goes_on: Callable[[Call, Call], bool]) -> Iterator[list[Call]]:
-    """The longest stretches of two or more calls in which each goes on with the one before."""
+def _find_runs(
+    calls: Sequence[PatternCall], continues: Callable[[PatternCall, PatternCall], bool]
+) -> Iterator[list[PatternCall]]:
+    """Yield the longest stretches of two or more calls in which each call continues the one before."""
     run = [calls[0]]
     for earlier, call in pairwise(calls):
-        if goes_on(earlier, call):
+        if continues(earlier, call):
             run.append(call)
             continue
         if len(run) > 1:
@@ -112,77 +120,81 @@ def _runs(calls: Sequence[Call], goes_on: Callable[[Call, Call], bool]) -> Itera
         yield run
 
 
-def _cycles(level: _Level) -> Iterator[tuple[dict[str, Any], set[int]]]:
-    """Oscillations and longer cycles in what was done, with the numbers of the calls in them."""
-    deeds = level.deeds
+def _find_cycles(level: _Level) -> Iterator[tuple[dict[str, Any], set[int]]]:
+    """Yield the oscillations and longer cycles among the actions, with the numbers of the calls in them."""
+    actions = level.actions
     tokens = [
-        (call.operation, call.asked, call.answered) if _is_known(call) else call.number for call in deeds
+        (call.operation, call.request, call.answer) if _is_known(call) else call.number for call in actions
     ]
-    if len(deeds) < 2 * LEAST_ROUNDS or len(tokens) - len(set(tokens)) < 2 * (LEAST_ROUNDS - 1):
+    if len(actions) < 2 * LEAST_ROUNDS or len(tokens) - len(set(tokens)) < 2 * (LEAST_ROUNDS - 1):
         return
-    taken = [False] * len(deeds)
+    in_cycle = [False] * len(actions)
     for period in range(2, LONGEST_CYCLE + 1):
         first = None
-        for place in range(period, len(deeds) + 1):
+        for index in range(period, len(actions) + 1):
             same = (
-                place < len(deeds)
-                and tokens[place] == tokens[place - period]
-                and not taken[place]
-                and follows(deeds[place], deeds[place - period])
+                index < len(actions)
+                and tokens[index] == tokens[index - period]
+                and not in_cycle[index]
+                and follows(actions[index], actions[index - period])
             )
             if same and first is None:
-                first = place - period
+                first = index - period
             elif not same and first is not None:
-                rounds = (place - first) // period
+                rounds = (index - first) // period
                 if rounds >= LEAST_ROUNDS and len(set(tokens[first : first + period])) > 1:
-                    cycle = deeds[first:place]
-                    taken[first:place] = [True] * len(cycle)
-                    yield _cycle(cycle, period, rounds, level), {call.number for call in cycle}
+                    cycle = actions[first:index]
+                    in_cycle[first:index] = [True] * len(cycle)
+                    yield _cycle_to_json(cycle, period, rounds, level), {call.number for call in cycle}
                 first = None
 
 
-def _cycle(cycle: Sequence[Call], period: int, rounds: int, level: _Level) -> dict[str, Any]:
+def _cycle_to_json(cycle: Sequence[PatternCall], period: int, rounds: int, level: _Level) -> dict[str, Any]:
+    """Return a cycle as JSON; its cost is that of all rounds after the first."""
     again = cycle[period:]
-    return pattern(
+    return pattern_to_json(
         "loop",
         cycle,
-        repeated_so_often(rounds),
-        cost_of([*again, *level.asking(again)]),
+        repetition_confidence(rounds),
+        sum_cost([*again, *level.find_askers(again)]),
         form="oscillation" if period == 2 else "cycle",
         rounds=rounds,
-        between=[{**told(call.operation), "arguments": value_of(call.text)} for call in cycle[:period]],
+        between=[
+            {**operation_to_json(call.operation), "arguments": parse_json(call.text)}
+            for call in cycle[:period]
+        ],
     )
 
 
-def _is_known(call: Call) -> bool:
-    return UNKNOWN not in {call.asked, call.answered} and call.outcome != OPEN
+def _is_known(call: PatternCall) -> bool:
+    return UNKNOWN not in {call.request, call.answer} and call.outcome != OPEN
 
 
-def _repeats(
-    calls: Sequence[Call], level: _Level, covered: set[int]
-) -> Iterator[tuple[dict[str, Any], list[Call]]]:
-    """The patterns in repetitions of the same question: retries, polling, or a loop."""
-    for run in _runs(calls, _again):
+def _find_repeats(
+    calls: Sequence[PatternCall], level: _Level, covered: set[int]
+) -> Iterator[tuple[dict[str, Any], list[PatternCall]]]:
+    """Yield the patterns in repetitions of the same request: retries, polling, or a loop."""
+    for run in _find_runs(calls, _repeats):
         if any(call.outcome == FAILED for call in run):
-            yield from _retries(run)
+            yield from _find_retries(run)
         elif len(run) < LEAST_ROUNDS or all(call.number in covered for call in run):
             continue
         else:
-            found = _polling(run) or _same_call(run, level)
-            if found is not None:
-                yield found, run
+            repeat = _find_polling(run) or _find_same_call(run, level)
+            if repeat is not None:
+                yield repeat, run
 
 
-def _again(earlier: Call, call: Call) -> bool:
-    """Whether a call asks what the one before had asked, after that had ended."""
+def _repeats(earlier: PatternCall, call: PatternCall) -> bool:
+    """Return whether a call has the same request as the one before, which had ended."""
     if not follows(call, earlier):
         return False
-    return (call.asked == earlier.asked != UNKNOWN) or (call.retried and earlier.outcome == FAILED)
+    return (call.request == earlier.request != UNKNOWN) or (call.retried and earlier.outcome == FAILED)
 
 
-def _retries(run: list[Call]) -> Iterator[tuple[dict[str, Any], list[Call]]]:
-    """The attempts up to each that did its work."""
-    attempts: list[Call] = []
+def _find_retries(run: list[PatternCall]) -> Iterator[tuple[dict[str, Any], list[PatternCall]]]:
+    """Yield the attempts up to each one that succeeded."""
+    attempts: list[PatternCall] = []
     for call in run:
         if not attempts and call.outcome != FAILED:
             continue
@@ -190,100 +202,103 @@ def _retries(run: list[Call]) -> Iterator[tuple[dict[str, Any], list[Call]]]:
         if call.outcome != FAILED or call is run[-1]:
             if len(attempts) > 1:
                 lost = [attempt for attempt in attempts if attempt.outcome == FAILED]
-                found = pattern(
+                retries = pattern_to_json(
                     "retries",
                     attempts,
                     1.0 if any(attempt.retried for attempt in attempts) else 0.8,
-                    cost_of(lost, _between(attempts)),
+                    sum_cost(lost, _time_between(attempts)),
                     outcome=("completed", "failed", "open")[attempts[-1].outcome],
-                    arguments=value_of(call.text),
+                    arguments=parse_json(call.text),
                 )
-                yield found, attempts
+                yield retries, attempts
             attempts = []
 
 
-def _between(calls: Sequence[Call]) -> int:
-    """The nanoseconds that passed between the end of each call and the beginning of the next."""
-    return sum(map(_wait, calls, calls[1:]))
+def _time_between(calls: Sequence[PatternCall]) -> int:
+    """Return the nanoseconds between the end of each call and the beginning of the next."""
+    return sum(map(_gap, calls, calls[1:]))
 
 
-def _wait(earlier: Call, call: Call) -> int:
-    if earlier.began is None or call.began is None or earlier.lasted is None:
+def _gap(earlier: PatternCall, call: PatternCall) -> int:
+    """Return the nanoseconds between the end of a call and the beginning of the next; 0 where they are not known."""
+    if earlier.began is None or call.began is None or earlier.duration_ns is None:
         return 0
-    return max(call.began - earlier.began - earlier.lasted, 0)
+    return max(call.began - earlier.began - earlier.duration_ns, 0)
 
 
-def _polling(run: list[Call]) -> dict[str, Any] | None:
-    """The same question until the answer changed, or as long as the answer said to wait."""
-    results = [list(group) for _, group in groupby(run, key=attrgetter("answered"))]
-    if any(call.answered == UNKNOWN for call in run[:-1]):
+def _find_polling(run: list[PatternCall]) -> dict[str, Any] | None:
+    """Return the polling: the same request until the answer changed, or as long as the answer asked to wait."""
+    results = [list(group) for _, group in groupby(run, key=attrgetter("answer"))]
+    if any(call.answer == UNKNOWN for call in run[:-1]):
         return None
-    told_to_wait = sum(call.waiting for call in run)
-    changed = len(results) > 1 and results[-1][0].answered != UNKNOWN
+    waits_requested = sum(call.asks_to_wait for call in run)
+    changed = len(results) > 1 and results[-1][0].answer != UNKNOWN
     until_changed = len(results) == 2 and len(results[0]) >= LEAST_ROUNDS - 1 and len(results[-1]) == 1
-    if told_to_wait >= LEAST_ROUNDS - 1:
+    if waits_requested >= LEAST_ROUNDS - 1:
         confidence = 0.95
     elif changed and until_changed:
         confidence = 0.7
     else:
         return None
-    waited = _between(run)
-    return pattern(
+    waited = _time_between(run)
+    return pattern_to_json(
         "polling",
         run,
         confidence,
-        cost_of(run, waited),
+        sum_cost(run, waited),
         changed=changed,
-        arguments=value_of(run[0].text),
+        arguments=parse_json(run[0].text),
     )
 
 
-def _same_call(run: list[Call], level: _Level) -> dict[str, Any] | None:
-    """A loop of one call, the longest stretch of equal results in the run."""
-    stretches = [list(group) for _, group in groupby(run, key=attrgetter("answered"))]
+def _find_same_call(run: list[PatternCall], level: _Level) -> dict[str, Any] | None:
+    """Return a loop of one call: the longest stretch of equal results in the run."""
+    stretches = [list(group) for _, group in groupby(run, key=attrgetter("answer"))]
     if stretches[-1][0].outcome == OPEN:
-        stretches.pop()  # the round in which the recording ended
-    if len(stretches) != 1 or run[0].answered == UNKNOWN:
+        stretches.pop()  # the trace ended in this round
+    if len(stretches) != 1 or run[0].answer == UNKNOWN:
         return None
     again = run[1:]
-    confidence = repeated_so_often(len(run))
+    confidence = repetition_confidence(len(run))
     if run[0].kind != LLM:
-        first = bisect_left(level.deeds, run[0].number, key=_number)
-        last = bisect_left(level.deeds, run[-1].number, key=_number)
+        first = bisect_left(level.actions, run[0].number, key=_number)
+        last = bisect_left(level.actions, run[-1].number, key=_number)
         if last - first + 1 > len(run):
-            confidence *= 0.8  # other things were done in between, which may have been progress
-        if run[0].text in _EMPTY or run[0].answered == _NULL:
+            confidence *= 0.8  # the other actions in between may have been progress
+        if run[0].text in _EMPTY or run[0].answer == _NULL:
             confidence *= 0.7  # a call without arguments or without a result is often made for its effect
-    asking = level.asking(again) if run[0].kind != LLM else []
-    return pattern(
+    askers = level.find_askers(again) if run[0].kind != LLM else []
+    return pattern_to_json(
         "loop",
         run,
         confidence,
-        cost_of([*again, *asking]),
+        sum_cost([*again, *askers]),
         form="same call",
         rounds=len(run),
-        arguments=value_of(run[0].text),
+        arguments=parse_json(run[0].text),
     )
 
 
-def _growth(calls: Sequence[Call], looping: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """A model that is given more messages each time and answers the same; with a loop in between, it is part of it.
+def _find_growth(calls: Sequence[PatternCall], looping: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield the loops of a model that gets more messages each time and answers the same.
+
+    A loop in between explains the growth, so the calls around it are not reported.
 
     Args:
         calls: the calls of one model.
         looping: the numbers of the calls that are in loops, in order.
     """
-    for run in _runs(calls, _grows):
+    for run in _find_runs(calls, _grows):
         if len(run) < LEAST_ROUNDS:
             continue
-        place = bisect_left(looping, run[0].number)
-        if place < len(looping) and looping[place] < run[-1].number:
+        index = bisect_left(looping, run[0].number)
+        if index < len(looping) and looping[index] < run[-1].number:
             continue
-        yield pattern(
+        yield pattern_to_json(
             "loop",
             run,
-            repeated_so_often(len(run)) * 0.9,
-            cost_of(run[1:]),
+            repetition_confidence(len(run)) * 0.9,
+            sum_cost(run[1:]),
             form="growth",
             rounds=len(run),
             messages=[run[0].size, run[-1].size],
@@ -291,41 +306,42 @@ def _growth(calls: Sequence[Call], looping: Sequence[int]) -> Iterator[dict[str,
         )
 
 
-def _grows(earlier: Call, call: Call) -> bool:
+def _grows(earlier: PatternCall, call: PatternCall) -> bool:
+    """Return whether a model call has more messages than the one before, and the same answer."""
     return (
         follows(call, earlier)
-        and call.answered == earlier.answered != UNKNOWN
+        and call.answer == earlier.answer != UNKNOWN
         and call.outcome == earlier.outcome == COMPLETED
-        and call.asked != earlier.asked
+        and call.request != earlier.request
         and call.size > earlier.size
     )
 
 
-def _paging(calls: Sequence[Call], covered: set[int]) -> Iterator[dict[str, Any]]:
-    """One call after the other with a number that counts up, or with the cursor that the one before gave.
+def _find_paging(calls: Sequence[PatternCall], covered: set[int]) -> Iterator[dict[str, Any]]:
+    """Yield runs of calls with a number that counts up, or with the cursor from the answer before.
 
-    What is `covered` by a cycle begins from the first page again and again.
+    A cycle that is `covered` begins from the first page again and again, so it is not paging.
     """
     if calls[0].kind == LLM:
         return
-    for run in _runs(calls, _turns_the_page):
+    for run in _find_runs(calls, _turns_the_page):
         if len(run) < LEAST_PAGES or run[0].number in covered:
             continue
-        by_cursor = all(call.took == earlier.gave for earlier, call in pairwise(run))
-        yield pattern(
+        by_cursor = all(call.cursor_in == earlier.cursor_out for earlier, call in pairwise(run))
+        yield pattern_to_json(
             "paging",
             run,
-            0.95 if by_cursor and run[1].took else 0.8,
-            by="cursor" if by_cursor and run[1].took else "number",
-            arguments=value_of(run[0].text),
+            0.95 if by_cursor and run[1].cursor_in else 0.8,
+            by="cursor" if by_cursor and run[1].cursor_in else "number",
+            arguments=parse_json(run[0].text),
         )
 
 
-def _turns_the_page(earlier: Call, call: Call) -> bool:
-    """Whether a call asks for what follows an earlier one: the cursor that it gave, or the next number."""
-    if call.asked == earlier.asked or not follows(call, earlier):
+def _turns_the_page(earlier: PatternCall, call: PatternCall) -> bool:
+    """Return whether a call asks for the page after an earlier one: by its cursor or the next number."""
+    if call.request == earlier.request or not follows(call, earlier):
         return False
-    if call.took and call.took == earlier.gave:
+    if call.cursor_in and call.cursor_in == earlier.cursor_out:
         return True
     before, after = argument_values(earlier), argument_values(call)
     if before is None or after is None or before.keys() != after.keys():

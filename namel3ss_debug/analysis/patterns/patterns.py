@@ -1,19 +1,19 @@
-"""What a run does again and again, at the same time, far too often, or not at all.
+"""Find what a run does again and again, at the same time, far too often, or not at all.
 
 The section:
 
     {"spans": 41, "spans_left_out": 0,
-     "method": {"loop": {"least_rounds": 3, ...}, ...},      how each kind is found, with the parameters
-     "counts": {"loop": 1, "sequence": 2},                   how many were found of each kind
+     "method": {"loop": {"least_rounds": 3, ...}, ...},      how each kind is detected, with the parameters
+     "counts": {"loop": 1, "sequence": 2},                   how many there are of each kind
      "found": [{"kind": "loop", "form": "same call", "component": "tool", "component_name": "search",
                 "count": 5, "numbers": [12, 15, 18, 21, 24], "confidence": 0.938,
                 "cost": {"ms": 840.0, "tokens": 5210, "usd": 0.0132}, ...}]}
 
-`found` has the kinds in the order of `KINDS`, of one kind first what cost most. `numbers` are those of the start events
+`found` has the kinds in the order of `KINDS`, and within a kind the most expensive first. `numbers` are those of the start events
 that prove it, the first `MOST_NUMBERS` of `count`; `cost.usd` is null where no price is known. The methods are those of
 `loops`, `sequences`, `bursts`, `anomalies` and `decisions`.
 
-The first `MOST_SPANS` spans and decisions are looked at; how many came after them is `spans_left_out`.
+The first `MOST_SPANS` spans and decisions are looked at; `spans_left_out` counts the others.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.patterns import anomalies, bursts, decisions, loops, sequences
-from namel3ss_debug.analysis.patterns.calls import Reader, levels_of
+from namel3ss_debug.analysis.patterns.calls import Reader, group_levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from namel3ss_debug.analysis.nesting import MeasuredSpan
-    from namel3ss_debug.analysis.patterns.calls import Call
+    from namel3ss_debug.analysis.patterns.calls import PatternCall
     from namel3ss_debug.analysis.totals import Options, Totals
     from namel3ss_debug.traces.events import Event
 
@@ -45,97 +45,99 @@ _number = attrgetter("number")
 
 
 class Patterns:
-    """Keeps a few fields of the first spans; what is in them is looked for at the end."""
+    """Keeps a few fields of the first spans. The patterns in them are looked for at the end."""
 
     events: frozenset[str] = frozenset({"trace_start", "memory_operation", "decision"})
     needs: tuple[str, ...] = ()
 
     def __init__(self, options: Options) -> None:
         self._slow_ms = options.slow_ms
-        self._calls: list[Call] = []
-        self._beyond = float("inf")
-        self._taken = 0
+        self._calls: list[PatternCall] = []
+        self._first_left_out = float("inf")
+        self._seen = 0
         self._reader = Reader()
         self._links: dict[str, tuple[int, str]] = {}
 
     def span(self, span: MeasuredSpan) -> None:
-        """Take a span that ended; an end alone has no place among the others."""
+        """Keep a span that ended. An end without a start has no position among the others."""
         start = span.start
         if start:
-            self._taken += 1
-            if span.number < self._beyond:
+            self._seen += 1
+            if span.number < self._first_left_out:
                 self._add(self._reader.call(span))
 
     open_span = span
 
     def event(self, number: int, event: Event) -> None:
-        """Take a decision or an access to the memory, or remember in which span a process was started."""
+        """Keep a decision or an access to the memory, or note the span that a process was started in."""
         if event["event_type"] != "trace_start":
-            self._taken += 1
-            if number < self._beyond:
-                self._add(self._reader.point(number, event))
+            self._seen += 1
+            if number < self._first_left_out:
+                self._add(self._reader.point_call(number, event))
         elif "parent_event_id" in event:
-            self._link(event["event_id"], (number, event["parent_event_id"]))
+            self._add_link(event["event_id"], (number, event["parent_event_id"]))
 
-    def _link(self, process: str, link: tuple[int, str]) -> None:
+    def _add_link(self, process: str, link: tuple[int, str]) -> None:
         self._links[process] = min(self._links.get(process, link), link)
 
-    def _add(self, call: Call) -> None:
+    def _add(self, call: PatternCall) -> None:
         self._calls.append(call)
         if len(self._calls) > MOST_SPANS + MOST_SPANS // 4:
             self._keep_first()
 
     def _keep_first(self) -> None:
+        """Drop the latest calls beyond `MOST_SPANS`."""
         self._calls.sort(key=_number)
         if len(self._calls) > MOST_SPANS:
             del self._calls[MOST_SPANS:]
-            self._beyond = self._calls[-1].number
+            self._first_left_out = self._calls[-1].number
 
     def merge(self, later: Patterns) -> None:
-        """Add what a later part of the trace has found."""
-        self._taken += later._taken
+        """Merge the fold of a later part of the trace into this one."""
+        self._seen += later._seen
         self._calls += later._calls
         self._keep_first()
         for process, link in later._links.items():
-            self._link(process, link)
+            self._add_link(process, link)
 
     def result(self, _totals: Totals) -> dict[str, Any]:
-        """The section."""
+        """Return the section."""
         self._keep_first()
         by_kind: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-        for found in self._found():
-            by_kind[found["kind"]].append(found)
+        for pattern in self._find_patterns():
+            by_kind[pattern["kind"]].append(pattern)
         return {
             "spans": len(self._calls),
-            "spans_left_out": self._taken - len(self._calls),
-            "method": _methods(self._slow_ms),
-            "counts": {kind: len(found) for kind, found in by_kind.items() if found},
-            "found": [found for kind in KINDS for found in sorted(by_kind[kind], key=_rank)[:MOST_LISTED]],
+            "spans_left_out": self._seen - len(self._calls),
+            "method": _describe_methods(self._slow_ms),
+            "counts": {kind: len(listed) for kind, listed in by_kind.items() if listed},
+            "found": [row for kind in KINDS for row in sorted(by_kind[kind], key=_rank)[:MOST_LISTED]],
         }
 
-    def _found(self) -> Iterator[dict[str, Any]]:
+    def _find_patterns(self) -> Iterator[dict[str, Any]]:
+        """Yield all patterns of the calls that were kept."""
         calls = self._calls
         links = {process: parent for process, (_, parent) in self._links.items()}
-        levels = levels_of(calls, links)
-        both = [*levels.calls, *levels.parts]
-        yield from chain.from_iterable(map(loops.loops, both))
-        last = calls[-1].number if self._taken > len(calls) else None
-        yield from bursts.stalls(calls, bursts.at_least_ns(self._slow_ms), last)
-        yield from decisions.one_way(calls)
-        yield from anomalies.anomalies(calls)
-        yield from bursts.bursts(calls)
-        yield from sequences.parallel_groups(both)
-        yield from sequences.sequences(both)
+        levels = group_levels(calls, links)
+        all_levels = [*levels.calls, *levels.enclosing]
+        yield from chain.from_iterable(map(loops.find_loops, all_levels))
+        last = calls[-1].number if self._seen > len(calls) else None
+        yield from bursts.find_stalls(calls, bursts.at_least_ns(self._slow_ms), last)
+        yield from decisions.find_one_way(calls)
+        yield from anomalies.find_anomalies(calls)
+        yield from bursts.find_bursts(calls)
+        yield from sequences.find_parallel_groups(all_levels)
+        yield from sequences.find_sequences(all_levels)
 
 
-def _rank(found: dict[str, Any]) -> tuple[float, ...]:
-    """What cost most first, sequences by how much of the run they cover; then what came first."""
-    cost = found["cost"]["ms"] * found["confidence"]
-    return -cost, -found["count"], *found["numbers"][:1]
+def _rank(pattern: dict[str, Any]) -> tuple[float, ...]:
+    """Return a sort key: the most expensive first, sequences by how much of the run they cover, then by order."""
+    cost = pattern["cost"]["ms"] * pattern["confidence"]
+    return -cost, -pattern["count"], *pattern["numbers"][:1]
 
 
-def _methods(slow_ms: float) -> dict[str, dict[str, Any]]:
-    """How each kind is found, in words where there is a name for it, with the parameters."""
+def _describe_methods(slow_ms: float) -> dict[str, dict[str, Any]]:
+    """Return how each kind is detected, by the name of the method where it has one, with the parameters."""
     z_score = "modified z-score by median and MAD, Iglewicz and Hoaglin (1993)"
     return {
         "loop": {"least_rounds": loops.LEAST_ROUNDS, "longest_cycle": loops.LONGEST_CYCLE},

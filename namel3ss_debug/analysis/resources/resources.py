@@ -1,12 +1,12 @@
-"""What a run used: tokens and money by model, agent, tool and turn, contexts, memory, CPU, HTTP, what tracing cost.
+"""Sum up what a run used: tokens, money, contexts, memory, CPU, HTTP, and the cost of tracing.
 
-Each LLM attempt is a span of its own and states its own tokens and cost; these are added up. Spans of agents and
-chains may state the sum of their calls once more, so only one component counts for the totals: the first of
-`SOURCES` that states anything. A call belongs to the nearest agent it ran inside that was still running when the
-call ended. A cost is the recorded one, else that of the tokens of a model call by its price (`traces.costs`);
-calls without a known price are counted separately, never guessed. The sums of a tool and of a turn of an agent include
-all that ran inside them, agents as well, and their own statement where no model call ran inside; so inner ones
-are in the outer ones once more. A tool that runs inside itself counts each call once.
+Each LLM attempt is a span of its own with its own tokens and cost; these are added up. Spans of agents and chains may
+hold the sum of their calls once more, so only one component counts for the totals: the first of `SOURCES` that has
+tokens or a cost. A call belongs to the nearest agent around it that was still running when the call ended. A cost is
+the recorded one, else that of the tokens of a model call by its price (`traces.costs`); calls without a known price are
+counted separately, never guessed. The sums of a tool and of a turn of an agent include everything inside them, agents
+as well. Where no model call ran inside, they are the tool's or turn's own figures. So inner ones are counted in the
+outer ones once more. A tool that runs inside itself counts each call once.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from namel3ss_debug.analysis.distributions import NS_PER_MS, milliseconds
 from namel3ss_debug.analysis.nesting import add_up, whole_ns
 from namel3ss_debug.analysis.resources.contexts import Contexts
-from namel3ss_debug.analysis.resources.memory import Memory
+from namel3ss_debug.analysis.resources.memory import MemoryReadings
 from namel3ss_debug.analysis.resources.processes import Processes
 from namel3ss_debug.analysis.resources.usage import (
     NO_PARTS,
     PARTS,
     dollars,
+    parse_count,
     used,
-    whole,
 )
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.config.values import TRIGGERS
@@ -39,18 +39,18 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
 
 SOURCES = ("llm", "prompt", "tool", "chain", "agent", "app")
-"""The components that may speak for the totals, the first that states tokens or cost wins; others come after."""
+"""The components that may supply the totals: the first that has tokens or a cost; other components come after these."""
 
 _NS_PER_US = 1000
 _CALLS, _TOKENS, _PARTS, _COST, _PRICED, _UNPRICED, _UNCOUNTED, _WIDTH = 0, 1, 2, 7, 8, 9, 10, 11
 _SUMS = "usage"
 _CLAIMED = "usage of inner agents"
 _COUNTED = "usage of the tool "
-"""Before the name of a tool: the sums that inner calls of the same tool include already."""
+"""The prefix of a tool's name: the sums that inner calls of the same tool include already."""
 
 
 class _Turn(NamedTuple):
-    """A turn of an agent, those with most tokens first: their number below zero, and that of the event."""
+    """A turn of an agent; turns with most tokens sort first, so `rank` is their negated number."""
 
     rank: int
     number: int
@@ -73,16 +73,16 @@ class ResourceUsage:
         self._turn_count = 0
         self._priced_by: dict[str, int] = {}
         self._contexts = Contexts(options.triggers.get("context_share") or TRIGGERS["context_share"])
-        self._memory = Memory()
+        self._memory = MemoryReadings()
         self._processes = Processes()
         self._cpu_ns = 0
-        self._cpu_told = False
+        self._cpu_known = False
         self._by_host: dict[str, list[int]] = {}
         self._tracing = [0, 0, 0, 0, 0]
         self._problems: dict[str, int] = {}
 
     def span(self, span: MeasuredSpan) -> None:
-        """Take the usage of a span that ended."""
+        """Add the usage of a span that ended."""
         end, start, component, below = span.end, span.start, span.component, span.below
         if "memory_usage_mb" in end:
             self._memory.add(span.end_number, end)
@@ -90,16 +90,16 @@ class ResourceUsage:
             self._memory.add(span.number, start)
         if "parent_event_id" not in start and "cpu_time_ms" in end:
             self._cpu_ns += whole_ns(end["cpu_time_ms"], NS_PER_MS)
-            self._cpu_told = True
+            self._cpu_known = True
         if component == "llm" or "tokens_used" in end or "cost_estimate" in end or "usage" in end:
-            self._use(span)
+            self._add_usage(span)
         if component == "http":
-            self._exchange(span)
+            self._add_exchange(span)
         if below is not None and below.sums and (_SUMS in below.sums or _CLAIMED in below.sums):
             self._pass_up(span, below.sums)
 
     def open_span(self, span: MeasuredSpan) -> None:
-        """Take the sums that the children of a span that never ended have left, and its memory at the start."""
+        """Add the sums that the children of a span without an end have left, and its memory at the start."""
         if "memory_usage_mb" in span.start:
             self._memory.add(span.number, span.start)
         below = span.below
@@ -107,30 +107,30 @@ class ResourceUsage:
             self._pass_up(span, below.sums)
 
     def event(self, number: int, event: Event) -> None:
-        """Take a sample of a process, or its record of the cost of tracing."""
+        """Add a sample of a process, or its record of the cost of tracing."""
         metadata = event.get("metadata", {})
         if "memory_usage_mb" in event:
             self._memory.add(number, event)
         if event["event_type"] == "resource_sample":
             self._processes.add(number, event)
         if event["event_type"] == "trace_end" and "tracing_us" in metadata:
-            told = (whole(metadata.get(name)) for name in ("events", "bytes", "dropped"))
+            counts = (parse_count(metadata.get(name)) for name in ("events", "bytes", "dropped"))
             spent = whole_ns(metadata.get("tracing_us"), _NS_PER_US)
-            add_up(self._tracing, (1, *told, spent))
+            add_up(self._tracing, (1, *counts, spent))
             problems = metadata.get("problems")
             for text, count in problems.items() if isinstance(problems, dict) else ():
-                self._problems[text] = self._problems.get(text, 0) + whole(count)
+                self._problems[text] = self._problems.get(text, 0) + parse_count(count)
 
-    def _exchange(self, span: MeasuredSpan) -> None:
-        """Count an exchange for the host that was asked."""
+    def _add_exchange(self, span: MeasuredSpan) -> None:
+        """Count an HTTP exchange for its host."""
         sent = received = 0
         host = ""
         if "metadata" in span.start or "metadata" in span.end:
             for event in (span.start, span.end):
                 exchange = event.get("metadata", {}).get("exchange")
                 if isinstance(exchange, dict):
-                    sent = max(sent, whole(exchange.get("request_bytes")))
-                    received = max(received, whole(exchange.get("response_bytes")))
+                    sent = max(sent, parse_count(exchange.get("request_bytes")))
+                    received = max(received, parse_count(exchange.get("response_bytes")))
                     host = _host(exchange.get("url")) or host
         if not host:
             inputs = span.start.get("inputs")
@@ -143,16 +143,16 @@ class ResourceUsage:
         row[2] += sent
         row[3] += received
 
-    def _use(self, span: MeasuredSpan) -> None:
-        """Add what one span states to its model, its component and, through its parent, its agent."""
+    def _add_usage(self, span: MeasuredSpan) -> None:
+        """Add the tokens and cost of one span to its model, its component and, through its parent, its agent."""
         total, parts, cost = span.used or used(span)
         stated = parts is not NO_PARTS or "tokens_used" in span.end
         if cost is not None:
             row = [1, total, *parts, cost[0], 1, 0, 0 if stated or span.failed else 1]
         else:
-            # a call that was refused costs nothing, so it is not one whose price is unknown
-            told = stated or not span.failed
-            row = [1, total, *parts, 0, 0, 1 if told else 0, 0 if stated or span.failed else 1]
+            # A refused call costs nothing, so it does not count as a call without a known price.
+            unpriced = stated or not span.failed
+            row = [1, total, *parts, 0, 0, 1 if unpriced else 0, 0 if stated or span.failed else 1]
         if span.component == "llm":
             if cost is not None:
                 source = cost[1]
@@ -160,7 +160,7 @@ class ResourceUsage:
             mine = self._by_model.get(span.name)
             if mine is None:
                 mine = self._by_model[span.name] = [0] * _WIDTH
-            mine[:] = map(add, mine, row)  # as `add_up`, without the call
+            mine[:] = map(add, mine, row)  # `add_up`, inlined: this runs for every model call
             if parts[0]:
                 self._contexts.add(span, parts[0])
             above = span.above
@@ -177,9 +177,9 @@ class ResourceUsage:
                 add_up(_row(self._by_tool, span.name), row)
 
     def _pass_up(self, span: MeasuredSpan, sums: dict[str, list[int]]) -> None:
-        """Credit agents, tools and turns with the calls inside them, and hand on the sums that the parent needs.
+        """Credit agents, tools and turns with the calls inside them, and pass on the sums that the parent needs.
 
-        The nearest agent claims a call; tools and turns see the claimed ones as well.
+        The nearest agent claims a call; tools and turns count the claimed ones as well.
         """
         free, claimed = sums.get(_SUMS), sums.get(_CLAIMED)
         turn = span.component == "agent" and span.start.get("event_type", "").startswith("agent_turn")
@@ -188,13 +188,16 @@ class ResourceUsage:
             if claimed:
                 add_up(inside, claimed)
             if turn:
-                self._note_turn(span, inside)
+                self._turn_count += 1
+                self._turns.append(_Turn(-inside[_TOKENS], span.number, span.name, tuple(inside)))
+                if len(self._turns) > 4 * LISTED:
+                    self._turns = nsmallest(LISTED, self._turns)
             else:
                 counted = sums.pop(_COUNTED + span.name, None)
                 row = _row(self._by_tool, span.name)
                 add_up(row, inside if counted is None else list(map(sub, inside, counted)))
                 if span.above is not None:
-                    _leave(span.above, inside, _COUNTED + span.name)
+                    _add_to_parent(span.above, inside, _COUNTED + span.name)
         if span.component == "agent" and not turn:
             if free:
                 add_up(_row(self._by_agent, span.name), free)
@@ -203,21 +206,15 @@ class ResourceUsage:
             free, claimed = None, claimed or free
         if span.above is not None:
             if free:
-                _leave(span.above, free, _SUMS)
+                _add_to_parent(span.above, free, _SUMS)
             if claimed:
-                _leave(span.above, claimed, _CLAIMED)
+                _add_to_parent(span.above, claimed, _CLAIMED)
             for name, counted in sums.items():
                 if name.startswith(_COUNTED):
-                    _leave(span.above, counted, name)
-
-    def _note_turn(self, span: MeasuredSpan, row: Sequence[int]) -> None:
-        self._turn_count += 1
-        self._turns.append(_Turn(-row[_TOKENS], span.number, span.name, tuple(row)))
-        if len(self._turns) > 4 * LISTED:
-            self._turns = nsmallest(LISTED, self._turns)
+                    _add_to_parent(span.above, counted, name)
 
     def merge(self, later: ResourceUsage) -> None:
-        """Add what a later part of the trace, or another trace, has found."""
+        """Merge the fold of a later part of the trace, or of another trace, into this one."""
         for mine, theirs in (
             (self._by_component, later._by_component),
             (self._by_model, later._by_model),
@@ -234,7 +231,7 @@ class ResourceUsage:
         self._memory.merge(later._memory)
         self._processes.merge(later._processes)
         self._cpu_ns += later._cpu_ns
-        self._cpu_told |= later._cpu_told
+        self._cpu_known |= later._cpu_known
         for host, exchanges in later._by_host.items():
             add_up(self._by_host.setdefault(host, [0, 0, 0, 0]), exchanges)
         add_up(self._tracing, later._tracing)
@@ -242,15 +239,15 @@ class ResourceUsage:
             self._problems[text] = self._problems.get(text, 0) + count
 
     def renumber(self, by: int) -> None:
-        """Add this to the numbers of all events, so that they identify their recording."""
+        """Add a number to the numbers of all events, so that they identify their trace."""
         self._turns = [turn._replace(number=turn.number + by) for turn in nsmallest(LISTED, self._turns)]
         self._contexts.renumber(by)
         self._memory.renumber(by)
         self._processes.renumber(by)
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """Tokens, cost, context, memory, cpu_ms, processes, http and tracing; None where not recorded."""
-        source, total = self._source()
+        """Return tokens, cost, context, memory, cpu_ms, processes, http and tracing; None where not recorded."""
+        source, total = self._find_source()
         return {
             "tokens": {
                 **_tokens(total),
@@ -269,7 +266,7 @@ class ResourceUsage:
                 "total": _cost(total),
                 "calls_with_price": total[_PRICED],
                 "calls_without_price": total[_UNPRICED],
-                "priced_by": self._sources(source, total),
+                "priced_by": self._price_sources(source, total),
                 "without_price_by_model": {
                     name: row[_UNPRICED] for name, row in sorted(self._by_model.items()) if row[_UNPRICED]
                 },
@@ -292,14 +289,14 @@ class ResourceUsage:
             },
             "context": self._contexts.result(),
             "memory": self._memory.result(),
-            "cpu_ms": milliseconds(self._cpu_ns) if self._cpu_told else None,
+            "cpu_ms": milliseconds(self._cpu_ns) if self._cpu_known else None,
             "processes": self._processes.result(),
             "http": self._http_result(),
             "tracing": self._tracing_result(totals),
         }
 
     def _http_result(self) -> dict[str, Any]:
-        """All exchanges, and those of each host that sent and received most."""
+        """Return the sums of all exchanges, and those of each of the hosts with most bytes."""
         names = ("exchanges", "errors", "request_bytes", "response_bytes")
         rows = self._by_host
         total = [sum(column) for column in zip(*rows.values(), strict=True)] if rows else [0] * len(names)
@@ -310,29 +307,30 @@ class ResourceUsage:
             "by_host": {host: dict(zip(names, rows[host], strict=True)) for host in hosts},
         }
 
-    def _source(self) -> tuple[str | None, list[int]]:
-        """The component that speaks for the totals, and its sums."""
+    def _find_source(self) -> tuple[str | None, list[int]]:
+        """Return the component that supplies the totals, and its sums."""
         rows = dict(sorted(self._by_component.items()))
         if self._by_model:
             rows["llm"] = [sum(column) for column in zip(*self._by_model.values(), strict=True)]
         present = sorted(rows, key=lambda name: SOURCES.index(name) if name in SOURCES else len(SOURCES))
-        telling = [name for name in present if rows[name][_TOKENS] or rows[name][_PRICED]]
-        name = next(iter(telling or present), None)
+        with_usage = [name for name in present if rows[name][_TOKENS] or rows[name][_PRICED]]
+        name = next(iter(with_usage or present), None)
         return name, [0] * _WIDTH if name is None else rows[name]
 
-    def _sources(self, component: str | None, total: list[int]) -> dict[str, int]:
-        """The sources of the costs: the number of calls by `recorded`, `settings`, `genai-prices` with its version."""
+    def _price_sources(self, component: str | None, total: list[int]) -> dict[str, int]:
+        """Return the number of calls by price source: `recorded`, `settings`, `genai-prices` with its version."""
         if component == "llm":
             return dict(sorted(self._priced_by.items()))
         return {RECORDED: total[_PRICED]} if total[_PRICED] else {}
 
     def _tracing_result(self, totals: Totals) -> dict[str, Any] | None:
-        """The cost of recording itself; None where no process recorded it."""
+        """Return the cost of tracing itself; None where no process recorded it."""
         processes, events, size, dropped, spent = self._tracing
         if not processes:
             return None
         reader = totals.sections.get("problems") or {}
-        wall = None if reader.get("rotated_away_events") else totals.wall_ns  # which lacks the beginning
+        # The wall time of a trace whose beginning was rotated away is not known.
+        wall = None if reader.get("rotated_away_events") else totals.wall_ns
         return {
             "processes": processes,
             "events": events,
@@ -344,21 +342,25 @@ class ResourceUsage:
         }
 
 
-def _leave(above: Below, row: list[int], name: str) -> None:
-    """Add a row to those that other children of the same span have left; a first one becomes that of the span above."""
-    found = above.sums.get(name)
-    if found is None:
+def _add_to_parent(above: Below, row: list[int], name: str) -> None:
+    """Add a row to the sums that other children of the same span have left.
+
+    The first row becomes that of the parent itself, without a copy.
+    """
+    known = above.sums.get(name)
+    if known is None:
         above.sums[name] = row
     else:
-        add_up(found, row)
+        add_up(known, row)
 
 
 def _host(url: object) -> str:
-    """The host of an address, with its port; empty where it is none."""
+    """Return the host of an address, with its port; empty where it is no address."""
     return url.partition("://")[2].partition("/")[0].rpartition("@")[2][:200] if type(url) is str else ""
 
 
 def _row(rows: dict[str, list[int]], name: str) -> list[int]:
+    """Return the row of a name, which is created where there is none."""
     row = rows.get(name)
     if row is None:
         row = rows[name] = [0] * _WIDTH
@@ -366,14 +368,14 @@ def _row(rows: dict[str, list[int]], name: str) -> list[int]:
 
 
 def _tokens(row: Sequence[int]) -> dict[str, int]:
-    """The tokens of a row; the names are those of `usage`."""
+    """Return the tokens of a row under the names of `usage`."""
     return {"total": row[_TOKENS], **dict(zip(PARTS, row[_PARTS:_COST], strict=True))}
 
 
 def _cached_share(row: Sequence[int]) -> float | None:
-    """The share of the input that was read from the provider's cache; None where there was no input."""
-    given, read = row[_PARTS], row[_PARTS + PARTS.index("cache_read_tokens")]
-    return round(min(read / given, 1.0), 6) if given else None
+    """Return the share of the input that was read from the provider's cache; None where there was no input."""
+    input_tokens, read = row[_PARTS], row[_PARTS + PARTS.index("cache_read_tokens")]
+    return round(min(read / input_tokens, 1.0), 6) if input_tokens else None
 
 
 def _cost(row: Sequence[int]) -> float | None:

@@ -1,4 +1,4 @@
-"""Tokens and money as whole numbers: read from an event, added up exactly, turned into dollars at the end."""
+"""Tokens and money as whole numbers: read from an event, added up exactly, converted to dollars at the end."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
 
 PARTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
-"""The parts of `usage`. Input includes what the cache read and wrote, output includes the reasoning."""
+"""The parts of `usage`. Input includes the tokens read from and written to the cache, output includes the reasoning."""
 _new = tuple.__new__
 NO_PARTS = (0,) * len(PARTS)
-"""What `token_parts` returns for an event without `usage`."""
+"""The result of `token_parts` for an event without `usage`."""
 
 
 Used = tuple[int, tuple[int, ...], Cost | None]
-"""All tokens of a span, their parts in the order of `PARTS`, and what it cost; a plain tuple, which is made fastest."""
+"""All tokens of a span, their parts in the order of `PARTS`, and the cost. It is a plain tuple, the fastest to make."""
 
 
-class Asked(NamedTuple):
-    """Identifies a price and a context window: the name asked for, the one that answered, the provider, the billing."""
+class ModelKey(NamedTuple):
+    """Identifies a price and a context window: the requested and the answering model, the provider, the billing."""
 
     name: str
-    answered: str | None = None
+    response_model: str | None = None
     provider: str | None = None
     address: str | None = None
     terms: Terms = ()
 
     def window(self) -> int | None:
-        """How many tokens the model can take at most; None where that is not known."""
-        return find_window(self.provider, self.answered, asked=self.name or None, address=self.address)
+        """Return how many tokens the model can take at most; None where that is not known."""
+        return find_window(self.provider, self.response_model, asked=self.name or None, address=self.address)
 
     def price(self, at: float | None) -> Price | None:
-        """What it cost at a time in seconds since the epoch; None where that is not known."""
+        """Return the price at a time in seconds since the epoch; None where it is not known."""
         return find_price(
             self.provider,
-            self.answered,
+            self.response_model,
             at,
             asked=self.name or None,
             address=self.address,
@@ -47,22 +47,22 @@ class Asked(NamedTuple):
         )
 
 
-def asked_by(span: MeasuredSpan) -> Asked:
-    """Which model a call asked."""
+def model_key(span: MeasuredSpan) -> ModelKey:
+    """Return the model that a call requested."""
     outputs = span.end.get("outputs")
-    answered = outputs.get("response_model") if type(outputs) is dict else None
-    if type(answered) is not str:
-        answered = None
+    response_model = outputs.get("response_model") if type(outputs) is dict else None
+    if type(response_model) is not str:
+        response_model = None
     metadata = span.start.get("metadata")
     seller = None if metadata is None else seller_of(metadata)
     terms = terms_of(span.end) if "billing" in span.end else ()
     if seller is None:
-        return _new(Asked, (span.name, answered, None, None, terms))
-    return _new(Asked, (span.name, answered, seller.provider, seller.address, terms))
+        return _new(ModelKey, (span.name, response_model, None, None, terms))
+    return _new(ModelKey, (span.name, response_model, seller.provider, seller.address, terms))
 
 
-def whole(value: object) -> int:
-    """A count in an event; 0 for a value that is no count."""
+def parse_count(value: object) -> int:
+    """Return a count in an event; 0 for a value that is not a count."""
     if isinstance(value, bool):
         return 0
     if isinstance(value, int):
@@ -73,7 +73,7 @@ def whole(value: object) -> int:
 
 
 def token_parts(event: Event) -> tuple[int, ...]:
-    """The parts of `usage` in the order of `PARTS`."""
+    """Return the parts of `usage` in the order of `PARTS`."""
     usage = event.get("usage")
     if usage is None:
         return NO_PARTS
@@ -85,11 +85,11 @@ def token_parts(event: Event) -> tuple[int, ...]:
             return parts
     except TypeError:
         pass
-    return tuple(whole(usage.get(part)) for part in PARTS)
+    return tuple(parse_count(usage.get(part)) for part in PARTS)
 
 
 def total_tokens(event: Event) -> int:
-    """All tokens of a call: `tokens_used`, or input and output together where that is not there."""
+    """Return all tokens of a call: `tokens_used`, else input and output together."""
     tokens: int | None = event.get("tokens_used")
     if tokens is not None:
         return tokens
@@ -98,9 +98,10 @@ def total_tokens(event: Event) -> int:
 
 
 def used(span: MeasuredSpan) -> Used:
-    """The tokens of a span, and what it cost: the recorded cost, else that of the tokens of a model call.
+    """Return the tokens of a span and its cost: the recorded cost, else that of the tokens of a model call.
 
-    It is computed once for each span, however many folds ask. Callers that must be fast look at `span.used` first.
+    It is computed once for each span, however many folds ask for it. Callers that must be fast look at `span.used`
+    first.
     """
     known = span.used
     if known is None:
@@ -112,11 +113,12 @@ def used(span: MeasuredSpan) -> Used:
 
 
 def span_cost(span: MeasuredSpan) -> Cost | None:
-    """The recorded cost of a span, else that of the tokens of a model call; None where neither is known."""
+    """Return the recorded cost of a span, else that of the tokens of a model call; None where neither is known."""
     return used(span)[2]
 
 
 def _cost(span: MeasuredSpan) -> Cost | None:
+    """Return the recorded cost of a span, else the price of a model call's tokens."""
     recorded = recorded_cost(span.end)
     if recorded is not None:
         return _new(Cost, (recorded, RECORDED))
@@ -124,5 +126,5 @@ def _cost(span: MeasuredSpan) -> Cost | None:
 
 
 def dollars(amount: int) -> float:
-    """1e-12 dollars as dollars."""
+    """Return an amount of 1e-12 dollars in dollars."""
     return amount / PICODOLLARS

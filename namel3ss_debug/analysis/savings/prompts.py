@@ -1,9 +1,9 @@
-"""Digests of what a call was asked and answered, and of the beginnings of its prompt.
+"""Compute digests of the request and the answer of a call, and of the beginnings of its prompt.
 
-A prompt is the tools that are offered and then the messages, in the order in which a provider reads them, so that
-its cache can reuse the part with which two prompts begin alike. The keys of the beginnings are checksums that are
-continued from message to message. Of a long conversation not every beginning is kept: the first `_EACH`, then every
-eighth, then every sixty-fourth, always at the same places.
+A prompt is the tools that are offered and then the messages, in the order in which a provider reads them, so that its
+cache can reuse the part with which two prompts begin alike. The keys of the beginnings are checksums that are continued
+from message to message. Of a long conversation not every beginning is kept: the first `_ALL_UP_TO`, then every eighth,
+then every sixty-fourth, always at the same places.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
 
 LEAST_BYTES = 1024
-"""Shorter prompts are not looked at: a token is at least a byte, and caches need at least so many tokens."""
+"""Shorter prompts are ignored: a token is at least a byte, and caches need at least this many tokens."""
 
-_EACH = 48
-_EIGHTH = 512
+_ALL_UP_TO = 48
+_EVERY_EIGHTH_UP_TO = 512
 _NO_KEY = -1
 _CUT = b'"$truncated":'
 _HIDDEN = b"[REDACTED:"
 
 
 class Prompt(NamedTuple):
-    """A question to a model.
+    """A request to a model.
 
     Attributes:
-        key: equal where the questions are; below zero where the question is not known.
-        beginnings: the key of each beginning that is kept, the shortest first.
-        sizes: how many bytes each of them is long.
-        size: how many bytes the whole of it is long; 0 for a short one, whose beginnings are not kept.
+        key: equal where the requests are; below zero where the request is not known.
+        beginnings: the keys of the beginnings that are kept, the shortest first.
+        sizes: the size of each of them in bytes.
+        size: the size of the whole prompt in bytes; 0 for a short one, whose beginnings are not kept.
     """
 
     key: int
@@ -50,21 +50,21 @@ _new = tuple.__new__
 _UNKNOWN = Prompt(_NO_KEY, (), (), 0)
 
 
-def prompt_of(start: Event) -> Prompt:
-    """The prompt of a model call."""
+def parse_prompt(start: Event) -> Prompt:
+    """Return the prompt of a model call."""
     inputs = start.get("inputs")
     messages = inputs.get("messages") if type(inputs) is dict else None
     if inputs is None or type(messages) is not list or not messages:
         return _UNKNOWN
     tools, params = inputs.get("tools"), inputs.get("params")
     try:
-        told = dumps(messages)
+        encoded = dumps(messages)
     except (TypeError, ValueError):
-        told = lenient.dump(messages)
-    if _is_cut(told):
+        encoded = lenient.dump(messages)
+    if _is_cut(encoded):
         return _UNKNOWN
-    hidden = _is_hidden(told)
-    crc, adler, size = crc32(told), adler32(told), len(told)
+    hidden = _is_hidden(encoded)
+    crc, adler, size = crc32(encoded), adler32(encoded), len(encoded)
     if tools or params:
         others = lenient.dump([tools, params], ordered=True)
         crc, adler, size = crc32(others, crc), adler32(others, adler), size + len(others)
@@ -75,30 +75,30 @@ def prompt_of(start: Event) -> Prompt:
 
 
 def _beginnings(tools: Any, messages: list[Any]) -> tuple[list[int], list[int], int]:
-    """The keys of the beginnings of a prompt, the size of each in bytes, and the size of all."""
-    told = lenient.dump(tools) if tools else b""
-    crc, adler, size = crc32(told), adler32(told), len(told)
+    """Return the keys of the beginnings of a prompt, their sizes in bytes, and the size of the whole."""
+    encoded = lenient.dump(tools) if tools else b""
+    crc, adler, size = crc32(encoded), adler32(encoded), len(encoded)
     beginnings, sizes = [], []
-    for place, message in enumerate(messages, 1):
-        told = lenient.dump(message)
-        crc, adler = crc32(told, crc), adler32(told, adler)
-        size += len(told)
-        if place <= _EACH or not place % (8 if place <= _EIGHTH else 64):
+    for index, message in enumerate(messages, 1):
+        encoded = lenient.dump(message)
+        crc, adler = crc32(encoded, crc), adler32(encoded, adler)
+        size += len(encoded)
+        if index <= _ALL_UP_TO or not index % (8 if index <= _EVERY_EIGHTH_UP_TO else 64):
             beginnings.append(crc << 31 ^ adler)
             sizes.append(size)
     return beginnings, sizes, size
 
 
-def question_key(start: Event) -> int:
-    """A key of the arguments of a tool; below zero where they are not known."""
+def arguments_key(start: Event) -> int:
+    """Return a key of the arguments of a tool; below zero where they are not known."""
     inputs = start.get("inputs")
     if type(inputs) is not dict:
         return _NO_KEY
-    return key_of(inputs.get("arguments", inputs))
+    return value_key(inputs.get("arguments", inputs))
 
 
 def answer_key(end: Event) -> int:
-    """A key of the answer, without the ids that a provider gives each call; below zero where it is not known.
+    """Return a key of the answer, without the ids that a provider gives each call; below zero where it is not known.
 
     It only has to distinguish the answers to one question, for which 32 bits are enough.
     """
@@ -111,27 +111,27 @@ def answer_key(end: Event) -> int:
     answer = outputs.get("result")
     if answer is None:
         answer = outputs.get("text", outputs)
-    told = answer.encode(errors="replace") if type(answer) is str else lenient.dump(answer, ordered=True)
-    return _NO_KEY if _is_cut(told) else crc32(told)
+    encoded = answer.encode(errors="replace") if type(answer) is str else lenient.dump(answer, ordered=True)
+    return _NO_KEY if _is_cut(encoded) else crc32(encoded)
 
 
 def _without_id(call: Any) -> Any:
     return [call.get("name"), call.get("arguments")] if type(call) is dict else call
 
 
-def key_of(value: object) -> int:
-    """A number of 63 bits for a JSON value; below zero where a part of it was cut or redacted."""
-    told = lenient.dump(value, ordered=True)
-    if _is_cut(told) or _is_hidden(told):
+def value_key(value: object) -> int:
+    """Return a number of 63 bits for a JSON value; below zero where a part of it was cut or redacted."""
+    encoded = lenient.dump(value, ordered=True)
+    if _is_cut(encoded) or _is_hidden(encoded):
         return _NO_KEY
-    return crc32(told) << 31 ^ adler32(told)
+    return crc32(encoded) << 31 ^ adler32(encoded)
 
 
-def _is_cut(told: bytes) -> bool:
-    """Whether a part was cut; a single byte is looked for first, which is several times as fast."""
-    return b"$" in told and _CUT in told
+def _is_cut(encoded: bytes) -> bool:
+    """Return whether a part was cut. Looking for a single byte first is several times as fast."""
+    return b"$" in encoded and _CUT in encoded
 
 
-def _is_hidden(told: bytes) -> bool:
-    """Whether a part was redacted; a text that ends with a letter rare in JSON is looked for first."""
-    return b"[REDACTED" in told and _HIDDEN in told
+def _is_hidden(encoded: bytes) -> bool:
+    """Return whether a part was redacted. A text that ends with a letter rare in JSON is looked for first."""
+    return b"[REDACTED" in encoded and _HIDDEN in encoded

@@ -1,1 +1,1 @@
-"""Several recordings together: merged, by window and group, with trends."""
+"""Analyze several traces together: merged, by window and group, with trends."""

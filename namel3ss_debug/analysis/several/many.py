@@ -1,15 +1,14 @@
-"""Many recordings at once: each is folded by itself, several in processes of their own, and then put together.
+"""Analyze many traces at once: each is folded by itself, several in processes of their own, and then they are combined.
 
-How the document of several recordings is made:
+How the document of several traces is made:
 
 - Sections whose fold can be pooled (`contract.Pooled`) are merged, so that a percentile is that of all their spans.
-- Those of `adding.ADDED` are added up from what each recording gave; the overview has rules of its own.
-- Everything else (integrity, dependencies with the critical path, and all that looks at the course of one run) has a
-  meaning for one recording only: it is in the document of each recording and not in the whole.
+- Those of `section_sums.ADDED` are summed up from the section of each trace; the overview has rules of its own.
+- Everything else (integrity, dependencies with the critical path, and all sections about the course of one run) has a
+  meaning for one trace only: it is in the document of each trace and not in the whole.
 
-An entry that names an event by `number` has the path of its recording as `trace`. The recordings are put together in
-the order in which they were given, whichever process is done first, so that the result is that of folding one
-after the other.
+A row that names an event by `number` has the path of its trace as `trace`. The traces are combined in the order of the
+arguments, whichever process is done first, so the result is that of folding one after the other.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ from namel3ss_debug.analysis.analyzer import SCHEMA, SectionTable, fold, section
 from namel3ss_debug.analysis.contract import NUMBER_BITS, is_pooled, names_event
 from namel3ss_debug.analysis.folds import Analysis
 from namel3ss_debug.analysis.halves import DIE_QUIETLY, processors
-from namel3ss_debug.analysis.several.adding import ADDED, Added, Overviews, Recurring
-from namel3ss_debug.analysis.several.trends import trends
+from namel3ss_debug.analysis.several.section_sums import ADDED, Overviews, Recurring, SectionSum
+from namel3ss_debug.analysis.several.trends import compute_trends
 from namel3ss_debug.analysis.several.windows import GROUPS
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import DebugError, UnreadableTraceError
@@ -50,34 +49,34 @@ if TYPE_CHECKING:
     from namel3ss_debug.prices import Table
 
 WORTH_A_PROCESS = 8 << 20
-"""Bytes of recordings for each process: as many as are read in the time that a process takes to start."""
+"""Bytes of traces for each process: as many as are read in the time that a process takes to start."""
 
 MOST_PROCESSES = 3
-"""How many processes read at most: each holds 40 to 50 MB, and all together shall hold no more than 300 MB."""
+"""How many processes read at most: each holds 40 to 50 MB, and together they should hold no more than 300 MB."""
 
 _AHEAD = 4
-"""How many recordings for each process may be read before the first of them is taken."""
+"""How many traces for each process may be read before the first of them is used."""
 
 _OVERVIEW = "execution_overview"
 _MOST_FINDINGS = 3
 SCORED = ("integrity", "health")
-"""The sections whose score is in the row of each recording."""
+"""The sections whose score is in the row of each trace."""
 
 _NEEDED = (_OVERVIEW, "resource_usage")
-"""Sections made for each recording, asked for or not: the table, the groups and the trends need them."""
+"""Sections that are made for each trace, requested or not: the table, the groups and the trends need them."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """A request for the analysis of many recordings.
+class AnalysisRequest:
+    """A request for the analysis of many traces.
 
     Attributes:
         sections: the names of the sections; None for all.
-        options: what the user has set about the analyses.
+        options: the user's settings of the analyses.
         prices: the user's own prices; None for those in use.
-        by: what the recordings are grouped by, out of `windows.GROUPS`; None for no groups.
-        documents: whether the whole document of each recording is wanted.
-        left_out: re-runs that lie beside the recordings and are not analysed; the document names them.
+        by: what the traces are grouped by, out of `windows.GROUPS`; None for no groups.
+        documents: whether the whole document of each trace is wanted.
+        left_out: re-runs beside the traces that are not analysed; the document names them.
     """
 
     sections: tuple[str, ...] | None = None
@@ -87,30 +86,30 @@ class Request:
     documents: bool = False
     left_out: tuple[str, ...] = ()
 
-    def folded(self, table: Mapping[str, object]) -> tuple[str, ...]:
-        """The sections made for each recording: without the documents, only those of which something is shown."""
+    def sections_to_fold(self, table: Mapping[str, object]) -> tuple[str, ...]:
+        """Return the sections made for each trace: without the documents, only those that are shown."""
         wanted = table if self.sections is None else self.sections
         shown = [name for name in wanted if self.documents or _is_shown(name, table[name])]
         return (*shown, *_NEEDED, *(("performance",) if self.by == "agent" else ()))
 
 
 def _is_shown(name: str, made_by: object) -> bool:
-    """Whether a section of one recording is seen in the whole, or has its score in the recording's row."""
+    """Return whether a section of one trace is part of the whole, or has its score in the trace's row."""
     return name in ADDED or name in SCORED or isinstance(made_by, plugins.Plugin) or is_pooled(made_by)
 
 
-class Recording(NamedTuple):
-    """The result for one recording; `error` is the reason where there is none.
+class TraceResult(NamedTuple):
+    """The result for one trace; `error` is the reason where there is none.
 
     Attributes:
         path: its first file.
-        row: `trace`, `execution_overview`, `problems`, the `scores` of the sections that have one, and of the
-            `findings` of its health the heaviest few.
-        group: what it is grouped by.
+        row: `trace`, `execution_overview`, `problems`, the `scores` of the sections that have one, and the heaviest few of
+            the `findings` of its health.
+        group: the group it belongs to.
         figures: the overview with `memory_peak_mb`.
         document: its whole document as JSON; empty where it was not wanted.
-        sections: the sections that are added up.
-        pooled: its settled `Analysis`, pickled: every group it is put into takes a copy of its own.
+        sections: the sections that are summed up.
+        pooled: its settled `Analysis`, pickled, so that every group it belongs to loads a copy of its own.
         plugin_errors: the errors of analyses of installed packages, by section.
     """
 
@@ -125,36 +124,40 @@ class Recording(NamedTuple):
     error: str = ""
 
 
-def read(request: Request, table: SectionTable, place: int, path: str) -> Recording:
-    """Fold one recording.
+def read_recording(request: AnalysisRequest, table: SectionTable, index: int, path: str) -> TraceResult:
+    """Read and fold one trace.
 
     Args:
-        request: what is asked.
+        request: the request.
         table: all sections.
-        place: its place among the recordings, from 1.
+        index: its index among the traces, from 1.
         path: its first file.
     """
     if request.prices is not None:
         prices.use(request.prices)
     try:
         trace = open_trace(Path(path))
-        analysis, document = fold(trace, table, request.folded(table), request.options)
+        analysis, document = fold(trace, table, request.sections_to_fold(table), request.options)
         if not analysis.events:
             first = next(iter(trace.problems.first), None)
             why = f"line {first.line}: {first.what}" if first is not None and first.line else "it is empty"
             raise UnreadableTraceError(f"{path}: there is no event in it ({why})")
     except (DebugError, OSError) as error:
-        return Recording(path, {}, error=str(error))
+        return TraceResult(path, {}, error=str(error))
     wanted = request.sections
-    shown = {name: value for name, value in document.items() if _is_wanted(name, wanted, table)}
+    shown = {
+        name: value
+        for name, value in document.items()
+        if wanted is None or name in wanted or name not in table
+    }
     memory = document["resource_usage"].get("memory") or {}
     scores = {
         name: value["score"]
         for name, value in shown.items()
         if isinstance(value, dict) and value.get("score") is not None
     }
-    analysis.settle(place)
-    return Recording(
+    analysis.settle(index)
+    return TraceResult(
         path=path,
         row={
             "trace": document["trace"],
@@ -172,103 +175,101 @@ def read(request: Request, table: SectionTable, place: int, path: str) -> Record
     )
 
 
-def _is_wanted(name: str, sections: Sequence[str] | None, table: Iterable[str]) -> bool:
-    return sections is None or name in sections or name not in table
-
-
-class Together:
-    """Several recordings together: all of them, or those of a group."""
+class TraceGroup:
+    """Several traces together: all of them, or those of a group."""
 
     def __init__(self, sections: Sequence[str] | None) -> None:
         self._sections = sections
         self._pool: Analysis | None = None
         self._overviews = Overviews()
-        self._added: dict[str, Added] = {}
+        self._sums: dict[str, SectionSum] = {}
         self._keys: dict[str, dict[str, None]] = {}
         self._recurring = Recurring()
         self._runs: list[tuple[float, dict[str, Any]]] = []
         self.errors: dict[str, str] = {}
 
-    def take(self, recording: Recording) -> None:
-        """Add the next recording."""
-        self._overviews.take(recording.row[_OVERVIEW])
-        for name, section in recording.sections.items():
-            self._added.setdefault(name, Added()).take(section, recording.path)
+    def add(self, result: TraceResult) -> None:
+        """Add the next trace."""
+        self._overviews.add(result.row[_OVERVIEW])
+        for name, section in result.sections.items():
+            self._sums.setdefault(name, SectionSum()).add(section, result.path)
             self._keys.setdefault(name, {}).update(dict.fromkeys(section))
-        self._recurring.take(recording.sections.get("errors", {}).get("failures", ()), recording.path)
-        pooled: Analysis = pickle.loads(recording.pooled)  # noqa: S301  (written by `read`)
+        self._recurring.add(result.sections.get("errors", {}).get("failures", ()), result.path)
+        pooled: Analysis = pickle.loads(result.pooled)  # noqa: S301  (written by `read_recording`)
         if self._pool is None:
             self._pool = pooled
         else:
             self._pool.merge(pooled)
-        self.errors = recording.plugin_errors | self.errors
-        started_at = recording.figures.get("started_at")
+        self.errors = result.plugin_errors | self.errors
+        started_at = result.figures.get("started_at")
         if started_at is not None:
-            self._runs.append((started_at, recording.figures))
+            self._runs.append((started_at, result.figures))
 
     def sections(self, paths: Sequence[str], order: Iterable[str]) -> dict[str, Any]:
-        """The sections of all recordings taken in.
+        """Return the sections of all traces that were added.
 
         Args:
-            paths: the recordings, by their places.
+            paths: the paths of the traces, in their order.
             order: the names of all sections, in the order of the document.
         """
-        made: dict[str, Any] = {} if self._pool is None else _placed(self._pool.results(), paths)
-        made |= {name: added.result() for name, added in self._added.items()}
-        if "errors" in made:
-            known = made["errors"] | {"error_rate": self._overviews.error_rate}
-            made["errors"] = {key: known[key] for key in self._keys["errors"] if key in known}
-            made["errors"]["recurring"] = self._recurring.result()
-        if "pairs" in made.get("interactions", ()):
-            # the same pair may be in all of them
-            made["interactions"]["pairs"] = len(made["interactions"]["calls"])
-        made[_OVERVIEW] = self._overviews.result()
-        wanted = made.keys() if self._sections is None else self._sections
+        sections: dict[str, Any] = {} if self._pool is None else _with_traces(self._pool.results(), paths)
+        sections |= {name: added.result() for name, added in self._sums.items()}
+        if "errors" in sections:
+            known = sections["errors"] | {"error_rate": self._overviews.error_rate}
+            sections["errors"] = {key: known[key] for key in self._keys["errors"] if key in known}
+            sections["errors"]["recurring"] = self._recurring.result()
+        if "pairs" in sections.get("interactions", ()):
+            # The same pair may be in several traces.
+            sections["interactions"]["pairs"] = len(sections["interactions"]["calls"])
+        sections[_OVERVIEW] = self._overviews.result()
+        wanted = sections.keys() if self._sections is None else self._sections
         return {
-            name: made[name] for name in order if name in made and name in wanted and name not in self.errors
+            name: sections[name]
+            for name in order
+            if name in sections and name in wanted and name not in self.errors
         }
 
     def count(self) -> int:
-        """How many recordings there are."""
+        """Return how many traces there are."""
         return len(self._overviews.rows)
 
     def overview(self) -> dict[str, Any]:
-        """The overview of all of them, asked for or not."""
+        """Return the overview of all of them, requested or not."""
         return self._overviews.result()
 
     def targets(self) -> Counter[Any]:
-        """How many recordings there are of each program; None for those that do not name theirs."""
+        """Return how many traces there are of each program; None is the key of those without its name."""
         return Counter(run.get("target") for _, run in self._runs)
 
     def runs(self, target: object) -> list[tuple[float, dict[str, Any]]]:
-        """When each recording of a program began, and its figures."""
+        """Return when each run of a program began, and its figures."""
         return [run for run in self._runs if run[1].get("target") == target]
 
     def began(self) -> float | None:
-        """When the first of them began; None where no time is recorded."""
+        """Return when the first of them began; None where no time is recorded."""
         return min((at for at, _ in self._runs), default=None)
 
-    def middle(self, target: object) -> tuple[float, dict[str, Any]] | None:
-        """When the first of those of a program began, and the median of each figure; None where no time is recorded."""
+    def medians(self, target: object) -> tuple[float, dict[str, Any]] | None:
+        """Return when the first run of a program began, and the median of each figure; None where no time is recorded."""
         runs = self.runs(target)
         if not runs:
             return None
         names = runs[0][1].keys()
         values = {name: [run[name] for _, run in runs if lenient.is_number(run.get(name))] for name in names}
         return min(at for at, _ in runs), {
-            name: median(told) if told else None for name, told in values.items()
+            name: median(known) if known else None for name, known in values.items()
         }
 
 
 @dataclass
 class Many:
-    """The result: the document of all recordings, and the data beside it.
+    """The result: the document of all traces, and the data beside it.
 
     Attributes:
         document: everything but `traces`.
-        rows: one for each recording that could be read, as `Recording.row`.
-        groups: the overview of each group with `group` and `recordings`; empty without groups.
-        traces: the documents of the recordings, as JSON; empty where they were not wanted.
+        rows: one for each trace that could be read, as `TraceResult.row`.
+        groups: the overview of each group with `group` and `trace_count`; empty without groups.
+        traces: the documents of the traces, as JSON; empty where they were not wanted.
     """
 
     document: dict[str, Any]
@@ -279,88 +280,92 @@ class Many:
 
 def analyze_many(
     paths: Sequence[Path],
-    request: Request,
+    request: AnalysisRequest,
     progress: Callable[[int, int], None] | None = None,
     processes: int | None = None,
 ) -> Many:
-    """Fold many recordings and put them together.
+    """Fold many traces and combine them.
 
     Args:
-        paths: the first files of the recordings; their order is that of the document.
-        request: what is asked.
-        progress: called after each recording with the bytes of the first files of those that were read and of all.
-        processes: how many processes read; found by the number and the size of the recordings if left out.
+        paths: the first files of the traces; their order is that of the document.
+        request: the request.
+        progress: called after each trace with the bytes of the first files of those that were read and of all.
+        processes: how many processes read; None for as many as the number and the size of the traces are worth.
 
     Raises:
         WrongUsageError: there is no section of one of the names.
-        UnreadableTraceError: none of the recordings can be read.
+        UnreadableTraceError: none of the traces can be read.
     """
     table = section_table(request.sections)
     names = [str(path) for path in paths]
     sizes = [_size(path) for path in names]
-    whole = Together(request.sections)
-    groups: dict[str | None, Together] = {}
+    whole = TraceGroup(request.sections)
+    groups: dict[str | None, TraceGroup] = {}
     failed, rows, traces = [], [], []
     done = 0
-    for size, recording in zip(sizes, _read_all(names, sum(sizes), request, table, processes), strict=True):
+    for size, result in zip(sizes, _read_all(names, sum(sizes), request, table, processes), strict=True):
         done += size
         if progress is not None:
             progress(done, sum(sizes))
-        if recording.error:
-            failed.append({"path": recording.path, "error": recording.error})
+        if result.error:
+            failed.append({"path": result.path, "error": result.error})
             continue
-        whole.take(recording)
+        whole.add(result)
         if request.by is not None:
-            groups.setdefault(recording.group, Together(request.sections)).take(recording)
-        rows.append(recording.row)
-        traces.append(recording.document)
+            groups.setdefault(result.group, TraceGroup(request.sections)).add(result)
+        rows.append(result.row)
+        traces.append(result.document)
     if not rows:
-        raise UnreadableTraceError(failed[0]["error"] if failed else "there is no recording to analyse")
-    grouped = sorted(groups.items(), key=_beginning if request.by == "version" else _name)
+        raise UnreadableTraceError(failed[0]["error"] if failed else "there is no trace to analyze")
+    grouped = sorted(groups.items(), key=_by_beginning if request.by == "version" else _by_name)
     document = {
         "schema": SCHEMA,
-        "recordings": {"count": len(rows), "unreadable": failed, "marked": _marked(rows), **_asked(request)},
+        "recordings": {
+            "count": len(rows),
+            "unreadable": failed,
+            "marked": _marked(rows),
+            "left_out": list(request.left_out),
+            "by": request.by,
+        },
         **whole.sections(names, table),
     }
     if request.sections is None or _OVERVIEW in request.sections:
-        document["trends"] = _trends(request.by, whole, [together for _, together in grouped])
+        document["trends"] = _trends_to_json(request.by, whole, [group for _, group in grouped])
     if request.by is not None:
         document["groups"] = [
-            {"group": name, "recordings": together.count(), **together.sections(names, table)}
-            for name, together in grouped
+            {"group": name, "recordings": group.count(), **group.sections(names, table)}
+            for name, group in grouped
         ]
-    document["problems"] = _problems(rows)
+    document["problems"] = _sum_problems(rows)
     if whole.errors:
         document["plugin_errors"] = dict(sorted(whole.errors.items()))
-    overviews = [
-        {"group": name, "recordings": together.count(), **together.overview()} for name, together in grouped
-    ]
+    overviews = [{"group": name, "recordings": group.count(), **group.overview()} for name, group in grouped]
     return Many(document, rows, overviews, traces if request.documents else [])
 
 
-def worth(recordings: int, total: int) -> int:
-    """How many processes read so many recordings, of so many bytes together; less than two: this one alone."""
-    return min(processors(), MOST_PROCESSES, recordings, total // WORTH_A_PROCESS)
+def count_useful_processes(trace_count: int, total: int) -> int:
+    """Return how many processes should read this many traces of this many bytes; below two, only this one."""
+    return min(processors(), MOST_PROCESSES, trace_count, total // WORTH_A_PROCESS)
 
 
 def _read_all(
-    paths: Sequence[str], total: int, request: Request, table: SectionTable, processes: int | None
-) -> Iterator[Recording]:
-    """The recordings in their order, read by as many processes as they are worth."""
+    paths: Sequence[str], total: int, request: AnalysisRequest, table: SectionTable, processes: int | None
+) -> Iterator[TraceResult]:
+    """Yield the traces in their order, read by as many processes as they are worth."""
     if processes is None:
-        processes = worth(len(paths), total)
-    places = enumerate(paths, 1)
+        processes = count_useful_processes(len(paths), total)
+    indexes = enumerate(paths, 1)
     if processes < 2:
-        yield from (read(request, table, place, path) for place, path in places)
+        yield from (read_recording(request, table, index, path) for index, path in indexes)
         return
-    # a new interpreter for each: a fork of a process that has threads may never come to its end
+    # A new interpreter for each: the fork of a process with threads may deadlock.
     executor = ProcessPoolExecutor(
         processes, mp_context=get_context("spawn"), initializer=signal.signal, initargs=DIE_QUIETLY
     )
-    waiting: deque[tuple[int, str, Future[Recording] | None]] = deque()
+    waiting: deque[tuple[int, str, Future[TraceResult] | None]] = deque()
     try:
-        for place, path in places:
-            waiting.append((place, path, _submit(executor, request, table, place, path)))
+        for index, path in indexes:
+            waiting.append((index, path, _submit(executor, request, table, index, path)))
             if len(waiting) > _AHEAD * processes:
                 yield _result(request, table, *waiting.popleft())
         while waiting:
@@ -370,33 +375,31 @@ def _read_all(
 
 
 def _submit(
-    executor: ProcessPoolExecutor, request: Request, table: SectionTable, place: int, path: str
-) -> Future[Recording] | None:
+    executor: ProcessPoolExecutor, request: AnalysisRequest, table: SectionTable, index: int, path: str
+) -> Future[TraceResult] | None:
+    """Hand a trace to a process; None where the processes have died."""
     try:
-        return executor.submit(read, request, table, place, path)
+        return executor.submit(read_recording, request, table, index, path)
     except BrokenProcessPool:
         return None
 
 
 def _result(
-    request: Request, table: SectionTable, place: int, path: str, future: Future[Recording] | None
-) -> Recording:
+    request: AnalysisRequest, table: SectionTable, index: int, path: str, future: Future[TraceResult] | None
+) -> TraceResult:
+    """Return the result for a trace, which is read here where the process that read it has died."""
     if future is not None:
         with suppress(BrokenProcessPool):
             return future.result()
-    return read(request, table, place, path)  # something ended a process that read, so it is read here
+    return read_recording(request, table, index, path)  # a reading process died, so the trace is read here
 
 
 def _size(path: str) -> int:
-    """The bytes of its first file: to ask for all of them would take longer than it is worth."""
+    """Return the bytes of the first file. Asking for the sizes of all files would take longer than it is worth."""
     try:
         return os.stat(path).st_size
     except OSError:
         return 0
-
-
-def _asked(request: Request) -> dict[str, Any]:
-    return {"left_out": list(request.left_out), "by": request.by}
 
 
 def _marked(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
@@ -405,49 +408,49 @@ def _marked(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return {judgement: judged[judgement] for judgement in JUDGEMENTS}
 
 
-def _name(group: tuple[str | None, Together]) -> tuple[bool, str]:
+def _by_name(group: tuple[str | None, TraceGroup]) -> tuple[bool, str]:
     return group[0] is None, group[0] or ""
 
 
-def _beginning(group: tuple[str | None, Together]) -> tuple[bool, float, str]:
-    """By when the group was first seen, as versions follow each other."""
+def _by_beginning(group: tuple[str | None, TraceGroup]) -> tuple[bool, float, str]:
+    """Return a sort key: the time at which the group first occurs, because versions follow each other."""
     began = group[1].began()
     return began is None, began or 0.0, group[0] or ""
 
 
-def _trends(by: str | None, whole: Together, groups: Sequence[Together]) -> dict[str, Any]:
-    """Over days and versions, a point is the median of a group; otherwise a recording.
+def _trends_to_json(by: str | None, whole: TraceGroup, groups: Sequence[TraceGroup]) -> dict[str, Any]:
+    """Return the trends of the figures: over days and versions a point is the median of a group, else a trace.
 
-    Different programs are not compared: of several, only the one with the most recordings counts.
+    Different programs are not compared: of several, only the one with the most traces counts.
     """
     targets = whole.targets()
     target = min(targets, key=lambda name: (-targets[name], str(name)), default=None)
     about = {"target": target, "targets": len(targets)}
     if by in {"day", "version"}:
-        points = [middle for together in groups if (middle := together.middle(target)) is not None]
-        return {"over": f"{by}s", **about, **trends(points)}
-    return {"over": "recordings", **about, **trends(whole.runs(target))}
+        points = [medians for group in groups if (medians := group.medians(target)) is not None]
+        return {"over": f"{by}s", **about, **compute_trends(points)}
+    return {"over": "recordings", **about, **compute_trends(whole.runs(target))}
 
 
-def _placed(value: Any, paths: Sequence[str]) -> Any:
-    """A result in which every entry that names an event also names its recording."""
+def _with_traces(value: Any, paths: Sequence[str]) -> Any:
+    """Return a result in which every row that names an event also names its trace."""
     if isinstance(value, list):
-        return [_placed(item, paths) for item in value]
+        return [_with_traces(item, paths) for item in value]
     if not isinstance(value, dict):
         return value
-    inner = {key: _placed(item, paths) for key, item in value.items()}
+    inner = {key: _with_traces(item, paths) for key, item in value.items()}
     for key in filter(names_event, inner):
         number = inner[key]
         if isinstance(number, int) and 0 < number >> NUMBER_BITS <= len(paths):
-            place = (number >> NUMBER_BITS) - 1
-            inner = {"trace": paths[place], **inner, key: number & ((1 << NUMBER_BITS) - 1)}
+            index = (number >> NUMBER_BITS) - 1
+            inner = {"trace": paths[index], **inner, key: number & ((1 << NUMBER_BITS) - 1)}
     return inner
 
 
-def _problems(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The problems of reading all recordings, with the first places of the first of them."""
-    added = Added()
+def _sum_problems(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the problems of reading all traces, with the first places of the first of them."""
+    added = SectionSum()
     for row in rows:
-        added.take({**row["problems"], "first": []}, "")
-    first = [place for row in rows for place in row["problems"]["first"]]
+        added.add({**row["problems"], "first": []}, "")
+    first = [problem for row in rows for problem in row["problems"]["first"]]
     return {**added.result(), "first": first[:100]}

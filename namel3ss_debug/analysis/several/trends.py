@@ -1,18 +1,17 @@
-"""Whether a figure rises or falls over time, how sure that is, and by how much a day.
+"""Judge whether a figure rises or falls over time, how sure that is, and by how much a day.
 
-Each figure of a recording, or of a group of them, is a point in time. The direction is that of the Mann-Kendall test
+Each figure of a trace, or of a group of them, is a point in time. The direction is that of the Mann-Kendall test
 (Mann 1945, "Nonparametric Tests Against Trend"; Kendall 1975, "Rank Correlation Methods"), the slope that of Theil and
-Sen (`slopes`). Both use the order of the values and medians, so that a single extreme run decides nothing, and no
+Sen (`slopes`). Both use the order of the values and medians, so a single extreme run decides nothing, and no
 distribution is assumed.
 
 - `S` is the number of pairs of points of which the later is higher, less those of which it is lower.
-- `p_value` is how likely an S at least so far from 0 is where there is no trend. Up to `EXACT` points without ties it
+- `p_value` is how likely an S at least as far from 0 is where there is no trend. Up to `EXACT` points without ties it
   is exact; otherwise it is that of the normal distribution, with the variance corrected for ties and S moved by one
   towards 0.
-- `slope_per_day` is the median of the slopes of all pairs of points at different times, `slope_low` and `slope_high`
-  are the limits between which it lies with 95 per cent. Where the points span less than `SHORTEST_S`, a change a day
-  would be guessed from minutes: it is None, with its limits, and `slope_per_run` is the median change from one point to
-  the next.
+- `slope_per_day` is the median of the slopes of all pairs of points at different times. It lies between `slope_low` and
+  `slope_high` with 95 per cent. Where the points span less than `SHORTEST_S`, a change a day would be guessed from
+  minutes: it is None, with its limits, and `slope_per_run` is the median change from one point to the next.
 - `direction` is `rising` or `falling` where `p_value` is below `SIGNIFICANT`, else `none`; `unknown` below `LEAST`
   points.
 """
@@ -34,10 +33,10 @@ SIGNIFICANT = 0.05
 LEAST = 4
 EXACT = 30
 MOST = 500
-"""At most so many points count, the latest ones: the slope looks at every pair of them."""
+"""The most points that count, the latest ones: the slope looks at every pair of them."""
 
 SHORTEST_S = 86_400
-"""A change a day is only given where the points span at least so many seconds."""
+"""A change a day is reported only where the points span at least this many seconds."""
 
 METHOD = "Mann-Kendall test at 0.05, Theil-Sen slope"
 
@@ -52,7 +51,7 @@ class Point(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """One figure of a run that has a trend: its name, the values it is read from, and its meaning."""
+    """One figure of a run that has a trend: its name, the function that reads it, and its meaning."""
 
     name: str
     of: Callable[[Mapping[str, Any]], float | None]
@@ -60,12 +59,14 @@ class Figure(NamedTuple):
 
 
 def _throughput(overview: Mapping[str, Any]) -> float | None:
-    lasted = overview.get("duration_ms")
+    """Return the calls of models and tools a second."""
+    duration = overview.get("duration_ms")
     calls = (overview.get("llm_calls") or 0) + (overview.get("tool_calls") or 0)
-    return round(calls * 1000 / lasted, 6) if lasted else None
+    return round(calls * 1000 / duration, 6) if duration else None
 
 
 def _error_rate(overview: Mapping[str, Any]) -> float | None:
+    """Return the share of spans that failed."""
     rate = overview.get("success_rate")
     return None if rate is None else round(1 - rate, 12)
 
@@ -80,28 +81,28 @@ FIGURES: tuple[Figure, ...] = (
 )
 
 
-def trends(runs: Iterable[tuple[float, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The trend of each figure.
+def compute_trends(runs: Iterable[tuple[float, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return the trend of each figure.
 
     Args:
         runs: when each run began, in seconds since the epoch, and its figures: an `execution_overview` with
-            `memory_peak_mb`. A figure that a run does not have gives no point.
+            `memory_peak_mb`. A run without a figure has no point there.
 
     Returns:
-        `method`, and in `figures` one object of `trend` for each of `FIGURES` that has a point.
+        `method`, and in `figures` one object of `compute_trend` for each of `FIGURES` that has a point.
     """
     ordered = sorted(runs, key=lambda run: run[0])
-    found = {}
+    figures = {}
     for figure in FIGURES:
         values = ((at, figure.of(run)) for at, run in ordered)
         points = [Point(at, value) for at, value in values if value is not None]
         if points:
-            found[figure.name] = trend(points)
-    return {"method": METHOD, "figures": found}
+            figures[figure.name] = compute_trend(points)
+    return {"method": METHOD, "figures": figures}
 
 
-def trend(points: Sequence[Point]) -> dict[str, Any]:
-    """The trend of a series.
+def compute_trend(points: Sequence[Point]) -> dict[str, Any]:
+    """Return the trend of a series.
 
     Args:
         points: at least one, in the order of time; of more than `MOST` the latest count.
@@ -132,25 +133,25 @@ def trend(points: Sequence[Point]) -> dict[str, Any]:
         "direction": direction,
         "p_value": None if p_value is None else round(p_value, 6),
         "confidence": None if p_value is None else round(1 - p_value, 6),
-        "slope_per_day": None if slope is None else _digits(slope.slope),
-        "slope_low": None if slope is None else _digits(slope.low),
-        "slope_high": None if slope is None else _digits(slope.high),
-        "slope_per_run": None if steps is None else _digits(steps.slope),
+        "slope_per_day": None if slope is None else _round(slope.slope),
+        "slope_low": None if slope is None else _round(slope.low),
+        "slope_high": None if slope is None else _round(slope.high),
+        "slope_per_run": None if steps is None else _round(steps.slope),
     }
 
 
 def kendall_score(values: Sequence[float]) -> int:
-    """S: the number of pairs whose later value is higher, less the number of those whose later value is lower."""
+    """Return S: the number of pairs whose later value is higher, less the number of those whose later value is lower."""
     return sum((later > earlier) - (later < earlier) for earlier, later in combinations(values, 2))
 
 
 def score_variance(values: Sequence[float]) -> float:
-    """The variance of S where there is no trend, corrected for ties (Kendall 1975)."""
+    """Return the variance of S where there is no trend, corrected for ties (Kendall 1975)."""
     return (variance_term(len(values)) - tied_terms(values)) / 18
 
 
 def mann_kendall(values: Sequence[float]) -> float:
-    """How likely it is by chance that so many pairs, or more, go one way; on both sides.
+    """Return the two-sided probability that chance alone makes at least as many pairs go one way.
 
     Args:
         values: at least two, in the order of time.
@@ -166,7 +167,7 @@ def mann_kendall(values: Sequence[float]) -> float:
 
 @lru_cache(maxsize=EXACT)
 def _inversions(size: int) -> tuple[int, ...]:
-    """How many orders of so many values have each number of inversions (the Mahonian numbers)."""
+    """Return how many orders of this many values have each number of inversions (the Mahonian numbers)."""
     ways = [1]
     for number in range(2, size + 1):
         wider = [0] * (len(ways) + number - 1)
@@ -177,6 +178,6 @@ def _inversions(size: int) -> tuple[int, ...]:
     return tuple(ways)
 
 
-def _digits(value: float) -> float:
-    """Nine significant digits, so that the result does not depend on the machine."""
+def _round(value: float) -> float:
+    """Round to nine significant digits, so that the result does not depend on the machine."""
     return float(f"{value:.9g}")

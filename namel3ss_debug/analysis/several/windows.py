@@ -1,4 +1,4 @@
-"""Which of many recordings belong together: those of the last so many days, of a day, of a version, of an agent."""
+"""Which of many traces belong together: those of the last days, of one day, of a version, of an agent."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _SPAN = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def seconds_of(text: str) -> float:
-    """How long a span such as `30m`, `12h`, `7d` or `2w` is, in seconds.
+def parse_seconds(text: str) -> float:
+    """Return the length of a time such as `30m`, `12h`, `7d` or `2w` in seconds.
 
     Raises:
-        WrongUsageError: it is not such a span.
+        WrongUsageError: the text is not such a time.
     """
-    found = _SPAN.fullmatch(text.strip().lower())
-    if found is None or not float(found[1]):
+    match = _SPAN.fullmatch(text.strip().lower())
+    if match is None or not float(match[1]):
         raise WrongUsageError(
             f"--last {text}: not a time; give a number with m, h, d or w, such as 12h or 7d"
         )
-    return float(found[1]) * _SECONDS[found[2]]
+    return float(match[1]) * _SECONDS[match[2]]
 
 
-def day(document: Mapping[str, Any]) -> str | None:
-    """The day a recording began, in UTC: `2026-11-21`; None where that is not recorded."""
+def day_of(document: Mapping[str, Any]) -> str | None:
+    """Return the day a trace began, in UTC: `2026-11-21`; None where that is not recorded."""
     started_at = document["execution_overview"].get("started_at")
     try:
         return None if started_at is None else f"{datetime.fromtimestamp(started_at, UTC):%Y-%m-%d}"
@@ -40,30 +40,30 @@ def day(document: Mapping[str, Any]) -> str | None:
         return None
 
 
-def version(document: Mapping[str, Any]) -> str | None:
-    """The version of the agent that the recording names, else the commit of the program, in its first 12 letters."""
+def version_of(document: Mapping[str, Any]) -> str | None:
+    """Return the recorded version of the agent, else the first 12 letters of the program's commit."""
     overview = document["execution_overview"]
-    named, commit = overview.get("agent_version"), overview.get("git_commit")
-    return str(named) if named else str(commit)[:12] if commit else None
+    version, commit = overview.get("agent_version"), overview.get("git_commit")
+    return str(version) if version else str(commit)[:12] if commit else None
 
 
-def agent(document: Mapping[str, Any]) -> str | None:
-    """The agent that ran longest, which as a rule is the outermost; None where there was none."""
+def agent_of(document: Mapping[str, Any]) -> str | None:
+    """Return the agent that ran longest, usually the outermost; None where there was none."""
     agents = [row for row in document["performance"]["operations"] if row["component"] == "agent"]
     longest = min(agents, key=lambda row: (-row["total_ms"], row["component_name"] or ""), default=None)
     return None if longest is None else longest["component_name"]
 
 
 GROUPS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
-    "day": day,
-    "version": version,
-    "agent": agent,
+    "day": day_of,
+    "version": version_of,
+    "agent": agent_of,
 }
-"""What recordings can be grouped by, and what reads it from the sections `execution_overview` and `performance`."""
+"""What traces can be grouped by -> the function that reads it from `execution_overview` and `performance`."""
 
 
-def began(path: Path) -> float:
-    """When a recording began, in seconds since the epoch; by its file's last change where that is not recorded.
+def find_began(path: Path) -> float:
+    """Return when a trace began, in seconds since the epoch; the last change of its file where that is not recorded.
 
     Raises:
         TraceNotFoundError: there is no such file.

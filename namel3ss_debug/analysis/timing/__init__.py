@@ -1,1 +1,1 @@
-"""How long everything took, how much ran at once, and what held it up."""
+"""How long everything took, how much ran concurrently, and what it waited for."""

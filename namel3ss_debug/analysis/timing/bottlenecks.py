@@ -1,7 +1,7 @@
-"""Which operations took the time of a run, and why: the model, the tool, waiting, computing, or trying again.
+"""Find which operations took the time of a run, and why: the model, the tool, waiting, computing, or retries.
 
-An operation's weight is its self time, as a share of the wall time. What it computed and how long it waited is told
-of that time as well. The cause is the first that holds:
+An operation's weight is its self time, as a share of the wall time. Its computing and waiting times are parts of that
+time as well. The cause is the first of these that applies:
 
 - `retries`: at least half of the time went into attempts that followed a failed one;
 - `cpu`: the process computed for at least `MOSTLY` of the time, where CPU time was recorded;
@@ -20,7 +20,7 @@ MOSTLY = 0.7
 LEAST_SHARE = 0.01
 MOST_LISTED = 10
 
-_OF_COMPONENT = {"llm": "model", "tool": "tool", "memory": "memory", "http": "io"}
+_CAUSE_OF_COMPONENT = {"llm": "model", "tool": "tool", "memory": "memory", "http": "io"}
 
 
 class Effort(NamedTuple):
@@ -28,9 +28,9 @@ class Effort(NamedTuple):
 
     Attributes:
         component, name: the operation.
-        self_ns: without what ran inside.
-        total_ns: of all its spans.
-        retried_ns: of those that followed a failed attempt.
+        self_ns: the time of its spans less that of the spans inside them.
+        total_ns: the time of all its spans.
+        retried_ns: the time of those that followed a failed attempt.
         cpu_ns: for how much of `measured_ns` the process computed; other threads may have computed as well.
         measured_ns: the part of `self_ns` of which that is known.
     """
@@ -45,27 +45,27 @@ class Effort(NamedTuple):
 
     @property
     def working_ns(self) -> int | None:
-        """For how long the process computed; None where not known."""
+        """Return for how long the process computed; None where not known."""
         return self.cpu_ns if self.measured_ns else None
 
     @property
     def waiting_ns(self) -> int | None:
-        """For how long it did not."""
+        """Return for how long the process did not compute; None where not known."""
         return self.measured_ns - self.cpu_ns if self.measured_ns else None
 
     def cause(self) -> str:
-        """The cause of its time, in a word."""
+        """Return the cause of its time, in a word."""
         if self.total_ns and 2 * self.retried_ns >= self.total_ns:
             return "retries"
         if self.measured_ns and self.cpu_ns >= MOSTLY * self.measured_ns:
             return "cpu"
-        if self.component in _OF_COMPONENT:
-            return _OF_COMPONENT[self.component]
+        if self.component in _CAUSE_OF_COMPONENT:
+            return _CAUSE_OF_COMPONENT[self.component]
         return "io" if self.measured_ns and self.cpu_ns < (1 - MOSTLY) * self.measured_ns else "unknown"
 
 
-def bottlenecks(efforts: list[Effort], wall_ns: int | None) -> list[dict[str, Any]]:
-    """The operations whose self time is at least `LEAST_SHARE` of the wall time, the heaviest first."""
+def find_bottlenecks(efforts: list[Effort], wall_ns: int | None) -> list[dict[str, Any]]:
+    """Return the operations whose self time is at least `LEAST_SHARE` of the wall time, the heaviest first."""
     if not wall_ns:
         return []
     heavy = [effort for effort in efforts if effort.self_ns >= LEAST_SHARE * wall_ns]

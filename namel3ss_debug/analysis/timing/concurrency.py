@@ -1,8 +1,7 @@
-"""How many spans ran at once over the time of a run, and what share of it each component was at work.
+"""Measure how many spans ran at once over the time of a run, and for what share of it each component ran.
 
-Only innermost spans count as running: a span whose children have ended inside it was, for the most part, waiting for
-them. Beginnings and ends are sorted apart and walked together, which is enough to know how many were running;
-which of them does not matter.
+Only innermost spans count as running: a span with children mostly waits for them. Beginnings and ends are sorted
+separately and walked in parallel. That is enough to know how many were running; which of them does not matter.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SLICES = 20
-"""The time of a run is shown in so many equal slices."""
+"""The number of equal slices in which the time of a run is shown."""
 
 _MOST_LEVELS = 20
 
@@ -33,38 +32,38 @@ class Intervals:
         self.begins = array("q")
         self.ends = array("q")
 
-    def add(self, begins: array[int], lasted: array[int]) -> None:
-        """Take spans by when they began, in nanoseconds since the epoch, and for how many they lasted."""
+    def add(self, begins: array[int], durations: array[int]) -> None:
+        """Add spans by the times they began, in nanoseconds since the epoch, and by their durations."""
         self.begins.extend(begins)
-        self.ends.extend(map(add, begins, lasted))
+        self.ends.extend(map(add, begins, durations))
 
     def merge(self, later: Intervals) -> None:
-        """Add those of another part."""
+        """Merge the intervals of another part into these."""
         self.begins.extend(later.begins)
         self.ends.extend(later.ends)
 
-    def stretches(self) -> Iterator[tuple[int, int, int]]:
-        """(begin, end, how many were running) for each stretch of time in which something was, in order."""
+    def iter_stretches(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (begin, end, how many were running) for each stretch of time in which something ran, in order."""
         begins, ends = sorted(self.begins), sorted(self.ends)
         size = len(begins)
-        place = running = before = 0
+        index = running = before = 0
         for end in ends:
-            while place < size and begins[place] <= end:
-                begin = begins[place]
+            while index < size and begins[index] <= end:
+                begin = begins[index]
                 if running and begin > before:
                     yield before, begin, running
                 before = begin
                 running += 1
-                place += 1
+                index += 1
             if end > before:
                 yield before, end, running
             before = end
             running -= 1
 
     def covered(self) -> int:
-        """For how many nanoseconds at least one of them ran.
+        """Return for how many nanoseconds at least one of them ran.
 
-        Nothing ran between the n-th end and the beginning after the n-th, where that comes later.
+        Nothing ran between the n-th end and the (n + 1)-th beginning, where that is later.
         """
         if not self.begins:
             return 0
@@ -73,23 +72,23 @@ class Intervals:
         return ends[-1] - begins[0] - gaps
 
 
-def concurrency(innermost: Intervals, first_at: int | None, wall_ns: int | None) -> dict[str, Any]:
-    """How many ran at once.
+def measure_concurrency(innermost: Intervals, first_at: int | None, wall_ns: int | None) -> dict[str, Any]:
+    """Return how many spans ran at once.
 
     Args:
         innermost: the spans in which no other span ran.
         first_at: when the run began, nanoseconds since the epoch.
-        wall_ns: how long it lasted.
+        wall_ns: the duration of the run.
 
     Returns:
-        `most` at once; `mean` while anything ran; for how long exactly one (`serial_ms`) and none (`idle_ms`) did,
-        with their shares of the wall time; `levels`, how long so many did; `over_time`, the mean number in
+        `most` at once; `mean` while anything ran; for how long exactly one (`serial_ms`) and none (`idle_ms`) ran,
+        with their shares of the wall time; `levels`, for how long each number of them ran; `over_time`, the mean number in
         each of `SLICES` slices of the run.
     """
     wall = wall_ns or 0
     levels, slices = _levels(innermost, first_at or 0, wall)
     busy = sum(levels.values())
-    work = sum(running * lasted for running, lasted in levels.items())
+    work = sum(running * elapsed for running, elapsed in levels.items())
     serial, idle = levels.get(1, 0), wall - busy
     return {
         "most": max(levels, default=0),
@@ -107,11 +106,11 @@ def concurrency(innermost: Intervals, first_at: int | None, wall_ns: int | None)
 
 
 def _levels(innermost: Intervals, first: int, wall: int) -> tuple[dict[int, int], list[int]]:
-    """For how long so many ran, and the work of each slice: how many ran, times for how long."""
+    """Return for how long each number of spans ran, and the work of each slice in span-nanoseconds."""
     levels: defaultdict[int, int] = defaultdict(int)
     slices = [0] * SLICES
-    current, until = 0, 0  # the slice that the last stretch ended in, and where that slice ends
-    for began, ended, running in innermost.stretches():
+    current, until = 0, 0  # the slice that the last stretch ended in, and its end
+    for began, ended, running in innermost.iter_stretches():
         # no `max` and `min`: there are two stretches for most spans
         begin = began - first if began > first else 0
         end = ended - first
@@ -128,8 +127,8 @@ def _levels(innermost: Intervals, first: int, wall: int) -> tuple[dict[int, int]
     return levels, slices
 
 
-def _slice_end(place: int, wall: int) -> int:
-    return -(-(place + 1) * wall // SLICES)
+def _slice_end(index: int, wall: int) -> int:
+    return -(-(index + 1) * wall // SLICES)
 
 
 def _share_out(slices: list[int], begin: int, end: int, running: int, wall: int) -> None:
@@ -141,11 +140,11 @@ def _share_out(slices: list[int], begin: int, end: int, running: int, wall: int)
         begin, at = max(until, begin), at + 1
 
 
-def wall_shares(components: dict[str, Intervals], wall_ns: int | None) -> list[dict[str, Any]]:
-    """For how long at least one span of each component ran, and its share of the wall time; the longest first.
+def compute_wall_shares(components: dict[str, Intervals], wall_ns: int | None) -> list[dict[str, Any]]:
+    """Return for how long at least one span of each component ran, with its share of the wall time.
 
-    Components that contain each other or ran at the same time count each for itself, so the shares add up to more
-    than 1.
+    The longest comes first. Components that contain each other or ran at the same time count each for itself, so the
+    shares may add up to more than 1.
     """
     covered = {component: intervals.covered() for component, intervals in components.items()}
     return [

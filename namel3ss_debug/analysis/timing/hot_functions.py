@@ -1,4 +1,4 @@
-"""In which functions the time of slow spans went, where the stacks of the program were sampled.
+"""Find the functions in which the time of slow spans went, where the stacks of the program were sampled.
 
 A row for each operation of which a slow span was sampled, `number` that of the `stack_sample` of its slowest span:
 
@@ -6,9 +6,10 @@ A row for each operation of which a slow span was sampled, `number` that of the 
      "memory_growth_mb": 31.5,
      "functions": [{"function": "json.decoder.JSONDecoder.decode", "at": "app.py:42", "self_ms": 2709.3, "share": 0.6007}]}
 
-The time of inner spans is theirs. A function of the program's own file is the same one in a spawned child, where that
-file has another name. `share` is of what was sampled in the operation, and `memory_growth_mb` the most that the memory
-of the process grew within one of its spans, from the first sample to the highest.
+The time of inner spans counts for those alone. A spawned child has another name for the program's own file; a function
+of that file is the same one there. `share` is the share of the time that was sampled in the operation, and
+`memory_growth_mb` the most that the memory of the process grew within one of its spans, from the first sample to the
+highest.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
 
 EVENT_TYPE: Final = "stack_sample"
 MOST_FUNCTIONS: Final = 10
-"""So many functions of an operation are listed, those with most time."""
+"""The most functions of an operation that are listed, those with most time."""
 
 _SPAWNED = "__mp_main__."
-"""What `multiprocessing` calls the program's own file in a child that it spawned."""
+"""The name that `multiprocessing` gives to the program's own file in a spawned child."""
 
-_KB = 1024  # memory is added up in whole KB, as floats would depend on the order
+_KB = 1024  # memory is added up in whole KB, because sums of floats depend on the order
 
 
 class _Operation:
-    """What was sampled in the slow spans of one operation."""
+    """The samples of the slow spans of one operation."""
 
     __slots__ = ("functions", "growth_kb", "sampled_ns", "slowest", "spans")
 
@@ -41,22 +42,23 @@ class _Operation:
         self.spans = 0
         self.sampled_ns = 0
         self.growth_kb: int | None = None
-        self.slowest = (-1, 0)  # how long it took, and its number with a minus
+        self.slowest = (-1, 0)  # its duration, and its negated number
         self.functions: dict[tuple[str, str], int] = {}
 
     def merge(self, later: _Operation) -> None:
         self.spans += later.spans
         self.sampled_ns += later.sampled_ns
-        self.grew(later.growth_kb)
+        self.add_growth(later.growth_kb)
         self.slowest = max(self.slowest, later.slowest)
-        for key, took in later.functions.items():
-            self.functions[key] = self.functions.get(key, 0) + took
+        for key, duration in later.functions.items():
+            self.functions[key] = self.functions.get(key, 0) + duration
 
-    def grew(self, kilobytes: int | None) -> None:
+    def add_growth(self, kilobytes: int | None) -> None:
         if kilobytes is not None:
             self.growth_kb = max(self.growth_kb or 0, kilobytes)
 
     def result(self, component: str, name: str) -> dict[str, Any]:
+        """Return the row of the operation."""
         ordered = sorted(self.functions.items(), key=lambda item: (-item[1], item[0]))
         return {
             "component": component,
@@ -69,10 +71,10 @@ class _Operation:
                 {
                     "function": function,
                     "at": at or None,
-                    "self_ms": milliseconds(took),
-                    "share": round(took / self.sampled_ns, 4) if self.sampled_ns else None,
+                    "self_ms": milliseconds(duration),
+                    "share": round(duration / self.sampled_ns, 4) if self.sampled_ns else None,
                 }
-                for (function, at), took in ordered[:MOST_FUNCTIONS]
+                for (function, at), duration in ordered[:MOST_FUNCTIONS]
             ],
         }
 
@@ -89,7 +91,7 @@ class HotFunctions:
         self._operations: dict[tuple[str, str], _Operation] = {}
 
     def add(self, number: int, event: Event) -> None:
-        """Take one `stack_sample`."""
+        """Add one `stack_sample`."""
         metadata = event.get("metadata")
         if not isinstance(metadata, dict):
             return
@@ -102,35 +104,37 @@ class HotFunctions:
         operation.spans += 1
         operation.sampled_ns += _ns(metadata.get("sampled_ms"))
         operation.slowest = max(operation.slowest, (elapsed, -number))
-        operation.grew(_growth(metadata.get("memory")))
+        operation.add_growth(_growth(metadata.get("memory")))
         functions = metadata.get("functions")
         for row in functions if isinstance(functions, list) else ():
             if isinstance(row, dict) and isinstance(row.get("function"), str):
                 at = row.get("at")
-                place = _called(row["function"]), at if isinstance(at, str) else ""
-                operation.functions[place] = operation.functions.get(place, 0) + _ns(row.get("self_ms"))
+                function_key = _normalise_spawned(row["function"]), at if isinstance(at, str) else ""
+                operation.functions[function_key] = operation.functions.get(function_key, 0) + _ns(
+                    row.get("self_ms")
+                )
 
     def merge(self, later: HotFunctions) -> None:
-        """Add what a later part, or another recording, has found."""
+        """Merge the samples of a later part, or of another trace, into these."""
         for key, operation in later._operations.items():
             self._operations.setdefault(key, _Operation()).merge(operation)
 
     def renumber(self, by: int) -> None:
-        """Add this to the numbers of events."""
+        """Add a number to the numbers of events."""
         for operation in self._operations.values():
-            took, minus = operation.slowest
-            operation.slowest = took, minus - by
+            duration, minus = operation.slowest
+            operation.slowest = duration, minus - by
 
     def result(self) -> dict[str, Any]:
-        """`hot_functions`, the operations that were sampled longest first; nothing where no slow span was sampled."""
+        """Return `hot_functions`, the operations with most sampled time first; {} where no slow span was sampled."""
         if not self._operations:
             return {}
         ordered = sorted(self._operations.items(), key=lambda item: (-item[1].sampled_ns, item[0]))
         return {"hot_functions": [operation.result(*key) for key, operation in ordered[:LISTED]]}
 
 
-def _called(function: str) -> str:
-    """The name of a function, which in a spawned child is that of the program itself."""
+def _normalise_spawned(function: str) -> str:
+    """Return the name of a function with the module name that it has in the main process."""
     return f"__main__.{function.removeprefix(_SPAWNED)}" if function.startswith(_SPAWNED) else function
 
 
@@ -139,6 +143,7 @@ def _ns(value: object) -> int:
 
 
 def _growth(memory: object) -> int | None:
+    """Return by how many KB the memory grew, from the first sample to the highest."""
     if not isinstance(memory, dict):
         return None
     first, peak = (whole_ns(memory.get(key), _KB) for key in ("first_mb", "peak_mb"))  # KB, not a time

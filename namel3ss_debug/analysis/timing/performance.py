@@ -1,7 +1,7 @@
-"""How long things took: every operation with its percentiles, the slow ones, models and tools.
+"""Measure how long things took: every operation with its percentiles, the slow ones, models and tools.
 
-An operation is a component with a name: the tool `search`, the model `gpt-4o`. Times are those of the spans
-that ended. A retry is an attempt that follows a failed one, and each attempt is a span of its own.
+An operation is a component with a name: the tool `search`, the model `gpt-4o`. Times are those of the spans that ended.
+A retry is an attempt that follows a failed one, and each attempt is a span of its own.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from namel3ss_debug.analysis.distributions import (
 )
 from namel3ss_debug.analysis.nesting import add_up, whole_ns
 from namel3ss_debug.analysis.resources.usage import used
-from namel3ss_debug.analysis.timing.bottlenecks import Effort, bottlenecks
-from namel3ss_debug.analysis.timing.concurrency import Intervals, concurrency, wall_shares
+from namel3ss_debug.analysis.timing.bottlenecks import Effort, find_bottlenecks
+from namel3ss_debug.analysis.timing.concurrency import Intervals, compute_wall_shares, measure_concurrency
 from namel3ss_debug.analysis.timing.hot_functions import EVENT_TYPE, HotFunctions
 from namel3ss_debug.analysis.totals import LISTED
 
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
 
 _NS_PER_SECOND = 1_000_000_000
-_COMPUTED = "computed"
-"""The sums that spans leave for their parent: their CPU time, and the durations of those that told it."""
+_CPU_SUMS = "computed"
+"""The sums that spans leave for their parent: their CPU time, and the durations of those that recorded it."""
 
-_BESIDE = 0.05
-"""By what share these durations may differ from the time in which children ran, for clocks are not exact."""
+_TOLERANCE = 0.05
+"""The share by which these durations may differ from the time in which children ran, because clocks are not exact."""
 
 
 class _Spans:
-    """The figures of some spans: those of an operation, or those at one of its places.
+    """The figures of some spans: those of an operation, or those called from one place.
 
-    `durations`, `numbers` (of the starts) and `begins` are of the spans with a known duration, at the same
-    places; `begins` is empty where it is not known when they began. `self_ns`, `cpu_ns`, `measured_ns` and
-    `retried_ns` are sums over them: `measured_ns` of the self times whose CPU time is known, which is `cpu_ns`.
+    `durations`, `numbers` (of the starts) and `begins` have one item for each span with a known duration; `begins` is
+    empty where it is not known when they began. `self_ns`, `cpu_ns`, `measured_ns` and `retried_ns` are sums over them:
+    `measured_ns` of the self times whose CPU time is known, which is `cpu_ns`.
     """
 
     __slots__ = (
@@ -82,7 +82,7 @@ class _Spans:
         self.numbers = array("q", [number + by for number in self.numbers])
 
     def result(self, ordered: list[int]) -> dict[str, Any]:
-        """The figures of an operation; `ordered` are its durations in rising order."""
+        """Return the figures of an operation; `ordered` are its durations in rising order."""
         return {
             "count": len(ordered) + self.untimed,
             "open": self.open,
@@ -94,16 +94,16 @@ class _Spans:
         }
 
 
-_Where = tuple[str, str, str | None, bool | None]
+_SpanKey = tuple[str, str, str | None, bool | None]
 """Identifies spans that are kept together.
 
-Component and name; the place of the call, None where not recorded; whether no other span ran inside, None
-where it is not known when they began.
+Component and name; the call site, None where not recorded; whether no other span ran inside, None where it is not known
+when they began.
 """
 
 
 class _Answers:
-    """Figures of a model's answers, besides its times."""
+    """The figures of a model's answers, besides its times."""
 
     __slots__ = ("answering_ns", "first_tokens", "output_tokens", "tokens")
 
@@ -120,6 +120,7 @@ class _Answers:
         self.first_tokens.extend(later.first_tokens)
 
     def result(self) -> dict[str, Any]:
+        """Return the tokens of a model's answers, their rate, and the times to the first token."""
         first = describe(self.first_tokens)
         names = ("mean_ms", "p50_ms", "p95_ms", "max_ms")
         return {
@@ -131,10 +132,10 @@ class _Answers:
 
 
 class Performance:
-    """Durations by operation, the slowest operations, and what is particular to models and tools.
+    """Durations by operation, the slowest operations, and figures of models and tools alone.
 
-    `tokens_per_second` divides the output tokens by the whole duration of the calls that have any, the time
-    to the first token included.
+    `tokens_per_second` divides the output tokens by the whole duration of the calls that have any, the time to the
+    first token included.
     """
 
     events: frozenset[str] = frozenset({EVENT_TYPE})
@@ -143,17 +144,17 @@ class Performance:
     def __init__(self, options: Options) -> None:
         self._slow_ms = options.slow_ms
         self._slow_ns = round(options.slow_ms * NS_PER_MS)
-        self._spans: dict[_Where, _Spans] = {}
+        self._spans: dict[_SpanKey, _Spans] = {}
         self._answers: dict[str, _Answers] = {}
         self._slow: list[tuple[int, int, int, bool, str, str, str]] = []
         self._slow_count = 0
         self._hot = HotFunctions(self._slow_ns)
 
     def span(self, span: MeasuredSpan) -> None:
-        """Take the duration of one span that ended.
+        """Add the duration of one span that ended.
 
-        It is kept with the spans of the same key, which takes one look-up; `result` combines these by operation, by
-        component and by place.
+        The span is kept with those of the same key, which takes one look-up; `result` combines these by operation, by
+        component and by call site.
         """
         start, below, duration = span.start, span.below, span.duration_ns
         at = start.get("timestamp")
@@ -177,32 +178,35 @@ class Performance:
                 spans.begins.append(int(at * 1e6 + 0.5) * 1000)  # as `since_epoch`
             cpu = span.end.get("cpu_time_ms")
             if cpu is not None:
-                _compute(spans, span, duration, int(cpu * NS_PER_MS + 0.5))
+                _add_cpu_time(spans, span, duration, int(cpu * NS_PER_MS + 0.5))
             if duration > self._slow_ns:
                 self._slow_count += 1
                 if len(self._slow) < LISTED or duration >= self._slow[0][0]:
                     self._note_slow(span, duration)
         if span.component == "llm":
-            self._answer(span)
+            self._add_answer(span)
 
     def open_span(self, span: MeasuredSpan) -> None:
         """Count one span that never ended; it has no duration."""
         self._spans.setdefault((span.component, span.name, None, None), _Spans()).open += 1
 
     def event(self, number: int, event: Event) -> None:
-        """Take the samples inside a span."""
+        """Add a sample inside a span."""
         self._hot.add(number, event)
 
     def _note_slow(self, span: MeasuredSpan, duration: int) -> None:
+        """Keep a span while it is among the slowest."""
         call_site = span.get("call_site")
         site = call_site if isinstance(call_site, str) else ""
+        # The negated number keeps the earlier of two equally slow spans.
         entry = (duration, -span.number, span.self_ns, span.failed, span.component, span.name, site)
         if len(self._slow) < LISTED:
             heappush(self._slow, entry)
         elif entry > self._slow[0]:
             heapreplace(self._slow, entry)
 
-    def _answer(self, span: MeasuredSpan) -> None:
+    def _add_answer(self, span: MeasuredSpan) -> None:
+        """Add the tokens and the time to the first token of a model call."""
         answers = self._answers.get(span.name)
         if answers is None:
             answers = self._answers[span.name] = _Answers()
@@ -217,7 +221,7 @@ class Performance:
             answers.first_tokens.append(whole_ns(metadata["time_to_first_token_ms"], NS_PER_MS))
 
     def merge(self, later: Performance) -> None:
-        """Add what a later part of the trace, or another trace, has found."""
+        """Merge the fold of a later part of the trace, or of another trace, into this one."""
         for key, spans in later._spans.items():
             self._spans.setdefault(key, _Spans()).merge(spans)
         for model, answers in later._answers.items():
@@ -227,22 +231,28 @@ class Performance:
         self._hot.merge(later._hot)
 
     def renumber(self, by: int) -> None:
-        """Add this to the numbers of all events, so that they identify their recording."""
+        """Add a number to the numbers of all events, so that they identify their trace."""
         for spans in self._spans.values():
             spans.renumber(by)
         self._hot.renumber(by)
         self._slow = sorted((duration, minus - by, *rest) for duration, minus, *rest in self._slow)  # type: ignore[misc]
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """The operations with the longest self time first, models and tools by name, the slowest first.
+        """Return operations by self time, models and tools by name, the slowest spans first.
 
-        For several recordings there is no figure of how many ran at once.
+        Several traces together have no figures of concurrency.
         """
-        operations = self._by_operation()
+        operations = self._group_by_operation()
         in_order = {key: sorted(operation.durations) for key, operation in operations.items()}
         rows = {key: operation.result(in_order[key]) for key, operation in operations.items()}
         ordered = sorted(rows, key=lambda key: (-operations[key].self_ns, key))
         nothing = _Answers()
+        concurrency: dict[str, Any] = {}
+        if totals.recordings <= 1:
+            concurrency = {
+                "concurrency": measure_concurrency(self._innermost(), totals.first_at, totals.wall_ns),
+                "wall_shares": compute_wall_shares(self._running_by_component(), totals.wall_ns),
+            }
         return {
             "slow_ms": self._slow_ms,
             "slow_operation_count": self._slow_count,
@@ -259,35 +269,32 @@ class Performance:
                 {"component": component, "component_name": name or None, **rows[component, name]}
                 for component, name in ordered
             ],
-            "bottlenecks": bottlenecks([_effort(key, operations[key]) for key in ordered], totals.wall_ns),
-            **({} if totals.recordings > 1 else self._at_once(totals)),
+            "bottlenecks": find_bottlenecks(
+                [_make_effort(key, operations[key]) for key in ordered], totals.wall_ns
+            ),
+            **concurrency,
             "outliers": _outliers(operations, in_order),
             "call_sites": self._call_sites(),
             **self._hot.result(),
         }
 
-    def _at_once(self, totals: Totals) -> dict[str, Any]:
-        return {
-            "concurrency": concurrency(self._innermost(), totals.first_at, totals.wall_ns),
-            "wall_shares": wall_shares(self._running(), totals.wall_ns),
-        }
-
-    def _by_operation(self) -> dict[tuple[str, str], _Spans]:
+    def _group_by_operation(self) -> dict[tuple[str, str], _Spans]:
+        """Return the figures of each operation, those of all its places together."""
         operations: dict[tuple[str, str], _Spans] = {}
         for (component, name, *_), spans in self._spans.items():
             operations.setdefault((component, name), _Spans()).merge(spans)
         return operations
 
     def _innermost(self) -> Intervals:
-        """When the spans ran in which no other ran."""
+        """Return when the spans ran in which no other ran."""
         intervals = Intervals()
         for (*_, innermost), spans in self._spans.items():
             if innermost:
                 intervals.add(spans.begins, spans.durations)
         return intervals
 
-    def _running(self) -> dict[str, Intervals]:
-        """When the spans of each component ran."""
+    def _running_by_component(self) -> dict[str, Intervals]:
+        """Return when the spans of each component ran."""
         running: dict[str, Intervals] = {}
         for (component, *_), spans in self._spans.items():
             if spans.begins:
@@ -295,7 +302,7 @@ class Performance:
         return running
 
     def _call_sites(self) -> list[dict[str, Any]]:
-        """Operations by the place they were called from, the longest self time first."""
+        """Return operations by the place they were called from, the longest self time first."""
         sites: dict[tuple[str, str, str], list[int]] = {}
         for (component, name, site, _), spans in self._spans.items():
             if site is not None and spans.durations:
@@ -319,28 +326,29 @@ class Performance:
         ]
 
 
-def _compute(spans: _Spans, span: MeasuredSpan, duration: int, cpu: int) -> None:
+def _add_cpu_time(spans: _Spans, span: MeasuredSpan, duration: int, cpu: int) -> None:
     """Add the CPU time of a span's self time, and leave the whole for its parent.
 
-    Of a span whose children ran beside each other, or did not all say how much they computed, it is not known.
-    Other threads may have computed at the same time: it is never more than the self time.
+    It is not known where the children of a span ran concurrently, or did not all record their CPU time. Other threads
+    may have computed at the same time, so it is never more than the self time.
     """
     below, above = span.below, span.above
     if above is not None:
-        inside = above.vector(_COMPUTED, 2)
+        inside = above.vector(_CPU_SUMS, 2)
         inside[0] += cpu
         inside[1] += duration
     if below is not None and below.intervals:
-        computed, measured = below.sums.get(_COMPUTED, (0, 0))
+        computed, measured = below.sums.get(_CPU_SUMS, (0, 0))
         covered = duration - span.self_ns
-        if abs(measured - covered) > covered * _BESIDE:
+        if abs(measured - covered) > covered * _TOLERANCE:
             return
         cpu = max(cpu - computed, 0)
     spans.cpu_ns += min(cpu, span.self_ns)
     spans.measured_ns += span.self_ns
 
 
-def _effort(key: tuple[str, str], operation: _Spans) -> Effort:
+def _make_effort(key: tuple[str, str], operation: _Spans) -> Effort:
+    """Return where the time of an operation went, for `find_bottlenecks`."""
     component, name = key
     total = sum(operation.durations)
     retried, cpu, measured = operation.retried_ns, operation.cpu_ns, operation.measured_ns
@@ -350,8 +358,8 @@ def _effort(key: tuple[str, str], operation: _Spans) -> Effort:
 def _outliers(
     operations: dict[tuple[str, str], _Spans], in_order: dict[tuple[str, str], list[int]]
 ) -> dict[str, Any]:
-    """The spans that took far longer than the others of their operation, those that lost most time first."""
-    found: list[tuple[int, int, str, str, int, float]] = []
+    """Return the spans that took far longer than the others of their operation, those that lost most time first."""
+    outliers: list[tuple[int, int, str, str, int, float]] = []
     total = 0
     for (component, name), operation in operations.items():
         ordered = in_order[component, name]
@@ -365,7 +373,7 @@ def _outliers(
             if duration > limit
         ]
         total += len(over)
-        found = nlargest(LISTED, found + over)
+        outliers = nlargest(LISTED, outliers + over)
     return {
         "method": OUTLIERS,
         "count": total,
@@ -377,7 +385,7 @@ def _outliers(
                 "duration_ms": milliseconds(duration),
                 "p50_ms": milliseconds(median),
             }
-            for duration, _, component, name, number, median in found
+            for duration, _, component, name, number, median in outliers
         ],
     }
 
@@ -385,6 +393,7 @@ def _outliers(
 def _slow_row(
     duration: int, minus_number: int, self_ns: int, failed: bool, component: str, name: str, call_site: str
 ) -> dict[str, Any]:
+    """Return a slow span as JSON."""
     return {
         "number": -minus_number,
         "component": component,

@@ -1,1 +1,1 @@
-"""Limits that a run passed."""
+"""Thresholds that a run exceeded."""

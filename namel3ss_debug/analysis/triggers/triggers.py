@@ -1,4 +1,4 @@
-"""Whether a run exceeded its thresholds: one rule for each, over data gathered while the trace is read.
+"""Decide whether a run exceeded its thresholds: one rule for each, over data gathered while the trace is read.
 
 The section:
 
@@ -7,11 +7,11 @@ The section:
                 "timestamp": 1795286244.1, "numbers": [41, 47], "component": null, "component_name": null,
                 "what": "calls failed within 300 s"}]}
 
-A rule is `fired`, `quiet`, `off` where its threshold is null, or `unknown` where the recording lacks the data, with
-the `reason`. `value` is the worst that was seen, `times` how often it came to that, `timestamp` when it did
-first (seconds since the epoch, null where no event has a time), `numbers` the start events that prove it.
+A rule is `fired`, `quiet`, `off` where its threshold is null, or `unknown` where the trace lacks the data, with the
+`reason`. `value` is the worst value, `times` how often the threshold was exceeded, `timestamp` the first time (seconds
+since the epoch, null where no event has a time), `numbers` the start events that prove it.
 
-The thresholds are the setting `triggers`; what each rule looks at is described at its function in `rules`.
+The thresholds are the setting `triggers`; the function of each rule in `rules` describes what it evaluates.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from namel3ss_debug.analysis.distributions import NS_PER_MS
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.nesting import NS_PER_SECOND, instant, since_epoch, whole_ns
-from namel3ss_debug.analysis.resources.memory import lane_of
-from namel3ss_debug.analysis.resources.processes import sample_of
-from namel3ss_debug.analysis.triggers.rules import RULES, Blocked, Gathered, Timeout, evaluate
+from namel3ss_debug.analysis.resources.memory import process_key
+from namel3ss_debug.analysis.resources.processes import parse_sample
+from namel3ss_debug.analysis.triggers.rules import RULES, Blocked, Timeout, TriggerData, evaluate
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _OPEN = "open inside"
 
 
 class Triggers:
-    """Durations of calls, calls and failures by the second, processor time, timeouts, and stretches without work."""
+    """Collects durations of calls, calls and failures by the second, CPU time, timeouts, and stretches without work."""
 
     events: frozenset[str] = frozenset({"resource_sample"})
     needs: tuple[str, ...] = ("resource_usage", "patterns")
@@ -50,111 +50,115 @@ class Triggers:
         self._busy_share = options.triggers.get("cpu_share")
         blocked = options.triggers.get("blocked_seconds")
         self._blocked_ns = None if blocked is None else whole_ns(blocked, NS_PER_SECOND)
-        self._got = Gathered()
+        self._data = TriggerData()
 
     def span(self, span: MeasuredSpan) -> None:
-        """Take the data of a span that ended."""
-        component, end, lasted = span.component, span.end, span.duration_ns
-        got = self._got
+        """Add the data of a span that ended."""
+        component, end, duration = span.component, span.end, span.duration_ns
+        data = self._data
         if component == "llm" or component == "tool":  # noqa: PLR1714  (this is done for every span)
             at = end.get("timestamp")
             if at is not None:
                 second = int(at)
-                calls = got.calls
+                calls = data.calls
                 calls[second] = calls.get(second, 0) + 1
                 if span.failed:
-                    got.failed.append((second, span.number))
-            self._time(span)
+                    data.failed.append((second, span.number))
+            self._add_duration(span)
         elif component == "agent":
-            self._time(span)
+            self._add_duration(span)
         if span.failed or (span.below is not None and _TIMEOUTS in span.below.sums):
-            self._timeout(span)
-        if lasted is not None and lasted >= _LEAST_BUSY_NS:
-            self._work(span, lasted)
+            self._add_timeout(span)
+        if duration is not None and duration >= _LEAST_BUSY_NS:
+            self._add_work(span, duration)
 
-    def _time(self, span: MeasuredSpan) -> None:
-        lasted = span.duration_ns
-        if lasted is None:
+    def _add_duration(self, span: MeasuredSpan) -> None:
+        """Add the duration of a call to its operation."""
+        duration = span.duration_ns
+        if duration is None:
             return
         key = span.component, span.name
-        facts = self._got.durations.get(key)
+        facts = self._data.durations.get(key)
         if facts is None:
-            facts = self._got.durations[key] = array("q")
+            facts = self._data.durations[key] = array("q")
         at = span.start.get("timestamp")
-        facts.extend((span.number, -1 if at is None else int(at * 1e6 + 0.5) * 1000, lasted))
+        facts.extend((span.number, -1 if at is None else int(at * 1e6 + 0.5) * 1000, duration))
 
-    def _timeout(self, span: MeasuredSpan) -> None:
-        """Note that a dependency did not answer in time, once for the innermost span that says so."""
-        told = span.below is not None and _TIMEOUTS in span.below.sums
-        if not told and span.failed and span.component in _DEPENDENCIES:
+    def _add_timeout(self, span: MeasuredSpan) -> None:
+        """Note that a dependency timed out, once for the innermost span that reports it."""
+        timed_out = span.below is not None and _TIMEOUTS in span.below.sums
+        if not timed_out and span.failed and span.component in _DEPENDENCIES:
             end = span.end
-            told = "timeout" == categorise(  # noqa: SIM300
+            category = categorise(
                 lenient.string(end.get("error_type")),
                 lenient.string(end.get("error")),
                 http_status=http_status(end),
                 status=end.get("status"),
                 component=span.component,
             )
-            if told:
-                self._got.timeouts.append(
+            timed_out = category == "timeout"
+            if timed_out:
+                self._data.timeouts.append(
                     Timeout(span.number, instant(end.get("timestamp")), span.component, span.name)
                 )
-                self._got.timeout_count += 1
-                if len(self._got.timeouts) > 2 * _MOST_TIMEOUTS:
-                    self._got.timeouts = sorted(self._got.timeouts)[:_MOST_TIMEOUTS]
-        if told and span.above is not None:
+                self._data.timeout_count += 1
+                if len(self._data.timeouts) > 2 * _MOST_TIMEOUTS:
+                    self._data.timeouts = sorted(self._data.timeouts)[:_MOST_TIMEOUTS]
+        if timed_out and span.above is not None:
             span.above.vector(_TIMEOUTS, 1)[0] += 1
 
-    def _work(self, span: MeasuredSpan, lasted: int) -> None:
+    def _add_work(self, span: MeasuredSpan, duration: int) -> None:
         """Note a span in which the process computed all the time, or in which nothing happened for long."""
         start, end = span.start, span.end
         cpu = whole_ns(end["cpu_time_ms"], NS_PER_MS) if "cpu_time_ms" in end else None
         began = start.get("timestamp")
         if cpu is not None:
-            self._got.cpu_told = True
-            if began is not None and self._busy_share is not None and cpu > self._busy_share * lasted:
+            self._data.cpu_recorded = True
+            if began is not None and self._busy_share is not None and cpu > self._busy_share * duration:
                 begin = since_epoch(began)
-                self._got.busy.setdefault(lane_of(end), []).append((begin, begin + lasted, span.number))
+                self._data.busy.setdefault(process_key(end), []).append(
+                    (begin, begin + duration, span.number)
+                )
         if self._blocked_ns is None or span.self_ns <= self._blocked_ns or span.component == "llm":
             return
-        if cpu is not None and 2 * cpu > lasted:
+        if cpu is not None and 2 * cpu > duration:
             return
         gap: int = span.self_ns
         since: int | None = None
         if began is not None:
-            gap, since = _gap(since_epoch(began), lasted, span.below)
+            gap, since = _longest_gap(since_epoch(began), duration, span.below)
         if gap > self._blocked_ns:
-            self._got.blocked.append(Blocked(gap, span.number, since, span.component, span.name, ended=True))
+            self._data.blocked.append(Blocked(gap, span.number, since, span.component, span.name, ended=True))
 
     def open_span(self, span: MeasuredSpan) -> None:
-        """Take an innermost span that never ended, with the time since which nothing has run inside."""
+        """Add an innermost span that never ended, with the time since which nothing has run inside."""
         above, below, began = span.above, span.below, span.start.get("timestamp")
         if above is not None:
             above.vector(_OPEN, 1)[0] += 1
         if began is not None and (below is None or _OPEN not in below.sums):
             since = max([since_epoch(began), *(below.intervals[1::2] if below is not None else ())])
-            self._got.waiting.append(Blocked(0, span.number, since, span.component, span.name, ended=False))
+            self._data.waiting.append(Blocked(0, span.number, since, span.component, span.name, ended=False))
 
     def event(self, number: int, event: Event) -> None:
-        """Take a sample of the processor time of a process."""
-        told = sample_of(number, event)
-        if told.cpu_ns is not None and told.at is not None:
-            self._got.cpu_told = True
-            self._got.samples.setdefault(lane_of(event), []).append((number, told.at, told.cpu_ns))
+        """Add a sample of the processor time of a process."""
+        sample = parse_sample(number, event)
+        if sample.cpu_ns is not None and sample.at is not None:
+            self._data.cpu_recorded = True
+            self._data.samples.setdefault(process_key(event), []).append((number, sample.at, sample.cpu_ns))
 
     def merge(self, later: Triggers) -> None:
-        """Add what a later part of the trace has found."""
-        self._got.merge(later._got)
-        self._got.timeouts = sorted(self._got.timeouts)[:_MOST_TIMEOUTS]
+        """Merge the fold of a later part of the trace into this one."""
+        self._data.merge(later._data)
+        self._data.timeouts = sorted(self._data.timeouts)[:_MOST_TIMEOUTS]
 
     def result(self, totals: Totals) -> dict[str, Any]:
-        """The state of each rule, and what exceeded its threshold."""
+        """Return the state of each rule, and the findings."""
         fired = []
         rules = []
         for rule in RULES:
             threshold = self._thresholds.get(rule.threshold)
-            found, state, reason = evaluate(rule, self._thresholds, self._got, totals)
-            fired += found
+            findings, state, reason = evaluate(rule, self._thresholds, self._data, totals)
+            fired += findings
             rules.append(
                 {
                     "rule": rule.name,
@@ -167,11 +171,11 @@ class Triggers:
         return {"rules": rules, "fired_count": len(fired), "fired": fired}
 
 
-def _gap(begin: int, lasted: int, below: Below | None) -> tuple[int, int]:
-    """The longest stretch of a span in which no other ran inside, and when it began."""
-    end = begin + lasted
+def _longest_gap(begin: int, duration: int, below: Below | None) -> tuple[int, int]:
+    """Return the longest stretch of a span in which no other ran inside, and when it began."""
+    end = begin + duration
     if below is None or not below.intervals:
-        return lasted, begin
+        return duration, begin
     numbers = iter(below.intervals)
     longest, since, reached = 0, begin, begin
     for low, high in sorted(zip(numbers, numbers, strict=True)):

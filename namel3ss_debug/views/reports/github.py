@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from namel3ss_debug.analysis.checking.findings import Report
+from namel3ss_debug.analysis.checking.findings import CheckReport
 from namel3ss_debug.views.reports.places import defused, event_words, merged, place, plain
 
 COMMANDS: Final = {"error": "error", "warning": "warning", "note": "notice"}
@@ -23,7 +23,7 @@ SUMMARY_BYTES: Final = 1_000_000
 """How much of a summary GitHub takes: 1 MiB for a step."""
 
 
-def annotation_lines(reports: Sequence[Report], root: Path) -> Iterator[str]:
+def annotation_lines(reports: Sequence[CheckReport], root: Path) -> Iterator[str]:
     """The annotations, one line each: at most ten of a level, and one with the number of the others."""
     told: Counter[str] = Counter()
     for report, finding in merged(reports):

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from namel3ss_debug.analysis.checking.findings import Report
+from namel3ss_debug.analysis.checking.findings import CheckReport
 from namel3ss_debug.views.reports.places import event_words, merged, place, plain
 
 SEVERITIES: Final = {"error": "major", "warning": "minor", "note": "info"}
 
 
-def gitlab(reports: Sequence[Report], root: Path) -> list[dict[str, Any]]:
+def gitlab(reports: Sequence[CheckReport], root: Path) -> list[dict[str, Any]]:
     """The document; files are named relative to `root`, which has to be the directory of the repository."""
     found = []
     for report, finding in merged(reports):

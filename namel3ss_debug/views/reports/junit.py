@@ -12,13 +12,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
-from namel3ss_debug.analysis.checking.findings import LEVELS, Finding, Report, RuleResult
+from namel3ss_debug.analysis.checking.findings import LEVELS, CheckReport, Finding, RuleResult
 from namel3ss_debug.views.reports.places import event_words, plain, where
 
 CLASS = "namel3ss-debug.check"
 
 
-def junit(reports: Sequence[Report], fail_on: str) -> bytes:
+def junit(reports: Sequence[CheckReport], fail_on: str) -> bytes:
     """The document, in UTF-8.
 
     Args:
@@ -37,7 +37,7 @@ def junit(reports: Sequence[Report], fail_on: str) -> bytes:
     return bytes(ET.tostring(suites, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
-def _names(reports: Sequence[Report]) -> list[str]:
+def _names(reports: Sequence[CheckReport]) -> list[str]:
     """The name of each recording: that of its file, or its path where another file has that name."""
     files = [report.trace.rpartition("/")[2] for report in reports]
     times = Counter(files)
@@ -46,7 +46,9 @@ def _names(reports: Sequence[Report]) -> list[str]:
     ]
 
 
-def _suite(suites: ET.Element, report: Report, name: str, class_name: str, failing: Sequence[str]) -> None:
+def _suite(
+    suites: ET.Element, report: CheckReport, name: str, class_name: str, failing: Sequence[str]
+) -> None:
     broken = [rule for rule in report.rules if any(found.level in failing for found in rule.findings)]
     suite = ET.SubElement(
         suites,

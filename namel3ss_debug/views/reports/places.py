@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from namel3ss_debug.analysis.checking.findings import Finding, Report, Site
+from namel3ss_debug.analysis.checking.findings import CheckReport, Finding, Site
 from namel3ss_debug.views.terminal import clean
 
 LONGEST = 2000
@@ -20,7 +20,7 @@ def plain(value: object, limit: int = LONGEST) -> str:
     return _UNPRINTABLE.sub("\ufffd", clean(value, limit))
 
 
-def place(finding: Finding, report: Report, root: Path) -> tuple[str, int | None]:
+def place(finding: Finding, report: CheckReport, root: Path) -> tuple[str, int | None]:
     """The file, relative to `root` where it lies below it, and the line, where it is known."""
     site = finding.site
     if site is None and report.target and report.target.endswith((".py", ".ai")):
@@ -40,9 +40,9 @@ def below(file: str, folder: str, root: Path) -> str:
     return posixpath.normpath(file) if not posixpath.isabs(file) else absolute
 
 
-def merged(reports: Iterable[Report]) -> list[tuple[Report, Finding]]:
+def merged(reports: Iterable[CheckReport]) -> list[tuple[CheckReport, Finding]]:
     """The findings of all reports; one that several runs share is there once, with the first run that has it."""
-    found: dict[str, tuple[Report, Finding]] = {}
+    found: dict[str, tuple[CheckReport, Finding]] = {}
     for report in reports:
         for finding in report.findings:
             known = found.get(finding.fingerprint)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from namel3ss_debug import __version__
-from namel3ss_debug.analysis.checking.findings import Finding, Report
+from namel3ss_debug.analysis.checking.findings import CheckReport, Finding
 from namel3ss_debug.views.reports.places import below, event_words, merged, place, plain
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -20,7 +20,7 @@ HOME: Final = "https://github.com/namel3ss-Ai/namel3ss-debug"
 _RELATED = 10
 
 
-def sarif(reports: Sequence[Report], root: Path) -> dict[str, Any]:
+def sarif(reports: Sequence[CheckReport], root: Path) -> dict[str, Any]:
     """The document.
 
     Args:
@@ -53,7 +53,7 @@ def sarif(reports: Sequence[Report], root: Path) -> dict[str, Any]:
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _result(report: Report, finding: Finding, order: dict[str, int], root: Path) -> dict[str, Any]:
+def _result(report: CheckReport, finding: Finding, order: dict[str, int], root: Path) -> dict[str, Any]:
     file, line = place(finding, report, root)
     events = event_words(finding, " ({})")
     return {
@@ -73,7 +73,7 @@ def _message(value: object) -> str:
     return plain(value).replace("](", "] (")
 
 
-def _related(report: Report, finding: Finding, root: Path) -> list[dict[str, Any]]:
+def _related(report: CheckReport, finding: Finding, root: Path) -> list[dict[str, Any]]:
     """The events in the recording; with the line where the recording is one file, whose lines are its events."""
     trace = below(report.trace, "", root)
     return [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from namel3ss_debug.analysis.diffing.alignment import align
 from namel3ss_debug.analysis.diffing.comparison import diff_traces
 from namel3ss_debug.analysis.diffing.masks import Masks
-from namel3ss_debug.analysis.diffing.rows import NOBODY, read_rows
+from namel3ss_debug.analysis.diffing.rows import NO_ROW, read_rows
 from namel3ss_debug.traces.reader import open_trace
 
 FILES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
@@ -35,13 +35,13 @@ END = [{"event_type": "trace_end", "event_id": "end", "component": "app"}]
 def rows_of(path):
     """A run as rows, ready to be aligned."""
     rows = read_rows(open_trace(path), Masks())
-    rows.finish(payloads=True)
+    rows.compute_subtrees(payloads=True)
     return rows
 
 
 def inside(rows, row):
     """How many rows there are in a row, itself included, or in all for nobody."""
-    return sum(inside(rows, child) for child in rows.children_of(row)) + (row != NOBODY)
+    return sum(inside(rows, child) for child in rows.children_of(row)) + (row != NO_ROW)
 
 
 @FILES
@@ -50,18 +50,18 @@ def test_every_row_has_one_place(traces, saved, data):
     """In any two damaged traces: each row of either is at one place, or inside what is the same or only there."""
     before, after = data.draw(traces), data.draw(traces)
     one, other = rows_of(saved(before, "a.jsonl")), rows_of(saved(after, "b.jsonl"))
-    entries = align(one, other, payloads=True).entries
+    entries = align(one, other, payloads=True).aligned
     for side, rows in enumerate((one, other)):
-        placed = [entry[side] for entry in entries if entry[side] != NOBODY]
+        placed = [entry[side] for entry in entries if entry[side] != NO_ROW]
         assert len(placed) == len(set(placed))
-        whole = [entry[side] for entry in entries if entry[side] != NOBODY and closed(entry)]
-        opened = [entry[side] for entry in entries if entry[side] != NOBODY and not closed(entry)]
-        assert sum(inside(rows, row) for row in whole) + len(opened) == inside(rows, NOBODY)
+        whole = [entry[side] for entry in entries if entry[side] != NO_ROW and closed(entry)]
+        opened = [entry[side] for entry in entries if entry[side] != NO_ROW and not closed(entry)]
+        assert sum(inside(rows, row) for row in whole) + len(opened) == inside(rows, NO_ROW)
 
 
 def closed(entry):
     """Whether nothing inside a place has one of its own."""
-    return entry.same or NOBODY in (entry.a, entry.b)
+    return entry.same or NO_ROW in (entry.a, entry.b)
 
 
 @FILES

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from namel3ss_debug.analysis.diffing.comparison import Meeting
+from namel3ss_debug.analysis.diffing.comparison import Reconvergence
 
 
 def told(found):
@@ -328,15 +328,15 @@ def test_where_the_runs_meet_again(support_run, compared):
     after[9]["inputs"]["messages"][5]["parts"][0]["response"] = "No refunds."
     found = compared(support_run, after)
     assert found.first.kind == "result"
-    assert found.met_again == Meeting(12, 12, 2, to_the_end=True)
+    assert found.met_again == Reconvergence(12, 12, 2, to_the_end=True)
 
 
 @pytest.mark.parametrize(
     ("changed", "met"),
     [
-        ([1, 5], Meeting(5, 5, 3, to_the_end=False)),
-        ([1, 4], Meeting(11, 11, 3, to_the_end=True)),
-        ([1, 4, 6], Meeting(15, 15, 1, to_the_end=True)),
+        ([1, 5], Reconvergence(5, 5, 3, to_the_end=False)),
+        ([1, 4], Reconvergence(11, 11, 3, to_the_end=True)),
+        ([1, 4, 6], Reconvergence(15, 15, 1, to_the_end=True)),
         ([1, 4, 7], None),
     ],
 )

@@ -1,6 +1,6 @@
 import pytest
 
-from namel3ss_debug.analysis.failures.failure_fingerprints import fingerprint, normal_words, site
+from namel3ss_debug.analysis.failures.failure_fingerprints import compute_fingerprint, normal_words, site
 
 FIRST = (
     "tool",
@@ -39,7 +39,7 @@ def test_another_failure_has_another_fingerprint(place):
     """Component, name, category, type and words all count."""
     other = list(FIRST)
     other[place] = "else"
-    assert fingerprint(*FIRST) != fingerprint(*other)
+    assert compute_fingerprint(*FIRST) != compute_fingerprint(*other)
 
 
 def test_words_that_differ_are_kept_apart():
@@ -51,10 +51,14 @@ def test_the_line_and_the_folder_of_a_call_site_do_not_count():
     """Code moves up and down and lies elsewhere in another checkout; the file and the function stay."""
     assert site("/app/src/tools.py:42") == site("C:\\work\\tools.py:7") == "tools.py"
     assert site("tools.py:42 search") == "tools.py search"
-    assert fingerprint(*FIRST) == fingerprint(*FIRST[:5], "tools.py:1")
+    assert compute_fingerprint(*FIRST) == compute_fingerprint(*FIRST[:5], "tools.py:1")
 
 
 def test_a_fingerprint_is_sixteen_digits_and_stays_the_same():
     """The figure is part of what CI compares, so it must not change between versions."""
-    assert fingerprint("tool", "search", "timeout", "TimeoutError", "late", None) == "fda35589181e3dc4"
-    assert fingerprint("", None, "unknown", None, None) == fingerprint("", "", "unknown", "", "")
+    assert (
+        compute_fingerprint("tool", "search", "timeout", "TimeoutError", "late", None) == "fda35589181e3dc4"
+    )
+    assert compute_fingerprint("", None, "unknown", None, None) == compute_fingerprint(
+        "", "", "unknown", "", ""
+    )

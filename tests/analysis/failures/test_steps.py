@@ -2,13 +2,13 @@ import pytest
 
 from namel3ss_debug.analysis.failures.steps import (
     Leaf,
-    blob,
-    holds,
+    contains,
+    find_named,
     is_empty,
-    leaves,
-    may_hold,
-    quoted_in,
-    steps_of,
+    iter_leaves,
+    make_steps,
+    may_contain,
+    searchable_text,
 )
 
 
@@ -17,7 +17,7 @@ def test_starts_and_ends_become_steps(recording):
     agent = recording.start("agent", "root", 0)
     recording.span("tool", "a", 1, 2, agent)
     recording.end("lost", 3)
-    steps = steps_of(list(enumerate(recording.events, 1)))
+    steps = make_steps(list(enumerate(recording.events, 1)))
     assert [(step.number, step.end_number, step.name) for step in steps] == [
         (1, 0, "root"),
         (2, 3, "a"),
@@ -30,7 +30,7 @@ def test_a_step_is_made_once_for_many_windows(recording):
     recording.span("tool", "a", 1, 2)
     known = {}
     events = list(enumerate(recording.events, 1))
-    assert steps_of(events, known)[0] is steps_of(events, known)[0]
+    assert make_steps(events, known)[0] is make_steps(events, known)[0]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_step_is_made_once_for_many_windows(recording):
 )
 def test_a_value_is_found_where_it_stands(leaf, payload, found):
     """Whatever the case and white space, in JSON inside a text as well; trivial ones with their key only."""
-    assert holds(blob(payload), leaf) is found
+    assert contains(searchable_text(payload), leaf) is found
 
 
 @pytest.mark.parametrize(
@@ -74,28 +74,28 @@ def test_a_value_is_found_where_it_stands(leaf, payload, found):
 )
 def test_a_value_that_may_stand_there_in_another_form_is_not_ruled_out(value, words, possible):
     """A number with decimals or parted thousands, a text within a word; what says nothing may always be there."""
-    assert may_hold(blob({"text": words}), Leaf("x", "x", value)) is possible
+    assert may_contain(searchable_text({"text": words}), Leaf("x", "x", value)) is possible
 
 
 def test_the_leaves_of_an_object_are_its_fields():
     """As an expression names them; its class is no value."""
     customer = {"$type": "app.Customer", "fields": {"name": "Ada", "at": {"$type": "tuple", "items": [1, 2]}}}
-    found = [(leaf.path, leaf.value) for leaf in leaves({"customer": customer})]
+    found = [(leaf.path, leaf.value) for leaf in iter_leaves({"customer": customer})]
     assert found == [("customer.name", "Ada"), ("customer.at[0]", 1), ("customer.at[1]", 2)]
-    assert list(leaves({"$type": "float", "value": "inf"})) == [Leaf("value", "value", "inf")]
+    assert list(iter_leaves({"$type": "float", "value": "inf"})) == [Leaf("value", "value", "inf")]
 
 
 def test_the_leaves_of_a_payload_have_their_path():
     """Empty containers are values too."""
-    found = [(leaf.path, leaf.value) for leaf in leaves({"a": [{"b": 1}, []], "c": "x"})]
+    found = [(leaf.path, leaf.value) for leaf in iter_leaves({"a": [{"b": 1}, []], "c": "x"})]
     assert found == [("a[0].b", 1), ("a[1]", []), ("c", "x")]
-    assert [leaf.path for leaf in leaves("text")] == ["value"]
+    assert [leaf.path for leaf in iter_leaves("text")] == ["value"]
 
 
 def test_an_error_names_its_values():
     """In quotes or not; not inside another word; the longest first."""
-    found = leaves({"supplier": "S-00", "pieces": 40, "sku": "SKU-204", "other": "S"})
-    named = quoted_in("there is no supplier 'S-00' to order 40 pieces of SKU-204 from", found)
+    found = iter_leaves({"supplier": "S-00", "pieces": 40, "sku": "SKU-204", "other": "S"})
+    named = find_named("there is no supplier 'S-00' to order 40 pieces of SKU-204 from", found)
     assert [(quoted, leaf.key) for quoted, leaf in named] == [
         (False, "sku"),
         (True, "supplier"),

@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from namel3ss_debug.analysis.failures.wrapping import direct_causes, names
+from namel3ss_debug.analysis.failures.wrapping import find_direct_causes, names_failure
 
 
 class RefusedError(Exception):
@@ -57,25 +57,27 @@ def trace_of(raising):
 )
 def test_what_caused_it_and_what_is_in_it_is_named(raising, named):
     """As Python prints it, and by the words alone where the library gave the failure a type of its own."""
-    causes = direct_causes(trace_of(raising))
+    causes = find_direct_causes(trace_of(raising))
     for kind in (f"{__name__}.RefusedError", "invalid_request_error"):
-        assert names("the run failed", causes, kind, "there is no part 'A-7'\n  | in this list") is named
-    assert not names("the run failed", causes, f"{__name__}.RefusedError", "there is no part 'B-8'")
+        assert (
+            names_failure("the run failed", causes, kind, "there is no part 'A-7'\n  | in this list") is named
+        )
+    assert not names_failure("the run failed", causes, f"{__name__}.RefusedError", "there is no part 'B-8'")
 
 
 def test_a_failure_without_words_is_named_by_its_type():
     """As a timeout often has none."""
-    causes = direct_causes(
+    causes = find_direct_causes(
         trace_of(
             lambda: exec("try:\n raise TimeoutError\nexcept TimeoutError as e:\n raise OSError(1) from e")
         )
     )
-    assert names(None, causes, "TimeoutError", None)
-    assert not names(None, causes, "KeyError", None)
-    assert not names(None, (), None, None)
+    assert names_failure(None, causes, "TimeoutError", None)
+    assert not names_failure(None, causes, "KeyError", None)
+    assert not names_failure(None, (), None, None)
 
 
 @pytest.mark.parametrize("trace", [None, "", 7, {"a": 1}, "no trace\n\n", "Exception Group Traceback"])
 def test_what_is_no_stack_trace_names_nothing(trace):
     """Whatever stands there."""
-    assert direct_causes(trace) == ()
+    assert find_direct_causes(trace) == ()

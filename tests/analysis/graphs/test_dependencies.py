@@ -275,7 +275,7 @@ def test_a_model_needs_the_call_whose_result_it_reads_whatever_that_says(convers
 @pytest.mark.parametrize("long", ["history", "tools"])
 def test_what_a_model_read_last_is_seen_however_much_it_read(conversation, section, long):
     """The end of a long conversation, and that of one with many tools."""
-    many = [f"value number {place * 7919} of the history" for place in range(5 * module.MOST_TAKEN)]
+    many = [f"value number {place * 7919} of the history" for place in range(5 * module.MOST_INPUT_KEYS)]
     tools = [{"name": name, "parameters": {"a": 1, "b": 2}} for name in many]
     results = [f"{text} at {place * 48611}" for place, text in enumerate(TEXTS)]
     given = {"texts": many} if long == "history" else {"tools": tools}
@@ -344,7 +344,7 @@ def test_without_payloads_nothing_is_said_to_be_independent(recording, section):
     recording.span("tool", "b", 1, 2)
     parallel = section(recording.events)["parallel"]
     assert parallel["saves_ms"] is None
-    assert parallel["reason"] == "the trace does not hold what the spans gave and were given"
+    assert parallel["reason"] == "the trace does not hold the inputs and outputs of the spans"
 
 
 def test_answers_that_say_nothing_are_not_said_to_be_missing(call, section, recording):
@@ -353,7 +353,9 @@ def test_answers_that_say_nothing_are_not_said_to_be_missing(call, section, reco
     call("b", 1, 2, None, given="ok")
     parallel = section(recording.events)["parallel"]
     assert parallel["saves_ms"] is None
-    assert parallel["reason"] == "what the spans gave is too short to be known again where it was used"
+    assert (
+        parallel["reason"] == "the outputs of the spans are too short to be recognised where they were used"
+    )
 
 
 def test_of_too_many_spans_the_longest_are_kept(recording, call, section, monkeypatch):

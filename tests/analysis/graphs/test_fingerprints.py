@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.analysis.graphs.fingerprints import Fingerprints, is_telling, tells
+from namel3ss_debug.analysis.graphs.fingerprints import Fingerprints, is_significant, is_significant_number
 
 FACT = "Batteries cover the evening peak in California"
 STORY = (
@@ -16,7 +16,7 @@ STORY = (
 
 def keys(payload, most=1000):
     """The keys of one payload."""
-    return set(Fingerprints().of(payload, most))
+    return set(Fingerprints().find_keys(payload, most))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_different_texts_share_nothing():
 def test_there_are_never_more_than_allowed():
     """A large payload is bounded, and whole values come before passages."""
     payload = {"texts": [f"{STORY} number {place}" for place in range(200)], "id": "A-10293-77"}
-    found = Fingerprints().of(payload, 50)
+    found = Fingerprints().find_keys(payload, 50)
     assert len(found) == 50
     assert list(found) == sorted(set(found))
     few = keys({"text": STORY, "id": "A-10293-77"}, 2)
@@ -122,15 +122,15 @@ JSON = st.recursive(
 def test_what_was_read_before_makes_no_difference(payloads):
     """Keys are the same from a fresh reader, from one that has read other payloads, and from one out of another process."""
     used = Fingerprints()
-    first = [used.of(payload, 100) for payload in payloads]
-    assert [used.of(payload, 100) for payload in payloads] == first
-    assert [pickle.loads(pickle.dumps(used)).of(payload, 100) for payload in payloads] == first
+    first = [used.find_keys(payload, 100) for payload in payloads]
+    assert [used.find_keys(payload, 100) for payload in payloads] == first
+    assert [pickle.loads(pickle.dumps(used)).find_keys(payload, 100) for payload in payloads] == first
 
 
 @given(st.text())
 def test_telling_texts_say_something(text):
     """A text that counts has at least six characters, and more than one of them is different."""
-    if is_telling(text):
+    if is_significant(text):
         assert len(text) >= 6
         assert len(text) >= 32 or len(set(text)) > 1
 
@@ -139,4 +139,4 @@ def test_telling_texts_say_something(text):
 def test_telling_numbers_keep_five_digits(value):
     """Written without zeros at its ends, a number that counts has five digits."""
     digits = f"{value!r}".partition("e")[0].replace(".", "").strip("-").strip("0")
-    assert tells(value) == (len(digits) >= 5)
+    assert is_significant_number(value) == (len(digits) >= 5)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.analysis.graphs.graphs import Arrow, Network, OpenAncestors, Tree
+from namel3ss_debug.analysis.graphs.graphs import Arrow, OpenAncestors, Tree, WorkNetwork
 
 
 @st.composite
@@ -23,7 +23,7 @@ def arrows(draw):
 
 def built(moments):
     """The network, and the same as a graph of networkx with the longest of parallel arrows."""
-    network, graph = Network(), nx.DiGraph()
+    network, graph = WorkNetwork(), nx.DiGraph()
     for head, into in enumerate(moments):
         assert network.add(into) == head
         graph.add_node(head)
@@ -115,7 +115,7 @@ def test_the_nearest_open_ancestor_is_found(choices, data):
 @pytest.mark.parametrize("size", [0, 1])
 def test_next_to_nothing(size):
     """No moments, or one, have no path and no length."""
-    network = Network()
+    network = WorkNetwork()
     for _ in range(size):
         network.add()
     assert (network.length, network.latest(), network.critical_path()) == (0, [0] * size, [])

@@ -279,9 +279,9 @@ def test_the_merge_law_with_numbers_needs_and_marks(traces, analysed, data):
 @pytest.mark.slow
 def test_a_million_events_take_little_memory():
     """A sound recording is a handful of runs; one with long ids needs some bytes for each event."""
-    from namel3ss_debug.analysis.integrity.sightings import Sightings
+    from namel3ss_debug.analysis.integrity.event_sequence import EventSequence
 
-    sightings = Sightings(20, 10_000_000)
+    sequence = EventSequence(20, 10_000_000)
     for number in range(1, 1_000_001):
         event = {
             "event_type": "log_record",
@@ -289,6 +289,6 @@ def test_a_million_events_take_little_memory():
             "seq": number - 1,
             "parent_event_id": "1",
         }
-        sightings.take(number, event)
-    assert len(sightings.ids) == len(sightings.lanes[""].seqs) == 1
-    assert len(sightings._wanted) == 1  # the first event names itself
+        sequence.add(number, event)
+    assert len(sequence.ids) == len(sequence.processes[""].seqs) == 1
+    assert len(sequence._referenced) == 1  # the first event names itself

@@ -33,7 +33,7 @@ def cheapest(gaps):
 def test_the_stretches_are_those_of_the_cheapest_way(gaps):
     """The automaton finds what trying all ways finds (Kleinberg 2002)."""
     states = [0] * len(gaps)
-    for first, last, weight in module._fast(gaps):
+    for first, last, weight in module._find_fast(gaps):
         states[first : last + 1] = [1] * (last + 1 - first)
         assert weight == pytest.approx(sum(log(3) - 2 * gap for gap in gaps[first : last + 1]))
     ways = {states: cost for cost, states in cheapest(gaps)}
@@ -115,6 +115,6 @@ def test_a_pause_in_which_nothing_was_open_is_no_stall(recording, found):
 def test_stretches_do_not_overlap():
     """A long row of short gaps is one stretch."""
     gaps = [4.0] * 5 + [0.05] * 30 + [4.0] * 5
-    found = list(module._fast(gaps))
+    found = list(module._find_fast(gaps))
     assert [key for key, _ in groupby(found)] == found
     assert [(first, last) for first, last, _ in found] == [(5, 34)]

@@ -9,16 +9,16 @@ from namel3ss_debug.analysis.patterns.calls import (
     STEP,
     TOOL,
     UNKNOWN,
-    Call,
+    PatternCall,
     Reader,
     checksum,
-    levels_of,
+    group_levels,
 )
 
 
 def call(number, kind, event_id, parent):
     """A call of which only its place matters."""
-    return Call(
+    return PatternCall(
         number, number + 1, event_id, parent, kind, ("x", "y"), 1, 2, None, None, COMPLETED, retried=False
     )
 
@@ -45,9 +45,9 @@ def test_steps_do_not_part_a_level_and_tools_do():
         call(9, STEP, "s2", "a"),
         call(11, LLM, "m2", "s2"),
     ]
-    levels = levels_of(calls, {})
+    levels = group_levels(calls, {})
     assert [[each.id for each in level] for level in levels.calls] == [["t1", "m2"], ["m1"]]
-    assert [[each.id for each in level] for level in levels.parts] == [["a"], ["s1", "s2"]]
+    assert [[each.id for each in level] for level in levels.enclosing] == [["a"], ["s1", "s2"]]
 
 
 def test_what_is_as_deep_in_steps_is_together():
@@ -62,8 +62,8 @@ def test_what_is_as_deep_in_steps_is_together():
         call(13, STEP, "s3", "o"),
         call(15, STEP, "s4", "s3"),
     ]
-    levels = levels_of(calls, {})
-    assert [[each.id for each in level] for level in levels.parts] == [
+    levels = group_levels(calls, {})
+    assert [[each.id for each in level] for level in levels.enclosing] == [
         ["c"],
         ["s1", "s2"],
         ["a1", "a2", "s3"],
@@ -74,7 +74,7 @@ def test_what_is_as_deep_in_steps_is_together():
 def test_a_call_of_a_model_within_another_is_at_a_level_of_its_own():
     """As those of a library that asks by way of another library; what both are asked with stays with them."""
     calls = [call(1, LLM, "outer", "\0run"), call(3, LLM, "inner", "outer"), call(7, TOOL, "t", "\0run")]
-    levels = levels_of(calls, {})
+    levels = group_levels(calls, {})
     assert [[each.id for each in level] for level in levels.calls] == [["outer", "t"], ["inner"]]
 
 
@@ -90,8 +90,8 @@ def test_nothing_is_at_one_level_with_what_it_runs_inside(data):
             links[f"p{place}"] = above
             above = f"p{place}"
         calls.append(call(2 * place + 1, kind, f"s{place}", above))
-    levels = levels_of(calls, links)
-    for level in (*levels.calls, *levels.parts):
+    levels = group_levels(calls, links)
+    for level in (*levels.calls, *levels.enclosing):
         together = {each.id for each in level}
         for each in level:
             above = parents[int(each.id[1:])]
@@ -104,7 +104,7 @@ def test_what_is_not_in_the_trace_keeps_its_calls_together():
     """Calls of a parent that is lost are at one level, and not at that of others; links are followed and end."""
     calls = [call(1, TOOL, "1", "lost"), call(3, TOOL, "2", "gone"), call(5, TOOL, "3", "lost")]
     calls.append(call(7, TOOL, "4", "circle"))
-    levels = levels_of(calls, {"circle": "circle"})
+    levels = group_levels(calls, {"circle": "circle"})
     assert [[each.id for each in level] for level in levels.calls] == [["1", "3"], ["2"], ["4"]]
 
 
@@ -134,7 +134,7 @@ def test_an_answer_may_say_to_wait(recording, analysed, monkeypatch, result, wai
     """By its status or state, or as a whole, and in known words only."""
     start = recording.start("tool", "job", 0, inputs={"arguments": {}})
     recording.end(start, 1, outputs={"result": result})
-    assert [each.waiting for each in read(recording, analysed, monkeypatch)] == [waiting]
+    assert [each.asks_to_wait for each in read(recording, analysed, monkeypatch)] == [waiting]
 
 
 def test_the_answer_of_a_model_is_the_same_without_the_ids_of_its_calls(recording, analysed, monkeypatch):
@@ -144,7 +144,7 @@ def test_the_answer_of_a_model_is_the_same_without_the_ids_of_its_calls(recordin
         asked = [{"id": call_id, "name": "search", "arguments": {"q": 1}}]
         recording.end(start, 1, outputs={"text": "", "tool_calls": asked, "response_model": call_id})
     first, second = read(recording, analysed, monkeypatch)
-    assert first.answered == second.answered != UNKNOWN
+    assert first.answer == second.answer != UNKNOWN
 
 
 def test_long_arguments_are_known_by_their_checksum_only(recording, analysed, monkeypatch):
@@ -154,4 +154,4 @@ def test_long_arguments_are_known_by_their_checksum_only(recording, analysed, mo
         recording.end(start, 1)
     short, long = read(recording, analysed, monkeypatch)
     assert (bool(short.text), bool(long.text)) == (True, False)
-    assert UNKNOWN not in {short.asked, long.asked}
+    assert UNKNOWN not in {short.request, long.request}

@@ -9,7 +9,7 @@ from namel3ss_debug.analysis.analyzer import TraceAnalyzer
 from namel3ss_debug.analysis.contract import is_pooled
 from namel3ss_debug.analysis.folds import FOLDS, Analysis
 from namel3ss_debug.analysis.several import many
-from namel3ss_debug.analysis.several.many import Request, Together, analyze_many, read
+from namel3ss_debug.analysis.several.many import AnalysisRequest, TraceGroup, analyze_many, read_recording
 from namel3ss_debug.errors import UnreadableTraceError, WrongUsageError
 
 POOLED = ("component_breakdown", "event_type_breakdown", "performance", "resource_usage")
@@ -68,12 +68,12 @@ def week(write):
 def test_processes_stay_few_on_a_large_machine(monkeypatch, recordings, size, processes):
     """However many processors there are, no more processes read than memory allows and than there is work for."""
     monkeypatch.setattr(many, "processors", lambda: 64)
-    assert many.worth(recordings, size) == processes
+    assert many.count_useful_processes(recordings, size) == processes
 
 
 def test_processes_change_nothing(week):
     """Two processes give, to the byte, what one after the other gives."""
-    request = Request(by="day", documents=True)
+    request = AnalysisRequest(by="day", documents=True)
     one, two = analyze_many(week, request, processes=1), analyze_many(week, request, processes=2)
     assert json.dumps(one.document) == json.dumps(two.document)
     assert (one.rows, one.groups, one.traces) == (two.rows, two.groups, two.traces)
@@ -81,7 +81,7 @@ def test_processes_change_nothing(week):
 
 def test_the_documents_of_the_recordings_are_those_of_each_alone(week):
     """What `traces` holds is what the analysis of one recording gives."""
-    many = analyze_many(week, Request(documents=True))
+    many = analyze_many(week, AnalysisRequest(documents=True))
     assert [json.loads(trace) for trace in many.traces] == [
         json.loads(json.dumps(TraceAnalyzer(path).analyze())) for path in week
     ]
@@ -89,7 +89,7 @@ def test_the_documents_of_the_recordings_are_those_of_each_alone(week):
 
 def test_percentiles_are_those_of_all_spans_together(week):
     """The durations are pooled, and an operation that is far out says where it was."""
-    document = analyze_many(week, Request(sections=("performance",), options=slow(450))).document
+    document = analyze_many(week, AnalysisRequest(sections=("performance",), options=slow(450))).document
     row = document["performance"]["tool_performance"]["search"]
     assert (row["count"], row["p50_ms"], row["max_ms"], row["errors"]) == (6, 350, 600, 1)
     assert [(each["trace"], each["number"]) for each in document["performance"]["slow_operations"]][:2] == [
@@ -109,7 +109,7 @@ def slow(milliseconds):
 
 def test_failures_say_of_which_recording_they_are(week):
     """Ids and numbers are the same in all of them, and still nothing is mixed up."""
-    errors = analyze_many(week, Request(sections=("errors",))).document["errors"]
+    errors = analyze_many(week, AnalysisRequest(sections=("errors",))).document["errors"]
     assert (errors["total_errors"], errors["open_span_count"]) == (1, 1)
     assert [(row["trace"], row["number"], row["error"]) for row in errors["failures"]] == [
         (str(week[2]), 3, "no 2")
@@ -122,7 +122,7 @@ def test_failures_say_of_which_recording_they_are(week):
 
 def test_the_whole_has_what_means_something_of_several(week):
     """What is of one recording only, such as its critical path, is in its own document."""
-    many = analyze_many(week, Request(documents=True))
+    many = analyze_many(week, AnalysisRequest(documents=True))
     assert {"performance", "errors", "resource_usage", "execution_overview"} <= many.document.keys()
     assert not {"integrity", "dependencies"} & many.document.keys()
     assert {"integrity", "dependencies"} <= json.loads(many.traces[0]).keys()
@@ -141,13 +141,13 @@ def test_the_whole_has_what_means_something_of_several(week):
 )
 def test_groups_have_documents_of_their_own(week, by, groups, over):
     """Each group holds what its recordings alone come to."""
-    many = analyze_many(week, Request(by=by))
+    many = analyze_many(week, AnalysisRequest(by=by))
     document = many.document
     assert [(group["group"], group["recordings"]) for group in document["groups"]] == groups
     assert [(group["group"], group["recordings"]) for group in many.groups] == groups
     assert document["trends"]["over"] == over
     last = document["groups"][-1]
-    alone = analyze_many(week[-groups[-1][1] :], Request()).document
+    alone = analyze_many(week[-groups[-1][1] :], AnalysisRequest()).document
     assert last["component_breakdown"] == alone["component_breakdown"]
     assert last["errors"] == alone["errors"]
 
@@ -155,7 +155,7 @@ def test_groups_have_documents_of_their_own(week, by, groups, over):
 def test_a_run_that_gets_slower_day_by_day_is_a_trend(week):
     """Over recordings and over days, the response time rises by the same."""
     for by in (None, "day"):
-        told = analyze_many(week, Request(by=by)).document["trends"]["figures"]["response_time_ms"]
+        told = analyze_many(week, AnalysisRequest(by=by)).document["trends"]["figures"]["response_time_ms"]
         assert (told["direction"], told["points"]) == ("rising", 6)
         assert told["slope_per_day"] == pytest.approx(100, rel=0.2)
 
@@ -169,9 +169,9 @@ def test_a_trend_is_that_of_one_program(week, write):
     ]
     more = [write(f"other{place}", [event]) for place, event in enumerate(other)]
     for by in (None, "day"):
-        told = analyze_many([*week, *more], Request(by=by)).document["trends"]
+        told = analyze_many([*week, *more], AnalysisRequest(by=by)).document["trends"]
         assert (told["target"], told["targets"]) == (None, 2)
-        alone = analyze_many(week, Request(by=by)).document["trends"]
+        alone = analyze_many(week, AnalysisRequest(by=by)).document["trends"]
         assert told["figures"] == alone["figures"]
         assert alone["targets"] == 1
 
@@ -179,35 +179,35 @@ def test_a_trend_is_that_of_one_program(week, write):
 def test_a_recording_that_cannot_be_read_does_not_end_the_others(week, write, tmp_path):
     """It is named with the reason; where none can be read, that is the answer."""
     empty = write("empty", [])
-    many = analyze_many([empty, *week, tmp_path / "gone.jsonl"], Request())
+    many = analyze_many([empty, *week, tmp_path / "gone.jsonl"], AnalysisRequest())
     unreadable = many.document["recordings"]["unreadable"]
     assert [row["path"] for row in unreadable] == [str(empty), str(tmp_path / "gone.jsonl")]
     assert "there is no event in it" in unreadable[0]["error"]
     assert many.document["recordings"]["count"] == 6
     with pytest.raises(UnreadableTraceError, match="there is no event in it"):
-        analyze_many([empty], Request())
+        analyze_many([empty], AnalysisRequest())
 
 
 def test_a_section_that_is_not_there_is_told_at_once(week):
     """Nothing is read for it."""
     with pytest.raises(WrongUsageError, match="did you mean performance"):
-        analyze_many(week, Request(sections=("performanc",)))
+        analyze_many(week, AnalysisRequest(sections=("performanc",)))
 
 
 def test_progress_is_told_after_each_recording(week):
     """The last word is that all bytes were read."""
     told = []
-    analyze_many(week, Request(sections=("errors",)), lambda done, total: told.append((done, total)))
+    analyze_many(week, AnalysisRequest(sections=("errors",)), lambda done, total: told.append((done, total)))
     total = sum(path.stat().st_size for path in week)
     assert (len(told), told[-1]) == (6, (total, total))
 
 
 def test_a_thing_that_was_read_can_go_to_another_process(week):
     """What a process hands back survives pickling, and taking it twice counts it twice."""
-    found = pickle.loads(pickle.dumps(read(Request(), FOLDS, 1, str(week[0]))))
-    together = Together(None)
-    together.take(found)
-    together.take(found)
+    found = pickle.loads(pickle.dumps(read_recording(AnalysisRequest(), FOLDS, 1, str(week[0]))))
+    together = TraceGroup(None)
+    together.add(found)
+    together.add(found)
     assert together.count() == 2
     rows = together.sections([str(week[0])], FOLDS)["component_breakdown"]
     assert rows["tool"]["count"] == 2

@@ -13,11 +13,11 @@ from namel3ss_debug.analysis.several.trends import (
     FIGURES,
     MOST,
     Point,
+    compute_trend,
+    compute_trends,
     kendall_score,
     mann_kendall,
     score_variance,
-    trend,
-    trends,
 )
 
 DAY = 86_400
@@ -54,7 +54,7 @@ def test_the_exact_probability_is_the_share_of_all_orders(values):
 @given(st.lists(st.integers(-5, 5), min_size=4, max_size=40))
 def test_the_trend_of_the_mirrored_values_is_the_opposite(values):
     """Direction and slope change sides, and how sure they are does not."""
-    told, mirrored = trend(points(values)), trend(points([-value for value in values]))
+    told, mirrored = compute_trend(points(values)), compute_trend(points([-value for value in values]))
     opposite = {"rising": "falling", "falling": "rising", "none": "none"}
     assert mirrored["direction"] == opposite[told["direction"]]
     assert mirrored["p_value"] == told["p_value"]
@@ -66,7 +66,7 @@ def test_the_trend_of_the_mirrored_values_is_the_opposite(values):
 
 def test_a_rise_is_told_with_its_slope():
     """Ten days, each a hundred milliseconds slower than the one before."""
-    told = trend(points([1000 + 100 * day for day in range(10)]))
+    told = compute_trend(points([1000 + 100 * day for day in range(10)]))
     assert (told["direction"], told["slope_per_day"]) == ("rising", 100)
     assert told["confidence"] > 0.9999
 
@@ -77,17 +77,17 @@ def test_a_rise_is_told_with_its_slope():
 )
 def test_few_points_prove_nothing(values, direction):
     """Three say nothing, four can never be sure, and what is always the same goes nowhere."""
-    assert trend(points(values))["direction"] == direction
+    assert compute_trend(points(values))["direction"] == direction
 
 
 def test_one_wild_run_decides_nothing():
     """The last of twenty equal runs took a thousand times as long."""
-    assert trend(points([100 + day % 3 for day in range(19)] + [100_000]))["direction"] == "none"
+    assert compute_trend(points([100 + day % 3 for day in range(19)] + [100_000]))["direction"] == "none"
 
 
 def test_points_of_one_time_have_no_slope():
     """Nothing is divided by zero."""
-    told = trend([Point(5, value) for value in range(6)])
+    told = compute_trend([Point(5, value) for value in range(6)])
     assert told["slope_per_day"] is None
     assert told["slope_per_run"] == 1
     json.dumps(told, allow_nan=False)
@@ -96,7 +96,7 @@ def test_points_of_one_time_have_no_slope():
 @pytest.mark.parametrize(("seconds", "per_day", "per_run"), [(DAY / 5, 1000, None), (60, None, 200)])
 def test_a_change_a_day_is_not_guessed_from_minutes(seconds, per_day, per_run):
     """Six runs within less than a day tell the change from one run to the next."""
-    told = trend([Point(seconds * place, 1000 + 200 * place) for place in range(6)])
+    told = compute_trend([Point(seconds * place, 1000 + 200 * place) for place in range(6)])
     assert (told["direction"], told["slope_per_run"]) == ("rising", per_run)
     assert told["slope_per_day"] == pytest.approx(per_day)
     assert (told["slope_low"] is None) == (per_day is None)
@@ -104,7 +104,7 @@ def test_a_change_a_day_is_not_guessed_from_minutes(seconds, per_day, per_run):
 
 def test_of_very_many_points_the_latest_count():
     """What was long ago does not matter any more."""
-    told = trend(points([9.0] * 300 + [1.0] * MOST))
+    told = compute_trend(points([9.0] * 300 + [1.0] * MOST))
     assert (told["points"], told["direction"]) == (MOST, "none")
 
 
@@ -114,11 +114,11 @@ def test_the_figures_of_runs_that_tell_them():
         (DAY * place, {"duration_ms": 1000.0 + place, "llm_calls": 2, "tool_calls": 1, "tokens": 5})
         for place in range(6)
     ]
-    told = trends(reversed(runs))["figures"]
+    told = compute_trends(reversed(runs))["figures"]
     assert set(told) == {"response_time_ms", "throughput", "tokens"}
     assert told["response_time_ms"]["direction"] == "rising"
     assert told["throughput"]["direction"] == "falling"
     assert told["tokens"]["direction"] == "none"
     assert {figure.name for figure in FIGURES} > set(told)
-    assert trends([])["figures"] == {}
-    assert trends_module.METHOD in trends([])["method"]
+    assert compute_trends([])["figures"] == {}
+    assert trends_module.METHOD in compute_trends([])["method"]

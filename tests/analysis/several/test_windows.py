@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from namel3ss_debug.analysis.several.windows import agent, began, day, seconds_of, version
+from namel3ss_debug.analysis.several.windows import agent_of, day_of, find_began, parse_seconds, version_of
 from namel3ss_debug.errors import WrongUsageError
 
 
@@ -11,14 +11,14 @@ from namel3ss_debug.errors import WrongUsageError
 )
 def test_a_time_is_a_number_with_a_unit(text, seconds):
     """Minutes, hours, days and weeks."""
-    assert seconds_of(text) == seconds
+    assert parse_seconds(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["7", "d", "0d", "-1d", "7 days", "1e9d", "inf"])
 def test_what_is_no_time_is_a_mistake_of_the_user(text):
     """The message says what one looks like."""
     with pytest.raises(WrongUsageError, match="such as 12h or 7d"):
-        seconds_of(text)
+        parse_seconds(text)
 
 
 def test_what_a_recording_is_grouped_by():
@@ -30,23 +30,27 @@ def test_what_a_recording_is_grouped_by():
         {"component": "llm", "component_name": "m", "total_ms": 99},
     ]
     document = {"execution_overview": overview, "performance": {"operations": rows}}
-    assert (day(document), version(document), agent(document)) == ("2025-11-21", "0123456789ab", "Outer")
+    assert (day_of(document), version_of(document), agent_of(document)) == (
+        "2025-11-21",
+        "0123456789ab",
+        "Outer",
+    )
     overview["agent_version"] = "2.1"
-    assert version(document) == "2.1"
+    assert version_of(document) == "2.1"
 
 
 def test_a_recording_that_does_not_tell_has_no_group():
     """Nor has one whose clock nobody can have."""
     nothing = {"execution_overview": {}, "performance": {"operations": []}}
-    assert (day(nothing), version(nothing), agent(nothing)) == (None, None, None)
-    assert day({"execution_overview": {"started_at": 1e300}}) is None
+    assert (day_of(nothing), version_of(nothing), agent_of(nothing)) == (None, None, None)
+    assert day_of({"execution_overview": {"started_at": 1e300}}) is None
 
 
 def test_a_recording_without_times_began_when_its_file_was_changed(tmp_path):
     """The first event says when, where it does."""
     path = tmp_path / "a.jsonl"
     path.write_text('{"event_type": "decision", "timestamp": 12.5}\n')
-    assert began(path) == 12.5
+    assert find_began(path) == 12.5
     path.write_text('{"event_type": "decision"}\n')
     os.utime(path, (7, 7))
-    assert began(path) == 7
+    assert find_began(path) == 7

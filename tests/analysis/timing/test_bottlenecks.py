@@ -1,6 +1,6 @@
 import pytest
 
-from namel3ss_debug.analysis.timing.bottlenecks import Effort, bottlenecks
+from namel3ss_debug.analysis.timing.bottlenecks import Effort, find_bottlenecks
 
 
 def effort(component, self_ns=100, total=100, retried=0, cpu=0, measured=0):
@@ -24,20 +24,20 @@ def effort(component, self_ns=100, total=100, retried=0, cpu=0, measured=0):
 )
 def test_each_operation_has_its_cause(found, cause):
     """Trying again and computing come before what the component says."""
-    [row] = bottlenecks([found], 1000)
+    [row] = find_bottlenecks([found], 1000)
     assert row["cause"] == cause
 
 
 def test_the_heaviest_come_first_and_the_light_are_left_out():
     """One in a hundred of the wall time is the least."""
-    rows = bottlenecks([effort("tool", 9), effort("llm", 10), effort("agent", 500)], 1000)
+    rows = find_bottlenecks([effort("tool", 9), effort("llm", 10), effort("agent", 500)], 1000)
     assert [(row["component"], row["share"]) for row in rows] == [("agent", 0.5), ("llm", 0.01)]
-    assert bottlenecks([effort("tool")], None) == bottlenecks([effort("tool")], 0) == []
+    assert find_bottlenecks([effort("tool")], None) == find_bottlenecks([effort("tool")], 0) == []
 
 
 def test_waiting_is_known_where_cpu_time_is():
     """The time that is measured is that of computing and of waiting."""
-    [row] = bottlenecks([effort("tool", 10**9, 10**9, cpu=3 * 10**8, measured=10**9)], 10**9)
+    [row] = find_bottlenecks([effort("tool", 10**9, 10**9, cpu=3 * 10**8, measured=10**9)], 10**9)
     assert (row["working_ms"], row["waiting_ms"]) == (300, 700)
-    [row] = bottlenecks([effort("tool", 10**9)], 10**9)
+    [row] = find_bottlenecks([effort("tool", 10**9)], 10**9)
     assert (row["working_ms"], row["waiting_ms"]) == (None, None)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.analysis.several.adding import Added, Overviews, Recurring
+from namel3ss_debug.analysis.several.section_sums import Overviews, Recurring, SectionSum
 
 COUNTS = st.fixed_dictionaries(
     {
@@ -16,9 +16,9 @@ COUNTS = st.fixed_dictionaries(
 
 def summed(*sections):
     """The sum of some sections; the n-th is of recording n."""
-    added = Added()
+    added = SectionSum()
     for place, section in enumerate(sections):
-        added.take(section, f"t{place}")
+        added.add(section, f"t{place}")
     return added.result()
 
 
@@ -88,9 +88,9 @@ def test_the_same_failure_in_several_recordings_is_one_entry():
     """Those in most recordings come first; what came once is none."""
     recurring = Recurring()
     failure = {"number": 3, "fingerprint": "a", "component": "tool", "error": "no route"}
-    recurring.take([failure, failure | {"number": 9}, failure | {"fingerprint": "once"}], "t0")
-    recurring.take([{"fingerprint": "b", "number": 5}, {"number": 6}], "t1")
-    recurring.take([{"fingerprint": "b", "number": 1}, failure | {"number": 7}], "t2")
+    recurring.add([failure, failure | {"number": 9}, failure | {"fingerprint": "once"}], "t0")
+    recurring.add([{"fingerprint": "b", "number": 5}, {"number": 6}], "t1")
+    recurring.add([{"fingerprint": "b", "number": 1}, failure | {"number": 7}], "t2")
     rows = [
         (row["fingerprint"], row["count"], row["recordings"], row["trace"], row["number"])
         for row in recurring.result()
@@ -125,7 +125,7 @@ def taken(*rows):
     """The overviews of some recordings, put together."""
     overviews = Overviews()
     for row in rows:
-        overviews.take(row)
+        overviews.add(row)
     return overviews
 
 

@@ -1,4 +1,4 @@
-"""Why an expression was not true: the paths that it read with their values, for the message of a finding."""
+"""Say why an expression was not true: the paths that it read with their values, for the message of a finding."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ LONGEST_VALUE = 80
 _UNITS = {"_ms": "{:,.1f}", "cost": "${:.6f}", "_share": "{:.3f}", "_mb": "{:,.1f}"}
 
 
-def broken(expression: Expression, scope: Mapping[str, Any]) -> str:
-    """The expression that was not true, and the values that it read."""
-    read = [
-        f"{path} is {shown(path, value)}"
-        for path, value in paths(expression, scope)
+def describe_broken(expression: Expression, scope: Mapping[str, Any]) -> str:
+    """Return the expression that was not true, with the values that it read."""
+    values = [
+        f"{path} is {format_value(path, value)}"
+        for path, value in iter_values(expression, scope)
         if not isinstance(value, dict)
     ]
     joined = isinstance(_tree(expression).body, ast.BoolOp | ast.IfExp | ast.UnaryOp)
-    text = f"({expression.text})" if joined else expression.text  # `not a and b` would speak of `a` alone
-    return f"not {text}" + (f": {', '.join(read[:MOST_VALUES])}" if read else "")
+    text = f"({expression.text})" if joined else expression.text  # `not a and b` would negate only `a`
+    return f"not {text}" + (f": {', '.join(values[:MOST_VALUES])}" if values else "")
 
 
-def paths(expression: Expression, scope: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The names and paths such as `errors.total_errors` in an expression, each once, in their order in the text."""
+def iter_values(expression: Expression, scope: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield each name or path such as `errors.total_errors` in an expression once, with its value, in text order."""
     tree = _tree(expression)
     inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     outer = [
@@ -42,7 +42,7 @@ def paths(expression: Expression, scope: Mapping[str, Any]) -> Iterator[tuple[st
     ]
     seen = set()
     for node in sorted(outer, key=lambda node: (node.col_offset, node.end_col_offset or 0)):
-        keys = _keys(node)
+        keys = _keys_of(node)
         if keys and keys[0] in expression.names and keys not in seen:
             seen.add(keys)
             value: Any = scope
@@ -52,12 +52,12 @@ def paths(expression: Expression, scope: Mapping[str, Any]) -> Iterator[tuple[st
 
 
 def _tree(expression: Expression) -> ast.Expression:
-    # the language reads any white space as a space
+    # The language accepts any white space; Python ends an expression at a line break.
     return ast.parse(" ".join(expression.text.split()), mode="eval")
 
 
-def _keys(node: ast.expr) -> tuple[str, ...]:
-    """The keys of a path that is made of names only; empty for any other expression."""
+def _keys_of(node: ast.expr) -> tuple[str, ...]:
+    """Return the keys of a path that is made of names only; empty for any other expression."""
     keys: list[str] = []
     while isinstance(node, ast.Attribute):
         keys.insert(0, node.attr)
@@ -65,17 +65,17 @@ def _keys(node: ast.expr) -> tuple[str, ...]:
     return (node.id, *keys) if isinstance(node, ast.Name) else ()
 
 
-def shown(path: str, value: object) -> str:
-    """A value as a message shows it."""
+def format_value(path: str, value: object) -> str:
+    """Return a value as a message shows it."""
     if value is None:
         return "not known"
     if lenient.is_number(value):
-        return number(path, value)
+        return format_number(path, value)
     return short(json.dumps(value, ensure_ascii=False, default=str), LONGEST_VALUE)
 
 
-def number(path: str, value: float) -> str:
-    """A number with as many digits as its unit needs."""
+def format_number(path: str, value: float) -> str:
+    """Return a number with as many digits as its unit needs."""
     form = next((form for unit, form in _UNITS.items() if path.endswith(unit)), None)
     if form is None:
         return f"{int(value) if isinstance(value, float) and value.is_integer() else value:,}"

@@ -1,10 +1,10 @@
-"""Sections of several recordings added up from the sections of each, without reading their spans again.
+"""Sum up the sections of several traces, without reading their spans again.
 
-These are added up: whole numbers everywhere, times (`..._ms`, `..._us`) and the values of `cost`, the latter as exact
-fractions, so that the order makes no difference. Entries of lists that count something and name no event are added up
-with those of the same names, such as the calls of one tool by one agent; all others are listed one after the other,
-each with its `trace`, at most `LISTED` of them. A text is kept where it is the same in all recordings. A share, a
-score, a place or an extreme of one recording has no sum, and is left out.
+These are summed up: whole numbers everywhere, times (`..._ms`, `..._us`) and the values of `cost`, the latter as exact
+fractions, so that the order makes no difference. Rows of lists that count something and name no event are added to
+those of the same names, such as the calls of one tool by one agent. All other rows are listed one after the other, each
+with its `trace`, at most `LISTED` of them. A text is kept where it is the same in all traces. A share, a score, an
+event number or an extreme of one trace has no sum, and is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 ADDED: frozenset[str] = frozenset({"errors", "interactions", "optimizations"})
-"""The sections that are added up in this way."""
+"""The sections that are summed up in this way."""
 
 _MONEY = ("cost", "dollars")
 _TIME = ("_ms", "_us")
@@ -46,7 +46,7 @@ _NO_SUM_STARTS = (
 
 
 class _Sum:
-    """A number that is added up; `whole` as long as all its parts are whole."""
+    """A sum; `whole` as long as all its parts are whole numbers."""
 
     __slots__ = ("amount", "whole")
 
@@ -64,7 +64,7 @@ class _Sum:
 
 
 class _Rows:
-    """Entries of lists: those that are kept as they are, and the sums of those that count something by their names."""
+    """Rows of lists: those that are kept as they are, and by their names the sums of those that count something."""
 
     __slots__ = ("kept", "sums")
 
@@ -73,55 +73,56 @@ class _Rows:
         self.sums: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {}
 
     def extend(self, more: Iterable[Any], trace: str) -> None:
+        """Add the rows of one trace."""
         for row in more:
             if not isinstance(row, dict):
                 if row not in self.kept:
                     self.kept.append(row)
             elif "count" in row and not any(key == "numbers" or names_event(key) for key in row):
                 names = tuple((key, value) for key, value in row.items() if key in _NAMES)
-                _add(self.sums.setdefault(names, {}), row, trace, money=False)
+                _add_figures(self.sums.setdefault(names, {}), row, trace, money=False)
             elif len(self.kept) < LISTED:
                 self.kept.append({"trace": trace, **row})
 
     def result(self) -> list[Any]:
-        """All entries; sums with a time have the longest first."""
-        added = [_plain(row) for row in self.sums.values()]
+        """Return all rows; sums with a time have the longest first."""
+        added = [_to_json(row) for row in self.sums.values()]
         added.sort(key=lambda row: -(row.get("total_ms") or 0))
         return (self.kept + added)[:LISTED]
 
 
 _NAMES = frozenset({"kind", "what", "from", "to", "component", "component_name", "rule", "category", "name"})
-"""The keys that identify such an entry in its list."""
+"""The keys that identify such a row in its list."""
 
 
 _DIFFERENT = object()
-"""Marks a value that differs between recordings."""
+"""Marks a value that differs between traces."""
 
 
-class Added:
-    """One section over several recordings; take each recording once, in their order."""
+class SectionSum:
+    """The sum of one section over several traces. Add each trace once, in their order."""
 
     def __init__(self) -> None:
         self._sum: dict[str, Any] = {}
 
-    def take(self, section: Mapping[str, Any], trace: str) -> None:
-        """Add the section of one recording.
+    def add(self, section: Mapping[str, Any], trace: str) -> None:
+        """Add the section of one trace.
 
         Args:
             section: the result of its fold.
-            trace: the path of the recording, for the entries of lists.
+            trace: the path of the trace, for the rows of lists.
         """
-        _add(self._sum, section, trace, money=False)
+        _add_figures(self._sum, section, trace, money=False)
 
     def result(self) -> dict[str, Any]:
-        """The sum."""
-        made = _plain(self._sum)
+        """Return the sum."""
+        made = _to_json(self._sum)
         assert isinstance(made, dict)
         return made
 
 
-def _add(into: dict[str, Any], section: Mapping[str, Any], trace: str, *, money: bool) -> None:
-    """Add the figures of a section to those of others; values without a sum are left out."""
+def _add_figures(into: dict[str, Any], section: Mapping[str, Any], trace: str, *, money: bool) -> None:
+    """Add the figures of a section to a sum. Values without a sum are left out."""
     for key, value in section.items():
         if key in _NO_SUM or key.endswith(_NO_SUM_ENDS) or key.startswith(_NO_SUM_STARTS):
             continue
@@ -130,7 +131,7 @@ def _add(into: dict[str, Any], section: Mapping[str, Any], trace: str, *, money:
         if isinstance(value, dict):
             inner = known if isinstance(known, dict) else {}
             into[key] = inner
-            _add(inner, value, trace, money=costs)
+            _add_figures(inner, value, trace, money=costs)
         elif isinstance(value, list):
             into[key] = rows = known if isinstance(known, _Rows) else _Rows()
             rows.extend(value, trace)
@@ -144,41 +145,42 @@ def _add(into: dict[str, Any], section: Mapping[str, Any], trace: str, *, money:
             into[key] = value if known in (None, value) else _DIFFERENT
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
+    """Return a sum as JSON, without the values that differ between traces."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if item is not _DIFFERENT}
+        return {key: _to_json(item) for key, item in value.items() if item is not _DIFFERENT}
     if isinstance(value, _Rows):
         return value.result()
     return value.value if isinstance(value, _Sum) else value
 
 
 class Recurring:
-    """Failures with the same fingerprint, over several recordings: those that came more than once."""
+    """Failures with the same fingerprint over several traces, where they occur more than once."""
 
-    _TOLD = ("component", "component_name", "category", "error_type", "error")
+    _FIELDS = ("component", "component_name", "category", "error_type", "error")
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[str, Any]] = {}
         self._last: dict[str, str] = {}
 
-    def take(self, failures: Iterable[Mapping[str, Any]], trace: str) -> None:
-        """Count the failures of the next recording."""
+    def add(self, failures: Iterable[Mapping[str, Any]], trace: str) -> None:
+        """Count the failures of the next trace."""
         for failure in failures:
-            mark = failure.get("fingerprint")
-            if mark is None:
+            fingerprint = failure.get("fingerprint")
+            if fingerprint is None:
                 continue
-            row = self._rows.get(mark)
+            row = self._rows.get(fingerprint)
             if row is None:
-                told = {name: failure.get(name) for name in self._TOLD}
-                row = {"fingerprint": mark, "count": 0, "recordings": 0, **told}
-                self._rows[mark] = row | {"trace": trace, "number": failure.get("number")}
-                row = self._rows[mark]
+                fields = {name: failure.get(name) for name in self._FIELDS}
+                row = {"fingerprint": fingerprint, "count": 0, "recordings": 0, **fields}
+                self._rows[fingerprint] = row | {"trace": trace, "number": failure.get("number")}
+                row = self._rows[fingerprint]
             row["count"] += 1
-            row["recordings"] += self._last.get(mark) != trace
-            self._last[mark] = trace
+            row["recordings"] += self._last.get(fingerprint) != trace
+            self._last[fingerprint] = trace
 
     def result(self) -> list[dict[str, Any]]:
-        """Those in most recordings first, with the `trace` and the `number` of the first occurrence."""
+        """Return those in most traces first, with the `trace` and the `number` of the first occurrence."""
         rows = [row for row in self._rows.values() if row["count"] > 1]
         rows.sort(key=lambda row: (-row["recordings"], -row["count"], row["fingerprint"]))
         return rows[:LISTED]
@@ -188,12 +190,11 @@ _WORST_FIRST = ("open", "killed", "failed", "interrupted", "stopped")
 
 
 class Overviews:
-    """`execution_overview` over several recordings, with the error rate of `errors`.
+    """`execution_overview` over several traces, with the error rate of `errors`.
 
-    Counts and `duration_ms` add up, so that `duration_ms` is how long the recordings took one after the other;
-    `started_at` is that of the earliest and `ended_at` that of the latest. `status` is `open` where one of them is,
-    else the worst by `_WORST_FIRST`; `statuses` counts them. A value that differs is
-    None.
+    Counts and `duration_ms` are sums, so `duration_ms` is how long the traces took one after the other. `started_at` is
+    that of the earliest and `ended_at` that of the latest. `status` is `open` where one of them is, else the worst
+    by `_WORST_FIRST`; `statuses` counts them. A value that differs is None.
     """
 
     _COUNTED = (
@@ -215,35 +216,37 @@ class Overviews:
     def __init__(self) -> None:
         self._rows: list[Mapping[str, Any]] = []
 
-    def take(self, overview: Mapping[str, Any]) -> None:
-        """Add one recording."""
+    def add(self, overview: Mapping[str, Any]) -> None:
+        """Add the overview of one trace."""
         self._rows.append(overview)
 
     @property
     def rows(self) -> list[Mapping[str, Any]]:
-        """The overviews that were added."""
+        """Return the overviews that were added."""
         return self._rows
 
     @property
     def error_rate(self) -> float | None:
-        """The share of all ended spans that failed and were not recovered; None where no span ended."""
+        """Return the share of all ended spans that failed and were not recovered; None where no span ended."""
         ended = [row["spans"] - row["open_spans"] for row in self._rows]
         rates = (1 - (1 if row["success_rate"] is None else row["success_rate"]) for row in self._rows)
         failed = sum(round(rate * spans) for rate, spans in zip(rates, ended, strict=True))
         return failed / sum(ended) if sum(ended) else None
 
     def result(self) -> dict[str, Any]:
-        """The overview of all of them."""
+        """Return the overview of all traces."""
         rows, rate = self._rows, self.error_rate
         statuses = [row["status"] for row in rows]
-        told = [row["duration_ms"] for row in rows if row["duration_ms"] is not None]
+        durations = [row["duration_ms"] for row in rows if row["duration_ms"] is not None]
         costs = [Fraction(row["cost"]) for row in rows if row["cost"] is not None]
         began = [row["started_at"] for row in rows if row["started_at"] is not None]
         ended = [row["ended_at"] for row in rows if row["ended_at"] is not None]
         known = {
             "status": next((status for status in _WORST_FIRST if status in statuses), "completed"),
             "statuses": {status: statuses.count(status) for status in sorted(set(statuses))},
-            "duration_ms": milliseconds(round(sum(map(Fraction, told)) * 1_000_000)) if told else None,
+            "duration_ms": milliseconds(round(sum(map(Fraction, durations)) * 1_000_000))
+            if durations
+            else None,
             "cost": round(float(sum(costs)), 12) if costs else None,
             "started_at": min(began, default=None),
             "ended_at": max(ended, default=None),
@@ -251,7 +254,7 @@ class Overviews:
             "priced_by": dict(sorted(sum((Counter(row["priced_by"]) for row in rows), Counter()).items())),
             **{name: sum(row[name] for row in rows) for name in self._COUNTED},
             **{
-                name: sorted({each for row in rows for each in row[name]})[: self._MOST_IDS]
+                name: sorted({value for row in rows for value in row[name]})[: self._MOST_IDS]
                 for name in self._LISTED
             },
         }
@@ -263,6 +266,6 @@ class Overviews:
         }
 
     def _shared(self, name: str) -> Any:
-        """The value that all of them have; None where they differ."""
+        """Return the value that all traces have; None where they differ."""
         values = [row.get(name) for row in self._rows]
         return values[0] if all(value == values[0] for value in values) else None

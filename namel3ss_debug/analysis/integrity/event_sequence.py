@@ -1,4 +1,4 @@
-"""The data of every event that the checks of integrity need: its id, its `seq`, its time, the ids it names.
+"""Keep the data of every event that the checks of integrity need: its id, its `seq`, its time, the ids it names.
 
 It is stored compactly, so that a million events can be checked, and so that the parts of a cut trace can be merged
 exactly.
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _DIGITS = "0123456789"
 _MOST_DIGITS = 9
 _LOW = 0xFFFFFFFF
-_MOST_LANES = 50_000  # so that ids that are made to fill the memory cannot do so
+_MOST_PROCESSES = 50_000  # a trace with made-up ids must not fill the memory
 
 
-class Noted:
-    """A count of problems, and the first of them by event number with the measured amounts."""
+class ProblemNotes:
+    """The count of problems of one kind, and the first of them by event number with the measured amounts."""
 
     __slots__ = ("_first", "_most", "count")
 
@@ -34,28 +34,28 @@ class Noted:
         self._most = most
         self._first: list[tuple[int, int]] = []
 
-    def add(self, number: int, seen: int = 0) -> None:
-        """Note one of them: the number of its event, and an amount."""
+    def add(self, number: int, amount: int = 0) -> None:
+        """Add a problem: the number of its event, and an amount."""
         self.count += 1
-        self._first.append((number, seen))
+        self._first.append((number, amount))
         if len(self._first) > 4 * self._most:
             self._first = self.first()
 
     def first(self) -> list[tuple[int, int]]:
-        """The first of them."""
+        """Return the first problems."""
         return sorted(self._first)[: self._most]
 
-    def merge(self, later: Noted) -> None:
-        """Add what else was noted."""
+    def merge(self, later: ProblemNotes) -> None:
+        """Merge the notes of a later part into these."""
         self.count += later.count
         self._first = sorted(self._first + later._first)[: self._most]
 
 
-class Lane:
-    """The events of one process, as far as their ids identify it: are numbers without gaps, do times rise.
+class ProcessSequence:
+    """The events of one process, as far as their ids identify it: whether numbers have gaps and times rise.
 
-    `first` is the time, in nanoseconds since the epoch, and the number of the first event with a time; `last_at` the
-    time of the latest, in seconds.
+    `first` is the time, in nanoseconds since the epoch, and the number of the first event with a time; `last_at` is the
+    time of the latest event, in seconds.
     """
 
     __slots__ = ("first", "last_at", "seqs")
@@ -66,30 +66,32 @@ class Lane:
         self.last_at = -inf
 
     def gaps(self) -> list[tuple[int, int, bool]]:
-        """For each gap the event after it, how many numbers are missing, and whether it is before the first event."""
-        found = []
+        """Return for each gap the event after it, how many numbers are missing, and whether it precedes all events."""
+        gaps = []
         expected = 0
         for first, last, event in self.seqs.in_order():
             if first > expected:
-                found.append((event, first - expected, not expected))
+                gaps.append((event, first - expected, not expected))
             expected = max(expected, last + 1)
-        return found
+        return gaps
 
 
 class References(NamedTuple):
-    """The ids that events name: whether and where they were found.
+    """The problems of ids that events name.
 
-    `missing`: an event names an id that is nowhere; `late`: it names an event that comes after it, or itself;
-    `circles`: the first event of each circle of parents.
+    Attributes:
+        missing: events that name an id that no event has.
+        late: events that name a later event, or themselves.
+        circles: the first event of each circle of parents.
     """
 
-    missing: Noted
-    late: Noted
-    circles: Noted
+    missing: ProblemNotes
+    late: ProblemNotes
+    circles: ProblemNotes
 
 
-class Sightings:
-    """Takes every event in order.
+class EventSequence:
+    """Follows every event in order.
 
     Args:
         most: how many events of each kind of problem are kept.
@@ -100,106 +102,108 @@ class Sightings:
         self.most = most
         self.tolerance_ns = tolerance_ns
         self.ids = Runs()
-        self._lane = Lane()
-        self.lanes: dict[str, Lane] = {"": self._lane}
-        self.steps_back = Noted(most)
+        self._first_process = ProcessSequence()
+        self.processes: dict[str, ProcessSequence] = {"": self._first_process}
+        self.steps_back = ProblemNotes(most)
         self.largest_step = 0
-        self._wanted = array("q")
-        self._wanted_by = array("q")
+        self._referenced = array("q")
+        self._referenced_by = array("q")
         self._children = array("q")
         self._parents = array("q")
         self._parent: str | None = None
         self._parent_key = 0
 
-    def take(self, number: int, event: Event) -> None:
-        """Look at the next event."""
+    def add(self, number: int, event: Event) -> None:
+        """Add the next event."""
         event_id, seq = event.get("event_id"), event.get("seq")
         kind = event["event_type"]
         parent = event.get("parent_event_id")
         if parent is not None and kind[-4:] != "_end":
             if parent != self._parent:
-                self._refer(number, parent)
+                self._note_parent(number, parent)
             if kind[-6:] == "_start":
                 self._children.append(number)
                 self._parents.append(self._parent_key)
-        ids, lane = self.ids, self._lane
-        # as the tracer writes them, in the first process
+        ids, process = self.ids, self._first_process
+        # The tracer writes ids of the first process like this.
         if seq is not None and event_id == str(following := seq + 1):
             if ids.following == following and ids.following_event == number:
-                ids.following, ids.following_event = seq + 2, number + 1  # as `add`, without the call
+                # `add`, inlined: this runs for every event.
+                ids.following, ids.following_event = seq + 2, number + 1
             else:
                 ids.add(following, number)
         elif event_id is not None:
             prefix, key = _split(event_id)
             ids.add(key, number)
             if prefix and seq is not None and key & _LOW in {seq, seq + 1}:
-                lane = self._lane_of(prefix)
+                process = self._process_of(prefix)
         if seq is not None:
-            seqs = lane.seqs
+            seqs = process.seqs
             if seq == seqs.following:
                 seqs.following = seq + 1
             else:
                 seqs.add(seq, number)
         at = event.get("timestamp")
-        if at is not None and kind != "trace_start":  # which is written late, with an early time
-            if at < lane.last_at:
-                back = since_epoch(lane.last_at) - since_epoch(at)
+        if at is not None and kind != "trace_start":  # a trace_start is written late, with an early time
+            if at < process.last_at:
+                back = since_epoch(process.last_at) - since_epoch(at)
                 if back > self.tolerance_ns:
-                    self._step(number, back)
-            elif lane.first is None:
-                lane.first = (since_epoch(at), number)
-            lane.last_at = at
+                    self._note_step_back(number, back)
+            elif process.first is None:
+                process.first = (since_epoch(at), number)
+            process.last_at = at
         if "depends_on" in event:
             for needed in event["depends_on"]:
                 if isinstance(needed, str):
-                    self._want(number, _split(needed)[1])
+                    self._note_reference(number, _split(needed)[1])
 
-    def _lane_of(self, prefix: str) -> Lane:
-        lane = self.lanes.get(prefix)
-        if lane is None:
-            if len(self.lanes) > _MOST_LANES:
-                return self._lane
-            lane = self.lanes[prefix] = Lane()
-        return lane
+    def _process_of(self, prefix: str) -> ProcessSequence:
+        """Return the sequence of the process whose ids have this prefix."""
+        process = self.processes.get(prefix)
+        if process is None:
+            if len(self.processes) > _MOST_PROCESSES:
+                return self._first_process
+            process = self.processes[prefix] = ProcessSequence()
+        return process
 
-    def _step(self, number: int, back: int) -> None:
+    def _note_step_back(self, number: int, back: int) -> None:
         self.steps_back.add(number, back)
         self.largest_step = max(self.largest_step, back)
 
-    def _refer(self, number: int, parent: str) -> None:
-        """Note that an event names another parent than the one before."""
+    def _note_parent(self, number: int, parent: str) -> None:
+        """Note that an event names another parent than the event before it."""
         key = _split(parent)[1]
-        self._parent, self._parent_key = (parent, key) if self._want(number, key) else (None, key)
+        self._parent, self._parent_key = (parent, key) if self._note_reference(number, key) else (None, key)
 
-    def _want(self, number: int, key: int) -> bool:
+    def _note_reference(self, number: int, key: int) -> bool:
         """Note that an event names an id, unless that is a recent one; return whether it is."""
         if self.ids.is_recent(key):
             return True
-        self._wanted.append(key)
-        self._wanted_by.append(number)
+        self._referenced.append(key)
+        self._referenced_by.append(number)
         return False
 
-    def merge(self, later: Sightings) -> None:
-        """Add the events that follow."""
+    def merge(self, later: EventSequence) -> None:
+        """Merge the events of the following part into these."""
         self.ids.merge(later.ids)
-        for prefix, lane in later.lanes.items():
-            mine = self.lanes.get(prefix)
+        for prefix, process in later.processes.items():
+            mine = self.processes.get(prefix)
             if mine is None:
-                self.lanes[prefix] = lane
+                self.processes[prefix] = process
                 continue
-            mine.seqs.merge(lane.seqs)
-            if lane.first is not None:
+            mine.seqs.merge(process.seqs)
+            if process.first is not None:
                 if mine.first is not None:
-                    back = since_epoch(mine.last_at) - lane.first[0]
+                    back = since_epoch(mine.last_at) - process.first[0]
                     if back > self.tolerance_ns:
-                        self._step(lane.first[1], back)
-                mine.first = mine.first or lane.first
-                mine.last_at = lane.last_at
+                        self._note_step_back(process.first[1], back)
+                mine.first = mine.first or process.first
+                mine.last_at = process.last_at
         self.steps_back.merge(later.steps_back)
         self.largest_step = max(self.largest_step, later.largest_step)
         for column, more in (
-            (self._wanted, later._wanted),
-            (self._wanted_by, later._wanted_by),
+            (self._referenced, later._referenced),
+            (self._referenced_by, later._referenced_by),
             (self._children, later._children),
             (self._parents, later._parents),
         ):
@@ -207,23 +211,23 @@ class Sightings:
         self._parent = None
 
     def references(self, lookup: Lookup) -> References:
-        """Look for every id that was named."""
-        found = References(*(Noted(self.most) for _ in References._fields))
+        """Look up every id that was named, and return the problems."""
+        references = References(*(ProblemNotes(self.most) for _ in References._fields))
         late = set()
-        for key, number in zip(self._wanted, self._wanted_by, strict=True):
+        for key, number in zip(self._referenced, self._referenced_by, strict=True):
             event = lookup.event(key)
             if event is None:
-                found.missing.add(number)
+                references.missing.add(number)
             elif event >= number:
                 late.add(number)
         for number in late:
-            found.late.add(number)
+            references.late.add(number)
         if late:
-            self._follow(sorted(late), lookup, found.circles)
-        return found
+            self._find_circles(sorted(late), lookup, references.circles)
+        return references
 
-    def _follow(self, starts: list[int], lookup: Lookup, circles: Noted) -> None:
-        """Find circles by going up from the spans whose parent comes later: every circle has one of them."""
+    def _find_circles(self, starts: list[int], lookup: Lookup, circles: ProblemNotes) -> None:
+        """Find circles by going up from the spans whose parent is later: every circle has one of them."""
         parents = dict(zip(self._children, self._parents, strict=True))
         done: set[int] = set()
         for start in starts:
@@ -239,12 +243,12 @@ class Sightings:
 
 
 def _split(event_id: str) -> tuple[str, int]:
-    """The part of an id before the number at its end, and a key of 63 bits for the whole id."""
+    """Split off the number at the end of an id; return the part before it, and a key of 63 bits for the whole id."""
     if event_id.isdecimal() and event_id.isascii() and event_id[0] != "0" and len(event_id) <= _MOST_DIGITS:
         return "", int(event_id)
     prefix = event_id.rstrip(_DIGITS)
     digits = event_id[len(prefix) :]
     if digits and len(digits) <= _MOST_DIGITS and (digits[0] != "0" or digits == "0"):
         return prefix, (crc32(prefix.encode(errors="replace")) & 0x7FFFFFFF) << 32 | int(digits)
-    whole = blake2b(event_id.encode(errors="replace"), digest_size=8).digest()
-    return "", int.from_bytes(whole, "little") >> 1
+    digest = blake2b(event_id.encode(errors="replace"), digest_size=8).digest()
+    return "", int.from_bytes(digest, "little") >> 1
