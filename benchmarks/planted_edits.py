@@ -505,6 +505,7 @@ def main() -> int:
     """Plant the edits, print what was said of them, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--examples-only", action="store_true", help="leave out the frameworks")
+    parser.add_argument("--program", action="append", default=[], help="plant the edits of this program only")
     parser.add_argument("--edits", type=int, default=100, help="how many edits of each of the two sorts")
     parser.add_argument("--tests", action="store_true", help="run a generated test on each edit as well")
     parser.add_argument(
@@ -526,7 +527,7 @@ def main() -> int:
     found: list[Tried] = []
     with tempfile.TemporaryDirectory(prefix="planted-") as name, scripted_model as model:
         environments = options.environments or Path(name) / "environments"
-        for program in programs:
+        for program in (each for each in programs if not options.program or each.name in options.program):
             python = sys.executable
             if program.packages:
                 python = make_environment(environments / program.name, program.packages)
