@@ -347,6 +347,7 @@ class Workshop:
     trace: Path = Path()
     behaviour: Behaviour | None = None
     test: Path | None = None
+    further: dict[str, str] = field(default_factory=dict)
 
     def begin(self, *, tests: bool) -> None:
         """Record the program, and write a test where that is wanted."""
@@ -378,6 +379,7 @@ class Workshop:
             "OPENAI_BASE_URL": f"{self.url}/v1",
             "NO_PROXY": "127.0.0.1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            **self.further,
         }
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -496,8 +498,10 @@ def other_ways(shop: Workshop, pythons: Sequence[str]) -> Iterator[Tried]:
         shop.judge(tried, "rerun", str(shop.trace), "--format", "jsonl", "--python", python)
         yield tried
     tried = Tried(shop.program.name, Edit(COVERAGE, "program.py", "", ""))
-    words = ("--", "-m", "coverage", "run", "program.py")
-    shop.judge(tried, "rerun", str(shop.trace), "--format", "jsonl", *words)
+    # As test runners do it for the processes that they start: the program itself is the same.
+    (shop.folder / ".coveragerc").write_text("[run]\nparallel = true\n")
+    shop.further = {"COVERAGE_PROCESS_START": str(shop.folder / ".coveragerc")}
+    shop.judge(tried, "rerun", str(shop.trace), "--format", "jsonl")
     yield tried
 
 
