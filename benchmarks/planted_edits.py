@@ -347,6 +347,7 @@ class Workshop:
     trace: Path = Path()
     behaviour: Behaviour | None = None
     test: Path | None = None
+    further: dict[str, str] = field(default_factory=dict)
 
     def begin(self, *, tests: bool) -> None:
         """Record the program, and write a test where that is wanted."""
@@ -378,6 +379,7 @@ class Workshop:
             "OPENAI_BASE_URL": f"{self.url}/v1",
             "NO_PROXY": "127.0.0.1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            **self.further,
         }
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -496,8 +498,10 @@ def other_ways(shop: Workshop, pythons: Sequence[str]) -> Iterator[Tried]:
         shop.judge(tried, "rerun", str(shop.trace), "--format", "jsonl", "--python", python)
         yield tried
     tried = Tried(shop.program.name, Edit(COVERAGE, "program.py", "", ""))
-    words = ("--", "-m", "coverage", "run", "program.py")
-    shop.judge(tried, "rerun", str(shop.trace), "--format", "jsonl", *words)
+    # As test runners do it for the processes that they start: the program itself is the same.
+    (shop.folder / ".coveragerc").write_text("[run]\nparallel = true\n")
+    shop.further = {"COVERAGE_PROCESS_START": str(shop.folder / ".coveragerc")}
+    shop.judge(tried, "rerun", str(shop.trace), "--format", "jsonl")
     yield tried
 
 
@@ -505,6 +509,7 @@ def main() -> int:
     """Plant the edits, print what was said of them, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--examples-only", action="store_true", help="leave out the frameworks")
+    parser.add_argument("--program", action="append", default=[], help="plant the edits of this program only")
     parser.add_argument("--edits", type=int, default=100, help="how many edits of each of the two sorts")
     parser.add_argument("--tests", action="store_true", help="run a generated test on each edit as well")
     parser.add_argument(
@@ -526,7 +531,7 @@ def main() -> int:
     found: list[Tried] = []
     with tempfile.TemporaryDirectory(prefix="planted-") as name, scripted_model as model:
         environments = options.environments or Path(name) / "environments"
-        for program in programs:
+        for program in (each for each in programs if not options.program or each.name in options.program):
             python = sys.executable
             if program.packages:
                 python = make_environment(environments / program.name, program.packages)

@@ -166,11 +166,7 @@ class RerunCommand(click.Command):
 @format_option("table", "jsonl", "json")
 @click.pass_context
 def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int:
-    r"""Run the recorded program again, offline, on the answers of its trace.
-
-    \b
-      namel3ss debug rerun                     the latest trace
-      namel3ss debug rerun TRACE -- app.py     this program in place of the recorded one
+    """Run the recorded program again, offline, on the answers of its trace.
 
     Each call gets its recorded answer, or the one that --mock gives; models and tools are not called. The verdict is
     matched, matched_with_overrides (exit status 0), unverified, diverged (1) or incomplete (2). It is unverified if a
@@ -178,7 +174,7 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
     it), or the request to a model changed because of an override (--from N calls it).
 
     With --step or a breakpoint, a debugger steps through the program while it runs. A trace of somebody else needs
-    your consent: --trust, debug trust, or a program that you name.
+    your consent: --trust, debug trust, or a program that you name behind --.
     """
     if options["offline"] and not options["live_from"]:
         raise click.UsageError("--offline is for --from; a re-run without it is offline in any case", ctx)
