@@ -108,7 +108,7 @@ def test_a_program_that_leaves_without_an_end_has_its_status(program, workspace,
     assert events(workspace / "a.jsonl")[-1]["metadata"] == {"exit_status": 3}
     assert debug(program, "check", "a.jsonl", "--rule", '{"no": "open_spans"}').returncode == 0
     shown = debug(program, "analyze", "--summary", "a.jsonl").stdout
-    assert ("status     failed" in shown, "tracing took" in shown) == (True, False)
+    assert ("outcome    failed (exit status 3)" in shown, "tracing took" in shown) == (True, False)
     done = debug(program, "replay", "--rerun", "a.jsonl")
     assert (done.returncode, "status 3, as recorded" in done.stdout + done.stderr) == (0, True)
 
@@ -309,13 +309,13 @@ def test_death_by_a_signal_is_ours_too(program, workspace):
 
 
 def test_a_recording_that_the_program_removes_is_told(program, workspace):
-    """Nobody is told that the program had nothing to record."""
+    """The file is begun anew, with the end of the program, and one line says that events were lost."""
     (workspace / "tidy.py").write_text("import shutil\nshutil.rmtree('debug')\n")
     done = debug(program, "trace", "-o", "debug/one.jsonl", "tidy.py")
     assert (done.returncode, done.stdout) == (0, "")
-    removed, nothing = done.stderr.splitlines()
-    assert "recording stopped: the recording was removed while it was written: " in removed
-    assert nothing == "namel3ss debug: nothing was recorded: there is no event in debug/one.jsonl"
+    removed, recorded = done.stderr.splitlines()
+    assert removed.startswith("namel3ss debug: the trace file was removed or replaced, which lost events: ")
+    assert recorded.startswith("namel3ss debug: recorded 2 events in debug/one.jsonl")
 
 
 def test_run_is_plain_where_nothing_says_record(program, app, workspace):
