@@ -163,9 +163,9 @@ class Recorded:
         randomness = metadata.get("randomness")
         if metadata.get("process") or self.seed:  # only the first process is always signed
             return
-        if not isinstance(randomness, dict) or not randomness.get("seed"):
+        if not isinstance(randomness, dict) or not _is_seed(randomness.get("seed")):
             return
-        self.seed = str(randomness["seed"])
+        self.seed = randomness["seed"]
         version, hash_seed = randomness.get("lineage", VERSION), randomness.get("hash_seed")
         self.version = version if isinstance(version, int) else 0
         self.hash_seed = hash_seed if type(hash_seed) is int and 0 <= hash_seed < 2**32 else None
@@ -295,3 +295,11 @@ def _absolute(values: object) -> list[int]:
         total += value if isinstance(value, int) else 0
         result.append(total)
     return result
+
+
+def _is_seed(value: object) -> bool:
+    """Return whether a value is a seed as the recorder writes it: hexadecimal digits."""
+    try:
+        return isinstance(value, str) and bool(bytes.fromhex(value))
+    except ValueError:
+        return False

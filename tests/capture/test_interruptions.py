@@ -12,7 +12,7 @@ from namel3ss_debug.capture import resources, switch
 from namel3ss_debug.capture.determinism import clock, environment_reads
 from namel3ss_debug.capture.interruptions import is_of_the_program
 from namel3ss_debug.capture.start import shutdown_tracing
-from namel3ss_debug.traces import ring, writer
+from namel3ss_debug.traces import writer
 from namel3ss_debug.traces.reader import open_trace
 
 
@@ -102,14 +102,9 @@ def test_an_alarm_during_a_write_is_no_failure_of_the_file_system(tracing, monke
     assert (tracer.writer.dropped, capfd.readouterr().err) == (0, "")
 
 
-def test_an_alarm_while_a_segment_or_a_ring_begins_reaches_the_program(tracing, tmp_path, monkeypatch, alarm):
-    """These, too, take what the file system says for a reason to do without."""
+def test_an_alarm_while_a_segment_begins_reaches_the_program(tracing, monkeypatch, alarm):
+    """The writer goes on without a segment only where the file system refuses one."""
     tracer = tracing()
-    monkeypatch.setattr(ring, "_file_system", alarm)
-    segment = os.open(tmp_path / "one.jsonl", os.O_RDWR | os.O_CREAT)
-    with reaches_the_program():
-        ring.create(tmp_path / "one.jsonl", segment, b"")
-    os.close(segment)
     tracer.writer.close()
     monkeypatch.setattr(writer.folders, "make_private_folder", alarm)
     with reaches_the_program():

@@ -116,7 +116,6 @@ def test_wrong_usage_is_one_line_and_status_2(run, words, message):
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["debug", "again"], "the commands are"),
         (["debug", "tree", "latest"], "inspect --tree"),
         (["debug", "record", "app.py"], "trace"),
         (["debug", "app.py"], "trace app.py"),

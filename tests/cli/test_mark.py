@@ -81,7 +81,7 @@ def test_a_mistake_is_one_line_and_marks_nothing(run, sound, words, message):
 def test_a_run_without_errors_is_not_praised(run, sound):
     """What was seen is reported, and that nobody has judged the outcome; no command calls it good."""
     shown = run("analyze").stdout
-    assert "  outcome    no errors seen; outcome not judged" in shown.splitlines()
+    assert "  judgement  no errors seen; outcome not judged" in shown.splitlines()
     assert "# No errors seen; outcome not judged" in run("report").stdout
     document = run("analyze", "--format", "json").stdout
     for word in ("excellent", "healthy", "perfect", '"good"'):
@@ -93,7 +93,7 @@ def test_a_run_that_is_marked_bad_says_so_first(run, sound):
     run("mark", "bad", "--why", "wrong city", "--event", 6)
     told = "marked bad: wrong city (event 6)"
     shown = lines(run("analyze", sound))
-    assert shown[2] == f"  outcome    {told}; no errors seen"
+    assert shown[2] == f"  judgement  {told}; no errors seen"
     assert f"  1  {told}" in shown
     health = json.loads(run("analyze", "--format", "json").stdout)["health"]
     assert (health["level"], health["findings"][0]["next"]) == ("serious", "namel3ss debug explain 6")
@@ -118,7 +118,7 @@ def test_a_mark_does_not_hide_a_failure(run, trace):
     assert (page["failure"]["number"], page["origin"]["number"]) == (5, 5)
     assert page["mark"]["why"] == "no mail"
     assert lines(run("analyze"))[2].startswith(
-        "  outcome    marked bad: no mail (event 8); killed, 1 error seen"
+        "  judgement  marked bad: no mail (event 8); killed, 1 error seen"
     )
 
 
@@ -131,7 +131,7 @@ def test_the_list_shows_marks_and_names_those_without_effect(run, sound):
     result = run("list")
     header, *rows = lines(result)
     assert header.split()[-1] == "mark"
-    assert [row.split()[-1] for row in rows[:2]] == ["finished", "good"]
+    assert [row.split()[-1] for row in rows[:2]] == ["completed", "good"]
     assert "is of another run (ab12cd34), so it has no effect" in result.stderr
     listed = json.loads(run("list", "--format", "json").stdout)["recordings"]
     assert [row["mark"] and row["mark"]["judgement"] for row in listed] == [None, "good"]

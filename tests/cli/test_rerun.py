@@ -329,10 +329,12 @@ def test_strict_ends_the_run_where_it_first_parts(agent):
 
 
 def test_tools_are_not_run(agent):
-    """An edited tool still gives what was recorded, unless it is named."""
+    """An edited tool still gives its recorded result, unless it is named; the re-run is not verified then."""
     edited(agent, ('"temp_c": 21', '"temp_c": 12'))
     again = agent.rerun()
-    assert (again.status, again.out) == (0, agent.first.out)
+    assert (again.status, again.out) == (1, agent.first.out)
+    assert "get_weather has changed since the trace was recorded" in again.told
+    assert again.told.splitlines()[-1].endswith("--run-changed-tools")
 
 
 def test_a_tool_that_is_run_tells_its_other_result(agent):
@@ -411,6 +413,7 @@ def test_a_new_recording_says_what_it_is_a_rerun_of(agent):
     (trace,) = agent.again
     first, second = (list(open_trace(path).events()) for path in (agent.folder / "run.jsonl", trace))
     assert second[0]["metadata"]["rerun"] == {
+        "verdict": "pending",
         "of": first[0]["execution_id"],
         "recording": str(agent.folder / "run.jsonl"),
     }
@@ -851,7 +854,7 @@ def test_an_answer_of_a_class_that_only_the_tool_imports_does_not_count_as_recor
     assert bench.record("app.py").out == b"Table\nTable\n"
     again = bench.rerun()
     assert (again.status, again.out) == (1, b"dict\nstr\n")
-    assert "part: 2 result" in again.told
+    assert "The re-run diverges from the trace: 2 result" in again.told
     assert again.told.count("tables.Table -> cannot be made here") == 2
     bench.write("import tables\n" + LAZY)
     assert bench.rerun().status == 0

@@ -62,7 +62,11 @@ def test_the_program_is_the_recorded_one(prepared, tmp_path):
     settings = found.session.settings
     assert (settings["redact"], settings["max_payload_size"], settings["buffer_size"]) == (False, 0, 1)
     assert found.session.offline
-    assert found.session.rerun == {"of": "ab12", "recording": str(tmp_path / "trace.jsonl")}
+    assert found.session.rerun == {
+        "verdict": "pending",
+        "of": "ab12",
+        "recording": str(tmp_path / "trace.jsonl"),
+    }
     assert Path(found.session.trace).parent == tmp_path
     assert found.last == {"exit_status": 3}
 
