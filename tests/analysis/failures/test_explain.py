@@ -232,4 +232,4 @@ def test_an_event_that_is_marked_bad_is_explained_like_a_failure(shop, recording
     assert found["chain"][0]["reason"] == "is marked bad: wrong van"
     assert (found["failed"], found["category"], found["fingerprint"]) == (False, None, None)
     for mark in (None, Mark("good", "", 8), Mark("bad", "", 3), Mark("bad")):
-        assert explain(trace, 9, mark)["chain"][0]["reason"] == "is what is explained"
+        assert explain(trace, 9, mark)["chain"][0]["reason"] == "is the event to explain"
