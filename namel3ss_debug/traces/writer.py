@@ -237,6 +237,7 @@ class TraceWriter:
         with self._lock:
             dropped = self.dropped
             for _ in range(END_ATTEMPTS):
+                self._failed_until = 0.0  # the last chance: somebody may have removed the folder a moment ago
                 self.append(event)
                 fd = self._fd
                 self.flush()
