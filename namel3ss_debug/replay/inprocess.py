@@ -222,12 +222,7 @@ class InProcess:
         """Return the tools that were answered from the trace of a program without any sign whether their code has changed."""
         if self._answering is None or not self._of_program:
             return {}
-        codes = self._answering.plan.recorded.codes
-        return {
-            name: reasons
-            for name, reasons in self._answering.not_verified().items()
-            if not any(code.digest for code in codes.get(name, ()))
-        }
+        return self._answering.not_verified(wholly=True)
 
     def refused(self) -> tuple[Event, ...]:
         """The events of refused attempts to reach the network."""

@@ -282,8 +282,12 @@ class Pass:
                 found.append(StaleTool(name, comparison.reasons, tuple(numbers), kept))
         return tuple(found)
 
-    def not_verified(self) -> dict[str, tuple[str, ...]]:
-        """Return, of the tools that were answered from the trace, why their code is not verified, or what of it."""
+    def not_verified(self, *, wholly: bool = False) -> dict[str, tuple[str, ...]]:
+        """Return, of the tools that were answered from the trace, why their code is not verified, or what of it.
+
+        Args:
+            wholly: whether to leave out tools of whose code only a part is not verified.
+        """
         found: dict[str, tuple[str, ...]] = {}
         for name in self._answered:
             comparison = self.plan.code.compare(name, self._codes.by_name.get(name, ()))
@@ -291,7 +295,7 @@ class Pass:
                 found[name] = ("it runs in an MCP server",)
             elif comparison.state == UNKNOWN:
                 found[name] = comparison.reasons
-            elif comparison.state != CHANGED and comparison.not_verified:
+            elif comparison.state != CHANGED and comparison.not_verified and not wholly:
                 found[name] = comparison.not_verified
         return found
 
