@@ -1,8 +1,8 @@
 """Compare what recording adds to a turn of an agent with what another version of this package adds.
 
-The agent is the one of `rerun.py`: a turn is one model call through the OpenAI SDK and one tool call. It is answered
-within its own process, and measures its own turns in time of a processor, so that neither a server nor the start of
-Python blurs the figure. Usage: `python benchmarks/agent_turn.py OTHER_PYTHON`, the Python of an environment that holds
+The agent is the one of `rerun.py`: a turn is one model call through the OpenAI SDK and one tool call. It measures its
+own turns in time of a processor, so that neither the model server, in another process, nor the start of Python blurs the
+figure. Usage: `python benchmarks/agent_turn.py OTHER_PYTHON`, the Python of an environment that holds
 the other version.
 """
 
@@ -18,11 +18,12 @@ from pathlib import Path
 from statistics import median
 
 from rerun import AGENT, MOST, SCRIPT
+from serving import serving
 from timing import Rounds, differences, holds, interleaved, show, spread
 
 TURNS = 300
 WARM_UP = 50
-ROUNDS = 9
+ROUNDS = 7
 MEASURED = f"""
 import resource
 
@@ -59,7 +60,10 @@ def main() -> int:
             for version, python in pythons.items()
             for how, before in {"plain": [], "traced": TRACE}.items()
         }
-        taken = interleaved(subjects, ROUNDS)
+        os.environ |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        with serving("script") as url:
+            os.environ["AGENT_URL"] = url
+            taken = interleaved(subjects, ROUNDS)
     print(f"A turn of the agent, in time of a processor, {TURNS} turns a round:")
     show(taken, 1e6, " µs")
     for version in pythons:
@@ -76,7 +80,7 @@ def turn_seconds(command: list[str]) -> float:
         subprocess.CalledProcessError: it failed.
     """
     Path("run.jsonl").unlink(missing_ok=True)
-    agent = [*command, "agent.py", "within", str(TURNS), str(MOST)]
+    agent = [*command, "agent.py", os.environ["AGENT_URL"], str(TURNS), str(MOST)]
     return float(subprocess.run(agent, check=True, capture_output=True, text=True).stdout)
 
 
