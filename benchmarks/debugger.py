@@ -20,10 +20,10 @@ from time import perf_counter, process_time
 from read_million import DEBUG, EVENTS, TRACE, make_trace
 from timing import Ended, Rounds, holds, interleaved, process, ratios, spread
 
-from namel3ss_debug.replay.debugger import Debugger
-from namel3ss_debug.replay.results import Mistake, Stopped
-from namel3ss_debug.traces.reader import open_trace
-from namel3ss_debug.views.results import drawn
+from namel3ss_debug.importers.opening import open_trace
+from namel3ss_debug.replay.debugger.interpreter import Debugger
+from namel3ss_debug.replay.debugger.results import Mistake, Stopped
+from namel3ss_debug.views.results import draw_result
 
 ROUNDS = 3
 PATIENCE = 120.0
@@ -101,7 +101,7 @@ def answer_times() -> dict[str, float]:
                 began = perf_counter()
                 results = session.execute(command)
                 for result in results:
-                    for _ in drawn(result, 80, cost_of=session.walk.history.cost_of):
+                    for _ in draw_result(result, 80, cost_of=session.stepper.history.cost_of):
                         pass
                 taken.append((perf_counter() - began) * 1000)
             worst[written] = max(worst.get(written, 0.0), statistics.median(taken))

@@ -22,8 +22,8 @@ import orjson
 from read_million import TRACE, make_trace
 from timing import holds, interleaved, ratios, spread
 
-from namel3ss_debug.analysis.diffing.comparison import diff_traces
-from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.analysis.diff.comparison import diff_traces
+from namel3ss_debug.importers.opening import open_trace
 
 COMPARED = 100_000
 ROUNDS = 3

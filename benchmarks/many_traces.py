@@ -27,9 +27,9 @@ EVERY_SECONDS = 0.2
 ANALYZE = """
 import sys
 from pathlib import Path
-from namel3ss_debug.analysis.several.many import Request, analyze_many
+from namel3ss_debug.analysis.aggregate.many import AnalysisRequest, analyze_many
 paths = sorted(Path(sys.argv[1]).glob("*.jsonl"))[:int(sys.argv[2])]
-analyze_many(paths, Request(), processes=int(sys.argv[3]))
+analyze_many(paths, AnalysisRequest(), processes=int(sys.argv[3]))
 """
 
 

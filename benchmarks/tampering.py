@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.traces.store import find_trace
 
 PER_PROGRAM = 3

@@ -1,14 +1,16 @@
-"""Writes the generated parts of the README files and the guide: `python docs/generate.py [--check|--fresh]`.
+"""Write the generated parts of the pages: `python docs/generate.py [--check|--fresh|--no-runs]`.
 
-A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. What the program says of itself (help,
-settings, fields, names) is compared to the letter. The parts named `run ...` are what a terminal of 80 columns showed
-of real runs of the examples (`runs.py`); their times and ids differ from run to run, so they are only rewritten when
-something else in them does, or all of them with `--fresh`: for example after the numbers of events have changed.
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. Parts that come from the program itself
+(help, settings, fields, names) are compared exactly. Parts named `run ...` show what a terminal of 80 columns printed
+for real runs of the examples (`runs.py`). Their times and ids differ from run to run, so they are rewritten only when
+something else in them changed, or all of them with `--fresh`, for example after the numbers of events have changed. `--no-runs` leaves them alone and
+takes two seconds.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import json
 import re
@@ -16,72 +18,117 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import fields as fields_of
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 sys.path.insert(0, str(Path(__file__).parent))
+import click
 import runs
+from click.testing import CliRunner
 
 import namel3ss_debug
 from namel3ss_debug import errors
-from namel3ss_debug.cli.main import COMMANDS
+from namel3ss_debug.cli.help import TOPICS
+from namel3ss_debug.cli.main import COMMANDS, debug, namel3ss
 from namel3ss_debug.config import SETTINGS
 from namel3ss_debug.expressions import language
-from namel3ss_debug.replay import results
-from namel3ss_debug.replay.debugger import Debugger
-from namel3ss_debug.replay.recording import breakpoints
-from namel3ss_debug.replay.walking.commands import COMMANDS as DEBUGGER_COMMANDS
-from namel3ss_debug.replay.walking.commands import GROUPS
+from namel3ss_debug.fields import FIELDS
+from namel3ss_debug.importers.opening import open_trace
+from namel3ss_debug.replay.debugger import locations, results
+from namel3ss_debug.replay.debugger.commands import COMMANDS as DEBUGGER_COMMANDS
+from namel3ss_debug.replay.debugger.commands import GROUPS
+from namel3ss_debug.replay.debugger.interpreter import Debugger
 from namel3ss_debug.traces import events, typed_events
-from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.views.formats import FORMATS as REPORT_FORMATS
 from namel3ss_debug.views.prompt import status_line
 from namel3ss_debug.wire import FORMATS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "namel3ss_debug"
-PAGES = ("README.md", "DEBUGGING_GUIDE.md", "examples/README.md")
+PAGES = (
+    "README.md",
+    "DEBUGGING_GUIDE.md",
+    "ARCHITECTURE.md",
+    "examples/README.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
+)
 SAMPLE = ROOT / "tests" / "data" / "namel3ss" / "sample_trace.jsonl"
+OTHER_SAMPLE = ROOT / "tests" / "data" / "formats" / "v1" / "support_agent.jsonl"
 
 PART = re.compile(
     r"(?P<open><!-- generated: (?P<name>[^>]+?) -->\n)(?P<body>.*?)(?P<end><!-- end -->)", re.DOTALL
 )
-AGAIN = 2
-"""How often what differs runs again before it counts: on a busy machine, what runs at once comes otherwise now and then."""
+SCHEMA = re.compile(r'"(namel3ss-debug/[a-z-]+/\d+)"')
+ATTEMPTS = 3
+"""How often a part must differ before it counts: on a busy machine, concurrent work sometimes ends in another order."""
 
-_FOLDERS = (
-    "",
-    "capture",
-    "traces",
-    "replay",
-    "analysis",
-    "inspection",
-    "views",
-    "cli",
-    "wire",
-    "expressions",
-)
-_BY_NAME = {
+HELP_WIDTH = 78
+"""The width of help on a terminal of 80 columns; click leaves two free."""
+
+DOCUMENTS = {
+    "analyze": ("analyze", "{sample}"),
+    "activity": ("activity", "*", "{sample}"),
+    "check": ("check", "{sample}", "--rule", "tokens < 1"),
+    "clean": ("clean", "{folder}", "--dry-run"),
+    "config": ("config",),
+    "diff": ("diff", "{sample}", "{other}"),
+    "explain": ("explain", "8", "{sample}"),
+    "inspect": ("inspect", "{sample}"),
+    "inspect --event": ("inspect", "{sample}", "--event", "8"),
+    "inspect --tree": ("inspect", "{sample}", "--tree"),
+    "list": ("list", "{folder}"),
+    "logs": ("logs", "{sample}"),
+    "mark": ("mark", "{sample}"),
+    "report": ("report", "it failed", "{sample}"),
+}
+"""A JSON document to the command that prints it, for traces of the tests."""
+
+BY_NAME = {
     "component_breakdown": "one object for each component",
     "event_type_breakdown": "one number for each event type",
+    "settings": "one object for each setting",
 }
+"""Keys of documents whose values are keyed by names of the program."""
 
 
 def rows(heads: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     table = [list(heads), ["---"] * len(list(heads)), *map(list, lines)]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in table)
 
 
-def help_of(*words: str) -> str:
-    """The help text of a command, as a terminal of 80 columns shows it."""
-    with tempfile.TemporaryDirectory() as folder:
-        return runs.fenced(runs.shell(" ".join(("namel3ss", *words, "--help")), Path(folder)), "text")
+def commands() -> str:
+    """Return the help of every command, each under a heading."""
+    root = context_of("namel3ss", namel3ss, None)
+    group = context_of("debug", debug, root)
+    pages = [root, group]
+    for name in COMMANDS:
+        command = debug.get_command(group, name)
+        assert command is not None
+        pages.append(context_of(name, command, group))
+    return "\n".join(f"## {page.command_path}\n\n{runs.fenced(page.get_help(), 'text')}" for page in pages)
+
+
+def context_of(name: str, command: click.Command, parent: click.Context | None) -> click.Context:
+    """Return the context in which a command describes itself on a terminal of 80 columns."""
+    return click.Context(
+        command, info_name=name, parent=parent, terminal_width=HELP_WIDTH, **command.context_settings
+    )
+
+
+def topics() -> str:
+    """Return the table of the help topics, each with a link to its page."""
+    return rows(
+        ("topic", "what it holds"),
+        ((f"[{name}]({path})", text) for name, (path, text) in TOPICS.items()),
+    )
 
 
 def settings() -> str:
-    """The table of settings."""
+    """Return the table of settings."""
     return rows(
         ("key", "environment", "default", "allowed", "meaning"),
         (
@@ -109,25 +156,25 @@ def _value(value: object) -> str:
 
 def fields() -> str:
     """The table of the fields of an event."""
-    return rows(("field", "type", "meaning"), ((f"`{f.name}`", f.type, f.meaning) for f in events.FIELDS))
+    return rows(("field", "type", "meaning"), ((f"`{f.name}`", f.type, f.meaning) for f in FIELDS))
 
 
 def event_types() -> str:
-    """The table of the event types."""
+    """Return the table of the event types."""
     return rows(("event type", "meaning"), ((f"`{name}`", text) for name, text in events.EVENT_TYPES.items()))
 
 
 def format_history() -> str:
-    """The history of the file format, from the text below `FORMAT_VERSION`."""
+    """Return the history of the file format, from the text below `FORMAT_VERSION`."""
     lines = text_below(events, "FORMAT_VERSION").splitlines()
     return "".join(line + "\n" for line in lines if line.startswith("- "))
 
 
 def text_below(module: object, name: str) -> str:
-    """The text that stands below an assignment in a module, which is its docstring.
+    """Return the docstring of a module-level name.
 
     Raises:
-        LookupError: there is none.
+        LookupError: the name has none.
     """
     body = ast.parse(inspect.getsource(module)).body  # type: ignore[arg-type]
     for node, following in pairwise(body):
@@ -138,15 +185,15 @@ def text_below(module: object, name: str) -> str:
 
 
 def error_table() -> str:
-    """The table of failures, by the slug that a message ends with."""
+    """Return the table of errors, by the topic that a message names."""
     found = [
         kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.DebugError)
     ]
     return rows(
-        ("see", "class", "meaning", "exit status"),
+        ("topic", "class", "meaning", "exit status"),
         (
             (
-                f"[#{kind.slug}](#{kind.slug})",
+                f"[{kind.slug}](#{kind.slug})",
                 f"`{kind.__name__}`",
                 first_line(kind.__doc__),
                 str(kind.exit_code),
@@ -158,7 +205,7 @@ def error_table() -> str:
 
 
 def public_names() -> str:
-    """The table of what can be imported from `namel3ss_debug`."""
+    """Return the table of what can be imported from `namel3ss_debug`."""
     return rows(
         ("name", "what it is"),
         (
@@ -170,7 +217,7 @@ def public_names() -> str:
 
 
 def wire_formats() -> str:
-    """The table of the formats in which model traffic is recognised."""
+    """Return the table of the formats in which model traffic is recognised."""
     return rows(
         ("format", "provider", "operation"),
         ((f"`{name}`", known.provider, known.operation) for name, known in FORMATS.items()),
@@ -178,7 +225,7 @@ def wire_formats() -> str:
 
 
 def frameworks() -> str:
-    """The table of the frameworks and SDKs that `.ci/frameworks` has followed, from what it wrote down."""
+    """Return the table of the frameworks and SDKs, from what `.ci/frameworks` wrote down."""
     return rows(
         ("framework or SDK", "version", "what is followed", "result"),
         (
@@ -189,7 +236,7 @@ def frameworks() -> str:
                 row["version"],
                 row["seams"],
                 "; ".join(row["differences"])
-                or ("tests passed" if row.get("tests") else "as written, and run again"),
+                or ("tests passed" if row.get("tests") else "recorded and re-run"),
             )
             for row in json.loads((ROOT / "docs" / "frameworks.json").read_text("utf-8"))
         ),
@@ -197,8 +244,8 @@ def frameworks() -> str:
 
 
 def debugger_commands(group: str) -> str:
-    """The table of a group of the debugger's commands, with what `help COMMAND` tells of this command alone."""
-    told = Counter(text for command in DEBUGGER_COMMANDS for text in command.more.splitlines())
+    """Return the table of a group of debugger commands, with the part of `help COMMAND` that only this command has."""
+    uses = Counter(text for command in DEBUGGER_COMMANDS for text in command.more.splitlines())
     return rows(
         ("command", "also", "what it does"),
         (
@@ -206,7 +253,7 @@ def debugger_commands(group: str) -> str:
                 f"`{command.usage}`",
                 " ".join(f"`{word}`" for word in command.aliases),
                 " ".join(
-                    [f"{command.help}.", *(text for text in command.more.splitlines() if told[text] == 1)]
+                    [f"{command.help}.", *(text for text in command.more.splitlines() if uses[text] == 1)]
                 ).removesuffix("."),
             )
             for command in DEBUGGER_COMMANDS
@@ -216,7 +263,7 @@ def debugger_commands(group: str) -> str:
 
 
 def debugger_results() -> str:
-    """The table of what the debugger's commands answer; the shell does what `Save` asks and tells of it by another."""
+    """Return the table of the debugger's results. `Save` is left out: the shell turns it into a message."""
     return rows(
         ("`result`", "its other keys", "what it is"),
         (
@@ -232,65 +279,119 @@ def debugger_results() -> str:
 
 
 def status() -> str:
-    """The status line at the last event of a recording in the tests."""
+    """Return the status line at the last event of a trace of the tests."""
     debugger = Debugger(open_trace(SAMPLE))
     debugger.execute("goto end")
     return runs.fenced("".join(piece[1] for piece in status_line(debugger, 80)), "text")
 
 
 def bullets(module: object) -> str:
-    """The list in a module's docstring."""
+    """Return the list in a module's docstring."""
     text = inspect.getdoc(module) or ""
     found = re.search(r"^- .*?(?=\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
     assert found is not None
     return found[0] + "\n"
 
 
-def analyze_keys() -> str:
-    """The keys of the JSON of `analyze` to the second level, from a recording in the tests."""
-    document = namel3ss_debug.TraceAnalyzer(SAMPLE).analyze()
+def report_formats() -> str:
+    """Return the table of the formats of reports."""
+    return rows(("format", "what it is"), ((f"`{name}`", row.help) for name, row in REPORT_FORMATS.items()))
+
+
+def document_keys() -> str:
+    """Return the keys of every JSON document to the second level, each document under a heading."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = {"sample": str(SAMPLE), "other": str(OTHER_SAMPLE), "folder": folder}
+        return "\n".join(
+            f"### {title}\n\n`{document['schema']}`\n\n{_key_table(document)}"
+            for title, words in DOCUMENTS.items()
+            if words[0] in COMMANDS and (document := _document([word.format_map(names) for word in words]))
+        )
+
+
+def _document(words: list[str]) -> dict[str, Any]:
+    done = CliRunner().invoke(debug, [*words, "--format", "json"])
+    document = json.loads(done.stdout)
+    assert isinstance(document, dict)
+    return document
+
+
+def _key_table(document: dict[str, Any]) -> str:
     return rows(
-        ("key", "keys in it"),
-        ((f"`.{key}`", _BY_NAME.get(key) or _keys(value)) for key, value in document.items()),
+        ("key", "value"),
+        (
+            (f"`.{key}`", BY_NAME.get(key) or _describe_value(value))
+            for key, value in document.items()
+            if key != "schema"
+        ),
     )
 
 
-def _keys(value: object) -> str:
-    return " ".join(f"`{key}`" for key in value) if isinstance(value, dict) else "a text"
+def _describe_value(value: object) -> str:
+    if isinstance(value, dict) and value:
+        return " ".join(f"`{key}`" for key in value)
+    if isinstance(value, list):
+        return f"list of: {_describe_value(value[0])}" if value else "list"
+    kinds = {bool: "true or false", int: "number", float: "number", str: "text", dict: "object"}
+    return kinds.get(type(value), "null here")
 
 
-def folders() -> str:
-    """The package as it is: every folder and module with what its docstring begins with, those of a folder behind it."""
-    found = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - {*_FOLDERS}
-    lines = [line for folder in (*_FOLDERS, *sorted(found)) for line in _modules(PACKAGE / folder)]
-    return rows(("module", "purpose"), ((f"`{name}`", text) for name, text in lines))
+def renamed_keys() -> str:
+    """Return the table of the renamed keys of documents, from every module that has RENAMED_KEYS."""
+    return _renamed("RENAMED_KEYS", ("document", "old key", "new key"))
 
 
-def _modules(folder: Path) -> Iterator[tuple[str, str]]:
-    for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name)):
-        name = path.relative_to(PACKAGE).as_posix()
-        if path.suffix == ".py" and path.name != "__init__.py":
-            yield name, summary(path)
-        elif folder != PACKAGE and (path / "__init__.py").exists():
-            yield f"{name}/", summary(path / "__init__.py")
-            yield from _modules(path)
+def renamed_fields() -> str:
+    """Return the table of the renamed fields of events, from the module that has RENAMED_FIELDS."""
+    return _renamed("RENAMED_FIELDS", ("old field", "new field"))
 
 
-def summary(path: Path) -> str:
-    """The first sentence of a module's docstring."""
-    return first_line(ast.get_docstring(ast.parse(path.read_text("utf-8"))))
+def _renamed(table: str, heads: tuple[str, ...]) -> str:
+    """Return a table of old and new names; with three heads, the first column names the document.
+
+    The modules are read and not imported, because a document may be written by a module that needs an extra.
+    """
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text = path.read_text("utf-8")
+        if f"{table}:" in text or f"{table} =" in text:
+            names = _literals(text)
+            schema = names.get("SCHEMA") or (SCHEMA.findall(text) or [path.stem])[0]
+            found += [(schema, *pair)[-len(heads) :] for pair in _pairs(names.get(table, {}))]
+    if not found:
+        return "None was renamed.\n"
+    return rows(heads, ([f"`{cell}`" if cell else "" for cell in row] for row in found))
+
+
+def _literals(source: str) -> dict[str, Any]:
+    """Return the literal values that a module assigns to names."""
+    values: dict[str, Any] = {}
+    for node in ast.parse(source).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value:
+            with suppress(ValueError):
+                values[target.id] = ast.literal_eval(node.value)
+    return values
+
+
+def _pairs(table: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield old and new key of a table, and of the tables in it."""
+    for old, new in table.items():
+        if isinstance(new, dict):
+            yield from _pairs(new)
+        else:
+            yield old, str(new or "")
 
 
 def first_line(text: str | None) -> str:
-    """The first paragraph of a docstring, on one line, without the full stop."""
+    """Return the first paragraph of a docstring on one line, without the full stop."""
     assert text, "a docstring is missing"
     return " ".join(text.strip().split("\n\n")[0].split()).rstrip(".")
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    "help namel3ss": help_of,
-    "help debug": lambda: help_of("debug"),
-    **{f"help {name}": (lambda name=name: help_of("debug", name)) for name in COMMANDS},  # type: ignore[misc]
+    "commands": commands,
+    "topics": topics,
     "settings": settings,
     "fields": fields,
     "event types": event_types,
@@ -302,16 +403,23 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **{f"debugger {group}": (lambda group=group: debugger_commands(group)) for group in GROUPS},  # type: ignore[misc]
     "debugger results": debugger_results,
     "debugger status": status,
-    "places": lambda: bullets(breakpoints),
+    "locations": lambda: bullets(locations),
     "expressions": lambda: bullets(language),
-    "analyze keys": analyze_keys,
-    "folders": folders,
+    "documents": document_keys,
+    "report formats": report_formats,
+    "renamed keys": renamed_keys,
+    "renamed fields": renamed_fields,
 }
-"""Every part that is compared to the letter, by its name."""
+"""The parts that are compared exactly, by name."""
 
 
 def content(name: str, body: str, shown: dict[str, str] | None) -> str:
-    """What a part should hold, given what it holds.
+    """Return what a part should hold.
+
+    Args:
+        name: the name of the part.
+        body: what it holds now.
+        shown: the output of the real runs, by name; without it, their parts stay as they are.
 
     Raises:
         KeyError: there is no part of that name.
@@ -320,25 +428,30 @@ def content(name: str, body: str, shown: dict[str, str] | None) -> str:
         run = name.removeprefix("run ")
         fresh = body if shown is None else shown[run]
         return body if runs.same(body, fresh, in_order=run not in runs.IN_ANY_ORDER) else fresh
+    return block(name)
+
+
+@functools.cache
+def block(name: str) -> str:
+    """Return a part that comes from the program itself.
+
+    Raises:
+        KeyError: there is no part of that name.
+    """
     return BLOCKS[name]()
 
 
 def rewrite(page: str, shown: dict[str, str] | None = None) -> str:
-    """A page with its generated parts as they should be.
-
-    Args:
-        page: the text of the page.
-        shown: what the real runs gave, by name; their parts stay as they are without it.
-    """
+    """Return a page with its generated parts made anew."""
     return PART.sub(
         lambda part: part["open"] + content(part["name"], part["body"], shown) + part["end"], page
     )
 
 
 def stale(shown: dict[str, str] | None = None) -> dict[tuple[str, str], str]:
-    """The parts that are not as they should be, by their page and name: what stands there and what should."""
+    """Return the parts that differ from the program: page and name of the part -> both texts."""
     return {
-        (name, part["name"]): (f"{name}, part {part['name']}\n--- found\n{part['body']}--- wanted\n{wanted}")
+        (name, part["name"]): f"{name}, part {part['name']}\n--- found\n{part['body']}--- wanted\n{wanted}"
         for name in PAGES
         for part in PART.finditer((ROOT / name).read_text("utf-8"))
         if (wanted := content(part["name"], part["body"], shown)) != part["body"]
@@ -346,29 +459,26 @@ def stale(shown: dict[str, str] | None = None) -> dict[tuple[str, str], str]:
 
 
 def main(words: list[str]) -> int:
-    """Rewrite the pages, with `--fresh` all runs in them; or with `--check` say which parts are not as they should be."""
+    """Rewrite the pages, with `--fresh` every run in them; or with `--check` list the parts that differ."""
     if "--check" in words:
         found = stale(runs.all_runs())
-        for _ in range(AGAIN):
-            found = (
-                {part: text for part, text in stale(runs.all_runs()).items() if part in found}
-                if found
-                else {}
-            )
+        for _ in range(1, ATTEMPTS):
+            if found:
+                found = {part: text for part, text in stale(runs.all_runs()).items() if part in found}
         print(*found.values(), sep="\n\n", end="\n" if found else "")
         print(
             f"{len(found)} parts differ; python docs/generate.py writes them"
             if found
-            else "the pages are as they should be"
+            else "the pages are up to date"
         )
         return int(bool(found))
-    shown = runs.all_runs()
+    shown = {} if "--no-runs" in words else runs.all_runs()
     for name in PAGES:
         path = ROOT / name
         page = path.read_text("utf-8")
         if "--fresh" in words:
             page = re.sub(r"(<!-- generated: run .+ -->\n)(?s:.*?)(<!-- end -->)", r"\1\2", page)
-        path.write_text(rewrite(page, shown), "utf-8")
+        path.write_text(rewrite(page, shown or None), "utf-8")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Draws docs/terminal.svg: what a colour terminal of 80 columns shows of a real run. `python docs/picture.py`."""
+"""Draw docs/terminal.svg: what a colour terminal of 80 columns shows of a real run. `python docs/picture.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 PICTURE = Path(__file__).parent / "terminal.svg"
-RECORDED = "namel3ss debug trace examples/failing_agent.py"
+TRACED = "namel3ss debug trace examples/failing_agent.py"
 COMMANDS = (
     "namel3ss debug analyze --errors",
     "namel3ss debug inspect --tree",
@@ -27,7 +27,7 @@ COMMANDS = (
 
 
 def on_terminal(command: str, folder: Path) -> str:
-    """What a command writes when its stdout is a colour terminal."""
+    """Return what a command writes when its stdout is a colour terminal."""
     ours, theirs = pty.openpty()
     environment = runs.programs(folder) | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
     environment.pop("NO_COLOR")
@@ -49,11 +49,11 @@ def on_terminal(command: str, folder: Path) -> str:
 
 
 def draw() -> str:
-    """The picture of the commands on a recording that is made for it."""
+    """Return the picture of the commands on a trace that is made for it."""
     console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True)
     with tempfile.TemporaryDirectory() as name:
         folder = runs.scratch(Path(name))
-        runs.shell(RECORDED, folder)
+        runs.shell(TRACED, folder)
         for command in COMMANDS:
             console.print(Text(f"$ {command}", "bold"), soft_wrap=True)
             shown = on_terminal(command, folder).replace(name, "~/shop")

@@ -23,7 +23,6 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug trace examples/support_agent.py",
         "namel3ss debug analyze --summary",
     ),
-    "tree": ("namel3ss debug inspect --tree", "namel3ss debug inspect --event 8"),
     "make-test": ("namel3ss debug make-test", "sed -n '/^# These/,$p' test_support_agent.py"),
     "failing": ("namel3ss debug trace examples/failing_agent.py 2> errors.txt",),
     "explain": ("namel3ss debug analyze --errors", "namel3ss debug explain 25"),
@@ -31,18 +30,6 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "report": (
         "namel3ss debug report 'it orders from a supplier that is not there' -o issue.md",
         "sed -n '1,13p' issue.md",
-    ),
-    "step": (
-        (
-            "namel3ss debug replay --step -b error",
-            "rsearch S-00",
-            "rsearch",
-            "rsearch",
-            "break tool if outputs.result == []",
-            "reverse-continue",
-            "args",
-            "quit",
-        ),
     ),
     "debugger": (
         (
@@ -89,7 +76,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "json": ("namel3ss debug analyze --errors --format json",),
     "list": ("namel3ss debug list",),
     "many": ("namel3ss debug analyze debug/traces --errors",),
-    "journey": ("namel3ss debug journey llm",),
+    "activity": ("namel3ss debug activity llm",),
     "live": (
         (
             "namel3ss debug trace -b find_suppliers examples/failing_agent.py",
@@ -114,7 +101,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug inspect --tool find_suppliers",
     ),
     "examples empty": ("namel3ss debug inspect --where 'kind == \"tool\" and outputs.result == []'",),
-    "examples walk": (
+    "examples step": (
         (
             "namel3ss debug replay --step -b error",
             "b find_suppliers",
@@ -165,9 +152,6 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug trace examples/weather_agent.py",
         "namel3ss debug rerun --mock 'get_weather:{\"temp_c\": -30}'",
     ),
-    "weather calls": (
-        "namel3ss debug rerun --mock 'get_weather@2:{\"temp_c\": -30}' --fault get_weather@3:timeout",
-    ),
     "rerun": ("namel3ss debug rerun",),
     "rerun mock": ("namel3ss debug rerun --mock get_weather@2.result.temp_c=-30",),
     "rerun fault": ("namel3ss debug rerun --fault llm@2:status:429",),
@@ -187,10 +171,10 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         ),
     ),
     "diff": (
-        """sed 's/"sku-204"/"SKU-204"/' examples/failing_agent.py > examples/mended_agent.py""",
+        """sed 's/"sku-204"/"SKU-204"/' examples/failing_agent.py > examples/fixed_agent.py""",
         "namel3ss debug trace -o failing.jsonl examples/failing_agent.py > steps.txt 2>&1",
-        "namel3ss debug trace -o mended.jsonl examples/mended_agent.py > steps.txt 2>&1",
-        "namel3ss debug diff failing.jsonl mended.jsonl",
+        "namel3ss debug trace -o fixed.jsonl examples/fixed_agent.py > steps.txt 2>&1",
+        "namel3ss debug diff failing.jsonl fixed.jsonl",
     ),
     "rerun edited": (
         "sed -i 's/pack for/wear in/' examples/weather_agent.py",
@@ -206,10 +190,10 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         """namel3ss debug check --rules debug.rules.json --rule '{"forbid": "tool:refund_*"}'""",
     ),
 }
-"""Name of a part to its commands, in the order they run; a tuple is a session: a command and what is typed in it."""
+"""Name of a part to its commands, in the order in which they run. A tuple is a session: a command and the lines typed."""
 
 IN_ANY_ORDER = frozenset({"examples parallel"})
-"""The parts whose lines come in the order of what ran at once."""
+"""The parts whose lines stand in the order of concurrent work, which differs from run to run."""
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,:]*")
 _ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{8,16}(?![0-9a-zA-Z])")
@@ -219,7 +203,7 @@ _UNIT = re.compile(r"# (?:ms|s|µs|B|KB|MB|GB|%)(?!\w)")
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of a run: 80 columns, no colour, nothing of ours but what the documents say."""
+    """Return the environment of a run: 80 columns, no colour, no variables of the debugger or of providers."""
     names = ("NAMEL3SS", "OPENAI", "ANTHROPIC", "FORCE_COLOR", "PYTEST", "GITHUB")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(names)}
     return kept | {
@@ -234,7 +218,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def session(command: str, typed: Iterable[str], cwd: Path) -> str:
-    """What a terminal shows while a person types these lines at the prompts of a command."""
+    """Return what a terminal shows while somebody types these lines at the prompts of a command."""
     log = io.StringIO()
     terminal = pexpect.spawn(
         "/bin/sh",
@@ -255,7 +239,7 @@ def session(command: str, typed: Iterable[str], cwd: Path) -> str:
 
 
 def programs(folder: Path) -> dict[str, str]:
-    """The environment of a shell in which `namel3ss` and `python` are the ones of this interpreter."""
+    """Return the environment of a shell in which `namel3ss` and `python` are those of this interpreter."""
     scripts = folder / "bin"
     if not scripts.exists():
         scripts.mkdir()
@@ -267,7 +251,7 @@ def programs(folder: Path) -> dict[str, str]:
 
 
 def shell(command: str, cwd: Path) -> str:
-    """What a shell command prints on stdout and stderr together."""
+    """Return what a shell command prints on stdout and stderr together."""
     done = subprocess.run(
         ["/bin/sh", "-c", command],
         cwd=cwd,
@@ -282,13 +266,13 @@ def shell(command: str, cwd: Path) -> str:
 
 
 def scratch(folder: Path) -> Path:
-    """A folder with a copy of the examples in it, to run commands in."""
+    """Copy the examples into a folder, to run commands in it, and return the folder."""
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
 def all_runs() -> dict[str, str]:
-    """The text of every run, by its name; the folder it ran in is shown as `~/shop`."""
+    """Return the text of every run, by its name; its folder is shown as `~/shop`."""
     with tempfile.TemporaryDirectory() as name:
         folder = scratch(Path(name))
         texts = {part: "".join(shown(each, folder) for each in commands) for part, commands in RUNS.items()}
@@ -296,20 +280,20 @@ def all_runs() -> dict[str, str]:
 
 
 def shown(each: str | tuple[str, ...], folder: Path) -> str:
-    """A command behind its `$`, and what it printed."""
+    """Return a command behind its `$`, and what it printed."""
     if isinstance(each, str):
         return f"$ {each}\n{shell(each, folder)}"
     return f"$ {each[0]}\n{session(each[0], each[1:], folder)}"
 
 
 def fenced(text: str, language: str) -> str:
-    """A Markdown code block."""
+    """Return a Markdown code block."""
     lines = [line.rstrip() for line in text.strip("\n").splitlines()]
     return "\n".join((f"```{language}", *lines, "```", ""))
 
 
 def same(old: str, new: str, *, in_order: bool = True) -> bool:
-    """Whether two texts of a run say the same, but for times, sizes, ids and cuts, and for the order of lines if it does not count."""
+    """Return whether two texts of a run differ at most in times, sizes, ids and cuts, and in the order of lines if that is free."""
     before, after = [shape(line) for line in old.splitlines()], [shape(line) for line in new.splitlines()]
     if not in_order:
         before, after = sorted(before), sorted(after)
@@ -317,7 +301,7 @@ def same(old: str, new: str, *, in_order: bool = True) -> bool:
 
 
 def shape(line: str) -> str:
-    """A line without its numbers and ids; of a line that was cut, what surely stands before the cut."""
+    """Return a line without its numbers and ids; of a line that was cut, the words before the cut."""
     head, cut, _ = line.partition("…")
     if cut:
         head = head.rpartition(" ")[0]

@@ -8,59 +8,59 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from namel3ss_debug.version import __version__
 
 _HOMES = {
-    "initialize_tracing": "capture.start",
-    "shutdown_tracing": "capture.start",
-    "get_global_tracer": "capture.switch",
-    "ExecutionTracer": "capture.tracer",
-    "OffTracer": "capture.switch",
-    "trace_agent_execution": "capture.hooks",
-    "trace_agent_turn": "capture.hooks",
-    "trace_prompt_execution": "capture.hooks",
-    "trace_chain_execution": "capture.hooks",
-    "trace_chain_step": "capture.hooks",
-    "trace_llm_call": "capture.hooks",
-    "trace_tool_call": "capture.hooks",
-    "trace_memory_operation": "capture.hooks",
-    "trace_validation": "capture.hooks",
-    "trace_error": "capture.hooks",
-    "performance_marker": "capture.hooks",
-    "instrument_agent": "capture.hooks",
-    "continue_trace": "capture.services",
-    "TracedASGI": "capture.services",
-    "TracedWSGI": "capture.services",
-    "DebugProfiler": "capture.profiling",
-    "profile_execution": "capture.profiling",
-    "MemoryTracker": "capture.profiling",
-    "AgentLogger": "capture.logs.loggers",
-    "LearningLogger": "capture.logs.loggers",
-    "PerformanceLogger": "capture.logs.loggers",
-    "TraceHandler": "capture.logs.handlers",
-    "CorrelationFilter": "capture.logs.handlers",
-    "structlog_processor": "capture.logs.handlers",
-    "loguru_sink": "capture.logs.handlers",
-    "measure_performance": "capture.logs.measuring",
-    "trace_performance": "capture.logs.measuring",
-    "trace_agent_action": "capture.logs.measuring",
-    "trace_learning_update": "capture.logs.measuring",
-    "trace_errors": "capture.logs.measuring",
-    "trace_context": "capture.logs.measuring",
-    "setup_logging": "capture.logs.setup",
+    "initialize_tracing": "capture.launch.start",
+    "shutdown_tracing": "capture.launch.start",
+    "get_global_tracer": "capture.core.switch",
+    "ExecutionTracer": "capture.core.tracer",
+    "OffTracer": "capture.core.switch",
+    "trace_agent_execution": "capture.seams.functions.hooks",
+    "trace_agent_turn": "capture.seams.functions.hooks",
+    "trace_prompt_execution": "capture.seams.functions.hooks",
+    "trace_chain_execution": "capture.seams.functions.hooks",
+    "trace_chain_step": "capture.seams.functions.hooks",
+    "trace_llm_call": "capture.seams.functions.hooks",
+    "trace_tool_call": "capture.seams.functions.hooks",
+    "trace_memory_operation": "capture.seams.functions.hooks",
+    "trace_validation": "capture.seams.functions.hooks",
+    "trace_error": "capture.seams.functions.hooks",
+    "performance_marker": "capture.seams.functions.hooks",
+    "instrument_agent": "capture.seams.functions.hooks",
+    "continue_trace": "capture.seams.http.services",
+    "TracedASGI": "capture.seams.http.services",
+    "TracedWSGI": "capture.seams.http.services",
+    "DebugProfiler": "capture.seams.functions.profiling",
+    "profile_execution": "capture.seams.functions.profiling",
+    "MemoryTracker": "capture.seams.functions.profiling",
+    "AgentLogger": "capture.seams.logs.loggers",
+    "LearningLogger": "capture.seams.logs.loggers",
+    "PerformanceLogger": "capture.seams.logs.loggers",
+    "TraceHandler": "capture.seams.logs.handlers",
+    "CorrelationFilter": "capture.seams.logs.handlers",
+    "structlog_processor": "capture.seams.logs.handlers",
+    "loguru_sink": "capture.seams.logs.handlers",
+    "measure_performance": "capture.seams.logs.measuring",
+    "trace_performance": "capture.seams.logs.measuring",
+    "trace_agent_action": "capture.seams.logs.measuring",
+    "trace_learning_update": "capture.seams.logs.measuring",
+    "trace_errors": "capture.seams.logs.measuring",
+    "trace_context": "capture.seams.logs.measuring",
+    "setup_logging": "capture.seams.logs.setup",
     "DebugConfiguration": "config",
     "TraceEvent": "traces.typed_events",
     "TraceEventType": "traces.typed_events",
-    "read_trace": "inspection.reading",
+    "read_trace": "inspection.selection",
     "TraceFilter": "inspection",
     "ExecutionReplayer": "replay.replayer",
-    "ReplayBreakpoint": "replay.recording.breakpoints",
+    "ReplayBreakpoint": "replay.debugger.breakpoints",
     "TraceAnalyzer": "analysis.analyzer",
     "LogAnalyzer": "log_analysis",
     "analyze_session": "log_analysis",
     "debug_issue": "log_analysis",
-    "check_trace": "analysis.checking.evaluation",
-    "diff_traces": "analysis.diffing.comparison",
+    "check_trace": "analysis.checks.evaluation",
+    "diff_traces": "analysis.diff.comparison",
 }
 """Where each public name lives, below this package."""
 
@@ -137,9 +137,12 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.analyzer import TraceAnalyzer
-    from namel3ss_debug.analysis.checking.evaluation import check_trace
-    from namel3ss_debug.analysis.diffing.comparison import diff_traces
-    from namel3ss_debug.capture.hooks import (
+    from namel3ss_debug.analysis.checks.evaluation import check_trace
+    from namel3ss_debug.analysis.diff.comparison import diff_traces
+    from namel3ss_debug.capture.core.switch import OffTracer, get_global_tracer
+    from namel3ss_debug.capture.core.tracer import ExecutionTracer
+    from namel3ss_debug.capture.launch.start import initialize_tracing, shutdown_tracing
+    from namel3ss_debug.capture.seams.functions.hooks import (
         instrument_agent,
         performance_marker,
         trace_agent_execution,
@@ -153,14 +156,20 @@ if TYPE_CHECKING:
         trace_tool_call,
         trace_validation,
     )
-    from namel3ss_debug.capture.logs.handlers import (
+    from namel3ss_debug.capture.seams.functions.profiling import (
+        DebugProfiler,
+        MemoryTracker,
+        profile_execution,
+    )
+    from namel3ss_debug.capture.seams.http.services import TracedASGI, TracedWSGI, continue_trace
+    from namel3ss_debug.capture.seams.logs.handlers import (
         CorrelationFilter,
         TraceHandler,
         loguru_sink,
         structlog_processor,
     )
-    from namel3ss_debug.capture.logs.loggers import AgentLogger, LearningLogger, PerformanceLogger
-    from namel3ss_debug.capture.logs.measuring import (
+    from namel3ss_debug.capture.seams.logs.loggers import AgentLogger, LearningLogger, PerformanceLogger
+    from namel3ss_debug.capture.seams.logs.measuring import (
         measure_performance,
         trace_agent_action,
         trace_context,
@@ -168,16 +177,11 @@ if TYPE_CHECKING:
         trace_learning_update,
         trace_performance,
     )
-    from namel3ss_debug.capture.logs.setup import setup_logging
-    from namel3ss_debug.capture.profiling import DebugProfiler, MemoryTracker, profile_execution
-    from namel3ss_debug.capture.services import TracedASGI, TracedWSGI, continue_trace
-    from namel3ss_debug.capture.start import initialize_tracing, shutdown_tracing
-    from namel3ss_debug.capture.switch import OffTracer, get_global_tracer
-    from namel3ss_debug.capture.tracer import ExecutionTracer
+    from namel3ss_debug.capture.seams.logs.setup import setup_logging
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.inspection import TraceFilter
-    from namel3ss_debug.inspection.reading import read_trace
+    from namel3ss_debug.inspection.selection import read_trace
     from namel3ss_debug.log_analysis import LogAnalyzer, analyze_session, debug_issue
-    from namel3ss_debug.replay.recording.breakpoints import ReplayBreakpoint
+    from namel3ss_debug.replay.debugger.breakpoints import ReplayBreakpoint
     from namel3ss_debug.replay.replayer import ExecutionReplayer
     from namel3ss_debug.traces.typed_events import TraceEvent, TraceEventType

@@ -1,21 +1,21 @@
 """One class for each kind of failure a user can cause.
 
-Every class has a `slug`, which is a heading in DEBUGGING_GUIDE.md, and the exit status of the command
-line. A message is one line that says what is wrong, where, and what to do. Nothing here prints.
+Every class has a `slug`, which is a heading in docs/errors.md and a topic of `namel3ss debug help`, and the exit
+status of the command line. A message is one line that says what is wrong, where, and what to do. Nothing here prints.
 """
 
 from __future__ import annotations
 
 
 class DebugError(Exception):
-    """A failure the user can understand and mend; the message is the whole story."""
+    """A failure the user can understand and repair; the message is all that is shown."""
 
     slug = "errors"
     exit_code = 2
 
 
 class WrongUsageError(DebugError):
-    """The command was given something it cannot work with."""
+    """The command cannot work with its options or arguments."""
 
     slug = "wrong-usage"
 
@@ -27,7 +27,7 @@ class SettingError(DebugError):
 
 
 class TraceNotFoundError(DebugError):
-    """No recording answers to the given path, directory or id."""
+    """No trace has this path, directory or id."""
 
     slug = "trace-not-found"
 
@@ -63,19 +63,19 @@ class PlaceError(DebugError):
 
 
 class MockError(DebugError):
-    """An answer given in place of a recorded one does not parse, has the wrong shape, or is for no call that is there."""
+    """An override does not parse, has the wrong shape, or is for no call that is there."""
 
     slug = "mock"
 
 
 class RerunError(DebugError):
-    """A recorded program cannot run again on the answers of its recording, or not any further."""
+    """A recorded program cannot run again on the answers of its trace, or cannot go on."""
 
     slug = "re-run"
 
 
 class TrustError(DebugError):
-    """A trace that this user did not record would start a program, and nobody allowed that."""
+    """A trace that this user did not record would start a program without consent."""
 
     slug = "trust"
 
@@ -87,5 +87,5 @@ class MissingExtraError(DebugError):
 
 
 def short(text: str, most: int, mark: str = "…") -> str:
-    """A text for a message: at most so many characters, with the mark at the end where it was cut."""
+    """Return a text for a message: at most so many characters, with the mark at the end where it was cut."""
     return text if len(text) <= most else text[: most - len(mark)] + mark

@@ -1,6 +1,6 @@
-"""The hooks a program uses to tell the tracer about itself; see `namel3ss_debug.capture.hooks`."""
+"""The hooks a program uses to tell the tracer about itself; see `namel3ss_debug.capture.seams.functions.hooks`."""
 
-from namel3ss_debug.capture.hooks import (
+from namel3ss_debug.capture.seams.functions.hooks import (
     instrument_agent,
     performance_marker,
     trace_agent_execution,
@@ -14,7 +14,7 @@ from namel3ss_debug.capture.hooks import (
     trace_tool_call,
     trace_validation,
 )
-from namel3ss_debug.capture.profiling import DebugProfiler, MemoryTracker, profile_execution
+from namel3ss_debug.capture.seams.functions.profiling import DebugProfiler, MemoryTracker, profile_execution
 
 __all__ = [
     "DebugProfiler",

@@ -11,8 +11,9 @@ import threading
 from contextvars import copy_context
 from itertools import islice
 from pathlib import Path
-from select import select
+from time import monotonic, sleep
 
+import psutil
 import pytest
 import wrapt
 from hypothesis import settings
@@ -23,7 +24,8 @@ from namel3ss_debug.traces.reader import ProcessReader
 
 ROOT = Path(__file__).parents[1]
 
-settings.register_profile("suite", deadline=None)  # the machine's speed is no property of the program
+# No deadline: the machine's speed is no property of the program. PROPERTY_EXAMPLES=1000 searches deeper than the suite does.
+settings.register_profile("suite", deadline=None, max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "40")))
 settings.load_profile("suite")
 
 # What a shell without job control starts in its background ignores the first two, and what nohup starts the third;
@@ -92,18 +94,18 @@ OURS = "namel3ss_debug"
 RECORDING = [
     (f"{OURS}.capture.{module}", name)
     for module, names in {
-        "switch": ("ACTIVE",),
-        "context": ("thread_starts",),
-        "delivery": ("LOOK",),
-        "determinism.installing": ("_running",),
-        "determinism.lineage": ("_root",),
-        "determinism.stdin": ("_note",),
+        "core.switch": ("ACTIVE",),
+        "core.context": ("thread_starts",),
+        "core.delivery": ("CHECK_CONNECTION",),
+        "seams.inputs.installing": ("_running",),
+        "core.lineage": ("_root",),
+        "seams.inputs.stdin": ("_note",),
         "frameworks.langchain": ("_told",),
-        "hooks": ("TAKE",),
-        "offline": ("_guard",),
-        "processes": ("_current", "_adopt", "_carried"),
-        "rewrite": ("HOT", "CALL", "LOADED"),
-        "start": ("_undo", "_renewed_by_fork"),
+        "seams.functions.hot_calls": ("TAKE",),
+        "seams.http.offline": ("_guard",),
+        "seams.processes.processes": ("_current", "_adopt", "_carried"),
+        "seams.functions.rewrite": ("HOT", "CALL", "LOADED"),
+        "launch.start": ("_undo", "_renewed_by_fork"),
     }.items()
     for name in names
 ]
@@ -131,7 +133,12 @@ def of_the_process():
         "sys.path_hooks": sys.path_hooks.copy(),
         "sys.argv": sys.argv.copy(),
         "__main__": sys.modules["__main__"],
-        "hooks": (sys.excepthook, sys.unraisablehook, sys.breakpointhook, threading.excepthook),
+        "seams.functions.hooks": (
+            sys.excepthook,
+            sys.unraisablehook,
+            sys.breakpointhook,
+            threading.excepthook,
+        ),
         "signals": [signal.getsignal(number) for number in SIGNALS],
         "recording": [name for name in RECORDING if getattr(sys.modules.get(name[0]), name[1], None)],
         "context": [
@@ -155,16 +162,14 @@ def until_ended():
     """Waits until a process of this number has ended, also where nobody reaps it, as the first process of a container may not."""
 
     def wait(pid, seconds=30):
+        deadline = monotonic() + seconds
         try:
-            descriptor = os.pidfd_open(pid)
-        except ProcessLookupError:
+            process = psutil.Process(pid)
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                assert monotonic() < deadline, f"process {pid} has not ended after {seconds} seconds"
+                sleep(0.01)
+        except psutil.NoSuchProcess:
             return
-        try:
-            assert select([descriptor], [], [], seconds)[0], (
-                f"process {pid} has not ended after {seconds} seconds"
-            )
-        finally:
-            os.close(descriptor)
 
     return wait
 

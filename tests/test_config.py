@@ -165,7 +165,7 @@ def test_a_mistake_in_the_file_is_named_with_its_place(folder, content, message)
 def test_a_file_that_is_not_json_is_one_line(folder):
     """What is wrong, where, and what to do."""
     cwd = folder("{nope")
-    with pytest.raises(SettingError, match=r"debug\.json is not JSON: .*; mend it or remove it"):
+    with pytest.raises(SettingError, match=r"debug\.json is not JSON: .*; repair it or remove it"):
         load_configuration(cwd, {})
 
 
@@ -251,7 +251,7 @@ def test_places_to_stop_at_are_a_list_or_one_place(folder):
 def test_a_key_that_stands_twice_is_refused(folder):
     """Which of the two is meant is not known; the first would be lost."""
     root = folder('{"level": "basic", "level": "detailed"}')
-    with pytest.raises(SettingError, match=r"debug\.json: the key 'level' stands twice in one object"):
+    with pytest.raises(SettingError, match=r"debug\.json: the key 'level' appears twice in one object"):
         load_configuration(root, {})
 
 

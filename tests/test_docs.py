@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
+import builtins
+import copy
+import importlib
 import importlib.util
 import inspect
 import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
+import tomllib
+from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import click
 import pytest
 
 import namel3ss_debug
 from namel3ss_debug import errors
-from namel3ss_debug.cli.main import COMMANDS, debug
+from namel3ss_debug.analysis import contract
+from namel3ss_debug.cli.help import PAGES_FOLDER, TOPICS, anchor_of
+from namel3ss_debug.cli.main import ALIASES, COMMANDS, debug
 from namel3ss_debug.config import SETTINGS, DebugConfiguration, load_configuration
-from namel3ss_debug.replay.debugger import split_commands
-from namel3ss_debug.replay.given.faults import parse_fault
-from namel3ss_debug.replay.given.mocks import parse_mock
-from namel3ss_debug.replay.rerunning import divergences
-from namel3ss_debug.replay.walking.commands import COMMANDS as DEBUGGER_COMMANDS
-from namel3ss_debug.replay.walking.commands import parse_command
-from namel3ss_debug.traces.events import EVENT_TYPES, FIELDS
+from namel3ss_debug.fields import FIELDS
+from namel3ss_debug.replay.debugger.commands import COMMANDS as DEBUGGER_COMMANDS
+from namel3ss_debug.replay.debugger.commands import parse_command
+from namel3ss_debug.replay.debugger.interpreter import split_commands
+from namel3ss_debug.replay.overrides.faults import parse_fault
+from namel3ss_debug.replay.overrides.mocks import parse_mock
+from namel3ss_debug.replay.rerun import divergences
+from namel3ss_debug.traces.events import EVENT_TYPES
 from namel3ss_debug.wire.faults import KINDS
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "DEBUGGING_GUIDE.md", "CHANGELOG.md", "examples/README.md")
+REFERENCE = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
+PAGES = (
+    "README.md",
+    "DEBUGGING_GUIDE.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "examples/README.md",
+    *REFERENCE,
+)
+MOST_LINES = {"README.md": 200, "DEBUGGING_GUIDE.md": 1000, "ARCHITECTURE.md": 250}
+EXAMPLES_IN_ORDER = ("docs/recording.md", "docs/library.md", "docs/debugger.md", "DEBUGGING_GUIDE.md")
+"""The pages whose Python examples run, in the order in which they need each other's traces."""
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 PARTS = re.compile(r"<!-- generated: debugger (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
@@ -66,11 +85,14 @@ def fences(name, language):
     return [text for kind, text in FENCE.findall(page(name)) if kind == language]
 
 
+def headings(name):
+    """The headings of a page; lines in code blocks are none."""
+    return re.findall(r"^#+ (.+)$", FENCE.sub("", page(name)), re.MULTILINE)
+
+
 def anchors(name):
     """The anchors of the headings of a page, as GitHub makes them."""
-    prose = FENCE.sub("", page(name))
-    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {anchor_of(heading) for heading in headings(name)}
 
 
 def run_parts(generate):
@@ -128,48 +150,46 @@ def test_a_part_is_stale_where_it_differs_in_every_run(generate, monkeypatch, ca
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_and_option_is_in_the_guide(name):
-    """The guide holds each command with each of its options."""
-    guide = page("DEBUGGING_GUIDE.md")
+def test_every_command_and_option_is_in_the_reference(name):
+    """The page of commands holds each command with each of its options."""
+    reference = page("docs/commands.md")
     command = debug.get_command(click.Context(debug), name)
-    assert f"### namel3ss debug {name}\n" in guide
+    assert f"## namel3ss debug {name}\n" in reference
     for option in command.params:
         if isinstance(option, click.Option):
-            assert all(word in guide for word in (*option.opts, *option.secondary_opts))
+            assert all(word in reference for word in (*option.opts, *option.secondary_opts))
 
 
 @pytest.mark.parametrize("command", DEBUGGER_COMMANDS, ids=lambda command: command.name)
-def test_every_command_of_the_debugger_is_in_the_guide(command):
+def test_every_command_of_the_debugger_is_in_the_reference(command):
     """The table of its group holds it with each of its aliases and the line that help shows."""
-    table = next(part for part in PARTS.finditer(page("DEBUGGING_GUIDE.md")) if part[1] == command.group)[2]
+    table = next(part for part in PARTS.finditer(page("docs/debugger.md")) if part[1] == command.group)[2]
     row = next(row for row in table.splitlines() if re.match(rf"\| `{re.escape(command.name)}[ `]", row))
     assert all(f"`{alias}`" in row for alias in command.aliases)
     assert command.help in row
 
 
 def test_stale_tables_of_the_debugger_are_found(generate, monkeypatch, tmp_path):
-    """A guide that lacks a command of each table, or tells of it otherwise, is not as it should be there."""
-    for other in generate.PAGES:
-        (tmp_path / other).parent.mkdir(exist_ok=True)
-        (tmp_path / other).write_text(page(other), "utf-8")
-    (tmp_path / "docs").mkdir(exist_ok=True)
-    shutil.copy(ROOT / "docs/frameworks.json", tmp_path / "docs/frameworks.json")
+    """A page that lacks a command of each table, or describes it differently, is stale there."""
+    name = "docs/debugger.md"
+    (tmp_path / "docs").mkdir()
     first_of_each = {command.group: command for command in reversed(DEBUGGER_COMMANDS)}
-    lacking = otherwise = page("DEBUGGING_GUIDE.md")
+    lacking = different = page(name)
     for command in first_of_each.values():
         lacking = re.sub(rf"^\| `{command.name}[ `].*\n", "", lacking, flags=re.MULTILINE)
-        otherwise = otherwise.replace(command.help, "something else")
+        different = different.replace(command.help, "something else")
     monkeypatch.setattr(generate, "ROOT", tmp_path)
-    for changed in (lacking, otherwise):
-        (tmp_path / "DEBUGGING_GUIDE.md").write_text(changed, "utf-8")
-        assert set(generate.stale()) == {("DEBUGGING_GUIDE.md", f"debugger {name}") for name in first_of_each}
+    monkeypatch.setattr(generate, "PAGES", (name,))
+    for changed in (lacking, different):
+        (tmp_path / name).write_text(changed, "utf-8")
+        assert set(generate.stale()) == {(name, f"debugger {group}") for group in first_of_each}
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_what_sessions_type_are_commands_of_the_debugger(name):
     """Every line behind a prompt of the debugger is made of commands there are."""
     typed = [line for text in fences(name, "console") for line in re.findall(PROMPT, text, re.MULTILINE)]
-    assert typed or name == "CHANGELOG.md"
+    assert typed or name not in {"docs/debugger.md", "examples/README.md"}
     for words in typed:
         for part in split_commands(words):
             parse_command(part)
@@ -185,43 +205,106 @@ def test_what_sessions_type_are_commands_of_the_debugger(name):
         *sorted(set(namel3ss_debug.__all__) - {"__version__"}),
     ],
 )
-def test_every_name_is_in_the_guide(word):
-    """Settings, their variables, fields, event types and public names each stand in the guide as code."""
-    assert f"`{word}`" in page("DEBUGGING_GUIDE.md")
+def test_every_name_is_in_the_reference(word):
+    """Settings, their variables, fields, event types and public names each stand in the reference as code."""
+    assert any(f"`{word}`" in page(name) for name in REFERENCE)
 
 
-def forms(first, second):
-    """The texts in the first cells of the table of the guide with these heads."""
-    table = re.search(
-        rf"^\| {first} \| {second} \|\n\| --- .*\n((?:\|.*\n)+)", page("DEBUGGING_GUIDE.md"), re.MULTILINE
-    )
+def forms(name, first, second):
+    """The texts in the first cells of the table of a page with these heads."""
+    table = re.search(rf"^\| {first} \| {second} \|\n\| --- .*\n((?:\|.*\n)+)", page(name), re.MULTILINE)
     return [text for row in table[1].splitlines() for text in re.findall("`([^`]+)`", row.split(" | ")[0])]
 
 
-def test_every_kind_of_fault_is_in_the_guide():
+def test_every_kind_of_fault_is_in_the_reference():
     """The forms in the table of faults are understood, and they are of every kind there is."""
-    assert {parse_fault(text).kind for text in forms("form", "what happens")} == set(KINDS)
+    assert {parse_fault(text).kind for text in forms("docs/syntax.md", "form", "what happens")} == set(KINDS)
 
 
-def test_the_forms_of_mocks_in_the_guide_are_understood(tmp_path):
+def test_the_forms_of_mocks_in_the_reference_are_understood(tmp_path):
     """Each form in the table of mocks parses."""
     (tmp_path / "answer.json").write_text("{}", "utf-8")
-    texts = forms("form", "what it gives")
+    texts = forms("docs/syntax.md", "form", "what it gives")
     assert texts
     for text in texts:
         assert parse_mock(text, tmp_path).text == text
 
 
-def test_every_kind_of_divergence_is_in_the_guide():
+def test_every_kind_of_divergence_is_in_the_reference():
     """The table of kinds holds those that a report names."""
     kinds = {getattr(divergences, name) for name in ("CHANGED", "NEW", "MISSING", "ORDER", "RESULT")}
-    assert set(forms("kind", "meaning")) == kinds
+    assert set(forms("docs/re-runs.md", "kind", "meaning")) == kinds
 
 
 def test_every_error_leads_to_a_heading():
-    """The slug that a message ends with is an anchor of the guide."""
+    """The topic that a message names is a heading of the page of errors."""
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
-    assert {kind.slug for kind in kinds} <= anchors("DEBUGGING_GUIDE.md")
+    assert {kind.slug for kind in kinds if hasattr(kind, "slug")} <= anchors("docs/errors.md")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_headings_of_a_page_differ(name):
+    """Each heading has an anchor of its own."""
+    if name != "CHANGELOG.md":
+        assert len(anchors(name)) == len(headings(name))
+
+
+@pytest.mark.parametrize(("name", "most"), MOST_LINES.items())
+def test_a_page_for_readers_stays_short(name, most):
+    """README, guide and ARCHITECTURE can be read in one go; details belong to the reference."""
+    assert len(page(name).splitlines()) <= most
+
+
+def test_the_wheel_holds_every_page_of_the_help():
+    """Each page of the table of topics is copied to where `debug help` looks for it, and each reference page is a topic."""
+    build = tomllib.loads(page("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    paths = {path for path, _ in TOPICS.values()}
+    assert build["force-include"] == {path: f"namel3ss_debug/{PAGES_FOLDER}/{path}" for path in paths}
+    assert paths == {"DEBUGGING_GUIDE.md", *REFERENCE}
+
+
+TABLES = {
+    added: (table, path)
+    for added, table, path in re.findall(
+        r"^\| an? (.+?) \| .* \| `(\w+)` in `(namel3ss_debug/[\w/]+\.py)` \|$",
+        page("ARCHITECTURE.md"),
+        re.MULTILINE,
+    )
+}
+"""What can be added -> the table for it and its file, as the page on the architecture has them."""
+
+EXAMPLES = {
+    name: re.search(r"```python\n(.*?)^```", part, re.MULTILINE | re.DOTALL)[1]
+    for name, part in re.findall(
+        r"^### Add an? (.+?)\n(.*?)(?=^##)", page("ARCHITECTURE.md"), re.MULTILINE | re.DOTALL
+    )
+}
+"""What can be added -> the worked example for it."""
+
+
+class Names(dict):
+    """The names that an example finds: those of the module of its table, and a stand-in for any other."""
+
+    def __missing__(self, name):
+        if hasattr(builtins, name):
+            raise KeyError(name)
+        return mock.MagicMock(name=name)
+
+
+def test_everything_that_can_be_added_has_an_example():
+    """Only the exporter of findings and the help page have none of their own."""
+    assert len(EXAMPLES) == 9
+    assert set(TABLES) - set(EXAMPLES) == {"exporter of findings", "help page"}
+
+
+@pytest.mark.parametrize("added", TABLES)
+def test_an_example_of_the_architecture_makes_a_row(added):
+    """The table is where the page says, and the row in the example can be made as it stands there."""
+    table, path = TABLES[added]
+    module = importlib.import_module(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+    names = Names(vars(contract) if added == "section" else {})
+    names.update(vars(module) | {table: copy.copy(getattr(module, table))})
+    exec(compile(EXAMPLES.get(added, ""), path, "exec"), {}, names)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -237,10 +320,10 @@ def test_every_link_inside_the_repository_leads_somewhere(name):
             assert anchor in anchors(target.relative_to(ROOT).as_posix()), link
 
 
-def test_the_python_examples_of_the_guide_run(tmp_path):
+def test_the_python_examples_run(tmp_path):
     """They run one after the other in one folder, and their own asserts hold."""
-    examples = fences("DEBUGGING_GUIDE.md", "python")
-    assert examples
+    examples = [example for name in EXAMPLES_IN_ORDER for example in fences(name, "python")]
+    assert not any(fences(name, "python") for name in {*REFERENCE} - {*EXAMPLES_IN_ORDER})
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NAMEL3SS")}
     for example in examples:
         done = subprocess.run(
@@ -262,33 +345,45 @@ def test_the_json_examples_are_json(name):
         value = json.loads(text)
         if set(value) & {setting.key for setting in SETTINGS}:
             load_configuration(Path("/nonexistent"), {}, value)
-    assert fences("DEBUGGING_GUIDE.md", "json")
+    assert fences("docs/checks.md", "json")
 
 
 def commands_of(name):
-    """The commands of ours in the shell examples of a page, as words behind `namel3ss debug`."""
-    typed = [("", text) for text in fences(name, "bash")] + [
-        (r"\$ ", text) for text in fences(name, "console")
+    """The commands of ours in the shell examples and in the text of a page, as words after `namel3ss debug`."""
+    text = page(name)
+    lines = [line for block in fences(name, "bash") for line in block.splitlines()]
+    lines += [
+        line[2:] for block in fences(name, "console") for line in block.splitlines() if line.startswith("$ ")
     ]
-    for prompt, text in typed:
-        for line in re.findall(rf"^{prompt}(?:\w+=\S+ )*(.*?namel3ss debug .*)$", text, re.MULTILINE):
-            reader = shlex.shlex(line, posix=True, punctuation_chars=True)
-            reader.whitespace_split, reader.commenters = True, "#"
-            words = list(reader)
-            for start, word in enumerate(words):
-                if word == "namel3ss" and words[start + 1 : start + 2] == ["debug"]:
-                    rest = words[start + 2 :]
-                    end = next((n for n, w in enumerate(rest) if re.fullmatch(r"[|&;>]+|\d(?=>)", w)), None)
-                    yield [w for w in rest[:end] if w != "2"]
+    if name != "CHANGELOG.md":  # it describes options in place of naming them
+        lines += re.findall(r"`(namel3ss debug [^`\n]+)`", FENCE.sub("", text))
+    for line in lines:
+        reader = shlex.shlex(line, posix=True, punctuation_chars=True)
+        reader.whitespace_split, reader.commenters = True, "#"
+        words = list(reader)
+        for start, word in enumerate(words):
+            if word == "namel3ss" and words[start + 1 : start + 2] == ["debug"]:
+                rest = words[start + 2 :]
+                end = next((n for n, w in enumerate(rest) if re.fullmatch(r"[|&;>()]+|\d(?=>)", w)), None)
+                yield [w for w in rest[:end] if w != "2"]
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_command_lines_are_ones_we_understand(name):
-    """Every `namel3ss debug ...` in a shell example parses: the command is there, and so are its options."""
-    for words in commands_of(name):
-        if words[0] in COMMANDS:  # a line of output may begin so too
-            debug.get_command(click.Context(debug), words[0]).make_context(words[0], words[1:])
-    assert list(commands_of("DEBUGGING_GUIDE.md"))
+    """Every `namel3ss debug ...` in an example or in the text parses: the command exists, and so do its options."""
+    found = [
+        words
+        for words in commands_of(name)
+        if words[0] != "COMMAND" and not {words[0], words[-1]} & {"--help", "--install-completion"}
+    ]
+    # A command keeps the help option of its first context, so this one has the settings of the program.
+    parent = click.Context(debug, info_name="debug", **debug.context_settings)
+    for words in found:
+        assert words[0] in {*COMMANDS, *ALIASES}, words
+        command = debug.get_command(parent, words[0])
+        with suppress(click.MissingParameter):  # the text names a command without its arguments
+            command.make_context(words[0], words[1:], parent=parent)
+    assert found or name not in {"README.md", "DEBUGGING_GUIDE.md"}
 
 
 def test_the_set_up_lines_are_those_that_are_tried():

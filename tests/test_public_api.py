@@ -125,6 +125,6 @@ def test_the_wheel_holds_what_is_needed(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "namel3ss_debug").rglob("*.py")}
-    assert ours | {"namel3ss_debug/py.typed", "namel3ss_debug/capture/boot/sitecustomize.py"} <= names
+    assert ours | {"namel3ss_debug/py.typed", "namel3ss_debug/capture/launch/boot/sitecustomize.py"} <= names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     assert {name.partition("/")[0].partition("-")[0] for name in names} <= {"namel3ss_debug"}

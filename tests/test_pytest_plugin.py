@@ -10,8 +10,8 @@ import openai  # noqa: F401  (imported before pytester takes down what modules t
 import pytest
 from _pytest.pytester import SysModulesSnapshot
 
-from namel3ss_debug.capture import switch
-from namel3ss_debug.capture.start import initialize_tracing, shutdown_tracing
+from namel3ss_debug.capture.core import switch
+from namel3ss_debug.capture.launch.start import initialize_tracing, shutdown_tracing
 from namel3ss_debug.pytest_plugin import recorded_tests  # noqa: F401  (as above)
 
 pytest_plugins = ["pytester"]
@@ -273,8 +273,8 @@ def test_another_question_fails_the_test_with_both_sides(suite):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "agent.py:13 asks gpt-4o-mini otherwise than the recording, which holds the question to gpt-4o-mini *",
-            "  recorded  asks gpt-4o-mini, agent.py:13, event 2",
+            "agent.py:13 calls gpt-4o-mini, but the trace holds the call of gpt-4o-mini *",
+            "  recorded  calls gpt-4o-mini, agent.py:13, event 2",
             "*user*Where is*",
             "to record it again: pytest test_it.py::test_agent --agent-record=rewrite",
             "*- agent trace -*",
@@ -295,7 +295,7 @@ def test_a_question_without_an_answer_fails_even_where_the_program_hides_it(suit
     result = suite(TEST + added)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["*asks gpt-4o-mini, and x.jsonl holds no answer to that; it holds nothing more"]
+        ["*calls gpt-4o-mini, and x.jsonl holds no answer for this call; it holds nothing more"]
     )
 
 
@@ -334,9 +334,7 @@ def test_a_recording_that_another_test_has_made_is_told(suite):
     suite(tests.format(more="")).assert_outcomes(passed=2)
     result = suite(tests.format(more='agent.run("Good bye")'))
     result.assert_outcomes(passed=1, failed=1)
-    told = (
-        "x.jsonl was recorded by test_it.py::test_one: if that is still there, each needs a file of its own"
-    )
+    told = "x.jsonl was recorded by test_it.py::test_one: if that test still exists, each needs a file of its own"
     result.stdout.fnmatch_lines([told])
     suite(tests.format(more='agent.run("Good bye")'), "--agent-record=rewrite").assert_outcomes(passed=2)
     result = suite()
@@ -368,7 +366,7 @@ def test_a_tool_that_is_installed_meanwhile_is_told(suite):
     result.stdout.fnmatch_lines(
         [
             "missing *",
-            "lookup was called all the same: *; install your own package anew, or with pip install -e",
+            "lookup was called anyway: *; reinstall your own package, or install it with pip install -e",
         ]
     )
 
@@ -401,7 +399,7 @@ def test_a_way_around_the_seams_is_closed_and_told(suite):
     suite(tests).assert_outcomes(passed=1)
     result = suite()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*1 closed way to the network", "*a connection to 192.0.2.1:80*"])
+    result.stdout.fnmatch_lines(["*1 refused connection", "*a connection to 192.0.2.1:80*"])
 
 
 def test_an_answer_that_the_program_has_no_class_for_fails_the_test(suite):
@@ -448,8 +446,8 @@ def test_a_result_that_is_no_data_is_told_in_words_of_the_mark(suite):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "agent.py:* calls lookup as recorded at event 4, but the value is no plain data (*",
-            "to have the tool called: run_tools='lookup' in the mark",
+            "agent.py:* calls lookup as recorded at event 4, but the value is not plain data (*",
+            "to run the tool: run_tools='lookup' in the mark",
             "to record it again: pytest test_it.py::test_agent --agent-record=rewrite",
         ]
     )
@@ -550,7 +548,7 @@ def test_modes_of_the_mark_the_option_and_the_settings(suite):
     """`none` fails without a recording, `rewrite` records anew; the option goes before the mark, the mark before the settings."""
     result = suite(TEST.replace('"x.jsonl"', '"x.jsonl", mode="none"'))
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["there is no recording x.jsonl, and none is made (mode none); *=once"])
+    result.stdout.fnmatch_lines(["there is no trace x.jsonl, and none is made (mode none); *=once"])
     suite(None, "-o", "agent_record=none").assert_outcomes(errors=1)
     suite(None, "--agent-record=once").assert_outcomes(passed=1)
     before = suite.recording.read_bytes()
@@ -625,7 +623,7 @@ def test_a_mark_that_a_conftest_gives_is_one(suite):
     )
     tests = """
         import agent, pytest
-        from namel3ss_debug.capture import switch
+        from namel3ss_debug.capture.core import switch
 
         @pytest.mark.parametrize("kind", ["marked", "plain"])
         def test_agent(kind):
@@ -666,7 +664,8 @@ def test_nothing_is_left_behind(suite):
     """After a test tracing is off, and every function and method is what it was."""
     tests = """
         import agent, socket, threading, pytest, sys
-        from namel3ss_debug.capture import context, hot_calls, rewrite, switch
+        from namel3ss_debug.capture.core import context, switch
+        from namel3ss_debug.capture.seams.functions import hot_calls, rewrite
 
         def state():
             transport = agent.openai.DefaultHttpxClient.__mro__[1].__init__.__globals__["HTTPTransport"]
@@ -855,14 +854,14 @@ def test_under_xdist_and_in_random_order(suite):
 
 
 def test_the_door_imports_nothing_of_ours():
-    """Starting pytest with the plugin loads the package and the door alone."""
+    """Starting pytest with the plugin loads the package, its version and the door alone."""
     code = (
         "import sys, namel3ss_debug.pytest_plugin; "
         "print(sorted(name for name in sys.modules if name.startswith('namel3ss_debug')))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     door = "namel3ss_debug.pytest_plugin"
-    assert run.stdout.strip() == f"['namel3ss_debug', '{door}', '{door}.door']"
+    assert run.stdout.strip() == f"['namel3ss_debug', '{door}', '{door}.door', 'namel3ss_debug.version']"
 
 
 @pytest.mark.parametrize(

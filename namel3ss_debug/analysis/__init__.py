@@ -1,1 +1,1 @@
-"""The analyses of recordings: folds over their spans."""
+"""The analyses of traces: folds over their spans."""

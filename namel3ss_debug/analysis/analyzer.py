@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.analysis import plugins
-from namel3ss_debug.analysis.contract import Fold
-from namel3ss_debug.analysis.folds import FOLDS, Analysis, in_order
+from namel3ss_debug.analysis.contract import Section
+from namel3ss_debug.analysis.folds import Analysis
 from namel3ss_debug.analysis.halves import Asked, collecting_rarely, read_in_two, read_whole
+from namel3ss_debug.analysis.sections.table import SECTIONS, in_order
 from namel3ss_debug.analysis.totals import Options
+from namel3ss_debug.importers.opening import open_nonempty_trace
 from namel3ss_debug.traces.marks import mark_at
-from namel3ss_debug.traces.opening import open_recording
 from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.traces.store import ending
 
@@ -21,10 +22,25 @@ if TYPE_CHECKING:
 
     from namel3ss_debug.prices import Table
 
-SectionTable = Mapping[str, Callable[[Options], Fold]]
-"""Section name -> what makes its fold."""
+SCHEMA = "namel3ss-debug/analyze/2"
 
-SCHEMA = "namel3ss-debug/analyze/1"
+RENAMED_KEYS = {
+    "recordings": "aggregate",
+    "groups[].recordings": "groups[].traces",
+    "errors.recurring[].recordings": "errors.recurring[].traces",
+    "integrity.checks.mended_lines": "integrity.checks.repaired_lines",
+    "triggers.fired": "triggers.triggered",
+    "triggers.fired_count": "triggers.triggered_count",
+    "health.findings[].finding": "health.findings[].id",
+    "health.findings[].words": "health.findings[].evidence",
+    "health.findings[].numbers": "health.findings[].events",
+    "health.findings[].next": "health.findings[].suggestion",
+    "health.parts.*.lowered_by[].finding": "health.parts.*.lowered_by[].id",
+    "health.parts.*.lowered_by[].by": "health.parts.*.lowered_by[].weight",
+    "health.sections.*.lowered_by[].finding": "health.sections.*.lowered_by[].id",
+    "health.sections.*.lowered_by[].by": "health.sections.*.lowered_by[].weight",
+}
+"""Key of version 1 of the document -> its key in version 2. Rules of `check` may use both."""
 
 
 def analyze(
@@ -40,11 +56,11 @@ def analyze(
 
     Args:
         trace: an opened trace.
-        sections: the names of the sections wanted, out of `folds.FOLDS` and those that installed packages add; all
+        sections: the names of the sections wanted, out of `sections.table.SECTIONS` and those that installed packages add; all
             of them if left out.
         progress: called now and then with the bytes read so far and the bytes of all files.
         options: what the user has set about the analyses.
-        in_two: whether the later half of a long recording may be read in a process of its own; only where the program
+        in_two: whether the later half of a long trace may be read in a process of its own; only where the program
             that runs may be imported once more, as `multiprocessing` does.
         own_prices: the prices of the user that this process uses, which such a process is to use as well.
 
@@ -68,15 +84,16 @@ class Folded(NamedTuple):
     document: dict[str, Any]
 
 
-def section_table(sections: Collection[str] | None) -> SectionTable:
-    """Every section there is: ours, and those that installed packages add, which are looked up only if needed.
+def section_table(sections: Collection[str] | None) -> Mapping[str, Section]:
+    """Return the table of sections: ours, and those that installed packages add, which are looked up only if needed.
 
     Raises:
         WrongUsageError: there is no section of one of the names.
     """
-    if sections is not None and FOLDS.keys() >= set(sections):
-        return FOLDS
-    table: dict[str, Callable[[Options], Fold]] = {**FOLDS, **dict(plugins.found(FOLDS, sections))}
+    wanted = None if sections is None or "health" in sections else sections  # the health reads all of them
+    if wanted is not None and SECTIONS.keys() >= set(wanted):
+        return SECTIONS
+    table = {**SECTIONS, **{row.name: row for row in plugins.load_sections(SECTIONS, wanted)}}
     if sections is not None:
         in_order(sections, table)
     return table
@@ -84,7 +101,7 @@ def section_table(sections: Collection[str] | None) -> SectionTable:
 
 def fold(
     trace: Trace,
-    table: SectionTable,
+    table: Mapping[str, Section],
     sections: Collection[str] | None,
     options: Options | None,
     *,
@@ -104,7 +121,7 @@ def fold(
             "mark": None if mark is None else mark.to_json(),
         }
         results = analysis.results(known)
-    errors = plugins.errors(analysis.folds)
+    errors = plugins.describe_errors(analysis.folds)
     document = {
         "schema": SCHEMA,
         "trace": {
@@ -137,12 +154,12 @@ class TraceAnalyzer:
     def __init__(
         self, path: str | Path, *, sections: Collection[str] | None = None, slow_ms: float = 1000.0
     ) -> None:
-        self.trace = open_recording(path)
+        self.trace = open_nonempty_trace(path)
         self.sections = sections
         self.options = Options(slow_ms=slow_ms)
 
     def analyze(self) -> dict[str, Any]:
-        """The document that `namel3ss debug analyze --format json` prints.
+        """Return the document that `namel3ss debug analyze --format json` prints.
 
         Raises:
             WrongUsageError: there is no section of one of the names.

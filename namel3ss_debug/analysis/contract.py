@@ -1,16 +1,25 @@
-"""What an analysis is: the protocol of a fold, and how events of several recordings are told apart."""
+"""What an analysis is: the row of a section in the table, and the protocol of the fold that makes its result."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.nesting import MeasuredSpan
-    from namel3ss_debug.analysis.totals import Totals
+    from collections.abc import Callable, Mapping
+
+    from namel3ss_debug.analysis.facts import MeasuredSpan
+    from namel3ss_debug.analysis.findings import FindingsOfSection
+    from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.traces.events import Event
 
 NUMBER_BITS = 40
-"""The bits of the number of an event; the bits above hold the place of its recording, where there are several."""
+"""The bits of the number of an event; the bits above hold the index of its trace, where there are several."""
+
+EVERY_OTHER_SECTION: Final = ("*",)
+"""The `needs` of a fold that reads the results of all sections."""
+
+MERGE: Final = "merge"
+"""The pooling of a section whose fold can be merged with that of another trace."""
 
 
 class Fold(Protocol):
@@ -38,26 +47,133 @@ class Fold(Protocol):
     def merge(self, later: Self) -> None:
         """Add what a later part, or another trace, has found; `later` is not used any more."""
 
-    def result(self, totals: Totals) -> dict[str, Any]:
-        """The section of the document: JSON, in a fixed order."""
+    def result(self, totals: TraceTotals) -> dict[str, Any]:
+        """Return the section of the document: JSON, in a fixed order."""
+
+
+class BaseFold:
+    """A fold that takes nothing; a section overrides what it needs."""
+
+    events: frozenset[str] = frozenset()
+    needs: tuple[str, ...] = ()
+
+    def span(self, span: MeasuredSpan) -> None:
+        """Take a span that ended."""
+
+    def open_span(self, span: MeasuredSpan) -> None:
+        """Take a span that never ended."""
+
+    def event(self, number: int, event: Event) -> None:
+        """Take a point event."""
+
+    def merge(self, later: Self) -> None:
+        """Add a later part."""
+
+    def renumber(self, by: int) -> None:
+        """Add this to the numbers of all events that are kept."""
 
 
 class Pooled(Fold, Protocol):
-    """An analysis that has a meaning for the spans of several recordings together.
+    """An analysis that has a meaning for the spans of several traces together.
 
-    Its `merge` also takes another recording, in which no span is open any more, and its rows name events
+    Its `merge` also takes another trace, in which no span is open any more, and its rows name events
     by `number`.
     """
 
     def renumber(self, by: int) -> None:
-        """Add this to the numbers of all events that are kept, so that they identify the recording as well."""
+        """Add this to the numbers of all events that are kept, so that they identify the trace as well."""
 
 
-def is_pooled(fold: object) -> bool:
-    """Whether a fold can be pooled with that of another recording."""
-    return bool(getattr(fold, "pooled", hasattr(fold, "renumber")))
+class SectionTotal(Protocol):
+    """The sum of the results of one section over several traces, for sections whose spans are not read again."""
+
+    def add(self, section: Mapping[str, Any], trace: str) -> None:
+        """Add the result for the next trace, which has this path."""
+
+    def result(self) -> dict[str, Any]:
+        """Return the section of all traces."""
+
+
+class ColumnSpec(NamedTuple):
+    """One column of a listing.
+
+    Attributes:
+        header: its header, with the unit.
+        key: the key of its value in a row, which may lead inwards (`context.share`); empty for the key of the row itself.
+        shown: how its values are shown, out of `views.sections.CELLS`.
+        least: the smallest width to which it shrinks; 0 for what is usual.
+    """
+
+    header: str
+    key: str
+    shown: str = "text"
+    least: int = 0
+
+
+class TableSpec(NamedTuple):
+    """A table of a section in reports, as data.
+
+    Attributes:
+        title: its heading; empty for a table without one.
+        path: the key of its rows in the section, which may lead inwards; empty where the section is the rows.
+        fields: its columns.
+        aside: words after the heading.
+        total: the key of the number of all rows, where not all are in the section.
+        most: the most rows that are shown; None for all.
+        detail: whether it is left out of a brief report.
+    """
+
+    title: str
+    path: str
+    fields: tuple[ColumnSpec, ...]
+    aside: str = ""
+    total: str = ""
+    most: int | None = 10
+    detail: bool = False
+
+
+def has_content(section: Mapping[str, Any]) -> bool:
+    """Return whether a section has anything in it."""
+    return bool(section)
+
+
+class Section(NamedTuple):
+    """One row of the table of sections; everything that shows, adds up or judges sections reads it.
+
+    Attributes:
+        name: its key in the document.
+        flag: the option of `analyze` that chooses it, without the hyphens; empty for none of its own.
+        fold: makes its fold.
+        help: the help of the option; the first row of a flag has it.
+        columns: its tables in reports, for a section that `views.analysis.DRAWINGS` does not draw.
+        findings: yields its findings; None for none.
+        pooling: how several traces are read together: `MERGE` where the folds are merged, the class that adds up the
+            results, or None for a section that has a meaning for one trace only.
+        has_data: returns whether its result shows anything about the run.
+        parts: the parts of the health that have a score where it has data.
+        in_health: whether the health shows its score.
+        scored: whether its score is shown for each of several traces.
+        brief_rows: how many rows of each of its tables a brief report shows.
+    """
+
+    name: str
+    flag: str
+    fold: Callable[[Options], Fold]
+    help: str = ""
+    columns: tuple[TableSpec, ...] = ()
+    findings: FindingsOfSection | None = None
+    pooling: type[SectionTotal] | Literal["merge"] | None = None
+    has_data: Callable[[Mapping[str, Any]], bool] = has_content
+    parts: tuple[str, ...] = ()
+    in_health: bool = True
+    scored: bool = False
+    brief_rows: int = 3
+
+
+SectionTable = dict[str, Section]
+"""Sections by name, in the order of the document."""
 
 
 def names_event(key: str) -> bool:
-    """Whether the value of this key is the number of an event: `number`, `peak_number`."""
+    """Return whether the value of this key is the number of an event: `number`, `peak_number`."""
     return key == "number" or key.endswith("_number")

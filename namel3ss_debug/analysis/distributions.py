@@ -11,10 +11,11 @@ from math import sqrt
 from operator import mul
 from typing import TYPE_CHECKING
 
+from namel3ss_debug.traces.facts import NS_PER_MS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NS_PER_MS = 1_000_000
 PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
 
 
@@ -24,12 +25,12 @@ OUTLIERS = "above p75 + 3 (p75 - p25), the outer fence of Tukey (1977), of at le
 
 
 def durations() -> array[int]:
-    """An empty collection of durations, in nanoseconds: eight bytes for each."""
+    """Return an empty collection of durations, in nanoseconds: eight bytes for each."""
     return array("q")
 
 
 def percentile(ordered: Sequence[int], percent: int) -> float:
-    """The value below which `percent` per cent of the sorted values lie, by linear interpolation.
+    """Return the value below which `percent` per cent of the sorted values lie, by linear interpolation.
 
     This is method 7 of Hyndman and Fan (1996), "Sample Quantiles in Statistical Packages", the default of
     numpy and R: the position is `percent / 100 * (n - 1)`, and a position between two values takes its share
@@ -75,7 +76,7 @@ def describe(values: Sequence[int]) -> dict[str, float | None]:
 
 
 def far_out(values: Sequence[int]) -> float | None:
-    """The duration above which one of these is an outlier; None where there are too few of them.
+    """Return the duration above which one of these is an outlier; None where there are too few of them.
 
     This is the outer fence of Tukey, "Exploratory Data Analysis" (1977): three times the distance between the quartiles
     above the upper one.

@@ -1,7 +1,7 @@
-"""The analyses of a trace as one table of folds, and the driver that feeds them.
+"""The driver that feeds the events of a trace to the folds of the table of sections.
 
 A fold (`contract.Fold`) takes spans and point events one at a time and can be merged with itself. A new analysis is one
-module and one line in `FOLDS`: the name of its section, and its class.
+module and one row in `sections.table`.
 
 Law: a trace cut anywhere into consecutive parts, each fed to an `Analysis` of its own and merged in order, gives
 the same result as one pass. The driver does what that takes for all folds: it pairs the starts of an earlier part
@@ -12,42 +12,25 @@ matter to them. So they add integers, keep multisets, or sort by event number.
 
 from __future__ import annotations
 
-import difflib
 from math import inf
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from namel3ss_debug.analysis.contract import NUMBER_BITS, Fold, Pooled, is_pooled
-from namel3ss_debug.analysis.distributions import NS_PER_MS
-from namel3ss_debug.analysis.failures.errors import Errors
-from namel3ss_debug.analysis.graphs.dependencies import Dependencies
-from namel3ss_debug.analysis.health import Health
-from namel3ss_debug.analysis.integrity.integrity import Integrity
-from namel3ss_debug.analysis.nesting import (
-    EVERY_EVENT,
+from namel3ss_debug.analysis.contract import EVERY_OTHER_SECTION, MERGE, NUMBER_BITS, Fold, Pooled, Section
+from namel3ss_debug.analysis.facts import EVERY_EVENT, Below, MeasuredSpan, covered_ns, latest
+from namel3ss_debug.analysis.sections.integrity import Integrity
+from namel3ss_debug.analysis.sections.table import SECTIONS, in_order
+from namel3ss_debug.analysis.totals import Options, TraceTotals
+from namel3ss_debug.traces.events import SPAN_FAILURES, begins_span, ends_span, without_pauses
+from namel3ss_debug.traces.facts import (
     LONGEST_NS,
-    Below,
-    MeasuredSpan,
-    covered_ns,
+    NS_PER_MS,
+    duration_ns,
     has_failed,
     is_retry,
-    latest,
-    other_name,
+    name_without_start,
     since_epoch,
-    time_told,
     whole_ns,
 )
-from namel3ss_debug.analysis.patterns.interactions import Interactions
-from namel3ss_debug.analysis.patterns.patterns import Patterns
-from namel3ss_debug.analysis.resources.resources import ResourceUsage
-from namel3ss_debug.analysis.savings.optimizations import Optimizations
-from namel3ss_debug.analysis.summary.components import ComponentBreakdown
-from namel3ss_debug.analysis.summary.event_types import EventTypeBreakdown
-from namel3ss_debug.analysis.summary.overview import ExecutionOverview
-from namel3ss_debug.analysis.timing.performance import Performance
-from namel3ss_debug.analysis.totals import Options, Totals
-from namel3ss_debug.analysis.triggers.triggers import Triggers
-from namel3ss_debug.errors import WrongUsageError
-from namel3ss_debug.traces.events import SPAN_FAILURES, begins_span, ends_span, unheld
 from namel3ss_debug.traces.spans import SpanPairing
 
 if TYPE_CHECKING:
@@ -58,24 +41,6 @@ if TYPE_CHECKING:
 _new = object.__new__
 _NOTHING: Event = {}
 _LONGEST_MS = LONGEST_NS / NS_PER_MS
-
-
-FOLDS: dict[str, Callable[[Options], Fold]] = {
-    "execution_overview": ExecutionOverview,
-    "component_breakdown": ComponentBreakdown,
-    "event_type_breakdown": EventTypeBreakdown,
-    "performance": Performance,
-    "errors": Errors,
-    "resource_usage": ResourceUsage,
-    "integrity": Integrity,
-    "dependencies": Dependencies,
-    "patterns": Patterns,
-    "optimizations": Optimizations,
-    "triggers": Triggers,
-    "interactions": Interactions,
-    "health": Health,
-}
-"""Section name -> the fold that makes it, in the order of the document."""
 
 
 class _Type:
@@ -103,10 +68,10 @@ class Analysis:
         self,
         sections: Collection[str] | None = None,
         options: Options | None = None,
-        table: Mapping[str, Callable[[Options], Fold]] | None = None,
+        table: Mapping[str, Section] | None = None,
     ) -> None:
         options = options or Options()
-        self._table = FOLDS if table is None else table
+        self._table = SECTIONS if table is None else table
         self._wanted = tuple(self._table) if sections is None else in_order(sections, self._table)
         self._folds: dict[str, Fold] = {}
         for name in self._wanted:
@@ -132,10 +97,17 @@ class Analysis:
 
     def _add(self, name: str, options: Options) -> None:
         if name not in self._folds:
-            self._folds[name] = self._table[name](options)
-            for needed in self._folds[name].needs:
+            self._folds[name] = self._table[name].fold(options)
+            for needed in self._needs(name):
                 if needed in self._table:
                     self._add(needed, options)
+
+    def _needs(self, name: str) -> tuple[str, ...]:
+        """Return the sections, and other parts of the document, that a fold reads."""
+        needs = self._folds[name].needs
+        if needs != EVERY_OTHER_SECTION:
+            return needs
+        return (*(other for other in self._table if other != name), "mark")
 
     @property
     def folds(self) -> Mapping[str, Fold]:
@@ -164,10 +136,12 @@ class Analysis:
                 try:
                     kind = types[event["event_type"]]
                 except KeyError:
-                    kind = self._new_type(number, event["event_type"])
+                    if self._first is None:
+                        self._first = number
+                    kind = types[event["event_type"]] = self._type(event["event_type"])
                 kind.count += 1
-                if "held_before_ms" in event:
-                    event = unheld(event)  # noqa: PLW2901  (to everyone it comes at the time at which it would have)
+                if "paused_before_ms" in event:
+                    event = without_pauses(event)  # noqa: PLW2901  (to everyone it comes at the time at which it would have)
                 at = event.get("timestamp")
                 if at is not None:
                     # `max` and `min` would be two calls for every event
@@ -194,12 +168,6 @@ class Analysis:
         finally:
             self._first_at, self._last_at = first_at, last_at
 
-    def _new_type(self, number: int, event_type: str) -> _Type:
-        if self._first is None:
-            self._first = number
-        kind = self._types[event_type] = self._type(event_type)
-        return kind
-
     def _type(self, event_type: str) -> _Type:
         listeners = [
             fold.event
@@ -220,7 +188,7 @@ class Analysis:
         began = start.get("timestamp")
         duration = end.get("duration_ms")
         if duration is None:
-            lasted = time_told(start, end)
+            lasted = duration_ns(start, end)
         else:
             lasted = int(duration * 1e6 + 0.5) if duration < _LONGEST_MS else LONGEST_NS
         self_ns = lasted or 0
@@ -246,10 +214,12 @@ class Analysis:
                 self_ns -= covered_ns(below.intervals, begin, begin + self_ns)
         name = start.get("component_name")
         if name is None:
-            name = other_name(start, end)
+            name = name_without_start(start, end)
         self._spans += 1
         status = end.get("status")
-        failed = status != "completed" and ("error" in end if status is None else status in SPAN_FAILURES)
+        failed = status != "completed" and (
+            end.get("error") is not None if status is None else status in SPAN_FAILURES
+        )
         retried = ("retry_count" in end or "retry_count" in start) and is_retry(start, end)
         # field by field, because this is done for every span and the constructor takes twice as long
         measured = _new(MeasuredSpan)
@@ -264,7 +234,7 @@ class Analysis:
             show(measured)
 
     def _above(self, parent_id: str, before: float) -> Below | None:
-        """Where to leave data for the span of that id that began before the event of that number.
+        """Return the place for data of the span with that id that began before the event of that number.
 
         None where that span has ended, or never existed.
         """
@@ -276,7 +246,7 @@ class Analysis:
         return None if self._first == 1 else self._unclaimed_below(parent_id)
 
     def _seek(self, parent_id: str, before: float) -> tuple[str, tuple[int, Event] | None]:
-        """The latest open span of that id, or the one in which the process of that id was started.
+        """Return the latest open span of that id, or the one in which the process of that id was started.
 
         Because only spans before `before` are looked at, the result is the same in a part as in the whole trace, even
         where ids repeat, and the search ends.
@@ -291,7 +261,7 @@ class Analysis:
             before, parent_id = link
 
     def _unclaimed_below(self, parent_id: str) -> Below:
-        """Where to leave data for a span that may have begun in an earlier part.
+        """Return the place for data of a span that may have begun in an earlier part.
 
         Ends of spans of an earlier part are orphans here. Data left before the first orphan, between the first and
         the second, and so on, is kept apart, because a parent only gets what was left before its end.
@@ -320,22 +290,27 @@ class Analysis:
             self._walls_ns = sum(walls) if walls else None
 
     def detached(self) -> Self:
-        """This analysis without what only feeding needs, to be sent to the process that merges it."""
+        """Return this analysis without what only feeding needs, to be sent to the process that merges it."""
         self._span_folds = self._top_folds = []
         for kind in self._types.values():
             kind.listeners = ()
         return self
 
     def settle(self, place: int) -> None:
-        """Close, and keep only what can be pooled with other recordings; settled analyses can be merged.
+        """Close, and keep only what can be pooled with other traces; settled analyses can be merged.
 
         Args:
-            place: the place of this recording among them, from 1; it becomes a part of the numbers of its events.
+            place: the place of this trace among them, from 1; it becomes a part of the numbers of its events.
         """
         self.close()
         self._settled = True
         self._walls_ns = self._totals().wall_ns
-        self._folds = {name: fold for name, fold in self._folds.items() if is_pooled(fold)}
+        self._folds = {
+            name: fold
+            for name, fold in self._folds.items()
+            # A plugin's row cannot know before it is loaded whether its fold can be merged with another trace's.
+            if self._table[name].pooling == MERGE and getattr(fold, "pooled", True)
+        }
         self._wanted = tuple(name for name in self._wanted if name in self._folds)
         for fold in self._folds.values():
             cast("Pooled", fold).renumber(place << NUMBER_BITS)
@@ -378,7 +353,7 @@ class Analysis:
         """Show the folds the ends whose starts are in no part."""
         for number, end in self._pairing.orphans:
             duration_ns = whole_ns(end["duration_ms"], NS_PER_MS) if "duration_ms" in end else None
-            component, name, self_ns = end["component"], other_name(_NOTHING, end), duration_ns or 0
+            component, name, self_ns = end["component"], name_without_start(_NOTHING, end), duration_ns or 0
             failed, retried = has_failed(end), is_retry(_NOTHING, end)
             span = MeasuredSpan(
                 *(number, number, _NOTHING, end, component, name, failed, retried),
@@ -395,7 +370,7 @@ class Analysis:
         for span in sorted(self._pairing.remaining(), key=lambda span: -span.number):
             start = span.start
             assert start is not None
-            name = start.get("component_name") or other_name(start, _NOTHING)
+            name = start.get("component_name") or name_without_start(start, _NOTHING)
             parent_id = start.get("parent_event_id")
             above = None if parent_id is None else self._above(parent_id, span.number)
             below = self._below.pop(span.number, None)
@@ -424,14 +399,14 @@ class Analysis:
             self._take_orphans()
             self._take_open()
 
-    def results(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The sections that were asked for, in the order of the table.
+    def results(self, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the sections that were requested, in the order of the table.
 
         Args:
-            given: other parts of the document that folds may need: `problems`, what the reader could not read.
+            known: other parts of the document that folds may need: `problems`, what the reader could not read.
         """
         self.close()
-        done: dict[str, Any] = dict(given or {})
+        done: dict[str, Any] = dict(known or {})
         for name in self._wanted:
             self._result(name, done)
         return {name: done[name] for name in self._wanted}
@@ -440,15 +415,14 @@ class Analysis:
         if name in done:
             return
         fold = self._folds[name]
-        for needed in fold.needs:
+        needs = self._needs(name)
+        for needed in needs:
             if needed in self._folds:
                 self._result(needed, done)
-        done[name] = fold.result(
-            self._totals({needed: done[needed] for needed in fold.needs if needed in done})
-        )
+        done[name] = fold.result(self._totals({needed: done[needed] for needed in needs if needed in done}))
 
-    def _totals(self, sections: Mapping[str, Any] | None = None) -> Totals:
-        return Totals(
+    def _totals(self, sections: Mapping[str, Any] | None = None) -> TraceTotals:
+        return TraceTotals(
             types={event_type: kind.count for event_type, kind in self._types.items()},
             spans=self._spans,
             open_spans=self._open_spans,
@@ -456,21 +430,7 @@ class Analysis:
             first_at=None if self._first_at == inf else since_epoch(self._first_at),
             last_at=None if self._last_at == -inf else since_epoch(self._last_at),
             sections=sections or {},
+            table=self._table,
             recordings=self._recordings,
             walls_ns=self._walls_ns,
         )
-
-
-def in_order(sections: Iterable[str], table: Mapping[str, Any] = FOLDS) -> tuple[str, ...]:
-    """The sections of these names, in the order of the table.
-
-    Raises:
-        WrongUsageError: there is no section of one of the names.
-    """
-    chosen = frozenset(sections)
-    unknown = sorted(chosen - table.keys())
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], table, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(table)}"
-        raise WrongUsageError(f"there is no section {unknown[0]!r}; {hint}")
-    return tuple(name for name in table if name in chosen)

@@ -1,10 +1,10 @@
-"""A long recording folded in two parts at once: the part after a cut in a process of its own, the rest here.
+"""A long trace folded in two parts at once: the part after a cut in a process of its own, the rest here.
 
 The cut is at the beginning of a line near the middle. The result is the same, byte for byte, because a fold of two
 parts, merged in order, is that of the whole (`folds`), and because the second part knows the numbers of its events: in
-a recording of one process that has no gaps, the number of an event is its `seq` plus one. Reading the first part shows
+a trace of one process that has no gaps, the number of an event is its `seq` plus one. Reading the first part shows
 whether it has gaps; if it has, or if the later process failed, everything is read once more, in this process. Where two
-parts gain nothing (a short recording, one of several processes, a compressed one, one processor), it is read here only.
+parts gain nothing (a short trace, one of several processes, a compressed one, one processor), it is read here only.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from namel3ss_debug.analysis.folds import Analysis
 from namel3ss_debug.traces.reader import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from namel3ss_debug.analysis.contract import Fold
+    from namel3ss_debug.analysis.contract import Section
     from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.prices import Table
     from namel3ss_debug.traces.events import Event
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.process import Resume
 
 WORTH_TWO = 64 << 20
-"""From so many bytes on, a recording is worth a second process."""
+"""From so many bytes on, a trace is worth a second process."""
 
 DIE_QUIETLY = (signal.SIGINT, signal.SIG_DFL)
 """Ctrl-C ends the later process at once and silently; its parent reports it."""
@@ -48,11 +48,11 @@ class Asked(NamedTuple):
 
     sections: Collection[str] | None
     options: Options | None
-    table: Mapping[str, Callable[[Options], Fold]]
+    table: Mapping[str, Section]
 
 
 class Read(NamedTuple):
-    """A recording that was read: its analysis, and the execution that its first event names."""
+    """A trace that was read: its analysis, and the execution that its first event names."""
 
     analysis: Analysis
     execution_id: str | None
@@ -67,17 +67,17 @@ class _Later(NamedTuple):
 
 
 def read_whole(trace: Trace, asked: Asked) -> Read:
-    """Fold a recording from its beginning to its end."""
+    """Fold a trace from its beginning to its end."""
     analysis = Analysis(*asked)
     with _marking(trace, analysis):
         return _feed(analysis, trace.events())
 
 
 def read_in_two(trace: Trace, asked: Asked, own_prices: Table | None = None, least: int = WORTH_TWO) -> Read:
-    """Fold a recording, the later half of it in a process of its own where that is worth it.
+    """Fold a trace, the later half of it in a process of its own where that is worth it.
 
     Args:
-        trace: the recording.
+        trace: the trace.
         asked: what is asked of it.
         own_prices: the user's own prices; None for none.
         least: how many bytes it must have for that.
@@ -177,6 +177,6 @@ def collecting_rarely() -> Iterator[None]:
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return how many processors this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -8,16 +8,17 @@ The section:
     {"score": 0.5, "level": "serious", "statement": "2 errors seen; outcome not judged",
      "decided_by": ["severity"], "reason": null,
      "measures": {"success_rate": 0.917, "integrity": 1.0, "severity": 0.75, "score": 0.5},
-     "parts": {"quality": {"score": 0.25, "weight": 1.0, "lowered_by": [{"finding": "failure", "by": 0.75}]}, ...},
-     "sections": {"errors": {"score": 0.25, "lowered_by": [{"finding": "failure", "by": 0.75}]}, ...},
+     "parts": {"quality": {"score": 0.25, "weight": 1.0, "lowered_by": [{"id": "failure", "weight": 0.75}]}, ...},
+     "sections": {"errors": {"score": 0.25, "lowered_by": [{"id": "failure", "weight": 0.75}]}, ...},
      "finding_count": 1,
-     "findings": [{"finding": "failure", "part": "quality", "section": "errors", "weight": 0.75,
-                   "words": "tool place_order failed: ...", "numbers": [25, 9],
-                   "next": "namel3ss debug explain 25"}],
+     "findings": [{"id": "failure", "severity": "error", "subject": "tool:place_order",
+                   "evidence": "tool place_order failed: ...", "events": [25, 9],
+                   "suggestion": "namel3ss debug explain 25", ...,
+                   "section": "errors", "part": "quality", "weight": 0.75}],
      "levels": {"negligible": {"success_rate": 0.95, ...}, ...}}
 
-Findings (`findings`) lower the parts and sections, each by its `by`. Of findings of one kind only the heaviest counts,
-and a score is the product of 1 - `by` over the kinds, so that it stays between 0 and 1. The section `integrity` keeps
+Findings (`findings`) lower the parts and sections, each by its weight. Of findings of one kind only the heaviest
+counts, and a score is the product of 1 - weight over the kinds, so that it stays between 0 and 1. The section `integrity` keeps
 the score it has. The score of the run lies half way between
 
 - the mean of the parts, by their `WEIGHTS`, and
@@ -30,7 +31,7 @@ tool or component of the user's own did anything has no score.
 The level is the worst that one of four measures allows, by `LEVELS`; `decided_by` names those. The first three limits
 are those of success rate, integrity and severity; a severity above .8 is critical, however good the other measures are:
 only failures that ended the run and that a person has to repair (authentication, a full disk) reach it. The score has the
-same limits as the integrity. The `weight` of a finding is its `by` times the weight of its part.
+same limits as the integrity. In `findings`, the `weight` of a finding is multiplied by that of its part.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.distributions import NS_PER_MS
-from namel3ss_debug.analysis.findings import MARKED_BAD, Finding, Run, findings
+from namel3ss_debug.analysis.contract import EVERY_OTHER_SECTION, BaseFold
+from namel3ss_debug.analysis.findings import UNFINISHED, Finding, RunAmounts, make_finding, sort_findings
+from namel3ss_debug.traces.facts import NS_PER_MS
 from namel3ss_debug.traces.marks import BAD, mark_from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from namel3ss_debug.analysis.nesting import MeasuredSpan
-    from namel3ss_debug.analysis.totals import Options, Totals
-    from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.analysis.contract import Section
+    from namel3ss_debug.analysis.totals import Options, TraceTotals
 
 WEIGHTS = {"quality": 1.0, "stability": 0.8, "performance": 0.6, "resources": 0.6, "interactions": 0.6}
 """Part -> how much it matters, the most important first."""
@@ -65,78 +66,53 @@ A level says how much what was found weighs. None of them says that a run was go
 
 WORST = "critical"
 LISTED = 20
-COMMAND = "namel3ss debug "
-
-_TELLS = {
-    "quality": ("errors", "mark"),
-    "stability": ("errors", "integrity"),
-    "performance": ("performance",),
-    "resources": ("resource_usage", "optimizations"),
-    "interactions": ("interactions",),
-}
-"""Part -> its sections; it has a score where at least one of them has data."""
-
-_READ_TOO = ("execution_overview", "event_type_breakdown")
-"""Sections that are read for findings of other sections."""
+MARKED_BAD = "marked_bad"
+"""The id of the finding that a user's mark makes."""
 
 _NOT_ENDED = frozenset({"open", "killed"})
 _NO_WORK = frozenset({"app", "http", "log"})
 
 
-class Health:
+class Health(BaseFold):
     """Reads the results of the other sections; it needs no events."""
 
-    events: frozenset[str] = frozenset()
-    needs: tuple[str, ...] = (
-        *(
-            "execution_overview",
-            "component_breakdown",
-            "event_type_breakdown",
-            "performance",
-            "errors",
-            "resource_usage",
-            "integrity",
-        ),
-        *("dependencies", "patterns", "optimizations", "triggers", "interactions", "mark"),
-    )
+    needs: tuple[str, ...] = EVERY_OTHER_SECTION
 
     def __init__(self, _options: Options) -> None:
         """Keep nothing."""
 
-    def span(self, span: MeasuredSpan) -> None:
-        """The other sections take it."""
-
-    def open_span(self, span: MeasuredSpan) -> None:
-        """The other sections take it."""
-
-    def event(self, number: int, event: Event) -> None:
-        """The other sections take it."""
-
-    def merge(self, later: Health) -> None:
-        """The other sections are merged."""
-
-    def result(self, totals: Totals) -> dict[str, Any]:
-        """The section."""
+    def result(self, totals: TraceTotals) -> dict[str, Any]:
+        """Return the section."""
         wall = totals.wall_ns
-        return health(totals.sections, None if wall is None else wall / NS_PER_MS)
+        return health(totals.sections, totals.table, None if wall is None else wall / NS_PER_MS)
 
 
-def health(sections: Mapping[str, Any], wall_ms: float | None) -> dict[str, Any]:
-    """The section, made of the others.
+def health(
+    sections: Mapping[str, Any], table: Mapping[str, Section], wall_ms: float | None
+) -> dict[str, Any]:
+    """Return the section, made of the others.
 
     Args:
-        sections: the results of the other sections.
+        sections: the results of the other sections, and the `mark` of the user.
+        table: the rows of all sections.
         wall_ms: how long the run took, in milliseconds.
     """
-    known = {name: sections[name] for name in _KNOWN if name in sections and _KNOWN[name](sections[name])}
+    judged = [row for name, row in table.items() if row.in_health and name in sections]
+    known = {row.name: sections[row.name] for row in judged if row.has_data(sections[row.name])}
     mark = sections.get("mark")
-    if mark is not None and mark["judgement"] == BAD:
-        known = {"mark": mark} | known
-    told = known | {name: sections[name] for name in _READ_TOO if name in sections}
     usage = sections.get("resource_usage") or {}
-    run = Run(wall_ms, (usage.get("tokens") or {}).get("total"), (usage.get("cost") or {}).get("total"))
-    found = findings(told, run)
-    parts = {part: _part(part, found, known) for part in WEIGHTS}
+    run = RunAmounts(
+        wall_ms, (usage.get("tokens") or {}).get("total"), (usage.get("cost") or {}).get("total")
+    )
+    found = sort_findings(find_findings(sections, table, known, run))
+    parts: dict[str, dict[str, Any]] = {}
+    for part, weight in WEIGHTS.items():
+        lowered = _heaviest(finding for finding in found if finding.part == part)
+        # The user's judgement is about the quality, even where no section has data on it.
+        has_data = any(part in table[name].parts for name in known)
+        has_data |= part == "quality" and mark is not None and mark["judgement"] == BAD
+        score = _remaining(lowered) if has_data else None
+        parts[part] = {"score": score, "weight": weight, "lowered_by": _lowered_to_json(lowered)}
     worked = not _NO_WORK.issuperset(sections.get("component_breakdown") or {})
     score = _score({part: row["score"] for part, row in parts.items()}) if worked else None
     measures = {
@@ -146,20 +122,51 @@ def health(sections: Mapping[str, Any], wall_ms: float | None) -> dict[str, Any]
         "score": score,
     }
     level, decided_by = _level(measures) if score is not None else (None, [])
-    ranked = sorted(_apart(found), key=_rank)
+    ranked = sorted(_without_repetitions(found), key=_rank)
     return {
         "score": score,
         "level": level,
         "statement": describe_outcome(sections, mark),
         "decided_by": decided_by,
-        "reason": None if worked else "no agent, model or tool did anything",
+        "reason": None if worked else "no agent, model or tool ran",
         "measures": measures,
         "parts": parts,
-        "sections": {name: _section(name, found, known) for name in _KNOWN if name in sections},
+        "sections": {row.name: _section_to_json(row.name, found, known) for row in judged},
         "finding_count": len(ranked),
-        "findings": [_row(finding) for finding in ranked[:LISTED]],
+        "findings": [
+            finding.to_json() | {"section": finding.section, "part": finding.part, "weight": _weight(finding)}
+            for finding in ranked[:LISTED]
+        ],
         "levels": LEVELS,
     }
+
+
+def find_findings(
+    sections: Mapping[str, Any],
+    table: Mapping[str, Section],
+    known: Mapping[str, Any],
+    run: RunAmounts,
+) -> Iterator[Finding]:
+    """Yield the findings of all sections and of the user's mark.
+
+    Args:
+        sections: the results of all sections, and the `mark` of the user.
+        table: the rows of all sections.
+        known: the results of the sections that have data about the run.
+        run: the amounts of the run.
+    """
+    for name, row in table.items():
+        # Sections without a score of their own, such as the overview, are read whatever they hold.
+        if row.findings is not None and (name in known or (name in sections and not row.in_health)):
+            yield from row.findings(sections[name], sections, run)
+    mark = sections.get("mark")
+    if mark is not None and mark["judgement"] == BAD:
+        event = mark["event"]
+        look = f"explain {event}" if event else "inspect --tree"
+        evidence = mark_from_json(mark).describe()
+        yield make_finding(
+            MARKED_BAD, "quality", "mark", UNFINISHED, evidence, (event,) if event else (), look
+        )
 
 
 def describe_outcome(sections: Mapping[str, Any], mark: Mapping[str, Any] | None) -> str:
@@ -193,118 +200,72 @@ def _describe_errors(sections: Mapping[str, Any]) -> str:
 def _rank(finding: Finding) -> tuple[bool, float, int, str]:
     """Return the sort key of a finding: the user's own judgement before everything that was computed."""
     return (
-        finding.slug != MARKED_BAD,
+        finding.id != MARKED_BAD,
         -_weight(finding),
-        min(finding.numbers, default=0),
-        finding.slug,
+        min(finding.events, default=0),
+        finding.id,
     )
 
 
 def _weight(finding: Finding) -> float:
-    return round(finding.by * WEIGHTS[finding.part], 3)
+    return round(finding.weight * WEIGHTS.get(finding.part, 1.0), 3)
 
 
-def _row(finding: Finding) -> dict[str, Any]:
-    return {
-        "finding": finding.slug,
-        "part": finding.part,
-        "section": finding.section,
-        "weight": _weight(finding),
-        "words": finding.words,
-        "numbers": list(finding.numbers),
-        "next": COMMAND + finding.next,
-    }
-
-
-def _apart(found: Iterable[Finding]) -> list[Finding]:
-    """The findings without those that report the same about the same events as a heavier one."""
+def _without_repetitions(found: Iterable[Finding]) -> list[Finding]:
+    """Return the findings without those that report the same about the same events as a heavier one."""
     kept: list[Finding] = []
     for finding in found:
-        same = (each for each in kept if each.slug == finding.slug and each.section != finding.section)
-        if not any(set(each.numbers) & set(finding.numbers) for each in same):
+        same = (each for each in kept if each.id == finding.id and each.section != finding.section)
+        if not any(set(each.events) & set(finding.events) for each in same):
             kept.append(finding)
     return kept
 
 
-def _part(part: str, found: Iterable[Finding], known: Mapping[str, Any]) -> dict[str, Any]:
-    lowered = _heaviest(finding for finding in found if finding.part == part)
-    tells = any(name in known for name in _TELLS[part])
-    return {"score": _left(lowered) if tells else None, "weight": WEIGHTS[part], "lowered_by": _rows(lowered)}
-
-
-def _section(name: str, found: Iterable[Finding], known: Mapping[str, Any]) -> dict[str, Any]:
+def _section_to_json(name: str, found: Iterable[Finding], known: Mapping[str, Any]) -> dict[str, Any]:
     lowered = _heaviest(finding for finding in found if finding.section == name)
-    score = None if name not in known else known[name]["score"] if name == "integrity" else _left(lowered)
-    return {"score": score, "lowered_by": _rows(lowered)}
+    score = (
+        None if name not in known else known[name]["score"] if name == "integrity" else _remaining(lowered)
+    )
+    return {"score": score, "lowered_by": _lowered_to_json(lowered)}
 
 
 def _heaviest(found: Iterable[Finding]) -> dict[str, float]:
-    """The `by` of the heaviest finding of each kind, the heaviest first."""
+    """Return the weight of the heaviest finding of each kind, the heaviest first."""
     lowered: dict[str, float] = {}
     for finding in found:
-        lowered[finding.slug] = max(lowered.get(finding.slug, 0.0), finding.by)
+        lowered[finding.id] = max(lowered.get(finding.id, 0.0), finding.weight)
     return dict(sorted(lowered.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _left(lowered: Mapping[str, float]) -> float:
-    return round(prod(1 - by for by in lowered.values()), 3)
+def _remaining(lowered: Mapping[str, float]) -> float:
+    return round(prod(1 - weight for weight in lowered.values()), 3)
 
 
-def _rows(lowered: Mapping[str, float]) -> list[dict[str, Any]]:
-    return [{"finding": slug, "by": by} for slug, by in lowered.items()]
+def _lowered_to_json(lowered: Mapping[str, float]) -> list[dict[str, Any]]:
+    return [{"id": kind, "weight": weight} for kind, weight in lowered.items()]
 
 
 def _score(parts: Mapping[str, float | None]) -> float | None:
-    """Half way between the mean of the parts and the weakest of them; None where nothing is known."""
-    told = {part: score for part, score in parts.items() if score is not None}
-    if not told:
+    """Return the value half way between the mean of the parts and the weakest of them; None where nothing is known."""
+    known = {part: score for part, score in parts.items() if score is not None}
+    if not known:
         return None
-    mean = sum(WEIGHTS[part] * score for part, score in told.items()) / sum(WEIGHTS[part] for part in told)
-    weakest = min(1 - WEIGHTS[part] * (1 - score) for part, score in told.items())
+    mean = sum(WEIGHTS[part] * score for part, score in known.items()) / sum(WEIGHTS[part] for part in known)
+    weakest = min(1 - WEIGHTS[part] * (1 - score) for part, score in known.items())
     return round((mean + weakest) / 2, 3)
 
 
 def _level(measures: Mapping[str, float | None]) -> tuple[str, list[str]]:
-    """The worst of the levels that the measures allow, and the measures that allow no better one."""
+    """Return the worst of the levels that the measures allow, and the measures that allow no better one."""
     names = [*LEVELS, WORST]
-    places = {measure: _place(measure, value) for measure, value in measures.items() if value is not None}
-    worst = max(places.values())
-    return names[worst], [measure for measure, place in places.items() if place == worst and place]
+    indexes = {measure: _index(measure, value) for measure, value in measures.items() if value is not None}
+    worst = max(indexes.values())
+    return names[worst], [measure for measure, index in indexes.items() if index == worst and index]
 
 
-def _place(measure: str, value: float) -> int:
-    """The place of the level that a value allows, 0 for the best."""
-    for place, limits in enumerate(LEVELS.values()):
+def _index(measure: str, value: float) -> int:
+    """Return the index of the level that a value allows, 0 for the best."""
+    for index, limits in enumerate(LEVELS.values()):
         if value <= limits[measure] if measure == "severity" else value >= limits[measure]:
-            return place
+            return index
     return len(LEVELS)
-
-
-def _has_errors(section: Mapping[str, Any]) -> bool:
-    return section["error_rate"] is not None or bool(section["total_errors"] or section["open_span_count"])
-
-
-def _has_usage(section: Mapping[str, Any]) -> bool:
-    return bool(section["tokens"]["total"] or section["memory"]["samples"])
-
-
-def _has_calls(section: Mapping[str, Any]) -> bool:
-    return bool(section["messages"]["count"] or any(row["component"] == "agent" for row in section["calls"]))
-
-
-def _has_rules(section: Mapping[str, Any]) -> bool:
-    return any(rule["state"] in {"fired", "quiet"} for rule in section["rules"])
-
-
-_KNOWN: dict[str, Callable[[Mapping[str, Any]], bool]] = {
-    "performance": lambda section: bool(section["operations"]),
-    "errors": _has_errors,
-    "resource_usage": _has_usage,
-    "integrity": lambda section: section["score"] is not None,
-    "dependencies": lambda section: bool(section["spans"]),
-    "patterns": lambda section: bool(section["spans"]),
-    "optimizations": lambda section: any(row["count"] for row in section["kinds"]),
-    "triggers": _has_rules,
-    "interactions": _has_calls,
-}
-"""Section -> whether it has data about the run."""

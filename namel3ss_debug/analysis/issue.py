@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.reader import Trace
 
-SCHEMA = "namel3ss-debug/report/1"
+SCHEMA = "namel3ss-debug/report/2"
+
+RENAMED_KEYS = {
+    "journey": "activity",
+    "findings[].finding": "findings[].id",
+    "findings[].words": "findings[].evidence",
+    "findings[].numbers": "findings[].events",
+    "findings[].next": "findings[].suggestion",
+}
+"""Key of version 1 of the document -> its key in version 2."""
 
 _MATTER = (
     *("ag2", "agno", "aiohttp", "anthropic", "autogen", "boto3", "cohere", "crewai", "dspy", "google_adk"),
@@ -79,10 +88,10 @@ _ALIKE = 4
 
 
 def issue(trace: Trace, words: str, options: Options) -> dict[str, Any]:
-    """The page as JSON, without schema and journey; paths below anybody's home are shortened to `~`.
+    """Return the page as JSON, without schema and activity; paths below anybody's home are shortened to `~`.
 
     Args:
-        trace: the recording.
+        trace: the trace.
         words: the user's own words for what is wrong; may be empty.
         options: the user's options for the analyses.
     """
@@ -94,7 +103,7 @@ def issue(trace: Trace, words: str, options: Options) -> dict[str, Any]:
     mark = None if document["trace"]["mark"] is None else mark_from_json(document["trace"]["mark"])
     marked = mark.event if failure is None and mark is not None and mark.judgement == BAD else None
     explained = marked if failure is None else failure["number"]
-    told: dict[str, Any] = _homeless(
+    page: dict[str, Any] = _homeless(
         {
             "words": words or None,
             "trace": {key: document["trace"][key] for key in ("execution_id", "events", "processes")}
@@ -123,11 +132,11 @@ def issue(trace: Trace, words: str, options: Options) -> dict[str, Any]:
             "mock": None if failure is None else _mock(trace, failure),
         }
     )
-    return told
+    return page
 
 
 def choose(failures: list[dict[str, Any]], words: str) -> tuple[dict[str, Any] | None, str | None]:
-    """The failure that is meant, and whether `words` or `severity` chose it.
+    """Return the failure that is meant, and whether `words` or `severity` chose it.
 
     Args:
         failures: the failures of the section `errors`, then its weaker ones.
@@ -149,7 +158,7 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _fit(asked: Collection[str], failure: Mapping[str, Any]) -> float:
-    """How many of the words a failure has."""
+    """Return how many of the words a failure has."""
     keys = ("component", "component_name", "category", "error_type", "error")
     texts = [failure.get(key) for key in keys]
     origin: Mapping[str, Any] = next(iter(failure.get("origins") or ()), {})
@@ -161,16 +170,16 @@ def _fit(asked: Collection[str], failure: Mapping[str, Any]) -> float:
 
 
 def _stack(trace: Trace, failure: Mapping[str, Any]) -> str | None:
-    """The last lines of the stack trace, where the failed span has one."""
-    told = trace.event(failure["end_number"]).get("stack_trace")
-    if not isinstance(told, str) or not told.strip():
+    """Return the last lines of the stack trace, where the failed span has one."""
+    stack = trace.event(failure["end_number"]).get("stack_trace")
+    if not isinstance(stack, str) or not stack.strip():
         return None
-    lines = [line[:_LONGEST_LINE] for line in told.strip().splitlines()]
+    lines = [line[:_LONGEST_LINE] for line in stack.strip().splitlines()]
     return "\n".join((["..."] if len(lines) > _STACK_LINES else []) + lines[-_STACK_LINES:])
 
 
 def _mock(trace: Trace, failure: Mapping[str, Any]) -> str | None:
-    """The call in which the failure began, named as in a mock: `search@2` for the second call of that name."""
+    """Return the call in which the failure began, named as in a mock: `search@2` for the second call of that name."""
     call = next(iter(failure.get("origins") or ()), failure)
     name = call.get("component_name")
     if call["component"] not in _ANSWERED or not name or not _MOCKED.fullmatch(name):
@@ -185,16 +194,18 @@ def _mock(trace: Trace, failure: Mapping[str, Any]) -> str | None:
 
 
 def _packages(first: Event) -> dict[str, str]:
-    """The installed packages that agent programs depend on."""
+    """Return the installed packages that agent programs depend on."""
     metadata = first.get("metadata")
-    told = metadata.get("packages") if isinstance(metadata, dict) else None
-    if not isinstance(told, dict):
+    packages = metadata.get("packages") if isinstance(metadata, dict) else None
+    if not isinstance(packages, dict):
         return {}
-    return {str(name): str(told[name]) for name in sorted(told) if str(name).lower().startswith(_MATTER)}
+    return {
+        str(name): str(packages[name]) for name in sorted(packages) if str(name).lower().startswith(_MATTER)
+    }
 
 
 def _can_run_again(first: Event) -> bool:
-    """Whether our tracer wrote the recording, with the payloads that a re-run needs."""
+    """Return whether our tracer wrote the trace, with the payloads that a re-run needs."""
     metadata = first.get("metadata")
     if (
         first.get("event_type") != "trace_start"

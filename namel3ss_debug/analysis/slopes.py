@@ -36,7 +36,7 @@ class Slope(NamedTuple):
 
 
 def theil_sen(points: Sequence[tuple[float, float]]) -> Slope | None:
-    """The slope of some points (x, y), in any order; None where they do not have two different x."""
+    """Return the slope of some points (x, y), in any order; None where they do not have two different x."""
     slopes = sorted(
         (other_y - y) / (other_x - x)
         for place, (x, y) in enumerate(points)
@@ -59,12 +59,12 @@ def variance_term(size: int) -> int:
 
 
 def tied_terms(values: Iterable[float]) -> int:
-    """The reduction of that by equal values: a term for each group of them."""
+    """Return the reduction of that by equal values: a term for each group of them."""
     return sum(map(variance_term, Counter(values).values()))
 
 
 def sliced(times: Sequence[int], values: Sequence[float]) -> list[tuple[float, float]]:
-    """The points themselves, or, of more than `MOST_POINTS`, the medians of equal slices of time.
+    """Return the points themselves, or, of more than `MOST_POINTS`, the medians of equal slices of time.
 
     The x is counted from the first time, in the unit of `times`. The order does not matter.
     """

@@ -27,13 +27,13 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Totals:
+class TraceTotals:
     """What the driver counted over the whole trace.
 
     `types` counts the events by type; `first_at` and `last_at` are the earliest and the latest timestamp, in
     nanoseconds since the epoch, None where no event has one; `sections` are the results of the folds that
-    the asking fold `needs`. Of several recordings, `recordings` says how many, and `walls_ns` for how many nanoseconds
-    they lasted, one after the other.
+    the asking fold `needs`, and `table` holds the rows of all sections. Of several traces, `recordings` is their number,
+    and `walls_ns` how many nanoseconds they lasted, one after the other.
     """
 
     types: Mapping[str, int] = field(default_factory=dict)
@@ -43,6 +43,7 @@ class Totals:
     first_at: int | None = None
     last_at: int | None = None
     sections: Mapping[str, Any] = field(default_factory=dict)
+    table: Mapping[str, Any] = field(default_factory=dict)
     recordings: int = 1
     walls_ns: int | None = None
 
@@ -53,7 +54,7 @@ class Totals:
 
     @property
     def wall_ns(self) -> int | None:
-        """Nanoseconds from the first timestamp to the last; of several recordings, those of each together."""
+        """Nanoseconds from the first timestamp to the last; of several traces, those of each together."""
         if self.recordings > 1:
             return self.walls_ns
         if self.first_at is None or self.last_at is None:

@@ -1,4 +1,4 @@
-"""The one place where failures become words and an exit status.
+"""The one place where failures become messages and an exit status.
 
 A user's mistake is one line and status 2, as is an answer for which there is no room; Ctrl-C is 130; a pipe closed by
 its reader is quiet and 141, as the shell reports it for any tool; a bug of ours is 3 and leaves a report to attach to
@@ -23,35 +23,35 @@ from typing import Final, TextIO
 
 import click
 
-from namel3ss_debug import __version__
 from namel3ss_debug.errors import DebugError, WrongUsageError
+from namel3ss_debug.version import __version__
 
 PREFIX = "namel3ss debug: "
-GUIDE = "DEBUGGING_GUIDE.md"
+HELP = "namel3ss debug help"
 USAGE, BUG, INTERRUPTED, CLOSED_PIPE = 2, 3, 130, 141
 NEW_OBJECTS = 20_000
-"""So many objects that may be in circles are made before circles are looked for."""
+"""The number of new container objects after which Python looks for reference cycles."""
 
 REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS, errno.EIO})
-"""What the system says of a path that the user named, and that cannot be used wherever that shows itself first."""
+"""The errors of the system for a path that the user named and that cannot be used."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What the system says where there is no room for what a command writes, on stdout as well."""
+"""The errors of the system when there is no room for what a command writes, on stdout as well."""
 
 _PLAINER = {
     "is not a valid integer( range)?$": "is not a whole number",
     "is not a valid float( range)?$": "is not a number",
     r"is not in the range x>=(\d+)$": r"is less than \1",
 }
-"""How click says what is wrong with a number, and how we do."""
+"""What click reports about a number -> a plainer wording."""
 
 
 _NO_COMMAND: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())
-"""What click raises, from version 8.2 on, where a program is called without a command: its message is the help."""
+"""Raised by click from version 8.2 on when a program is called without a command: its message is the help."""
 
 
 class ClosedPipeError(Exception):
-    """Nobody reads what the command writes any more."""
+    """The reader of the output of the command has closed it."""
 
 
 @contextmanager
@@ -72,10 +72,10 @@ def closed_pipe() -> Iterator[None]:
 
 @contextmanager
 def seldom_collecting() -> Iterator[None]:
-    """Look for garbage in circles seldom, and not at the end of the process: a command makes little, and is soon over.
+    """Collect reference cycles seldom, and not at the end of the process.
 
-    Python would look for it some hundred times while a command imports what it needs, and through all there is when it
-    ends.
+    By default Python collects some hundred times while a command imports its modules, and once more through all objects
+    when the process ends; a command makes few cycles and is soon over.
     """
     before = gc.get_threshold()
     gc.set_threshold(NEW_OBJECTS, *before[1:])
@@ -88,7 +88,7 @@ def seldom_collecting() -> Iterator[None]:
 
 
 def run(command: Callable[[], object]) -> int:
-    """Run a command and return the exit status; every failure is told on stderr here and nowhere else."""
+    """Run a command and return the exit status; every failure is reported on stderr here and nowhere else."""
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         open_closed_streams()
     take_every_character(sys.stdout)
@@ -110,7 +110,7 @@ def take_every_character(stream: TextIO) -> None:
 
 
 def open_closed_streams() -> None:
-    """Let the standard streams that whoever started us has closed lead nowhere, here and in the programs that we start.
+    """Open standard streams that the parent process has closed on /dev/null, here and in the programs that we start.
 
     Otherwise a file of ours would get the number of one, and what is printed would go there; git does the same
     (`sanitize_stdfds`).
@@ -131,7 +131,7 @@ def _status_of(command: Callable[[], object]) -> int:
         with closed_pipe():
             sys.stdout.flush()
     except DebugError as error:
-        tell(f"{error} (see {GUIDE}#{error.slug})")
+        notify(f"{error} (see {HELP} {error.slug})")
         return error.exit_code
     except click.exceptions.Abort:
         return INTERRUPTED
@@ -139,34 +139,34 @@ def _status_of(command: Callable[[], object]) -> int:
         if isinstance(error, _NO_COMMAND):
             show_help(error)
         else:
-            tell(usage_message(error))
+            notify(usage_message(error))
         return USAGE
     except ClosedPipeError:
         return CLOSED_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception as error:  # the boundary: what nobody expected is a bug of ours
+    except Exception as error:  # the boundary: any unexpected exception is a bug of ours
         refused = refusal(error)
-        tell(refused or bug_message(error))
+        notify(refused or bug_message(error))
         return USAGE if refused else BUG
     return result if isinstance(result, int) else 0
 
 
 def refusal(error: Exception) -> str:
-    """What the system does not let a command do, with a path or for want of room; "" for any other failure."""
+    """Return why the system refuses a path, or has no room; "" for any other failure."""
     if not isinstance(error, OSError):
         return ""
     if error.errno == errno.ENOENT and is_folder_gone():
-        return "the working directory is not there any more; change to another"
+        return "the working directory was removed; change to another"
     if error.errno in FULL:
         what = "the answer" if error.filename is None else os.fsdecode(error.filename)
         return f"cannot write {what}: {error.strerror}"
     if error.errno not in REFUSALS or error.filename is None:
         return ""
-    return f"cannot use {os.fsdecode(error.filename)}: {error.strerror} (see {GUIDE}#{WrongUsageError.slug})"
+    return f"cannot use {os.fsdecode(error.filename)}: {error.strerror} (see {HELP} {WrongUsageError.slug})"
 
 
-def tell(message: str) -> None:
+def notify(message: str) -> None:
     """Write one line on stderr, cleaned, behind the name of the program."""
     # Help and version need no view, and importing one would cost more than they do.
     from namel3ss_debug.views.cleaning import clean
@@ -177,14 +177,14 @@ def tell(message: str) -> None:
 
 
 def show_help(error: click.ClickException) -> None:
-    """Write the help that an error is made of on stderr, as it stands."""
+    """Write the help that is the message of an error on stderr, unchanged."""
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{error.format_message()}\n")
         sys.stderr.flush()
 
 
 def usage_message(error: click.ClickException) -> str:
-    """What was wrong with the command line, and which help says what is right."""
+    """Return what is wrong with the command line, and which help describes it."""
     if isinstance(error, click.NoSuchOption):
         import difflib
 
@@ -203,7 +203,7 @@ def usage_message(error: click.ClickException) -> str:
 
 
 def _formats(context: click.Context | None) -> Sequence[str]:
-    """What the option `--format` of a command can be."""
+    """Return the values of the option `--format` of a command."""
     for parameter in context.command.params if context else ():
         if "--format" in parameter.opts and isinstance(parameter.type, click.Choice):
             return parameter.type.choices
@@ -211,7 +211,7 @@ def _formats(context: click.Context | None) -> Sequence[str]:
 
 
 def bug_message(error: Exception) -> str:
-    """Write the report of a bug, and say where it is."""
+    """Write the report of a bug, and return a message that names it."""
     what = f"{type(error).__name__}: {error}"
     try:
         path = write_report(error)
@@ -256,7 +256,7 @@ Please look through this report before you post it: the command and the messages
 
 
 def is_folder_gone() -> bool:
-    """Whether the working directory was removed."""
+    """Return whether the working directory was removed."""
     try:
         os.getcwd()
     except FileNotFoundError:
@@ -265,7 +265,7 @@ def is_folder_gone() -> bool:
 
 
 def settle(stream: TextIO) -> None:
-    """Where what is left in a stream cannot be written, point it at nothing: Python's last flush would change the status."""
+    """Point a stream that cannot be written at nothing: Python's last flush would change the exit status."""
     try:
         stream.flush()
     except (OSError, ValueError):

@@ -1,35 +1,36 @@
-"""`debug check`: hold recordings against rules, and tell CI what they did that is not allowed."""
+"""`debug check`: check traces against rules, and report to CI what they did that is not allowed."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from namel3ss_debug.cli.analyze import find_paths
 from namel3ss_debug.cli.options import (
     files,
-    format_option,
     leave_out_bad_baselines,
-    open_recording,
     open_reference,
+    open_trace_file,
     quoted,
     reading,
     report_problems,
     settings,
     traces_argument,
     write_file,
-    write_json,
 )
+from namel3ss_debug.cli.reporting import reporting
+from namel3ss_debug.exporters import FINDING_EXPORTERS
+from namel3ss_debug.views.report import Report
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.checking.baselines import Baseline
-    from namel3ss_debug.analysis.checking.findings import CheckReport
-    from namel3ss_debug.analysis.checking.rules import CheckRule
+    from namel3ss_debug.analysis.checks.findings import CheckReport
+    from namel3ss_debug.analysis.checks.measures import Baseline
+    from namel3ss_debug.analysis.checks.rules import CheckRule
     from namel3ss_debug.config import Loaded
 
 RULES_FILE = "debug.rules.json"
@@ -45,12 +46,12 @@ OF_BASELINE: list[object] = [
 def gather(
     loaded: Loaded, files: Sequence[str], texts: Sequence[str], *, with_baseline: bool
 ) -> list[CheckRule]:
-    """The rules of the settings, then those of the files, then those of the options.
+    """Return the rules of the settings, then those of the files, then those of the options.
 
     Raises:
         RuleError: one of them is not as it should be.
     """
-    from namel3ss_debug.analysis.checking.rules import RuleSource, read_file, read_option, read_rules
+    from namel3ss_debug.analysis.checks.rules import RuleSource, read_file, read_option, read_rules
 
     where = loaded.sources["checks"]
     folder = loaded.file.parent.parent if loaded.file is not None else Path()
@@ -64,12 +65,12 @@ def gather(
 
 
 def earlier_runs(references: Sequence[str], loaded: Loaded, checked: Sequence[Path]) -> Baseline | None:
-    """What the baselines were like; the recordings that are checked are none of them.
+    """Return the figures of the baselines, without the traces that are checked.
 
     Raises:
-        TraceNotFoundError: a baseline is not there, or a directory holds no other recording.
+        TraceNotFoundError: a baseline is not there, or a directory holds no other trace.
     """
-    from namel3ss_debug.analysis.checking.evaluation import read_baseline
+    from namel3ss_debug.analysis.checks.evaluation import read_baseline
     from namel3ss_debug.errors import TraceNotFoundError
     from namel3ss_debug.traces.store import trace_files
 
@@ -79,22 +80,22 @@ def earlier_runs(references: Sequence[str], loaded: Loaded, checked: Sequence[Pa
     own = {trace_files(path)[0].files[0] for path in checked}
     others = [path for path in dict.fromkeys(found) if trace_files(path)[0].files[0] not in own]
     if not others:
-        raise TraceNotFoundError("--baseline: there is no recording but the one that is checked")
-    return read_baseline([open_recording(path) for path in leave_out_bad_baselines(others)])
+        raise TraceNotFoundError("--baseline: there is no trace other than the one that is checked")
+    return read_baseline([open_trace_file(path) for path in leave_out_bad_baselines(others)])
 
 
 def hold(path: Path, rules: Sequence[CheckRule], baseline: Baseline | None, loaded: Loaded) -> CheckReport:
-    """Check one recording, with progress on a terminal.
+    """Check one trace, with progress on a terminal.
 
     Raises:
         UnreadableTraceError: nothing in it can be read.
         RuleError: a rule cannot be evaluated.
     """
-    from namel3ss_debug.analysis.checking.evaluation import evaluate
+    from namel3ss_debug.analysis.checks.evaluation import evaluate
     from namel3ss_debug.analysis.totals import Options
 
     config = loaded.config
-    trace = open_recording(path)
+    trace = open_trace_file(path)
     redaction = {"keys": config.redact_keys, "patterns": config.redact_patterns}
     with reading(trace):
         report = evaluate(
@@ -116,29 +117,34 @@ def write_reports(reports: Sequence[CheckReport], files: dict[str, str], fail_on
         WrongUsageError: one cannot be written.
     """
     from namel3ss_debug.views.checks import check_markdown
-    from namel3ss_debug.views.payloads import json_bytes
-    from namel3ss_debug.views.reports import gitlab, junit, sarif
 
-    root = Path.cwd()
+    exporters = {row.name: row for row in FINDING_EXPORTERS}
     for kind, name in files.items():
-        if kind == "junit":
-            content = junit.junit(reports, fail_on)
-        elif kind == "markdown":
+        if kind in exporters:
+            content = exporters[kind].load().export(reports, Path.cwd(), fail_on)
+        else:  # --markdown, which is a view and no exporter
             content = (check_markdown(reports) + "\n").encode("utf-8", "replace")
-        else:
-            document = sarif.sarif(reports, root) if kind == "sarif" else gitlab.gitlab(reports, root)
-            content = (json_bytes(document, indent=True) + "\n").encode()
         write_file(Path(name), content)
 
 
-def tell_github(reports: Sequence[CheckReport]) -> None:
+def exporter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for each exporter of findings that writes a file."""
+    for row in reversed(FINDING_EXPORTERS):
+        if row.is_file:
+            command = click.option(f"--{row.name}", metavar="FILE", shell_complete=files, help=row.help)(
+                command
+            )
+    return command
+
+
+def write_github_annotations(reports: Sequence[CheckReport]) -> None:
     """Write annotations on stderr, where the runner reads them too, and append to the summary of the step.
 
     The summary is there by itself, so where it cannot be written, that is one line, and the check is what it is.
     """
-    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.cli.boundary import notify
+    from namel3ss_debug.exporters import github
     from namel3ss_debug.views.checks import check_markdown
-    from namel3ss_debug.views.reports import github
 
     root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
     for line in github.annotation_lines(reports, root):
@@ -150,56 +156,35 @@ def tell_github(reports: Sequence[CheckReport]) -> None:
             with Path(summary).open("ab") as file:
                 file.write(content[: max(0, github.SUMMARY_BYTES - file.tell())])
         except OSError as error:
-            tell(f"the step summary {summary} is not written: {error.strerror}")
+            notify(f"the step summary {summary} is not written: {error.strerror}")
 
 
-def show(
-    reports: Sequence[CheckReport], output_format: str, *, single: bool, left_out: Sequence[Path] = ()
-) -> None:
-    """Print the answer; the runner of GitHub finds no command in it.
+def check_document(
+    reports: Sequence[CheckReport], *, single: bool, left_out: Sequence[Path]
+) -> dict[str, Any]:
+    """Return the JSON document.
 
     Args:
-        reports: what was found.
-        output_format: `table`, `json` or `markdown`.
-        single: whether one recording was named, and no directory.
+        reports: the reports on the traces.
+        single: whether one trace was named, and no directory.
         left_out: the re-runs in the directories, which were not checked.
     """
-    from namel3ss_debug.cli.boundary import tell
-    from namel3ss_debug.views.checks import check_lines, check_markdown
-    from namel3ss_debug.views.payloads import json_bytes
-    from namel3ss_debug.views.quantities import count
-    from namel3ss_debug.views.terminal import console
-
-    if output_format == "json":
-        documents = [report.to_json() for report in reports]
-        several = {
-            "schema": documents[0]["schema"],
-            "traces": documents,
-            "left_out": list(map(str, left_out)),
-        }
-        whole = documents[0] if single else several
-        written = json_bytes(whole, indent=True) + "\n"
-        write_json(written.replace("##[", "##\\u005b"))
-    elif output_format == "markdown":
-        click.echo(check_markdown(reports))
-    else:
-        screen = console()
-        screen.lines(check_lines(reports, screen.width))
-    if left_out:
-        them = "it" if len(left_out) == 1 else "them"
-        tell(f"{count(len(left_out), 're-run')} left out; name {them} to check {them}")
+    documents = [report.to_json() for report in reports]
+    if single:
+        return documents[0]
+    return {"schema": documents[0]["schema"], "traces": documents, "left_out": list(map(str, left_out))}
 
 
-def tell_marked_bad(paths: Sequence[Path]) -> None:
+def report_marked_bad(paths: Sequence[Path]) -> None:
     """Say on stderr which of the checked traces are marked bad: that no rule is broken does not make them good."""
-    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.traces.marks import BAD, mark_of
     from namel3ss_debug.views.cleaning import shorter_path
 
     for path in paths:
         mark = mark_of(path)
         if mark is not None and mark.judgement == BAD:
-            tell(f"{shorter_path(path)} is {mark.describe()}")
+            notify(f"{shorter_path(path)} is {mark.describe()}")
 
 
 NOT_GOOD = {
@@ -211,20 +196,21 @@ NOT_GOOD = {
 """Status of a run -> what is said when rules are made of it."""
 
 
-def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
+def write_first_rules(references: Sequence[str], files: Sequence[str]) -> Report:
     """Write rules that a run keeps, to the file of `--rules`.
 
     Raises:
-        WrongUsageError: the file is there already, or several files or recordings were given.
+        WrongUsageError: the file is there already, or several files or traces were named.
     """
-    from namel3ss_debug.analysis.checking.suggestions import suggest
-    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.analysis.checks.suggestions import suggest
+    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.traces.marks import BAD, mark_of
+    from namel3ss_debug.views.blocks import Line
     from namel3ss_debug.views.payloads import json_bytes
 
     if len(references) > 1 or len(files) > 1:
-        raise WrongUsageError("--init takes one recording and writes one file")
+        raise WrongUsageError("--init takes one trace and writes one file")
     path = Path(files[0] if files else RULES_FILE)
     taken = {rule.name for rule in gather(settings(), (), (), with_baseline=False)}
     trace = open_reference(references[0] if references else None)
@@ -235,22 +221,25 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
         write_file(path, (json_bytes({"checks": rules}, indent=True) + "\n").encode(), new=True)
     except FileExistsError:
         raise WrongUsageError(
-            f"{path} is there already; name another file with --rules, or remove it"
+            f"{path} exists already; name another file with --rules, or remove it"
         ) from None
     mark = mark_of(trace.path)
     if mark is not None and mark.judgement == BAD:
-        tell(f"{trace.path.name} is {mark.describe()}; take rules from a run that is not marked bad")
+        notify(f"{trace.path.name} is {mark.describe()}; take rules from a run that is not marked bad")
     if status in NOT_GOOD or left_out:
         broken = f", so these rules are left out: {', '.join(left_out)}" if left_out else ""
-        tell(
+        notify(
             f"{NOT_GOOD.get(status, 'the run breaks some rules')}{broken}; take rules from a run that completed"
         )
     if len(rules) < len(suggested):
         names = ", ".join(rule["name"] for rule in suggested if rule["name"] in taken)
-        tell(f"rules of these names are in the setting checks already, and are left out: {names}")
+        notify(f"rules of these names are in the setting checks already, and are left out: {names}")
     named = f" {quoted(references[0])}" if references and quoted(references[0]) else ""
-    click.echo(f"{path}: {len(rules)} rules; namel3ss debug check{named} --rules {shlex.quote(str(path))}")
-    return 0
+    check = f"namel3ss debug check{named} --rules {shlex.quote(str(path))}"
+    return Report(
+        [Line(f"{path}: {len(rules)} rules; {check}")],
+        {"schema": "namel3ss-debug/rules/1", "file": str(path), "checks": rules},
+    )
 
 
 @click.command("check")
@@ -275,51 +264,47 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> int:
     metavar="TRACE",
     shell_complete=files,
     multiple=True,
-    help="A run to compare with, or a directory of them: nothing may be worse than there.",
+    help="A run to compare with, or a directory of them: the run must be no worse.",
 )
 @click.option(
     "--fail-on",
     type=click.Choice(("error", "warning", "note")),
     default="error",
     show_default=True,
-    help="The lightest finding that ends with status 1.",
+    help="The lowest severity that ends with status 1.",
 )
-@click.option(
-    "--junit", metavar="FILE", shell_complete=files, help="Write JUnit XML, a test case for each rule."
-)
-@click.option(
-    "--sarif", metavar="FILE", shell_complete=files, help="Write SARIF 2.1.0, located in your source."
-)
-@click.option("--gitlab", metavar="FILE", shell_complete=files, help="Write a code quality report of GitLab.")
-@click.option("--markdown", metavar="FILE", shell_complete=files, help="Write the answer as Markdown.")
+@exporter_options
+@click.option("--markdown", metavar="FILE", shell_complete=files, help="Write the result as Markdown.")
 @click.option(
     "--github/--no-github",
     default=None,
-    help="Annotations and step summary of GitHub Actions; by itself where GITHUB_ACTIONS is true.",
+    help="Annotations and step summary of GitHub Actions; the default where GITHUB_ACTIONS is true.",
 )
 @click.option(
     "--init", is_flag=True, help=f"Write rules that this run keeps, to --rules FILE or {RULES_FILE}."
 )
-@format_option("table", "json", "markdown")
+@reporting()
 def command(
     references: tuple[str, ...],
     rules: tuple[str, ...],
     rule: tuple[str, ...],
     baselines: tuple[str, ...],
     fail_on: str,
-    output_format: str,
     *,
     github: bool | None,
     init: bool,
     **files: str | None,
-) -> int:
-    """Hold recordings against rules, and end with status 1 where there are findings.
+) -> Report:
+    """Check traces against rules, and end with status 1 if there are findings.
 
-    TRACE is a recording, or a directory for every recording in it, but for re-runs; without it, the latest. The rules
+    TRACE is a trace, or a directory for every trace in it, except re-runs; without it, the latest. The rules
     are those of the setting checks, of --rules and of --rule together.
     """
-    from namel3ss_debug.analysis.checking.findings import has_level
+    from namel3ss_debug.analysis.checks.findings import has_severity
+    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.errors import WrongUsageError
+    from namel3ss_debug.views.checks import check_blocks
+    from namel3ss_debug.views.quantities import count
 
     wanted = {kind: name for kind, name in files.items() if name}
     if init:
@@ -340,8 +325,19 @@ def command(
     actions = os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github
     write_reports(reports, wanted, fail_on)
     if actions:
-        tell_github(reports)
+        write_github_annotations(reports)
     single = len(reports) == 1 and not any(Path(reference).is_dir() for reference in references)
-    show(reports, output_format, single=single, left_out=reruns)
-    tell_marked_bad(paths)
-    return int(any(has_level(report.findings, fail_on) for report in reports))
+    failed = any(has_severity(report.findings, fail_on) for report in reports)
+
+    def notices() -> None:
+        if reruns:
+            them = "it" if len(reruns) == 1 else "them"
+            notify(f"{count(len(reruns), 're-run')} left out; name {them} to check {them}")
+        report_marked_bad(paths)
+
+    return Report(
+        check_blocks(reports),
+        check_document(reports, single=single, left_out=reruns),
+        status=int(failed),
+        notices=notices,
+    )

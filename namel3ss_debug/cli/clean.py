@@ -1,22 +1,24 @@
-"""`debug clean`: remove old recordings, by age and by total size."""
+"""`debug clean`: remove old traces, by age and by total size."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from namel3ss_debug.cli.options import format_option, print_document, settings
+from namel3ss_debug.cli.options import settings
+from namel3ss_debug.cli.reporting import reporting
 from namel3ss_debug.errors import SettingError, TraceNotFoundError
+from namel3ss_debug.views.report import Report
 
 if TYPE_CHECKING:
     from namel3ss_debug.config import Loaded
 
 
 def retention(days: float | None, max_bytes: str | None) -> Loaded:
-    """The settings with the two options; a mistake in one of these is told by its name.
+    """Return the settings with the two options; an error about one of them names the option.
 
     Raises:
         SettingError: a value is not allowed.
@@ -24,25 +26,8 @@ def retention(days: float | None, max_bytes: str | None) -> Loaded:
     try:
         return settings(trace_retention_days=days, trace_retention_bytes=max_bytes)
     except SettingError as error:
-        said = str(error).replace("option: trace_retention_days", "--days")
-        raise SettingError(said.replace("option: trace_retention_bytes", "--max-bytes")) from None
-
-
-def show(removed: list[Any], folder: Path, *, dry_run: bool) -> None:
-    """Print what was removed, and the sum."""
-    from namel3ss_debug.views.quantities import bytes_text, count
-    from namel3ss_debug.views.recordings import removed_lines
-    from namel3ss_debug.views.terminal import console, line
-
-    screen = console()
-    if not removed:
-        screen.lines([line(f"nothing to remove in {folder}")])
-        return
-    screen.lines(removed_lines(removed, screen.width))
-    screen.lines([line("")])
-    what = "would be removed from" if dry_run else "removed from"
-    size = bytes_text(sum(info.size_bytes for info in removed))
-    screen.lines([line(f"{count(len(removed), 'recording')}, {size}, {what} {folder}")])
+        message = str(error).replace("option: trace_retention_days", "--days")
+        raise SettingError(message.replace("option: trace_retention_bytes", "--max-bytes")) from None
 
 
 @click.command("clean")
@@ -55,20 +40,19 @@ def show(removed: list[Any], folder: Path, *, dry_run: bool) -> None:
 )
 @click.option("--max-bytes", metavar="SIZE",
               help="Remove the oldest until the rest fits, such as 500MB; trace_retention_bytes without it.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
-@format_option("table", "json")
-def command(
-    directory: Path | None, *, days: float | None, max_bytes: str | None, dry_run: bool, output_format: str
-) -> None:
-    """Remove old recordings from DIRECTORY; without it, from trace_output_dir.
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@reporting()
+def command(directory: Path | None, *, days: float | None, max_bytes: str | None, dry_run: bool) -> Report:
+    """Remove old traces from DIRECTORY; without it, from trace_output_dir.
 
-    Only what namel3ss-debug recorded under a name of its own is removed. One that is still being written stays, and so
-    does the newest, except with --days 0. Where neither an option nor a setting of your own says how long recordings are kept, it says
-    what would be removed by the defaults, and removes nothing.
+    Only files that namel3ss-debug named are removed. A trace that is still being written stays, and so does the
+    newest, except with --days 0. If neither an option nor a setting of yours limits the age or the size, the command
+    shows what the defaults would remove, and removes nothing.
     """
-    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.traces.store import clean
-    from namel3ss_debug.views.recordings import recordings_document
+    from namel3ss_debug.views.blocks import ForWidth
+    from namel3ss_debug.views.traces import WIDE, removed_blocks, traces_document
 
     loaded = retention(days, max_bytes)
     config = loaded.config
@@ -78,7 +62,7 @@ def command(
     dry_run = dry_run or by_default
     folder = directory or Path(config.trace_output_dir)
     if directory is not None and not directory.is_dir():
-        raise TraceNotFoundError(f"{directory}: no such directory; give one that holds recordings")
+        raise TraceNotFoundError(f"{directory}: no such directory; give one that holds traces")
     removed = clean(
         folder,
         days=config.trace_retention_days or None if days is None else days,
@@ -86,13 +70,15 @@ def command(
         now=time.time(),
         dry_run=dry_run,
     )
-    if output_format == "json":
-        head = {"schema": "namel3ss-debug/clean/1", "directory": str(folder), "dry_run": dry_run}
-        print_document(head | {"removed": recordings_document(removed)})
-        return
-    show(removed, folder, dry_run=dry_run)
-    if by_default and removed:
-        days_kept = f"{config.trace_retention_days:g}"
-        tell(
-            f"nothing was removed: give --days {days_kept}, or set trace_retention_days in .namel3ss/debug.json"
-        )
+
+    def notices() -> None:
+        if by_default and removed:
+            notify(
+                f"nothing was removed: give --days {config.trace_retention_days:g}, "
+                "or set trace_retention_days in .namel3ss/debug.json"
+            )
+
+    rows = traces_document(removed)
+    head = {"schema": "namel3ss-debug/clean/1", "directory": str(folder), "dry_run": dry_run}
+    blocks = ForWidth(lambda width: removed_blocks(removed, folder, width or WIDE, dry_run=dry_run))
+    return Report([blocks], head | {"removed": rows}, rows=rows, notices=notices)

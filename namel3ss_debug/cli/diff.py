@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,55 +11,52 @@ import click
 
 from namel3ss_debug.cli.options import (
     files,
-    format_option,
     leave_out_bad_baselines,
     limit_option,
-    open_recording,
-    print_document,
+    open_trace_file,
     reading,
     report_problems,
     settings,
-    show_report,
 )
+from namel3ss_debug.cli.reporting import reporting
 from namel3ss_debug.errors import WrongUsageError
+from namel3ss_debug.views.report import Report
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.diffing.baselines import BaselineDiff
-    from namel3ss_debug.analysis.diffing.comparison import Diff
+    from namel3ss_debug.analysis.diff.baselines import BaselineDiff
+    from namel3ss_debug.analysis.diff.comparison import Diff
+    from namel3ss_debug.views.blocks import Block
 
 SHOWN = 20
 """The differences that have a row where nobody said how many."""
 
 
-def show(found: Diff | BaselineDiff, limit: int, output_format: str) -> None:
-    """Print what differs."""
-    if output_format == "json":
-        print_document(found.to_json())
-        return
-    from namel3ss_debug.analysis.diffing.comparison import Diff
-    from namel3ss_debug.views.diff import baseline_report, report
-    from namel3ss_debug.views.terminal import console
+def report_differences(found: Diff | BaselineDiff, limit: int, notices: Callable[[], None]) -> Report:
+    """Return the report on what differs, with status 1 if anything does."""
 
-    markdown = output_format == "markdown"
-    width = None if markdown else console().width
-    told = (
-        report(found, width=width, limit=limit)
-        if isinstance(found, Diff)
-        else baseline_report(found, width=width, limit=limit)
-    )
-    show_report(told, markdown=markdown)
+    def build(width: int | None) -> Iterable[Block]:
+        from namel3ss_debug.analysis.diff.comparison import Diff
+        from namel3ss_debug.views.diff import baseline_report, report
+
+        if isinstance(found, Diff):
+            return report(found, width=width, limit=limit)
+        return baseline_report(found, width=width, limit=limit)
+
+    from namel3ss_debug.views.blocks import ForWidth
+
+    return Report([ForWidth(build)], found.to_json(), status=int(not found.same), notices=notices)
 
 
 def find_baselines(references: Sequence[str], directory: Path, failing: Path) -> list[Path]:
     """Return the passing runs: of a directory those marked good, or the newest if none is; none that is marked bad.
 
     Args:
-        references: recordings and directories.
-        directory: where recordings are.
+        references: traces and directories.
+        directory: where traces are.
         failing: the run that is compared with them, which is none of them.
 
     Raises:
-        TraceNotFoundError: a recording is not there.
+        TraceNotFoundError: a trace is not there.
         WrongUsageError: all of them are marked bad.
     """
     from namel3ss_debug.traces.marks import GOOD, mark_at
@@ -82,39 +79,38 @@ def find_baselines(references: Sequence[str], directory: Path, failing: Path) ->
 @click.option("--ignore", multiple=True, metavar="PATTERN",
               help="Do not compare this key, or this path of keys from the event on; may be repeated.")  # fmt: skip
 @limit_option("Show at most N differences one by one.", SHOWN)
-@format_option("table", "json", "markdown")
+@reporting()
 def command(
     references: tuple[str, ...],
     baselines: tuple[str, ...],
     ignore: tuple[str, ...],
     limit: int,
-    output_format: str,
-) -> int:
-    """Say where two runs stop being the same run.
+) -> Report:
+    """Find where two runs diverge.
 
-    A and B are recordings. They are aligned by what happened, not by text or time; ids, times and what the setting
-    diff_ignore names are not compared. The first difference after which they did not simply go on the same comes first,
+    A and B are traces. They are aligned by what happened, not by text or time; ids, times and what the setting
+    diff_ignore names are not compared. The first lasting difference comes first,
     with what the model had read on both sides.
 
-    With --baseline there is one recording, of a failing run: what it did that no passing run did, and what every
+    With --baseline there is one trace, of a failing run: what it did that no passing run did, and what every
     passing run did that it did not. A directory as a baseline means the runs in it that are marked good
     (`namel3ss debug mark`), or the newest if none is.
 
     Ends with status 0 where the runs are the same, and 1 where they are not.
     """
-    from namel3ss_debug.analysis.diffing.baselines import diff_baselines
-    from namel3ss_debug.analysis.diffing.comparison import diff_traces
+    from namel3ss_debug.analysis.diff.baselines import diff_baselines
+    from namel3ss_debug.analysis.diff.comparison import diff_traces
     from namel3ss_debug.traces.store import find_trace
 
     wanted = 1 if baselines else 2
     if len(references) != wanted:
-        needed = "one failing run beside --baseline" if baselines else "two runs, as in: diff A B"
+        needed = "one failing run with --baseline" if baselines else "two runs, as in: diff A B"
         raise WrongUsageError(f"diff compares {needed}; {len(references)} given")
     config = settings().config
     directory = Path(config.trace_output_dir)
-    compared = [find_trace(given, directory) for given in references]
+    compared = [find_trace(reference, directory) for reference in references]
     passing = find_baselines(baselines, directory, compared[0]) if baselines else []
-    traces = [open_recording(path) for path in (*passing, *compared)]
+    traces = [open_trace_file(path) for path in (*passing, *compared)]
     ignored = (*config.diff_ignore, *ignore)
     found: Diff | BaselineDiff
     with ExitStack() as stack:
@@ -125,7 +121,9 @@ def command(
             if baselines
             else diff_traces(*traces, ignore=ignored)
         )
-    show(found, limit, output_format)
-    for trace in traces:
-        report_problems(trace)
-    return int(not found.same)
+
+    def notices() -> None:
+        for trace in traces:
+            report_problems(trace)
+
+    return report_differences(found, limit, notices)

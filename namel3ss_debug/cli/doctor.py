@@ -1,7 +1,7 @@
-"""`debug doctor`: what makes a program irreproducible, found by running it on its own recorded answers.
+"""Find what makes a program non-deterministic, by running it on its own recorded answers: `debug doctor`.
 
-The first run is for real: the program has its standard input, and what it prints goes to stderr, because stdout carries
-the answer. The others are re-runs of it, unseen. All recordings are thrown away at the end.
+The first run is for real: the program has its standard input, and its output goes to stderr, because stdout carries the
+result. The others are re-runs without output. All traces are removed at the end.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from namel3ss_debug.cli.options import format_option, print_document
 from namel3ss_debug.cli.program import (
     ProgramCommand,
     arguments,
@@ -27,21 +26,23 @@ from namel3ss_debug.cli.program import (
     python_option,
     run_args_option,
 )
+from namel3ss_debug.cli.reporting import reporting
 from namel3ss_debug.cli.trace import DEFAULTS, read_run_args
+from namel3ss_debug.views.report import Report
 
 if TYPE_CHECKING:
-    from namel3ss_debug.capture.launch import Target
+    from namel3ss_debug.capture.launch.parent import Target
     from namel3ss_debug.config import DebugConfiguration
-    from namel3ss_debug.replay.doctor import Change, Run
+    from namel3ss_debug.replay.rerun.doctor import ChangeInputs, DoctorRun
     from namel3ss_debug.traces.reader import Trace
 
 STDERR = 2
 PATIENCE_SECONDS = 5.0
-"""How long output is waited for after the program's end, where something that it started still holds the stream."""
+"""How long to wait for output after the program's end, while a process that it started still holds the stream."""
 
 
 def recording_settings(config: DebugConfiguration, folder: str) -> DebugConfiguration:
-    """The settings in force, as far as they do not keep the program from running again."""
+    """Return the settings in force, changed as far as they keep the program from running again."""
     return replace(
         config,
         enabled=True,
@@ -56,23 +57,23 @@ def recording_settings(config: DebugConfiguration, folder: str) -> DebugConfigur
     )
 
 
-def record(target: Target, config: DebugConfiguration, python: str, folder: Path) -> tuple[Run, Trace]:
+def record(target: Target, config: DebugConfiguration, python: str, folder: Path) -> tuple[DoctorRun, Trace]:
     """Run the program for real, and record it.
 
     Raises:
         TargetError: it cannot be started.
     """
-    from namel3ss_debug.capture.launch import Streams, started
-    from namel3ss_debug.capture.session import new_session
-    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.capture.launch.parent import Streams, started
+    from namel3ss_debug.capture.launch.session import new_session
+    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.errors import TargetError
-    from namel3ss_debug.replay.doctor import Run
-    from namel3ss_debug.traces.reader import open_trace
+    from namel3ss_debug.importers.opening import open_trace
+    from namel3ss_debug.replay.rerun.doctor import DoctorRun
 
     session = new_session(config, target=target.text, root=target.root, output=folder / "first.jsonl")
     randomness = session.randomness | {"watch": True}
     session = replace(session, arguments=dict(target.arguments), flow=target.flow, randomness=randomness)
-    tell("run 1, for real")
+    notify("run 1, for real")
     with passed_on() as (stream, printed):  # noqa: SIM117  (the program has ended before its output has)
         with started(target, session=asdict(session), python=python, streams=Streams(stdout=stream)) as child:
             os.close(stream)
@@ -80,11 +81,11 @@ def record(target: Target, config: DebugConfiguration, python: str, folder: Path
     path = Path(session.trace)
     if not path.exists():
         raise TargetError(f"{target.text} ended before it could be recorded, with status {status}")
-    return Run(bytes(printed), status), open_trace(path)
+    return DoctorRun(bytes(printed), status), open_trace(path)
 
 
 _LARGEST = 1 << 28
-"""Of so many bytes a file is compared."""
+"""The largest file that is compared, in bytes."""
 
 
 class Files:
@@ -97,22 +98,24 @@ class Files:
 
     def __init__(self, paths: Iterable[str], began: int) -> None:
         self._began, self._ended = began, time.time_ns()
-        self._held = {path: digest(path) for path in paths if written_at(path) >= began}
+        self._digests = {path: digest(path) for path in paths if written_at(path) >= began}
 
     def changed(self) -> tuple[str, ...]:
-        """Those that a later run has found otherwise than the first, as far as can be told: written in a run, or gone.
+        """Return the files that differ for later runs, as far as can be known: written in a run, or removed.
 
-        One that every run writes anew, with the same in it, is none.
+        A file that every run writes again with the same content is not changed.
         """
-        return tuple(sorted(path for path in self._held if not self._is_written_again(path)))
-
-    def _is_written_again(self, path: str) -> bool:
-        held = self._held[path]
-        return held is not None and written_at(path) > self._ended and digest(path) == held
+        return tuple(
+            sorted(
+                path
+                for path, before in self._digests.items()
+                if before is None or written_at(path) <= self._ended or digest(path) != before
+            )
+        )
 
 
 def digest(path: str) -> bytes | None:
-    """What stands for the content of a file; None for one that is gone, very large, or cannot be read."""
+    """Return a digest of a file; None for one that does not exist, is very large, or cannot be read."""
     try:
         if not os.path.isfile(path) or os.path.getsize(path) > _LARGEST:
             return None
@@ -123,7 +126,7 @@ def digest(path: str) -> bytes | None:
 
 
 def written_at(path: str) -> int:
-    """When a file was last written; one that is gone counts as written just now."""
+    """Return when a file was last written; a missing one counts as written just now."""
     try:
         return os.stat(path).st_mtime_ns
     except (OSError, ValueError):
@@ -132,8 +135,8 @@ def written_at(path: str) -> int:
 
 @contextlib.contextmanager
 def passed_on() -> Iterator[tuple[int, bytearray]]:
-    """A descriptor for a program's output, which goes to stderr and is kept; the block closes the descriptor."""
-    source, given = os.pipe()
+    """Yield a descriptor for a program's output, which is kept and copied to stderr; the block closes the descriptor."""
+    source, inputs = os.pipe()
     kept = bytearray()
 
     def pass_on() -> None:
@@ -146,13 +149,13 @@ def passed_on() -> Iterator[tuple[int, bytearray]]:
     thread = threading.Thread(target=pass_on, daemon=True)
     thread.start()
     try:
-        yield given, kept
+        yield inputs, kept
     finally:
         thread.join(PATIENCE_SECONDS)
 
 
 class _Again:
-    """Runs the recorded program again."""
+    """Run the recorded program again."""
 
     def __init__(
         self,
@@ -162,46 +165,34 @@ class _Again:
         run_tools: tuple[str, ...],
         python: str,
     ) -> None:
-        from namel3ss_debug.replay.rerun import Wanted
+        from namel3ss_debug.replay.rerun.preparation import RerunOptions
 
         self._trace, self._config, self._folder = trace, config, folder
-        self._wanted = Wanted(run_tools=run_tools, python=python, consent="user")
+        self._wanted = RerunOptions(run_tools=run_tools, python=python, consent="user")
         self._runs = 1
 
-    def __call__(self, change: Change, what_for: str) -> Run:
-        from namel3ss_debug.cli.boundary import tell
-        from namel3ss_debug.replay.doctor import Run
-        from namel3ss_debug.replay.rerun import prepare, rerun
-        from namel3ss_debug.replay.rerunning.disturbances import Given
-        from namel3ss_debug.replay.rerunning.outputs import Outputs
+    def __call__(self, change: ChangeInputs, what_for: str) -> DoctorRun:
+        from namel3ss_debug.cli.boundary import notify
+        from namel3ss_debug.replay.rerun.doctor import DoctorRun, RunInputs
+        from namel3ss_debug.replay.rerun.output_relay import OutputRelay
+        from namel3ss_debug.replay.rerun.preparation import prepare
+        from namel3ss_debug.replay.rerun.running import rerun
 
         self._runs += 1
-        tell(f"run {self._runs}, {what_for}")
+        notify(f"run {self._runs}, {what_for}")
         prepared = prepare(self._trace, self._wanted, self._config, self._folder)
         if self._runs == 2:
             for note in prepared.notes:
-                tell(note)
-        given = change(Given(prepared.inputs, prepared.plan))
-        prepared = replace(prepared, inputs=given.inputs, plan=given.plan)
+                notify(note)
+        inputs = change(RunInputs(prepared.inputs, prepared.plan))
+        prepared = replace(prepared, inputs=inputs.inputs, plan=inputs.plan)
         with tempfile.TemporaryFile() as printed, Path(os.devnull).open("wb") as nowhere:
-            outcome = rerun(prepared, Outputs(printed.fileno(), nowhere.fileno()))
+            outcome = rerun(prepared, OutputRelay(printed.fileno(), nowhere.fileno()))
             printed.seek(0)
             stdout = printed.read()
         if outcome.interrupted:
             raise KeyboardInterrupt
-        return Run(stdout, outcome.status, outcome)
-
-
-def show(target: str, found: Sequence[Any], runs: int, status: int, output_format: str) -> None:
-    """Print what was found."""
-    from namel3ss_debug.views.doctor import doctor_document, doctor_lines
-    from namel3ss_debug.views.terminal import console
-
-    if output_format == "json":
-        print_document(doctor_document(target, found, runs, status))
-        return
-    screen = console()
-    screen.lines(doctor_lines(found, runs, status, screen.width))
+        return DoctorRun(stdout, outcome.status, outcome)
 
 
 @click.command("doctor", cls=ProgramCommand)
@@ -216,8 +207,8 @@ def show(target: str, found: Sequence[Any], runs: int, status: int, output_forma
 @click.option(
     "--fail-on-findings", is_flag=True, help="End with status 1 where there is an error or a warning."
 )
-@format_option("table", "json")
 @python_option
+@reporting()
 def command(
     target: str,
     args: tuple[str, ...],
@@ -228,24 +219,25 @@ def command(
     python: str | None,
     run_tools: tuple[str, ...],
     repeat: int,
-    output_format: str,
     fail_on_findings: bool,
-) -> int:
-    """Run a program twice, the second time on the answers of the first, and name what it does not repeat.
+) -> Report:
+    """Run a program twice, the second time on its recorded answers, and find what makes it non-deterministic.
 
     TARGET and ARGS are those of debug trace. The first run is for real. The others are offline and free: models,
     servers and tools answer as they did, while the clock, random numbers, the hash seed and the order of parallel
-    answers are others. Where the program then does something else, it is run a few times more to tell the causes apart.
+    answers differ. If the program then behaves differently, it runs a few times more to separate the causes.
 
-    An error is what a re-run cannot give back. A warning is an input that a re-run gives back and that reaches a
-    question, the output or the exit status. What the program prints in the first run goes to stderr.
+    An error is something that a re-run cannot reproduce. A warning is an input that a re-run replays and that reaches a
+    request, the output or the exit status. What the program prints in the first run goes to stderr.
     """
-    from namel3ss_debug.capture.launch import find_python, resolve_target
+    from namel3ss_debug.capture.launch.parent import find_python, resolve_target
     from namel3ss_debug.config import load_configuration
-    from namel3ss_debug.replay.doctor import Diagnosis
-    from namel3ss_debug.replay.rerunning.findings import INFO, Record, findings
-    from namel3ss_debug.replay.rerunning.recorded import read_recorded
+    from namel3ss_debug.replay.rerun.doctor import Diagnosis
+    from namel3ss_debug.replay.rerun.doctor_findings import INFO, FirstRun, findings
+    from namel3ss_debug.replay.rerun.recorded_calls import read_recorded
     from namel3ss_debug.traces.inputs import Recorded as Inputs
+    from namel3ss_debug.views.blocks import Lines
+    from namel3ss_debug.views.doctor import doctor_document, doctor_lines
 
     program = resolve_target([target, *args], module=module, run_args=read_run_args(run_args), flow=flow)
     interpreter = find_python(python, program)
@@ -254,16 +246,19 @@ def command(
         began = time.time_ns()
         first, trace = record(program, config, interpreter, Path(folder))
         if first.status == -2:
-            return 130
-        record_of = Record(trace.events(), read_recorded(trace), Inputs.of(trace.events()))
-        first = first._replace(printed=record_of.printed)
+            raise click.Abort
+        inputs_read = FirstRun(trace.events(), read_recorded(trace), Inputs.of(trace.events()))
+        first = first._replace(printed=inputs_read.printed)
         again = _Again(trace, config, Path(folder), run_tools, interpreter)
-        files = Files(record_of.files, began)
+        files = Files(inputs_read.files, began)
         diagnosis = Diagnosis(
-            first, record_of.present(), again, record_of.sites, repeat, lambda: bool(files.changed())
+            first, inputs_read.present(), again, inputs_read.sites, repeat, lambda: bool(files.changed())
         )
         causes = diagnosis.causes()
         printed = first.stdout.decode("utf-8", "replace")
-        found = findings(causes, record_of, printed, program.root, files.changed())
-    show(program.text, found, diagnosis.runs, first.status, output_format)
-    return int(fail_on_findings and any(each.weight != INFO for each in found))
+        found = findings(causes, inputs_read, printed, program.root, files.changed())
+    return Report(
+        [Lines(lambda width: doctor_lines(found, diagnosis.runs, first.status, width))],
+        doctor_document(program.text, found, diagnosis.runs, first.status),
+        status=int(fail_on_findings and any(each.severity != INFO for each in found)),
+    )

@@ -1,4 +1,4 @@
-"""`debug explain N`: the chain of causes back from one event of a recording."""
+"""`debug explain N`: the chain of causes back from one event of a trace."""
 
 from __future__ import annotations
 
@@ -8,33 +8,32 @@ from typing import Any
 import click
 
 from namel3ss_debug.cli.options import (
-    format_option,
-    is_recording,
+    is_trace_file,
     open_reference,
-    print_document,
     quoted,
     reading,
+    report_ignored_mark,
     report_problems,
-    show_report,
-    tell_ignored_mark,
     trace_argument,
 )
+from namel3ss_debug.cli.reporting import reporting
+from namel3ss_debug.views.report import Report
 
 
 class EventNumber(click.IntRange):
-    """The number of an event; a recording in its place is told from a mistyped number."""
+    """The number of an event; a trace in its place is told from a mistyped number."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number.
+        """Return the event number.
 
         Raises:
-            WrongUsageError: it is a recording.
+            WrongUsageError: it is a trace.
         """
         from namel3ss_debug.errors import WrongUsageError
 
-        if is_recording(str(value)):
+        if is_trace_file(str(value)):
             raise WrongUsageError(
-                f"{value} is a recording, and N is missing: give the number of an event before it, "
+                f"{value} is a trace, and N is missing: give the number of an event before it, "
                 f"as in `namel3ss debug explain 3 {shlex.quote(str(value))}`"
             )
         return super().convert(value, param, ctx)
@@ -43,12 +42,12 @@ class EventNumber(click.IntRange):
 @click.command("explain")
 @click.argument("number", metavar="N", type=EventNumber(min=1))
 @trace_argument
-@format_option("table", "json", "markdown")
-def command(number: int, reference: str | None, output_format: str) -> None:
-    """Say what an event came from, back to its causes.
+@reporting()
+def command(number: int, reference: str | None) -> Report:
+    """Show the chain of causes behind an event.
 
-    N is the number of an event, as every command shows it. Of a failure, the likeliest origin is told; of anything
-    else, who asked for it and who gave it what, back to the words of the user.
+    N is the number of an event, as every command shows it. For a failure, it shows the likeliest origin; for any
+    other event, what requested it and where its inputs came from, back to the user's message.
     """
     from namel3ss_debug.analysis.failures.explain import SCHEMA, explain
     from namel3ss_debug.traces.marks import mark_of
@@ -59,9 +58,5 @@ def command(number: int, reference: str | None, output_format: str) -> None:
         mark = mark_of(trace.path)
         document = {"schema": SCHEMA, "trace": str(trace.path), **explain(trace, number, mark)}
     report_problems(trace)
-    tell_ignored_mark(trace.path)
-    named = quoted(reference or "")
-    if output_format == "json":
-        print_document(document)
-    else:
-        show_report(shown(document, named), markdown=output_format == "markdown")
+    report_ignored_mark(trace.path)
+    return Report(shown(document, quoted(reference or "")), document)

@@ -1,7 +1,7 @@
-"""`debug trace --live`: the events of a recording on stderr while it grows.
+"""`debug trace --live`: the events of a trace on stderr while it grows.
 
-The parent reads the files the child writes; the child knows nothing of it. What cannot be read yet is looked at
-again, and what never can be is left to the commands that read the finished recording.
+The parent reads the files the child writes; the child does not know. A line that cannot be read yet is tried
+again, and one that never can is left to the commands that read the finished trace.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import BinaryIO
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import first_line
 from namel3ss_debug.traces.names import parse_name
-from namel3ss_debug.traces.process import event_on
+from namel3ss_debug.traces.process import read_event_line
 from namel3ss_debug.traces.ring import ForeignRingError, open_remainder
 from namel3ss_debug.traces.store import is_written, trace_files
 from namel3ss_debug.views.events import RunningLines
@@ -37,25 +37,25 @@ class Follower:
         self._processes: dict[int, _Process] = {}
 
     def events(self) -> Iterator[Event]:
-        """The events that were written since the last call, the processes merged by time as the reader does it."""
+        """Yield the events that were written since the last call, the processes merged by time as the reader does it."""
         self._find_files()
         for _, event in merge(*(each.events() for each in self._processes.values()), key=itemgetter(0)):
             yield event
 
     def is_over(self) -> bool:
-        """Whether nobody writes any more, as far as the files of the last call tell.
+        """Return whether no process writes any more, as far as the files of the last call show.
 
-        Each process has said that it ended, or has let go of its last file. Just now it may have begun another.
+        Each process has written its end, or has closed its last file. It may have begun another just now.
         """
         return not any(each.is_written() for each in self._processes.values())
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for each in self._processes.values():
             each.close()
 
     def _find_files(self) -> None:
-        """Take in the files that have come; none before the first says which execution they are to be of."""
+        """Add the files that are new; none before the first line of the first names their execution."""
         try:
             names = os.listdir(self.path.parent)
         except OSError:
@@ -83,24 +83,26 @@ class _Process:
         self._ended = False
 
     def events(self) -> Iterator[tuple[float, Event]]:
-        """The events that were written since the last call, each with the latest time of the process until then."""
+        """Yield the events that were written since the last call, each with the latest time of the process until then."""
         while True:
-            following = self._following()  # looked for first: what is written before it came is read below
+            following = (
+                self._following()
+            )  # looked for first: lines written before the next segment began are read below
             yield from self._written()
             if following is None or not self._open(*following):
                 return
 
     def is_written(self) -> bool:
-        """Whether it has not said that it ended, and holds its last file."""
+        """Return whether it has not written its end, and keeps its last file open."""
         return not self._ended and is_written(self.files[-1])
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
     def _following(self) -> tuple[int, Path] | None:
-        """The segment after the one that is open, with its number."""
+        """Return the segment after the one that is open, with its number."""
         for path in self.files:
             name = parse_name(path.name)
             number = name.segment if name is not None else 0
@@ -109,7 +111,7 @@ class _Process:
         return None
 
     def _open(self, number: int, path: Path) -> bool:
-        """Go on with this segment; not where it cannot be opened now."""
+        """Continue with this segment, and return whether it can be opened now."""
         try:
             file = path.open("rb")
         except OSError:
@@ -126,7 +128,7 @@ class _Process:
         ):
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             for line in lines:
-                event = event_on(line)
+                event = read_event_line(line)
                 if event is not None:
                     self._latest = max(self._latest, event.get("timestamp", self._latest))
                     self._ended = self._ended or event["event_type"] == "trace_end"
@@ -134,7 +136,7 @@ class _Process:
 
 
 def _behind_end(path: Path, file: BinaryIO) -> bytes:
-    """What the writer has not written to the file yet; the place in the file is behind it then."""
+    """Return what the writer has not written to the file yet, and move the position in the file behind it."""
     position = file.tell()
     with suppress(OSError, ForeignRingError):
         remainder = open_remainder(path, file.fileno())
@@ -150,7 +152,7 @@ def _behind_end(path: Path, file: BinaryIO) -> bytes:
 
 @contextmanager
 def following(path: Path) -> Iterator[None]:
-    """Show the events of the recording at `path` on stderr until the block ends, and those left then."""
+    """Show the events of the trace at `path` on stderr until the block ends, and those left then."""
     follower, screen, over = Follower(path), console(stderr=True), threading.Event()
     thread = threading.Thread(target=_follow, args=(follower, screen, over), daemon=True)
     thread.start()
@@ -165,7 +167,7 @@ def following(path: Path) -> Iterator[None]:
 def _follow(follower: Follower, screen: Terminal, over: threading.Event) -> None:
     running = RunningLines(screen.width)
     number = 0
-    with suppress(OSError):  # nobody reads stderr any more: the program goes on
+    with suppress(OSError):  # stderr was closed: the program goes on
         while True:
             last = over.wait(POLL_SECONDS)
             for event in follower.events():

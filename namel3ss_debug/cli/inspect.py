@@ -1,180 +1,194 @@
-"""`debug inspect`: the events of a recording as a table, a tree, bars over time, or one of them in full."""
+"""`debug inspect`: the events of a trace as a table, a tree, bars over time, or one of them in full."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from itertools import chain, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from namel3ss_debug.cli.options import (
-    format_option,
     limit_option,
     open_reference,
-    print_document,
-    print_rows,
     reading,
     report_problems,
     trace_argument,
-    write_json,
 )
+from namel3ss_debug.cli.reporting import reporting
+from namel3ss_debug.views.report import Records, Report
 
 if TYPE_CHECKING:
-    from namel3ss_debug.inspection import Numbered, Selection
+    from namel3ss_debug.inspection import Selection
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.reader import Trace
+    from namel3ss_debug.views.blocks import Block
 
 SCHEMA = "namel3ss-debug/inspect/1"
 LIMIT = 1000
-"""The rows that are shown where nobody said how many: of a tree and of bars always, of a table on a terminal."""
+"""The rows that are shown if the user sets no limit: of a tree and of bars always, of a table on a terminal."""
 
 COUNTED = 10_000
 """The rows that are counted behind the last one shown; what comes after them need not be read to say that there is more."""
 
+EVENT_COLUMNS = [
+    "number",
+    "event_type",
+    "component",
+    "component_name",
+    "timestamp",
+    "duration_ms",
+    "status",
+    "tokens_used",
+    "cost_estimate",
+    "error_type",
+    "error",
+    "call_site",
+    "event_id",
+    "parent_event_id",
+    "inputs",
+    "outputs",
+    "metadata",
+]
 
-def show_event(trace: Trace, number: int, output_format: str) -> None:
-    """Print one event in full, with what stands around it.
+
+def report_event(trace: Trace, number: int) -> Report:
+    """Return the report on one event in full, with what is around it.
 
     Raises:
         UnreadableTraceError: there is no event of this number.
     """
     from namel3ss_debug.inspection import find_surroundings
-    from namel3ss_debug.traces.costs import call_cost, seller_of
+    from namel3ss_debug.traces.costs import span_cost
+    from namel3ss_debug.views.blocks import Lines
     from namel3ss_debug.views.details import event_in_full
-    from namel3ss_debug.views.terminal import console
 
-    if output_format == "jsonl":
-        print_rows([trace.event(number)])
-        return
-    around = find_surroundings(trace, number)
-    if output_format == "json":
-        half = around.other_half
-        cost = call_cost(around.event, seller_of(half[1].get("metadata")) if half else None)
-        print_document(
-            {
-                "schema": SCHEMA,
-                "trace": str(trace.path),
-                "number": number,
-                "event": around.event,
-                "other_half": half[0] if half else None,
-                "above": [place for place, _ in around.above],
-                "inside": [place for place, _ in around.inside],
-                "inside_total": around.inside_total,
-                "cost": cost.dollars if cost else None,
-                "priced_by": cost.source if cost else None,
-            }
-        )
-        return
-    screen = console()
-    screen.lines(event_in_full(around, screen.width, began(trace)))
+    with reading(trace):
+        around = find_surroundings(trace, number)
+    half = around.other_half
+    cost = span_cost(half[1] if half else {}, around.event)
+    document = {
+        "schema": SCHEMA,
+        "trace": str(trace.path),
+        "number": number,
+        "event": around.event,
+        "other_half": half[0] if half else None,
+        "above": [place for place, _ in around.above],
+        "inside": [place for place, _ in around.inside],
+        "inside_total": around.inside_total,
+        "cost": cost.dollars if cost else None,
+        "priced_by": cost.source if cost else None,
+    }
+    drawn = Lines(lambda width: event_in_full(around, width, find_start(trace)))
+    row = {"number": number} | around.event
+    return Report([drawn], document, rows=[around.event], tables={"events": Records([row], EVENT_COLUMNS)})
 
 
-def show_events(
-    trace: Trace, wanted: Selection, limit: int | None, output_format: str, *, chunks: bool
-) -> None:
-    """Print the wanted events as they are read."""
-    from namel3ss_debug.inspection import select
+def report_events(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bool) -> Report:
+    """Return the report on the wanted events, which are read while it is written."""
 
-    if output_format == "jsonl":
-        print_rows(event for _, event in select(trace, wanted, limit=limit or None))
-    elif output_format == "json":
-        print_events(trace, select(trace, wanted, limit=limit or None))
-    else:
-        show_table(trace, wanted, limit, chunks=chunks)
+    def read() -> Iterator[tuple[int, Event]]:
+        from namel3ss_debug.inspection import select
+
+        with reading(trace):
+            yield from select(trace, wanted, limit=limit or None)
+
+    document = {
+        "schema": SCHEMA,
+        "trace": str(trace.path),
+        "events": (with_number(number, event) for number, event in read()),
+        "problems": trace.problems_document,
+    }
+    return Report(
+        event_blocks(trace, wanted, limit, chunks=chunks),
+        document,
+        rows=map(itemgetter(1), read()),
+        tables={"events": Records((with_number(*item) for item in read()), EVENT_COLUMNS)},
+    )
 
 
-def show_table(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bool) -> None:
-    """Print the wanted events as rows, and what was left out."""
+def event_blocks(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bool) -> Iterator[Block]:
+    """Yield the wanted events as rows, and a note on what was left out."""
     from namel3ss_debug.inspection import FoldedEvents
-    from namel3ss_debug.views.inspection import event_lines, more_events
+    from namel3ss_debug.views.blocks import ForWidth, Lines
+    from namel3ss_debug.views.inspection import event_table, more_events
     from namel3ss_debug.views.replay import left_out
-    from namel3ss_debug.views.terminal import console
 
     most = LIMIT if limit is None and sys.stdout.isatty() else limit or None
     folded = FoldedEvents(trace, wanted, chunks=chunks)
-    found = iter(folded)
-    started_at = began(trace)
-    first = next(found, None)
-    if first is None and not folded.left_out:
-        nothing_fits(trace, wanted)
-        return
-    screen = console()
-    if first is not None:
-        rows = islice(chain([first], found), most)
-        screen.lines(event_lines(rows, screen.width, started_at))
-    if left := sum(1 for _ in islice(found, COUNTED + 1)):
-        screen.lines(more_events(left, COUNTED))
-    else:
-        screen.lines(left_out(folded.left_out))
-
-
-def print_events(trace: Trace, found: Iterator[Numbered]) -> None:
-    """Write one JSON document, event by event, so that a long recording needs no memory."""
-    from namel3ss_debug.views.payloads import json_bytes
-
-    write_json(f'{{\n  "schema": "{SCHEMA}",\n  "trace": {json_bytes(str(trace.path))},\n  "events": [')
-    for place, (number, event) in enumerate(found):
-        write_json((",\n    " if place else "\n    ") + json_bytes(numbered(number, event)))
-    write_json(f'\n  ],\n  "problems": {json_bytes(trace.problems_document())}\n}}\n')
-
-
-def show_spans(trace: Trace, wanted: Selection, limit: int | None, output_format: str, *, bars: bool) -> None:
-    """Print the spans of the wanted events as a tree or as bars."""
-    from namel3ss_debug.inspection import make_rows, select_forest, sort_by_start
-    from namel3ss_debug.views.inspection import tree_lines
-    from namel3ss_debug.views.terminal import console
-    from namel3ss_debug.views.timeline import timeline_lines
-
-    if limit is None and output_format == "table":
-        limit = LIMIT
-    chosen = select_forest(trace, wanted, limit=limit or None)
-    if output_format == "table":
-        if not chosen.total:
-            nothing_fits(trace, wanted)
+    with reading(trace):
+        found = iter(folded)
+        started_at = find_start(trace)
+        first = next(found, None)
+        if first is None and not folded.left_out:
+            report_no_match(trace, wanted)
             return
-        screen = console()
-        draw = timeline_lines if bars else tree_lines
-        screen.lines(draw(chosen, screen.width))
-        return
-    found = make_rows(chosen.forest)
-    documents: Iterable[dict[str, Any]] = map(asdict, sort_by_start(found) if bars else found)
-    if output_format == "jsonl":
-        print_rows(documents)
-    else:
-        print_document({"schema": SCHEMA, "trace": str(trace.path), "spans": list(documents)})
+        if first is not None:
+            rows = islice(chain([first], found), most)
+            yield ForWidth(lambda width: [event_table(rows, width, started_at)])
+        if left := sum(1 for _ in islice(found, COUNTED + 1)):
+            yield more_events(left, COUNTED)
+        else:
+            yield Lines(lambda _: left_out(folded.left_out))
 
 
-def numbered(number: int, event: Event) -> Event:
-    """The event with its number as the first key."""
+def report_spans(trace: Trace, wanted: Selection, limit: int | None, *, bars: bool) -> Report:
+    """Return the report on the spans of the wanted events, as a tree or as bars."""
+    from namel3ss_debug.inspection import make_rows, select_forest, sort_by_start
+
+    def blocks() -> Iterator[Block]:
+        from namel3ss_debug.views.inspection import timeline_blocks, tree_blocks
+
+        with reading(trace):
+            most = LIMIT if limit is None else limit or None
+            chosen = select_forest(trace, wanted, limit=most)
+        if chosen.total:
+            yield from (timeline_blocks if bars else tree_blocks)(chosen)
+        else:
+            report_no_match(trace, wanted)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        with reading(trace):
+            found = make_rows(select_forest(trace, wanted, limit=limit or None).forest)
+        yield from map(asdict, sort_by_start(found) if bars else found)
+
+    head = {"schema": SCHEMA, "trace": str(trace.path)}
+    return Report(
+        blocks(), head | {"spans": lambda: list(rows())}, rows=rows(), tables={"spans": Records(rows())}
+    )
+
+
+def with_number(number: int, event: Event) -> Event:
+    """Return the event with its number as the first key."""
     return {"number": number} | event | {"number": number}
 
 
-def began(trace: Trace) -> float | None:
-    """When the recording began, in seconds since the epoch."""
+def find_start(trace: Trace) -> float | None:
+    """Return when the trace began, in seconds since the epoch."""
     return next((event.get("timestamp") for event in trace.events()), None)
 
 
-def nothing_fits(trace: Trace, wanted: Selection) -> None:
-    """Say that the answer is empty, and which name or which expression may have been meant."""
-    from namel3ss_debug.cli.boundary import tell
+def report_no_match(trace: Trace, wanted: Selection) -> None:
+    """Print that no events match, and which name or which expression may have been meant."""
+    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.inspection import describe_unknown_name
 
     hint = describe_unknown_name(trace, wanted) or (
         wanted.condition.hint if wanted.condition is not None else ""
     )
-    tell("nothing in this recording fits" + (f"; {hint}" if hint else ""))
+    notify("no events match" + (f"; {hint}" if hint else ""))
 
 
-def tell_mismatches(wanted: Selection) -> None:
-    """Say on stderr which comparisons of `--where` had operands of different types."""
+def report_mismatches(wanted: Selection) -> None:
+    """Print which comparisons of `--where` had operands of different types."""
     mismatches = wanted.condition.describe_mismatches() if wanted.condition is not None else ""
     if mismatches:
-        from namel3ss_debug.cli.boundary import tell
+        from namel3ss_debug.cli.boundary import notify
 
-        tell(f"--where: {mismatches}")
+        notify(f"--where: {mismatches}")
 
 
 @click.command("inspect")
@@ -192,8 +206,8 @@ def tell_mismatches(wanted: Selection) -> None:
 @click.option("--errors-only", is_flag=True, help="Failures only.")
 @click.option("--where", metavar="EXPR", help="Events of which this is true, such as 'duration_ms > 500'.")
 @click.option("--chunks", is_flag=True, help="Show the chunks of streamed answers too.")
-@limit_option("At most so many events or spans; 0 for all.")
-@format_option("table", "json", "jsonl")
+@limit_option("Show at most this many events or spans; 0 for all.")
+@reporting()
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -206,10 +220,9 @@ def command(
     where: str | None,
     limit: int | None,
     chunks: bool,
-    output_format: str,
     **names: Any,
-) -> None:
-    """Look at the events of a recording: as a table, or one of --event, --tree and --timeline.
+) -> Report:
+    """Look at the events of a trace: as a table, or one of --event, --tree and --timeline.
 
     The other options choose the events of a table, tree or timeline; every one of them must hold. The names of an
     expression are the fields of an event, and kind, name, llm, tool, agent and n: --where 'tool == "search" and
@@ -219,9 +232,10 @@ def command(
     from namel3ss_debug.expressions import compile_expression
     from namel3ss_debug.inspection import CHUNK, Selection
 
-    shapes = [name for name, given in (("event", event), ("tree", tree), ("timeline", timeline)) if given]
-    if len(shapes) > 1:
-        raise click.UsageError(f"--{shapes[0]} and --{shapes[1]} exclude each other", ctx)
+    shapes = {"event": event, "tree": tree, "timeline": timeline}
+    chosen = [name for name, value in shapes.items() if value]
+    if len(chosen) > 1:
+        raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other", ctx)
     wanted = Selection(
         where=compile_expression(where, notes_mismatches=True) if where is not None else None, **names
     )
@@ -231,13 +245,15 @@ def command(
         if event is not None or not (reference or "").isdecimal():
             raise
         raise TraceNotFoundError(f"{error}; an event is shown by --event {reference}") from None
-    with reading(trace):
-        if event is not None:
-            show_event(trace, event, output_format)
-        elif tree or timeline:
-            show_spans(trace, wanted, limit, output_format, bars=timeline)
-        else:
-            chunks = chunks or CHUNK in (where or "")
-            show_events(trace, wanted, limit, output_format, chunks=chunks)
-    report_problems(trace)
-    tell_mismatches(wanted)
+    if event is not None:
+        report = report_event(trace, event)
+    elif tree or timeline:
+        report = report_spans(trace, wanted, limit, bars=timeline)
+    else:
+        report = report_events(trace, wanted, limit, chunks=chunks or CHUNK in (where or ""))
+
+    def notices() -> None:
+        report_problems(trace)
+        report_mismatches(wanted)
+
+    return replace(report, notices=notices)

@@ -1,130 +1,147 @@
-"""`debug logs`: the log records of a recording, and what else belongs into a log."""
+"""`debug logs`: the log records of a trace, and what else belongs into a log."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from namel3ss_debug.cli.options import (
-    find_recording,
-    format_option,
-    open_recording,
+    find_trace_file,
     open_reference,
-    print_document,
-    print_rows,
+    open_trace_file,
     reading,
     report_problems,
     trace_argument,
 )
+from namel3ss_debug.cli.reporting import reporting
 from namel3ss_debug.inspection.logs import CATEGORIES, select_log_lines
 from namel3ss_debug.traces.events import LOG_LEVELS
+from namel3ss_debug.views.report import Records, Report
 
 if TYPE_CHECKING:
     from namel3ss_debug.inspection.logs import LogLine
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.views.blocks import Block
 
 SCHEMA = "namel3ss-debug/logs/1"
 _POLL_SECONDS = 0.1
 
 
-def show_logs(
-    reference: str | None,
-    *,
-    agent: str | None,
-    level: str | None,
-    category: str | None,
-    output_format: str,
-) -> None:
-    """Print the lines of the logs of a recording.
+LOG_COLUMNS = [
+    "number",
+    "timestamp",
+    "level",
+    "category",
+    "agent",
+    "source",
+    "event_type",
+    "message",
+    "before",
+    "after",
+    "reason",
+    "extra",
+    "error_type",
+    "error",
+    "call_site",
+    "event_id",
+]
+
+
+def report_logs(
+    reference: str | None, *, agent: str | None, level: str | None, category: str | None
+) -> Report:
+    """Return the report on the lines of the logs of a trace, which are read while it is written.
 
     Args:
-        reference: the recording; the latest if left out.
-        agent: only those of agents and loggers whose name fits.
+        reference: the trace; the latest if left out.
+        agent: only those of agents and loggers whose name matches.
         level: only those from this level on.
         category: only those of this log.
-        output_format: `table`, `json` or `jsonl`.
 
     Raises:
-        TraceNotFoundError: there is no such recording.
+        TraceNotFoundError: there is no such trace.
         UnreadableTraceError: nothing in it can be read.
     """
-    from namel3ss_debug.views import logs
-
     trace = open_reference(reference)
-    with reading(trace):
-        found = select_log_lines(enumerate(trace.events(), 1), agent=agent, least=level, category=category)
-        if output_format == "jsonl":
-            print_rows(map(logs.document, found))
-        elif output_format == "json":
-            rows = list(map(logs.document, found))
-            print_document({"schema": SCHEMA, "trace": str(trace.path), "lines": rows})
+
+    def read() -> Iterator[LogLine]:
+        with reading(trace):
+            yield from select_log_lines(
+                enumerate(trace.events(), 1), agent=agent, least=level, category=category
+            )
+
+    def blocks() -> Iterator[Block]:
+        from namel3ss_debug.cli.boundary import notify
+        from namel3ss_debug.views.logs import log_table
+
+        found = read()
+        first = next(found, None)
+        if first is None:
+            notify("no log records match; log_level sets which records of the program are recorded")
         else:
-            _show(found)
-    report_problems(trace)
+            yield log_table(chain([first], found))
+
+    def documents() -> Iterator[dict[str, Any]]:
+        from namel3ss_debug.views.logs import document
+
+        yield from map(document, read())
+
+    return Report(
+        blocks(),
+        {"schema": SCHEMA, "trace": str(trace.path), "lines": lambda: list(documents())},
+        rows=documents(),
+        tables={"lines": Records(documents(), LOG_COLUMNS)},
+        notices=lambda: report_problems(trace),
+    )
 
 
-def _show(found: Iterator[LogLine]) -> None:
-    from namel3ss_debug.cli.boundary import tell
-    from namel3ss_debug.views import logs
-    from namel3ss_debug.views.terminal import console
+def report_growing_logs(
+    reference: str | None, *, agent: str | None, level: str | None, category: str | None
+) -> Report:
+    """Return a report that grows with the trace, until no process writes to it any more.
 
-    first = next(found, None)
-    if first is None:
-        tell("nothing in this recording fits; log_level says which records of the program are recorded")
-        return
-
-    def whole() -> Iterator[LogLine]:
-        yield first
-        yield from found
-
-    screen = console()
-    screen.lines(logs.lines(whole(), screen.width))
-
-
-def follow_logs(
-    reference: str | None,
-    *,
-    agent: str | None,
-    level: str | None,
-    category: str | None,
-    output_format: str,
-) -> None:
-    """Print the lines as they are recorded, from the beginning on, until no process writes the recording any more.
-
-    They have no numbers: an event of another process that comes later may belong before those that were shown.
+    Its lines have no numbers: an event of another process that comes later may belong before those that were shown.
 
     Raises:
-        TraceNotFoundError: there is no such recording.
+        TraceNotFoundError: there is no such trace.
         UnreadableTraceError: nothing in it can be read.
     """
-    from namel3ss_debug.cli.boundary import tell
-    from namel3ss_debug.traces.reader import open_trace
+    from namel3ss_debug.cli.boundary import notify
+    from namel3ss_debug.importers.opening import open_trace
     from namel3ss_debug.traces.store import ending, trace_files
     from namel3ss_debug.views import logs
-    from namel3ss_debug.views.terminal import console
+    from namel3ss_debug.views.blocks import Lines
 
-    path = find_recording(reference)
+    path = find_trace_file(reference)
     real = path.resolve()  # the link to the latest may soon lead to another one
-    events = ((0, event) for event in _growing(path, real))
-    screen = console()
-    for line in select_log_lines(events, agent=agent, least=level, category=category):
-        if output_format == "table":
-            screen.lines([logs.running_line(line, screen.width)])
-        else:
-            print_rows([logs.document(line)])
-    last = trace_files(real)[0].files[-1]  # a first file may have been rotated away meanwhile
-    if ending(open_trace(last).processes) == "killed":
-        tell("the program ended without saying so: it was killed, or left by os._exit")
+
+    def read() -> Iterator[LogLine]:
+        events = ((0, event) for event in _growing(path, real))
+        return select_log_lines(events, agent=agent, least=level, category=category)
+
+    def notices() -> None:
+        last = trace_files(real)[0].files[-1]  # a first file may have been rotated away meanwhile
+        if ending(open_trace(last).processes) == "killed":
+            notify("the program wrote no end of its trace: it was killed, or exited by os._exit")
+
+    return Report(
+        [Lines(lambda width: (logs.running_line(line, width) for line in read()))],
+        rows=(logs.document(line) for line in read()),
+        tables={"lines": Records((logs.document(line) for line in read()), LOG_COLUMNS)},
+        notices=notices,
+        live=True,
+    )
 
 
 def _growing(path: Path, real: Path) -> Iterator[Event]:
-    """The events of a recording, until no process writes it any more.
+    """Yield the events of a trace, until no process writes to it any more.
 
     Args:
         path: the file as the user named it.
@@ -137,7 +154,7 @@ def _growing(path: Path, real: Path) -> Iterator[Event]:
     from namel3ss_debug.traces.store import ending
 
     _await_first_line(real)
-    trace = open_recording(path)
+    trace = open_trace_file(path)
     if ending(trace.processes) != "open":
         yield from trace.events()
         report_problems(trace)
@@ -160,7 +177,7 @@ def _growing(path: Path, real: Path) -> Iterator[Event]:
 
 
 def _await_first_line(path: Path) -> None:
-    """Wait for the first line of a file that somebody writes."""
+    """Wait for the first line of a file that a process writes."""
     from namel3ss_debug.traces.lines import Problems, read_batches
     from namel3ss_debug.traces.store import is_written
 
@@ -173,15 +190,15 @@ def _await_first_line(path: Path) -> None:
 
 def write_logs(
     reference: str | None, directory: Path, *, agent: str | None, level: str | None, category: str | None
-) -> None:
-    """Write the lines into the files of a folder for each log.
+) -> Report:
+    """Write the lines into the files of a folder for each log, and return an empty report.
 
     Raises:
-        TraceNotFoundError: there is no such recording.
+        TraceNotFoundError: there is no such trace.
         UnreadableTraceError: nothing in it can be read.
         WrongUsageError: the directory cannot be written.
     """
-    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.views.logs import write_tree
     from namel3ss_debug.views.quantities import count
@@ -211,7 +228,8 @@ def write_logs(
             ) from None
     report_problems(trace)
     lines = count(sum(written.counts.values()), "line")
-    tell(f"wrote {lines} to {count(len(written.files) - 1, 'log')} in {written.folder}")
+    notify(f"wrote {lines} to {count(len(written.files) - 1, 'log')} in {written.folder}")
+    return Report(())
 
 
 @click.command("logs")
@@ -231,7 +249,7 @@ def write_logs(
     metavar="DIR",
     help="Write a file for each agent and logger into DIR, in a folder for each log.",
 )
-@format_option("table", "json", "jsonl")
+@reporting()
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -243,21 +261,15 @@ def command(
     category: str | None,
     follow: bool,
     directory: Path | None,
-    output_format: str,
-) -> None:
-    """Read the log records of a recording, and its decisions, messages, errors and figures, in order.
+) -> Report:
+    """Read the log records of a trace, and its decisions, messages, errors and figures, in order.
 
-    Records of the standard logging are in every recording, from the level that the setting log_level says; of
-    structlog and loguru where the program was given their processor.
+    Every trace has the records of the standard logging, from the level of the setting log_level on. It has those of
+    structlog and loguru if the program uses our processor for them.
     """
     if directory is not None:
-        if follow or output_format != "table":
-            raise click.UsageError("--write goes with neither --follow nor --format", ctx)
-        write_logs(reference, directory, agent=agent, level=level, category=category)
-        return
-    if follow and output_format == "json":
-        raise click.UsageError(
-            "a log that is followed has no end to close a document; use --format jsonl", ctx
-        )
-    run = follow_logs if follow else show_logs
-    run(reference, agent=agent, level=level, category=category, output_format=output_format)
+        if follow or ctx.get_parameter_source("format_name") is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError("--write cannot be combined with --follow or --format", ctx)
+        return write_logs(reference, directory, agent=agent, level=level, category=category)
+    make = report_growing_logs if follow else report_logs
+    return make(reference, agent=agent, level=level, category=category)

@@ -11,38 +11,42 @@ from typing import Any
 
 import click
 
-from namel3ss_debug import __version__
 from namel3ss_debug.cli import boundary
+from namel3ss_debug.version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("namel3ss_debug.cli.trace:command", "Run a program and record what its agents do."),
     "run": ("namel3ss_debug.cli.run:command", "Run an app under the configuration in force."),
-    "replay": ("namel3ss_debug.cli.replay:command", "Walk through a recording, event by event."),
+    "replay": ("namel3ss_debug.cli.replay:command", "Step through a trace, forwards and backwards."),
     "rerun": ("namel3ss_debug.cli.rerun:command", "Run a recorded program again on its recorded answers."),
-    "doctor": ("namel3ss_debug.cli.doctor:command", "Say what makes a program irreproducible."),
-    "analyze": ("namel3ss_debug.cli.analyze:command", "Say what was slow, what failed and what it cost."),
-    "explain": ("namel3ss_debug.cli.explain:command", "Say what an event came from, back to its causes."),
+    "doctor": ("namel3ss_debug.cli.doctor:command", "Find what makes a program non-deterministic."),
+    "analyze": ("namel3ss_debug.cli.analyze:command", "Show what was slow, what failed and what it cost."),
+    "explain": ("namel3ss_debug.cli.explain:command", "Show the chain of causes behind an event."),
     "report": ("namel3ss_debug.cli.report:command", "Write one page about a failure, for an issue."),
-    "diff": ("namel3ss_debug.cli.diff:command", "Say where two runs part."),
-    "check": ("namel3ss_debug.cli.check:command", "Hold recordings against rules, for CI."),
-    "mark": ("namel3ss_debug.cli.mark:command", "Judge a run: good or bad, and why."),
+    "diff": ("namel3ss_debug.cli.diff:command", "Find where two runs diverge."),
+    "check": ("namel3ss_debug.cli.check:command", "Check traces against rules."),
+    "mark": ("namel3ss_debug.cli.mark:command", "Mark a run good or bad, and why."),
     "trust": ("namel3ss_debug.cli.trust:command", "Allow re-runs of the traces below a folder."),
-    "make-test": ("namel3ss_debug.cli.make_test:command", "Make a test of pytest from a trace."),
-    "inspect": ("namel3ss_debug.cli.inspect:command", "Look at the events of a recording."),
-    "journey": ("namel3ss_debug.cli.journey:command", "Tell what one agent or component did, in order."),
-    "logs": ("namel3ss_debug.cli.logs:command", "Read the log records of a recording."),
+    "make-test": ("namel3ss_debug.cli.make_test:command", "Write a pytest test from a trace."),
+    "inspect": ("namel3ss_debug.cli.inspect:command", "Show the events of a trace."),
+    "activity": ("namel3ss_debug.cli.activity:command", "Show what one agent or component did, in order."),
+    "logs": ("namel3ss_debug.cli.logs:command", "Show the log records of a trace."),
     "config": ("namel3ss_debug.cli.config:command", "Show every setting, its value and its source."),
-    "list": ("namel3ss_debug.cli.list:command", "List the recordings."),
-    "clean": ("namel3ss_debug.cli.clean:command", "Remove old recordings."),
+    "list": ("namel3ss_debug.cli.list:command", "List traces and their outcomes."),
+    "clean": ("namel3ss_debug.cli.clean:command", "Remove old traces."),
+    "help": ("namel3ss_debug.cli.help:command", "Show the guide and the reference."),
 }
-"""Name of a command of `debug` to where it stands and its line in the help."""
+"""Name of a command of `debug` -> its module and attribute, and its line in the help."""
 
-ALIASES = {"testify": "make-test"}
-"""Earlier names of commands, which still work and are not shown, to the names that they have now."""
+ALIASES = {"journey": "activity", "testify": "make-test"}
+"""Earlier name of a command -> its name. Earlier names still work and are not shown."""
 
 MEANT = {
+    "docs": "help",
     "errors": "analyze --errors",
+    "guide": "help guide",
     "ls": "list",
+    "man": "help",
     "record": "trace",
     "rm": "clean",
     "show": "inspect",
@@ -51,7 +55,7 @@ MEANT = {
     "timeline": "inspect --timeline",
     "tree": "inspect --tree",
 }
-"""Words that people try for something that another command does, to what does it."""
+"""Word that people try -> the command that does what they mean."""
 
 
 class Commands(click.Group):
@@ -77,7 +81,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the table, in its order."""
+        """Return the names of the table, in its order."""
         del ctx
         return list(self.table)
 
@@ -111,14 +115,12 @@ class Commands(click.Group):
         return name if name in self.table else word
 
     def _hint(self, word: str) -> str:
-        """What somebody may have meant who gave this word for a command."""
+        """Return what the user may have meant by a word that is no command."""
         import difflib
 
         inside = "debug " if self.table is not COMMANDS else ""  # where the commands of debug are from here
         near = difflib.get_close_matches(word, self.table, 1)
-        if word == "help":
-            meant = "--help"
-        elif word in MEANT or word in COMMANDS:
+        if word in MEANT or word in COMMANDS:
             meant = inside + MEANT.get(word, word)
         elif word.endswith((".py", ".ai")):
             meant = f"{inside}trace {word}"
@@ -135,26 +137,52 @@ class Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in self.table.items()])
 
 
+def install_completion(program: click.Command) -> None:
+    """Add `--install-completion` to one of the two programs."""
+
+    def install(context: click.Context, parameter: click.Parameter, shell: str | None) -> None:
+        del parameter
+        if shell is not None and not context.resilient_parsing:
+            from namel3ss_debug.cli.completion import install_for
+
+            for message in install_for(shell, context.find_root().command):
+                click.echo(message)
+            context.exit()
+
+    click.option(
+        "--install-completion",
+        "shell",
+        is_flag=False,
+        flag_value="",
+        expose_value=False,
+        is_eager=True,
+        metavar="[SHELL]",
+        callback=install,
+        help="Install completion for bash, zsh or fish, and exit.",
+    )(program)
+
+
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 debug = Commands(
     COMMANDS,
     name="debug",
     context_settings=_CONTEXT,
-    help="""Record AI-agent programs, and read, walk through and analyse the recordings.
+    help="""Record AI-agent programs, and inspect, step through and analyze their traces.
 
 \b
   namel3ss debug trace app.py     record a program
   namel3ss debug analyze          what was slow, what failed, what it cost
-  namel3ss debug inspect --tree   what happened inside what
+  namel3ss debug inspect --tree   which call happened inside which
 
 TRACE is a file, a directory, the first letters of an execution id, or latest; left out, it is latest.""",
 )
 click.version_option(__version__, prog_name="namel3ss-debug", message="%(prog)s %(version)s")(debug)
+install_completion(debug)
 
 namel3ss = Commands(
     {
-        "debug": ("namel3ss_debug.cli.main:debug", "Record, walk through and analyse agent programs."),
+        "debug": ("namel3ss_debug.cli.main:debug", "Record, step through and analyze agent programs."),
         "run": COMMANDS["run"],
     },
     name="namel3ss",
@@ -162,3 +190,4 @@ namel3ss = Commands(
     help="Run agent programs, and debug them.",
 )
 click.version_option(__version__, prog_name="namel3ss-debug", message="%(prog)s %(version)s")(namel3ss)
+install_completion(namel3ss)

@@ -1,4 +1,4 @@
-"""`debug make-test`: make a test of pytest from a trace."""
+"""Make a pytest test from a trace: `debug make-test`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 from namel3ss_debug.cli.options import (
     files,
-    find_recording,
+    find_trace_file,
     make_folder_for,
     open_reference,
     reading,
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from namel3ss_debug.config import DebugConfiguration
-    from namel3ss_debug.replay.consent import Consent
-    from namel3ss_debug.replay.rerunning.codes import ToolCode
+    from namel3ss_debug.replay.rerun.consent import Consent
+    from namel3ss_debug.replay.rerun.tool_code import RecordedCode
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.inputs import Recorded
     from namel3ss_debug.traces.reader import Trace
-    from namel3ss_debug.views.generated_tests import Program, Tools
+    from namel3ss_debug.views.generated_tests import ProgramUnderTest, Tools
 
 _MOST_STDIN = 1000
 _MOST_NAMED = 5
 
 
 def _outside_of_tools(events: list[Event], run: Collection[str]) -> Iterator[Event]:
-    """Yield the events but for those inside a call of a tool that is answered: there nothing runs in the test.
+    """Yield the events except those inside an answered tool call, which does not run in the test.
 
     Args:
         events: all events.
         run: the names of the tools that run for real.
     """
-    from namel3ss_debug.replay.rerunning.boundaries import TOOL, question_of
+    from namel3ss_debug.replay.rerun.requests import TOOL, read_request
     from namel3ss_debug.traces.events import ends_span
 
     answered: set[str] = set()
@@ -53,8 +53,8 @@ def _outside_of_tools(events: list[Event], run: Collection[str]) -> Iterator[Eve
         if parent in left_out or (parent in answered and not ends_span(event["event_type"])):
             left_out.add(event_id)
             continue
-        question = question_of(number, event, keep_event=False)
-        if question is not None and question.kind == TOOL and question.name not in run:
+        request = read_request(number, event, keep_event=False)
+        if request is not None and request.kind == TOOL and request.name not in run:
             answered.add(event_id)
         yield event
 
@@ -65,18 +65,17 @@ def _tools(events: list[Event], declared: Mapping[str, str], tried: Mapping[str,
     Args:
         events: all events of the trace.
         declared: the setting `tools`.
-        tried: what `--try-tools` found: the reason why a tool has to be answered, "" where it gives its recorded results.
-            None where it was not asked for.
+        tried: the result of `--try-tools`: the reason why a tool has to be answered, "" if it returns its recorded
+            results. None without the option.
     """
-    from namel3ss_debug.replay.rerunning.codes import codes_of
+    from namel3ss_debug.replay.rerun.tool_code import gather_codes
     from namel3ss_debug.views.generated_tests import Tools
 
     reasons = {name: _why_answered(name, declared, tried) for name in _called_tools(events)}
     run = [name for name, reason in reasons.items() if not reason]
-    codes = codes_of(events).by_name
-    seen = _called_tools(
-        _outside_of_tools(events, run)
-    )  # a tool that only an answered one calls is never called
+    codes = gather_codes(events).by_name
+    # A tool that only an answered one calls is never called.
+    seen = _called_tools(_outside_of_tools(events, run))
     return Tools(
         [name for name in run if name in seen],
         {
@@ -88,21 +87,21 @@ def _tools(events: list[Event], declared: Mapping[str, str], tried: Mapping[str,
 
 
 def _why_answered(name: str, declared: Mapping[str, str], tried: Mapping[str, str] | None) -> str:
-    """Return why a tool is answered in the test; "" where it runs."""
-    from namel3ss_debug.replay.rerunning.plans import ANSWER, RUN, find_declared
+    """Return why a tool is answered in the test; "" if it runs."""
+    from namel3ss_debug.replay.rerun.plan import ANSWER, RUN, find_declared
 
     what = find_declared(declared, name)
     if what == RUN:
         return ""
     if what == ANSWER:
-        return 'the setting tools says "answer"'
+        return 'the setting tools is "answer"'
     if tried is None:
-        return 'the setting tools does not say "run"; --try-tools finds whether it can run'
+        return 'the setting tools is not "run"; --try-tools finds whether it can run'
     return tried.get(name, "")
 
 
-def _unverified(codes: Iterable[ToolCode]) -> str:
-    """Return a clause that says how far a change of a tool's code will be noticed."""
+def _unverified(codes: Iterable[RecordedCode]) -> str:
+    """Return a clause that describes how far a change of a tool's code will be noticed."""
     known = [code for code in codes if code.digest]
     beyond = list(dict.fromkeys(what for code in known for what in code.not_verified))
     if not known:
@@ -116,9 +115,9 @@ def _unverified(codes: Iterable[ToolCode]) -> str:
 
 
 def _tried(trace: Trace, events: list[Event], config: DebugConfiguration, consent: Consent) -> dict[str, str]:
-    """Run the program again to find which tools give their recorded results; see `replay.trials.try_tools`."""
-    from namel3ss_debug.replay.rerunning.plans import find_declared
-    from namel3ss_debug.replay.trials import try_tools
+    """Run the program again to find which tools return their recorded results; see `try_tools`."""
+    from namel3ss_debug.replay.rerun.plan import find_declared
+    from namel3ss_debug.replay.rerun.trials import try_tools
 
     servers = {
         str(event.get("component_name"))
@@ -138,10 +137,10 @@ def _tried(trace: Trace, events: list[Event], config: DebugConfiguration, consen
 
 def _called_tools(events: Iterable[Event]) -> list[str]:
     """Return the names of the tools that were called, in the order of their first calls."""
-    from namel3ss_debug.replay.rerunning.boundaries import TOOL, question_of
+    from namel3ss_debug.replay.rerun.requests import TOOL, read_request
 
-    questions = (question_of(number, event, keep_event=False) for number, event in enumerate(events, 1))
-    return list(dict.fromkeys(each.name for each in questions if each is not None and each.kind == TOOL))
+    requests = (read_request(number, event, keep_event=False) for number, event in enumerate(events, 1))
+    return list(dict.fromkeys(each.name for each in requests if each is not None and each.kind == TOOL))
 
 
 def _is_concurrent(events: list[Event]) -> bool:
@@ -168,26 +167,26 @@ def _is_concurrent(events: list[Event]) -> bool:
 
 
 def _ends(trace: Trace, events: list[Event]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The metadata of the first `trace_start`, and those of its `trace_end`.
+    """Return the metadata of the first `trace_start`, and those of its `trace_end`.
 
     Raises:
-        RerunError: the recording cannot answer a test.
+        RerunError: the trace cannot answer a test.
     """
     from namel3ss_debug.errors import RerunError
-    from namel3ss_debug.replay.rerunning.boundaries import question_of
-    from namel3ss_debug.replay.rerunning.fitness import checked, ends_of
-    from namel3ss_debug.replay.rerunning.recorded import read_recorded
+    from namel3ss_debug.replay.rerun.preparation import check_trace, find_ends
+    from namel3ss_debug.replay.rerun.recorded_calls import read_recorded
+    from namel3ss_debug.replay.rerun.requests import read_request
     from namel3ss_debug.wire import lenient
 
-    list(checked(trace.path, read_recorded(trace, events)))
+    list(check_trace(trace.path, read_recorded(trace, events)))
     for number, event in enumerate(events, 1):
-        question = question_of(number, event, keep_event=False)
-        if question is not None and question.strand.process:
+        request = read_request(number, event, keep_event=False)
+        if request is not None and request.task_key.process:
             raise RerunError(
-                f"{question.call_site or question.name} asks in a process of its own, which a recording cannot answer in a test; "
+                f"{request.call_site or request.name} makes a call in a process of its own, which a trace cannot answer in a test; "
                 "debug replay --rerun can"
             )
-    start, last = ends_of(trace, events)
+    start, last = find_ends(trace, events)
     return lenient.mapping(start.get("metadata")), last
 
 
@@ -198,17 +197,17 @@ def _program(
     inputs: Recorded,
     path: Path,
     events: list[Event],
-) -> Program:
+) -> ProgramUnderTest:
     """Return how the test runs the program.
 
     Raises:
         RerunError: it is none that a test can run.
     """
     from namel3ss_debug.errors import RerunError
-    from namel3ss_debug.replay.programs import is_of_machine
-    from namel3ss_debug.replay.starting import is_of_project
+    from namel3ss_debug.replay.rerun.programs import is_of_machine
+    from namel3ss_debug.replay.rerun.starting import is_of_project
     from namel3ss_debug.traces.environment import may_supply
-    from namel3ss_debug.views.generated_tests import Program
+    from namel3ss_debug.views.generated_tests import ProgramUnderTest
     from namel3ss_debug.wire import lenient
 
     target, cwd = lenient.string(first.get("target")) or "", lenient.string(first.get("cwd"))
@@ -235,7 +234,7 @@ def _program(
         raise RerunError(f"{trace.path}: the arguments of {target} have names that no function has")
     stdin = inputs.stdin_bytes.decode("utf-8", "replace")
     error_type = _uncaught(events)
-    return Program(
+    return ProgramUnderTest(
         kind=kind,
         value=os.path.relpath(Path(cwd, value), cwd) if kind == "script" else value,
         argv=argv[1:],
@@ -250,7 +249,7 @@ def _program(
 
 
 def _kind(target: str) -> tuple[Any, str]:
-    """Return the kind of a target and its name; the kind is None where a test cannot run it."""
+    """Return the kind of a target and its name; the kind is None if a test cannot run it."""
     import importlib.metadata
 
     module, _, function = target.partition(":")
@@ -269,7 +268,7 @@ def _is_dotted(name: str) -> bool:
 
 
 def _uncaught(events: list[Event]) -> str:
-    """Return the type of the exception that ended the program, "" where none did."""
+    """Return the type of the exception that ended the program, "" if none did."""
     from namel3ss_debug.wire import lenient
 
     for event in events:
@@ -284,10 +283,10 @@ def _slug(name: str) -> str:
 
 
 def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
-    """Write the test, and every file of the recording beside it.
+    """Write the test, and every file of the trace beside it.
 
     Raises:
-        WrongUsageError: one of them is there already, or cannot be written.
+        WrongUsageError: one of them exists already, or cannot be written.
     """
     import shutil
 
@@ -302,7 +301,7 @@ def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
     }
     for there in (path, *files):
         if there.exists():
-            raise WrongUsageError(f"{there} is there already; name another file with -o, or remove it")
+            raise WrongUsageError(f"{there} exists already; name another file with -o, or remove it")
     make_folder_for(path)
     try:
         for new, old in files.items():
@@ -341,7 +340,7 @@ def command(reference: str | None, output: str | None, *, try_tools: bool, trust
     from namel3ss_debug.views.generated_tests import format_test
     from namel3ss_debug.views.terminal import clean
 
-    consent = require_consent(find_recording(reference), trust=trust)
+    consent = require_consent(find_trace_file(reference), trust=trust)
     trace = open_reference(reference)
     with reading(trace):
         events = list(trace.events())

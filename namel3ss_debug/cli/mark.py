@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from namel3ss_debug.cli.options import (
-    find_recording,
-    format_option,
-    is_recording,
-    open_recording,
-    print_document,
-    tell_ignored_mark,
+    find_trace_file,
+    is_trace_file,
+    open_trace_file,
+    report_ignored_mark,
     trace_directory,
 )
+from namel3ss_debug.cli.reporting import reporting
+from namel3ss_debug.views.report import Records, Report
 
 if TYPE_CHECKING:
     from namel3ss_debug.traces.marks import Mark
@@ -34,25 +34,25 @@ def read_arguments(first: str | None, second: str | None) -> tuple[str | None, s
     if second is None and first in JUDGEMENTS and not Path(first).exists():
         return None, first
     if second is not None and second not in JUDGEMENTS:
-        other = " (the trace comes first)" if first in JUDGEMENTS and is_recording(second) else ""
-        raise WrongUsageError(f"{second!r} is no judgement; give good or bad{other}")
+        other = " (the trace comes first)" if first in JUDGEMENTS and is_trace_file(second) else ""
+        raise WrongUsageError(f"{second!r} is not a judgement; give good or bad{other}")
     return first, second
 
 
-def show(path: Path, mark: Mark | None, output_format: str) -> None:
-    """Print the mark of a trace."""
+def report_mark(path: Path, mark: Mark | None) -> Report:
+    """Return the report on the mark of a trace."""
     from namel3ss_debug.traces.marks import SCHEMA
+    from namel3ss_debug.views.blocks import Line
     from namel3ss_debug.views.cleaning import shorter_path
     from namel3ss_debug.views.quantities import moment
-    from namel3ss_debug.views.terminal import console, line
 
-    if output_format == "json":
-        marked = None if mark is None else mark.to_json()
-        print_document({"schema": SCHEMA, "trace": str(path), "mark": marked})
-        return
     when = f", {moment(mark.when)} UTC" if mark is not None and mark.when else ""
     described = "outcome not judged" if mark is None else mark.describe() + when
-    console().lines([line(f"{shorter_path(path)}: {described}")])
+    written = None if mark is None else mark.to_json()
+    document = {"schema": SCHEMA, "trace": str(path), "mark": written}
+    row = {"trace": str(path), **(written or {})}
+    shown = Line(f"{shorter_path(path)}: {described}")
+    return Report([shown], document, tables={"mark": Records([row])})
 
 
 @click.command("mark")
@@ -61,19 +61,13 @@ def show(path: Path, mark: Mark | None, output_format: str) -> None:
 @click.option("--why", metavar="TEXT", help="The reason, in a few words.")
 @click.option("--event", type=click.IntRange(min=1), metavar="N", help="The event that shows it.")
 @click.option("--clear", is_flag=True, help="Remove the mark.")
-@format_option("table", "json")
+@reporting()
 def command(
-    first: str | None,
-    second: str | None,
-    *,
-    why: str | None,
-    event: int | None,
-    clear: bool,
-    output_format: str,
-) -> None:
+    first: str | None, second: str | None, *, why: str | None, event: int | None, clear: bool
+) -> Report:
     """Judge a run: good or bad, and why.
 
-    A run without errors may still be wrong, and only you know. The mark is kept in a file beside the trace. list,
+    A run without errors may still be wrong, and only you can judge that. The mark is kept in a file beside the trace. list,
     analyze, explain, report, check --baseline and diff --baseline read it. Without a judgement, show the mark.
     """
     from namel3ss_debug.errors import WrongUsageError
@@ -86,14 +80,13 @@ def command(
         raise WrongUsageError("--clear removes the mark; leave out good or bad")
     if reference in {None, "latest"}:
         trace_directory()
-    trace = open_recording(find_recording(reference))
+    trace = open_trace_file(find_trace_file(reference))
     if event is not None:
         trace.event(event)
     if judgement is not None:
         written = Mark(judgement, " ".join((why or "").split()), event, time.time())
-        show(trace.path, write_mark(trace.path, written), output_format)
-        return
+        return report_mark(trace.path, write_mark(trace.path, written))
     if clear:
         clear_mark(trace.path)
-    tell_ignored_mark(trace.path)
-    show(trace.path, mark_of(trace.path), output_format)
+    report_ignored_mark(trace.path)
+    return report_mark(trace.path, mark_of(trace.path))

@@ -1,4 +1,4 @@
-"""What several commands share: arguments, options, and how a recording is found, opened and reported on."""
+"""What several commands share: arguments, options, and how a trace is found, opened and reported on."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 
     from namel3ss_debug.config import Loaded
     from namel3ss_debug.traces.reader import Trace
-    from namel3ss_debug.views.blocks import Block
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
 
 
 def files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-    """What the Tab key offers where a path may stand: the files, as the shell itself completes them."""
+    """Complete paths: the shell itself completes them."""
     del ctx, parameter
     from click.shell_completion import CompletionItem
 
@@ -34,53 +33,58 @@ trace_argument = click.argument("reference", metavar="[TRACE]", required=False, 
 traces_argument = click.argument("references", metavar="[TRACE]...", nargs=-1, shell_complete=files)
 
 
-def format_option(*formats: str) -> Decorator[Any]:
-    """`--format`, the first of the formats being what comes without it."""
+IS_JSON_LINES = {"table": False, "jsonl": True, "json": True}
+"""Format of the results of a session, which have no end to close a document -> whether each is a JSON line."""
+
+
+def results_format_option(function: Decorated) -> Decorated:
+    """Add `--format` to a command that shows results one by one, as the parameter `jsonl`."""
     return click.option(
         "--format",
-        "output_format",
-        type=click.Choice(formats),
-        default=formats[0],
+        "jsonl",
+        type=click.Choice(list(IS_JSON_LINES)),
+        default="table",
         show_default=True,
-        help="How the answer is written.",
-    )
+        callback=lambda _context, _parameter, name: IS_JSON_LINES[name],
+        help="How each result is written; json is the same as jsonl.",
+    )(function)
 
 
 def limit_option(text: str, default: int | None = None) -> Decorator[Any]:
-    """`--limit N`, with the text of its help, and how many are shown without it."""
+    """Return the option `--limit N`, with the text of its help and its default."""
     return click.option(
         "--limit",
         type=click.IntRange(min=0),
         default=default,
         show_default=True,
         metavar="N",
-        callback=lambda _context, _parameter, given: None if given is None else min(given, sys.maxsize),
+        callback=lambda _context, _parameter, value: None if value is None else min(value, sys.maxsize),
         help=text,
     )
 
 
 def component_names(
-    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The names of `--filter`: one in each, or several with commas between them, as in the setting `default_components`."""
+    """Return the names of `--filter`: one in each, or several with commas between them."""
     del ctx, parameter
     from namel3ss_debug.config.values import words
 
-    return words(",".join(given))
+    return words(",".join(values))
 
 
-def nothing_of(components: Sequence[str], what: str = "nothing in this recording is of") -> None:
-    """Say that a recording has nothing of these components, and which may have been meant."""
-    from namel3ss_debug.cli.boundary import tell
+def report_no_events_of(components: Sequence[str], what: str = "no event of the trace is of") -> None:
+    """Print that a trace has no events of these components, and which may have been meant."""
+    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.expressions import nearest
-    from namel3ss_debug.replay.recording.breakpoints import COMPONENTS
+    from namel3ss_debug.replay.debugger.locations import COMPONENTS
 
     hint = "".join(nearest(name, COMPONENTS) for name in components if name.lower() not in COMPONENTS)
-    tell(f"{what} {' or '.join(components)}{hint}")
+    notify(f"{what} {' or '.join(components)}{hint}")
 
 
 def settings(**overrides: Any) -> Loaded:
-    """The configuration in force, with the options of this command; its prices are those that calls cost from now on."""
+    """Return the configuration in force with the options of this command, and use its prices from now on."""
     from namel3ss_debug.config import load_configuration
 
     loaded = load_configuration(overrides=overrides)
@@ -92,62 +96,62 @@ def settings(**overrides: Any) -> Loaded:
 
 
 def trace_directory() -> Path:
-    """Where recordings are looked for."""
+    """Return the folder of the traces."""
     return Path(settings().config.trace_output_dir)
 
 
 def open_reference(reference: str | None) -> Trace:
-    """Open the recording a user named, or the latest.
+    """Open the trace that the user named, or the latest.
 
     Raises:
         TraceNotFoundError: there is none.
         UnreadableTraceError: nothing in it can be read.
     """
     settings()  # what is shown of it costs what the settings say
-    return open_recording(find_recording(reference))
+    return open_trace_file(find_trace_file(reference))
 
 
-def find_recording(reference: str | None) -> Path:
-    """The file of the recording a user named, or of the latest.
+def find_trace_file(reference: str | None) -> Path:
+    """Return the file of the trace that the user named, or of the latest.
 
     Raises:
         TraceNotFoundError: there is none.
     """
-    if reference and is_recording(reference):  # nothing has to be looked for
+    if reference and is_trace_file(reference):  # nothing has to be looked for
         return Path(reference)
     from namel3ss_debug.traces.store import find_trace
 
     return find_trace(reference, trace_directory())
 
 
-def is_recording(word: str) -> bool:
-    """Whether a word is the path of a file with the name of a recording."""
+def is_trace_file(word: str) -> bool:
+    """Return whether a word is the path of a file with the name of a trace."""
     return word.endswith((".jsonl", ".jsonl.gz")) and Path(word).is_file()
 
 
-def open_recording(path: Path) -> Trace:
-    """As `traces.opening.open_recording`, which is loaded where a command reads something.
+def open_trace_file(path: Path) -> Trace:
+    """Open a trace by its file; the reader is loaded when it is used.
 
     Raises:
         TraceNotFoundError: there is no such file.
         UnreadableTraceError: nothing in it can be read.
     """
-    from namel3ss_debug.traces import opening
+    from namel3ss_debug.importers import opening
 
-    return opening.open_recording(path)
+    return opening.open_nonempty_trace(path)
 
 
-def tell_ignored_mark(path: Path) -> None:
-    """Say on stderr why the mark beside a trace has no effect, where there is such a one."""
+def report_ignored_mark(path: Path) -> None:
+    """Print why the mark beside a trace has no effect, if there is such a mark."""
     from namel3ss_debug.traces.marks import find_mark
     from namel3ss_debug.traces.store import execution_of, trace_files
 
     first = trace_files(path)[0].files[0]
     problem = find_mark(first, execution_of(first) or "")
     if isinstance(problem, str):
-        from namel3ss_debug.cli.boundary import tell
+        from namel3ss_debug.cli.boundary import notify
 
-        tell(problem)
+        notify(problem)
 
 
 def leave_out_bad_baselines(paths: Sequence[Path]) -> list[Path]:
@@ -156,7 +160,7 @@ def leave_out_bad_baselines(paths: Sequence[Path]) -> list[Path]:
     Raises:
         WrongUsageError: all of them are marked bad.
     """
-    from namel3ss_debug.cli.boundary import tell
+    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.traces.marks import BAD, mark_of
     from namel3ss_debug.views.cleaning import shorter_path
@@ -164,7 +168,7 @@ def leave_out_bad_baselines(paths: Sequence[Path]) -> list[Path]:
     left = []
     refused = []
     for path in paths:
-        tell_ignored_mark(path)
+        report_ignored_mark(path)
         mark = mark_of(path)
         if mark is not None and mark.judgement == BAD:
             refused.append(f"{shorter_path(path)} is {mark.describe()}")
@@ -173,37 +177,17 @@ def leave_out_bad_baselines(paths: Sequence[Path]) -> list[Path]:
     if refused and not left:
         raise WrongUsageError(f"--baseline: {'; '.join(refused)}; name a run that is not marked bad")
     for why in refused:
-        tell(f"--baseline: {why}, and is left out")
+        notify(f"--baseline: {why}, and is left out")
     return left
 
 
 def quoted(reference: str) -> str:
-    """A recording as it is named in a command that can be pasted into a shell; nothing for the latest."""
+    """Return a trace as it is named in a command that can be pasted into a shell; nothing for the latest."""
     return "" if reference in {"", "latest"} else shlex.quote(reference)
 
 
-def show_report(report: Iterable[Block], *, markdown: bool) -> None:
-    """Print a report."""
-    from namel3ss_debug.views import blocks
-    from namel3ss_debug.views.terminal import console
-
-    found = list(report)
-    if markdown:
-        click.echo("\n".join(blocks.markdown(found)))
-        return
-    screen = console()
-    screen.lines(blocks.lines(found, screen.width))
-
-
-def print_document(document: dict[str, Any]) -> None:
-    """Write one JSON document on stdout."""
-    from namel3ss_debug.views.payloads import json_bytes
-
-    write_json(json_bytes(document, indent=True) + "\n")
-
-
 def print_rows(rows: Iterable[Any]) -> None:
-    """Write one JSON value a line on stdout, as they come."""
+    """Write one JSON value on each line on stdout, as they come."""
     from namel3ss_debug.views.payloads import json_bytes
 
     for row in rows:
@@ -257,7 +241,7 @@ def make_folder_for(path: Path) -> None:
 
 @contextmanager
 def reading(trace: Trace) -> Iterator[None]:
-    """Show on a terminal how far a long reading of this recording has come."""
+    """Show the progress of a long reading of this trace on a terminal."""
     if not sys.stderr.isatty():  # no view is needed to show nothing
         yield
         return
@@ -269,14 +253,14 @@ def reading(trace: Trace) -> Iterator[None]:
 
 
 def report_problems(trace: Trace) -> None:
-    """Say on stderr what could not be read, in at most two lines."""
+    """Print what could not be read, in at most two lines."""
     report_problem_document(trace.problems_document())
 
 
 def report_problem_document(problems: dict[str, Any]) -> None:
-    """Say on stderr what was lost and what could not be read, in at most three lines."""
+    """Print what was lost and what could not be read, in at most three lines."""
     if problems["total"] or problems.get("dropped_events"):
-        from namel3ss_debug.views.recordings import problem_lines
         from namel3ss_debug.views.terminal import console
+        from namel3ss_debug.views.traces import problem_lines
 
         console(stderr=True).lines(problem_lines(problems))

@@ -1,7 +1,7 @@
-"""A command line that belongs to two programs: which words are ours and which are the traced program's.
+"""Split a command line between the debugger and the traced program.
 
-Before TARGET every option is ours. After it our own long options and exact short ones are still ours, whatever else
-there is, and all that stands behind `--`, is the program's.
+Before TARGET, every option is for the debugger. After it, our long options and exact short ones still are; any other
+word, and everything after `--`, is for the program.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from namel3ss_debug.cli.options import files
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 ONLY_BEFORE = frozenset({"-m", "-c", "-x"})
-"""Our short options that stand before TARGET alone, as Python's and those of pdb: behind it, programs have their own."""
+"""Our short options that count only before TARGET, as for Python and pdb: programs have the same ones of their own."""
 
 
 python_option = click.option(
@@ -35,7 +35,7 @@ flow_option = click.option(
 class Split(NamedTuple):
     """The words of a command line: our options with their values, the target, and the program's arguments.
 
-    `lacking` is an option of ours that stands at the end without its value.
+    `lacking` is an option of ours at the end without its value.
     """
 
     ours: list[str]
@@ -47,13 +47,13 @@ class Split(NamedTuple):
 def split(
     words: Iterable[str], valued: frozenset[str], flags: frozenset[str], before_only: frozenset[str]
 ) -> Split:
-    """Sort the words of a command line.
+    """Split the words of a command line.
 
     Args:
-        words: the command line behind the name of the command.
+        words: the command line after the name of the command.
         valued: our options that take a value.
         flags: our options that take none.
-        before_only: our options that are the program's when they stand behind TARGET.
+        before_only: our options that are the program's after TARGET.
     """
     ours: list[str] = []
     theirs: list[str] = []
@@ -81,10 +81,10 @@ def split(
 
 
 class ProgramCommand(click.Command):
-    """A click command with the arguments TARGET and ARGS, the words between which it is sorted out by `split`."""
+    """A click command with the arguments TARGET and ARGS, whose words `split` divides."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Sort the words, and let click read ours."""
+        """Split the words, and let click parse ours."""
         options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
         names = {True: set[str](), False: set[str]()}
         for option in options:
@@ -103,7 +103,7 @@ class ProgramCommand(click.Command):
 
 
 def arguments(name: str) -> Callable[[Decorated], Decorated]:
-    """The two arguments of a `ProgramCommand`."""
+    """Return a decorator that adds the two arguments of a `ProgramCommand`."""
 
     def decorate(function: Decorated) -> Decorated:
         function = click.argument(

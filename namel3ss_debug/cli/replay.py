@@ -1,4 +1,4 @@
-"""`debug replay`: the events of a recording one after the other, a debugger that walks through them, or its program run again."""
+"""`debug replay`: print the events of a trace, step through them in the debugger, or run its program again."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ import click
 
 from namel3ss_debug.cli.options import (
     component_names,
-    format_option,
-    nothing_of,
     open_reference,
     print_rows,
     reading,
+    report_no_events_of,
     report_problems,
+    results_format_option,
     settings,
     trace_argument,
 )
-from namel3ss_debug.cli.rerun import (
+from namel3ss_debug.cli.rerun_options import (
     AGAIN_OPTIONS,
     ONLY_AGAIN,
     OVERRIDE_OPTIONS,
     STEPPING_OPTIONS,
+    check_offline,
+    load_overrides,
     with_options,
 )
-from namel3ss_debug.cli.stepping import given_commands, session_breakpoints, set_held, step_through
+from namel3ss_debug.cli.stepping import read_commands, run_session, session_breakpoints, set_matching
 from namel3ss_debug.cli.trust import require_consent, trust_option
 
 if TYPE_CHECKING:
-    from namel3ss_debug.replay.given.faults import Fault
-    from namel3ss_debug.replay.given.mocks import Mock
-    from namel3ss_debug.replay.rerun import Prepared
+    from namel3ss_debug.replay.overrides.faults import Fault
+    from namel3ss_debug.replay.overrides.mocks import Mock
+    from namel3ss_debug.replay.rerun.preparation import Prepared
     from namel3ss_debug.traces.reader import Trace
 
 WRONG_USAGE = 2
@@ -51,33 +53,33 @@ def replay(
     commands: Sequence[str],
     files: Sequence[Path],
     chunks: bool,
-    output_format: str,
+    jsonl: bool,
     again: bool,
     trust: bool = False,
     **options: Any,
 ) -> int:
-    """Replay a recording.
+    """Replay a trace.
 
     Args:
-        reference: the recording; the latest if left out.
-        step: whether to walk through it by commands that are typed, or stand on stdin.
-        breakpoints: places to stop at.
+        reference: the trace; the latest if left out.
+        step: whether to step through it by commands that are typed, or read from stdin.
+        breakpoints: locations to stop at.
         mocks: answers to show in place of the recorded ones, as `NAME:JSON`.
-        faults: what goes wrong, as `NAME:timeout`.
+        faults: faults to inject, as `NAME:timeout`.
         components: the components whose events are replayed; all if empty.
-        commands: debugger commands to do first.
-        files: files with debugger commands to do before these.
+        commands: debugger commands to run first.
+        files: files with debugger commands to run before these.
         chunks: whether the chunks of streamed answers have lines of their own.
-        output_format: `table`, or `jsonl` for one JSON value a line.
+        jsonl: whether each result is one JSON value on each line.
         again: whether the program runs again.
-        trust: whether it may, also where somebody else recorded it.
-        **options: how it does: the further fields of `replay.rerun.Wanted`.
+        trust: whether it may run even if another user recorded it.
+        **options: the further options of the re-run.
 
     Returns:
-        The exit status: 2 where a command could not be done that was not typed, else 0; of a re-run its own.
+        The exit status: 2 if a command could not be done that was not typed, else 0; for a re-run its own.
 
     Raises:
-        DebugError: the recording, a place, an answer or a fault cannot be used.
+        DebugError: the trace, a location, a mock or a fault cannot be used.
     """
     if again:
         from namel3ss_debug.cli.rerun import rerun_trace
@@ -90,108 +92,94 @@ def replay(
             faults=faults,
             commands=commands,
             files=files,
-            output_format=output_format,
+            jsonl=jsonl,
             trust=trust,
             **options,
         )
-    jsonl = output_format != "table"
     trace = open_reference(reference)
-    given = given_commands(commands, files)
-    answers = all_answers(mocks, faults)
+    first = read_commands(commands, files)
+    overrides = load_overrides(mocks, faults)
     status = 0
-    if step or breakpoints or given:
-        typed_too = step or not given
-        status = walk(trace, breakpoints, answers, given, typed_too=typed_too, jsonl=jsonl, trust=trust)
+    if step or breakpoints or first:
+        interactive = step or not first
+        status = step_trace(
+            trace, breakpoints, overrides, first, interactive=interactive, jsonl=jsonl, trust=trust
+        )
     else:
-        show_all(trace, components, answers, chunks=chunks, jsonl=jsonl)
+        print_all(trace, components, overrides, chunks=chunks, jsonl=jsonl)
     report_problems(trace)
     return status
 
 
-def all_answers(mocks: Sequence[str], faults: Sequence[str]) -> tuple[Mock | Fault, ...]:
-    """The answers and faults of the settings and those given.
-
-    Raises:
-        DebugError: one of them does not parse.
-    """
-    loaded = settings()
-    if not (mocks or faults or loaded.config.mocks or loaded.config.faults):
-        return ()
-    from namel3ss_debug.replay.given.answers import configured_answers
-
-    return configured_answers(loaded, mocks, faults)
-
-
-def show_all(
-    trace: Trace, components: Sequence[str], mocks: Sequence[Mock | Fault], *, chunks: bool, jsonl: bool
+def print_all(
+    trace: Trace, components: Sequence[str], overrides: Sequence[Mock | Fault], *, chunks: bool, jsonl: bool
 ) -> None:
     """Print every event, and the statistics at the end."""
+    from namel3ss_debug.replay.debugger.results import Stopped, to_json
     from namel3ss_debug.replay.replayer import ExecutionReplayer
-    from namel3ss_debug.replay.results import Stopped, as_json
     from namel3ss_debug.views.replay import replayed_lines, statistics_lines
     from namel3ss_debug.views.terminal import console, line
 
-    replayer = ExecutionReplayer(trace.path, mock_responses=mocks, components=components)
+    replayer = ExecutionReplayer(trace.path, mock_responses=overrides, components=components)
     if not jsonl:
         screen = console()
         screen.lines(replayed_lines(replayer, screen.width, chunks=chunks))
         if components and not replayer.statistics.events:
-            nothing_of(components)
+            report_no_events_of(components)
         else:
             screen.lines(chain([line("")], statistics_lines(replayer.statistics, screen.width)))
         return
     with reading(trace):
         total = trace.count()
-    print_rows(as_json(Stopped(item.number, item.event, "step", total)) for item in replayer)
+    print_rows(to_json(Stopped(item.number, item.event, "step", total)) for item in replayer)
     print_rows([{"result": "statistics"} | asdict(replayer.statistics)])
 
 
-def walk(
+def step_trace(
     trace: Trace,
     breakpoints: Sequence[str],
-    mocks: Sequence[Mock | Fault],
+    overrides: Sequence[Mock | Fault],
     commands: Sequence[str],
     *,
-    typed_too: bool,
+    interactive: bool,
     jsonl: bool,
     trust: bool = False,
 ) -> int:
-    """Walk through the recording: the commands that were given, then those that are typed.
+    """Step through the trace: some commands first, then those that the user types.
 
-    Where one of them is `rerun`, the program runs again up to the event at which the walk stood, with the answers, the
-    breakpoints and the displays of the walk, and the commands behind it are for that.
+    If one of them is `rerun`, the program runs again up to the current event, with the overrides, the breakpoints and the
+    displays of the session, and the commands after it are for the re-run.
 
     Returns:
-        The exit status: 2 where nobody types and a command could not be done; of a re-run its own.
+        The exit status: 2 if a command could not be done that was not typed; for a re-run its own.
 
     Raises:
-        DebugError: a breakpoint cannot match, or a mock is not for what the recording holds.
+        DebugError: a breakpoint cannot match, or the trace has no call for a mock.
     """
     from namel3ss_debug.cli.rerun import Stepped, prepared_again, run_prepared
-    from namel3ss_debug.replay.debugger import Debugger
+    from namel3ss_debug.replay.debugger.interpreter import Debugger
 
-    def prepare(answers: tuple[Mock | Fault, ...]) -> Prepared:
-        from namel3ss_debug.replay.rerun import Wanted
+    def prepare(overrides: tuple[Mock | Fault, ...]) -> Prepared:
+        from namel3ss_debug.replay.rerun.preparation import RerunOptions
 
         consent = require_consent(trace.path, trust=trust)
-        return prepared_again(trace, Wanted(answers, consent=consent), config)
+        return prepared_again(trace, RerunOptions(overrides, consent=consent), config)
 
     config = settings().config
-    places = [place for place in session_breakpoints(config) if place not in breakpoints]
+    of_settings = [each for each in session_breakpoints(config) if each not in breakpoints]
     with reading(trace):
-        debugger = Debugger(trace, breakpoints, mocks)
-        set_held(debugger, places)
+        debugger = Debugger(trace, breakpoints, overrides)
+        set_matching(debugger, of_settings)
         started_at = next((event.get("timestamp") for event in trace.events()), None)
-        _ = debugger.walk.outline  # read or made once, and kept; moves and completion look into it
+        _ = debugger.stepper.outline  # built here, where progress is shown; moves and completion need it
     trace.progress = None
-    opening = [] if commands else ["continue" if breakpoints else "step"]
     debugger.session.prepare = prepare
-    given = iter([*opening, *commands])
-    mistakes = step_through(debugger, given, typed_too=typed_too, jsonl=jsonl, started_at=started_at)
-    mistakes = 0 if typed_too else mistakes
+    todo = iter(commands or ["continue" if breakpoints else "step"])
+    mistakes = run_session(debugger, todo, interactive=interactive, jsonl=jsonl, started_at=started_at)
+    mistakes = 0 if interactive else mistakes
     if debugger.session.rerun is not None:
-        rest = [*debugger.left, *given]
-        stepped = Stepped((), rest, typed_too=typed_too or not rest, walked=debugger, mistakes=mistakes)
+        rest = [*debugger.remaining, *todo]
+        stepped = Stepped((), rest, typed_too=interactive or not rest, earlier=debugger, mistakes=mistakes)
         return run_prepared(debugger.session.prepared, config, stepped, jsonl=jsonl)
     return WRONG_USAGE if mistakes else 0
 
@@ -207,32 +195,31 @@ def walk(
 @with_options(STEPPING_OPTIONS[2:])
 @click.option("--chunks", is_flag=True, help="Show the chunks of streamed answers too.")
 @trust_option
-@format_option("table", "jsonl", "json")
+@results_format_option
 @click.pass_context
 def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int:
-    """Replay a recording: every event on a line, and at the end what it came to.
+    """Replay a trace: every event on a line, and the totals at the end.
 
-    With --step or a breakpoint, a debugger walks through it, forwards and backwards. Its commands are typed, or are
-    the lines of stdin; with -c and -x and without --step it does those and ends. JSON is an object on each line, by
-    either name of the format.
+    With --step or a breakpoint, step through it in the debugger, forwards and backwards. Commands are typed, or read
+    from stdin; with -c or -x and without --step, the debugger runs those and ends. JSON is one object on each line,
+    with either name of the format.
 
-    With --rerun the recorded program runs again, as with debug rerun.
+    With --rerun, run the program of the trace again, as debug rerun does.
     """
     if options["again"]:
         if options["components"] or options["chunks"]:
             raise click.UsageError(
-                "--filter and --chunks are for the events of a recording, without --rerun", ctx
+                "--filter and --chunks are for the events of a trace, without --rerun", ctx
             )
-        if options["offline"] and not options["live_from"]:
-            raise click.UsageError("--offline is for --from; a re-run without it is offline in any case", ctx)
+        check_offline(ctx, options)
     else:
         for name, flag in ONLY_AGAIN.items():
             if options[name]:
                 raise click.UsageError(f"{flag} is for a program that runs again; use debug rerun", ctx)
             del options[name]
-    walked = any(options[name] for name in ("step", "breakpoints", "commands", "files"))
-    if options["components"] and walked:
+    stepped = any(options[name] for name in ("step", "breakpoints", "commands", "files"))
+    if options["components"] and stepped:
         raise click.UsageError(
-            "--filter is for a replay without --step; in a walk use a breakpoint: -b llm", ctx
+            "--filter is for a replay without --step; in the debugger use a breakpoint: -b llm", ctx
         )
     return replay(reference, **options)

@@ -1,4 +1,4 @@
-"""`namel3ss run`: an app under the configuration in force, traced only where that says so."""
+"""`namel3ss run`: an app under the configuration in force, traced only if that enables it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_RECORDED: Final = (
     'nothing is recorded: set "enabled": true in .namel3ss/debug.json or NAMEL3SS_DEBUG_ENABLED=true, '
     "or run it with `namel3ss debug trace`"
 )
-"""The notice for a user who has not set `enabled`; whoever has set it to false knows, and reads nothing."""
+"""The notice for a user who has not set `enabled`; a user who has set it to false needs none."""
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
     flow: str | None,
     python: str | None,
 ) -> int:
-    """Run a program, recorded where `enabled` says so, and as it is otherwise.
+    """Run a program, recorded if `enabled` is set, and unrecorded otherwise.
 
     Args:
         words: the target and the program's own arguments.
@@ -49,26 +49,26 @@ def run(
     Raises:
         DebugError: the program, a setting or the file cannot be used.
     """
-    from namel3ss_debug.capture.launch import find_python, launch, resolve_target
-    from namel3ss_debug.capture.session import new_session
-    from namel3ss_debug.cli.boundary import tell
-    from namel3ss_debug.cli.trace import end_recording, known_of, read_run_args, report
+    from namel3ss_debug.capture.launch.parent import find_python, launch, resolve_target
+    from namel3ss_debug.capture.launch.session import new_session
+    from namel3ss_debug.cli.boundary import notify
+    from namel3ss_debug.cli.trace import describe_target, read_run_args, report, write_missing_end
 
     loaded = settings()
     config = loaded.config
     target = resolve_target(words, module=module, run_args=read_run_args(run_args), flow=flow)
     if not config.enabled and loaded.sources["enabled"] == "default":
-        tell(NOT_RECORDED)
+        notify(NOT_RECORDED)
     if not config.enabled and target.kind in {"script", "module"}:
         switch = ["-m"] if target.kind == "module" else []
         replace_process(python or sys.executable, [*switch, target.value, *target.argv])
-    session = new_session(config, **known_of(target))
+    session = new_session(config, **describe_target(target))
     if not config.enabled:
         # A function or an app needs our runner to be called; an execution that is not sampled is not recorded.
         interpreter = find_python(python, target) if target.kind == "app" else python
         return launch(target, session=asdict(session) | {"sampled": False}, python=interpreter)
     status = launch(target, session=asdict(session), python=find_python(python, target))
-    end_recording(session, status)
+    write_missing_end(session, status)
     report(session, "jsonl", status)
     return status
 
@@ -103,8 +103,8 @@ def command(target: str, args: tuple[str, ...], **options: Any) -> None:
     """Run an app under the configuration in force.
 
     It is recorded if the setting `enabled` is true (.namel3ss/debug.json or NAMEL3SS_DEBUG_ENABLED=true), and runs
-    as it is otherwise; one line on stderr says so if the setting is not made. ARGS are the program's own, as with `namel3ss debug trace`.
+    unrecorded otherwise; one line on stderr reports that if the setting is not made. ARGS are the program's own, as with `namel3ss debug trace`.
     """
-    from namel3ss_debug.capture.launch import leave
+    from namel3ss_debug.capture.launch.parent import leave
 
     leave(run([target, *args], **options))

@@ -1,4 +1,4 @@
-"""`debug trust`: folders whose traces may be run again, and the consent that every command asks for which runs a trace again."""
+"""Trust folders whose traces may be re-run (`debug trust`), and ask for consent in every command that re-runs a trace."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import click
 from namel3ss_debug.errors import WrongUsageError
 
 if TYPE_CHECKING:
-    from namel3ss_debug.replay.consent import Consent, Planned
+    from namel3ss_debug.replay.rerun.consent import Consent, PlannedRun
 
 
 def trust_option(function: Any) -> Any:
     """Add the option `--trust` to a command that runs a trace again."""
     return click.option(
-        "--trust", is_flag=True, help="Run what the trace names, also where somebody else recorded it."
+        "--trust", is_flag=True, help="Run what the trace names, even if somebody else recorded it."
     )(function)
 
 
 def require_consent(
     path: Path, *, trust: bool = False, named: bool = False, python: str | None = None
 ) -> Consent:
-    """Return why a trace may be run again, before any process is started for it.
+    """Return why a trace may be re-run, before any process is started for it.
 
-    A trace that this user recorded needs no question. For any other one, a terminal shows what would be run, asks once,
+    A trace that this user recorded needs no consent. For any other one, a terminal shows what would be run, asks once,
     and remembers the answer for that content.
 
     Args:
@@ -38,10 +38,10 @@ def require_consent(
         python: the interpreter that the user named.
 
     Raises:
-        TrustError: nobody allowed it.
+        TrustError: it is not allowed.
         Abort: the user pressed Ctrl-C at the question.
     """
-    from namel3ss_debug.replay.consent import is_allowed, planned_run, refusal
+    from namel3ss_debug.replay.rerun.consent import is_allowed, planned_run, refusal
     from namel3ss_debug.traces.signing import find_flaw, load_key, signed_lines
     from namel3ss_debug.traces.store import trace_files
 
@@ -55,7 +55,7 @@ def require_consent(
     if named:
         return "program"
     planned = planned_run(events, python or sys.executable)
-    if planned is None:  # `prepare` says so, and checks the signatures again
+    if planned is None:  # `prepare` reports that, and checks the signatures again
         return "signature"
     if not is_confirmed(path, flaw, planned):
         raise refusal(path, flaw, planned)
@@ -63,11 +63,11 @@ def require_consent(
     return "user"
 
 
-def is_confirmed(path: Path, flaw: str, planned: Planned) -> bool:
-    """Show what would be run on the terminal, and return whether the user allows it; without a terminal nobody does."""
+def is_confirmed(path: Path, flaw: str, planned: PlannedRun) -> bool:
+    """Show what would be run on the terminal, and return whether the user allows it; false without a terminal."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
         return False
-    from namel3ss_debug.replay.consent import named_variables
+    from namel3ss_debug.replay.rerun.consent import named_variables
     from namel3ss_debug.views.cleaning import clean
 
     rows = {
@@ -77,9 +77,7 @@ def is_confirmed(path: Path, flaw: str, planned: Planned) -> bool:
         "interpreter": planned.interpreter,
         "variables": named_variables(planned),
     }
-    click.echo(
-        f"{clean(path)} is not a trace of yours ({clean(flaw)}). To run it again would start:", err=True
-    )
+    click.echo(f"{clean(path)} is not a trace of yours ({clean(flaw)}). A re-run would start:", err=True)
     for name, value in rows.items():
         if value:
             click.echo(f"  {name:<12} {clean(value)}", err=True)
@@ -87,7 +85,7 @@ def is_confirmed(path: Path, flaw: str, planned: Planned) -> bool:
 
 
 def remember(files: list[Path]) -> None:
-    """Allow a trace of this content from now on; without a configuration directory it is asked again."""
+    """Allow a trace of this content from now on; without a configuration directory, the user is asked again."""
     from namel3ss_debug.traces.trust import content_digest, load_trusted, save_trusted
 
     trusted = load_trusted()
@@ -98,10 +96,10 @@ def remember(files: list[Path]) -> None:
 @click.command("trust")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @click.option("--list", "shows", is_flag=True, help="List the folders that are trusted.")
-@click.option("--remove", type=click.Path(path_type=Path), metavar="DIR", help="Trust this folder no longer.")
+@click.option("--remove", type=click.Path(path_type=Path), metavar="DIR", help="Stop trusting this folder.")
 @click.pass_context
 def command(ctx: click.Context, /, folder: Path | None, *, shows: bool, remove: Path | None) -> None:
-    """Allow re-runs of every trace below DIR, also of those that somebody else recorded.
+    """Allow re-runs of every trace below DIR, including those that somebody else recorded.
 
     A trace that you recorded is signed with a key of yours and needs no permission. DIR must belong to you, and nobody
     else may write to it. Without this, replay --rerun of a foreign trace asks, or takes --trust.

@@ -1,4 +1,4 @@
-"""Makes one frozen configuration from the table of settings and four sources, of which later ones take precedence.
+"""Make one frozen configuration from the table of settings and four sources, of which later ones take precedence.
 
 1. the defaults of `SETTINGS`,
 2. `.namel3ss/debug.json`, searched upwards from the working directory,
@@ -25,7 +25,7 @@ from namel3ss_debug.errors import SettingError
 FILE_NAME = ".namel3ss/debug.json"
 ENVIRONMENT_PREFIX = "NAMEL3SS_DEBUG_"
 SESSION_VARIABLE = "NAMEL3SS_DEBUG_SESSION"
-"""The variable that describes the recording to a traced process and its children."""
+"""The variable that describes the trace to a traced process and its children."""
 
 PARENT_VARIABLE = "NAMEL3SS_DEBUG_PARENT"
 """The variable with the span in which a child process was started, as a `traceparent` (`capture.traceparent`)."""
@@ -43,10 +43,10 @@ TRUST_KEY_VARIABLE = "NAMEL3SS_DEBUG_TRUST_KEY"
 
 
 FOR_READERS = frozenset({"prices", "triggers", "checks", "diff_ignore", "tools"})
-"""Settings of commands that read recordings; they are not passed to a program that is recorded."""
+"""Settings of commands that read traces; they are not passed to a program that is recorded."""
 
 REDACTING = frozenset({"redact", "redact_keys", "redact_patterns"})
-"""Settings for what must not be written to a recording."""
+"""Settings for what must not be written to a trace."""
 
 
 @dataclass(frozen=True)
@@ -88,34 +88,20 @@ class DebugConfiguration:
     checks: tuple[Mapping[str, Any] | str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as JSON would hold them."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {
-            name: list(value)
-            if isinstance(value, tuple)
-            else dict(value)
-            if isinstance(value, Mapping)
-            else value
-            for name, value in values.items()
-        }
+        """Return the settings as JSON would hold them."""
+        document = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, value in document.items():
+            if isinstance(value, tuple | Mapping):
+                document[name] = list(value) if isinstance(value, tuple) else dict(value)
+        return document
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DebugConfiguration:
-        """The configuration that `to_json` wrote down; unknown keys are left out, for a newer writer's sake."""
+        """Return the configuration that `to_json` wrote down; unknown keys are left out, for a newer writer's sake."""
         known = {f.name for f in fields(cls)}
         settings = {name: value for name, value in values.items() if name in known}
-        for name in (
-            "default_components",
-            "redact_keys",
-            "propagate",
-            "auto_breakpoints",
-            "mocks",
-            "faults",
-            "diff_ignore",
-            "checks",
-        ):
-            settings[name] = tuple(settings.get(name, ()))
-        return cls(**settings)
+        lists = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
+        return cls(**settings | lists)
 
 
 class Setting(NamedTuple):
@@ -146,7 +132,7 @@ class Loaded(NamedTuple):
     file: Path | None
 
 
-class Mistake(NamedTuple):
+class SettingMistake(NamedTuple):
     """What is wrong with a setting of the file or the environment; without a key, with the whole file."""
 
     key: str
@@ -163,14 +149,14 @@ def load_configuration(
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
-    mistakes: list[Mistake] | None = None,
+    mistakes: list[SettingMistake] | None = None,
 ) -> Loaded:
     """Read the settings from their four sources.
 
     Args:
         cwd: where the search for the file starts; the working directory if left out.
         environ: the environment; `os.environ` if left out.
-        overrides: values of command options or keyword arguments; `None` values are not given.
+        overrides: values of command options or keyword arguments; `None` values are ignored.
         defaults: defaults of one command that differ from those of the table.
         mistakes: takes what is wrong in the file and the environment, which is then left out, and the rest read.
 
@@ -181,45 +167,45 @@ def load_configuration(
     sources = {setting.key: "default" for setting in SETTINGS}
 
     def take(key: str, value: object, source: str) -> None:
-        with _noted(key, mistakes):
-            values[key] = _checked(key, value, source)
+        with _collect_mistakes(key, mistakes):
+            values[key] = _read_value(key, value, source)
             sources[key] = source
 
     path = find_file(cwd or working_directory())
     in_file: dict[str, Any] = {}
-    with _noted("", mistakes):
+    with _collect_mistakes("", mistakes):
         in_file = _read_file(path) if path else {}
     for key, value in in_file.items():
         take(key, value, str(path))
     environ = os.environ if environ is None else environ
     for name in sorted(environ.keys() - _VARIABLES):
         if name.startswith(ENVIRONMENT_PREFIX):
-            with _noted(name.removeprefix(ENVIRONMENT_PREFIX).lower(), mistakes):
-                raise _unknown(name)
+            with _collect_mistakes(name.removeprefix(ENVIRONMENT_PREFIX).lower(), mistakes):
+                raise _unknown_variable(name)
     for setting in SETTINGS:
         variable = next((name for name in setting.variables if environ.get(name)), None)
         if variable:
             take(setting.key, environ[variable], variable)
     for key, value in (overrides or {}).items():
         if value is not None:
-            values[key] = _checked(key, value, "option")
+            values[key] = _read_value(key, value, "option")
             sources[key] = "option"
     return Loaded(replace(_DEFAULTS, **values), sources, path)
 
 
 @contextmanager
-def _noted(key: str, mistakes: list[Mistake] | None) -> Iterator[None]:
-    """Add errors of a setting to `mistakes` instead of raising them, where it is given."""
+def _collect_mistakes(key: str, mistakes: list[SettingMistake] | None) -> Iterator[None]:
+    """Add errors of a setting to `mistakes` instead of raising them, if it is not None."""
     try:
         yield
     except SettingError as error:
         if mistakes is None:
             raise
-        mistakes.append(Mistake(key, error))
+        mistakes.append(SettingMistake(key, error))
 
 
 def working_directory() -> Path:
-    """The working directory; the root where it has been removed."""
+    """Return the working directory; the root where it has been removed."""
     try:
         return Path.cwd()
     except OSError:
@@ -227,7 +213,7 @@ def working_directory() -> Path:
 
 
 def find_file(start: Path) -> Path | None:
-    """The nearest `.namel3ss/debug.json` at or above `start`."""
+    """Return the nearest `.namel3ss/debug.json` at or above `start`."""
     for folder in (start, *start.parents):
         path = folder / FILE_NAME
         if path.is_file():
@@ -236,29 +222,26 @@ def find_file(start: Path) -> Path | None:
 
 
 def enabled_never(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether the environment says that tracing shall never be switched on in this process."""
+    """Return whether the environment forbids that tracing is ever switched on in this process."""
     environ = os.environ if environ is None else environ
     return environ.get(ENVIRONMENT_PREFIX + "ENABLED", "").strip().lower() == NEVER
 
 
-def _unknown(variable: str) -> SettingError:
-    """The error for a variable that has our prefix and is no setting, so it is probably mistyped."""
-    import difflib  # noqa: PLC0415  (only a mistake needs it)
-
-    names = [name.removeprefix(ENVIRONMENT_PREFIX) for name in _VARIABLES - INTERNAL_VARIABLES]
-    near = difflib.get_close_matches(variable.removeprefix(ENVIRONMENT_PREFIX), sorted(names), 1)
-    meant = f"; did you mean {ENVIRONMENT_PREFIX}{near[0]}?" if near else ""
+def _unknown_variable(variable: str) -> SettingError:
+    """Return the error for a variable that has our prefix and is no setting, so it is probably mistyped."""
+    names = sorted(name.removeprefix(ENVIRONMENT_PREFIX) for name in _VARIABLES - INTERNAL_VARIABLES)
+    meant = values.suggest(variable.removeprefix(ENVIRONMENT_PREFIX), names, ENVIRONMENT_PREFIX)
     hint = meant or "; run `namel3ss debug config` to see every setting"
     return SettingError(f"unknown setting {variable} in the environment{hint}")
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes(), object_pairs_hook=_members)
+        document = json.loads(path.read_bytes(), object_pairs_hook=_unique_members)
     except OSError as error:
         raise SettingError(f"cannot read {path}: {error.strerror}; make it readable or remove it") from error
     except (ValueError, RecursionError) as error:
-        raise SettingError(f"{path} is not JSON: {error}; mend it or remove it") from error
+        raise SettingError(f"{path} is not JSON: {error}; repair it or remove it") from error
     except SettingError as error:
         raise SettingError(f"{path}: {error}") from None
     if not isinstance(document, dict):
@@ -266,24 +249,21 @@ def _read_file(path: Path) -> dict[str, Any]:
     return document
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The members of a JSON object; of a key that is there twice, the first value would be lost in silence."""
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of a JSON object; of a key that is there twice, the first value would be lost in silence."""
     members: dict[str, Any] = {}
     for key, value in pairs:
         if key in members:
-            raise SettingError(f"the key {key!r} stands twice in one object; leave one of them out")
+            raise SettingError(f"the key {key!r} appears twice in one object; remove one of them")
         members[key] = value
     return members
 
 
-def _checked(key: str, value: object, where: str) -> object:
-    """A value as its setting reads it."""
+def _read_value(key: str, value: object, where: str) -> object:
+    """Return a value as its setting reads it."""
     setting = _BY_KEY.get(key)
     if setting is None:
-        import difflib  # noqa: PLC0415  (only a mistake needs it)
-
-        near = difflib.get_close_matches(key, _BY_KEY, 1)
-        hint = f"; did you mean {near[0]}?" if near else "; run `namel3ss debug config` to see every key"
+        hint = values.suggest(key, _BY_KEY) or "; run `namel3ss debug config` to see every key"
         raise SettingError(f"{where}: unknown setting {key!r}{hint}")
     try:
         return setting.read(value)
@@ -294,7 +274,7 @@ def _checked(key: str, value: object, where: str) -> object:
 
 
 _YES_NO = "true or false"
-_BYTES = "a number of bytes, or one with KB, MB or GB behind it"
+_BYTES = "a number of bytes, or one with KB, MB or GB after it"
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -307,7 +287,7 @@ SETTINGS: tuple[Setting, ...] = (
         "trace_output_dir",
         values.path,
         "a path, in which ~ is the home",
-        "where recordings are written; `trace_latest.jsonl` points to the newest",
+        "where traces are written; `trace_latest.jsonl` points to the newest",
         ("OUTPUT_DIR",),
     ),
     Setting(
@@ -378,13 +358,13 @@ SETTINGS: tuple[Setting, ...] = (
         "trace_retention_days",
         values.number(0),
         "a number of days from 0",
-        "how old a recording grows before `clean` removes it; 0: any age is kept",
+        "how old a trace grows before `clean` removes it; 0: any age is kept",
     ),
     Setting(
         "trace_retention_bytes",
         values.size,
         _BYTES,
-        "how much room all recordings may take before `clean` removes the oldest; 0: no limit",
+        "how much room all traces may take before `clean` removes the oldest; 0: no limit",
     ),
     Setting("capture_memory", values.flag, _YES_NO, "record the memory of the process with each span"),
     Setting("capture_performance", values.flag, _YES_NO, "record the CPU time of each span"),
@@ -408,7 +388,7 @@ SETTINGS: tuple[Setting, ...] = (
         "join",
         values.optional_path,
         "a path that ends with .jsonl",
-        "one recording for several services: each that starts with the same path writes files of the same trace",
+        "one trace for several services: each that starts with the same path writes files of the same trace",
     ),
     Setting(
         "profile",
@@ -419,8 +399,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "auto_breakpoints",
         values.texts,
-        'a list of places, such as ["tool:search", "llm if duration_ms > 500"]',
-        "where every debugging session stops; places that a recording does not hold are passed over",
+        'a list of locations, such as ["tool:search", "llm if duration_ms > 500"]',
+        "where every debugging session stops; locations that a trace does not hold are skipped",
     ),
     Setting("break_on_errors", values.flag, _YES_NO, "stop a debugging session at whatever fails"),
     Setting(
@@ -433,13 +413,13 @@ SETTINGS: tuple[Setting, ...] = (
         "mocks",
         values.texts,
         """a list of NAME:JSON, NAME@N:JSON, NAME:@file.json or NAME.MEMBER=VALUE, such as ["search:{}", "llm@2.text=No"]""",
-        "answers in place of recorded ones, in every replay and re-run of a recording that has such calls",
+        "mocks, in every replay and re-run of a trace that has such calls",
     ),
     Setting(
         "faults",
         values.texts,
         'a list of NAME:FAULT or NAME@N:FAULT, such as ["search:timeout", "llm@2:status:429"]',
-        "what goes wrong, in every replay and re-run of a recording that has such calls",
+        "faults, in every replay and re-run of a trace that has such calls",
     ),
     Setting(
         "tools",
@@ -451,7 +431,7 @@ SETTINGS: tuple[Setting, ...] = (
         "diff_ignore",
         values.texts,
         'a list of keys and paths, such as ["request_id", "outputs.result.generated_at", "**.seed"]',
-        "what `diff` does not compare: a key wherever it stands, or a path from the event on; * stands for one key, ** for any",
+        "what `diff` does not compare: a key wherever it occurs, or a path from the event on; * stands for one key, ** for any",
     ),
     Setting(
         "prices",
@@ -463,13 +443,13 @@ SETTINGS: tuple[Setting, ...] = (
         "checks",
         values.checks,
         """a list of rules, such as [{"forbid": "tool:delete_*"}, "cost <= 0.05"]""",
-        "what `check` holds a recording against, besides the rules of its options",
+        "rules for `check`, besides those of its options",
     ),
     Setting(
         "triggers",
         values.triggers,
         """an object of rule to threshold, such as {"error_rate": 0.01, "timeouts": null}""",
-        "what `analyze --triggers` allows before it tells; rules that are not named keep theirs, null switches one off",
+        "what `analyze --triggers` allows before it reports a finding; rules that are not named keep their thresholds, null switches one off",
     ),
 )
 

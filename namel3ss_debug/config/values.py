@@ -1,4 +1,4 @@
-"""Reads and checks the values of settings, from the file, the environment or an option.
+"""Read and check the values of settings, from the file, the environment or an option.
 
 Each reader takes JSON, or the text of a variable, and returns the value.
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from namel3ss_debug.errors import SettingError, short
@@ -56,14 +56,14 @@ def flag(value: object) -> bool:
 
 
 def enabled(value: object) -> bool:
-    """A flag; `never` is false."""
+    """Return a flag; `never` is false."""
     if isinstance(value, str) and value.strip().lower() == NEVER:
         return False
     return flag(value)
 
 
 def number(low: float, high: float = float("inf")) -> Callable[[object], float]:
-    """A reader of numbers from `low` to `high`."""
+    """Return a reader of numbers from `low` to `high`."""
 
     def read(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -77,7 +77,7 @@ def number(low: float, high: float = float("inf")) -> Callable[[object], float]:
 
 
 def whole(low: int) -> Callable[[object], int]:
-    """A reader of whole numbers from `low` on."""
+    """Return a reader of whole numbers from `low` on."""
 
     def read(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int | str):
@@ -127,7 +127,7 @@ def texts(value: object) -> tuple[str, ...]:
 
 
 def _listed(value: object, part: Callable[[str], list[str]]) -> object:
-    """The list in a JSON text, or the parts of a text without brackets."""
+    """Return the list in a JSON text, or the parts of a text without brackets."""
     if not isinstance(value, str):
         return value
     try:
@@ -137,7 +137,7 @@ def _listed(value: object, part: Callable[[str], list[str]]) -> object:
 
 
 def path(value: object) -> str:
-    """A path."""
+    """Return a path."""
     read = optional_path(value)
     if not read:
         raise TypeError
@@ -145,19 +145,19 @@ def path(value: object) -> str:
 
 
 def optional_path(value: object) -> str:
-    """A path, or an empty text for none. `~` is expanded here, because no shell does so in a settings file."""
+    """Return a path, or an empty text for none. `~` is expanded here, because no shell does so in a settings file."""
     if not isinstance(value, str | os.PathLike) or "\0" in str(value):
         raise TypeError
     return os.path.expanduser(str(value))
 
 
 def level(value: object) -> str:
-    """One of `LEVELS`, in lower or upper case."""
+    """Return one of `LEVELS`, in lower or upper case."""
     return _one_of(LEVELS, value)
 
 
 def log_level(value: object) -> str:
-    """The name of a log level, in lower case or, as in `logging`, in upper case; or `off`."""
+    """Return the name of a log level, in lower case or, as in `logging`, in upper case; or `off`."""
     return _one_of(("off", "debug", "info", "warning", "error", "critical"), value)
 
 
@@ -169,7 +169,7 @@ def _one_of(words: Sequence[str], value: object) -> str:
 
 
 def patterns(value: object) -> Mapping[str, str]:
-    """An object of names and regular expressions."""
+    """Return an object of names and regular expressions."""
     items = json.loads(value) if isinstance(value, str) else value
     if not isinstance(items, dict) or not all(
         isinstance(text, str) for pair in items.items() for text in pair
@@ -205,23 +205,20 @@ def checks(value: object) -> tuple[Mapping[str, Any] | str, ...]:
 
 
 def prices(value: object) -> Mapping[str, Mapping[str, float] | None]:
-    """A table of prices; its contents are checked where it is used."""
+    """Return a table of prices; its contents are checked where it is used."""
     from namel3ss_debug.prices import read_table  # noqa: PLC0415  (a program that is traced needs no prices)
 
     return read_table(value)
 
 
 def triggers(value: object) -> Mapping[str, float | None]:
-    """The thresholds, with the default for each that is not given."""
+    """Return the thresholds, with the default for each that is not set."""
     items = json.loads(value) if isinstance(value, str) else value
     if not isinstance(items, dict):
         raise TypeError
     for name, threshold in items.items():
         if name not in TRIGGERS:
-            import difflib  # noqa: PLC0415  (only a mistake needs it)
-
-            near = difflib.get_close_matches(str(name), TRIGGERS, 1)
-            hint = f"; did you mean {near[0]}?" if near else f", allowed is {', '.join(TRIGGERS)}"
+            hint = suggest(str(name), TRIGGERS) or f", allowed is {', '.join(TRIGGERS)}"
             raise SettingError(f"triggers has {shown(name)}{hint}")
         number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
         if threshold is not None and not (number and 0 <= threshold < float("inf")):
@@ -241,6 +238,14 @@ def tools(value: object) -> Mapping[str, str]:
     return items
 
 
+def suggest(word: str, choices: Iterable[str], prefix: str = "") -> str:
+    """Return "; did you mean ...?" with the nearest of the choices; empty where none is near."""
+    import difflib  # noqa: PLC0415  (traced programs read settings too, and only a mistake needs it)
+
+    near = difflib.get_close_matches(word, list(choices), 1)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
+
+
 def shown(value: object) -> str:
-    """The beginning of a value, as a message shows it."""
+    """Return the beginning of a value, as a message shows it."""
     return short(json.dumps(value, default=str), 60, "...")

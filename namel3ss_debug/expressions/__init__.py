@@ -1,7 +1,6 @@
 """The one expression language, for breakpoint conditions, `--where` and checks, and its regular expressions."""
 
 from namel3ss_debug.expressions.language import (
-    FIELD_NAMES,
     NAMES,
     Expression,
     compile_expression,
@@ -9,6 +8,7 @@ from namel3ss_debug.expressions.language import (
     nearest,
 )
 from namel3ss_debug.expressions.patterns import Pattern, compile_pattern, name_fits
+from namel3ss_debug.fields import FIELD_NAMES
 
 __all__ = [
     "FIELD_NAMES",

@@ -36,44 +36,9 @@ from namel3ss_debug.errors import ExpressionError
 from namel3ss_debug.expressions import operations
 from namel3ss_debug.expressions.operations import MAX_NUMBER, Evaluate, Mismatches
 from namel3ss_debug.expressions.patterns import compile_pattern
+from namel3ss_debug.fields import FIELD_NAMES, RENAMED_FIELDS
 
 Scope = Mapping[str, Any]
-
-FIELD_NAMES: Final = frozenset(
-    [
-        "event_type",
-        "event_id",
-        "seq",
-        "timestamp",
-        "parent_event_id",
-        "execution_id",
-        "session_id",
-        "component",
-        "component_name",
-        "inputs",
-        "outputs",
-        "metadata",
-        "status",
-        "error",
-        "error_type",
-        "stack_trace",
-        "duration_ms",
-        "held_before_ms",
-        "tokens_used",
-        "usage",
-        "cost_estimate",
-        "billing",
-        "memory_usage_mb",
-        "cpu_time_ms",
-        "retry_count",
-        "depends_on",
-        "step_type",
-        "call_site",
-        "thread",
-        "task",
-    ]
-)
-"""The fields of an event; a test checks that they are those of traces/events.py."""
 
 DERIVED_NAMES: Final = frozenset(["kind", "name", "llm", "tool", "agent", "n", "totals", "state", "event"])
 """The names whose values are derived from an event and its place in the trace."""
@@ -86,8 +51,9 @@ ALIASES: Final = {
     "cost": "cost_estimate",
     "tokens_used": "tokens",
     "cost_estimate": "cost",
+    **RENAMED_FIELDS,
 }
-"""Names that differ between events and measures; each is understood where only the other one is known."""
+"""Names with another form, which is used where only that one is known: of events and measures, and old names."""
 
 MAX_CHARACTERS = 4096
 MAX_NODES = 500
@@ -135,7 +101,7 @@ class Expression:
     mismatches: tuple[Mismatches, ...] = field(default=(), repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Any:
-        """The value for the names in `scope`; it is always JSON data, and nothing is raised."""
+        """Return the value for the names in `scope`; it is always JSON data, and nothing is raised."""
         try:
             return self._function(scope)
         except RecursionError:  # comparing data nested deeper than Python's own limit
@@ -151,7 +117,7 @@ class Expression:
         return "; ".join(each.describe() for each in found)
 
     def matches(self, scope: Scope) -> bool:
-        """Whether the value is true, as Python sees it: not null, zero, false or empty."""
+        """Return whether the value is true, as Python sees it: not null, zero, false or empty."""
         return bool(self.evaluate(scope))
 
     def matches_event(
@@ -161,7 +127,7 @@ class Expression:
         totals: Mapping[str, Any] = _NO_SCOPE,
         state: Mapping[str, Any] = _NO_SCOPE,
     ) -> bool:
-        """Whether the expression is true for an event; faster than `matches(event_scope(...))`."""
+        """Return whether the expression is true for an event; faster than `matches(event_scope(...))`."""
         if self.names <= FIELD_NAMES:
             return bool(self.evaluate(event))
         return bool(self.evaluate(event_scope(number, event, totals, state)))
@@ -173,7 +139,7 @@ def event_scope(
     totals: Mapping[str, Any] = _NO_SCOPE,
     state: Mapping[str, Any] = _NO_SCOPE,
 ) -> dict[str, Any]:
-    """The names of the language for one event.
+    """Return the names of the language for one event.
 
     Args:
         number: its place in the trace, from 1.
@@ -218,13 +184,13 @@ def compile_expression(
 
 
 def nearest(word: str, choices: frozenset[str] | set[str] | list[str]) -> str:
-    """The words "; did you mean ...?" with the nearest of the choices, or nothing where none is near."""
+    """Return the words "; did you mean ...?" with the nearest of the choices, or nothing where none is near."""
     close = get_close_matches(word.lower(), sorted(choices), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _parse(text: str) -> tuple[ast.expr, str]:
-    """The syntax tree of a text, and the text that the columns in the tree refer to."""
+    """Return the syntax tree of a text, and the text that the columns in the tree refer to."""
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(
             f"the expression has {len(text)} characters; at most {MAX_CHARACTERS} are allowed"
@@ -243,8 +209,10 @@ def _parse(text: str) -> tuple[ast.expr, str]:
     except SyntaxError as problem:
         column = lead + problem.offset if problem.offset else len(source)
         unfinished = problem.msg == "invalid syntax" and _UNFINISHED.search(source) is not None
-        said = "something is missing at the end" if unfinished else problem.msg.removesuffix(_WHICH_LINE)
-        raise ExpressionError(f"expression, column {column}: {said}{_hint(source)}") from None
+        problem_text = (
+            "something is missing at the end" if unfinished else problem.msg.removesuffix(_WHICH_LINE)
+        )
+        raise ExpressionError(f"expression, column {column}: {problem_text}{_hint(source)}") from None
     except (ValueError, MemoryError, RecursionError):
         raise ExpressionError(
             "the expression cannot be read: it is nested too deep or holds odd characters"
@@ -252,7 +220,7 @@ def _parse(text: str) -> tuple[ast.expr, str]:
 
 
 def _hint(source: str) -> str:
-    """What to write instead of an operator of other languages."""
+    """Return what to write instead of an operator of other languages."""
     found = _FOREIGN.search(source)
     return f"; write {_INSTEAD[found[0]]} instead of {found[0]}" if found else ""
 
@@ -290,7 +258,7 @@ class _Compiler:
         return source[first.col_offset : last.end_col_offset].decode("utf-8", "ignore")
 
     def compile(self, node: ast.expr, depth: int) -> Evaluate:
-        """The function that evaluates a part of the expression."""
+        """Return the function that evaluates a part of the expression."""
         self.count += 1
         if self.count > MAX_NODES:
             self.fail(node, f"more than {MAX_NODES} parts; split the expression")
@@ -319,14 +287,19 @@ class _Compiler:
                 name = ALIASES[name]
             if name not in self.names:
                 called = f"; {name} is a function: write {name}(...)" if name in operations.FUNCTIONS else ""
-                quoted = f'; a text stands in quotes: "{name}"' if name in self.compared else ""
-                hint = called or nearest(name, self.names) or quoted or f"; the names are {_some(self.names)}"
+                quoted = f'; put a text in quotes: "{name}"' if name in self.compared else ""
+                hint = (
+                    called
+                    or nearest(name, self.names)
+                    or quoted
+                    or f"; the names are {_list_names(self.names)}"
+                )
                 self.fail(node, f"unknown name {name!r}{hint}")
             self.read.add(name)
         return lambda scope: scope.get(name)
 
     def attribute(self, node: ast.Attribute, depth: int) -> Evaluate:
-        return operations.lookup(self.compile(node.value, depth), node.attr)
+        return operations.lookup(self.compile(node.value, depth), _current_key(node.value, node.attr))
 
     def subscript(self, node: ast.Subscript, depth: int) -> Evaluate:
         key = node.slice
@@ -336,10 +309,8 @@ class _Compiler:
         if isinstance(value, int) and not isinstance(value, bool):
             return operations.item(self.compile(node.value, depth), -value if negative else value)
         if isinstance(value, str) and not negative:
-            return operations.lookup(self.compile(node.value, depth), value)
-        return self.fail(
-            key, 'in brackets stands a text or a whole number, as in outputs["text"] or messages[0]'
-        )
+            return operations.lookup(self.compile(node.value, depth), _current_key(node.value, value))
+        return self.fail(key, 'brackets take a text or a whole number, as in outputs["text"] or messages[0]')
 
     def both(self, node: ast.BoolOp, depth: int) -> Evaluate:
         parts = [self.compile(value, depth) for value in node.values]
@@ -371,8 +342,9 @@ class _Compiler:
         for sign, left, right in zip(node.ops, sides, sides[1:], strict=False):
             if isinstance(sign, (ast.Is, ast.IsNot)) and not (_is_literal(left) or _is_literal(right)):
                 self.fail(right, "is compares with null, true and false only; write == instead")
-            if isinstance(sign, (ast.In, ast.NotIn)) and _is_text(left) and _is_payload(right):
-                wanted = json.dumps(ast.literal_eval(left), ensure_ascii=False)
+            text = left.value if isinstance(left, ast.Constant) else None
+            if isinstance(sign, (ast.In, ast.NotIn)) and isinstance(text, str) and _is_payload(right):
+                wanted = json.dumps(text, ensure_ascii=False)
                 self.hint = f"to search inside it, write {wanted} in text({ast.unparse(right)})"
             named = {side.id for side in (left, right) if isinstance(side, ast.Name)}
             if named & {"kind", "component"} and named & {"llm", "tool", "agent"}:
@@ -427,15 +399,17 @@ class _Compiler:
         return operations.call(function, parts)
 
     def match(self, node: ast.Call, depth: int) -> Evaluate:
-        text, given = self.compile(node.args[0], depth), node.args[1]
-        if not (isinstance(given, ast.Constant) and isinstance(given.value, str)):
-            self.fail(given, 'the pattern of matches is a text in quotes, as in matches(error, "time.?out")')
+        text, pattern = self.compile(node.args[0], depth), node.args[1]
+        if not (isinstance(pattern, ast.Constant) and isinstance(pattern.value, str)):
+            self.fail(
+                pattern, 'the pattern of matches is a text in quotes, as in matches(error, "time.?out")'
+            )
         try:
-            search = compile_pattern(given.value).search
+            search = compile_pattern(pattern.value).search
         except ExpressionError as problem:
-            self.fail(given, str(problem))
+            self.fail(pattern, str(problem))
         return operations.call(
-            lambda value: type(value := operations.said(value)) is str and search(value), [text]
+            lambda value: type(value := operations.as_json_value(value)) is str and search(value), [text]
         )
 
     def loop(self, node: ast.GeneratorExp, combine: Callable[[Any], bool], depth: int) -> Evaluate:
@@ -455,8 +429,14 @@ class _Compiler:
         return operations.loop(combine, items, variable, test, body)
 
 
-def _some(names: frozenset[str]) -> str:
-    """The names, or the most useful of them where there are many."""
+def _current_key(outer: ast.expr, key: str) -> str:
+    """Return the present name of a key, where it is an old one in `outer`."""
+    path = f"{ast.unparse(outer)}.{key}".removeprefix("event.")
+    return RENAMED_FIELDS[path].rpartition(".")[2] if path in RENAMED_FIELDS else key
+
+
+def _list_names(names: frozenset[str]) -> str:
+    """Return the names, or the most useful of them where there are many."""
     if len(names) <= len(_OFTEN_ASKED):
         return ", ".join(sorted(names))
     if not names >= FIELD_NAMES:
@@ -465,12 +445,8 @@ def _some(names: frozenset[str]) -> str:
     return f"{', '.join(name for name in _OFTEN_ASKED if name in names)} and the other fields of an event"
 
 
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
 def _is_payload(node: ast.expr) -> bool:
-    """Whether this refers to an object of an event, or to something in one that is not a text by its name."""
+    """Return whether this refers to an object of an event, or to something in one that is not a text by its name."""
     if isinstance(node, ast.Attribute) and node.attr in {"text", "error", "message", "content"}:
         return False
     while isinstance(node, (ast.Attribute, ast.Subscript)):

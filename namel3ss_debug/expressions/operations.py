@@ -54,14 +54,14 @@ def item(inner: Evaluate, index: int) -> Evaluate:
     def look(scope: Any) -> Any:
         value = inner(scope)
         if type(value) is dict:
-            value = said(value)
+            value = as_json_value(value)
         return value[index] if type(value) is list and -len(value) <= index < len(value) else None
 
     return look
 
 
-def said(value: Any) -> Any:
-    """The content of a value that JSON does not have: a tuple's items, a date's text, an enumeration member's value."""
+def as_json_value(value: Any) -> Any:
+    """Return what stands for a value that JSON does not have: a tuple's items, a date's text, an enumeration member's value."""
     if type(value) is not dict or "$type" not in value:
         return value
     if value["$type"] == "tuple" and type(value.get("items")) is list:
@@ -109,7 +109,7 @@ def loop(
     """`any` or `all` over the first 1,000 items of a list; false for anything but a list."""
 
     def run(scope: Any) -> bool:
-        values = said(items(scope))
+        values = as_json_value(items(scope))
         if type(values) is not list:
             return False
         scopes = ({**scope, variable: value} for value in values[:_LOOP_ITEMS])
@@ -119,12 +119,12 @@ def loop(
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    """A comparison by order that is false unless both sides are numbers or both are texts."""
+    """Return a comparison by order that is false unless both sides are numbers or both are texts."""
 
     def test(left: Any, right: Any) -> bool:
         kind, other = type(left), type(right)
         if kind is dict or other is dict:
-            left, right = said(left), said(right)
+            left, right = as_json_value(left), as_json_value(right)
             kind, other = type(left), type(right)
         if (kind in NUMBERS and other in NUMBERS) or (kind is str and other is str):
             return compare(left, right)
@@ -139,7 +139,7 @@ def _same(left: Any, right: Any) -> bool:
     if kind is other:
         return kind in _JSON and bool(left == right)
     if kind is dict or other is dict:
-        left, right = said(left), said(right)
+        left, right = as_json_value(left), as_json_value(right)
         return type(left) is not dict and type(right) is not dict and _same(left, right)
     return kind in NUMBERS and other in NUMBERS and bool(left == right)
 
@@ -176,7 +176,7 @@ class Mismatches:
 
     def note(self, left: Any, right: Any) -> None:
         """Count a comparison that was false because of its operands' types, or would have been."""
-        left, right = said(left), said(right)
+        left, right = as_json_value(left), as_json_value(right)
         if left is None or right is None:
             return
         self.times += 1
@@ -202,7 +202,7 @@ def noting(sign: type[ast.cmpop], mismatches: Mismatches) -> Callable[[Any, Any]
 
 
 def _contains(container: Any, item: Any) -> bool:
-    container, item = said(container), said(item)
+    container, item = as_json_value(container), as_json_value(item)
     kind = type(container)
     if kind is list:
         return any(_same(item, value) for value in container)
@@ -238,7 +238,7 @@ _TYPE_NAMES: Final[dict[type[Any], str]] = {
 
 
 def compare(test: Callable[[Any, Any], bool], left: Evaluate, right: Evaluate, node: ast.expr) -> Evaluate:
-    """One comparison; `node` is the right side in the syntax tree."""
+    """Return one comparison; `node` is the right side in the syntax tree."""
     if not isinstance(node, ast.Constant):
         return lambda scope: test(left(scope), right(scope))
     value = node.value  # the usual case, a field against a constant, saves a call
@@ -263,7 +263,7 @@ def chain(tests: list[Callable[[Any, Any], bool]], parts: list[Evaluate]) -> Eva
 
 
 def _bounded(value: Any) -> Any:
-    """The number, or null where it is too large, or not a number."""
+    """Return the number, or null where it is too large, or not a number."""
     return value if -MAX_NUMBER <= value <= MAX_NUMBER else None
 
 
@@ -283,7 +283,7 @@ def calculate(operation: Callable[[Any, Any], Any], left: Evaluate, right: Evalu
 
 
 def sign(inner: Evaluate, sign: int) -> Evaluate:
-    """A number with its sign kept (1) or changed (-1)."""
+    """Return a number with its sign kept (1) or changed (-1)."""
 
     def run(scope: Any) -> Any:
         value = inner(scope)
@@ -293,7 +293,7 @@ def sign(inner: Evaluate, sign: int) -> Evaluate:
 
 
 def call(function: Callable[..., Any], parts: list[Evaluate]) -> Evaluate:
-    """A call of one of `FUNCTIONS`."""
+    """Return a call of one of `FUNCTIONS`."""
     if len(parts) == 1:
         only = parts[0]
         return lambda scope: function(only(scope))
@@ -301,12 +301,12 @@ def call(function: Callable[..., Any], parts: list[Evaluate]) -> Evaluate:
 
 
 def _text(value: Any) -> str:
-    value = said(value)
+    value = as_json_value(value)
     return value if type(value) is str else ""
 
 
 def _as_text(value: Any) -> str:
-    """The first 64 KB of a value's JSON text; a text stays itself. Works at any depth, and stops at that size."""
+    """Return the first 64 KB of a value's JSON text; a text stays itself. Works at any depth, and stops at that size."""
     if type(value) is str:
         return value[:MAX_TEXT]
     pieces: list[str] = []
@@ -345,7 +345,7 @@ def _items(value: list[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _literal(value: Any) -> str:
-    """The JSON text of a value without members or items."""
+    """Return the JSON text of a value without members or items."""
     if type(value) is str:
         return json.dumps(value[:MAX_TEXT], ensure_ascii=False)
     return json.dumps(value) if type(value) in _JSON else "null"
@@ -373,16 +373,16 @@ def _round(value: Any, digits: Any = 0) -> Any:
 
 
 FUNCTIONS: Final[dict[str, tuple[Callable[..., Any], int, int]]] = {
-    "len": (lambda value: len(value) if type(value := said(value)) in _SIZED else None, 1, 1),
-    "lower": (lambda value: value.lower() if type(value := said(value)) is str else None, 1, 1),
-    "upper": (lambda value: value.upper() if type(value := said(value)) is str else None, 1, 1),
+    "len": (lambda value: len(value) if type(value := as_json_value(value)) in _SIZED else None, 1, 1),
+    "lower": (lambda value: value.lower() if type(value := as_json_value(value)) is str else None, 1, 1),
+    "upper": (lambda value: value.upper() if type(value := as_json_value(value)) is str else None, 1, 1),
     "startswith": (lambda text, part: type(part) is str and _text(text).startswith(part), 2, 2),
     "endswith": (lambda text, part: type(part) is str and _text(text).endswith(part), 2, 2),
     "contains": (_contains, 2, 2),
     "matches": (always, 2, 2),
     "text": (_as_text, 1, 1),
-    "any": (lambda values: type(values := said(values)) is list and any(values), 1, 1),
-    "all": (lambda values: type(values := said(values)) is list and all(values), 1, 1),
+    "any": (lambda values: type(values := as_json_value(values)) is list and any(values), 1, 1),
+    "all": (lambda values: type(values := as_json_value(values)) is list and all(values), 1, 1),
     "min": (_extreme(min), 1, 20),
     "max": (_extreme(max), 1, 20),
     "abs": (lambda value: abs(value) if type(value) in NUMBERS else None, 1, 1),

@@ -66,14 +66,14 @@ class Pattern:
         self._quick = re.compile(text).search if work <= _MAX_WORK else None
 
     def search(self, text: str) -> bool:
-        """Whether the pattern occurs in the first 4,096 characters of `text`."""
+        """Return whether the pattern occurs in the first 4,096 characters of `text`."""
         text = text[:MAX_TEXT]
         if self._quick is not None:
             return self._quick(text) is not None
         return self._walk(text) >= 0
 
     def span(self, text: str) -> tuple[int, int] | None:
-        """The place of the first match, from its first character to after its last one; None where there is none.
+        """Return the place of the first match, from its first character to after its last one; None where there is none.
 
         Where the search does not use Python's engine, it is the shortest match that ends first; for a pattern with
         positions such as `^` only that end is known, and the span is empty.
@@ -110,7 +110,7 @@ class Pattern:
     def _move(
         self, current: frozenset[int], before: str, character: str, last: bool
     ) -> frozenset[int] | None:
-        """The states after one character, including the start; None once the end can be reached."""
+        """Return the states after one character, including the start; None once the end can be reached."""
         reached = self._reach(current, before, character, last)
         if reached is None:
             return None
@@ -118,7 +118,7 @@ class Pattern:
         return self._start.union(node.ways[0] for node in tests if node.test(character))
 
     def _reach(self, current: frozenset[int], before: str, character: str, last: bool) -> list[int] | None:
-        """The character states reachable without reading a character; None where the end is among them."""
+        """Return the character states reachable without reading a character; None where the end is among them."""
         seen, todo, found = set(current), list(current), []
         while todo:
             number = todo.pop()
@@ -195,7 +195,7 @@ def compile_pattern(text: str) -> Pattern:
 
 
 def name_fits(name: object, pattern: str) -> bool:
-    """Whether a component's name equals the pattern, ignoring case, or fits its `*` and `?`."""
+    """Return whether a component's name equals the pattern, ignoring case, or fits its `*` and `?`."""
     folded, wanted = str(name).casefold(), pattern.casefold()
     return folded == wanted or fnmatchcase(folded, wanted)
 
@@ -228,14 +228,14 @@ def _check(items: Any, *, inside: bool) -> None:
         elif name in _REPEATS:
             unbounded = argument[1] is _parser.MAXREPEAT
             if unbounded and inside:
-                raise ExpressionError("the pattern has a quantifier (* + {n,}) inside another; take one away")
+                raise ExpressionError("the pattern has a quantifier (* + {n,}) inside another; remove one")
             _check(argument[2], inside=inside or unbounded)
         elif name not in _CHARACTERS and name != "AT":
             raise ExpressionError(f"the pattern may not use {name.lower()}")
 
 
 def _ways(items: Any) -> int:
-    """An upper bound on the alternatives that a backtracking engine tries from one place, limited to a large number."""
+    """Return an upper bound on the alternatives that a backtracking engine tries from one place, limited to a large number."""
     product = 1
     for operation, argument in items:
         name = str(operation)
@@ -253,7 +253,7 @@ def _ways(items: Any) -> int:
 
 
 def _position(name: str, flags: int) -> str:
-    """The kind of position a state stands for, which depends on the flag MULTILINE."""
+    """Return the kind of position a state stands for, which depends on the flag MULTILINE."""
     lines = bool(flags & re.MULTILINE)
     kind = {
         "AT_BEGINNING": "line" if lines else "start",
@@ -267,7 +267,7 @@ def _position(name: str, flags: int) -> str:
 
 
 def _holds(kind: str, before: str, character: str, last: bool) -> bool:
-    """Whether a position holds between `before` and `character` (both empty outside the text)."""
+    """Return whether a position holds between `before` and `character` (both empty outside the text)."""
     if kind == "start":
         return before == ""
     if kind == "line":

@@ -1,194 +1,293 @@
-"""Summarize the actions and the learning of agents from the logs of a trace: counts and figures, each in one pass."""
+"""Read everything that one agent or component did, in order: its spans, the spans inside them, and its other events.
+
+This takes one pass over the trace, and keeps only the steps and the ids of open spans in memory. A span with something
+inside becomes two steps, its beginning and its end; any other span becomes one.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+import difflib
+from collections import Counter, deque
+from dataclasses import dataclass, field
 
+from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import name_fits
-from namel3ss_debug.inspection.logs import LogLine, read_log_lines
-from namel3ss_debug.traces.events import Event
-from namel3ss_debug.wire import lenient
+from namel3ss_debug.inspection.selection import EventSource
+from namel3ss_debug.inspection.streams import CHUNK
+from namel3ss_debug.traces.events import SPAN_FAILURES, Event, ends_span
+from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 
-_COUNTED_TYPES: Final = {
-    "decision": "decisions",
-    "state_change": "state_changes",
-    "agent_message": "messages",
-}
-_MODES: Final = ("exploration", "exploitation")
-_NOT_FIGURES: Final = frozenset({"step"})
+SKIPPED_TYPES = frozenset({CHUNK, INPUTS_READ, "resource_sample", "stack_sample", "trace_start", "trace_end"})
+"""Types of events that are no steps."""
+
+_ENDED_KEPT = 10_000
+"""How many ended spans are kept, because a span may outlive its parent and still belongs to it."""
+
+_NAMES_KEPT = 10_000
+_NAMES_SHOWN = 8
+_SENDERS = ("from", "sender", "source", "from_agent", "source_agent")
+_RECEIVERS = ("to", "receiver", "recipient", "target", "to_agent", "target_agent")
 
 
-class _AgentActivity:
-    """The counts of what one agent did."""
+@dataclass(slots=True, eq=False)
+class ActivityStep:
+    """One step of an activity: a span, its beginning or its end, or another event.
 
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.levels: Counter[str] = Counter()
-        self.actions: Counter[str] = Counter()
-        self.calls: Counter[tuple[str, str]] = Counter()
-        self.duration_ms = 0.0
-        self.first: int | None = None
-        self.last = 0
+    Attributes:
+        number: the number of its first event.
+        event: its first event; for an end without a start, the end.
+        depth: 0 for spans and events of NAME itself, 1 for those directly inside.
+        own: whether it is NAME's own span or event.
+        caller: the name, or the kind, of the span in which it ran; empty at the top.
+        opening: whether it is only the beginning of a span: something ran inside, so that the end is a separate step,
+            or the end comes after the last event of the activity.
+        closing: whether it is such an end.
+        end: the end event, if the span ended.
+        end_number: the number of the end event.
+    """
 
-    def add(self, line: LogLine) -> None:
-        """Count a line of its logs, or the end of one of its spans or of a span inside it."""
-        self.first = line.number if self.first is None else self.first
-        self.last = line.number
-        event = line.event
-        if line.category == "events":
-            self._add_end(line)
-            return
+    number: int
+    event: Event
+    depth: int
+    own: bool
+    caller: str = ""
+    opening: bool = False
+    closing: bool = False
+    end: Event | None = None
+    end_number: int | None = None
+
+    @property
+    def is_span(self) -> bool:
+        """Return whether it has an end, or should have one."""
+        return str(self.event["event_type"]).endswith(("_start", "_end"))
+
+    @property
+    def failed(self) -> bool:
+        """Return whether it failed; for a span with something inside, only the step of its end fails."""
+        if self.opening or (self.is_span and self.end is None):
+            return False
+        return _has_failed(self.event if self.end is None else self.end)
+
+
+@dataclass
+class Activity:
+    """The activity of an agent or a component, here called NAME.
+
+    Attributes:
+        names: the recorded names that match.
+        components: the components of these names.
+        steps: the first steps, in order.
+        total: how many steps there are.
+        spans: how many of the steps are NAME's own spans.
+        failures: how many steps failed.
+        calls: how often each (component, name) ran directly inside, and how often it failed.
+        began_at: when the trace began, in seconds since the epoch.
+    """
+
+    names: list[str] = field(default_factory=list)
+    components: list[str] = field(default_factory=list)
+    steps: list[ActivityStep] = field(default_factory=list)
+    total: int = 0
+    spans: int = 0
+    failures: int = 0
+    calls: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    began_at: float | None = None
+
+
+def read_activity(trace: EventSource, name: str, *, limit: int | None = None) -> Activity:
+    """Return the activity of an agent or a component.
+
+    Args:
+        trace: the trace to read.
+        name: its name, in upper or lower case, with `*` and `?` for anything; or a component such as `llm`.
+        limit: how many steps are kept at most.
+
+    Raises:
+        WrongUsageError: nothing in the trace has that name; the message suggests the nearest name.
+    """
+    reader = _ActivityReader(name, limit)
+    activity = reader.read(trace)
+    # A component counts only if nothing has its name.
+    if not activity.total and name.lower() in reader.components:
+        activity = _ActivityReader(name, limit, by_component=True).read(trace)
+    if not activity.total:
+        raise WrongUsageError(_describe_unknown_name(name, reader.names, reader.components))
+    return activity
+
+
+def _describe_unknown_name(name: str, names: Counter[str], components: set[str]) -> str:
+    known = {known_name.lower(): known_name for known_name in (*sorted(components), *sorted(names))}
+    near = difflib.get_close_matches(name.lower(), known, 1)
+    listed = ", ".join(known_name for known_name, _ in names.most_common(_NAMES_SHOWN))
+    if near:
+        hint = f"did you mean {known[near[0]]}?"
+    else:
+        hint = f"there are {listed}" if listed else "nothing has a name"
+    return f"nothing in this trace is called {name!r}; {hint}"
+
+
+@dataclass(slots=True)
+class _OpenSpan:
+    """An open span: its depth in the activity (None outside of it), its label, its step, and whether anything ran inside."""
+
+    depth: int | None
+    label: str
+    step: ActivityStep | None = None
+    own: bool = False
+    parent: str | None = None
+    inner: bool = False
+
+
+class _ActivityReader:
+    """A reader of events that keeps those that belong to the activity."""
+
+    def __init__(self, name: str, limit: int | None, *, by_component: bool = False) -> None:
+        self.name = name
+        self.limit = limit
+        self.by_component = by_component
+        self.names: Counter[str] = Counter()
+        self.components: set[str] = set()
+        self.activity = Activity()
+        self._open: dict[str, _OpenSpan] = {}
+        self._ended: deque[str] = deque()
+
+    def read(self, trace: EventSource) -> Activity:
+        """Read the trace and return the activity."""
+        activity, names, components = self.activity, set(), set()
+        for number, event in enumerate(trace.events(), 1):
+            if number == 1:
+                activity.began_at = event.get("timestamp")
+            name, component = event.get("component_name"), event.get("component")
+            if isinstance(name, str) and (name in self.names or len(self.names) < _NAMES_KEPT):
+                self.names[name] += 1
+            if isinstance(component, str):
+                self.components.add(component)
+            if self._take(number, event):
+                names.add(str(event.get("component_name") or event["component"]))
+                components.add(str(event["component"]))
+        activity.names, activity.components = sorted(names) or [self.name], sorted(components)
+        activity.steps.sort(key=lambda step: step.number)
+        return activity
+
+    def _fits(self, event: Event) -> bool:
+        if self.by_component:
+            return str(event.get("component")).lower() == self.name.lower()
+        name = event.get("component_name")
+        return isinstance(name, str) and name_fits(name, self.name)
+
+    def _take(self, number: int, event: Event) -> bool:
+        """Take the next event and return whether it is NAME's own."""
         kind = event["event_type"]
-        if kind == "log_record":
-            self.levels[line.level] += 1
-            if line.category == "agents":
-                self.actions[line.message] += 1
-        elif kind in _COUNTED_TYPES:
-            self.counts[_COUNTED_TYPES[kind]] += 1
-        elif kind == "error_occurred":
-            self.counts["errors"] += 1
-
-    def _add_end(self, line: LogLine) -> None:
-        """Count the end of a call, or of an execution of the agent itself."""
-        event = line.event
-        if event.get("component") != "agent" or event["event_type"] != "agent_execution_end":
-            self.calls[str(event.get("component")), line.source] += 1
-            self.counts["failed_calls"] += line.level == "error"
-            return
-        self.counts["executions"] += 1
-        self.counts["failed_executions"] += line.level == "error"
-        duration_ms = event.get("duration_ms")
-        self.duration_ms += duration_ms if isinstance(duration_ms, int | float) else 0
-
-    def to_json(self, name: str) -> dict[str, Any]:
-        names = (
-            "executions",
-            "failed_executions",
-            "failed_calls",
-            "decisions",
-            "state_changes",
-            "messages",
-            "errors",
+        if kind.endswith("_start"):
+            return self._take_start(number, event)
+        if ends_span(kind):
+            return self._take_end(number, event)
+        if kind in SKIPPED_TYPES:
+            return False
+        # A message between agents belongs to the activities of both.
+        own = self._fits(event) or any(
+            name_fits(agent, self.name) for agent in find_message_ends(event) if agent
         )
-        return {
-            "agent": name,
-            **{key: self.counts[key] for key in names},
-            "duration_ms": round(self.duration_ms, 6),
-            "actions": [{"action": text, "count": count} for text, count in _sort_counts(self.actions)],
-            "records": dict(_sort_counts(self.levels)),
-            "calls": [
-                {"component": component, "component_name": name, "count": count}
-                for (component, name), count in _sort_counts(self.calls)
-            ],
-            "first_number": self.first,
-            "last_number": self.last,
-        }
+        parent_span = self._open.get(event.get("parent_event_id") or "")
+        if own or (parent_span is not None and parent_span.depth is not None):
+            self._add_step(number, event, parent_span, own=own)
+        return self._fits(event)
+
+    def _take_start(self, number: int, event: Event) -> bool:
+        """Take a start and return whether it is NAME's own."""
+        parent = event.get("parent_event_id")
+        parent_span = self._open.get(parent or "")
+        depth = None if parent_span is None else parent_span.depth
+        if event["event_type"] == "trace_start":
+            if parent_span is not None:  # the events of a child process belong to the span that started it
+                self._open[event["event_id"]] = _OpenSpan(depth, parent_span.label, parent=parent)
+            return False
+        own = self._fits(event)
+        opened = _OpenSpan(
+            None, str(event.get("component_name") or event["component"]), own=own, parent=parent
+        )
+        if own or depth is not None:
+            opened.depth = 0 if depth is None else depth + 1
+            opened.step = self._add_step(number, event, parent_span, own=own)
+            self.activity.spans += own
+            if opened.depth == 1 and not own:
+                self._get_counts(event)[0] += 1
+        self._open[event["event_id"]] = opened
+        return own
+
+    def _get_counts(self, event: Event) -> list[int]:
+        key = str(event["component"]), str(event.get("component_name") or "")
+        return self.activity.calls.setdefault(key, [0, 0])
+
+    def _take_end(self, number: int, event: Event) -> bool:
+        """Take an end and return whether it is NAME's own; if anything ran inside, the end is a separate step."""
+        parent = event.get("parent_event_id") or ""
+        opened = self._open.get(parent)
+        if opened is None:
+            own = self._fits(event)
+            if own:
+                step = self._add_step(number, event, None, own=True)
+                if step is not None:
+                    step.end, step.end_number = event, number
+            return own
+        self._ended.append(parent)
+        if len(self._ended) > _ENDED_KEPT:
+            self._open.pop(self._ended.popleft(), None)
+        if opened.depth is None:
+            return False
+        failed = _has_failed(event)
+        self.activity.failures += failed
+        if opened.depth == 1 and not opened.own:
+            self._get_counts(event)[1] += failed
+        if opened.step is not None:
+            opened.step.end, opened.step.end_number = event, number
+        if opened.inner:
+            if opened.step is not None:
+                opened.step.opening = True
+            step = self._add_step(
+                number, event, self._open.get(opened.parent or ""), own=opened.own, inner=False
+            )
+            if step is not None:
+                step.closing, step.end, step.end_number, step.depth = True, event, number, opened.depth
+        return opened.own
+
+    def _add_step(
+        self, number: int, event: Event, parent_span: _OpenSpan | None, *, own: bool, inner: bool = True
+    ) -> ActivityStep | None:
+        """Count a step, and keep it if there is room."""
+        self.activity.total += 1
+        depth = 0 if parent_span is None or parent_span.depth is None else parent_span.depth + 1
+        # Each open span around this step gets a separate step for its end. All spans around a marked one are marked.
+        while inner and parent_span is not None and not parent_span.inner:
+            parent_span.inner = True
+            parent_span = self._open.get(parent_span.parent or "")
+        if self.limit is not None and len(self.activity.steps) >= self.limit:
+            return None
+        above = self._open.get(event.get("parent_event_id") or "")
+        step = ActivityStep(number, event, depth, own, caller="" if above is None else above.label)
+        self.activity.steps.append(step)
+        return step
 
 
-def summarize_activity(events: Iterable[Event], agent: str | None) -> dict[str, Any]:
-    """Return what each agent did: its executions, log records, decisions and calls.
+def find_message_ends(event: Event) -> tuple[str, str]:
+    """Return the sender and the recipient of a message, by its payloads; empty if they are missing or it is no message.
 
-    Args:
-        events: the events of a trace, in order.
-        agent: only agents whose name matches; `*` and `?` stand for anything.
-
-    Returns:
-        `agents`, a row for each by name. Agents are all names that have a span of component `agent`, or a line in the
-        log `agents`.
+    A message without a sender in its payloads is from the component of its event.
     """
-    activities: dict[str, _AgentActivity] = {}
-    for line in read_log_lines(enumerate(events, 1)):
-        name = line.agent or (line.source if line.category == "agents" else "")
-        if name and (agent is None or name_fits(name, agent)):
-            activities.setdefault(name, _AgentActivity()).add(line)
-    return {"agents": [activities[name].to_json(name) for name in sorted(activities)]}
-
-
-class _FigureSeries:
-    """The figures of one kind, in the order of the trace; only their summary is kept."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total = 0.0
-        self.first = self.last = self.least = self.most = 0.0
-
-    def add(self, value: float) -> None:
-        if not self.count:
-            self.first = self.least = self.most = value
-        self.count += 1
-        self.total += value
-        self.last = value
-        self.least, self.most = min(self.least, value), max(self.most, value)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "count": self.count,
-            "first": self.first,
-            "last": self.last,
-            "min": self.least,
-            "max": self.most,
-            "mean": self.total / self.count if self.count else None,
-        }
-
-
-class _LearningProgress:
-    """The learning of one agent: its training steps, its figures, and its modes."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-        self.figures: dict[str, _FigureSeries] = {}
-        self.modes: Counter[str] = Counter()
-        self.records = 0
-
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Count one record of the log `learning`."""
-        self.records += 1
-        self.steps += "step" in record
-        mode = record.get("mode")
-        if mode in _MODES:
-            self.modes[str(mode)] += 1
-        for name, value in record.items():
-            if name not in _NOT_FIGURES and lenient.is_number(value):
-                self.figures.setdefault(name, _FigureSeries()).add(float(value))
-
-    def to_json(self, name: str) -> dict[str, Any]:
-        choices = sum(self.modes.values())
-        return {
-            "agent": name,
-            "records": self.records,
-            "training_steps": self.steps,
-            "figures": {figure: self.figures[figure].to_json() for figure in sorted(self.figures)},
-            "exploration_share": self.modes["exploration"] / choices if choices else None,
-            **{mode: self.modes[mode] for mode in _MODES},
-        }
-
-
-def summarize_learning(events: Iterable[Event], agent: str | None) -> dict[str, Any]:
-    """Return how each agent learnt, by the log `learning`: its training steps and the course of each figure.
-
-    Args:
-        events: the events of a trace, in order.
-        agent: only agents whose name matches; `*` and `?` stand for anything.
-
-    Returns:
-        `agents`, a row for each by name; `figures` are all numbers in its records, such as `loss` and `reward`.
-    """
-    agents: dict[str, _LearningProgress] = {}
-    for line in read_log_lines(enumerate(events, 1)):
-        if line.category != "learning":
-            continue
-        name = line.source or line.agent
-        if agent is None or name_fits(name, agent):
-            metadata = line.event.get("metadata")
-            extra = metadata.get("extra") if isinstance(metadata, dict) else None
-            agents.setdefault(name, _LearningProgress()).add(extra if isinstance(extra, dict) else {})
-    return {"agents": [agents[name].to_json(name) for name in sorted(agents)]}
-
-
-def _sort_counts(counted: Counter[Any]) -> list[tuple[Any, int]]:
-    """Return the counts, most frequent first, equal ones by name."""
-    return sorted(
-        ((key, count) for key, count in counted.items() if count), key=lambda item: (-item[1], item[0])
+    if event["event_type"] != "agent_message":
+        return "", ""
+    fields = (event.get(name) for name in ("metadata", "inputs", "outputs"))
+    payloads = [payload for payload in fields if isinstance(payload, dict)]
+    sender, receiver = (
+        next(
+            (str(payload[key]) for payload in payloads for key in keys if isinstance(payload.get(key), str)),
+            "",
+        )
+        for keys in (_SENDERS, _RECEIVERS)
     )
+    return sender or str(event.get("component_name") or ""), receiver
+
+
+def _has_failed(event: Event) -> bool:
+    status = event.get("status")
+    return event.get("error") is not None if status is None else status in SPAN_FAILURES

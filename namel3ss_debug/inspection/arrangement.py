@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from namel3ss_debug.inspection.selection import Chooser, EventSource, Selection
 from namel3ss_debug.inspection.streams import ChunkCounter
 from namel3ss_debug.traces.costs import RECORDED, CallCosts, Cost
-from namel3ss_debug.traces.events import Event, ends_span, is_unseen, unheld
+from namel3ss_debug.traces.events import Event, ends_span, is_unseen, without_pauses
 from namel3ss_debug.traces.spans import Forest, Span, SpanPairing, build_forest
 from namel3ss_debug.wire import lenient
 
@@ -157,7 +157,7 @@ def _keep_first(spans: list[Span], limit: int) -> list[Span]:
 class SpanRow:
     """One span as a row of a tree or a timeline, without any drawing.
 
-    `offset_ms` is counted from the first start that is shown; `duration_ms` is None while the span is open. `lane` is
+    `offset_ms` is counted from the first start that is shown; `duration_ms` is None while the span is open. `track` is
     the thread or task in which it ran, empty for the main one; `depth` is 0 for a root. `chunks` counts the chunks of
     its streamed answer, `first_token_ms` is counted from its start.
     """
@@ -171,7 +171,7 @@ class SpanRow:
     status: str
     offset_ms: float | None
     duration_ms: float | None
-    lane: str
+    track: str
     chunks: int = 0
     first_token_ms: float | None = None
 
@@ -205,9 +205,12 @@ class _LinkedEvents:
 
 def _slim_event(event: Event, fields: list[str], cost: Cost | None = None) -> Event:
     """Return the fields that a tree needs; texts that many spans share are kept once."""
-    if "held_before_ms" in event:  # a debugger paused the process; the time without the pauses is shown
-        event = unheld(event)
+    if "paused_before_ms" in event:  # a debugger paused the process; the time without the pauses is shown
+        event = without_pauses(event)
     slim = {name: event[name] for name in fields if name in event}
+    metadata = event.get("metadata")
+    if isinstance(metadata, dict) and isinstance(task_path := metadata.get("lineage"), str):
+        slim["task_path"] = intern(task_path)
     for name in _SHARED_TEXTS:
         if name in slim and type(slim[name]) is str:
             slim[name] = intern(slim[name])

@@ -1,11 +1,11 @@
-"""Read the story of the events right before one event: the last steps of all agents and components."""
+"""Read the activity right before one event: the last steps of all agents and components."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from namel3ss_debug.inspection.journey import Story, StoryStep, read_story
+from namel3ss_debug.inspection.activity import Activity, ActivityStep, read_activity
 from namel3ss_debug.inspection.selection import EventSource
 from namel3ss_debug.traces.events import Event, ends_span
 
@@ -26,10 +26,10 @@ class _EventSlice:
         return iter(self.slice[start - 1 :])
 
 
-def read_leading_story(trace: EventSource, number: int, *, most: int = MOST_STEPS) -> Story:
-    """Return the story of everything up to an event, with only its last steps.
+def read_leading_activity(trace: EventSource, number: int, *, most: int = MOST_STEPS) -> Activity:
+    """Return the activity of everything up to an event, with only its last steps.
 
-    A span that ends after the event is a step by its beginning; its end is known, but is no step of the story.
+    A span that ends after the event is a step by its beginning; its end is known, but is no step of the activity.
 
     Args:
         trace: the trace.
@@ -39,20 +39,20 @@ def read_leading_story(trace: EventSource, number: int, *, most: int = MOST_STEP
     first = max(number - LOOKED_BACK, 1)
     events = [event for _, event in zip(range(first, number + 1), trace.events(first), strict=False)]
     if not any(isinstance(event.get("component_name"), str) for event in events):
-        return Story()
-    story = read_story(_EventSlice(events), "*")
+        return Activity()
+    activity = read_activity(_EventSlice(events), "*")
     first_event = next(iter(trace.events()), {})
-    story.began_at = first_event.get("timestamp")
-    story.steps = story.steps[-most:]
-    for step in story.steps:
+    activity.began_at = first_event.get("timestamp")
+    activity.steps = activity.steps[-most:]
+    for step in activity.steps:
         step.number += first - 1
         if step.end_number is not None:
             step.end_number += first - 1
-    _add_later_ends(story.steps, trace, number)
-    return story
+    _add_later_ends(activity.steps, trace, number)
+    return activity
 
 
-def _add_later_ends(steps: Sequence[StoryStep], trace: EventSource, number: int) -> None:
+def _add_later_ends(steps: Sequence[ActivityStep], trace: EventSource, number: int) -> None:
     """Add the later ends to spans that are open at an event; a span that never ended stays open."""
     still_open = {
         step.event["event_id"]: step

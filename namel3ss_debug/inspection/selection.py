@@ -9,13 +9,16 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from namel3ss_debug.expressions import compile_expression, name_fits, nearest
+from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.inspection.streams import ChunkCounter, StreamedAnswer
 from namel3ss_debug.traces.costs import CallCosts, priced
 from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.traces.totals import RunningTotals, is_failure
+from namel3ss_debug.traces.typed_events import TraceEvent
 
 if TYPE_CHECKING:
     from namel3ss_debug.expressions import Expression
@@ -207,3 +210,14 @@ class _NamedSpans:
             if len(self.ended) > _ENDED_KEPT:
                 self.inside.discard(self.ended.popleft())
         return belongs
+
+
+def read_trace(path: str | Path, wanted: TraceFilter | None = None) -> Iterator[TraceEvent]:
+    """Yield the events of a trace, in order; with a filter, only the events that it wants.
+
+    Raises:
+        TraceNotFoundError: there is no such file.
+        UnreadableTraceError: the file is not a regular file, may not be read, or is in another encoding.
+    """
+    for number, event in select(open_trace(path), wanted):
+        yield TraceEvent.from_dict(event, number)

@@ -11,6 +11,7 @@ price is needed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from namel3ss_debug.prices.own import OWN, OwnPrices, Table, read_table
@@ -116,7 +117,5 @@ def calculate_cost(provider: str | None, model: str | None, usage: object, at: f
 
 def fingerprint() -> str:
     """Return a text that changes whenever costs may change although the trace stays the same."""
-    from hashlib import sha256  # noqa: PLC0415  (traced programs import this module, and need no price)
-
     state = json.dumps([extra_source(), sorted(_own.table.items())], sort_keys=True)
-    return sha256(state.encode()).hexdigest()[:16]
+    return hashlib.sha256(state.encode()).hexdigest()[:16]

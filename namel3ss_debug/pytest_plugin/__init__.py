@@ -1,6 +1,6 @@
-"""The entry point for pytest, which loads it wherever the package is installed, even if pytest is too old for it.
+"""Register the plugin with pytest, which loads this module wherever the package is installed, even with an old pytest.
 
-The plugin itself is in `door`. With an older pytest, tests run as without the package, and a line in the header says
+The plugin itself is in `door`. With an older pytest, tests run as without the package, and a line in the header names
 what is missing. PYTEST_DONT_REWRITE.
 """
 
@@ -23,5 +23,5 @@ if hasattr(pytest, "StashKey") and "wrapper" in inspect.signature(pytest.hookimp
 else:
 
     def pytest_report_header() -> str:
-        """One line in the header that says why the fixture and the mark are missing."""
+        """Return a line for the header that explains why the fixture and the mark are missing."""
         return "namel3ss-debug: recorded agent tests need pytest 7 with pluggy 1.2, or later ones"

@@ -1,4 +1,4 @@
-"""The plugin for pytest: the fixture `agent_trace`, the mark of the same name, and the option `--agent-record`.
+"""Define the fixture `agent_trace`, the mark of the same name, and the option `--agent-record`.
 
 pytest imports this file in every run, so it imports no other modules of ours: the work is done by `recorded_tests`,
 which is loaded with the first test that has the fixture or the mark. pytest shall not rewrite its asserts:
@@ -8,24 +8,43 @@ PYTEST_DONT_REWRITE.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 if TYPE_CHECKING:  # loaded with the first test that needs it
-    from namel3ss_debug.pytest_plugin.recorded_tests import RecordedTest
     from namel3ss_debug.views.assertions import AgentTrace
 
 MARKS, FIXTURE = ("agent_trace", "agent_recording"), "agent_trace"
-"""The mark has its old name still."""
+"""The second mark is the earlier name of the first."""
 
 MODES = ("once", "none", "rewrite")
 
-_TEST: pytest.StashKey[RecordedTest] = pytest.StashKey()
+
+class RunningTest(Protocol):
+    """A test that is recorded, or runs on its trace, as the hooks of pytest drive it; `recorded_tests` makes it."""
+
+    def begin(self) -> None:
+        """Begin where the function of the test begins."""
+
+    def passed(self) -> None:
+        """End after a test that passed."""
+
+    def failed(self, error: BaseException) -> None:
+        """End after a test that failed with an exception."""
+
+    def failed_within(self) -> None:
+        """Note the failure of a subtest, before the test itself has ended."""
+
+    def sections(self) -> list[tuple[str, str]]:
+        """Return what the report of a failure shows: titles and texts."""
+
+
+_TEST: pytest.StashKey[RunningTest] = pytest.StashKey()
 _MARK_HELP = (
     (
-        'agent_trace(path=None, *, mode="once", run_tools=()): record what the agents of the test do on its first run, '
-        "and answer from that ever after, with the network closed"
+        'agent_trace(path=None, *, mode="once", run_tools=()): record the agents of the test on its first run, '
+        "and answer them from that trace later, with the network closed"
     ),
     "agent_recording(...): the earlier name of agent_trace",
 )
@@ -38,8 +57,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--agent-record",
         choices=MODES,
         metavar="MODE",
-        help="for every test with the mark agent_trace: once (record what has no recording), none (never record) or rewrite "
-        "(record anew); without it, as the mark says",
+        help="for every test with the mark agent_trace: once (record what has no trace), none (never record) or rewrite "
+        "(record again); without it, the mode of the mark",
     )
     parser.addini(
         "agent_record", "MODE of tests whose mark agent_trace has no mode of its own", default="once"
@@ -80,16 +99,16 @@ def mark_of(item: pytest.Item) -> pytest.Mark | None:
 
 
 def _scope(definitions: Any) -> str:
-    """The scope of a fixture; for `request` and the like, which are no fixtures, that of the test."""
+    """Return the scope of a fixture; for built-in arguments such as `request`, that of the test."""
     return str(definitions[-1].scope) if definitions else "function"
 
 
 @pytest.fixture
 def agent_trace(request: pytest.FixtureRequest) -> Generator[AgentTrace]:
-    """What the agents of this test do, recorded; see `AgentTrace` for what can be asked of it."""
+    """Record what the agents of this test do; `AgentTrace` describes what it offers."""
     from namel3ss_debug.pytest_plugin import recorded_tests  # noqa: PLC0415  (loaded with the first test that needs it)
 
-    test = recorded_tests.begin(request)
+    test = recorded_tests.begin(request, mark_of(request.node))
     request.node.stash[_TEST] = test
     try:
         yield test.trace
@@ -99,7 +118,7 @@ def agent_trace(request: pytest.FixtureRequest) -> Generator[AgentTrace]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """End the recording with the test itself, before any teardown."""
+    """End the trace with the test itself, before any teardown."""
     test = item.stash.get(_TEST, None)
     if test is None:
         return (yield)
@@ -121,7 +140,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     """Let the recorded test begin where its function does."""
     test = pyfuncitem.stash.get(_TEST, None)
     if test is not None:
-        test.begins()
+        test.begin()
     return (yield)
 
 

@@ -1,6 +1,6 @@
-"""A pytest test with recorded agents: its recordings, whether it records or gets recorded answers, and how it ends.
+"""Run a pytest test with recorded agents: record its trace, or answer its calls from an earlier one.
 
-`door` loads this with the first test that needs it. Recording and answering are done by `replay.inprocess`; the
+`door` loads this with the first test that needs it. Recording and answering are done by `replay.rerun.inprocess`; the
 messages come from `views.testing`.
 """
 
@@ -16,21 +16,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from namel3ss_debug.capture import switch
-from namel3ss_debug.capture.loaded import LoadedFunctions
+from namel3ss_debug.capture.core import switch
+from namel3ss_debug.capture.seams.functions.loaded import LoadedFunctions
 from namel3ss_debug.config import DebugConfiguration, load_configuration
 from namel3ss_debug.errors import DebugError, SettingError, UnreadableTraceError
-from namel3ss_debug.pytest_plugin.door import mark_of
-from namel3ss_debug.replay.inprocess import InProcess, Recordable
-from namel3ss_debug.replay.programs import Programs
-from namel3ss_debug.replay.rerunning.impasses import Stop
-from namel3ss_debug.replay.rerunning.recorded import Recorded
+from namel3ss_debug.replay.rerun.inprocess import InProcess, Recordable
+from namel3ss_debug.replay.rerun.programs import ProgramRunner
+from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
+from namel3ss_debug.replay.rerun.unanswered import UnansweredCall
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.views import testing
 from namel3ss_debug.views.assertions import AgentTrace
 
 FOLDER = ".agent_traces"
-"""The folder, beside the test file, of recordings for which the mark has no path."""
+"""The folder, beside the test file, of traces for which the mark has no path."""
 
 _MODES = ("once", "none", "rewrite")
 _LONGEST_NAME = 120
@@ -47,8 +46,8 @@ class _Shared(NamedTuple):
 _SHARED = pytest.StashKey[_Shared]()
 
 
-class _Wanted(NamedTuple):
-    """The arguments of a test's mark: the recording, None without a mark; the mode; the tools that really run."""
+class _Mark(NamedTuple):
+    """The arguments of a test's mark: the trace, None without a mark; the mode; the tools that are run for real."""
 
     recording: Path | None
     mode: str = "once"
@@ -56,7 +55,7 @@ class _Wanted(NamedTuple):
 
 
 class RecordedTest:
-    """One test, from the beginning of its recording to the end.
+    """One test, from the beginning of its trace to the end.
 
     Attributes:
         trace: the value of the fixture.
@@ -64,36 +63,38 @@ class RecordedTest:
     Args:
         node: the test.
         wanted: the arguments of its mark.
-        trace: the file of the new recording.
+        trace: the file of the new trace.
         shared: what all tests share.
 
     Raises:
         DebugError: it cannot begin.
     """
 
-    def __init__(self, node: pytest.Item, wanted: _Wanted, trace: Path, shared: _Shared) -> None:
+    def __init__(self, node: pytest.Item, wanted: _Mark, trace: Path, shared: _Shared) -> None:
         self._node, self._wanted = node, wanted
         self._stopped: BaseException | None = None
         self._failed_within = False
         self._sections: list[tuple[str, str]] = []
         recording = wanted.recording
         self._answers = recording is not None and wanted.mode != "rewrite" and recording.exists()
-        self.trace = AgentTrace(trace, lambda: switch.get_global_tracer().flush(), Programs(self._program))
+        self.trace = AgentTrace(
+            trace, lambda: switch.get_global_tracer().flush(), ProgramRunner(self._program)
+        )
         what = Recordable(trace, node.nodeid, node.config.rootpath, shared.config, shared.functions)
         self._run = InProcess(what, recording if self._answers else None, wanted.run_tools, self._stop)
 
-    def _stop(self, stop: Stop | str, recorded: Recorded) -> BaseException:
+    def _stop(self, stop: UnansweredCall | str, recorded: RecordedCalls) -> BaseException:
         assert self._wanted.recording is not None
-        error = self._parts(testing.stopped(stop, recorded, self._wanted.recording, _again(self._node)))
+        error = self._parts(testing.describe_stop(stop, recorded, self._wanted.recording, _again(self._node)))
         self._stopped = self._stopped or error
         return error
 
     def _program(self, root: str) -> AbstractContextManager[Inputs | None]:
         return self._run.program(root)
 
-    def begins(self) -> None:
-        """The function of the test begins."""
-        self._run.begins()
+    def begin(self) -> None:
+        """Begin the function of the test."""
+        self._run.begin()
 
     def end(self) -> None:
         """Stop recording."""
@@ -107,7 +108,7 @@ class RecordedTest:
         """
         self._run.end()
         if self._stopped is not None and error is not self._stopped:
-            raise self._stopped from None  # `error` only follows from it, often as a group of tasks that contains it
+            raise self._stopped from None  # `error` is its consequence, often a group of tasks that contains it
         self._leave_unwritten()
 
     def failed_within(self) -> None:
@@ -115,10 +116,10 @@ class RecordedTest:
         self._failed_within = True
 
     def passed(self) -> None:
-        """End a test that passed, and keep its recording.
+        """End a test that passed, and keep its trace.
 
         Raises:
-            Failed: a call was not answered, the test differed from its recording, or the recording cannot be kept.
+            Failed: a call was not answered, the test diverged from its trace, or the trace cannot be kept.
         """
         self._run.end()
         if self._stopped is not None:
@@ -136,39 +137,45 @@ class RecordedTest:
                 raise _failure(f"{recording.name} was not written: {error}") from None
             return
         for name in self._run.without_call(self._wanted.run_tools):
-            told = f"run_tools={name!r}: {recording.name} holds no call of such a tool"
-            self._node.warn(pytest.PytestWarning(told))
-        found, closed, stale = self._run.parted(), self._run.refused(), self._run.stale_tools()
+            text = f"run_tools={name!r}: {recording.name} holds no call of such a tool"
+            self._node.warn(pytest.PytestWarning(text))
+        found, closed, stale = self._run.find_divergences(), self._run.refused(), self._run.stale_tools()
         again, run = _again(self._node), self.trace.path
         if (found or closed) and self._run.recorded is not None:
-            raise self._parts(testing.parted(found, closed, self._run.recorded, recording, again, run))
+            raise self._parts(
+                testing.describe_divergences(found, closed, self._run.recorded, recording, again, run)
+            )
         for name, reasons in self._run.unverified_tools().items():
-            told = f"{name} was answered from {recording.name}, and its code is not verified: {', '.join(reasons)}"
-            self._node.warn(pytest.PytestWarning(told))
+            text = f"{name} was answered from {recording.name}, and its code is not verified: {', '.join(reasons)}"
+            self._node.warn(pytest.PytestWarning(text))
         if stale:
             raise _failure(testing.describe_stale(stale, again))
 
     def _parts(self, text: str) -> BaseException:
-        """The failure of a test that differs from its recording; says whose recording it is where that may be why."""
+        """Return the failure of a test that diverges; it names the test that made the trace, if that may be the reason."""
         assert self._wanted.recording is not None
         return _failure("\n".join([text, *testing.owner_rows(self._wanted.recording, self._node.nodeid)]))
 
     def _leave_unwritten(self) -> None:
-        """Report, for a failing test that was to be recorded, that there is no recording."""
+        """Report, for a failing test that was to be recorded, that there is no trace."""
         recording = self._wanted.recording
         if recording is not None and not self._answers:
             self._sections.append((testing.SECTION, f"the test failed, so {recording.name} was not written"))
 
     def sections(self) -> list[tuple[str, str]]:
-        """The sections for the report of a failure."""
+        """Return the sections for the report of a failure."""
         return [(testing.SECTION, testing.run_section(self.trace.path)), *self._sections]
 
 
-def begin(request: pytest.FixtureRequest) -> RecordedTest:
-    """Begin to record a test, and to answer its calls where it has a recording.
+def begin(request: pytest.FixtureRequest, mark: pytest.Mark | None) -> RecordedTest:
+    """Begin to record a test, and to answer its calls if it has a trace.
+
+    Args:
+        request: the request for the fixture.
+        mark: the mark of the test; None for none.
 
     Raises:
-        Failed: its recording is missing or cannot answer, or its mark or a setting is wrong.
+        Failed: its trace is missing or cannot answer, or its mark or a setting is wrong.
     """
     node, config = request.node, request.config
     shared = config.stash.get(_SHARED, None)
@@ -178,11 +185,11 @@ def begin(request: pytest.FixtureRequest) -> RecordedTest:
         except SettingError as error:
             raise _failure(f"{error}") from None
         shared = config.stash[_SHARED] = _Shared(settings, LoadedFunctions(str(config.rootpath)))
-    wanted = _wanted(node)
+    wanted = _wanted(node, mark)
     missing = wanted.recording is not None and not wanted.recording.exists()
     if missing and wanted.mode == "none":
         raise _failure(
-            f"there is no recording {_shown(wanted.recording, config)}, and none is made (mode none); to record it: "
+            f"there is no trace {_shown(wanted.recording, config)}, and none is made (mode none); to record it: "
             f"pytest {shlex.quote(node.nodeid)} --agent-record=once"
         )
     base: Path = request.getfixturevalue("tmp_path_factory").getbasetemp()
@@ -196,38 +203,31 @@ def begin(request: pytest.FixtureRequest) -> RecordedTest:
         raise _failure(f"{error}") from None
 
 
-def _wanted(node: pytest.Item) -> _Wanted:
-    """The recording of a test and how it is used, by the mark, the options and the settings."""
-    mark = mark_of(node)
-    if mark is None or _is_skipped_by_unittest(node):
-        return _Wanted(None)
+def _wanted(node: pytest.Item, mark: pytest.Mark | None) -> _Mark:
+    """Return the trace of a test and how it is used, by the mark, the options and the settings."""
+    # Only unittest knows which of its tests it skips; it has marked them itself.
+    if mark is None or getattr(getattr(node, "obj", None), "__unittest_skip__", False):
+        return _Mark(None)
     path, mode, run_tools = _read(mark)
     if path is None:
         recording = node.path.parent / FOLDER / _safe(node.path.stem) / f"{_name(node)}.jsonl"
     elif mark not in node.own_markers:
-        raise _failure(
-            f"{mark.name} of a class or module takes no path: each test has a recording of its own"
-        )
+        raise _failure(f"{mark.name} of a class or module takes no path: each test has a trace of its own")
     else:
         recording = node.path.parent / path
         case = getattr(node, "callspec", None)
         if case is not None and case.id:
             recording = recording.with_name(f"{recording.stem}-{_safe(case.id)}{recording.suffix}")
     if recording.suffix != ".jsonl":
-        raise _failure(f"{mark.name} {path!s}: the name of a recording ends with .jsonl")
+        raise _failure(f"{mark.name} {path!s}: the name of a trace ends with .jsonl")
     chosen = node.config.getoption("agent_record") or mode or node.config.getini("agent_record")
     if chosen not in _MODES:
         raise _failure(f"{mark.name} has no mode {chosen!r}: it is one of {', '.join(_MODES)}")
-    return _Wanted(recording, chosen, run_tools)
-
-
-def _is_skipped_by_unittest(node: pytest.Item) -> bool:
-    """Whether unittest skips a test, which pytest does not know before it calls it."""
-    return bool(getattr(getattr(node, "obj", None), "__unittest_skip__", False))
+    return _Mark(recording, chosen, run_tools)
 
 
 def _read(mark: pytest.Mark) -> tuple[Path | None, Any, frozenset[str]]:
-    """The path, the mode and the tools in a mark.
+    """Return the path, the mode and the tools in a mark.
 
     Raises:
         Failed: the mark has other arguments.
@@ -235,9 +235,9 @@ def _read(mark: pytest.Mark) -> tuple[Path | None, Any, frozenset[str]]:
     try:
         return _arguments(*mark.args, **mark.kwargs)
     except TypeError:
-        given = [*map(repr, mark.args), *(f"{name}={value!r}" for name, value in mark.kwargs.items())]
+        words = [*map(repr, mark.args), *(f"{name}={value!r}" for name, value in mark.kwargs.items())]
         raise _failure(
-            f"{mark.name}({', '.join(given)}): it takes a path, mode= and run_tools=, a name or several"
+            f"{mark.name}({', '.join(words)}): it takes a path, mode= and run_tools=, a name or several"
         ) from None
 
 
@@ -251,12 +251,12 @@ def _arguments(
 
 
 def _name(node: pytest.Item) -> str:
-    """The name of a test below its file, with its class."""
+    """Return the name of a test below its file, with its class."""
     return _safe(node.nodeid.partition("::")[2].replace("::", "."))
 
 
 def _again(node: pytest.Item) -> str:
-    """The command that records a test anew."""
+    """Return the command that records a test again."""
     return f"pytest {shlex.quote(node.nodeid)} --agent-record=rewrite"
 
 
@@ -265,12 +265,12 @@ def _shown(path: Path | None, config: pytest.Config) -> str:
 
 
 def _safe(name: str) -> str:
-    """A name made safe for file names; where more than brackets were replaced, with a suffix that keeps it distinct."""
+    """Return a name that is safe for files; if more than brackets were replaced, a suffix keeps it distinct."""
     plain = name.replace("[", "-").replace("]", "")
     safe = _UNSAFE.sub("-", plain).strip("-.")[:_LONGEST_NAME]
     return safe if safe == plain else f"{safe}-{sha256(name.encode()).hexdigest()[:6]}"
 
 
 def _failure(text: str) -> BaseException:
-    """An exception that fails a test with a message and no traceback, and that programs do not catch."""
+    """Return an exception that fails a test with a message and no traceback, and that programs do not catch."""
     return pytest.fail.Exception(text, pytrace=False)

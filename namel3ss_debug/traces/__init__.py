@@ -1,1 +1,1 @@
-"""The middle layer, which everything else meets in: events, and how they are written, read, indexed and kept."""
+"""The layer between recording and reading: events, and how they are written, read, indexed and kept."""

@@ -13,7 +13,7 @@ from types import ModuleType
 
 
 def _copy() -> ModuleType:
-    """A second instance of the module `time`, with functions of its own; the usual module where that is impossible."""
+    """Return a second instance of the module `time`, with functions of its own; the usual module where that is impossible."""
     spec = importlib.util.find_spec("time")
     if spec is None or spec.loader is None:
         return _shared

@@ -1,4 +1,4 @@
-"""What a model call of a recording cost: the cost in its end event, else that of its tokens by the known prices.
+"""Find the cost of a model call: the cost in its end event, else that of its tokens by the known prices.
 
 Everything that shows or adds up money asks here, so that the figures agree wherever they are shown.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug import prices
-from namel3ss_debug.traces.events import SPAN_FAILURES, Event
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.facts import has_failed
 
 RECORDED: Final = "recorded"
 """The source of a cost that is recorded in the event itself."""
@@ -21,7 +22,7 @@ _OTHER_MODEL = "tool"
 
 _MOST_DOLLARS = 1e15
 _MOST_OPEN = 10_000
-"""For how many open calls it is remembered who is paid for them."""
+"""How many open calls are remembered, for the seller that their starts name."""
 
 _PICODOLLARS = prices.PICODOLLARS
 
@@ -38,18 +39,22 @@ class Cost(NamedTuple):
         return self.amount / _PICODOLLARS
 
 
+Used = tuple[int, tuple[int, ...], Cost | None]
+"""All tokens of a span, their parts in the order of `PARTS`, and the cost. It is a plain tuple, the fastest to make."""
+
+
 class Seller(NamedTuple):
-    """Who is paid for a call, by its start event: the provider's name and the URL of the request."""
+    """The seller of a call, as its start event names it: the provider's name and the URL of the request."""
 
     provider: str | None = None
     address: str | None = None
 
 
-_NOBODY = Seller()
+_NO_SELLER = Seller()
 
 
 def seller_of(metadata: object) -> Seller | None:
-    """Who is paid for the call whose start event has this metadata; None where it does not say."""
+    """Return the seller of the call whose start event has this metadata; None where it names none."""
     if type(metadata) is not dict:
         return None
     provider, exchange = metadata.get("provider"), metadata.get("exchange")
@@ -57,15 +62,15 @@ def seller_of(metadata: object) -> Seller | None:
     if type(address) is str:
         address = address.partition("?")[0]
     seller = Seller(_text(provider), _text(address))
-    return None if seller == _NOBODY else seller
+    return None if seller == _NO_SELLER else seller
 
 
 def terms_of(end: Event) -> prices.Terms:
-    """The terms, other than the provider's standard ones, on which the call that ends with this event was billed."""
-    told = end.get("billing")
-    if not told or type(told) is not dict:
+    """Return the terms, other than the provider's standard ones, on which the call that ends with this event was billed."""
+    billing = end.get("billing")
+    if not billing or type(billing) is not dict:
         return ()
-    return tuple(sorted((str(name), str(word)) for name, word in told.items()))
+    return tuple(sorted((str(name), str(word)) for name, word in billing.items()))
 
 
 def recorded_cost(event: Event) -> int | None:
@@ -78,7 +83,7 @@ def recorded_cost(event: Event) -> int | None:
 
 
 def call_cost(end: Event, seller: Seller | None = None) -> Cost | None:
-    """The cost recorded in an event, or, for the end of a model call, that of its tokens.
+    """Return the cost recorded in an event, or, for the end of a model call, that of its tokens.
 
     Args:
         end: the event.
@@ -101,9 +106,10 @@ def call_cost(end: Event, seller: Seller | None = None) -> Cost | None:
         return None
     outputs = end.get("outputs")
     answered = _text(outputs.get("response_model")) if type(outputs) is dict else None
-    provider, address = seller or _NOBODY
+    provider, address = seller or _NO_SELLER
+    metadata = end.get("metadata")
     price = prices.find_price(
-        provider or _provider(end),
+        provider or (_text(metadata.get("provider")) if type(metadata) is dict else None),
         answered,
         end.get("timestamp"),
         asked=_text(end.get("component_name")),
@@ -114,15 +120,25 @@ def call_cost(end: Event, seller: Seller | None = None) -> Cost | None:
     return None if price is None or amount is None else Cost(amount, price.source)
 
 
+def span_cost(start: Event, end: Event) -> Cost | None:
+    """Return the recorded cost of a span, else that of the tokens of a model call; None where neither is known."""
+    recorded = recorded_cost(end)
+    if recorded is not None:
+        return Cost(recorded, RECORDED)
+    if (start or end).get("component") != "llm":
+        return None
+    return call_cost(end, seller_of(start.get("metadata")))
+
+
 def priced(event: Event, cost: Cost | None) -> Event:
-    """An event as expressions read it: with this as its `cost_estimate`, where none is recorded in it."""
+    """Return an event as expressions read it: with this as its `cost_estimate`, where none is recorded in it."""
     if cost is None or cost.source == RECORDED:
         return event
     return event | {"cost_estimate": cost.dollars}
 
 
 class CallCosts:
-    """The costs of calls while the events of a recording are read: the start of each call says who is paid for it."""
+    """The costs of calls while the events of a trace are read: the start of each call names its seller."""
 
     def __init__(self) -> None:
         self._begun: dict[object, Any] = {}
@@ -142,18 +158,11 @@ class CallCosts:
 
 
 def lacks_price(end: Event) -> bool:
-    """Whether an end without a cost belongs to a call that had to be paid for.
+    """Return whether an end without a cost belongs to a call that had to be paid for.
 
     A call that failed and used no tokens cost nothing.
     """
-    status = end.get("status")
-    failed = "error" in end if status is None else status in SPAN_FAILURES
-    return not failed or "tokens_used" in end or "usage" in end
-
-
-def _provider(end: Event) -> str | None:
-    metadata = end.get("metadata")
-    return _text(metadata.get("provider")) if type(metadata) is dict else None
+    return not has_failed(end) or "tokens_used" in end or "usage" in end
 
 
 def _text(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Decodes a line into the events on it, even where it is damaged, with every known field of its right type.
+"""Decode a line into the events on it, even where it is damaged, with every known field of its right type.
 
 Two things make this cheap. A line that orjson can parse is parsed only once. And the fields of an event are not
 checked one by one: events of a kind have the same field names with the same types in the same order, so this
@@ -17,7 +17,8 @@ from typing import Any
 
 import orjson
 
-from namel3ss_debug.traces.events import EXECUTION_PREFIX, FIELDS, Event
+from namel3ss_debug.fields import FIELDS
+from namel3ss_debug.traces.events import EXECUTION_PREFIX, Event
 
 SHAPES: dict[tuple[object, ...], tuple[str, ...]] = {}
 """Shape of an event -> the names of its numbers, whose range is still to be checked. Only valid shapes are in it."""
@@ -64,12 +65,12 @@ _LONGEST_SHAPE = 256
 
 
 def shape_of(event: Event) -> tuple[object, ...]:
-    """The names and types of the fields of an event, in their order: the key of `SHAPES`."""
+    """Return the names and types of the fields of an event, in their order: the key of `SHAPES`."""
     return (*event, *map(type, event.values()))
 
 
 def is_sound(event: Event) -> bool:
-    """Whether an event needs no normalising; remembers its shape when it is valid."""
+    """Return whether an event needs no normalising; remembers its shape when it is valid."""
     shape = shape_of(event)
     numbers = SHAPES.get(shape)
     if numbers is None:
@@ -88,7 +89,7 @@ def is_sound(event: Event) -> bool:
 
 
 def looks_like_event(value: object) -> bool:
-    """Whether a JSON value is an event: an object with a type, or at least with an id or a number."""
+    """Return whether a JSON value is an event: an object with a type, or at least with an id or a number."""
     return isinstance(value, dict) and any(name in value for name in ("event_type", "event_id", "seq"))
 
 
@@ -106,14 +107,14 @@ def normalise(event: Event) -> list[str]:
         if value is None:
             del event[name]
             continue
-        mended = _mended(name, value)
-        if mended is value:
+        repaired = _repair(name, value)
+        if repaired is value:
             continue
         changed.append(name)
-        if mended is None:
+        if repaired is None:
             unreadable[name] = event.pop(name)
         else:
-            event[name] = mended
+            event[name] = repaired
     if unreadable:
         event["unreadable"] = unreadable
     if "event_type" not in event:
@@ -125,7 +126,7 @@ def normalise(event: Event) -> list[str]:
 
 
 def component_of(event_type: str) -> str:
-    """The component that an event type belongs to, for events without one."""
+    """Return the component that an event type belongs to, for events without one."""
     prefix = event_type.removesuffix("_start").removesuffix("_end")
     if prefix in _COMPONENTS:
         return _COMPONENTS[prefix]
@@ -164,7 +165,7 @@ def decode(line: bytes, *, whole: bool = True) -> tuple[list[Any], str]:
         return [], broken
     if not complete:
         return values, "damaged, only a part could be read"
-    return values, what or ("not quite JSON, mended" if len(values) == 1 else "several events on a line")
+    return values, what or ("not quite JSON, repaired" if len(values) == 1 else "several events on a line")
 
 
 def decode_text(text: str, *, lenient: bool = False) -> tuple[list[Any], bool]:
@@ -200,7 +201,7 @@ def decode_text(text: str, *, lenient: bool = False) -> tuple[list[Any], bool]:
 
 
 def _skip_between(text: str, position: int, values: list[Any]) -> int:
-    """Where the next value begins; an array is entered only where it cannot be read as one value."""
+    """Return where the next value begins; an array is entered only where it cannot be read as one value."""
     if not values and text.startswith("[", position):
         try:
             _, end = _DECODER.raw_decode(text, position)
@@ -213,7 +214,7 @@ def _skip_between(text: str, position: int, values: list[Any]) -> int:
 
 
 def items_of(value: Any) -> list[Any]:
-    """The events of a JSON value: of an array of objects its items, of `{"events": [...]}` those."""
+    """Return the events of a JSON value: of an array of objects its items, of `{"events": [...]}` those."""
     if isinstance(value, dict) and isinstance(value.get("events"), list) and not looks_like_event(value):
         value = value["events"]
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
@@ -221,15 +222,12 @@ def items_of(value: Any) -> list[Any]:
     return [value]
 
 
-def _whole_number(text: str) -> int | float:
-    return int(text) if len(text) < _INT_DIGITS else float(text)  # as orjson does
-
-
-_DECODER = json.JSONDecoder(parse_int=_whole_number)
+# orjson, too, returns a float for an integer of this many digits.
+_DECODER = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) < _INT_DIGITS else float(text))
 
 
 def _plain(value: Any) -> Any:
-    """A value of the standard library's `json` without what is not JSON; not recursive, since it may be nested deeply.
+    """Return a value of the standard library's `json` without what is not JSON; not recursive, since it may be nested deeply.
 
     Raises:
         ValueError: it is nested deeper than orjson would take.
@@ -258,8 +256,8 @@ def _plain(value: Any) -> Any:
     return top[0]
 
 
-def _mended(name: str, value: Any) -> Any:
-    """The value itself when it is valid, else an equivalent valid value, or None where there is none."""
+def _repair(name: str, value: Any) -> Any:
+    """Return the value itself when it is valid, else an equivalent valid value, or None where there is none."""
     kind = _KINDS[name]
     if kind in {"int", "float"}:
         return _number(name, kind, value)

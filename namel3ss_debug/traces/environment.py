@@ -1,12 +1,13 @@
-"""Which environment variables a re-run may take from a trace.
+"""Decide which environment variables a re-run may take from a trace.
 
 A trace is data. It never supplies a variable that decides which code a process loads, which program it starts, or whom
-it trusts on the network: those keep the value of the user's own environment, whoever recorded the trace.
+it trusts on the network: those keep the value of the user's own environment, no matter who recorded the trace.
 """
 
 from __future__ import annotations
 
 import re
+from fnmatch import translate
 from functools import cache
 from typing import Final
 
@@ -35,7 +36,7 @@ NEVER_SUPPLIED: Final = (
 """Patterns of names, in capitals; a name matches in any case."""
 
 LOCALE: Final = ("LANG", "LANGUAGE", "LC_*", "TZ")
-"""Patterns of the names that a trace supplies even where nobody trusts it."""
+"""Patterns of the names that a trace supplies even if it is not trusted."""
 
 HASH_SEED: Final = "PYTHONHASHSEED"
 
@@ -45,8 +46,6 @@ _PLAIN_HASH_SEED = re.compile(r"\d{1,10}\Z|random\Z", re.ASCII)
 
 @cache  # compiled only by a re-run: a program that is traced loads this module too
 def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    from fnmatch import translate  # noqa: PLC0415  (as above)
-
     return re.compile("|".join(map(translate, patterns)))
 
 

@@ -1,19 +1,24 @@
-"""What an event is: the fields, the types, and how starts and ends belong together.
+"""What an event is: its types, and how starts and ends belong together; its fields are in `fields.py`.
 
 Inside the package an event is the plain dict that was read from its line, so that reading a million of them
-stays cheap; `typed_events.TraceEvent` is the same thing for users of the library. The guide's tables are generated
+stays cheap; `typed_events.TraceEvent` is the same thing for users of the library. The reference pages are generated
 from `FIELDS` and `EVENT_TYPES`.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Protocol
 
-FORMAT_VERSION = 1
+from namel3ss_debug.fields import RENAMED_FIELDS
+
+FORMAT_VERSION = 2
 """The version of the file format, written in every `trace_start` as `metadata.format`.
 
-History (a recording of any released version opens for ever; tests/data holds one of each):
+History (a trace of any released version opens for ever; tests/data holds one of each):
 
+- 2: `held_before_ms` is now `paused_before_ms`, and `held_ms` in the metadata of an end is now `paused_ms`; old traces
+  are read with the new names (`RENAMED_FIELDS`).
 - 1: the first. Added to it: in `usage` the counts of what few calls have, and the field `billing`; blanks behind the
   first line of a segment, which on a full disk become a line of their own, `{"dropped": 22191, "next_seq": 22350,
   "error": "ENOSPC"}`; `file_removed` in a `trace_start`, and `stopped_by` in a `trace_end`.
@@ -22,76 +27,6 @@ History (a recording of any released version opens for ever; tests/data holds on
 Event = dict[str, Any]
 """One event as it is in the file: field name to value, without fields that are null."""
 
-
-class Field(NamedTuple):
-    """One field of an event: its name, its JSON type, and what it means."""
-
-    name: str
-    type: str
-    meaning: str
-
-
-FIELDS: tuple[Field, ...] = (
-    Field("event_type", "string", "what happened; see the event types"),
-    Field("event_id", "string", "unique in the trace"),
-    Field(
-        "seq",
-        "int",
-        "position among the recorded events of its process, from 0 without gaps; a gap is a loss",
-    ),
-    Field("timestamp", "float", "seconds since the epoch, UTC"),
-    Field(
-        "parent_event_id", "string", "of an end: its own start; of any other: the start it happened inside"
-    ),
-    Field("execution_id", "string", "the run"),
-    Field("session_id", "string", "the conversation or job that several runs belong to"),
-    Field(
-        "component",
-        "string",
-        "app agent prompt chain llm tool memory validation http mcp log, or the user's own",
-    ),
-    Field("component_name", "string", "gpt-4o, search, Researcher, ..."),
-    Field("inputs", "object", "what went in, redacted before it was written"),
-    Field("outputs", "object", "what came out, redacted before it was written"),
-    Field("metadata", "object", "anything else"),
-    Field("status", "string", "pending started completed failed skipped cancelled timeout partial"),
-    Field("error", "string", "the text of a failure"),
-    Field("error_type", "string", "the exception type of a failure"),
-    Field("stack_trace", "string", "the traceback of a failure"),
-    Field("duration_ms", "float", "of an end event, milliseconds by the monotonic clock"),
-    Field(
-        "held_before_ms",
-        "float",
-        "for how long a debugger had held its process before it, in all; left out below 100",
-    ),
-    Field("tokens_used", "int", "all tokens of the call"),
-    Field(
-        "usage",
-        "object",
-        "input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens; where there are any, "
-        "cache_write_1h_tokens (of those written, kept for an hour), input_audio_tokens output_audio_tokens "
-        "cache_audio_read_tokens (the same of image and video), web_searches and file_searches of the provider",
-    ),
-    Field("cost_estimate", "float", "US dollars, as the program or the server says; else left out"),
-    Field(
-        "billing",
-        "object",
-        "on what other terms than its standard ones the provider billed the call, in its words: service_tier, speed, "
-        "inference_geo, latency, cache, and as tool another model that took part",
-    ),
-    Field(
-        "memory_usage_mb",
-        "float",
-        "resident memory of the process, where asked for; spans that end within 2 ms share a reading, short ones within 5 ms",
-    ),
-    Field("cpu_time_ms", "float", "CPU time the process spent during the span, where asked for"),
-    Field("retry_count", "int", "how many earlier attempts of the same call there were"),
-    Field("depends_on", "list", "ids of the events it waited for, where the program says so"),
-    Field("step_type", "string", "of a chain step: tool_call decision condition loop parallel merge"),
-    Field("call_site", "string", "path.py:42 in the user's own code, In[5]:3 in a cell"),
-    Field("thread", "string", "where it ran, when not the main thread"),
-    Field("task", "string", "the asyncio task it ran in, when there was one"),
-)
 
 EVENT_TYPES: dict[str, str] = {
     "trace_start": "the first line of every segment: versions, process, configuration",
@@ -134,7 +69,7 @@ EVENT_TYPES: dict[str, str] = {
     "resource_sample": "memory and CPU at one moment",
     "stack_sample": "in which functions the time of a span went, where stacks are sampled",
     "inputs_read": "what the program read from outside since the event before: clock, environment, standard input",
-    "divergence": "where a re-run parted from its recording",
+    "divergence": "where a re-run diverged from its trace",
 }
 
 EXECUTION_PREFIX = {
@@ -157,47 +92,75 @@ LOG_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 5
 
 
 def span_prefix(component: str) -> str:
-    """The event type of a span of `component`, without `_start` and `_end`."""
+    """Return the event type of a span of `component`, without `_start` and `_end`."""
     return EXECUTION_PREFIX.get(component, component)
 
 
 def begins_span(event_type: str) -> bool:
-    """Whether an event of this type is the start of a span; `trace_start` begins a segment of a file."""
+    """Return whether an event of this type is the start of a span; `trace_start` begins a segment of a file."""
     return event_type[-6:] == "_start" and event_type != "trace_start"
 
 
 def ends_span(event_type: str) -> bool:
-    """Whether an event of this type is the end of a span; `trace_end` ends a process."""
+    """Return whether an event of this type is the end of a span; `trace_end` ends a process."""
     return event_type[-4:] == "_end" and event_type != "trace_end"
 
 
-def unheld(event: Event) -> Event:
-    """The event with the time that it would have had if no debugger had held its process; itself where none did.
+def rename_old_fields(event: Event) -> None:
+    """Give the fields of an older format version their present names; a field with a present name is kept.
+
+    The event is changed in place, an object in it is replaced by a copy.
+    """
+    for old, new in RENAMED_FIELDS.items():
+        outer, _, old_name = old.rpartition(".")
+        holder = event.get(outer) if outer else event
+        if isinstance(holder, dict) and old_name in holder:
+            if outer:
+                event[outer] = holder = holder.copy()
+            value = holder.pop(old_name)
+            holder.setdefault(new.rpartition(".")[2], value)
+
+
+def without_pauses(event: Event) -> Event:
+    """Return the event with the time it would have had if no debugger had paused its process; itself if none did.
 
     Computed in whole microseconds, the precision of a timestamp of this size.
     """
-    at, held = event.get("timestamp"), event.get("held_before_ms")
-    if not isinstance(at, int | float) or not isinstance(held, int | float):
+    timestamp, paused = event.get("timestamp"), event.get("paused_before_ms")
+    if not isinstance(timestamp, int | float) or not isinstance(paused, int | float):
         return event
-    return {**event, "timestamp": max(int(at * 1e6 + 0.5) - int(held * 1e3 + 0.5), 0) / 1e6}
+    return {**event, "timestamp": max(int(timestamp * 1e6 + 0.5) - int(paused * 1e3 + 0.5), 0) / 1e6}
 
 
 def is_unseen(start: Event) -> bool:
-    """Whether only the result of this call was seen, so that both of its events were written after it had ended."""
+    """Return whether only the result of this call was seen: both of its events were written after it had ended."""
     metadata = start.get("metadata")
     return isinstance(metadata, dict) and metadata.get("seen") is False
 
 
 def without_payload(event: Event) -> Event:
-    """The part of an event that can be written although JSON refuses the whole, so that its number is not missing."""
+    """Return the part of an event that can be written when JSON refuses the whole, so that its `seq` is not missing."""
     kept: Event = {key: _plain(value) for key, value in event.items() if not isinstance(value, dict | list)}
     return kept | {"metadata": {"problem": "the payload could not be written as JSON"}}
 
 
 def _plain(value: object) -> str | int | float | None:
-    """A scalar that JSON accepts; for anything else, the name of its type."""
+    """Return a scalar that JSON accepts; for anything else, the name of its type."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63):
         return value
     return type(value).__name__
+
+
+class NumberedEvents(Protocol):
+    """The events of a trace, or of a running program that produces one, by number."""
+
+    def events(self, start: int = 1) -> Iterator[Event]:
+        """Yield all events from the number `start` on."""
+
+    def event(self, number: int) -> Event:
+        """Return the event with this number."""
+
+    def count(self) -> int:
+        """Return how many events there are."""

@@ -1,4 +1,4 @@
-"""The folder of the recordings and their files: readable for the owner only, with a link to the newest recording."""
+"""The folder of the traces and their files: readable for the owner only, with a link to the newest trace."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def create_segment(first: Path, process: int, segment: int) -> int:
     Raises:
         OSError: it cannot be made, or exists already.
     """
-    return _held(os.open(segment_path(first, process, segment), _FLAGS, 0o600))
+    return _lock_high(os.open(segment_path(first, process, segment), _FLAGS, 0o600))
 
 
 def reopen_segment(path: Path) -> int:
@@ -46,7 +46,7 @@ def reopen_segment(path: Path) -> int:
     Raises:
         OSError: it does not exist any more, or may not be written to.
     """
-    return _held(os.open(path, _AGAIN))
+    return _lock_high(os.open(path, _AGAIN))
 
 
 def begins_with(path: Path, data: bytes) -> bool:
@@ -63,8 +63,8 @@ def begins_with(path: Path, data: bytes) -> bool:
         os.close(descriptor)
 
 
-def _held(descriptor: int) -> int:
-    """A locked descriptor for writing to a segment: the lock shows `clean` that somebody still writes there.
+def _lock_high(descriptor: int) -> int:
+    """Lock a segment and return a high descriptor for it: the lock shows `clean` that a process still writes there.
 
     Its number is high. A program that closes all descriptors, as daemons do, then opens its own files under the lowest
     numbers: events must not be written into those.
@@ -88,7 +88,7 @@ def close_segment(descriptor: int) -> None:
 
 
 def is_removed(descriptor: int) -> bool:
-    """Whether a segment that is written to has been removed; a negative descriptor stands for no segment."""
+    """Return whether a segment that is written to has been removed; a negative descriptor stands for no segment."""
     try:
         return os.fstat(descriptor).st_nlink == 0
     except OSError:

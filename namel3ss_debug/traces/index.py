@@ -24,7 +24,7 @@ import orjson
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces.lines import first_line, open_regular
-from namel3ss_debug.traces.process import Place, Resume
+from namel3ss_debug.traces.process import LinePlace, Resume
 from namel3ss_debug.traces.ring import holds_more
 
 VERSION = 1
@@ -81,8 +81,8 @@ class Index:
         weakref.finalize(self, file.close)  # in a circle of references a file would go first, with a warning
         self._loaded: tuple[int, array[int], array[int]] | None = None
 
-    def place(self, number: int) -> Place:
-        """The place of event `number` (from 1).
+    def place(self, number: int) -> LinePlace:
+        """Return the place of event `number` (from 1).
 
         Raises:
             StaleIndexError: the index is damaged.
@@ -91,15 +91,15 @@ class Index:
         if self._loaded is None or self._loaded[0] != block:
             self._loaded = (block, *self._read_block(block))
         place, checksum = self._loaded[1][entry], self._loaded[2][entry]
-        return Place(place >> _OFFSET_BITS, place & _OFFSET_MASK, checksum)
+        return LinePlace(place >> _OFFSET_BITS, place & _OFFSET_MASK, checksum)
 
-    def places(self, start: int) -> Iterator[Place]:
-        """The places of the events from number `start` on."""
+    def places(self, start: int) -> Iterator[LinePlace]:
+        """Yield the places of the events from number `start` on."""
         while start <= self.count:
             block, entry = divmod(start - 1, BLOCK)
             places, checksums = self._read_block(block)
             for place, checksum in zip(places[entry:], checksums[entry:], strict=True):
-                yield Place(place >> _OFFSET_BITS, place & _OFFSET_MASK, checksum)
+                yield LinePlace(place >> _OFFSET_BITS, place & _OFFSET_MASK, checksum)
             start += len(places) - entry
 
     def discard(self) -> None:
@@ -110,13 +110,13 @@ class Index:
             pass
 
     def fits(self, files: Sequence[Path]) -> bool:
-        """Whether the files are unchanged since they were indexed."""
+        """Return whether the files are unchanged since they were indexed."""
         return len(files) == len(self.files) and all(
             _unchanged(identity, path) for identity, path in zip(self.files, files, strict=True)
         )
 
     def continues(self, files: Sequence[Path]) -> bool:
-        """Whether the files only grew at the end, so that the index can be continued.
+        """Return whether the files only grew at the end, so that the index can be continued.
 
         The caller must know that they all belong to one process.
         """
@@ -133,7 +133,7 @@ class Index:
         )
 
     def block(self, block: int) -> bytes:
-        """The bytes of the block with this number (from 0) in the file.
+        """Return the bytes of the block with this number (from 0) in the file.
 
         Raises:
             StaleIndexError: the index is damaged.
@@ -167,7 +167,7 @@ class IndexBuilder:
         self._places = array("Q")
         self._checksums = array("I")
         self._identities = [identify(path) for path in files]  # before the pass: growth during it is growth
-        large = sum(map(_size_of, self._identities)) >= WRITTEN_FROM
+        large = sum(state.size for state in self._identities if state is not None) >= WRITTEN_FROM
         self._file, self._target = _temporary(files[0] if large else None)
         self._file.write(_MAGIC)
         if continued is not None and continued.resume is not None:
@@ -178,7 +178,7 @@ class IndexBuilder:
             for number in range(self.count + 1, self.count + rest + 1):
                 self.add(continued.place(number))
 
-    def add(self, place: Place) -> None:
+    def add(self, place: LinePlace) -> None:
         """Append the place of the next event."""
         self.count += 1
         self._places.append(place.file << _OFFSET_BITS | place.offset)
@@ -243,7 +243,7 @@ class IndexBuilder:
 
 
 def load_index(files: Sequence[Path]) -> Index | None:
-    """The index that an earlier run has written for these files; None when there is none, or it is damaged.
+    """Return the index that an earlier run has written for these files; None when there is none, or it is damaged.
 
     The caller checks whether it still fits (`fits`, `continues`).
     """
@@ -252,14 +252,17 @@ def load_index(files: Sequence[Path]) -> Index | None:
     except (OSError, RuntimeError):
         return None
     try:
-        return _read_index(file)
+        footer = read_footer(file, _MAGIC)
+        if footer["version"] == VERSION and footer["byteorder"] == sys.byteorder:
+            return Index(file, footer)
     except (StaleIndexError, OSError, ValueError, TypeError, KeyError, IndexError):
-        file.close()
-        return None
+        pass
+    file.close()
+    return None
 
 
 def index_path(first: Path) -> Path:
-    """Where the index of the trace with this first file is kept.
+    """Return where the index of the trace with this first file is kept.
 
     Raises:
         RuntimeError: there is no home directory.
@@ -271,7 +274,7 @@ def index_path(first: Path) -> Path:
 
 
 def identify(path: Path) -> Identity | None:
-    """The state of a file now; None when it cannot be read."""
+    """Return the state of a file now; None when it cannot be read."""
     try:
         descriptor = open_regular(path)
     except (TraceNotFoundError, UnreadableTraceError):
@@ -285,7 +288,7 @@ def identify(path: Path) -> Identity | None:
 
 
 def _unchanged(identity: Identity, path: Path) -> bool:
-    """Whether a file is unchanged; its first line is only read after the cheaper checks have passed."""
+    """Return whether a file is unchanged; its first line is only read after the cheaper checks have passed."""
     try:
         state = os.stat(path)
     except OSError:
@@ -295,7 +298,7 @@ def _unchanged(identity: Identity, path: Path) -> bool:
 
 
 def read_footer(file: IO[bytes], magic: bytes) -> dict[str, Any]:
-    """The JSON at the end of a file that begins with a magic line; its length and CRC-32 follow it.
+    """Return the JSON at the end of a file that begins with a magic line; its length and CRC-32 follow it.
 
     Raises:
         ValueError: the file is of another kind, or damaged.
@@ -315,19 +318,12 @@ def read_footer(file: IO[bytes], magic: bytes) -> dict[str, Any]:
 
 
 def with_tail(footer: bytes) -> bytes:
-    """A footer with its length and CRC-32, as `read_footer` reads it at the end of a file."""
+    """Return a footer with its length and CRC-32, as `read_footer` reads it at the end of a file."""
     return footer + _TAIL.pack(len(footer), zlib.crc32(footer))
 
 
-def _read_index(file: IO[bytes]) -> Index:
-    footer = read_footer(file, _MAGIC)
-    if footer["version"] != VERSION or footer["byteorder"] != sys.byteorder:
-        raise StaleIndexError("another version")
-    return Index(file, footer)
-
-
 def _temporary(first: Path | None) -> tuple[IO[bytes], Path | None]:
-    """A temporary file beside its target, and the target; a file without a name where the cache cannot be written."""
+    """Return a temporary file beside its target, and the target; a file without a name where the cache cannot be written."""
     if first is None:
         return tempfile.TemporaryFile(), None
     try:
@@ -343,10 +339,6 @@ def _prune(directory: Path) -> None:
     found = sorted((os.stat(path).st_mtime, path) for path in directory.glob("*.index"))
     for _, path in found[:-MOST_FILES]:
         path.unlink(missing_ok=True)
-
-
-def _size_of(identity: Identity | None) -> int:
-    return identity.size if identity is not None else 0
 
 
 def _array(kind: str, data: bytes) -> array[int]:

@@ -43,11 +43,11 @@ class Recorded:
     Attributes:
         seed: the seed of the random numbers; empty where it was not recorded.
         hash_seed: the value of PYTHONHASHSEED; `None` where it is not known.
-        hash_seed_given: whether the user had set it.
+        hash_seed_is_set: whether the user had set it.
         version: of the names of lines of work and places.
-        state: the state of the generator of `random`, where the program was running already when its recording began;
+        state: the state of the generator of `random`, where the program was running already when its trace began;
             of a test, where its function began.
-        started: when the recording began, nanoseconds since the epoch.
+        started: when the trace began, nanoseconds since the epoch.
         clock: the reads by line of work and place, in order.
         left_out: places that read the clock again after the limit, when no more reads were kept.
         uuid1: time, node and sequence of each, by line of work, hexadecimal.
@@ -65,7 +65,7 @@ class Recorded:
 
     seed: str = ""
     hash_seed: int | None = None
-    hash_seed_given: bool = False
+    hash_seed_is_set: bool = False
     version: int = VERSION
     state: str = ""
     started: int = 0
@@ -123,7 +123,7 @@ class Recorded:
             if value is None or name not in self.redacted or name not in environ
         }
         if self.interpreter is not None:
-            recorded |= dict.fromkeys(of_interpreter(environ)) | self.interpreter
+            recorded |= dict.fromkeys(find_interpreter_variables(environ)) | self.interpreter
         for name, value in recorded.items():
             if not may_supply(name, value, trusted=self.trusted):
                 continue
@@ -144,7 +144,7 @@ class Recorded:
         )
 
     def to_text(self) -> str:
-        """The inputs as JSON, for the file that a re-run reads."""
+        """Return the inputs as JSON, for the file that a re-run reads."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -169,7 +169,7 @@ class Recorded:
         version, hash_seed = randomness.get("lineage", VERSION), randomness.get("hash_seed")
         self.version = version if isinstance(version, int) else 0
         self.hash_seed = hash_seed if type(hash_seed) is int and 0 <= hash_seed < 2**32 else None
-        self.hash_seed_given = bool(randomness.get("hash_seed_given"))
+        self.hash_seed_is_set = bool(randomness.get("hash_seed_given"))
         self.state = str(randomness.get("state", ""))
         interpreter = randomness.get("interpreter")
         self.interpreter = interpreter if isinstance(interpreter, dict) else None
@@ -200,9 +200,9 @@ class Recorded:
                 self.stdin_lines[path] = self.stdin_lines.get(path, 0) + count
 
     def _add_variables(self, metadata: Mapping[str, Any], readers: dict[str, int]) -> None:
-        """Add variables: a value that an outer process read takes precedence over those given to its child processes.
+        """Add variables: a value that an outer process read takes precedence over those of its child processes.
 
-        Where one child process was given a variable and another one beside it has none, the program began without it.
+        Where one child process got a variable and another one beside it has none, the program began without it.
 
         Args:
             metadata: of an `inputs_read` event.
@@ -234,7 +234,7 @@ class Recorded:
         self.stdin_ended = self.stdin_ended or bool(read.get("ended"))
 
 
-class Source(NamedTuple):
+class InputSource(NamedTuple):
     """One place at which a program reads an input: what it reads, where, and how often."""
 
     source: str
@@ -246,10 +246,10 @@ class Source(NamedTuple):
     times: int
 
 
-def sources(events: Iterable[Event]) -> list[Source]:
-    """The places at which a recorded program read its inputs, by source and call site.
+def find_sources(events: Iterable[Event]) -> list[InputSource]:
+    """Return the places at which a recorded program read its inputs, by source and call site.
 
-    Draws of random numbers are only listed in a recording that watched for them.
+    Draws of random numbers are only listed in a trace that watched for them.
     """
     found: Counter[tuple[str, str, str]] = Counter()
     places: dict[tuple[str, str], tuple[str, str]] = {}
@@ -276,11 +276,11 @@ def sources(events: Iterable[Event]) -> list[Source]:
             found["randomness", site, ""] += count
         if metadata.get("stdin"):
             found["stdin", "", ""] += 1
-    return [Source(*key, count) for key, count in sorted(found.items())]
+    return [InputSource(*key, count) for key, count in sorted(found.items())]
 
 
-def of_interpreter(environ: Mapping[str, str]) -> dict[str, str]:
-    """Those of the variables that the interpreter itself reads at its start."""
+def find_interpreter_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the variables that the interpreter itself reads at its start."""
     return {
         name: value
         for name, value in sorted(environ.items())

@@ -1,4 +1,4 @@
-"""Completes traces whose program has ended: the `trace_end` that it could not write, and the verdict on a re-run."""
+"""Complete traces whose program has ended: the `trace_end` that it could not write, and the verdict on a re-run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import orjson
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import last_line
 from namel3ss_debug.traces.loss_notes import LossNote, read_note, write_note
-from namel3ss_debug.traces.process import event_on
+from namel3ss_debug.traces.process import read_event_line
 from namel3ss_debug.traces.ring import complete, holds_more
 from namel3ss_debug.traces.store import trace_files
 from namel3ss_debug.wire import lenient
@@ -23,7 +23,7 @@ VERDICT: Final = "rerun"
 """The key of the verdict in the metadata of a `trace_end`."""
 
 PENDING: Final = "pending"
-"""What the `trace_start` of a re-run says in `metadata.rerun.verdict`: the verdict is in its `trace_end`."""
+"""What the `trace_start` of a re-run has in `metadata.rerun.verdict`: the verdict is in its `trace_end`."""
 
 _LONGEST_TAIL: Final = 1 << 20
 
@@ -31,10 +31,10 @@ _END: Final = b'"event_type":"trace_end"'
 
 
 def write_late_end(first: Path, status: int) -> None:
-    """Write the missing `trace_end` of the first process of a recording: it contains the exit status only.
+    """Write the missing `trace_end` of the first process of a trace: it contains the exit status only.
 
     Args:
-        first: the first file of the recording, whose first process has ended. A file that cannot be written stays
+        first: the first file of the trace, whose first process has ended. A file that cannot be written stays
             unchanged.
         status: its exit status; for a negative one, which stands for a signal, nothing is written.
     """
@@ -43,7 +43,7 @@ def write_late_end(first: Path, status: int) -> None:
     with suppress(OSError):
         file = trace_files(first)[0].files[-1]
         complete(file)
-        last = event_on(last_line(file))
+        last = read_event_line(last_line(file))
         if last is None or not isinstance(last.get("seq"), int) or holds_more(file) or _has_ended(file, last):
             return
         header, note = read_note(file)
@@ -110,7 +110,7 @@ def write_verdict(first: Path, verdict: Mapping[str, Any]) -> None:
             found = tail.rfind(_END)
             begin = tail.rfind(b"\n", 0, found) + 1
             end = tail.find(b"\n", found)
-            event = event_on(tail[begin:end]) if found >= 0 and end >= 0 else None
+            event = read_event_line(tail[begin:end]) if found >= 0 and end >= 0 else None
             if event is None or event["event_type"] != "trace_end":
                 return
             event["metadata"] = {**lenient.mapping(event.get("metadata")), VERDICT: verdict}
@@ -119,7 +119,7 @@ def write_verdict(first: Path, verdict: Mapping[str, Any]) -> None:
 
 
 def _has_ended(file: Path, last: Event) -> bool:
-    """Whether a process has written its end; one of its threads may have written a last event after that."""
+    """Return whether a process has written its end; one of its threads may have written a last event after that."""
     if last["event_type"] == "trace_end":
         return True
     with file.open("rb") as stream:

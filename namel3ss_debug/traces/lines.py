@@ -1,4 +1,4 @@
-"""Splits the bytes of one trace file into lines, in constant memory and whatever the bytes are.
+"""Split the bytes of one trace file into lines, in constant memory and whatever the bytes are.
 
 Lines come in batches with the place of the first one, so that the calling reader pays no more than a step of a
 loop for each line. What cannot be read is skipped, counted, and reported by file and line (`Problems`). Gzip is
@@ -25,7 +25,7 @@ CHUNK_BYTES = 64 * 1024
 """How much is read at a time; a larger piece no longer fits the processor's cache and is slower."""
 
 LINE_LIMIT = 64 * 1024 * 1024
-"""A line longer than this is skipped without being held in memory."""
+"""A line longer than this is skipped without being kept in memory."""
 
 FREE_EXPANSION = 64 * 1024 * 1024
 EXPANSION_LIMIT = 200
@@ -116,19 +116,17 @@ def open_regular(path: Path) -> int:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise TraceNotFoundError(
-            f"{path}: no such file; `namel3ss debug list` shows the recordings"
-        ) from None
+        raise TraceNotFoundError(f"{path}: no such file; `namel3ss debug list` shows the traces") from None
     except (OSError, ValueError) as error:
         raise UnreadableTraceError(f"{path}: cannot be opened: {_reason(error)}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise UnreadableTraceError(f"{path}: not a regular file; give the .jsonl file of a recording")
+        raise UnreadableTraceError(f"{path}: not a regular file; give the .jsonl file of a trace")
     return descriptor
 
 
 def may_be_read(path: Path) -> bool:
-    """Whether there is a regular file that can be opened for reading."""
+    """Return whether there is a regular file that can be opened for reading."""
     try:
         os.close(open_regular(path))
     except (TraceNotFoundError, UnreadableTraceError):
@@ -196,7 +194,7 @@ def refuse_other_encodings(path: Path, head: bytes) -> None:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether the file holds its lines uncompressed, so that they can be found by byte offsets."""
+    """Return whether the file holds its lines uncompressed, so that they can be found by byte offsets."""
     descriptor = open_regular(path)
     try:
         return os.read(descriptor, len(_GZIP)) != _GZIP
@@ -205,7 +203,7 @@ def is_plain(path: Path) -> bool:
 
 
 def head_lines(path: Path) -> list[bytes]:
-    """The first lines that are not blank, without their line feeds; empty when the file cannot be read."""
+    """Return the first lines that are not blank, without their line feeds; empty when the file cannot be read."""
     try:
         with closing(read_batches(path, Problems())) as batches:  # else Ctrl-C in its end would be lost
             for batch in batches:
@@ -218,12 +216,12 @@ def head_lines(path: Path) -> list[bytes]:
 
 
 def first_line(path: Path) -> bytes:
-    """The first line that is not blank, without its line feed; empty when there is none or it cannot be read."""
+    """Return the first line that is not blank, without its line feed; empty when there is none or it cannot be read."""
     return next(iter(head_lines(path)), b"")
 
 
 def last_line(path: Path, limit: int = 16 * 1024 * 1024) -> bytes:
-    """The last line that ends with a line feed, without it; empty when it is longer than `limit` bytes.
+    """Return the last line that ends with a line feed, without it; empty when it is longer than `limit` bytes.
 
     It is also empty for a compressed file that is damaged or larger than `PACKED_BYTES`: such a file would have to be
     read whole.
@@ -252,7 +250,7 @@ def last_line(path: Path, limit: int = 16 * 1024 * 1024) -> bytes:
 
 
 def is_compressed(path: Path) -> bool:
-    """Whether a file holds gzip data; False where it cannot be read."""
+    """Return whether a file holds gzip data; False where it cannot be read."""
     try:
         descriptor = open_regular(path)
     except (TraceNotFoundError, UnreadableTraceError):
@@ -266,7 +264,7 @@ def is_compressed(path: Path) -> bool:
 
 
 def _last_inflated(path: Path, limit: int) -> bytes:
-    """The last line of a compressed file, as `last_line`."""
+    """Return the last line of a compressed file, as `last_line`."""
     problems, last = Problems(), b""
     try:
         for batch in read_batches(path, problems):
@@ -279,7 +277,7 @@ def _last_inflated(path: Path, limit: int) -> bytes:
 
 
 def _remainder(path: Path, descriptor: int, problems: Problems) -> Remainder | None:
-    """The events of this file that are still in its writer's ring, if there is one."""
+    """Return the events of this file that are still in its writer's ring, if there is one."""
     try:
         return open_remainder(path, descriptor)
     except ForeignRingError as error:
@@ -294,7 +292,7 @@ def _raw_chunks(
     consumed: Callable[[int], None] | None,
     remainder: Remainder | None,
 ) -> Iterator[bytes]:
-    """The bytes of a file as they are read, and after its end those that the writer has not yet put into it."""
+    """Yield the bytes of a file as they are read, and after its end those that the writer has not yet put into it."""
     while True:
         try:
             chunk = os.read(descriptor, CHUNK_BYTES)
@@ -315,7 +313,7 @@ def _raw_chunks(
 
 
 def _limited(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The first so many bytes."""
+    """Yield the first so many bytes."""
     for chunk in chunks:
         if len(chunk) >= size:
             yield chunk[:size]
@@ -326,7 +324,7 @@ def _limited(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 def _inflated(chunks: Iterable[bytes], name: str, problems: Problems) -> Iterator[bytes]:
     """Decompress gzip data, member after member, and keep everything before a damaged place."""
-    taken = given = 0
+    taken = produced = 0
     stream, inside = zlib.decompressobj(wbits=_GZIP_WINDOW), False
     for chunk in chunks:
         taken += len(chunk)
@@ -340,8 +338,8 @@ def _inflated(chunks: Iterable[bytes], name: str, problems: Problems) -> Iterato
                 yield _until_damage(before, data)
                 return
             yield piece
-            given += len(piece)
-            if given > FREE_EXPANSION and given > EXPANSION_LIMIT * taken:
+            produced += len(piece)
+            if produced > FREE_EXPANSION and produced > EXPANSION_LIMIT * taken:
                 problems.add(
                     name, 0, f"gzip data that expands more than {EXPANSION_LIMIT} times, not read on"
                 )
@@ -360,7 +358,7 @@ def _inflated(chunks: Iterable[bytes], name: str, problems: Problems) -> Iterato
 
 
 def _until_damage(stream: zlib._Decompress, data: bytes) -> bytes:
-    """The output of the stream before the error that `data` leads to; zlib itself discards that piece."""
+    """Return the output of the stream before the error that `data` leads to; zlib itself discards that piece."""
     pieces = []
     try:
         while piece := stream.decompress(data, 1):
@@ -375,8 +373,8 @@ def _split(
     chunks: Iterable[bytes], name: str, problems: Problems, offset: int, number: int
 ) -> Iterator[Batch]:
     """Split chunks into lines, complete ones a batch at a time; lines that are too long or blank are left out."""
-    pieces: list[bytes] = []  # of a line whose end has not come yet
-    held = 0
+    pieces: list[bytes] = []  # of a line whose end has not been read yet
+    kept = 0
     skipping = False
     position = offset
     for read in chunks:
@@ -394,7 +392,7 @@ def _split(
             if pieces:
                 pieces.append(lines[0])
                 lines[0] = b"".join(pieces)
-                pieces, held = [], 0
+                pieces, kept = [], 0
             yield Batch(offset, number, lines, True, chunk)
             number += len(lines)
             offset = position - len(rest)
@@ -405,10 +403,10 @@ def _split(
             continue
         if rest:
             pieces.append(rest)
-            held += len(rest)
-        if held > LINE_LIMIT:
+            kept += len(rest)
+        if kept > LINE_LIMIT:
             problems.add(name, number, f"a line longer than {LINE_LIMIT >> 20} MiB, left out")
-            pieces, held, skipping = [], 0, True
+            pieces, kept, skipping = [], 0, True
     if pieces:
         yield Batch(offset, number, [b"".join(pieces)], False)
 

@@ -72,8 +72,8 @@ def write_note(path: Path, descriptor: int, header: bytes, note: LossNote) -> bo
         if not os.path.samestat(os.fstat(other), os.fstat(descriptor)):
             return False
         room = os.pread(other, ROOM, len(header))
-        if not _is_room(room):  # others have truncated the file
-            return False
+        if len(room) != ROOM or (room.strip(b" ") and not room.startswith(_NOTE_BEGINS)):
+            return False  # others have truncated the file
         return os.pwrite(other, b"\n" + _to_json(note).ljust(ROOM - 1), len(header)) == ROOM
     except OSError:
         return False
@@ -132,10 +132,6 @@ def _to_json(note: LossNote) -> bytes:
         if note.exit_status is not None:
             row["exit_status"] = note.exit_status
     return orjson.dumps(row)
-
-
-def _is_room(data: bytes) -> bool:
-    return len(data) == ROOM and (not data.strip(b" ") or data.startswith(_NOTE_BEGINS))
 
 
 def _is_count(value: object) -> bool:

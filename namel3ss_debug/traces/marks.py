@@ -38,7 +38,7 @@ class Mark:
 
     Attributes:
         judgement: `good` or `bad`.
-        why: the user's reason; empty if none was given.
+        why: the user's reason; empty if there is none.
         event: the number of the event that shows it; None for the whole run.
         when: when the run was marked, in seconds since the epoch.
         execution_id: the run that was judged.

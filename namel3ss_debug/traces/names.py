@@ -1,8 +1,8 @@
-"""How the files of a trace are named: one name for the trace, a suffix for each further process and segment.
+"""Name the files of a trace: one name for the trace, a suffix for each further process and segment.
 
 `trace_20261121_101500_ab12cd34.jsonl` is the first segment of the first process, `....p2.jsonl` the first of
-the second further process, `....s3.jsonl` and `....p2.s3.jsonl` their third further segments. A name given
-by the user keeps its stem in the same way.
+the second further process, `....s3.jsonl` and `....p2.s3.jsonl` their third further segments. A name that
+the user chose keeps its stem in the same way.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PARTS = re.compile(
 
 
 def is_own(name: str) -> bool:
-    """Whether a file has the name of a trace that we named ourselves."""
+    """Return whether a file has the name of a trace that we named ourselves."""
     parts = parse_name(name)
     return parts is not None and OWN_NAME.match(parts.stem) is not None
 
@@ -44,13 +44,13 @@ class SegmentName(NamedTuple):
 
 
 def trace_name(started_at: float, execution_id: str) -> str:
-    """The name of the first segment of a trace that starts at `started_at` (seconds since the epoch)."""
+    """Return the name of the first segment of a trace that starts at `started_at` (seconds since the epoch)."""
     stamp = datetime.fromtimestamp(started_at, UTC).strftime("%Y%m%d_%H%M%S")
     return f"trace_{stamp}_{execution_id[:8]}.jsonl"
 
 
 def segment_path(first: Path, process: int, segment: int) -> Path:
-    """The path of a segment, from the path of the first segment of the first process."""
+    """Return the path of a segment, from the path of the first segment of the first process."""
     stem = first.name.removesuffix(".jsonl")
     suffix = (f".p{process}" if process else "") + (f".s{segment}" if segment else "")
     return first.with_name(f"{stem}{suffix}.jsonl")

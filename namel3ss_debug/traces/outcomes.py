@@ -34,10 +34,10 @@ class RunEnd:
 
     Attributes:
         exit_status: the latest that a process recorded.
-        error_type: the type of the latest exception that nobody caught; empty where there was none.
-        interrupted: whether nobody caught a Ctrl-C.
+        error_type: the type of the latest exception that was not caught; empty where there was none.
+        interrupted: whether a Ctrl-C was not caught.
         stopped_by: the signal that shut the first process down, a server, in order; empty for none.
-        failed_at_top: whether a span at the top failed; set by who reads spans.
+        failed_at_top: whether a span at the top failed; set by the reader of spans.
         has_end: whether there was a `trace_end`.
     """
 
@@ -62,7 +62,7 @@ class RunEnd:
             self.interrupted |= self.error_type == "KeyboardInterrupt" and not in_cell
 
     def merge(self, later: RunEnd) -> None:
-        """Add what a later part of the trace has said."""
+        """Add what a later part of the trace says."""
         self.exit_status = self.exit_status if later.exit_status is None else later.exit_status
         self.error_type = later.error_type or self.error_type
         self.stopped_by = later.stopped_by or self.stopped_by
@@ -75,14 +75,14 @@ def decide_outcome(ending: str, end: RunEnd) -> Outcome:
     """Return how a run ended.
 
     Args:
-        ending: what its files say: `finished`, `open`, `killed` or `untold`, see `store.ending`.
+        ending: what its files show: `finished`, `open`, `killed` or `unknown`, see `store.ending`.
         end: what its events say.
     """
     if ending == "open":
         return Outcome("running")
     if ending == "killed":
         return Outcome("killed")
-    if ending == "untold" and not end.has_end:
+    if ending == "unknown" and not end.has_end:
         return Outcome("unknown")
     if end.stopped_by:
         return Outcome("stopped", end.stopped_by)

@@ -1,4 +1,4 @@
-"""Reads the events of one process: its segments one after another, in the order of their `seq`.
+"""Read the events of one process: its segments one after another, in the order of their `seq`.
 
 The loop in `ProcessReader.events` is the hot path of every command. An event that is JSON, of a known shape,
 with numbers in range and the next `seq`, is yielded there; everything else takes the careful path, which repairs and
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
+from namel3ss_debug.fields import RENAMED_FIELDS
 from namel3ss_debug.traces.decoding import (
     NUMBER_LIMIT,
     SHAPES,
@@ -30,9 +31,16 @@ from namel3ss_debug.traces.decoding import (
     looks_like_event,
     normalise,
 )
-from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.foreign import Nesting
-from namel3ss_debug.traces.lines import LINE_LIMIT, Batch, Problems, head_lines, is_plain, read_batches
+from namel3ss_debug.traces.events import FORMAT_VERSION, Event, rename_old_fields
+from namel3ss_debug.traces.lines import (
+    LINE_LIMIT,
+    Batch,
+    Problems,
+    first_line,
+    head_lines,
+    is_plain,
+    read_batches,
+)
 from namel3ss_debug.traces.loss_notes import LossNote, note_of, parse_note
 from namel3ss_debug.traces.names import parse_name
 from namel3ss_debug.wire import lenient
@@ -44,11 +52,11 @@ WINDOW_BYTES = 8 * 1024 * 1024
 DOCUMENT_LIMIT = 64 * 1024 * 1024
 """One JSON document over many lines is read whole, up to this size."""
 
-_LOOKED_AT = 20
+_OLD_NAMES = tuple(b'"%s"' % name.rpartition(".")[2].encode() for name in RENAMED_FIELDS)
 _DOCUMENT_BEGINS = re.compile(rb'\s*[\[{]\s*\{?\s*("schema"\s*:\s*"[^"]*"\s*,\s*)?("events"\s*:\s*\[?)?\s*')
 
 
-class Place(NamedTuple):
+class LinePlace(NamedTuple):
     """The place of an event: the number of its file in the trace, the byte its line begins at, the line's CRC-32."""
 
     file: int
@@ -72,7 +80,7 @@ class Missing(Protocol):
         """Count the events that are missing; `rotated`: they were before the first segment that is left."""
 
 
-_Ready = list[tuple[Place | None, Event]]
+_Ready = list[tuple[LinePlace | None, Event]]
 _Line = tuple[str, int]  # the name of a file, and a line of it
 
 
@@ -97,6 +105,8 @@ class ProcessReader:
         marks: called, whenever that may have changed, with whether the events that follow may hold marks
             (`may_hold_marks`).
         until: a cut of the trace, up to which it is read; None for its end.
+        complete_event: called with each event, in place of putting the events in the order of their numbers: it adds
+            the ids that other writers leave out.
     """
 
     def __init__(
@@ -111,8 +121,9 @@ class ProcessReader:
         tracking: bool = False,
         marks: Callable[[bool], None] | None = None,
         until: Resume | None = None,
+        complete_event: Callable[[Event], None] | None = None,
     ) -> None:
-        self.seekable = True
+        self.seekable = complete_event is None
         self.resume: Resume | None = None
         self.sizes: dict[int, int] = {}
         self.note: LossNote | None = None
@@ -129,18 +140,19 @@ class ProcessReader:
         self._batch_file = first_file
         self._lines: Iterator[bytes] = iter(())
         self._measured = (0, 0)  # a line of the batch and its offset
-        self._place: Place | None = None
+        self._place: LinePlace | None = None
         self._expected = 0
         self._began = False
-        self._nesting: Nesting | None = None
-        self._held: list[tuple[int, int, int, _Line, Place | None, Event]] = []
-        self._held_bytes = 0
-        self._held_count = 0
+        self._complete_event = complete_event
+        self._waiting: list[tuple[int, int, int, _Line, LinePlace | None, Event]] = []
+        self._waiting_bytes = 0
+        self._waiting_count = 0
         self._until = until
 
     def events(self, resume: Resume | None = None) -> Iterator[Event]:
-        """Yield the events in order, from `resume` on, given by an earlier pass over the same files or by a cut."""
-        loads, shapes, held, marks = orjson.loads, SHAPES, self._held, self._marks
+        """Yield the events in order, from `resume` on, which comes from an earlier pass over the same files or from a cut."""
+        loads, shapes, waiting, marks = orjson.loads, SHAPES, self._waiting, self._marks
+        is_old = self._check_version()
         if resume is not None:
             self._began = True
         expected = before_batch = resume.expected if resume else 0
@@ -150,7 +162,12 @@ class ProcessReader:
             self._batch, self._batch_file, self._lines = batch, self._file, lines
             self._measured = (0, batch.offset)
             if marks is not None:
-                marks(bool(held) or may_hold_marks(batch))
+                marks(bool(waiting) or may_hold_marks(batch))
+            # The fast path below takes events as they are. Where a field of an older format version may stand in a
+            # piece of the file, every event of the piece takes the careful path, which renames it. The search takes a
+            # seventh of the time of a pass, so it is left out for a trace in the present format.
+            careful = self._complete_event is not None or (is_old and may_hold_old_fields(batch))
+            shapes = {} if careful else SHAPES
             for line in lines:
                 try:
                     event = loads(line)
@@ -164,46 +181,44 @@ class ProcessReader:
                 if sound:
                     expected += 1
                     yield event
-                    if not held:
+                    if not waiting:
                         continue
                 elif line == b"\n":
                     continue
-                event, self._expected = {}, expected  # a large one is not held while it is read again
-                ready = self._due() if sound else self._careful(line.removesuffix(b"\n"))
+                event, self._expected = {}, expected  # frees a large event before it is read again
+                ready = self._take_due() if sound else self._read_carefully(line.removesuffix(b"\n"))
                 if marks is not None and ready:
                     marks(True)
                 for self._place, due in ready:
                     yield due
                 self._place = None
                 expected = self._expected
-                if self._nesting is not None:
-                    shapes = {}  # so that every event passes the nesting
         self._expected = expected
         self.resume = self._resume_point(resume, before_batch)
         if marks is not None:
             marks(True)
-        for self._place, due in self._due(everything=True):  # noqa: B020  (as above)
+        for self._place, due in self._take_due(everything=True):  # noqa: B020  (as above)
             yield due
         self._count_missing_at_end()
 
     def ended_at(self, cut: Resume) -> bool:
         """After a pass up to a cut: whether the events after it can be read as if in the same pass."""
-        return self._expected == cut.expected and self._nesting is None and self.seekable
+        return self._expected == cut.expected and self.seekable
 
     def lines_before(self, cut: Resume) -> int:
         """After a pass up to a cut: how many lines its file has before the cut."""
         last = self._batch
         return 0 if last is None or self._batch_file != cut.file else last.number + len(last.lines) - 1
 
-    def place(self) -> Place:
-        """The place of the event that was yielded last; needs `tracking`."""
+    def place(self) -> LinePlace:
+        """Return the place of the event that was yielded last; needs `tracking`."""
         if self._place is not None:
             return self._place
         batch, index = self._position()
         return self._place_of(batch, index)
 
     def first_time(self) -> float:
-        """The timestamp of the first line, without beginning the pass; -inf when it has none."""
+        """Return the timestamp of the first line, without beginning the pass; -inf when it has none."""
         for line in head_lines(self._files[0])[:1]:
             for value in decode(line)[0][:1]:
                 if looks_like_event(value):
@@ -212,7 +227,7 @@ class ProcessReader:
         return float("-inf")
 
     def _batches(self, resume: Resume | None) -> Iterator[Batch]:
-        """The lines of the files of this process, from the place at which an earlier pass ended."""
+        """Yield the lines of the files of this process, from the place at which an earlier pass ended."""
         for number, path in enumerate(self._files, self._first_file):
             if resume is not None and number < resume.file:
                 continue
@@ -235,6 +250,21 @@ class ProcessReader:
                 yield from self._maybe_document(path, batches) if len(self._files) == 1 else batches
             except (TraceNotFoundError, UnreadableTraceError) as error:
                 self._problems.add(path.name, 0, "a file was left out", str(error))
+
+    def _check_version(self) -> bool:
+        """Return whether fields may have names of an older format; warn once for a trace in a later one."""
+        path = self._files[0]
+        start: Any = next(iter(decode(first_line(path))[0]), None)
+        if not looks_like_event(start) or start.get("event_type") != "trace_start":
+            return True
+        version = lenient.mapping(start.get("metadata")).get("format")
+        if type(version) is not int:
+            return True
+        if version > FORMAT_VERSION and self._number == 0:
+            what = "written by a later version of namel3ss-debug"
+            upgrade = f"trace format {version}, and {FORMAT_VERSION} is known here; upgrade to read all of it"
+            self._problems.add(path.name, 1, what, upgrade)
+        return version < FORMAT_VERSION
 
     def _count_bytes(self, size: int) -> None:
         self.sizes[self._file] += size
@@ -260,7 +290,11 @@ class ProcessReader:
                 what = f"one JSON document larger than {DOCUMENT_LIMIT >> 20} MiB"
                 self._problems.add(path.name, 0, what, "make it JSONL with `jq -c '.events[]? // .[]?'`")
                 return
-        values, complete = _document(b"".join(lines))
+        document, complete = b"".join(lines), True
+        try:
+            values = items_of(orjson.loads(document))
+        except orjson.JSONDecodeError:
+            values, complete = decode_text(document.decode(errors="replace"), lenient=True)
         if not complete:
             self._problems.add(path.name, 0, "a damaged JSON document, only a part could be read")
         yield Batch(0, 1, [_dump(value) + b"\n" for value in values], whole=True)
@@ -270,14 +304,14 @@ class ProcessReader:
         assert batch is not None
         return batch, len(batch.lines) - length_hint(self._lines) - 1
 
-    def _place_of(self, batch: Batch, index: int) -> Place:
+    def _place_of(self, batch: Batch, index: int) -> LinePlace:
         known, offset = self._measured
         for line in batch.lines[known:index]:
             offset += len(line)
         self._measured = (index, offset)
-        return Place(self._batch_file, offset, zlib.crc32(batch.lines[index].removesuffix(b"\n")))
+        return LinePlace(self._batch_file, offset, zlib.crc32(batch.lines[index].removesuffix(b"\n")))
 
-    def _careful(self, line: bytes) -> _Ready:
+    def _read_carefully(self, line: bytes) -> _Ready:
         """Take a line that is not an intact event with the next number; return the events that may be yielded now."""
         batch, index = self._position()
         name, number = self._files[self._batch_file - self._first_file].name, batch.number + index
@@ -296,35 +330,27 @@ class ProcessReader:
                 elif self.note is None or note.dropped >= self.note.dropped:
                     self.note = note
                 continue
+            rename_old_fields(value)
             if not is_sound(value):
                 for field in normalise(value):
                     self._problems.add(
-                        name, number, "a field of the wrong type or out of range, mended", field
+                        name, number, "a field of the wrong type or out of range, repaired", field
                     )
             self._accept(value, place, len(line), f"#{self._number}.{name}.{number}.{piece}", ready)
         return ready
 
-    def _accept(self, event: Event, place: Place | None, size: int, spare_id: str, ready: _Ready) -> None:
-        if not self._began and self._expected == 0 and not _is_numbered(event) and self._is_foreign():
-            self._nesting = Nesting(f"p{self._number}." if self._number else "")
-        if self._nesting is not None:
-            self._began, self.seekable = True, False
-            self._nesting.adopt(event)
+    def _accept(self, event: Event, place: LinePlace | None, size: int, spare_id: str, ready: _Ready) -> None:
+        if self._complete_event is not None:
+            self._complete_event(event)
             ready.append((place, event))
             return
         if "event_id" not in event:
             self.seekable = False
             event["event_id"] = spare_id
-        self._order(event, place, size, ready)
+        self._sort_in(event, place, size, ready)
         self._began = True
 
-    def _is_foreign(self) -> bool:
-        """Whether no event near the beginning has an id and a number; a single one without them may just be damaged."""
-        batch, index = self._position()
-        near = (value for line in batch.lines[index : index + _LOOKED_AT] for value in decode(line)[0])
-        return not any(isinstance(value, dict) and _is_numbered(value) for value in near)
-
-    def _order(self, event: Event, place: Place | None, size: int, ready: _Ready) -> None:
+    def _sort_in(self, event: Event, place: LinePlace | None, size: int, ready: _Ready) -> None:
         """Sort an event in among its neighbours."""
         seq = event.get("seq")
         if seq is None:
@@ -335,30 +361,30 @@ class ProcessReader:
         elif seq == self._expected:
             self._expected += 1
             ready.append((place, event))
-            ready += self._due()
+            ready += self._take_due()
         elif not self._began and self._expected == 0:
             removed = lenient.mapping(event.get("metadata")).get("file_removed") is True
             self._skip_to(seq, self._line(), may_be_rotated=not removed)
             self._expected += 1
             ready.append((place, event))
         else:
-            self._held_count += 1
-            self._held_bytes += size
-            heappush(self._held, (seq, self._held_count, size, self._line(), place, event))
-            ready += self._due()
+            self._waiting_count += 1
+            self._waiting_bytes += size
+            heappush(self._waiting, (seq, self._waiting_count, size, self._line(), place, event))
+            ready += self._take_due()
 
-    def _due(self, *, everything: bool = False) -> _Ready:
-        """The held events that may be yielded: those that are next by number, and those for which there is no room."""
+    def _take_due(self, *, everything: bool = False) -> _Ready:
+        """Return the waiting events that may be yielded: those that are next by number, and those for which there is no room."""
         ready: _Ready = []
-        held = self._held
-        while held and (
+        waiting = self._waiting
+        while waiting and (
             everything
-            or held[0][0] <= self._expected
-            or len(held) > WINDOW_EVENTS
-            or self._held_bytes > WINDOW_BYTES
+            or waiting[0][0] <= self._expected
+            or len(waiting) > WINDOW_EVENTS
+            or self._waiting_bytes > WINDOW_BYTES
         ):
-            seq, _, size, line, place, event = heappop(held)
-            self._held_bytes -= size
+            seq, _, size, line, place, event = heappop(waiting)
+            self._waiting_bytes -= size
             if seq > self._expected:
                 self._skip_to(seq, line)
             if seq < self._expected:
@@ -374,7 +400,7 @@ class ProcessReader:
         parts = parse_name(self._files[0].name)
         rotated = may_be_rotated and parts is not None and parts.segment > 0
         if rotated:
-            gone = f"{lost:,} events are gone, the trace cannot be re-run"
+            gone = f"{lost:,} events are lost; the trace cannot be re-run"
             self._report((line[0], 0), "earlier segments were rotated away", gone)
         else:
             self._report(line, "events are missing", f"{lost:,} before the one with seq {seq}")
@@ -390,7 +416,7 @@ class ProcessReader:
         self._missing(lost, rotated=False)
 
     def _line(self) -> _Line:
-        """The line of the event that is being read."""
+        """Return the line of the event that is being read."""
         batch, index = self._position()
         return self._files[self._batch_file - self._first_file].name, batch.number + index
 
@@ -398,9 +424,9 @@ class ProcessReader:
         self._problems.add(*line, what, detail)
 
     def _resume_point(self, resume: Resume | None, before_batch: int) -> Resume | None:
-        """The point after the last whole line; None when later events could belong before those already yielded."""
+        """Return the point after the last whole line; None when later events could belong before those already yielded."""
         last = self._batch
-        if self._held or self._nesting is not None or not self.seekable:
+        if self._waiting or not self.seekable:
             return None
         if last is None or self._batch_file != self._file:
             return resume or Resume(self._file, 0, 1, self._expected)
@@ -411,7 +437,7 @@ class ProcessReader:
 
 
 def may_hold_marks(batch: Batch) -> bool:
-    """Whether a line may hold the mark of a cut or redacted part: `$truncated` or `[REDACTED`, escaped or not.
+    """Return whether a line may hold the mark of a cut or redacted part: `$truncated` or `[REDACTED`, escaped or not.
 
     Many lines are searched at once, because searching each event takes several times as long. Where possible, a single
     byte is searched for first, which takes next to no time.
@@ -426,10 +452,17 @@ def may_hold_marks(batch: Batch) -> bool:
     )
 
 
-def event_on(line: bytes) -> Event | None:
-    """The event on the line of a seekable trace, exactly as a pass yields it; None when there is none."""
+def may_hold_old_fields(batch: Batch) -> bool:
+    """Return whether a line may hold a field by its name in an older format version."""
+    pieces = batch.lines if batch.read is None else (batch.read, *batch.lines[:1])
+    return any(b"held_" in piece and any(name in piece for name in _OLD_NAMES) for piece in pieces)
+
+
+def read_event_line(line: bytes) -> Event | None:
+    """Return the event on the line of a seekable trace, exactly as a pass yields it; None when there is none."""
     try:
         intact: Event = orjson.loads(line)
+        rename_old_fields(intact)
         if is_sound(intact):
             return intact
     except (ValueError, TypeError, AttributeError):
@@ -438,13 +471,14 @@ def event_on(line: bytes) -> Event | None:
     if len(values) != 1 or not looks_like_event(values[0]):
         return None
     event: Event = values[0]
+    rename_old_fields(event)
     if not is_sound(event):
         normalise(event)
     return event
 
 
-def middle_of(files: tuple[Path, ...], least: int) -> Resume | None:
-    """The beginning of an intact event near the middle of the segments of a process; None where there is none.
+def find_middle_of(files: tuple[Path, ...], least: int) -> Resume | None:
+    """Return the beginning of an intact event near the middle of the segments of a process; None where there is none.
 
     Args:
         files: the segments, in order.
@@ -456,7 +490,7 @@ def middle_of(files: tuple[Path, ...], least: int) -> Resume | None:
         if sum(sizes) < max(least, 1) or not all(map(is_plain, files)):
             return None
         if any(parse_note(line) for path in files for line in head_lines(path)[1:2]):
-            return None  # what is missing at the end is only known to who has read the note
+            return None  # what is missing at the end is only known after the note was read
         number = 0
         while left >= sizes[number]:
             left -= sizes[number]
@@ -470,17 +504,6 @@ def middle_of(files: tuple[Path, ...], least: int) -> Resume | None:
     except (OSError, TraceNotFoundError, UnreadableTraceError, ValueError, TypeError, AttributeError):
         pass
     return None
-
-
-def _is_numbered(event: Event) -> bool:
-    return "event_id" in event and "seq" in event
-
-
-def _document(data: bytes) -> tuple[list[Any], bool]:
-    try:
-        return items_of(orjson.loads(data)), True
-    except orjson.JSONDecodeError:
-        return decode_text(data.decode(errors="replace"), lenient=True)
 
 
 def _dump(value: Any) -> bytes:

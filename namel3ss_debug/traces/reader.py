@@ -1,8 +1,9 @@
-"""Reads a trace as one sequence of events: all segments of all processes, in order, even where files are damaged.
+"""Read a trace as one sequence of events: all segments of all processes, in order, even where files are damaged.
 
 Opening any file of a trace opens all of it. Reading takes constant memory, and an intact event costs little more than
 parsing its JSON. What cannot be read is skipped and listed in `Trace.problems`; nothing that can be read is lost, and
-no content of a file raises an exception. Files of other writers in our format are given ids and parents.
+no content of a file raises an exception. Files in other formats are read by importers (`namel3ss_debug.importers`),
+which the opening function there passes in.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import io
 import os
 import weakref
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces.events import Event
@@ -28,7 +29,7 @@ from namel3ss_debug.traces.lines import (
     refuse_other_encodings,
 )
 from namel3ss_debug.traces.loss_notes import LossNote
-from namel3ss_debug.traces.process import Place, ProcessReader, Resume, event_on, middle_of
+from namel3ss_debug.traces.process import LinePlace, ProcessReader, Resume, find_middle_of, read_event_line
 from namel3ss_debug.traces.ring import complete
 from namel3ss_debug.traces.spool import Spool
 from namel3ss_debug.traces.store import ProcessFiles, trace_files
@@ -46,8 +47,72 @@ _BUFFER = 32 * 1024
 _LOOKED_BACK = 28 * 1024  # how much before a line is read with it, on the way backwards
 
 
+class Importer(Protocol):
+    """Reads files in another format."""
+
+    def read(
+        self,
+        files: tuple[Path, ...],
+        problems: Problems,
+        consumed: Callable[[int], None] | None = None,
+    ) -> Iterator[Event]:
+        """Yield the events of one process in order, each with ids and the fields of our format.
+
+        Args:
+            files: the files of the process.
+            problems: what cannot be read is added to it.
+            consumed: called with the size of every piece that was read.
+        """
+
+
+class ImportedReader:
+    """Reads the files of one process through an importer; it looks like a `ProcessReader`."""
+
+    def __init__(
+        self,
+        importer: Importer,
+        files: tuple[Path, ...],
+        first_file: int,
+        problems: Problems,
+        consumed: Callable[[int], None] | None,
+    ) -> None:
+        self.seekable = False
+        self.resume: Resume | None = None
+        self.note: LossNote | None = None
+        self.sizes = {number: _size(file) for number, file in enumerate(files, first_file)}
+        self._importer = importer
+        self._files = files
+        self._first_file = first_file
+        self._problems = problems
+        self._consumed = consumed
+        self._count = 0
+
+    def events(self, resume: Resume | None = None) -> Iterator[Event]:
+        """Yield the events; an imported trace is always read from the beginning."""
+        del resume
+        for event in self._importer.read(self._files, self._problems, self._consumed):
+            self._count += 1
+            yield event
+
+    def place(self) -> LinePlace:
+        """Return a place that only counts events, since the lines of other formats are not events."""
+        return LinePlace(self._first_file, self._count - 1, 0)
+
+    def first_time(self) -> float:
+        """Return the timestamp of the first event; -inf when it has none."""
+        first = next(self._importer.read(self._files, Problems()), {})
+        return float(first.get("timestamp", float("-inf")))
+
+
+Reader = ProcessReader | ImportedReader
+
+
 class Trace:
     """An opened trace.
+
+    Args:
+        path: one of its files.
+        find_importer: returns what reads a file in another format; None for a file in our own.
 
     Attributes:
         path: the file it was opened by.
@@ -59,15 +124,16 @@ class Trace:
             marks of cut or redacted parts; may be set, and is not called where processes are merged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, find_importer: Callable[[Path], Importer | None] | None = None) -> None:
         self.path = path
+        self._find_importer = find_importer
         self.problems = Problems()
         self.lost = 0
         self.rotated_away = 0
         self.progress: Callable[[int, int], None] | None = None
         self.marks: Callable[[bool], None] | None = None
         self.processes: tuple[ProcessFiles, ...] = trace_files(path)
-        self._pass_readers: list[ProcessReader] = []
+        self._pass_readers: list[Reader] = []
         self._index: Index | None = None
         self._spool: tuple[Index, Spool | None] | None = None
         self._passes = 0
@@ -85,16 +151,16 @@ class Trace:
         return [reader.note for reader in self._pass_readers if reader.note is not None]
 
     def events(self, start: int = 1) -> Iterator[Event]:
-        """All events in the order of the trace, from the number `start` on.
+        """Return all events in the order of the trace, from the number `start` on.
 
         From 1 on this is a full pass, which finds files that are new and starts `problems` anew.
         """
         if start <= 1:
             return self._pass()
-        return self._from(start)
+        return self._events_from(start)
 
     def event(self, number: int) -> Event:
-        """The event with this number.
+        """Return the event with this number.
 
         Raises:
             UnreadableTraceError: there is no such event.
@@ -104,18 +170,18 @@ class Trace:
             if index is not None and index.seekable and number <= index.count:
                 try:
                     return self._lines.event(index.place(number), self.files)
-                except StaleIndexError:  # `_from` finds the index stale as well, and renews it
+                except StaleIndexError:  # `_events_from` finds the index stale as well, and renews it
                     pass
-            for event in self._from(number):
+            for event in self._events_from(number):
                 return event
         raise self._no_event(number)
 
     def count(self) -> int:
-        """How many events the trace has."""
+        """Return how many events the trace has."""
         return self.index().count
 
     def chosen(self, numbers: Iterable[int]) -> Iterator[tuple[int, Event]]:
-        """The events with these numbers, each with its number; in any order, but neighbours cost least.
+        """Yield the events with these numbers, each with its number; in any order, but neighbours cost least.
 
         Raises:
             UnreadableTraceError: there is no such event.
@@ -124,7 +190,7 @@ class Trace:
         index = self.index()
         number = 0
 
-        def places() -> Iterator[Place]:
+        def places() -> Iterator[LinePlace]:
             nonlocal number
             for number in todo:
                 if not 1 <= number <= index.count:
@@ -143,7 +209,7 @@ class Trace:
             yield rest, self.event(rest)
 
     def index(self) -> Index:
-        """The index of the trace as it is now: the loaded one, the saved one, a continued one, or a new one."""
+        """Return the index of the trace as it is now: the loaded one, the saved one, a continued one, or a new one."""
         index = self._saved_index()
         if index is None or not index.fits(self.files):
             index = self._build(index)
@@ -151,12 +217,12 @@ class Trace:
         return index
 
     def has_index(self) -> bool:
-        """Whether there is an index that fits, or that can be continued, so that `index` needs no pass over all."""
+        """Return whether there is an index that fits, or that can be continued, so that `index` needs no pass over all."""
         index = self._saved_index()
         return index is not None and (index.fits(self.files) or self._can_continue(index))
 
     def indexed_events(self) -> Iterator[Event]:
-        """All events in order, as `events` gives them; where no index fits, one is built in the same pass."""
+        """Return all events in order, as `events` gives them; where no index fits, one is built in the same pass."""
         index = self._saved_index()
         if index is None or not index.fits(self.files):
             return self._indexing(None)
@@ -164,7 +230,7 @@ class Trace:
         return self._pass()
 
     def problems_document(self) -> dict[str, Any]:
-        """What was skipped or repaired in the last pass, as JSON: how many of each kind, and the first places."""
+        """Return what was skipped or repaired in the last pass, as JSON: how many of each kind, and the first places."""
         problems = self.problems
         return {
             "total": problems.total,
@@ -183,29 +249,52 @@ class Trace:
         return (event for _, event in _merged(readers, tracking=False))
 
     def middle(self, least: int) -> Resume | None:
-        """A line near the middle, at which the trace may be cut and read in two parts at once.
+        """Return a line near the middle, at which the trace may be cut and read in two parts at once.
 
         None where the trace has fewer bytes than `least`, several processes or compressed files, or no intact event to
         cut at. Whether the parts fit together is known once the first is read.
         """
         self.processes = trace_files(self.path)
-        return None if len(self.processes) != 1 else middle_of(self.files, least)
+        if len(self.processes) != 1 or self._importer() is not None:
+            return None
+        return find_middle_of(self.files, least)
 
     def before(self, cut: Resume) -> ProcessReader:
-        """A reader for the part before a cut; begins a pass like `events`, which `take_later` completes."""
-        return self._readers(until=cut)[0]
+        """Return a reader for the part before a cut; begins a pass like `events`, which `take_later` completes."""
+        return self._process_readers(until=cut)[0]
 
     def after(self) -> ProcessReader:
-        """A reader for the part after a cut, which its `events` takes; lines in its problems are counted from there."""
-        return self._readers()[0]
+        """Return a reader for the part after a cut, which its `events` takes; lines in its problems are counted from there."""
+        return self._process_readers()[0]
 
     def take_later(self, cut: Resume, lines: int, problems: Problems, lost: int) -> None:
         """Add the problems and lost events of the part after a cut, before which its file has so many `lines`."""
         self.problems.merge(problems, self.files[cut.file].name, lines)
         self.lost += lost
 
-    def _readers(self, *, tracking: bool = False, until: Resume | None = None) -> list[ProcessReader]:
-        """A reader for each process; everything that a pass fills is reset."""
+    def _importer(self) -> Importer | None:
+        """Return what reads the files; asked anew at each pass, since a file may have been empty before."""
+        return self._find_importer(self.files[0]) if self._find_importer is not None else None
+
+    def _readers(self, *, tracking: bool = False) -> list[Reader]:
+        """Return a reader for each process, and reset everything that a pass fills."""
+        self.processes = trace_files(self.path)
+        importer = self._importer()
+        if importer is None:
+            return list(self._process_readers(tracking=tracking))
+        self.problems.clear()
+        self.lost = self.rotated_away = 0
+        consumed = self._progress_counter()
+        readers: list[Reader] = []
+        first_file = 0
+        for process in self.processes:
+            readers.append(ImportedReader(importer, process.files, first_file, self.problems, consumed))
+            first_file += len(process.files)
+        self._pass_readers = readers
+        return readers
+
+    def _process_readers(self, *, tracking: bool = False, until: Resume | None = None) -> list[ProcessReader]:
+        """Return a reader of our own format for each process, and reset everything that a pass fills."""
         self.processes = trace_files(self.path)
         self.problems.clear()
         self.lost = self.rotated_away = 0
@@ -226,7 +315,7 @@ class Trace:
             )
             readers.append(reader)
             first_file += len(process.files)
-        self._pass_readers = readers
+        self._pass_readers = list(readers)
         return readers
 
     def _missing(self, events: int, *, rotated: bool) -> None:
@@ -247,8 +336,8 @@ class Trace:
 
         return consumed
 
-    def _from(self, start: int) -> Iterator[Event]:
-        """The events from `start` on, by the index where there is one or it pays to build one."""
+    def _events_from(self, start: int) -> Iterator[Event]:
+        """Yield the events from `start` on, by the index where there is one or it pays to build one."""
         index = self._index or load_index(self.files)
         if index is None and start <= SCAN_LIMIT:
             yield from islice(self._pass(), start - 1, None)
@@ -259,7 +348,7 @@ class Trace:
             if index is None or index.count < start:
                 index = self.index()
             if not index.seekable:
-                spool = self._spooled(index)
+                spool = self._open_spool(index)
                 if spool is not None:
                     yield from spool.events(number)
                     return
@@ -274,8 +363,8 @@ class Trace:
                 index.discard()
         yield from islice(self._pass(), number - 1, None)
 
-    def _spooled(self, index: Index) -> Spool | None:
-        """The events of a trace without places; None for the first few times, when a pass is as good."""
+    def _open_spool(self, index: Index) -> Spool | None:
+        """Return the events of a trace without places; None for the first few times, when a pass is as good."""
         if self._spool is not None and self._spool[0] is index:
             return self._spool[1]
         self._passes += 1
@@ -295,7 +384,7 @@ class Trace:
         )
 
     def _saved_index(self) -> Index | None:
-        """The loaded index or the saved one, whether it fits the current files or not."""
+        """Return the loaded index or the saved one, whether it fits the current files or not."""
         self.processes = trace_files(self.path)
         return self._index or load_index(self.files)
 
@@ -315,13 +404,13 @@ class Trace:
         return len(self.processes) == 1 and old.continues(self.files)
 
     def _indexing(self, continued: Index | None) -> Iterator[Event]:
-        """The events from where an index can be continued, or all of them; the index is complete at the end."""
+        """Yield the events from where an index can be continued, or all of them; the index is complete at the end."""
         readers = self._readers(tracking=True)
         builder = IndexBuilder(self.files, continued)
         resume = continued.resume[0] if continued is not None and continued.resume is not None else None
-        last = Place(0, -1, 0)
+        last = LinePlace(0, -1, 0)
         try:
-            for last, event in _placed(readers, resume):
+            for last, event in _with_places(readers, resume):
                 builder.add(last)
                 yield event
         except BaseException:
@@ -337,8 +426,8 @@ class Trace:
         )
 
 
-def open_trace(path: str | Path) -> Trace:
-    """Open the trace that a file belongs to.
+def open_trace(path: str | Path, find_importer: Callable[[Path], Importer | None] | None = None) -> Trace:
+    """Open the trace that a file belongs to; `importers.opening.open_trace` also opens other formats.
 
     Raises:
         TraceNotFoundError: there is no such file.
@@ -352,13 +441,13 @@ def open_trace(path: str | Path) -> Trace:
         raise UnreadableTraceError(f"{path}: cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
-    trace = Trace(path)
+    trace = Trace(path, find_importer)
     for file in trace.files:
         complete(file)
     return trace
 
 
-def _placed(readers: list[ProcessReader], resume: Resume | None) -> Iterator[tuple[Place, Event]]:
+def _with_places(readers: Sequence[Reader], resume: Resume | None) -> Iterator[tuple[LinePlace, Event]]:
     """Every event in order with its place."""
     if len(readers) > 1:
         yield from _merged(readers, tracking=True)
@@ -368,15 +457,15 @@ def _placed(readers: list[ProcessReader], resume: Resume | None) -> Iterator[tup
         yield reader.place(), event
 
 
-def _merged(readers: list[ProcessReader], *, tracking: bool) -> Iterator[tuple[Place, Event]]:
+def _merged(readers: Sequence[Reader], *, tracking: bool) -> Iterator[tuple[LinePlace, Event]]:
     """Merge processes by time without disturbing the order within any of them.
 
     What counts is the latest timestamp of a process so far, so that a clock that steps back in one process cannot hold
     up the others. A file is opened when its first timestamp is due, because a trace may have more processes than a
     program may have open files.
     """
-    nowhere = Place(0, 0, 0)
-    queue: list[tuple[float, int, Event | None, Place, Iterator[Event]]] = [
+    nowhere = LinePlace(0, 0, 0)
+    queue: list[tuple[float, int, Event | None, LinePlace, Iterator[Event]]] = [
         (reader.first_time(), order, None, nowhere, reader.events()) for order, reader in enumerate(readers)
     ]
     heapify(queue)
@@ -392,7 +481,7 @@ def _merged(readers: list[ProcessReader], *, tracking: bool) -> Iterator[tuple[P
         heapreplace(queue, (max(time, following.get("timestamp", time)), order, following, place, events))
 
 
-def _read_places(places: Iterator[Place], files: tuple[Path, ...]) -> Iterator[Event]:
+def _read_places(places: Iterator[LinePlace], files: tuple[Path, ...]) -> Iterator[Event]:
     """Read events at their places.
 
     Going backwards, the bytes before a line are read with it, so that it costs no more than going forwards.
@@ -418,7 +507,7 @@ def _read_places(places: Iterator[Place], files: tuple[Path, ...]) -> Iterator[E
                 line = file.readline(LINE_LIMIT + 1).removesuffix(b"\n")
             except (OSError, ValueError) as error:
                 raise StaleIndexError(str(error)) from error
-            yield _checked(line, place)
+            yield _verify_line(line, place)
     finally:
         for file in opened.values():
             file.close()
@@ -430,8 +519,8 @@ class _Lines:
     def __init__(self) -> None:
         self._opened: dict[int, tuple[tuple[object, ...], io.BufferedReader]] = {}
 
-    def event(self, place: Place, files: tuple[Path, ...]) -> Event:
-        """The event at a place.
+    def event(self, place: LinePlace, files: tuple[Path, ...]) -> Event:
+        """Return the event at a place.
 
         Raises:
             StaleIndexError: there is another line at the place.
@@ -442,10 +531,10 @@ class _Lines:
             line = file.readline(LINE_LIMIT + 1).removesuffix(b"\n")
         except (OSError, ValueError, IndexError) as error:
             raise StaleIndexError(str(error)) from error
-        return _checked(line, place)
+        return _verify_line(line, place)
 
     def _file(self, number: int, files: tuple[Path, ...]) -> io.BufferedReader:
-        """A file, kept open as long as it stays the same."""
+        """Return a file, kept open as long as it stays the same."""
         path = files[number]
         now = os.stat(path)
         state = (path, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
@@ -467,13 +556,13 @@ class _Lines:
         self._opened.clear()
 
 
-def _checked(line: bytes, place: Place) -> Event:
-    """The event on a line that was read from a place.
+def _verify_line(line: bytes, place: LinePlace) -> Event:
+    """Return the event on a line that was read from a place.
 
     Raises:
         StaleIndexError: the line is another one.
     """
-    event = event_on(line) if zlib.crc32(line) == place.checksum else None
+    event = read_event_line(line) if zlib.crc32(line) == place.checksum else None
     if event is None:
         raise StaleIndexError("the trace has changed")
     return event

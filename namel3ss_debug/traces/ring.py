@@ -36,7 +36,7 @@ _NUMBERS = struct.Struct("=4Q")
 
 
 class ForeignRingError(Exception):
-    """The file at the place of a ring is no ring, belongs to another recording, or is damaged."""
+    """The file at the place of a ring is no ring, belongs to another trace, or is damaged."""
 
 
 class Remainder:
@@ -50,7 +50,7 @@ class Remainder:
         self._descriptor = descriptor
 
     def behind(self, position: int) -> bytes:
-        """The committed bytes of the segment from the offset `position` on; empty where they do not begin here."""
+        """Return the committed bytes of the segment from the offset `position` on; empty where they do not begin here."""
         while True:
             _, base, head, _ = self._numbers()
             if not base <= position < head <= base + SIZE:
@@ -64,7 +64,7 @@ class Remainder:
         os.close(self._descriptor)
 
     def check(self, segment: int) -> bool:
-        """Whether the ring was ever used.
+        """Return whether the ring was ever used.
 
         Args:
             segment: the descriptor of the segment it should belong to.
@@ -81,7 +81,7 @@ class Remainder:
             raise ForeignRingError("it is not one of ours")
         begins = os.pread(self._descriptor, length, _NUMBERS.size)
         if os.pread(segment, length, 0) != begins:
-            raise ForeignRingError("it belongs to another recording")
+            raise ForeignRingError("it belongs to another trace")
         if head > base + SIZE and self._numbers() == (mark, base, head, length):  # at rest, not being moved
             raise ForeignRingError("it is damaged")
         return True
@@ -93,18 +93,18 @@ class Remainder:
 
 
 def ring_path(segment: Path) -> Path:
-    """The path of the ring of a segment."""
+    """Return the path of the ring of a segment."""
     return segment.with_name(f".{segment.name}.ring")
 
 
 def segment_of(ring: Path) -> Path | None:
-    """The segment of a ring, by its name; `None` for any other name."""
+    """Return the segment of a ring, by its name; `None` for any other name."""
     name = ring.name
     return ring.with_name(name[1:-5]) if name.startswith(".") and name.endswith(".ring") else None
 
 
 def open_remainder(segment: Path, descriptor: int) -> Remainder | None:
-    """The ring of a segment, opened for reading; `None` when there is none. Open it before reading the segment.
+    """Return the ring of a segment, opened for reading; `None` when there is none. Open it before reading the segment.
 
     Args:
         segment: the path of the segment.
@@ -158,7 +158,7 @@ def complete(segment: Path) -> None:
 
 
 def holds_more(segment: Path) -> bool:
-    """Whether the ring of a segment holds events that the segment does not."""
+    """Return whether the ring of a segment holds events that the segment does not."""
     try:
         if not os.path.lexists(ring_path(segment)):
             return False

@@ -1,4 +1,4 @@
-"""Sign what a re-run takes from a trace, so that a trace of this user can be told from one that somebody else wrote.
+"""Sign what a re-run takes from a trace, so that a trace of this user can be distinguished from one of another user.
 
 The first line of each segment (`trace_start`) and each `inputs_read` event carry `metadata.signature`: BLAKE2b over the
 rest of the event, keyed with a key that belongs to one execution. That key is derived from the user's key and the
@@ -140,7 +140,7 @@ def find_flaw(events: Iterable[Event], key: bytes | None) -> str:
     needed = [event for event in events if _must_be_signed(event)]
     first = next((event for event in needed if event["event_type"] == "trace_start"), None)
     if first is None:
-        return "it does not say which program it is of"
+        return "it does not name its program"
     if any(SIGNATURE not in lenient.mapping(event.get("metadata")) for event in needed):
         return "it is not signed"
     if key is None:
@@ -155,7 +155,7 @@ def find_flaw(events: Iterable[Event], key: bytes | None) -> str:
                 f"the signature of its event {event_id} is not valid: changed, or recorded by somebody else"
             )
         if event_id in seen:
-            return f"its event {event_id} stands in it twice"
+            return f"its event {event_id} appears in it twice"
         seen.add(event_id)
     return ""
 

@@ -164,7 +164,7 @@ class SpanPairing:
         return found
 
     def remaining(self) -> Iterator[Span]:
-        """The spans that are not whole, by number: open ones, and ends without a start."""
+        """Return the spans that are not whole, by number: open ones, and ends without a start."""
         under = (item for items in self._under.values() for item in items)
         left = [Span(number, start) for number, start in (*self.open.values(), *under)]
         left += [Span(number, None, end, number) for number, end in self.orphans]

@@ -1,7 +1,7 @@
-"""Random access to the events of a recording that can only be read from its beginning.
+"""Random access to the events of a trace that can only be read from its beginning.
 
 Compressed files, one JSON document, and files of other writers have no line for each event whose place an index could
-hold. Where such a recording is read again and again, its events are written once, in compressed blocks, to a file
+hold. Where such a trace is read again and again, its events are written once, in compressed blocks, to a file
 without a name, which disappears with the process.
 """
 
@@ -26,7 +26,7 @@ _BY_JSON = b"!"
 
 
 class Spool:
-    """All events of a recording, in compressed blocks.
+    """All events of a trace, in compressed blocks.
 
     Args:
         events: the events in order.
@@ -54,12 +54,12 @@ class Spool:
         self._file.flush()
 
     def event(self, number: int) -> Event:
-        """The event with a number from 1 to `count`."""
+        """Return the event with a number from 1 to `count`."""
         block = bisect_right(self._firsts, number) - 1
         return _load(self._lines(block)[number - self._firsts[block]])
 
     def events(self, start: int) -> Iterator[Event]:
-        """The events from a number on."""
+        """Return the events from a number on."""
         return map(self.event, range(start, self.count + 1))
 
     def _write(self, lines: list[bytes]) -> None:

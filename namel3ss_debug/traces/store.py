@@ -1,4 +1,4 @@
-"""The recordings in a directory: which files belong together, which one a user means, and which are old.
+"""The traces in a directory: which files belong together, which one a user means, and which are old.
 
 A trace is every file that shares its stem (`names.py`). Nothing here reads more of a file than its first
 and its last line. `clean` deletes whole traces, and only what the writer of this package wrote.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -30,7 +30,7 @@ from namel3ss_debug.traces.unrecorded import remove_marks
 SHORTEST_ID = 4
 """How many characters of an execution id are needed to refer to a trace by it."""
 
-_LIST = "`namel3ss debug list` shows the recordings"
+_LIST = "`namel3ss debug list` shows the traces"
 _SHOWN = 5
 
 
@@ -46,10 +46,10 @@ class TraceInfo:
     """What is known about a trace without reading all of it.
 
     `path` is its first file; `size_bytes`, `files` and `processes` count all of it. `status` is `finished` (its first
-    process ended normally), `open` (it is still being written), `killed`, or `untold`: the end of a compressed file is
+    process ended normally), `open` (it is still being written), `killed`, or `unknown`: the end of a compressed file is
     not known, because it is too large or damaged to be read to its end for this. `events` counts what was not rotated
     away; None where the last line of a process has no number. `dropped` counts the events that could not be written, and
-    `dropped_because` has the reasons. `rerun_of` is the execution id of the recording that this
+    `dropped_because` has the reasons. `rerun_of` is the execution id of the trace that this
     is a re-run of. `modified_at` and `started_at` are seconds since the epoch.
     """
 
@@ -72,7 +72,7 @@ class TraceInfo:
 def trace_files(path: Path) -> tuple[ProcessFiles, ...]:
     """Every file of the trace that `path` belongs to: its processes in order, each with its segments.
 
-    A file whose first line names another execution is left out: it is a leftover of an earlier recording
+    A file whose first line names another execution is left out: it is a leftover of an earlier trace
     under the same name. Where a segment exists both raw and compressed, the raw one counts.
 
     Raises:
@@ -88,18 +88,22 @@ def trace_files(path: Path) -> tuple[ProcessFiles, ...]:
     kept = [
         process._replace(files=files)
         for process in found
-        if (files := tuple(file for file in process.files if _same_execution(file, execution)))
+        if (
+            files := tuple(
+                file for file in process.files if execution is None or execution_of(file) in (None, execution)
+            )
+        )
     ]
     return tuple(kept) or (ProcessFiles(0, (real,)),)
 
 
 def find_trace(reference: str | None, directory: Path) -> Path:
-    """The file of the trace that the user means.
+    """Return the file of the trace that the user means.
 
     Args:
         reference: a file, also one that was rotated away, a directory (its newest trace), the beginning of an
             execution id, or `latest` (also None).
-        directory: where recordings are.
+        directory: where traces are.
 
     Raises:
         TraceNotFoundError: no trace, or more than one, fits the reference.
@@ -116,24 +120,24 @@ def find_trace(reference: str | None, directory: Path) -> Path:
         pass  # a reference that no file system accepts as a path
     if path.name == LATEST:
         return _newest(path.parent)
-    left = _left_of(path)
+    left = _find_first_left(path)
     if left is not None:
         return left
     if len(reference) < SHORTEST_ID or "/" in reference or reference.endswith((".jsonl", ".gz", ".json")):
-        raise TraceNotFoundError(f"{reference}: no such recording; {_LIST}")
-    return _by_execution(reference, directory)
+        raise TraceNotFoundError(f"{reference}: no such trace; {_LIST}")
+    return _find_by_execution(reference, directory)
 
 
 def list_traces(directory: Path) -> list[TraceInfo]:
-    """The traces in a directory, newest first; empty when there is no such directory.
+    """Return the traces in a directory, newest first; empty when there is no such directory.
 
     Files that do not begin with an event are not shown.
     """
-    return look_through(directory)[0]
+    return scan_directory(directory)[0]
 
 
-def look_through(directory: Path) -> tuple[list[TraceInfo], list[Path]]:
-    """The traces in a directory, newest first, and the files that are named like one but do not begin with an event.
+def scan_directory(directory: Path) -> tuple[list[TraceInfo], list[Path]]:
+    """Return the traces in a directory, newest first, and the files that are named like one but do not begin with an event.
 
     So are files that may not be read. One without an event that is still being written is a trace that only begins.
     """
@@ -154,14 +158,14 @@ def look_through(directory: Path) -> tuple[list[TraceInfo], list[Path]]:
 def clean(
     directory: Path, *, days: float | None, max_bytes: int | None, now: float, dry_run: bool = False
 ) -> list[TraceInfo]:
-    """Delete old recordings: those older than `days`, then the oldest until `max_bytes` are kept.
+    """Delete old traces: those older than `days`, then the oldest until `max_bytes` are kept.
 
     Only whole traces are deleted, and only those with our kind of name and with our `trace_start` at the beginning of
     every file. The newest trace stays, unless `days` is 0; so do traces that are still being written. Links are neither followed nor deleted,
     except `trace_latest.jsonl`, which is corrected when it points nowhere.
 
     Args:
-        directory: where recordings are.
+        directory: where traces are.
         days: the age by the last change of the trace's files; 0 for every trace, None for no limit.
         max_bytes: the size of all our traces together; None or 0 for no limit.
         now: seconds since the epoch.
@@ -183,7 +187,7 @@ def clean(
         removed = [described[stem] for stem in chosen if dry_run or _delete(ours[stem])]
         if not dry_run:
             _remove_orphans(directory)
-            _mend_latest(directory)
+            _repair_latest(directory)
     except OSError:
         return []
     finally:
@@ -192,10 +196,10 @@ def clean(
 
 
 def ending(processes: tuple[ProcessFiles, ...]) -> str:
-    """How the run with these files ended, as in `TraceInfo.status`; `untold` where no last line can be read."""
+    """Return how the run with these files ended, as in `TraceInfo.status`; `unknown` where no last line can be read."""
     last = _last_event(processes[0])
     status = _status(processes, last, notes_of(processes[0]))
-    return "untold" if status == "killed" and last is None else status
+    return "unknown" if status == "killed" and last is None else status
 
 
 def notes_of(process: ProcessFiles) -> list[LossNote]:
@@ -204,7 +208,7 @@ def notes_of(process: ProcessFiles) -> list[LossNote]:
 
 
 def is_written(path: Path) -> bool:
-    """Whether a writer holds the file, by its lock, which ends with its process; True where that is not known."""
+    """Return whether a writer holds the file, by its lock, which ends with its process; True where that is not known."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -218,8 +222,8 @@ def is_written(path: Path) -> bool:
     return False
 
 
-def _left_of(path: Path) -> Path | None:
-    """The first file that is left of a trace whose first segment, at this path, was rotated away."""
+def _find_first_left(path: Path) -> Path | None:
+    """Return the first file that is left of a trace whose first segment, at this path, was rotated away."""
     parts = parse_name(path.name)
     if parts is None or parts.process or parts.segment:
         return None
@@ -287,15 +291,8 @@ def execution_of(path: Path) -> str | None:
     return execution if isinstance(execution, str) else None
 
 
-def _same_execution(path: Path, execution: str | None) -> bool:
-    if execution is None:
-        return True
-    other = execution_of(path)
-    return other is None or other == execution
-
-
-def _what_instead(directory: Path) -> str:
-    """Advice where a directory holds no recording; its folders may, such as those of recorded tests."""
+def _suggest_folders(directory: Path) -> str:
+    """Advice where a directory holds no trace; its folders may, such as those of recorded tests."""
     with suppress(OSError):
         folders = (path for path in sorted(directory.iterdir()) if path.is_dir() and list_traces(path))
         if folder := next(folders, None):
@@ -304,7 +301,7 @@ def _what_instead(directory: Path) -> str:
 
 
 def _newest(directory: Path) -> Path:
-    """The trace that the link points to, else the one that began last."""
+    """Return the trace that the link points to, else the one that began last."""
     link = directory / LATEST
     if link.is_symlink() and _is_regular(Path(os.path.realpath(link))):
         return Path(os.path.realpath(link))
@@ -314,16 +311,16 @@ def _newest(directory: Path) -> Path:
             raise TraceNotFoundError(
                 f"{directory}: no such directory; record a run with `namel3ss debug trace`"
             )
-        raise TraceNotFoundError(f"{directory}: no recordings here; {_what_instead(directory)}")
+        raise TraceNotFoundError(f"{directory}: no traces here; {_suggest_folders(directory)}")
     return found[0].path
 
 
-def _by_execution(prefix: str, directory: Path) -> Path:
-    """The recording whose execution id begins with this prefix."""
+def _find_by_execution(prefix: str, directory: Path) -> Path:
+    """Return the trace whose execution id begins with this prefix."""
     try:
         groups = _group(_names_in(directory), directory)
     except TraceNotFoundError as problem:
-        raise TraceNotFoundError(f"{prefix}: no such recording; {problem}") from None
+        raise TraceNotFoundError(f"{prefix}: no such trace; {problem}") from None
     found = []
     for stem, group in groups.items():
         first = group[0].files[0]
@@ -331,10 +328,12 @@ def _by_execution(prefix: str, directory: Path) -> Path:
         if (named and len(prefix) <= 8) or (execution_of(first) or "").startswith(prefix):
             found.append(first)
     if not found:
-        raise TraceNotFoundError(f"{prefix}: no recording in {directory} has this id; {_LIST}")
+        raise TraceNotFoundError(f"{prefix}: no trace in {directory} has this id; {_LIST}")
     if len(found) > 1:
         names = ", ".join(path.name for path in found[:_SHOWN]) + (", ..." if found[_SHOWN:] else "")
-        raise TraceNotFoundError(f"{prefix}: {len(found)} recordings begin so ({names}); give more of the id")
+        raise TraceNotFoundError(
+            f"{prefix}: {len(found)} traces begin with this ({names}); give more of the id"
+        )
     return found[0]
 
 
@@ -352,7 +351,7 @@ def _describe(group: tuple[ProcessFiles, ...]) -> TraceInfo | None:
         return None
     metadata = first.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
-    argv = metadata.get("argv")
+    argv, rerun = metadata.get("argv"), metadata.get("rerun")
     started = first.get("timestamp")
     ends = [_last_event(process) for process in group]
     notes = [notes_of(process) for process in group]
@@ -368,32 +367,27 @@ def _describe(group: tuple[ProcessFiles, ...]) -> TraceInfo | None:
         argv=tuple(map(str, argv)) if isinstance(argv, list) else (),
         status=_status(group, ends[0], notes[0]),
         events=_events(group, ends),
-        rerun_of=_rerun_of(metadata),
+        rerun_of=str(rerun.get("of") or "") if isinstance(rerun, dict) else None,
         dropped=sum(max(note.dropped for note in noted) for noted in notes if noted),
         dropped_because=tuple(sorted({note.reason for noted in notes for note in noted})),
     )
 
 
-def _rerun_of(metadata: Mapping[str, Any]) -> str | None:
-    rerun = metadata.get("rerun")
-    return str(rerun.get("of") or "") if isinstance(rerun, dict) else None
-
-
 def _status(group: tuple[ProcessFiles, ...], last: Event | None, notes: Iterable[LossNote]) -> str:
-    """How a run ended, judged by its files, the last event of its first process, and what that noted."""
+    """Return how a run ended, judged by its files, the last event of its first process, and what that noted."""
     if any(is_written(process.files[-1]) for process in group):
         return "open"
-    if _has_ended(last) or any(note.ended for note in notes) or _went_on(group):
+    if _has_ended(last) or any(note.ended for note in notes) or _was_replaced_by_exec(group):
         return "finished"
-    return "untold" if last is None and is_compressed(group[0].files[-1]) else "killed"
+    return "unknown" if last is None and is_compressed(group[0].files[-1]) else "killed"
 
 
 def _has_ended(last: Event | None) -> bool:
     return last is not None and last.get("event_type") == "trace_end"
 
 
-def _went_on(group: tuple[ProcessFiles, ...]) -> bool:
-    """Whether the first process became another program by `os.exec*`, with the same process id, and that one ended."""
+def _was_replaced_by_exec(group: tuple[ProcessFiles, ...]) -> bool:
+    """Return whether the first process became another program by `os.exec*`, with the same process id, and that one ended."""
     pid = _pid_of(group[0])
     return pid is not None and any(
         _pid_of(process) == pid and _has_ended(_last_event(process)) for process in group[1:]
@@ -411,7 +405,7 @@ def _pid_of(process: ProcessFiles) -> int | None:
 
 
 def _events(group: tuple[ProcessFiles, ...], ends: list[Event | None]) -> int | None:
-    """How many numbers there are from the first to the last of each process: exact unless it lost events between."""
+    """Return how many numbers there are from the first to the last of each process: exact unless it lost events between."""
     firsts = (_number(_first_event(process.files[0])) or 0 for process in group)
     ranges = [
         (first, last) for first, end in zip(firsts, ends, strict=True) if (last := _number(end)) is not None
@@ -429,7 +423,7 @@ def _age(info: TraceInfo) -> tuple[float, str]:
 
 
 def _is_ours(stem: str, group: tuple[ProcessFiles, ...]) -> bool:
-    """Whether our writer made these files, by the name and first line of each; an empty file may be anyone's."""
+    """Return whether our writer made these files, by the name and first line of each; an empty file may be anyone's."""
     if not OWN_NAME.match(stem):
         return False
     for process in group:
@@ -506,7 +500,7 @@ def _remove_orphans(directory: Path) -> None:
             remove_ring(segment)
 
 
-def _mend_latest(directory: Path) -> None:
+def _repair_latest(directory: Path) -> None:
     link = directory / LATEST
     if not link.is_symlink() or link.exists():
         return

@@ -1,4 +1,4 @@
-"""The totals of a recording up to one event: time, tokens, cost, and the events that report a failure.
+"""The totals of a trace up to one event: time, tokens, cost, and the events that report a failure.
 
 These are the `totals` of the expression language. They are kept as whole numbers, so that the same events always add
 up to the same totals, in whatever order they were added.
@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 from namel3ss_debug.prices import PICODOLLARS
 from namel3ss_debug.traces.costs import Seller, call_cost, lacks_price, recorded_cost, seller_of
-from namel3ss_debug.traces.events import SPAN_FAILURES, Event, unheld
+from namel3ss_debug.traces.events import Event, without_pauses
+from namel3ss_debug.traces.facts import has_failed, states_amounts, total_tokens
 
 _CONTAINERS = frozenset({"app", "agent", "prompt", "chain"})
 """Components whose spans contain calls: the tokens and cost in their events are sums that are already counted."""
 
 _MOST_OPEN = 10_000
-"""For how many open calls it is remembered who is paid for them."""
+"""How many open calls are remembered, for the seller that their starts name."""
 
 
 class Totals(NamedTuple):
@@ -47,11 +48,11 @@ class Totals(NamedTuple):
         return self.cost_pico / PICODOLLARS
 
     def scope(self) -> dict[str, Any]:
-        """The totals by their names in the expression language."""
+        """Return the totals by their names in the expression language."""
         return {"cost": self.cost, "tokens": self.tokens, "errors": self.errors, "ms": self.ms}
 
     def add(self, event: Event) -> Totals:
-        """The totals with one more event."""
+        """Return the totals with one more event."""
         running = RunningTotals(self)
         running.add(event)
         return running.totals()
@@ -74,7 +75,7 @@ class RunningTotals:
             event: the event.
             seller: for the end of a model call whose start was not taken: what `seller_of` returns for that start.
         """
-        time = (unheld(event) if "held_before_ms" in event else event).get("timestamp")
+        time = (without_pauses(event) if "paused_before_ms" in event else event).get("timestamp")
         if type(time) is float or type(time) is int:
             latest = self.reached_at
             if latest is None:
@@ -92,16 +93,14 @@ class RunningTotals:
         component = event.get("component")
         if component == "llm" and event_type[-4:] == "_end":
             self._end(event, seller)
-        elif (
-            "tokens_used" in event or "cost_estimate" in event or "usage" in event
-        ) and component not in _CONTAINERS:
+        elif states_amounts(event) and component not in _CONTAINERS:
             self.cost_pico += recorded_cost(event) or 0
-            self.tokens += _tokens(event)
+            self.tokens += total_tokens(event)
 
     def _end(self, event: Event, seller: Seller | None) -> None:
         metadata = self._begun.pop(event.get("parent_event_id"), None)
         if "tokens_used" in event or "usage" in event:
-            self.tokens += _tokens(event)
+            self.tokens += total_tokens(event)
         amount = recorded_cost(event)
         if amount is None:
             cost = call_cost(event, seller if metadata is None else seller_of(metadata))
@@ -112,24 +111,10 @@ class RunningTotals:
         self.cost_pico += amount
 
     def totals(self) -> Totals:
-        """The totals of the events taken so far."""
+        """Return the totals of the events taken so far."""
         return Totals(self.cost_pico, self.tokens, self.errors, self.began_at, self.reached_at, self.unpriced)
 
 
 def is_failure(event: Event) -> bool:
     """Whether an event reports a failure: a failed end, or an error that the program reported."""
-    status = event.get("status")
-    if status is None:
-        return event.get("error") is not None or event["event_type"] == "error_occurred"
-    return status in SPAN_FAILURES or event["event_type"] == "error_occurred"
-
-
-def _tokens(event: Event) -> int:
-    tokens = event.get("tokens_used")
-    if type(tokens) is int:
-        return max(tokens, 0)
-    usage = event.get("usage")
-    if type(usage) is not dict:
-        return 0
-    parts = (usage.get("input_tokens"), usage.get("output_tokens"))
-    return sum(part for part in parts if type(part) is int and part > 0)
+    return event["event_type"] == "error_occurred" or has_failed(event)

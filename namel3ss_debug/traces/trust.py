@@ -1,6 +1,6 @@
 """Remember what the user allowed to be re-run: folders, and traces by their content.
 
-Both stand in `trusted.json` in the user's configuration directory. A folder counts only as long as nobody else can
+Both stand in `trusted.json` in the user's configuration directory. A folder counts only as long as no other user can
 write to it.
 """
 
@@ -88,7 +88,9 @@ def trustworthy_folder(folder: Path) -> str:
     except OSError as error:
         raise WrongUsageError(f"cannot trust {folder}: {error.strerror}") from None
     if not stat.S_ISDIR(found.st_mode):
-        raise WrongUsageError(f"cannot trust {folder}: it is no folder; name the folder that holds the trace")
+        raise WrongUsageError(
+            f"cannot trust {folder}: it is not a folder; name the folder that holds the trace"
+        )
     if found.st_uid != os.geteuid():
         raise WrongUsageError(f"cannot trust {folder}: it belongs to another user")
     if found.st_mode & _WORLD_WRITABLE:
@@ -97,7 +99,7 @@ def trustworthy_folder(folder: Path) -> str:
 
 
 def is_below_trusted_folder(files: Iterable[Path], trusted: Trusted) -> bool:
-    """Return whether all files of a trace lie below trusted folders, and nobody else could have put them there."""
+    """Return whether all files of a trace lie below trusted folders, and no other user could have put them there."""
     return bool(trusted.folders) and all(
         any(_is_safely_below(Path(os.path.realpath(file)), Path(folder)) for folder in trusted.folders)
         for file in files

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.fields import RENAMED_FIELDS
+from namel3ss_debug.traces.events import Event, rename_old_fields
 
 
 class TraceEventType(StrEnum):
@@ -80,7 +81,7 @@ class TraceEvent:
     error_type: str | None = None
     stack_trace: str | None = None
     duration_ms: float | None = None
-    held_before_ms: float | None = None
+    paused_before_ms: float | None = None
     tokens_used: int | None = None
     usage: dict[str, int] | None = None
     cost_estimate: float | None = None
@@ -96,19 +97,27 @@ class TraceEvent:
     extra: Event = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """The number and the fields that are there."""
-        told = {"number": self.number} | self.to_dict()
-        return f"TraceEvent({', '.join(f'{name}={value!r}' for name, value in told.items())})"
+        """Return the number and the fields that are not None."""
+        shown = {"number": self.number} | self.to_dict()
+        return f"TraceEvent({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the value of a field by its name in an older format version."""
+        if name in RENAMED_FIELDS:
+            return getattr(self, RENAMED_FIELDS[name])
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @classmethod
     def from_dict(cls, event: Event, number: int = 0) -> TraceEvent:
         """Make a TraceEvent of an event as it is in a file; unknown fields go to `extra`."""
+        event = event.copy()
+        rename_old_fields(event)
         known = {name: value for name, value in event.items() if name in _KNOWN}
         extra = {name: value for name, value in event.items() if name not in _KNOWN}
         return cls(number=number, extra=extra, **known)
 
     def to_dict(self) -> Event:
-        """The event as it is in a file: without null fields, with unknown fields back in their place."""
+        """Return the event as it is in a file: without null fields, with unknown fields back in their place."""
         known = {name: getattr(self, name) for name in _KNOWN}
         return {name: value for name, value in known.items() if value is not None} | self.extra
 

@@ -1,6 +1,6 @@
-"""Python processes of a run that could not record: they leave a mark beside the recording, which is reported once.
+"""Python processes of a run that could not record: they leave a mark beside the trace, which is reported once.
 
-Such an interpreter may lack everything that we need, so `capture/boot/sitecustomize.py` writes the mark without other
+Such an interpreter may lack everything that we need, so `capture/launch/boot/sitecustomize.py` writes the mark without other
 modules of ours: a line of JSON, `[execution id, interpreter, why]`.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 _MOST_READ = 1 << 17
 
 
-def mark_of(first: Path) -> Path:
-    """The path of the file with the marks of a trace, from the path of the first segment of its first process."""
+def unrecorded_path(first: Path) -> Path:
+    """Return the path of the file with the marks of a trace, from the path of the first segment of its first process."""
     return first.with_name(f".{first.name}.unrecorded")
 
 
@@ -24,12 +24,12 @@ def take_marks(first: Path, execution_id: str) -> list[str]:
 
     Args:
         first: the first segment of its first process.
-        execution_id: the run whose marks count; others belong to an older recording of the same name.
+        execution_id: the run whose marks count; others belong to an older trace of the same name.
 
     Returns:
         A sentence for each process.
     """
-    path = mark_of(first)
+    path = unrecorded_path(first)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -37,21 +37,21 @@ def take_marks(first: Path, execution_id: str) -> list[str]:
     with suppress(OSError), open(descriptor, "rb") as file:
         lines = file.read(_MOST_READ).splitlines()
         path.unlink()
-        return [told for line in lines if (told := _told(line, execution_id))]
+        return [text for line in lines if (text := _describe_mark(line, execution_id))]
     return []
 
 
 def remove_marks(first: Path) -> None:
     """Remove the marks of a trace that is being deleted."""
     with suppress(OSError):
-        mark_of(first).unlink()
+        unrecorded_path(first).unlink()
 
 
-def _told(line: bytes, execution_id: str) -> str:
+def _describe_mark(line: bytes, execution_id: str) -> str:
     try:
-        held, interpreter, why = json.loads(line)
+        marked_id, interpreter, why = json.loads(line)
     except (ValueError, TypeError):
         return ""
-    if held != execution_id:
+    if marked_id != execution_id:
         return ""
     return f"a process of {interpreter} was not recorded ({why}): install namel3ss-debug for it, on Python 3.11 or later"

@@ -11,8 +11,10 @@ noted in the file itself (`loss_notes`), which needs no free space. A file that 
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -20,15 +22,19 @@ from contextlib import suppress
 from os import write
 from pathlib import Path
 from time import sleep
+from types import FrameType
+from typing import Any
 
 from orjson import OPT_APPEND_NEWLINE, dumps
 
 from namel3ss_debug.traces import folders
 from namel3ss_debug.traces.clocks import monotonic
 from namel3ss_debug.traces.events import Event, without_payload
-from namel3ss_debug.traces.libc import LibcWrite, last_error, libc_write
 from namel3ss_debug.traces.loss_notes import LossNote, add_room, write_note
 from namel3ss_debug.traces.names import segment_path
+
+LibcWrite = Callable[[int, bytes, int], int]
+"""Descriptor, data and its length -> bytes written, or -1."""
 
 CHECK_SECONDS = 0.05
 """How often the writer looks whether its file was removed. Each look is a system call of about 0.4 us."""
@@ -176,7 +182,7 @@ class TraceWriter:
         return self._written
 
     def begin(self) -> None:
-        """Begin the first segment now, so that there is a recording even if nothing happens."""
+        """Begin the first segment now, so that there is a trace even if nothing happens."""
         with self._lock:
             if self._fd < 0:
                 self._open_segment()
@@ -271,7 +277,7 @@ class TraceWriter:
             self._open_segment()
 
     def _line(self, event: Event, seq: int) -> bytes:
-        """The line of an event, which gets this number; for one that JSON refuses, the part that it accepts."""
+        """Return the line of an event, which gets this number; for one that JSON refuses, the part that it accepts."""
         event["seq"] = seq
         event["event_id"] = f"{self.prefix}{seq + 1}"
         if self._sign is not None and event["event_type"] == "inputs_read":
@@ -304,7 +310,7 @@ class TraceWriter:
         Beside a thread that computes, each event would wait a switch interval (5 ms) after `os.write` to get it back.
         """
         if self._libc_write is None:
-            self._libc_write = libc_write()
+            self._libc_write = load_libc_write()
             if self._libc_write is None:
                 self._locks_all, self._check_at = True, 0.0
 
@@ -372,7 +378,7 @@ class TraceWriter:
     def _finish(self, data: bytes, written: int, events: int = 1) -> None:
         """Write the rest of the lines after a partial write; after an error remember that a line is torn."""
         if written < 0:  # how the C library reports an error
-            self._refused(data, last_error(), events)
+            self._refused(data, read_libc_error(), events)
             return
         try:
             while written < len(data):
@@ -532,3 +538,44 @@ class TraceWriter:
 def _prefix(process: int) -> str:
     """Return what the event ids of a process begin with."""
     return f"p{process}." if process else ""
+
+
+def load_libc_write() -> LibcWrite | None:
+    """Return `write` of the C library, called without releasing the GIL; `None` where it cannot be loaded."""
+    try:
+        import ctypes  # noqa: PLC0415  (only programs with threads pay for it)
+
+        function: Any = ctypes.PyDLL(None, use_errno=True).write
+    except (ImportError, OSError, AttributeError):
+        return None
+    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+    function.restype = ctypes.c_ssize_t
+    call: LibcWrite = function
+    return call
+
+
+def read_libc_error() -> OSError:
+    """Return the error of the last call of the C library in this thread."""
+    import ctypes  # noqa: PLC0415  (only after such a call)
+
+    return OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def flush_on_exit(writer: TraceWriter) -> None:
+    """Make sure that a buffer is flushed at exit and on SIGTERM; needed only where there is a buffer.
+
+    A handler for SIGTERM is only installed where the program has kept the default. After flushing, it lets the signal
+    end the process, as it would have without the handler.
+    """
+    atexit.register(writer.flush)
+
+    def flush_and_die(number: int, _frame: FrameType | None) -> None:
+        writer.flush()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    ):
+        signal.signal(signal.SIGTERM, flush_and_die)

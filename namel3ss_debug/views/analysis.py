@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.analysis.contract import Section as SectionRow
 from namel3ss_debug.analysis.contract import names_event
-from namel3ss_debug.analysis.folds import FOLDS
-from namel3ss_debug.analysis.plugins import RESERVED
+from namel3ss_debug.analysis.plugins import RESERVED, load_sections
+from namel3ss_debug.analysis.sections.performance import OUTLIER_TABLE
+from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.prices import is_extra_installed
 from namel3ss_debug.views import health, trends
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
-from namel3ss_debug.views.bottlenecks import bottlenecks, hot_functions, outliers
+from namel3ss_debug.views.bottlenecks import bottlenecks, hot_functions
 from namel3ss_debug.views.cleaning import shorter_path
 from namel3ss_debug.views.dependencies import dependencies
 from namel3ss_debug.views.errors import errors
 from namel3ss_debug.views.integrity import integrity
 from namel3ss_debug.views.interactions import interactions
 from namel3ss_debug.views.optimizations import optimizations
+from namel3ss_debug.views.paths import command, short_name, short_site
 from namel3ss_debug.views.patterns import patterns, troubles
 from namel3ss_debug.views.quantities import (
     count,
@@ -30,23 +34,15 @@ from namel3ss_debug.views.quantities import (
     percent,
     tokens,
 )
-from namel3ss_debug.views.recordings import (
-    OUTCOME_STYLES,
-    command,
-    describe_outcome,
-    short_name,
-    short_site,
-)
-from namel3ss_debug.views.sections import section
+from namel3ss_debug.views.sections import any_section, listing
 from namel3ss_debug.views.tables import Column, name, number
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, line, text
+from namel3ss_debug.views.traces import OUTCOME_STYLES, describe_outcome
 from namel3ss_debug.views.triggers import triggers
 from namel3ss_debug.views.usage import (
     SHOWN,
     Section,
     amount,
-    components,
-    event_types,
     failed,
     more,
     operation_cell,
@@ -58,16 +54,16 @@ from namel3ss_debug.views.usage import (
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from namel3ss_debug.analysis.several.many import Many
+    from namel3ss_debug.analysis.aggregate.many import Many
 
 
 def report(document: Section, *, brief: bool = False, reference: str = "") -> Iterator[Block]:
-    """The report of one analysed trace, from the sections its document has.
+    """Yield the report of one analysed trace, from the sections its document has.
 
     Args:
         document: the result of `analyze`.
         brief: whether only the most important rows of each section are shown, and the heaviest findings at the end.
-        reference: how the recording is named in a command; empty for the latest.
+        reference: how the trace is named in a command; empty for the latest.
     """
     trace = document.get("trace", {})
     overview = document.get("execution_overview")
@@ -75,85 +71,96 @@ def report(document: Section, *, brief: bool = False, reference: str = "") -> It
     if "errors" in document:
         document = {**document, "errors": {**document["errors"], "reference": reference}}
     yield from _overview(trace, overview, document.get("resource_usage"), found or {})
-    yield from _sections(document, brief=brief)
     if found is not None and brief:
+        # First, so that the first screen has the verdict, the failure and the next command.
         yield from health.matters(found.get("findings") or [], reference, str(found.get("statement") or ""))
-    elif found is not None:
+    yield from _sections(document, brief=brief)
+    if found is not None and not brief:
         yield from health.health(found, reference)
 
 
 def _sections(document: Section, *, brief: bool) -> Iterator[Block]:
-    """The sections that a document has, the most important first; after them those of installed packages."""
-    whole = "performance" in document
-    for key, flag, tell in _SECTIONS:
-        if key in document:
-            told = tell(document[key], alone=not whole)
-            yield from _shortened(told, flag) if brief else told
-    if "resource_usage" not in document and "execution_overview" in document:
-        yield from _price_hint([document["execution_overview"]])
-    for key, content in document.items():
-        if key not in FOLDS and key not in RESERVED:
-            yield from section(key, content)
+    """Yield the sections of a document: the drawn ones, the most important first, then all others."""
+    alone = "performance" not in document
+    # The overview and the health frame the report, and are no sections of it.
+    drawn = {key for key, _ in DRAWINGS} | {"execution_overview", "health"}
+    shown = [(key, draw(document[key], alone=alone)) for key, draw in DRAWINGS if key in document]
+    others = [key for key in document if key not in RESERVED and key not in drawn]
+    installed = [key for key in others if key not in SECTIONS]
+    plugins = {row.name: row for row in load_sections(SECTIONS, installed)} if installed else {}
+    for key in others:
+        row = SECTIONS.get(key) or plugins.get(key)
+        columns = row.columns if row is not None else ()
+        tables = chain.from_iterable(listing(document[key], each) for each in columns)
+        shown.append((key, tables if columns else any_section(key, document[key])))
+    for key, blocks in shown:
+        yield from _shorten(blocks, SECTIONS[key]) if brief and key in SECTIONS else blocks
+    overview = document.get("execution_overview", {})
+    lacks_prices = overview.get("calls_without_price") and overview.get("tokens")
+    # The section on the use of resources has this hint itself.
+    if "resource_usage" not in document and lacks_prices and not is_extra_installed():
+        yield Note(price_hint())
     if brief:
         yield Note("analyze --performance, --dependencies, --summary, ... show a section whole")
 
 
-def _shortened(told: Iterable[Block], flag: str) -> Iterator[Block]:
-    """The first rows of the tables of a section, without the tables of `_DETAIL`."""
+def _shorten(blocks: Iterable[Block], row: SectionRow) -> Iterator[Block]:
+    """Yield the first rows of the tables of a section, without its detailed tables."""
+    details = _DETAIL | {each.title for each in row.columns if each.detail}
     left, shown = 0, True
-    for block in told:
+    for block in blocks:
         if isinstance(block, Heading):
-            shown = block.title not in _DETAIL
+            shown = block.title not in details
         more = block.left if isinstance(block, Note) else 0
         if left:
-            yield _rest(left + more, flag)
+            yield _rest(left + more, row.flag)
             left = 0
             if more:
                 continue
         if isinstance(block, Table) and shown:
-            most = _ROWS.get(flag, _FEW_ROWS)
-            left = len(block.rows) - most if len(block.rows) > most + 1 else 0  # a note takes a line as well
+            # A note takes a line as well, so one row more is shown instead of it.
+            left = len(block.rows) - row.brief_rows if len(block.rows) > row.brief_rows + 1 else 0
             yield block._replace(rows=block.rows[: len(block.rows) - left])
         elif shown:
             yield block
     if left:
-        yield _rest(left, flag)
+        yield _rest(left, row.flag)
 
 
 def _rest(left: int, flag: str) -> Note:
-    return Note(f"… {left:,} more: {flag}", left)
+    return Note(f"… {left:,} more: --{flag}", left)
 
 
 def several(many: Many, *, brief: bool = False) -> Iterator[Block]:
-    """The report of several recordings: their totals, and a row for each of them or for each group.
+    """Yield the report of several traces: their totals, and a row for each of them or for each group.
 
     Args:
         many: the result of `analyze_many`.
         brief: as of `report`.
     """
     document = many.document
-    told = document.get("execution_overview")
-    recordings = document["recordings"]
-    yield from trends.overview(told, recordings["count"], recordings["marked"])
+    totals = document.get("execution_overview")
+    recordings = document["aggregate"]
+    yield from trends.overview(totals, recordings["count"], recordings["marked"])
     if all(recordings["marked"].values()):
         yield Note("namel3ss debug diff BAD --baseline DIRECTORY compares a run with those marked good")
-    left_out = len(document["recordings"].get("left_out") or ())
+    left_out = len(document["aggregate"].get("left_out") or ())
     if left_out:
         them = "it" if left_out == 1 else "them"
         yield Note(f"{count(left_out, 're-run')} left out; name {them} to analyze {them}")
-    yield from trends.trends(document.get("trends") or {})
-    if many.groups:
-        yield from trends.groups(many.groups, document["recordings"]["by"])
-    yield from trends.recordings(many.rows)
-    placed = {key: _placed(value) for key, value in document.items() if key != "recordings"}
-    yield from trends.recurring(placed.get("errors") or {})
-    yield from _sections(placed, brief=brief)
     if brief:
         yield from health.matters(health.of_recordings(_found(many.rows)))
+    yield from trends.trends(document.get("trends") or {})
+    if many.groups:
+        yield from trends.groups(many.groups, document["aggregate"]["by"])
+    yield from trends.recordings(many.rows)
+    placed = {key: _placed(value) for key, value in document.items() if key != "aggregate"}
+    yield from trends.recurring(placed.get("errors") or {})
+    yield from _sections(placed, brief=brief)
 
 
 def _found(rows: Iterable[Section]) -> Iterator[Section]:
-    """The heaviest findings of each recording, with how the recording is named in a command."""
+    """Yield the heaviest findings of each trace, with how the trace is named in a command."""
     for row in rows:
         path = trends.behind(Path(str(row["trace"]["path"])))
         name_of = short_name(path)
@@ -163,7 +170,7 @@ def _found(rows: Iterable[Section]) -> Iterator[Section]:
 
 
 def _placed(value: Any, recording: str = "") -> Any:
-    """A section in which the numbers of events name their recording: `ab12cd34:17`.
+    """Return a section in which the numbers of events name their trace: `ab12cd34:17`.
 
     Args:
         value: the section, or a value in it.
@@ -186,9 +193,9 @@ def _placed(value: Any, recording: str = "") -> Any:
 def _overview(
     trace: Section, overview: Section | None, resources: Section | None, found: Section
 ) -> Iterator[Block]:
-    told = overview or {}
-    where = shorter_path(Path(str(trace.get("path", "recording"))))
-    program = told.get("target") or command(told.get("argv") or ()) or where
+    known = overview or {}
+    where = shorter_path(Path(str(trace.get("path", "trace"))))
+    program = known.get("target") or command(known.get("argv") or ()) or where
     yield Heading(short_site(program))
     if overview is None:
         yield Facts([("events", tokens(trace.get("events")))])
@@ -223,13 +230,13 @@ def _overview(
             ("cost", _cost_line(overview)),
             ("events", _events_line(overview)),
             ("started", _started_line(overview)),
-            ("recording", text(where, DIM)),
+            ("trace", text(where, DIM)),
         ]
     )
 
 
 def _verdict_line(verdict: object) -> Text:
-    """The verdict on a re-run; empty of any other run."""
+    """Return the verdict on a re-run; empty of any other run."""
     if not isinstance(verdict, str):
         return text("")
     verified = verdict.startswith("matched")
@@ -242,8 +249,8 @@ def _tokens_line(overview: Section, resources: Section | None) -> str:
         return ""
     parts = (resources or {}).get("tokens", {})
     known = (("input", "input_tokens"), ("cached", "cache_read_tokens"), ("output", "output_tokens"))
-    told = ", ".join(f"{tokens(parts[key])} {label}" for label, key in known if parts.get(key))
-    return f"{tokens(total)}" + (f"  ({told})" if told else "")
+    described = ", ".join(f"{tokens(parts[key])} {label}" for label, key in known if parts.get(key))
+    return f"{tokens(total)}" + (f"  ({described})" if described else "")
 
 
 def _cost_line(overview: Section) -> str:
@@ -255,13 +262,6 @@ def _cost_line(overview: Section) -> str:
     if not asides:
         return known
     return f"{known or 'not known'}  ({', '.join(asides)})"
-
-
-def _price_hint(overviews: Iterable[Section]) -> Iterator[Block]:
-    """Once for a report: how to install the published prices, where calls have no price without them."""
-    lacking = any(told.get("calls_without_price") and told.get("tokens") for told in overviews)
-    if lacking and not is_extra_installed():
-        yield Note(price_hint())
 
 
 def _events_line(overview: Section) -> str:
@@ -296,7 +296,7 @@ def _performance(performance: Section) -> Iterator[Block]:
                 Column("n", align="right", style=DIM),
                 name("operation", 16),
                 number("ms"),
-                number("of its own"),
+                number("self ms"),
                 name("call site", 16),
             ),
             [
@@ -312,7 +312,7 @@ def _performance(performance: Section) -> Iterator[Block]:
         )
         yield from more(total, len(slow[:SHOWN]))
     yield from hot_functions(performance)
-    yield from outliers(performance)
+    yield from listing(performance, OUTLIER_TABLE)
     yield from _models(performance.get("llm_performance") or {})
     yield from _operations("Tools", "tool", (performance.get("tool_performance") or {}).items())
     others = [
@@ -327,7 +327,7 @@ _TIMES = (number("p50 ms"), number("p95 ms"), number("max ms"))
 
 
 def _begun(row: Section) -> int:
-    """How many calls there were, with those that never ended, as the head of the report counts them."""
+    """Return how many calls there were, with those that never ended, as the head of the report counts them."""
     return int(row.get("count") or 0) + int(row.get("open") or 0)
 
 
@@ -338,12 +338,12 @@ def _times(row: Section) -> tuple[str, ...]:
 def _models(models: Mapping[str, Section]) -> Iterator[Block]:
     if not models:
         return
-    told = [
+    legend = [
         "single attempts",
         "first: until the first token" if any(map(_first_token, models.values())) else "",
-        "out/s: tokens a second" if any(row.get("tokens_per_second") for row in models.values()) else "",
+        "out/s: tokens per second" if any(row.get("tokens_per_second") for row in models.values()) else "",
     ]
-    yield Heading("Models", "; ".join(filter(None, told)))
+    yield Heading("Models", "; ".join(filter(None, legend)))
     yield Table(
         (
             name("model", 12),
@@ -396,45 +396,39 @@ def _operations(title: str, header: str, rows: Iterable[tuple[Any, Section]]) ->
 
 
 def _longest(items: Iterable[tuple[Any, Section]]) -> list[tuple[Any, Section]]:
-    """A sort key: the longest total time first."""
+    """Return the rows with the longest total time first."""
     return sorted(items, key=lambda item: (-(item[1].get("total_ms") or 0), str(item[0])))[:SHOWN]
 
 
 def _integrity(checked: Section, *, alone: bool) -> Iterator[Block]:
-    """The integrity of a recording: where other things are shown, only if something is wrong with it."""
+    """Yield the integrity of a trace: where other things are shown, only if something is wrong with it."""
     if checked.get("lowered_by") or alone:
         yield from integrity(checked)
 
 
-def _plain(tell: Callable[[Any], Iterator[Block]]) -> Callable[..., Iterator[Block]]:
-    """For a section that looks the same alone and beside others."""
+def _alike(draw: Callable[[Any], Iterator[Block]]) -> Callable[..., Iterator[Block]]:
+    """Return the drawing of a section that looks the same alone and beside others."""
 
-    def told(content: Any, *, alone: bool) -> Iterator[Block]:
+    def drawing(content: Any, *, alone: bool) -> Iterator[Block]:
         del alone
-        return tell(content)
+        return draw(content)
 
-    return told
+    return drawing
 
 
-_SECTIONS: tuple[tuple[str, str, Callable[..., Iterator[Block]]], ...] = (
-    ("triggers", "--triggers", triggers),
-    ("errors", "--errors", _plain(errors)),
-    ("patterns", "--patterns", _plain(troubles)),
-    ("integrity", "--integrity", _integrity),
-    ("performance", "--performance", _plain(_performance)),
-    ("patterns", "--patterns", patterns),
-    ("dependencies", "--dependencies", _plain(dependencies)),
-    ("interactions", "--interactions", interactions),
-    ("optimizations", "--optimizations", optimizations),
-    ("resource_usage", "--resources", _plain(resources)),
-    ("component_breakdown", "--summary", _plain(components)),
-    ("event_type_breakdown", "--summary", _plain(event_types)),
+DRAWINGS: tuple[tuple[str, Callable[..., Iterator[Block]]], ...] = (
+    ("triggers", triggers),
+    ("errors", _alike(errors)),
+    ("patterns", _alike(troubles)),
+    ("integrity", _integrity),
+    ("performance", _alike(_performance)),
+    ("patterns", patterns),
+    ("dependencies", _alike(dependencies)),
+    ("interactions", interactions),
+    ("optimizations", optimizations),
+    ("resource_usage", _alike(resources)),
 )
-"""The sections, the most important first: the key, the option that shows it whole, and the function that draws it."""
+"""The sections that are drawn by a function, the most important first; all others are drawn from their `columns`."""
 
-_FEW_ROWS = 3
-_ROWS = {"--errors": 8, "--triggers": 5}
-"""The number of rows of tables in a shortened report."""
-
-_DETAIL = frozenset({"Spans on the path", "Where it shows", "Events", "Contexts", "Other operations"})
-"""Headings of tables that are left out of a shortened report."""
+_DETAIL = frozenset({"Spans on the path", "Where it shows", "Contexts", "Other operations"})
+"""Headings of tables that are left out of a brief report."""

@@ -1,4 +1,4 @@
-"""The run that a test has recorded: its calls as values, and assertions whose messages show what happened instead."""
+"""Give a test its recorded run: calls as values, and assertions whose messages show what happened instead."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.inspection.calls import ModelCall, RecordedRun, RunFailure, ToolCall, read_run
-from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.views.gists import gist
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.terminal import clean
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.checking.findings import CheckReport
-    from namel3ss_debug.replay.programs import Programs
+    from namel3ss_debug.analysis.checks.findings import CheckReport
+    from namel3ss_debug.replay.rerun.programs import ProgramRunner
 
 _MOST_NAMED = 20
 _LONGEST = 300
 
 
 class AgentTrace:
-    """What the test has done so far, read from its recording.
+    """What the test has done so far, read from its trace.
 
     Args:
-        path: the recording.
-        flush: called before the recording is read.
+        path: the trace.
+        flush: called before the trace is read.
         programs: runs the programs of the test; None outside of one.
 
     Attributes:
-        path: the recording of this run of the test, never the one that answers.
+        path: the trace of this run of the test, never the one that answers.
     """
 
     def __init__(
-        self, path: Path, flush: Callable[[], None] = lambda: None, programs: Programs | None = None
+        self, path: Path, flush: Callable[[], None] = lambda: None, programs: ProgramRunner | None = None
     ) -> None:
         self.path = path
         self._flush = flush
@@ -93,7 +93,7 @@ class AgentTrace:
         return self._running.run_function(name, arguments)
 
     @property
-    def _running(self) -> Programs:
+    def _running(self) -> ProgramRunner:
         if self._programs is None:
             raise RuntimeError("programs are run in a test with the fixture agent_trace")
         return self._programs
@@ -101,7 +101,7 @@ class AgentTrace:
     # --- values
 
     def tool_calls(self, name: str | None = None) -> list[ToolCall]:
-        """The calls of tools in the order in which they began.
+        """Return the calls of tools in the order in which they began.
 
         Args:
             name: only those of this tool; `*` and `?` stand for anything.
@@ -109,7 +109,7 @@ class AgentTrace:
         return [call for call in self._run().tool_calls if _is_named(call.name, name)]
 
     def llm_calls(self, model: str | None = None) -> list[ModelCall]:
-        """The requests to models in the order in which they began, each attempt by itself.
+        """Return the requests to models in the order in which they began, each attempt separately.
 
         Args:
             model: only those to this model; `*` and `?` stand for anything.
@@ -117,10 +117,10 @@ class AgentTrace:
         return [call for call in self._run().llm_calls if _is_named(call.model, model)]
 
     def messages(self, number: int) -> list[dict[str, Any]]:
-        """The messages of one request to a model.
+        """Return the messages of one request to a model.
 
         Args:
-            number: which request, from 1; from the end where it is negative.
+            number: which request, from 1; from the end if it is negative.
 
         Raises:
             AssertionError: there are not so many.
@@ -134,7 +134,7 @@ class AgentTrace:
 
     @property
     def answers(self) -> list[str]:
-        """The answers of models that asked for no tool, in order; the last is the final answer."""
+        """The answers of models that requested no tool, in order; the last is the final answer."""
         return [call.text for call in self._run().llm_calls if call.answers and call.text is not None]
 
     @property
@@ -149,7 +149,7 @@ class AgentTrace:
 
     @property
     def cost(self) -> float | None:
-        """What the run cost in US dollars; None where the price of a call is not known."""
+        """The cost of the run in US dollars; None if the price of a call is not known."""
         totals = self._run().totals
         return None if totals.unpriced else totals.cost
 
@@ -176,7 +176,11 @@ class AgentTrace:
         __tracebackhide__ = True
         calls = self.tool_calls(name)
         wanted = with_arguments or {}
-        matching = [call for call in calls if _has(call.arguments, wanted)]
+        matching = [
+            call
+            for call in calls
+            if all(name in call.arguments and call.arguments[name] == value for name, value in wanted.items())
+        ]
         if (len(matching) == times) if times is not None else matching:
             return
         how = f" with {gist(dict(wanted))}" if wanted else ""
@@ -202,10 +206,10 @@ class AgentTrace:
                 )
 
     def assert_no_failures(self) -> None:
-        """Assert that nothing failed for good.
+        """Assert that no failure was left unrecovered.
 
         Raises:
-            AssertionError: something did.
+            AssertionError: one was.
         """
         __tracebackhide__ = True
         failures = self.failures
@@ -224,20 +228,20 @@ class AgentTrace:
             RuleError: one of them is not valid.
         """
         __tracebackhide__ = True
-        from namel3ss_debug.analysis.checking.evaluation import check_trace  # noqa: PLC0415  (only here is it needed)
+        from namel3ss_debug.analysis.checks.evaluation import check_trace  # noqa: PLC0415  (only here is it needed)
 
         self._flush()
         report = check_trace(self.path, list(rules))
         if report.findings:
             rows = [
-                clean(f"{found.rule}: {found.message}{_events(found.events)}", _LONGEST)
+                clean(f"{found.id}: {found.evidence}{_events(found.events)}", _LONGEST)
                 for found in report.findings
             ]
             raise AssertionError("\n  ".join([f"{count(len(rows), 'broken rule')}:", *rows[:_MOST_NAMED]]))
         for rule in report.rules:
             if rule.skipped:
-                told = clean(f"{rule.rule} was not checked: {rule.skipped}", _LONGEST)
-                warnings.warn(told, stacklevel=2)
+                text = clean(f"{rule.rule} was not checked: {rule.skipped}", _LONGEST)
+                warnings.warn(text, stacklevel=2)
         return report
 
     def _run(self) -> RecordedRun:
@@ -252,24 +256,22 @@ def _is_named(name: str, wanted: str | None) -> bool:
     return wanted is None or name == wanted or fnmatchcase(name.lower(), wanted.lower())
 
 
-def _has(arguments: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return all(name in arguments and arguments[name] == value for name, value in wanted.items())
-
-
 def _many(calls: int) -> str:
     return count(calls, "LLM call") if calls else "none"
 
 
 def _calls(calls: Sequence[ToolCall]) -> str:
-    """The calls of tools, a line each."""
+    """Return the calls of tools, a line each."""
     if not calls:
         return "\n  no tool was called"
-    rows = [clean(f"{call.name}({_given(call.arguments)})", _LONGEST) for call in calls[:_MOST_NAMED]]
+    rows = [
+        clean(f"{call.name}({_format_arguments(call.arguments)})", _LONGEST) for call in calls[:_MOST_NAMED]
+    ]
     more = len(calls) - len(rows)
     return "".join(f"\n  {row}" for row in ["called:", *rows, *([f"and {more} more"] if more else [])])
 
 
-def _given(arguments: Mapping[str, Any]) -> str:
+def _format_arguments(arguments: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={gist(value)}" for name, value in arguments.items())
 
 

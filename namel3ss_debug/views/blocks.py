@@ -1,39 +1,105 @@
-"""A report as headings, facts, tables and notes, rendered for the terminal or as Markdown from one description."""
+"""The blocks that reports are made of: headings, facts, tables, trees, timelines and text, without any layout.
+
+Each format has one renderer for them (see `formats`). A view returns blocks and knows no format.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from rich.text import Text
 
-from namel3ss_debug.views.cleaning import cells, wrapped
-from namel3ss_debug.views.tables import CELL_LIMIT, GAP, Cell, Column, pairs, table
-from namel3ss_debug.views.terminal import DIM, HEADING, clean, shorten
+from namel3ss_debug.views.tables import Cell, Column
+from namel3ss_debug.views.terminal import HEADING
 
-INDENT = "  "
+POINT_LIMIT = 260
+QUOTE_LIMIT = 4000
 
 
 class Heading(NamedTuple):
-    """The heading of a section, and a few dim words after it."""
+    """The heading of a section, and a few dim words after it.
+
+    `level` is 1 for a title and 2 for a section; by default the first heading of a report is its title.
+    """
 
     title: str
     aside: str = ""
     style: str = HEADING
+    level: int = 0
 
 
 class Facts(NamedTuple):
     """Labels and values; those with an empty value are left out."""
 
     rows: Sequence[tuple[str, Cell]]
+    indent: str = "  "
+
+
+class Gap(NamedTuple):
+    """An empty line."""
 
 
 class Table(NamedTuple):
-    """Rows under columns."""
+    """Rows under columns. Columns in which every cell is empty are left out."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
+
+
+class LongTable(NamedTuple):
+    """Rows under columns that are written as they come, so that a table of any length needs no memory."""
+
+    columns: Sequence[Column]
+    rows: Iterable[Sequence[Cell]]
+
+
+class TreeTable(NamedTuple):
+    """Rows under columns, indented by their depth.
+
+    Attributes:
+        columns: the columns.
+        rows: the depth and the cells of each row, parents before children.
+        label: the index of the column that is indented.
+    """
+
+    columns: Sequence[Column]
+    rows: Sequence[tuple[int, Sequence[Cell]]]
+    label: int
+
+
+class Bar(NamedTuple):
+    """One row of a timeline. Times are in seconds on any clock.
+
+    Attributes:
+        number: the event number.
+        label: what ran.
+        depth: how far the label is indented.
+        start: when it began; None where that is not known.
+        end: when it ended; None for a span that never did.
+        waited_until: when a streamed answer began, where that is known; the bar is thin until then.
+        took: the duration in words.
+        style: the style of the bar.
+        label_style: the style of the label.
+        took_style: the style of the duration.
+    """
+
+    number: int
+    label: str
+    depth: int
+    start: float | None
+    end: float | None
+    waited_until: float | None
+    took: str
+    style: str = ""
+    label_style: str = ""
+    took_style: str = ""
+
+
+class Timeline(NamedTuple):
+    """Spans as bars over the time they took together."""
+
+    bars: Sequence[Bar]
 
 
 class Note(NamedTuple):
@@ -46,6 +112,13 @@ class Note(NamedTuple):
     left: int = 0
 
 
+class Line(NamedTuple):
+    """One line at the edge of the screen that is never wrapped, such as a sum below a table."""
+
+    words: str
+    style: str = ""
+
+
 class Points(NamedTuple):
     """Numbered points in words, each with a command that shows more, which may be empty."""
 
@@ -53,7 +126,7 @@ class Points(NamedTuple):
 
 
 class Quote(NamedTuple):
-    """Somebody's own words, unchanged except for what a terminal or Markdown would obey."""
+    """The user's own words, unchanged except for what a terminal or a markup language would obey."""
 
     words: str
 
@@ -64,141 +137,46 @@ class Code(NamedTuple):
     words: str
 
 
-Block = Heading | Facts | Table | Note | Points | Quote | Code
+class Lines(NamedTuple):
+    """Lines that a view lays out itself, such as the results of the debugger.
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#&!$])")
-_MENTION = re.compile(r"(?<![\w.])@(?=\w)")
-_BEGINS = re.compile(r"\s*(?:[-+=](?=.)|\d+(?=[.)]))")
-"""The beginning of a paragraph that Markdown takes for a list or a line, up to where a backslash prevents that."""
+    Attributes:
+        draw: returns the lines for a width in cells.
+        otherwise: the blocks that formats without a screen show instead; without them they show the lines as they are.
+    """
 
-POINT_LIMIT = 260
-_LEAST_HEAD = 20
-"""A title keeps at least so many cells where words follow it."""
-
-_QUOTE_LIMIT = 4000
-_COMMAND = "namel3ss debug "
+    draw: Callable[[int], Iterable[Text]]
+    otherwise: Sequence[Block] = ()
 
 
-def lines(blocks: Iterable[Block], width: int) -> Iterator[Text]:
-    """The report for the terminal."""
-    before: type[Block] | None = None
+class ForWidth(NamedTuple):
+    """Blocks that depend on the width of the screen; `build` gets None where the output has no width."""
+
+    build: Callable[[int | None], Iterable[Block]]
+
+
+Block = (
+    Heading
+    | Facts
+    | Gap
+    | Table
+    | LongTable
+    | TreeTable
+    | Timeline
+    | Note
+    | Line
+    | Points
+    | Quote
+    | Code
+    | Lines
+    | ForWidth
+)
+
+
+def expand(blocks: Iterable[Block], width: int | None) -> Iterable[Block]:
+    """Return the blocks with each `ForWidth` replaced by what it builds for this width."""
     for block in blocks:
-        rows = list(_block_lines(block, width))
-        apart = isinstance(block, Heading) or (isinstance(block, Table) and before is Facts)
-        if apart and before is not None:
-            yield Text("", end="")
-        yield from rows
-        before = type(block) if rows else before
-
-
-def _block_lines(block: Block, width: int) -> Iterator[Text]:
-    if isinstance(block, Heading):
-        yield from _heading(block, width)
-    elif isinstance(block, Facts):
-        yield from pairs(block.rows, width, indent=INDENT)
-    elif isinstance(block, Table):
-        yield from table(block.columns, block.rows, width, indent=INDENT)
-    elif isinstance(block, Points):
-        yield from _points(block, width)
-    elif isinstance(block, Code):
-        for words in clean(block.words, _QUOTE_LIMIT, multiline=True).splitlines():
-            yield Text(INDENT + shorten(words, width - len(INDENT)), end="")
-    elif isinstance(block, Quote):
-        for paragraph in clean(block.words, _QUOTE_LIMIT, multiline=True).splitlines():
-            for words in wrapped(paragraph, width - len(INDENT), width - len(INDENT)):
-                yield Text((INDENT + words).rstrip(), end="")
-    else:
-        words, room = clean(block.words), width - len(INDENT)
-        for part in [words] if _COMMAND in words else wrapped(words, room, room):
-            yield Text((INDENT + part).rstrip(), DIM, end="")
-
-
-def _heading(block: Heading, width: int) -> Iterator[Text]:
-    """The title followed by the words, or with the words below it where they do not fit beside it."""
-    title, aside = clean(block.title), clean(block.aside)
-    behind = f"  {aside}" if aside else ""
-    beside = width - cells(behind)
-    if cells(title) > beside and (cells(title) <= width // 2 or beside < _LEAST_HEAD):
-        yield Text(shorten(title, width, middle=True), block.style, end="")
-        for part in wrapped(aside, width - len(INDENT), width - len(INDENT)):
-            yield Text((INDENT + part).rstrip(), DIM, end="")
-        return
-    head = Text(shorten(title, beside, middle=True), block.style, end="")
-    yield Text(end="").append_text(head).append(behind, DIM) if aside else head
-
-
-def _points(block: Points, width: int) -> Iterator[Text]:
-    digits = len(str(len(block.rows)))
-    margin = INDENT + " " * digits + GAP
-    room = width - len(margin)
-    for place, (words, command) in enumerate(block.rows, 1):
-        for at, part in enumerate(wrapped(clean(words, POINT_LIMIT), room, room)):
-            head = margin if at else f"{INDENT}{place:>{digits}}{GAP}"
-            yield Text(end="").append(head, DIM).append(part.rstrip())
-        if command:
-            yield Text(margin + clean(command), DIM, end="")  # whole, so that it can be pasted
-
-
-def markdown(blocks: Iterable[Block]) -> Iterator[str]:
-    """The report as Markdown, line by line; data is escaped, so that none of it becomes markup."""
-    for number, block in enumerate(blocks):
-        if number:
-            yield ""
-        if isinstance(block, Heading):
-            aside = f" ({escape(block.aside)})" if block.aside else ""
-            yield f"{'##' if number else '#'} {escape(block.title)}{aside}"
-        elif isinstance(block, Facts):
-            yield from (
-                f"- **{escape(label)}**: {escape(value)}" for label, value in block.rows if _plain(value)
-            )
-        elif isinstance(block, Table):
-            yield from _markdown_table(block)
-        elif isinstance(block, Points):
-            for place, (words, command) in enumerate(block.rows, 1):
-                yield f"{place}. {paragraph(words, POINT_LIMIT)}" + (f": {code(command)}" if command else "")
-        elif isinstance(block, Code):
-            words = clean(block.words, _QUOTE_LIMIT, multiline=True)
-            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", words)), default=0))
-            yield from (fence, *words.splitlines(), fence)
-        elif isinstance(block, Quote):
-            for words in clean(block.words, _QUOTE_LIMIT, multiline=True).splitlines():
-                yield f"> {paragraph(words)}".rstrip()
+        if isinstance(block, ForWidth):
+            yield from expand(block.build(width), width)
         else:
-            yield paragraph(block.words)
-
-
-def paragraph(words: str, limit: int | None = None) -> str:
-    """Cleaned text as one paragraph, whatever it begins with."""
-    shown = clean(words, limit).strip()
-    begins = _BEGINS.match(shown)
-    at = 0 if begins is None else begins.end() - (not shown[0].isdigit())
-    return _escaped(shown) if begins is None else _escaped(shown[:at]) + "\\" + _escaped(shown[at:])
-
-
-def _escaped(shown: str) -> str:
-    return _MENTION.sub("@<!-- -->", _SPECIAL.sub(r"\\\1", shown))
-
-
-def code(words: str) -> str:
-    """Cleaned text as code, between more backticks than it has in a row."""
-    shown = clean(words, CELL_LIMIT)
-    ticks = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
-    gap = " " if len(ticks) > 1 else ""
-    return f"{ticks}{gap}{shown}{gap}{ticks}"
-
-
-def escape(cell: Cell) -> str:
-    """Cleaned text in which Markdown finds no markup, and an issue tracker no user to notify."""
-    return _escaped(_plain(cell))
-
-
-def _plain(cell: Cell) -> str:
-    return clean(cell, CELL_LIMIT) if isinstance(cell, str) else cell.plain
-
-
-def _markdown_table(block: Table) -> Iterator[str]:
-    shown = [i for i in range(len(block.columns)) if any(_plain(row[i]) for row in block.rows)]
-    yield "| " + " | ".join(escape(block.columns[i].header) for i in shown) + " |"
-    yield "|" + "|".join("---:" if block.columns[i].align == "right" else "---" for i in shown) + "|"
-    for row in block.rows:
-        yield "| " + " | ".join(escape(row[i]) for i in shown) + " |"
+            yield block

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from namel3ss_debug.analysis.sections.performance import BOTTLENECK_TABLE
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Table
+from namel3ss_debug.views.paths import short_site
 from namel3ss_debug.views.quantities import duration, is_number, milliseconds, percent, tokens
-from namel3ss_debug.views.recordings import short_site
-from namel3ss_debug.views.tables import Column, name, number
+from namel3ss_debug.views.sections import listing
+from namel3ss_debug.views.tables import name, number
 from namel3ss_debug.views.terminal import DIM, text
 from namel3ss_debug.views.usage import SHOWN, Section, more, operation_cell
 
@@ -17,44 +19,32 @@ _HEIGHTS = " ▁▂▃▄▅▆▇█"
 
 
 def bottlenecks(performance: Section) -> Iterator[Block]:
-    """The heaviest operations with their cause, and how many spans ran at once."""
-    rows = performance.get("bottlenecks") or []
-    if rows:
-        yield Heading("Bottlenecks", "time of their own, as a share of the run")
-        yield Table(
-            (name("operation", 16), number("ms"), number("share"), Column("cause"), number("waiting ms")),
-            [
-                (
-                    operation_cell(row),
-                    milliseconds(row.get("self_ms")),
-                    percent(row.get("share")),
-                    text(row.get("cause", ""), limit=20),
-                    milliseconds(row.get("waiting_ms")),
-                )
-                for row in rows[:SHOWN]
-            ],
-        )
+    """Yield the heaviest operations with their cause, and how many spans ran at once."""
+    yield from listing(performance, BOTTLENECK_TABLE)
     yield from _concurrency(performance.get("concurrency") or {})
 
 
-def _concurrency(told: Section) -> Iterator[Block]:
-    if (told.get("most") or 0) < 2:
+def _concurrency(concurrency: Section) -> Iterator[Block]:
+    if (concurrency.get("most") or 0) < 2:
         return
-    yield Heading("At once", "spans in which no other ran")
-    mean = told.get("mean")
+    yield Heading("Concurrency", "spans in which no other ran")
+    mean = concurrency.get("mean")
     yield Facts(
         [
-            ("most", tokens(told.get("most"))),
+            ("most", tokens(concurrency.get("most"))),
             ("mean", f"{mean:.2f} while anything ran" if is_number(mean) else ""),
-            ("one", f"{duration(told.get('serial_ms'))}  ({percent(told.get('serial_share'))} of the run)"),
-            ("none", f"{duration(told.get('idle_ms'))}  ({percent(told.get('idle_share'))})"),
-            ("over time", _curve(told.get("over_time") or [])),
+            (
+                "one",
+                f"{duration(concurrency.get('serial_ms'))}  ({percent(concurrency.get('serial_share'))} of the run)",
+            ),
+            ("none", f"{duration(concurrency.get('idle_ms'))}  ({percent(concurrency.get('idle_share'))})"),
+            ("over time", _curve(concurrency.get("over_time") or [])),
         ]
     )
 
 
 def hot_functions(performance: Section) -> Iterator[Block]:
-    """The functions in which the time of slow operations went, where stacks were sampled."""
+    """Yield the functions in which the time of slow operations went, where stacks were sampled."""
     rows = performance.get("hot_functions") or []
     if not rows:
         return
@@ -81,30 +71,8 @@ def _marked(functions: list[Section]) -> list[tuple[bool, Section]]:
     return [(index == 0, function) for index, function in enumerate(worth[:_FUNCTIONS_SHOWN])]
 
 
-def outliers(performance: Section) -> Iterator[Block]:
-    """The spans that took far longer than the others of their operation."""
-    told = performance.get("outliers") or {}
-    rows = told.get("listed") or []
-    if not rows:
-        return
-    yield Heading("Outliers", "far longer than the others; --format json names the method")
-    yield Table(
-        (Column("n", align="right", style=DIM), name("operation", 16), number("ms"), number("p50 ms")),
-        [
-            (
-                text(row.get("number"), DIM),
-                operation_cell(row),
-                milliseconds(row.get("duration_ms")),
-                milliseconds(row.get("p50_ms")),
-            )
-            for row in rows[:SHOWN]
-        ],
-    )
-    yield from more(told.get("count"), len(rows[:SHOWN]))
-
-
 def _curve(values: list[float]) -> str:
-    """A line of bars, as high as the values; any value above zero is visible."""
+    """Return a line of bars, as high as the values; any value above zero is visible."""
     highest = max((value for value in values if is_number(value)), default=0)
     if not highest:
         return ""

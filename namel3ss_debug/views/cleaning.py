@@ -40,15 +40,11 @@ _INVISIBLE_LETTERS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f
 
 
 def visible(character: str) -> str:
-    """The replacement for one character that must not reach the screen: `^[`, or its number in hexadecimal."""
+    """Return the replacement for a character that must not reach the screen: `^[`, or its number in hexadecimal."""
     code = ord(character)
     if code < 0x20 or code == 0x7F:
         return "^" + chr(code ^ 0x40)
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
-
-
-def _harmless(character: str) -> bool:
-    return character.isprintable() and character not in _INVISIBLE_LETTERS
 
 
 class _Shown(dict[int, str]):
@@ -56,7 +52,7 @@ class _Shown(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
-        if character == "\n" or _harmless(character):
+        if character == "\n" or (character.isprintable() and character not in _INVISIBLE_LETTERS):
             shown = character
         else:
             shown = " " if unicodedata.category(character) == "Zs" else visible(character)
@@ -68,7 +64,7 @@ _SHOWN = _Shown()
 
 
 def clean(value: object, limit: int | None = None, *, multiline: bool = False) -> str:
-    """The text of `value` without anything that a terminal would obey.
+    """Return the text of `value` without anything that a terminal would obey.
 
     Controls, direction marks, invisible and unassigned characters show as `^[` or by number, a run of combining marks
     is capped. Line ends and tabs become one space, or stay as line ends and four spaces where `multiline` is set.
@@ -95,7 +91,7 @@ def clean(value: object, limit: int | None = None, *, multiline: bool = False) -
 
 
 def _tone(found: re.Match[str]) -> str:
-    """A skin tone after a symbol, where it takes no cell; anywhere else, where it would take two, its number."""
+    """Return a skin tone after a symbol, where it takes no cell, and elsewhere its number, as it would take two."""
     before = found.string[found.start() - 1 : found.start()]
     return found[0] if before and unicodedata.category(before) == "So" else visible(found[0])
 
@@ -128,12 +124,12 @@ class Piece(NamedTuple):
 
 
 def piece(value: object, style: str = "", limit: int | None = None) -> Piece:
-    """Cleaned data as a `Piece`."""
+    """Return cleaned data as a `Piece`."""
     return Piece(clean(value, limit), style)
 
 
 def cells(content: str) -> int:
-    """How many cells of a terminal a cleaned text takes."""
+    """Return how many cells of a terminal a cleaned text takes."""
     if content.isascii():
         return len(content)
     from rich.cells import cell_len  # noqa: PLC0415  (most of what is shown is ASCII)
@@ -167,7 +163,7 @@ def _tail(content: str, width: int) -> str:
 
 
 def wrapped(own: str, width: int, first: int) -> list[str]:
-    """One line of text in pieces of at most `width` cells, the first of `first`; broken after a blank where there is one."""
+    """Return one line of text in pieces of at most `width` cells, the first of `first`, broken after a blank if there is one."""
     pieces: list[str] = []
     at, room = 0, first
     while True:
@@ -184,7 +180,7 @@ def wrapped(own: str, width: int, first: int) -> list[str]:
 
 
 def _in_other_words(error: UnicodeError) -> tuple[str | bytes, int]:
-    """The replacement of characters that an encoding lacks: others of the same width for our own, else numbers."""
+    """Replace the characters that an encoding lacks: ours by others of the same width, the rest by numbers."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     content, at = error.object, error.start
@@ -206,7 +202,7 @@ def take_every_character(stream: TextIO) -> None:
 
 
 def shorter_path(path: Path) -> str:
-    """The path from the working directory, where it lies below it."""
+    """Return the path from the working directory, where it lies below it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):
@@ -214,7 +210,7 @@ def shorter_path(path: Path) -> str:
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether colours go to this stream: `NO_COLOR`, then `FORCE_COLOR`, then whether it is a terminal."""
+    """Return whether colours go to this stream: `NO_COLOR` decides, then `FORCE_COLOR`, then whether it is a terminal."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
@@ -223,10 +219,10 @@ def wants_colour(stream: TextIO) -> bool:
 
 
 def screen_width() -> int:
-    """The columns to write for: `COLUMNS`, else the terminal of any standard stream, else 80."""
-    given = os.environ.get("COLUMNS", "")
-    if given.isdecimal() and int(given[:5]):
-        return max(int(given[:5]), MIN_WIDTH)
+    """Return the columns to write for: `COLUMNS`, else the terminal of any standard stream, else 80."""
+    columns = os.environ.get("COLUMNS", "")[:5]
+    if columns.isdecimal() and int(columns):
+        return max(int(columns), MIN_WIDTH)
     for stream in (sys.__stdout__, sys.__stderr__, sys.__stdin__):
         try:
             if stream is not None:

@@ -1,7 +1,7 @@
-"""Completion of debugger commands: from tables, and from the parts of the recording that are known already.
+"""Completion of debugger commands: from tables, and from the names of the trace that have been read already.
 
-Nothing here reads the recording: with a million events a Tab is as quick as with ten. Names of the recording are
-offered once they are known; until then only the words of the tables.
+Nothing here reads the trace: with a million events a Tab is as quick as with ten. Names of the trace are offered once
+they are contents; until then only the words of the tables.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.expressions import FIELD_NAMES
 from namel3ss_debug.expressions.operations import FUNCTIONS
-from namel3ss_debug.replay.recording.breakpoints import COMPONENTS
-from namel3ss_debug.replay.walking.commands import COMMANDS, Command
+from namel3ss_debug.replay.debugger.commands import COMMANDS, DebuggerCommand
+from namel3ss_debug.replay.debugger.locations import COMPONENTS
 from namel3ss_debug.traces.events import EVENT_TYPES
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.terminal import clean
@@ -24,8 +24,8 @@ from namel3ss_debug.views.terminal import clean
 if TYPE_CHECKING:
     from collections import Counter
 
-    from namel3ss_debug.replay.debugger import Debugger
-    from namel3ss_debug.replay.recording.breakpoints import Known
+    from namel3ss_debug.replay.debugger.interpreter import Debugger
+    from namel3ss_debug.replay.debugger.locations import TraceContents
 
 MOST_OFFERED = 200
 MOST_FILES = 2000
@@ -50,67 +50,69 @@ _PLAIN_NAME = re.compile(r"[\w./*?+-]+")
 
 
 class Candidate(NamedTuple):
-    """A possible word at the end of the line: the word, where it begins, and a few words about it."""
+    """A possible completion: the text, the column where it begins, and a short description."""
 
     text: str
     start: int
     about: str = ""
 
 
-def candidates(debugger: Debugger, words: str) -> list[Candidate]:
-    """The possible completions of a line; `words` is the line up to the cursor."""
+def find_candidates(debugger: Debugger, words: str) -> list[Candidate]:
+    """Return the completions of a line; `words` is the line up to the cursor."""
     part_at = words.rfind(";;") + 2 if ";;" in words else 0
     part_at += len(words[part_at:]) - len(words[part_at:].lstrip())
     part = words[part_at:]
     word, space, argument = part.partition(" ")
     if not space:
-        return list(_starting(word, part_at, _commands(word)))
+        return list(_match_prefix(word, part_at, _list_commands(word)))
     command = next((each for each in COMMANDS if word in (each.name, *each.aliases)), None)
     if command is None:
         return []
-    offer = OFFERS.get(command.takes, _nothing)
+    offer = OFFERS.get(command.takes, _offer_none)
     return list(islice(offer(debugger, command, argument, part_at + len(part) - len(argument)), MOST_OFFERED))
 
 
 Offers = Iterator[Candidate]
 
 
-def _nothing(_debugger: Debugger, _command: Command, _argument: str, _at: int) -> Offers:
+def _offer_none(_debugger: Debugger, _command: DebuggerCommand, _argument: str, _at: int) -> Offers:
     return iter(())
 
 
-def _starting(word: str, at: int, offered: Iterable[tuple[str, str]]) -> Offers:
-    """The words that begin with the typed letters, regardless of case."""
+def _match_prefix(word: str, at: int, offered: Iterable[tuple[str, str]]) -> Offers:
+    """Yield the words that begin with the typed letters, regardless of case."""
     begun = word.lower()
     return (Candidate(text, at, about) for text, about in offered if text.lower().startswith(begun))
 
 
-def _last(argument: str, at: int, offered: Iterable[tuple[str, str]]) -> Offers:
+def _match_last_word(argument: str, at: int, offered: Iterable[tuple[str, str]]) -> Offers:
     word = argument.rsplit(" ", 1)[-1]
-    return _starting(word, at + len(argument) - len(word), offered)
+    return _match_prefix(word, at + len(argument) - len(word), offered)
 
 
-def _commands(word: str) -> Iterator[tuple[str, str]]:
+def _list_commands(word: str) -> Iterator[tuple[str, str]]:
     for each in COMMANDS:
         yield each.name, each.help
         yield from ((alias, each.help) for alias in each.aliases if word and len(alias) > 2)
 
 
-def _command(_debugger: Debugger, _: Command, argument: str, at: int) -> Offers:
-    return _last(argument, at, _commands(argument))
+def _offer_commands(_debugger: Debugger, _: DebuggerCommand, argument: str, at: int) -> Offers:
+    return _match_last_word(argument, at, _list_commands(argument))
 
 
-def _places(debugger: Debugger, command: Command, argument: str, at: int) -> Offers:
+def _offer_locations(debugger: Debugger, command: DebuggerCommand, argument: str, at: int) -> Offers:
     condition = list(_CONDITION.finditer(argument))
     if condition:
         begun = condition[-1].end()
-        return _expressions(debugger, command, argument[begun:], at + begun)
-    known = debugger.walk.known_already
-    return _starting_place(argument, at, [*_kinds(known), *(_held(known) if known else ())])
+        return _offer_names(debugger, command, argument[begun:], at + begun)
+    contents = debugger.stepper.contents_read
+    return _match_location(
+        argument, at, [*_list_kinds(contents), *(_list_names(contents) if contents else ())]
+    )
 
 
-def _starting_place(argument: str, at: int, offered: Iterable[tuple[str, str]]) -> Offers:
-    """Places that begin with the typed letters, and after them `component:name` where the name does."""
+def _match_location(argument: str, at: int, offered: Iterable[tuple[str, str]]) -> Offers:
+    """Yield locations that begin with the typed letters, and after them `component:name` if the name does."""
     begun = argument.lower()
     later = []
     for text, about in offered:
@@ -121,86 +123,89 @@ def _starting_place(argument: str, at: int, offered: Iterable[tuple[str, str]]) 
     yield from later
 
 
-def _kinds(known: Known | None) -> Iterator[tuple[str, str]]:
-    yield "error", "whatever failed"
-    components: Iterable[str] = COMPONENTS if known is None else known.components
-    types: Iterable[str] = EVENT_TYPES if known is None else known.types
-    for component in sorted(filter(_plain, components)):
-        yield component, count(known.components[component], "entry", "entries") if known else "component"
-    for kind in sorted(filter(_plain, types)):
-        yield kind, count(known.types[kind], "event") if known else "event type"
+def _list_kinds(contents: TraceContents | None) -> Iterator[tuple[str, str]]:
+    yield "error", "every failure"
+    components: Iterable[str] = COMPONENTS if contents is None else contents.components
+    types: Iterable[str] = EVENT_TYPES if contents is None else contents.types
+    for component in sorted(filter(_is_plain, components)):
+        yield (
+            component,
+            count(contents.components[component], "entry", "entries") if contents else "component",
+        )
+    for kind in sorted(filter(_is_plain, types)):
+        yield kind, count(contents.types[kind], "event") if contents else "event type"
 
 
-def _held(known: Known) -> Iterator[tuple[str, str]]:
-    """The names and the places in the code that a recording holds, the most frequent first."""
-    for component, names in known.names.items():
-        if not _plain(component):
+def _list_names(contents: TraceContents) -> Iterator[tuple[str, str]]:
+    """Yield the names and the call sites of a trace, the most frequent first."""
+    for component, names in contents.names.items():
+        if not _is_plain(component):
             continue
-        for name, times in _frequent(names):
+        for name, times in _by_frequency(names):
             yield f"{component}:{as_typed(name)}", count(times, "entry", "entries")
-    for site, times in _frequent(known.sites):
-        if _plain(site.replace(":", "")):
+    for site, times in _by_frequency(contents.sites):
+        if _is_plain(site.replace(":", "")):
             yield site, count(times, "event")
 
 
-def _frequent(counted: Counter[str]) -> list[tuple[str, int]]:
+def _by_frequency(counted: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:MOST_MEMBERS]
 
 
-def _plain(word: str) -> bool:
+def _is_plain(word: str) -> bool:
     return _PLAIN_NAME.fullmatch(word) is not None
 
 
 def as_typed(name: str) -> str:
-    """A name of the recording as it can be typed: quoted where it must be, with `?` for what no keyboard has."""
-    if _plain(name):
+    """Return a name of the trace as it can be typed: quoted if it must be, with `?` for control characters."""
+    if _is_plain(name):
         return name
     shown = "".join("?" if each == '"' or clean(each) != each else each for each in name)
-    if shown != name:  # now it is a pattern, in which a bracket begins a class of characters
+    if shown != name:  # in a pattern a bracket begins a class of characters
         shown = shown.replace("[", "?")
     return f'"{shown}"'
 
 
-def _expressions(debugger: Debugger, _: Command, argument: str, at: int) -> Offers:
-    """The names that could come next in an expression; none inside a text."""
+def _offer_names(debugger: Debugger, _: DebuggerCommand, argument: str, at: int) -> Offers:
+    """Yield the names that can come next in an expression; none inside a text."""
     if argument.count('"') % 2 or argument.count("'") % 2:
         return
     found = _PATH.search(argument)
     path = found[0] if found else ""
     above, dot, word = path.rpartition(".")
     begun = at + len(argument) - len(word)
-    offered = _members(debugger, above) if dot else _names(debugger)
-    yield from _starting(word, begun, offered)
+    offered = _list_members(debugger, above) if dot else _list_variables(debugger)
+    yield from _match_prefix(word, begun, offered)
 
 
-def _names(debugger: Debugger) -> Iterator[tuple[str, str]]:
-    """The names of the language: first the fields that the current event has."""
-    here = debugger.walk.event or {}
+def _list_variables(debugger: Debugger) -> Iterator[tuple[str, str]]:
+    """Yield the names of the expression language, first the fields that the current event has."""
+    here = debugger.stepper.event or {}
     yield from ((name, "") for name in here if name in FIELD_NAMES)
     yield from _DERIVED.items()
     yield from ((name, "not at this event") for name in sorted(FIELD_NAMES.difference(here)))
     yield from ((f"{name}(", "") for name in sorted({*FUNCTIONS, "any", "all"}))
 
 
-def _members(debugger: Debugger, above: str) -> Iterator[tuple[str, str]]:
-    """The members that a value has at the current event."""
-    walk = debugger.walk
+def _list_members(debugger: Debugger, above: str) -> Iterator[tuple[str, str]]:
+    """Yield the members of a value at the current event."""
+    stepper = debugger.stepper
     first, *deeper = above.split(".")
     if first == "totals":
         yield from ((name, "") for name in _TOTALS)
         return
     if first == "state" and not deeper:
-        yield from ((name, "") for name in islice(walk.state.changed, MOST_MEMBERS) if name.isidentifier())
+        yield from ((name, "") for name in islice(stepper.state.changed, MOST_MEMBERS) if name.isidentifier())
         return
-    value: Any = walk.event
+    value: Any = stepper.event
     for step in deeper if first == "event" else (first, *deeper):
-        value = _stepped(value, step)
+        value = _get_member(value, step)
     for name in islice(value, MOST_MEMBERS) if isinstance(value, dict) else ():
         if name.isidentifier() and clean(name) == name:
             yield name, ""
 
 
-def _stepped(value: Any, step: str) -> Any:
+def _get_member(value: Any, step: str) -> Any:
     found = _STEP.fullmatch(step)
     value = value.get(found[1]) if found and isinstance(value, dict) else None
     if found and found[2]:
@@ -208,67 +213,71 @@ def _stepped(value: Any, step: str) -> Any:
     return value
 
 
-def _events(debugger: Debugger, _: Command, argument: str, at: int) -> Offers:
+def _offer_events(debugger: Debugger, _: DebuggerCommand, argument: str, at: int) -> Offers:
     marks = [
-        (name, f"event {place}") for name, place in debugger.walk.bookmarks.items() if clean(name) == name
+        (name, f"event {number}")
+        for name, number in debugger.stepper.bookmarks.items()
+        if clean(name) == name
     ]
-    return _last(argument, at, [("start", "before the first"), ("end", "the last"), *marks])
+    return _match_last_word(argument, at, [("start", "before the first"), ("end", "the last"), *marks])
 
 
-def _breakpoints(debugger: Debugger, command: Command, argument: str, at: int) -> Offers:
-    """The numbers of breakpoints; after the first of `condition N` comes its expression."""
+def _offer_breakpoints(debugger: Debugger, command: DebuggerCommand, argument: str, at: int) -> Offers:
+    """Yield the numbers of breakpoints; after that of `condition N`, the names for its expression."""
     number, space, rest = argument.partition(" ")
     if command.name == "condition" and space and number.isdecimal():
-        return _expressions(debugger, command, rest, at + len(argument) - len(rest))
-    rows = [(str(row.number), clean(row.place, 60)) for row in debugger.walk.rows()]
-    return _last(argument, at, rows)
+        return _offer_names(debugger, command, rest, at + len(argument) - len(rest))
+    rows = [(str(row.number), clean(row.location, 60)) for row in debugger.stepper.stops.rows()]
+    return _match_last_word(argument, at, rows)
 
 
-def _topics(_debugger: Debugger, command: Command, argument: str, at: int) -> Offers:
-    """The words that the usage of a command separates by bars."""
+def _offer_topics(_debugger: Debugger, command: DebuggerCommand, argument: str, at: int) -> Offers:
+    """Yield the words that the usage of a command separates by bars."""
     topics = re.findall(r"[a-z]+(?=\||$)", command.usage.partition(" ")[2].strip("[]"))
-    return _last(argument, at, ((topic, "") for topic in topics))
+    return _match_last_word(argument, at, ((topic, "") for topic in topics))
 
 
-def _mocks(debugger: Debugger, command: Command, argument: str, at: int) -> Offers:
-    """Names that can be mocked, or, to remove mocks, those that are mocked."""
+def _offer_mocks(debugger: Debugger, command: DebuggerCommand, argument: str, at: int) -> Offers:
+    """Yield the names that can be mocked; for `unmock`, those that are."""
     if command.name == "unmock":
-        names = [(row.name, "") for row in debugger.walk.mocks.rows() if clean(row.name) == row.name]
-        return _starting(argument, at, names)
+        names = [(row.name, "") for row in debugger.stepper.overrides.rows() if clean(row.name) == row.name]
+        return _match_prefix(argument, at, names)
     head, colon, file = argument.partition(":@")
     if colon:
-        return _files(debugger, command, file, at + len(head) + len(colon))
-    known = debugger.walk.known_already
-    held = (
-        (name, about) for name, about in (_held(known) if known else ()) if name.startswith(("llm:", "tool:"))
+        return _offer_files(debugger, command, file, at + len(head) + len(colon))
+    contents = debugger.stepper.contents_read
+    names_called = (
+        (name, about)
+        for name, about in (_list_names(contents) if contents else ())
+        if name.startswith(("llm:", "tool:"))
     )
-    return _starting_place(argument, at, [("llm", "every model"), ("tool", "every tool"), *held])
+    return _match_location(argument, at, [("llm", "every model"), ("tool", "every tool"), *names_called])
 
 
-def _files(_debugger: Debugger, _: Command, argument: str, at: int) -> Offers:
+def _offer_files(_debugger: Debugger, _: DebuggerCommand, argument: str, at: int) -> Offers:
     folder, name = os.path.split(argument)
     try:
         with os.scandir(Path(folder or ".").expanduser()) as entries:
             found = sorted((entry.name, entry.is_dir()) for entry in islice(entries, MOST_FILES))
-    except (OSError, RuntimeError, ValueError):  # also a home that is not there, and a null in the name
+    except (OSError, RuntimeError, ValueError):  # an unknown home directory, a null in the name
         return iter(())
     offered = (
         (f"{entry}/" if is_folder else entry, "")
         for entry, is_folder in found
         if clean(entry) == entry and (name.startswith(".") or not entry.startswith("."))
     )
-    return _starting(name, at + len(argument) - len(name), offered)
+    return _match_prefix(name, at + len(argument) - len(name), offered)
 
 
-OFFERS: dict[str, Callable[[Debugger, Command, str, int], Offers]] = {
-    "place": _places,
-    "expression": _expressions,
-    "event": _events,
-    "breakpoint": _breakpoints,
-    "command": _command,
-    "info": _topics,
-    "mock": _mocks,
-    "file": _files,
-    "": _nothing,
+OFFERS: dict[str, Callable[[Debugger, DebuggerCommand, str, int], Offers]] = {
+    "location": _offer_locations,
+    "expression": _offer_names,
+    "event": _offer_events,
+    "breakpoint": _offer_breakpoints,
+    "command": _offer_commands,
+    "info": _offer_topics,
+    "mock": _offer_mocks,
+    "file": _offer_files,
+    "": _offer_none,
 }
-"""The kinds of arguments in the table of commands, each with the function that offers completions."""
+"""Kind of argument in the table of commands -> the function that offers completions."""

@@ -1,6 +1,6 @@
-"""The messages that a model read, and how they differ from those of the call before: by role, wrapped, long ones cut.
+"""Draw the messages that a model read, and their changes since the call before: by role, wrapped, long ones cut.
 
-A message is `{role, parts: [...]}`; other tracers write a text or blocks under `content`. Any other shape is shown too.
+A message is `{role, parts: [...]}`; other tracers write a text or blocks under `content`. Messages of any other shape are shown as JSON.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
 MOST_LINES, CUT_LINES = 12, 4
 ROLE_CELLS = 10
 AROUND = 40
-"""How many characters that stayed the same are shown beside changed ones."""
+"""How many unchanged characters are shown beside changed ones."""
 
 _MARKS = {
     "same": ("", "", DIM),
@@ -63,7 +63,7 @@ def message_lines(
     most: int = MOST_LINES,
     indent: str = "",
 ) -> Iterator[Text]:
-    """Messages with their number and role.
+    """Yield messages with their number and role.
 
     Args:
         messages: the messages that the model read.
@@ -75,20 +75,20 @@ def message_lines(
     """
     first = max(len(messages) - last, 0) if last is not None else 0
     if first:
-        told = f"{indent}{count(first, 'message')} before; messages shows them"
-        yield fitted([Piece(told, DIM)], width)
-    for place in range(first, len(messages)):
-        message = messages[place]
-        label = _label(indent, place, _role(message))
-        yield from _block(label, whole_text(message), width, most, _all_of(place, number))
+        note = f"{indent}{count(first, 'message')} before; messages shows them"
+        yield fitted([Piece(note, DIM)], width)
+    for index in range(first, len(messages)):
+        message = messages[index]
+        label = _label(indent, index, _role(message))
+        yield from _block(label, message_text(message), width, most, _show_command(index, number))
 
 
 def change_lines(changes: Sequence[MessageChange], number: int, width: int) -> Iterator[Text]:
-    """How the messages of one call differ from those of the call before; unchanged messages are one dim line.
+    """Yield the changes from the messages of the call before; unchanged messages are one dim line.
 
     Args:
         changes: the messages of both calls.
-        number: the number of the event that holds the later ones.
+        number: the number of the event that holds the later messages.
         width: the cells a line may take.
     """
     for same, run in groupby(changes, lambda change: change.kind == "same"):
@@ -101,8 +101,8 @@ def change_lines(changes: Sequence[MessageChange], number: int, width: int) -> I
         yield line(("nothing changed", DIM))
 
 
-def whole_text(message: Any) -> Text:
-    """The words of one message: texts with their own line ends, tool calls and results in short."""
+def message_text(message: Any) -> Text:
+    """Return the text of one message: texts with their own line ends, tool calls and results shortened."""
     if not isinstance(message, dict):
         return text(message if isinstance(message, str) else gist(message), multiline=True)
     parts = message.get("parts", message.get("content"))
@@ -113,51 +113,51 @@ def whole_text(message: Any) -> Text:
 
 
 def _change(change: MessageChange, number: int, width: int) -> Iterator[Text]:
-    """One changed message: how it changed, its place, and its text, cut."""
+    """Yield one changed message: its kind of change, its number, and its text, cut."""
     sign, style = SIGNS.get(change.kind, ("~", WARNING))
     dropped = change.kind == "dropped"
-    message, place = (change.old, change.before) if dropped else (change.new, change.after)
-    whole = whole_text(message)
+    message, index = (change.old, change.before) if dropped else (change.new, change.after)
+    whole = message_text(message)
     note = ""
     if change.kind == "truncated":
-        before = len(whole_text(change.old).plain)
+        before = len(message_text(change.old).plain)
         note = f"cut from {before:,} to {count(len(whole.plain), 'character')}"
     elif change.kind == "changed":
         was = _role(change.old)
         note = f"was {was}" if was != _role(message) else ""
-        whole = marked_words(change.old, message)
+        whole = mark_changes(change.old, message)
     elif change.kind not in SIGNS:
         note = clean(change.kind, 20)
     if note:
         whole = Text(end="").append(f"({note}) ", WARNING).append_text(whole)
-    label = _label(f"{sign} ", place or 0, _role(message))
+    label = _label(f"{sign} ", index or 0, _role(message))
     label.stylize(style, 0, 1)
     most = CUT_LINES if change.kind == "truncated" else MOST_LINES
-    yield from _block(label, whole, width, most, "" if dropped else _all_of(place or 0, number))
+    yield from _block(label, whole, width, most, "" if dropped else _show_command(index or 0, number))
 
 
 def message_sides(change: MessageChange) -> tuple[Text, Text]:
-    """One message before and after, each with its number and role; a side that has none is empty.
+    """Return one message before and after, each with its number and role; a side without the message is empty.
 
-    Where a message was edited, each side shows its own words in brackets, as in `marked_words`.
+    In an edited message, each side has its own text in brackets, as in `mark_changes`.
     """
     sides = []
-    for message, place, own in ((change.old, change.before, "dropped"), (change.new, change.after, "added")):
-        if place is None:
+    for message, index, own in ((change.old, change.before, "dropped"), (change.new, change.after, "added")):
+        if index is None:
             sides.append(Text(end=""))
             continue
         paired = change.before is not None and change.after is not None
-        words = _own_words(change, own) if paired else whole_text(message)
+        words = _side_text(change, own) if paired else message_text(message)
         role = _role(message)
-        label = Text(end="").append(f"{place + 1} ", DIM).append(f"{role}  ", ROLE_STYLES.get(role, HEADING))
+        label = Text(end="").append(f"{index + 1} ", DIM).append(f"{role}  ", ROLE_STYLES.get(role, HEADING))
         sides.append(label.append_text(words))
     return sides[0], sides[1]
 
 
-def _own_words(change: MessageChange, own: str) -> Text:
-    """One side of a changed message: unchanged text shortened, and its own words marked."""
+def _side_text(change: MessageChange, own: str) -> Text:
+    """Return one side of a changed message: unchanged text shortened, and its own text marked."""
     whole = Text(end="")
-    old, new = whole_text(change.old).plain, whole_text(change.new).plain
+    old, new = message_text(change.old).plain, message_text(change.new).plain
     pieces = diff_texts(old, new) if old != new else diff_message_texts(change.old, change.new)
     for kind, words in shorten_equal_text(pieces, AROUND):
         if kind in {"same", "skipped", own}:
@@ -166,18 +166,18 @@ def _own_words(change: MessageChange, own: str) -> Text:
     return whole
 
 
-def _label(indent: str, place: int, role: str) -> Text:
-    """The label of a message: its number from 1, and its role."""
-    label = Text(end="").append(indent).append(f"{place + 1:>3} ", DIM)
+def _label(indent: str, index: int, role: str) -> Text:
+    """Return the label of a message: its number from 1, and its role."""
+    label = Text(end="").append(indent).append(f"{index + 1:>3} ", DIM)
     return label.append(role + " " * (ROLE_CELLS - cells(role)), ROLE_STYLES.get(role, HEADING))
 
 
-def _all_of(place: int, number: int) -> str:
-    return f": goto {number} ;; pp inputs.messages[{place}]"
+def _show_command(index: int, number: int) -> str:
+    return f": goto {number} ;; pp inputs.messages[{index}]"
 
 
 def _block(label: Text, whole: Text, width: int, most: int, more: str) -> Iterator[Text]:
-    """One message: its text wrapped beside the label, and cut where it is long; `more` names what shows all of it."""
+    """Yield one message wrapped beside its label, and cut if it is long; `more` is the command that shows all of it."""
     margin = cells(label.plain)
     room = max(width - margin, 20)
     shown = whole[: room * (most + 1)]
@@ -190,8 +190,8 @@ def _block(label: Text, whole: Text, width: int, most: int, more: str) -> Iterat
         label = Text(" " * margin, end="")
     left = len(whole.plain) - sum(len(row.plain) for row in rows[:most])
     if len(rows) > most or len(shown.plain) < len(whole.plain):
-        told = f"… {left:,} more characters"
-        yield label.append(told + more if len(told + more) <= room else told, DIM)
+        note = f"… {left:,} more characters"
+        yield label.append(note + more if len(note + more) <= room else note, DIM)
 
 
 def _role(message: Any) -> str:
@@ -200,7 +200,7 @@ def _role(message: Any) -> str:
 
 
 def _part(part: Any) -> Text:
-    """A part of a message in readable form; a call, an answer or a picture in brackets or shortened."""
+    """Return a part of a message as text; a call, a result or a picture in brackets or shortened."""
     if not isinstance(part, dict):
         return _plain(part)
     kind = part.get("type")
@@ -225,7 +225,7 @@ def _part(part: Any) -> Text:
 
 
 def _inner(part: Any) -> Text:
-    """A part of the result of a tool; one with further parts inside is shortened."""
+    """Return a part of a tool's result; one with parts of its own is shortened."""
     nests = isinstance(part, dict) and any(isinstance(part.get(key), list) for key in ("response", "result"))
     return _plain(gist(part, 2000)) if nests else _part(part)
 
@@ -245,8 +245,8 @@ def _plain(value: Any) -> Text:
     )
 
 
-def marked_words(old: Any, new: Any) -> Text:
-    """The text of a message with its changes: `[-removed words-]{+added words+}`, as `git diff --word-diff` marks them.
+def mark_changes(old: Any, new: Any) -> Text:
+    """Return the text of a message with its changes: `[-removed words-]{+added words+}`, as `git diff --word-diff` marks them.
 
     Long unchanged stretches are left out.
     """

@@ -78,7 +78,14 @@ def _critical_path(section: Section) -> Iterator[Block]:
 
 def _schedule(section: Section) -> Iterator[Block]:
     rows = section.get("schedule") or []
-    longest = sorted(rows, key=_by_critical)[:SHOWN]
+    longest = sorted(
+        rows,
+        key=lambda row: (
+            -(row.get("critical_ms") or 0),
+            -(row.get("duration_ms") or 0),
+            row.get("number") or 0,
+        ),
+    )[:SHOWN]
     if not longest:
         return
     yield Heading("Spans on the path", "slack: how much longer without delaying the run")
@@ -137,7 +144,3 @@ def _parallel(parallel: Section) -> Iterator[Block]:
 
 def _numbers(events: object) -> str:
     return ", ".join(map(str, events)) if isinstance(events, list) else ""
-
-
-def _by_critical(row: Section) -> tuple[float, float, int]:
-    return -(row.get("critical_ms") or 0), -(row.get("duration_ms") or 0), row.get("number") or 0

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from rich.text import Text
 
+from namel3ss_debug.fields import FIELD_NAMES
 from namel3ss_debug.inspection import Surroundings, read_first_token_ms
 from namel3ss_debug.prices import is_extra_installed
 from namel3ss_debug.traces.costs import call_cost, seller_of, terms_of
-from namel3ss_debug.traces.events import FIELDS, Event
+from namel3ss_debug.traces.events import Event
 from namel3ss_debug.views.cleaning import cells, wrapped
 from namel3ss_debug.views.events import LINE_NAME_CELLS, facts, offset, status_style, titled
 from namel3ss_debug.views.gists import summary
-from namel3ss_debug.views.inspection import GUIDE_LEVELS
+from namel3ss_debug.views.paths import whole_site
 from namel3ss_debug.views.payloads import json_text
 from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, tokens
-from namel3ss_debug.views.recordings import whole_site
+from namel3ss_debug.views.renderers.screen import GUIDE_LEVELS
 from namel3ss_debug.views.tables import pairs
 from namel3ss_debug.views.terminal import (
     DIM,
@@ -34,7 +34,6 @@ from namel3ss_debug.views.terminal import (
 from namel3ss_debug.views.usage import price_hint, price_source
 
 SITE_CELLS = 60
-FIELD_NAMES = frozenset(field.name for field in FIELDS)
 
 
 def event_in_full(around: Surroundings, width: int, started_at: float | None = None) -> Iterator[Text]:
@@ -72,7 +71,7 @@ def event_in_full(around: Surroundings, width: int, started_at: float | None = N
         yield from json_text(further, width, indent="  ")
     if not around.complete:
         yield Text("", end="")
-        yield line(("this recording is large: what stands far from this event was not looked at", DIM))
+        yield line(("this trace is large: events far from this one were not read", DIM))
 
 
 def _section(heading: str) -> Iterator[Text]:
@@ -94,7 +93,7 @@ def _envelope(around: Surroundings, started_at: float | None) -> list[tuple[str,
     half = "its end" if str(event.get("event_type", "")).endswith("_start") else "its start"
     when = moment(event.get("timestamp"))
     since = offset(event.get("timestamp"), started_at)
-    usage = event.get("usage")
+    usage, memory = event.get("usage"), event.get("memory_usage_mb")
     used = ", ".join(f"{clean(key, 40)} {tokens(amount)}" for key, amount in usage.items()) if usage else ""
     other = around.other_half[1] if around.other_half else {}
     site = event.get("call_site") or other.get("call_site") or ""
@@ -102,14 +101,14 @@ def _envelope(around: Surroundings, started_at: float | None) -> list[tuple[str,
         ("status", text(status or "", STATUS_STYLES.get(str(status), ""))),
         ("when", f"{when} UTC  {since} s" if when and since else when),
         ("took", duration(event.get("duration_ms"))),
-        ("held before", duration(event.get("held_before_ms"))),
+        ("paused before", duration(event.get("paused_before_ms"))),
         ("first token", duration(read_first_token_ms(event))),
         ("tokens", f"{tokens(event.get('tokens_used'))}  {used}".strip()),
         ("cost", _cost(event, other)),
-        ("memory", _with_unit(event.get("memory_usage_mb"), "MB")),
+        ("memory", f"{memory:,.1f} MB" if is_number(memory) else ""),
         ("CPU", duration(event.get("cpu_time_ms"))),
         ("retry", tokens(event.get("retry_count"))),
-        ("call site", _site(site)),
+        ("call site", text(shorten(clean(whole_site(site)), SITE_CELLS, middle=True))),
         (half, f"event {around.other_half[0]}" if around.other_half else ""),
     ]
     plain = (
@@ -128,13 +127,8 @@ def _envelope(around: Surroundings, started_at: float | None) -> list[tuple[str,
     return rows
 
 
-def _site(site: object) -> Text:
-    """A call site, cut where it is too long so that its line stays."""
-    return text(shorten(clean(whole_site(site)), SITE_CELLS, middle=True))
-
-
 def _cost(event: Event, start: Event) -> str:
-    """The recorded cost of an event, or that of its tokens, or how to find it out."""
+    """Return the recorded cost of an event, or that of its tokens, or how to find it out."""
     if "cost_estimate" in event:
         return money(event["cost_estimate"])
     cost = call_cost(event, seller_of(start.get("metadata")))
@@ -147,12 +141,8 @@ def _cost(event: Event, start: Event) -> str:
     return f"not known; {price_hint()}" if sold and not is_extra_installed() else ""
 
 
-def _with_unit(value: Any, unit: str) -> str:
-    return f"{value:,.1f} {unit}" if is_number(value) else ""
-
-
 def _error(event: Event, width: int) -> Iterator[Text]:
-    """The failure and its traceback, with their own line ends."""
+    """Yield the failure and its traceback, with their own line ends."""
     if event.get("error") is None and not event.get("stack_trace"):
         return
     yield from _section("error")

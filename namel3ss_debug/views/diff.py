@@ -1,4 +1,4 @@
-"""Where two runs diverge, as a report: the first lasting difference, what the model read, whether they meet again."""
+"""Where two runs diverge, as a report: the first lasting difference, what the model read, whether they reconverge."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from namel3ss_debug.analysis.diffing.differences import (
+from namel3ss_debug.analysis.diff.differences import (
     ADDED,
     KINDS,
     MISSING,
@@ -22,8 +22,8 @@ from namel3ss_debug.analysis.diffing.differences import (
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.conversations import message_sides
 from namel3ss_debug.views.gists import gist, summary
+from namel3ss_debug.views.paths import short_site
 from namel3ss_debug.views.quantities import bytes_text, count, duration, is_number, money, tokens
-from namel3ss_debug.views.recordings import short_site
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
 from namel3ss_debug.views.terminal import (
     COMPONENT_STYLES,
@@ -38,8 +38,8 @@ from namel3ss_debug.views.terminal import (
 )
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.diffing.baselines import BaselineDiff
-    from namel3ss_debug.analysis.diffing.comparison import Diff, ModelReading, Side
+    from namel3ss_debug.analysis.diff.baselines import BaselineDiff
+    from namel3ss_debug.analysis.diff.comparison import Diff, ModelReading, Side
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.wire.conversations import MessageChange
     from namel3ss_debug.wire.value_changes import PathChange
@@ -54,7 +54,7 @@ _SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
 
 
 def report(found: Diff, *, width: int | None = None, limit: int = MOST_ROWS) -> Iterator[Block]:
-    """Two runs compared.
+    """Yield the comparison of two runs.
 
     Args:
         found: what differs.
@@ -65,7 +65,7 @@ def report(found: Diff, *, width: int | None = None, limit: int = MOST_ROWS) -> 
     if found.same:
         yield Heading("The runs are the same run", style=GOOD)
     else:
-        yield Heading("The runs part", kinds, WARNING)
+        yield Heading("The runs diverge", kinds, WARNING)
     yield _sides([("a", found.a), ("b", found.b)])
     if not found.payloads:
         yield Note("One holds no arguments and results: names, order and status are compared.")
@@ -84,7 +84,7 @@ def report(found: Diff, *, width: int | None = None, limit: int = MOST_ROWS) -> 
 def baseline_report(
     found: BaselineDiff, *, width: int | None = None, limit: int = MOST_ROWS
 ) -> Iterator[Block]:
-    """A failing run beside passing ones; the arguments are those of `report`."""
+    """Yield the comparison of a failing run with passing ones; the arguments are those of `report`."""
     kinds = ", ".join(f"{number} {kind}" for kind, number in found.kinds.items())
     if found.same:
         yield Heading("Nothing sets the failing run apart", style=GOOD)
@@ -99,7 +99,7 @@ def baseline_report(
 
 def _sides(sides: Sequence[tuple[str, Side]]) -> Table:
     return Table(
-        (Column(""), name("recording", 20), number("events"), name("program", 12)),
+        (Column(""), name("trace", 20), number("events"), name("program", 12)),
         [
             (label, piece(side.path, "", 400), tokens(side.events), piece(side.target or "", "", 200))
             for label, side in sides
@@ -122,9 +122,9 @@ def _first(
     width: int | None,
     sides: tuple[str, str] = ("a", "b"),
 ) -> Iterator[Block]:
-    """The first lasting difference, with both sides and the messages that the model had read."""
+    """Yield the first lasting difference, with both sides and the messages that the model had read."""
     title = "First lasting difference" if first.lasting else "First difference"
-    yield Heading(title, "" if first.lasting else "the runs went on the same after each")
+    yield Heading(title, "" if first.lasting else "the runs agree again after each")
     rows: list[tuple[str, Cell]] = [
         (first.kind, Piece(KINDS[first.kind], WARNING)),
         ("changed", ", ".join(part.name for part in first.detail.parts) if first.detail is not None else ""),
@@ -146,13 +146,13 @@ def _first(
 
 
 def _event(first: RunDifference, number_of: int | None, named: str | None, event: Event | None) -> Cell:
-    """One side of a difference in a line: the event, where it was called, and its gist."""
+    """Return one side of a difference in a line: the event, where it was called, and its gist."""
     if number_of is None:
         return Piece("nothing", DIM)
     site = f", {short_site(event['call_site'])}" if event and event.get("call_site") else ""
-    said = summary(event) if event is not None else ""
+    gist_of_event = summary(event) if event is not None else ""
     who = f"{first.component} {named}" if named else first.component or first.event_type
-    return piece(f"event {number_of}, {who}{site}{': ' if said else ''}{said}", "", 400)
+    return piece(f"event {number_of}, {who}{site}{': ' if gist_of_event else ''}{gist_of_event}", "", 400)
 
 
 def _paths(changes: Sequence[PathChange], sides: tuple[str, str]) -> Table:
@@ -180,7 +180,7 @@ def _reading(title: str, read: ModelReading, width: int | None, sides: tuple[str
 
 
 def _messages(changes: Sequence[MessageChange], width: int | None) -> Iterator[tuple[Cell, Cell, Cell]]:
-    """The messages of both sides in rows side by side; equal messages are one row."""
+    """Yield the messages of both sides in rows side by side; equal messages are one row."""
     room = None if width is None else max((width - 8) // 2, 16)
     shown = 0
     for same, run in groupby(changes, lambda change: change.kind == "same"):
@@ -202,7 +202,7 @@ def _messages(changes: Sequence[MessageChange], width: int | None) -> Iterator[t
 
 
 def _rows(whole: Text, room: int | None) -> list[Text | Piece]:
-    """A text in lines of so many cells; the last one says how much is left out."""
+    """Return a text in lines of so many cells; the last one says how much is left out."""
     if not whole.plain:
         return []
     if room is None:
@@ -218,23 +218,23 @@ def _rows(whole: Text, room: int | None) -> list[Text | Piece]:
 
 
 def _met(found: Diff) -> Heading:
-    met = found.met_again
+    met = found.reconvergence
     if met is None:
-        return Heading("They do not meet again")
+        return Heading("They do not reconverge")
     place = f"event {met.number_a} in a, event {met.number_b} in b"
     to_the_end = ", to the end" if met.to_the_end else ""
-    return Heading("They meet again", f"{place}, for {count(met.in_a_row, 'step')}{to_the_end}")
+    return Heading("They reconverge", f"{place}, for {count(met.in_a_row, 'step')}{to_the_end}")
 
 
 def _listed(
     differences: Sequence[RunDifference], total: int, limit: int, sides: tuple[str, str] = ("a", "b")
 ) -> Iterator[Block]:
-    """One row for each difference."""
+    """Yield one row for each difference."""
     if total < 2:
         return
     passing = any(not each.lasting for each in differences[:limit])
     yield Heading(
-        "Differences", "by event" + ("; the runs went on the same after those in brackets" if passing else "")
+        "Differences", "by event" + ("; the runs agree again after those in brackets" if passing else "")
     )
     yield Table(
         (number(sides[0]), number(sides[1]), Column("kind"), name("what", 12), prose("differs", 20)),
@@ -245,7 +245,7 @@ def _listed(
 
 
 def _row(found: RunDifference) -> tuple[Cell, ...]:
-    """A difference as a row; in brackets where the runs went on the same after it."""
+    """Return a difference as a row; in brackets where the runs agree again after it."""
     kind = found.kind if found.lasting else f"({found.kind})"
     style = COMPONENT_STYLES.get(found.component, "")
     return (
@@ -262,7 +262,7 @@ def _row(found: RunDifference) -> tuple[Cell, ...]:
 
 
 def _differs(found: RunDifference) -> Cell:
-    """What differs, in a few words."""
+    """Describe the difference in a few words."""
     if found.kind == RETRY and found.attempts is not None:
         end = "recovered" if found.recovered else "did not recover"
         return f"{found.attempts[0]} -> {count(found.attempts[1], 'attempt')}, {end}"
@@ -282,12 +282,12 @@ def _differs(found: RunDifference) -> Cell:
 
 
 def _names(found: RunDifference) -> str:
-    """The names that were called in the two runs."""
+    """Return the names that were called in the two runs."""
     return f"{found.name_a or 'nothing'} -> {found.name_b or 'nothing'}"
 
 
 def _part_words(part: Part, found: RunDifference) -> str:
-    """What differs in one part of a request to a model."""
+    """Describe the difference in one part of a request to a model."""
     if part.name == "model":
         return _names(found)
     if not part.messages:
@@ -295,12 +295,12 @@ def _part_words(part: Part, found: RunDifference) -> str:
         return f"{part.name}: {_path_words(changes)}"
     kinds = ("changed", "truncated", "added", "dropped")
     numbers = {kind: sum(change.kind == kind for change in part.messages) for kind in kinds}
-    told = [f"{number} {kind}" for kind, number in numbers.items() if number]
-    return f"{part.name}: {', '.join(told)} of {len(part.messages)}"
+    counted = [f"{number} {kind}" for kind, number in numbers.items() if number]
+    return f"{part.name}: {', '.join(counted)} of {len(part.messages)}"
 
 
 def _inside(path: str) -> str:
-    """A path without the key of the part it lies in."""
+    """Return a path without the key of the part it lies in."""
     return path.removeprefix("$.params.").removeprefix("$.tools")
 
 
@@ -317,7 +317,7 @@ def _path_words(changes: Sequence[PathChange]) -> str:
 
 
 def _taken(sides: Sequence[tuple[str, Side]]) -> Iterator[Block]:
-    """What each run took, and by how much the second differs."""
+    """Yield the duration, tokens and cost of each run, and by how much the second differs."""
     yield Heading("What they took")
     (_, one), (_, other) = sides
     rows = [

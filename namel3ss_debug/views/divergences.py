@@ -1,14 +1,13 @@
-"""Divergences of a re-run in words: what the code asked, what the recording holds, and how these differ."""
+"""Describe the divergences of a re-run: the live request, the recorded one, and how they differ."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
 
-from namel3ss_debug.replay.rerunning.boundaries import Question
-from namel3ss_debug.replay.rerunning.divergences import (
+from namel3ss_debug.replay.rerun.divergences import (
     CHANGED,
     MISSING,
     NEW,
@@ -17,7 +16,8 @@ from namel3ss_debug.replay.rerunning.divergences import (
     Difference,
     Divergence,
 )
-from namel3ss_debug.replay.rerunning.impasses import VERBS, told
+from namel3ss_debug.replay.rerun.requests import Request
+from namel3ss_debug.replay.rerun.unanswered import VERBS, describe_unanswered
 from namel3ss_debug.views.conversations import change_lines
 from namel3ss_debug.views.gists import gist, summary
 from namel3ss_debug.views.outcomes import named_events, outcome_rows, refused
@@ -37,27 +37,34 @@ from namel3ss_debug.views.terminal import (
 from namel3ss_debug.wire.value_changes import PathChange
 
 if TYPE_CHECKING:
-    from namel3ss_debug.replay.rerunning.outcomes import Outcome
-    from namel3ss_debug.replay.rerunning.recorded import Boundary, Recorded
+    from namel3ss_debug.replay.rerun.outcomes import RerunOutcome
+    from namel3ss_debug.replay.rerun.recorded_calls import RecordedCall, RecordedCalls
     from namel3ss_debug.traces.events import Event
 
 MOST_SHOWN = 20
-"""At most so many divergences are shown one by one."""
+"""How many divergences are shown one by one."""
 
-MOST_NUMBERS = 8
+RENAMED_KEYS: Final = {
+    "asked": "request",
+    "given": "overridden",
+    "joined": "reconverged",
+    "passes": "attempts",
+    "recording": "recorded_trace",
+}
+"""Keys of the JSON lines of a re-run that schema 2 renamed: old -> new."""
 
 _HEADS = {
-    CHANGED: "the code asks otherwise, and gets the recorded answer",
-    NEW: "the code asks what the recording holds no answer for",
-    MISSING: "the code does not ask what was recorded",
-    ORDER: "the code asks this before what was asked first",
-    RESULT: "a tool, or a server of the program, gave another result",
+    CHANGED: "the request changed, and got the recorded answer",
+    NEW: "the trace holds no answer for this call",
+    MISSING: "a recorded call was not made",
+    ORDER: "this call was made before one that the trace holds first",
+    RESULT: "a tool, or a server of the program, returned another result",
 }
 _SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
 
 
-def report_lines(outcome: Outcome, width: int) -> Iterator[Text]:
-    """Every divergence, and the outcome of the re-run.
+def report_lines(outcome: RerunOutcome, width: int) -> Iterator[Text]:
+    """Yield every divergence, and the outcome of the re-run.
 
     Args:
         outcome: the outcome of the re-run.
@@ -69,24 +76,24 @@ def report_lines(outcome: Outcome, width: int) -> Iterator[Text]:
         yield line("")
     more = sum(map(len, folded[MOST_SHOWN:]))
     if more > 0:
-        yield fitted([Piece(f"… {count(more, 'further divergence')}; --format jsonl tells all", DIM)], width)
+        yield fitted([Piece(f"… {count(more, 'further divergence')}; --format jsonl shows all", DIM)], width)
         yield line("")
     yield from (fitted(row, width) for row in outcome_rows(outcome, width))
 
 
 def _folded(divergences: Sequence[Divergence]) -> list[list[Divergence]]:
-    """The divergences, with those together that differ by the same: an edited prompt stands in every call behind it."""
+    """Return the divergences, grouped if they have the same difference: an edited prompt is in every later request."""
     folded: list[list[Divergence]] = []
     alike: dict[tuple[object, ...], list[list[Divergence]]] = {}
     for found in divergences:
         same: list[list[Divergence]] = []
         if (
             found.kind == CHANGED
-            and found.question is not None
+            and found.request is not None
             and found.difference not in (None, Difference())
         ):
             sides = (
-                found.question.name,
+                found.request.name,
                 found.call_site_now,
                 found.call_site_then,
                 found.mocked,
@@ -103,19 +110,19 @@ def _folded(divergences: Sequence[Divergence]) -> list[list[Divergence]]:
 
 
 def divergence_lines(
-    found: Divergence, width: int, recorded: Recorded, further: Sequence[Divergence] = ()
+    found: Divergence, width: int, recorded: RecordedCalls, further: Sequence[Divergence] = ()
 ) -> Iterator[Text]:
-    """One divergence: its kind, both sides, and what differs.
+    """Yield the lines of one divergence: its kind, both sides, and what differs.
 
     Args:
         found: the divergence.
         width: the cells a line may take.
-        recorded: what the recording holds.
-        further: others that differ by the same.
+        recorded: the recorded calls.
+        further: others with the same difference.
     """
     head = [Piece(found.kind, WARNING), Piece(f"  {_HEADS.get(found.kind, '')}")]
     if found.ambiguous:
-        head.append(Piece("; another call asks for that answer in its own words", WARNING))
+        head.append(Piece("; another call sends the recorded request of that answer", WARNING))
     yield fitted(head, width)
     sides = _sides(found, recorded)
     if further:
@@ -128,19 +135,19 @@ def divergence_lines(
         )
 
 
-def _sides(found: Divergence, recorded: Recorded) -> list[tuple[str, Cell]]:
-    """What the code asked, what the recording holds, and what may be the cause of the difference."""
-    now, then = found.question, found.recorded
+def _sides(found: Divergence, recorded: RecordedCalls) -> list[tuple[str, Cell]]:
+    """Return the live request, the recorded one, and what may be the cause of the difference."""
+    now, then = found.request, found.recorded
     rows: list[tuple[str, Cell]] = []
     if now is not None:
         rows.append(("now", _side(now, found.number, now.event if found.kind == ORDER else None)))
     if found.kind == MISSING:
-        before = f"not asked before event {found.number}" if found.number else "not asked any more"
+        before = f"not called before event {found.number}" if found.number else "no longer called"
         rows.append(("now", Piece(before)))
     if then is not None:
-        said = recorded.start(then.number) if found.kind in (ORDER, MISSING) else None
+        event = recorded.start(then.number) if found.kind in (ORDER, MISSING) else None
         rows.append(
-            ("ahead of" if found.kind == ORDER else "recorded", _side(then.question, then.number, said))
+            ("ahead of" if found.kind == ORDER else "recorded", _side(then.request, then.number, event))
         )
     elif found.kind == NEW:
         rows.append(("recorded", Piece("nothing more")))
@@ -148,22 +155,20 @@ def _sides(found: Divergence, recorded: Recorded) -> list[tuple[str, Cell]]:
         rows.append(
             (
                 "and",
-                Piece(f"before {named_events([each.number for each in found.late[1:]])} of the recording"),
+                Piece(f"before {named_events([each.number for each in found.late[1:]])} of the trace"),
             )
         )
     if found.mocked:
-        rows.append(
-            ("may follow", Piece(f"from the answers that were given at {named_events(list(found.mocked))}"))
-        )
+        rows.append(("may follow", Piece(f"from the overrides at {named_events(list(found.mocked))}")))
     return rows
 
 
-def _side(question: Question, number: int, said: Event | None) -> Piece:
-    """What was asked, and where; `said` is an event whose gist is added, where no difference shows it."""
-    site = f", {question.call_site}" if question.call_site else ""
-    words = summary(said) if said is not None else ""
-    verb = VERBS.get(question.kind, "asks")
-    whole = f"{verb} {question.name or question.kind}{site}, event {number}{': ' if words else ''}{words}"
+def _side(request: Request, number: int, event: Event | None) -> Piece:
+    """Return a request and its call site, with the gist of an event if no difference shows it."""
+    site = f", {request.call_site}" if request.call_site else ""
+    words = summary(event) if event is not None else ""
+    verb = VERBS.get(request.kind, "calls")
+    whole = f"{verb} {request.name or request.kind}{site}, event {number}{': ' if words else ''}{words}"
     return piece(whole, "", 400)
 
 
@@ -190,15 +195,16 @@ def _path(change: PathChange, width: int) -> Text:
     return fitted(parts, width)
 
 
-# --- for programs
+# --- as JSON
 
 
-def report_rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
-    """The same as JSON objects: one for each divergence, and at the end one for the whole re-run."""
+def report_rows(outcome: RerunOutcome) -> Iterator[dict[str, Any]]:
+    """Yield the report as JSON objects: one for each divergence, and at the end one for the whole re-run."""
     for found in outcome.divergences:
         yield divergence_row(found)
     found_in_all = outcome.summary
     yield {
+        "schema": "namel3ss-debug/rerun/2",
         "result": "rerun",
         "verdict": outcome.verdict,
         "reasons": [
@@ -206,22 +212,22 @@ def report_rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
         ],
         "not_verified": {name: list(what) for name, what in outcome.not_verified.items()},
         "exit_status": outcome.exit_status,
-        "recording": str(outcome.of),
+        "recorded_trace": str(outcome.of),
         "trace": str(outcome.trace),
         "status": outcome.status,
         "recorded_status": outcome.recorded_status,
         "stopped": None
         if outcome.stop is None
-        else {"kind": outcome.stop.kind, "message": told(outcome.stop)},
+        else {"kind": outcome.stop.kind, "message": describe_unanswered(outcome.stop)},
         "problem": outcome.problem or None,
         "divergences": found_in_all.kinds,
         "exact": found_in_all.exact,
         "expected": [{"number": each.number, "recorded": each.recorded} for each in found_in_all.expected],
-        "given": found_in_all.given,
+        "overridden": found_in_all.overridden,
         "real": outcome.real,
         "live_since": outcome.live_since or None,
-        "joined": None if found_in_all.joined is None else found_in_all.joined._asdict(),
-        "passes": outcome.passes,
+        "reconverged": None if found_in_all.reconverged is None else found_in_all.reconverged._asdict(),
+        "attempts": outcome.attempts,
         "out_of_order": outcome.out_of_order,
         "refused": [refused(each) for each in outcome.refused],
         "new_inputs": [
@@ -234,30 +240,30 @@ def report_rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
 
 
 def divergence_row(found: Divergence) -> dict[str, Any]:
-    """One divergence as a JSON object."""
+    """Return one divergence as a JSON object."""
     difference = found.difference
     return {
         "result": "divergence",
         "kind": found.kind,
         "number": found.number,
-        "asked": None if found.question is None else _question_row(found.question),
-        "recorded": None if found.recorded is None else _boundary_row(found.recorded),
+        "request": None if found.request is None else _request_row(found.request),
+        "recorded": None if found.recorded is None else _recorded_call_row(found.recorded),
         "messages": [] if difference is None else [each._asdict() for each in difference.messages],
         "paths": [] if difference is None else [each._asdict() for each in difference.paths],
-        "late": [_boundary_row(each) for each in found.late],
+        "late": [_recorded_call_row(each) for each in found.late],
         "mocked": list(found.mocked),
         "ambiguous": found.ambiguous,
     }
 
 
-def _question_row(question: Question) -> dict[str, Any]:
+def _request_row(request: Request) -> dict[str, Any]:
     return {
-        "kind": question.kind,
-        "name": question.name,
-        "call_site": question.call_site,
-        "functions": list(question.chain),
+        "kind": request.kind,
+        "name": request.name,
+        "call_site": request.call_site,
+        "functions": list(request.chain),
     }
 
 
-def _boundary_row(boundary: Boundary) -> dict[str, Any]:
-    return {"number": boundary.number} | _question_row(boundary.question)
+def _recorded_call_row(recorded_call: RecordedCall) -> dict[str, Any]:
+    return {"number": recorded_call.number} | _request_row(recorded_call.request)

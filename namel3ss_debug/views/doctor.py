@@ -1,26 +1,29 @@
-"""What makes a program irreproducible, as a table and as a document."""
+"""Show what makes a program non-deterministic, as a table and as a document."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from rich.text import Text
 
-from namel3ss_debug.replay.rerunning.findings import ERROR as HEAVY
-from namel3ss_debug.replay.rerunning.findings import INFO, WEIGHTS, Found
-from namel3ss_debug.replay.rerunning.findings import WARNING as LIGHT
-from namel3ss_debug.replay.words import how_ended
+from namel3ss_debug.replay.debugger.replies import describe_exit
+from namel3ss_debug.replay.rerun.doctor_findings import ERROR as HEAVY
+from namel3ss_debug.replay.rerun.doctor_findings import INFO, SEVERITIES, DoctorFinding
+from namel3ss_debug.replay.rerun.doctor_findings import WARNING as LIGHT
+from namel3ss_debug.views.paths import short_site
 from namel3ss_debug.views.quantities import count
-from namel3ss_debug.views.recordings import short_site
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose, table
 from namel3ss_debug.views.terminal import DIM, ERROR, HEADING, WARNING, Piece, fitted, line, piece
 
+RENAMED_KEYS: Final = {"place": "call_site", "seen_at": "shown_at", "weight": "severity"}
+"""Keys of the doctor's document that schema 2 renamed: old -> new."""
+
 _STYLES = {HEAVY: ERROR, LIGHT: WARNING, INFO: DIM}
 _REACHES = {
-    "llm": "a question to a model",
+    "llm": "a request to a model",
     "tool": "a call of a tool",
     "http": "a request",
     "status": "the exit status",
@@ -37,42 +40,42 @@ _READ = (Column("source"), name("where"), number("times"), prose("what"))
 _INDENT = "  "
 
 
-def doctor_document(target: str, found: Sequence[Found], runs: int, status: int) -> dict[str, Any]:
-    """Everything that was found.
+def doctor_document(target: str, found: Sequence[DoctorFinding], runs: int, status: int) -> dict[str, Any]:
+    """Return everything that was found, as JSON.
 
     Args:
         target: the program.
-        found: what was found, the most important first.
+        found: the findings, the most important first.
         runs: how often the program was run.
         status: its exit status in the first run.
     """
     return {
-        "schema": "namel3ss-debug/doctor/1",
+        "schema": "namel3ss-debug/doctor/2",
         "target": target,
         "runs": runs,
         "status": status,
-        "findings": [_row(each) for each in found if each.weight != INFO],
-        "inputs": [_row(each) for each in found if each.weight == INFO],
+        "findings": [_row(each) for each in found if each.severity != INFO],
+        "inputs": [_row(each) for each in found if each.severity == INFO],
     }
 
 
-def _row(found: Found) -> dict[str, Any]:
+def _row(found: DoctorFinding) -> dict[str, Any]:
     row = asdict(found)
     row["times"] = found.times or None
     return row | {"advice": found.advice or None}
 
 
-def doctor_lines(found: Sequence[Found], runs: int, status: int, width: int) -> Iterator[Text]:
-    """The findings with their lines of code, other inputs that are read, and a summary.
+def doctor_lines(found: Sequence[DoctorFinding], runs: int, status: int, width: int) -> Iterator[Text]:
+    """Yield the findings with their lines of code, other inputs that are read, and a summary.
 
     Args:
-        found: what was found, the most important first.
+        found: the findings, the most important first.
         runs: how often the program was run.
         status: its exit status in the first run.
         width: the cells a line may take.
     """
-    findings = [each for each in found if each.weight != INFO]
-    inputs = [each for each in found if each.weight == INFO]
+    findings = [each for each in found if each.severity != INFO]
+    inputs = [each for each in found if each.severity == INFO]
     if findings:
         rows = iter(table(_COLUMNS, map(_cells, findings), width))
         yield next(rows)
@@ -81,30 +84,30 @@ def doctor_lines(found: Sequence[Found], runs: int, status: int, width: int) -> 
             yield from _details(each, width)
         yield line("")
     if inputs:
-        yield fitted([Piece("given back by a re-run, and seen nowhere in what the program does", DIM)], width)
+        yield fitted([Piece("replayed by a re-run, without effect on what the program does", DIM)], width)
         yield from table(_READ, map(_read_cells, inputs), width, indent=_INDENT)
         yield line("")
     yield fitted([_sum(findings, runs, status)], width)
 
 
-def _cells(found: Found) -> list[Cell]:
+def _cells(found: DoctorFinding) -> list[Cell]:
     return [
-        Piece(found.weight, _STYLES[found.weight]),
+        Piece(found.severity, _STYLES[found.severity]),
         found.source,
-        short_site(found.place) if found.place else "not known",
+        short_site(found.call_site) if found.call_site else "not known",
         str(found.times) if found.times else "",
         " and ".join(_REACHES[each] for each in found.reaches if each in _REACHES),
     ]
 
 
-def _read_cells(found: Found) -> list[Cell]:
+def _read_cells(found: DoctorFinding) -> list[Cell]:
     what = found.what or found.code
-    return [found.source, short_site(found.place) if found.place else "", str(found.times), what]
+    return [found.source, short_site(found.call_site) if found.call_site else "", str(found.times), what]
 
 
-def _details(found: Found, width: int) -> Iterator[Text]:
-    """The line of code, where it shows, both sides of the difference, and what can be done."""
-    where = [short_site(each) for each in found.seen_at if each != found.place]
+def _details(found: DoctorFinding, width: int) -> Iterator[Text]:
+    """Yield the line of code, where it shows, both sides of the difference, and what to do."""
+    where = [short_site(each) for each in found.shown_at if each != found.call_site]
     shows = f"at {', '.join(where[:2])}{', ...' if len(where) > 2 else ''}" if where else ""
     rows = [
         piece(f"{found.what}: {found.code}" if found.what else found.code, "", 200),
@@ -116,10 +119,10 @@ def _details(found: Found, width: int) -> Iterator[Text]:
             yield fitted([Piece(_INDENT), row], width)
 
 
-def _sum(findings: Sequence[Found], runs: int, status: int) -> Piece:
-    times = f"run {count(runs, 'time')}" + (f", ended {how_ended(status)}" if status else "")
+def _sum(findings: Sequence[DoctorFinding], runs: int, status: int) -> Piece:
+    times = f"run {count(runs, 'time')}" + (f", ended {describe_exit(status)}" if status else "")
     if not findings:
         return Piece(f"no findings, the runs did not differ; {times}")
-    weights = Counter(each.weight for each in findings)
-    parts = [count(weights[weight], weight) for weight in WEIGHTS if weights[weight]]
-    return Piece(f"{', '.join(parts)}; {times}", ERROR if weights[HEAVY] else WARNING)
+    severities = Counter(each.severity for each in findings)
+    parts = [count(severities[severity], severity) for severity in SEVERITIES if severities[severity]]
+    return Piece(f"{', '.join(parts)}; {times}", ERROR if severities[HEAVY] else WARNING)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
+from namel3ss_debug.views.paths import short_site
 from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, percent, tokens
-from namel3ss_debug.views.recordings import short_site
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
 from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, text
 from namel3ss_debug.views.usage import SHOWN, Section, more, operation_cell
@@ -19,10 +19,10 @@ def errors(section: Section) -> Iterator[Block]:
     total = section.get("total_errors") or 0
     recovered = section.get("recovered_errors") or 0
     if recovered and not total:
-        yield Heading(count(recovered, "failed attempt"), "made good by another", WARNING)
+        yield Heading(count(recovered, "failed attempt"), "recovered by another", WARNING)
         yield Facts([("retries", _retries(section))])
     if total:
-        aside = f"{tokens(recovered)} more made good by another attempt" if recovered else ""
+        aside = f"{tokens(recovered)} more recovered by another attempt" if recovered else ""
         yield Heading(count(total, "error"), aside, ERROR)
         yield from _facts(section)
         failures = section.get("failures") or []
@@ -52,7 +52,7 @@ def _facts(section: Section) -> Iterator[Block]:
 
 
 def _retries(section: Section) -> str:
-    """How many calls were repeated, and the cost of that."""
+    """Return how many calls were repeated, and the cost of that."""
     cost = section.get("retry_cost") or {}
     spans = cost.get("spans")
     if not spans:
@@ -64,7 +64,7 @@ def _retries(section: Section) -> str:
 
 
 def _failure_rows(failure: Section) -> Iterator[tuple[Cell, ...]]:
-    """A failure, and below it its origin, if that is another event."""
+    """Yield a failure, and below it its origin, if that is another event."""
     kind, message = failure.get("error_type"), failure.get("error")
     words = ": ".join(str(part) for part in (kind, message) if part) or str(failure.get("status") or "")
     attempts = len(failure.get("attempts") or ())
@@ -85,7 +85,7 @@ def _failure_rows(failure: Section) -> Iterator[tuple[Cell, ...]]:
 
 
 def _helps(failures: list[Section], reference: str) -> Iterator[Block]:
-    """The command that explains the first failure; with several recordings, its number names the recording."""
+    """Yield the command that explains the first failure; with several traces, its number names the trace."""
     first = failures[0] if failures else {}
     if first.get("number"):
         *recording, number = str(first["number"]).rsplit(":", 1)
@@ -99,7 +99,7 @@ def _open_spans(section: Section) -> Iterator[Block]:
         return
     number_open = section.get("open_span_count") or len(spans)
     title = count(number_open, "span") + " never ended"
-    yield Heading(title, "the program was here when the recording ended", WARNING)
+    yield Heading(title, "the program was here when the trace ended", WARNING)
     yield Table(
         (_NUMBER, name("where", 14), Column("started (UTC)"), name("call site", 16)),
         [

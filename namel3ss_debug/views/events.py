@@ -48,7 +48,7 @@ def event_line(
     streamed: StreamedAnswer | None = None,
     cost: float | None = None,
 ) -> Text:
-    """One event on one line of at most `width` cells.
+    """Return one event on one line of at most `width` cells.
 
     Args:
         number: its place in the trace.
@@ -76,13 +76,13 @@ def event_line(
 
 
 def is_mocked(event: Event) -> bool:
-    """Whether the answer in an event is that of a mock."""
+    """Return whether the answer in an event is that of a mock."""
     metadata = event.get("metadata")
     return isinstance(metadata, dict) and metadata.get("mocked") is True
 
 
 def recorded_lines(event: Event, width: int) -> Iterator[Text]:
-    """The recorded answer, in lines below the answer of a mock, or why a mock was not used."""
+    """Yield the recorded answer below the answer of a mock, or why a mock was not used."""
     metadata, margin = lenient.mapping(event.get("metadata")), " " * (NUMBER_WIDTH + 10)
     problem, recorded = metadata.get("mock_problem"), metadata.get("recorded")
     if isinstance(problem, str):
@@ -122,7 +122,7 @@ class RunningLines:
         self._depths: dict[str, int] = {}
 
     def line(self, number: int, event: Event, note: str = "") -> Text | None:
-        """The line of the next event; None for a chunk that is counted in the line of its call."""
+        """Return the line of the next event; None for a chunk that is counted in the line of its call."""
         if self.started_at is None:
             self.started_at = event.get("timestamp")
         if not self.chunks and self.streams.count_chunk(event):
@@ -142,7 +142,7 @@ class RunningLines:
         )
 
     def _depth(self, event: Event) -> int:
-        """The depth of an event: that of its start for an end, else one below its parent."""
+        """Return the depth of an event: that of its start for an end, else one below its parent."""
         parent, kind = event.get("parent_event_id"), str(event.get("event_type"))
         if ends_span(kind) and parent in self._depths:
             return self._depths.pop(parent)
@@ -153,12 +153,12 @@ class RunningLines:
 
 
 def title(event: Event) -> Text:
-    """The event type in the colour of its component, and the component's name."""
+    """Return the event type in the colour of its component, and the component's name."""
     return fitted(titled(event, NAME_LIMIT), 2 * NAME_LIMIT)
 
 
 def titled(event: Event, name_cells: int) -> Iterator[Piece]:
-    """The pieces of a title; a name wider than `name_cells` is cut in its middle."""
+    """Yield the pieces of a title; a name wider than `name_cells` is cut in its middle."""
     component = event.get("component")
     style = COMPONENT_STYLES.get(component, "") if isinstance(component, str) else ""
     yield piece(event.get("event_type") or "event", style, 60)
@@ -169,7 +169,7 @@ def titled(event: Event, name_cells: int) -> Iterator[Piece]:
 
 
 def facts(event: Event, cost: float | None = None) -> list[str]:
-    """The figures of an event: its status where that is not the usual one, duration, tokens, cost.
+    """Return the figures of an event: its status where that is not the usual one, duration, tokens, cost.
 
     Args:
         event: the event.
@@ -193,18 +193,18 @@ def facts(event: Event, cost: float | None = None) -> list[str]:
 
 
 def streamed_words(streamed: StreamedAnswer, width: int) -> str:
-    """What was streamed, as `8 chunks, first token 120 ms`; without the time on a narrow screen."""
+    """Return what was streamed, as `8 chunks, first token 120 ms`; without the time on a narrow screen."""
     return chunk_words(streamed.chunks, streamed.first_token_ms if width >= WIDE else None)
 
 
 def chunk_words(chunks: int, first_token_ms: object) -> str:
-    """A number of chunks, and when the first token came where that is known."""
+    """Return a number of chunks, and when the first token came where that is known."""
     first = duration(first_token_ms)
     return count(chunks, "chunk") + (f", first token {first}" if first else "")
 
 
 def status_style(event: Event) -> str:
-    """The style of an event's status; a failure without one is a failure too."""
+    """Return the style of an event's status; a failure without one is a failure too."""
     status = event.get("status")
     if isinstance(status, str) and status in STATUS_STYLES:
         return STATUS_STYLES[status]
@@ -212,7 +212,7 @@ def status_style(event: Event) -> str:
 
 
 def offset(timestamp: object, started_at: object) -> str:
-    """Seconds since the start, `+1.234`, or minutes and seconds, `+12:05.1`."""
+    """Format the seconds since the start, `+1.234`, or minutes and seconds, `+12:05.1`."""
     if not is_number(timestamp) or not is_number(started_at):
         return ""
     seconds = timestamp - started_at

@@ -17,15 +17,15 @@ _LINE = 40
 """Characters of a reason on one line, so that a step fits 80 columns."""
 
 _ROOTS = {
-    "user": "It ends with the words of the user, read at {number}",
-    "model": "It ends with what the model was given at {number}",
-    "inputs": "It ends with what the program gave {number}",
+    "user": "It ends with the user's message, read at {number}",
+    "model": "It ends with the messages that the model received at {number}",
+    "inputs": "It ends with what the program passed {number}",
     "program": "It ends with the program, at {number}",
 }
 
 
 def explain(document: Section, recording: str = "") -> Iterator[Block]:
-    """The report on one event; `recording` is the name of its recording in a command, empty for the latest."""
+    """Yield the report on one event; `recording` is the name of its trace in a command, empty for the latest."""
     label = " ".join(str(document[key]) for key in ("event_type", "component_name") if document.get(key))
     failed, weak = document.get("failed"), document.get("weak")
     aside = (
@@ -79,7 +79,7 @@ def _error(document: Section) -> str:
 
 
 def _rows(step: Section) -> Iterator[tuple[Cell, ...]]:
-    """A step on as many lines as its words need, then alternatives to it."""
+    """Yield a step on as many lines as its words need, then alternatives to it."""
     style = COMPONENT_STYLES.get(str(step.get("component") or ""), "")
     label = " ".join(str(step[key]) for key in ("component", "component_name") if step.get(key))
     numbers = (step.get("evidence") or {}).get("events") or ()

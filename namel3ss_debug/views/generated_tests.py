@@ -17,7 +17,7 @@ from namel3ss_debug.inspection.calls import RecordedRun, ToolCall
 from namel3ss_debug.views.terminal import clean
 
 WIDTH: Final = 88
-"""The line length of Black and Ruff where nobody has set another."""
+"""The default line length of Black and Ruff."""
 
 _INDENT = "    "
 _LONGEST_REASON = 300
@@ -28,7 +28,7 @@ _BUILTIN = re.compile(r"[A-Z]\w*(?:Error|Exception|Interrupt|Iteration|Exit)\Z")
 
 
 @dataclass(frozen=True)
-class Program:
+class ProgramUnderTest:
     """How a test runs the recorded program.
 
     Attributes:
@@ -70,7 +70,13 @@ class Tools:
 
 
 def format_test(
-    name: str, trace: str, program: Program, tools: Tools, run: RecordedRun, *, concurrent: bool = False
+    name: str,
+    trace: str,
+    program: ProgramUnderTest,
+    tools: Tools,
+    run: RecordedRun,
+    *,
+    concurrent: bool = False,
 ) -> str:
     """Return the text of the file.
 
@@ -127,7 +133,7 @@ def _answered(tools: Tools) -> Iterator[str]:
             )
 
 
-def _before(program: Program) -> Iterator[str]:
+def _before(program: ProgramUnderTest) -> Iterator[str]:
     """Yield the lines that come before the program starts."""
     yield "monkeypatch.chdir(FOLDER)"
     for name, value in sorted(program.variables.items()):
@@ -137,7 +143,7 @@ def _before(program: Program) -> Iterator[str]:
         yield from _call("monkeypatch.setenv", [quoted(name), found], 4)
 
 
-def _running(program: Program) -> Iterator[str]:
+def _running(program: ProgramUnderTest) -> Iterator[str]:
     """Yield the lines that run the program."""
     if program.kind == "function":
         passed = [
@@ -163,13 +169,13 @@ def _running(program: Program) -> Iterator[str]:
 
 
 def _assertions(run: RecordedRun, *, concurrent: bool) -> Iterator[str]:
-    """The assertions: the tools it called, in which order, and its answer."""
+    """Yield the assertions: the tools the run called, in which order, and its answer."""
     calls = Counter(call.name for call in run.tool_calls)
     for name, times in list(calls.items())[:_MOST_ASSERTED]:
         yield from _call("agent_trace.assert_called", [quoted(name), f"times={times}"], 4)
     for call in run.tool_calls[:_MOST_ASSERTED]:
-        given = f"with_arguments={literal(call.arguments)}"
-        row = f"agent_trace.assert_called({quoted(call.name)}, {given})"
+        arguments = f"with_arguments={literal(call.arguments)}"
+        row = f"agent_trace.assert_called({quoted(call.name)}, {arguments})"
         if _is_plain(call) and len(row) <= WIDTH - 4:
             yield row
     order = [call.name for call in run.tool_calls]
@@ -200,7 +206,7 @@ def _answer(form: str, text: str) -> str:
 
 
 def _is_plain(call: ToolCall) -> bool:
-    """Whether the arguments can be written as they are."""
+    """Return whether the arguments can be written as they are."""
     return bool(call.arguments) and all(_is_value(value) for value in call.arguments.values())
 
 
@@ -216,7 +222,7 @@ def _is_value(value: Any) -> bool:
 
 
 def _call(function: str, arguments: Sequence[str | list[str]], indent: int, behind: str = "") -> list[str]:
-    """A call on as few lines as it needs.
+    """Return a call on as few lines as it needs.
 
     Args:
         function: what is called.
@@ -241,22 +247,22 @@ def _call(function: str, arguments: Sequence[str | list[str]], indent: int, behi
 
 
 def literal(value: Any) -> str:
-    """A JSON value as Python writes it, on one line, with double quotes."""
+    """Return a JSON value as Python writes it, on one line, with double quotes."""
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, dict):
-        return "{" + _joined(f"{literal(key)}: {literal(each)}" for key, each in value.items()) + "}"
+        return "{" + _join(f"{literal(key)}: {literal(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + _joined(map(literal, value)) + "]"
+        return "[" + _join(map(literal, value)) + "]"
     return repr(value) if value is None or isinstance(value, bool | int | float) else quoted(str(value))
 
 
-def _joined(texts: Iterable[str]) -> str:
+def _join(texts: Iterable[str]) -> str:
     return ", ".join(texts)
 
 
 def quoted(text: str) -> str:
-    """A string literal in the quotes that Black prefers: double ones, unless they need more escapes."""
+    """Return a string literal in the quotes that Black prefers: double ones, unless they need more escapes."""
     written = repr(text)
     if written[0] == '"':
         return written

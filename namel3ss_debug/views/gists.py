@@ -14,21 +14,21 @@ from typing import Any
 from namel3ss_debug.inspection import CHUNK
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
+from namel3ss_debug.views.paths import command, short_site
 from namel3ss_debug.views.payloads import untupled
 from namel3ss_debug.views.quantities import count
-from namel3ss_debug.views.recordings import command, short_site
 from namel3ss_debug.views.terminal import clean, shorten
 
 GIST_LIMIT = 300
 CHUNK_LIMIT = 20_000
 _DATA_URL = re.compile(r"data:[\w.+/;=-]{0,100};base64,(?=.)")
 _HOST = re.compile(r"[\w.+-]+://[^/?#]*")
-_SAID_BEFORE = ("prompt", "input", "inputs", "query", "arguments", "args", "message")
-_SAID_AFTER = ("response", "output", "outputs", "result", "answer", "text", "message")
+_INPUT_KEYS = ("prompt", "input", "inputs", "query", "arguments", "args", "message")
+_OUTPUT_KEYS = ("response", "output", "outputs", "result", "answer", "text", "message")
 
 
 def summary(event: Event) -> str:
-    """The gist of an event in a few words: the error, the answer, the last message, the arguments, the result."""
+    """Return the gist of an event in a few words: the error, the answer, the last message, the arguments, the result."""
     if event.get("error") is not None:
         kind = event.get("error_type")
         return clean(
@@ -57,49 +57,47 @@ def summary(event: Event) -> str:
     if event.get("component") in {"log", None} or "metadata" not in event:
         return gist(_get(event, "metadata", "message") or "")
     if str(event_type).endswith(("_start", "_end")):
-        return _told(event["metadata"], str(event_type))
+        # Other tracers write the text in the metadata, in place of a payload.
+        keys = _INPUT_KEYS if str(event_type).endswith("_start") else _OUTPUT_KEYS
+        texts = (_get(event, "metadata", key) for key in keys)
+        return next((gist(found) for found in texts if found not in (None, "", {}, [])), "")
     return gist(event["metadata"])
 
 
 def _inputs_read(metadata: Any) -> str:
-    """How much the program read from outside, by source."""
+    """Return how much the program read from outside, by source."""
     reads = _get(metadata, "clock", "reads")
     places = [each for each in reads.values() if isinstance(each, dict)] if isinstance(reads, dict) else []
     times = sum(len(each) for by_place in places for each in by_place.values() if isinstance(each, list))
     variables = _get(metadata, "environment")
-    told = [
+    reads_by_source = [
         count(times, "clock read") if times else "",
         count(len(variables), "environment variable") if isinstance(variables, dict) else "",
         "all environment variables listed" if _get(metadata, "environment_listed") else "",
         "standard input" if _get(metadata, "stdin") else "",
     ]
-    return ", ".join(filter(None, told)) or gist(metadata)
-
-
-def _told(metadata: Any, event_type: str) -> str:
-    """Words in the metadata that other tracers write in place of a payload."""
-    keys = _SAID_BEFORE if event_type.endswith("_start") else _SAID_AFTER
-    return next((gist(found) for key in keys if (found := _get(metadata, key)) not in (None, "", {}, [])), "")
+    return ", ".join(filter(None, reads_by_source)) or gist(metadata)
 
 
 def gist(value: Any, limit: int = GIST_LIMIT) -> str:
-    """The beginning of a value as short JSON on one line, or the fields of an object; reads only `limit` characters."""
+    """Return the beginning of a value as short JSON on one line, or the fields of an object; reads only `limit` characters."""
     if isinstance(value, str):
         return clean(without_data(value.strip() if len(value) < 10_000 else value), limit)
     return shorten("".join(_pieces(value, limit, 0)), limit)
 
 
 def without_data(value: str) -> str:
-    """A text unchanged; for a URL that holds its data in base64, only the type of the data."""
+    """Return a text unchanged; of a URL that holds its data in base64, only the type of the data."""
     found = _DATA_URL.match(value)
     return value if found is None else f"{found[0]}…"
 
 
 def call(name: object, arguments: object, limit: int = 120) -> str:
-    """A tool call as `search(query="refund", limit=3)`."""
+    """Return a tool call as `search(query="refund", limit=3)`."""
     if isinstance(arguments, dict):
         inside = ", ".join(
-            f"{clean(key, 40)}={_pieced(item, limit)}" for key, item in list(arguments.items())[:8]
+            f"{clean(key, 40)}={shorten(''.join(_pieces(item, limit, 0)), limit)}"
+            for key, item in list(arguments.items())[:8]
         )
     else:
         inside = gist(arguments, limit) if arguments is not None else ""
@@ -107,7 +105,7 @@ def call(name: object, arguments: object, limit: int = 120) -> str:
 
 
 def message_text(message: Any) -> str:
-    """The words of one message, or of a list of messages its last: text, tool calls, tool results."""
+    """Return the text of one message, or of a list of messages its last: text, tool calls, tool results."""
     if isinstance(message, list):
         return message_text(message[-1]) if message else ""
     if not isinstance(message, dict):
@@ -119,7 +117,7 @@ def message_text(message: Any) -> str:
 
 
 def _part_text(part: Any, *, inside: bool = False) -> str:
-    """The words of a part of a message; `inside` another one, no further parts are looked for."""
+    """Return the words of a part of a message; `inside` another one, no further parts are looked for."""
     if not isinstance(part, dict):
         return gist(part)
     kind = part.get("type", "part")
@@ -128,23 +126,21 @@ def _part_text(part: Any, *, inside: bool = False) -> str:
     if kind == "blob":
         return f"[{clean(part.get('mime_type') or part.get('modality') or kind, 60)}]"
     for key in ("content", "text", "result", "response"):
-        said = part.get(key)
-        if said not in (None, ""):
-            return gist(said) if inside or not _are_parts(said) else _inner_text(said)
+        content = part.get(key)
+        if content not in (None, ""):
+            if inside or not _are_parts(content):
+                return gist(content)
+            return " ".join(filter(None, (_part_text(inner, inside=True) for inner in content[:8])))
     return f"[{clean(kind, 30)}]"
 
 
 def _are_parts(value: Any) -> bool:
-    """Whether a value is a list of parts: the texts and pictures that a tool gave."""
+    """Return whether a value is a list of parts: the texts and pictures that a tool gave."""
     return (
         isinstance(value, list)
         and bool(value)
         and all(isinstance(each, dict) and "type" in each for each in value)
     )
-
-
-def _inner_text(parts: list[Any]) -> str:
-    return " ".join(filter(None, (_part_text(part, inside=True) for part in parts[:8])))
 
 
 def _answer(outputs: Any) -> str | None:
@@ -154,13 +150,13 @@ def _answer(outputs: Any) -> str | None:
     text = outputs.get("text")
     if not text and not calls:
         return None
-    said = [gist(text)] if text else []
+    texts = [gist(text)] if text else []
     if isinstance(calls, list):
-        said += [
+        texts += [
             call(item.get("name"), item.get("arguments")) if isinstance(item, dict) else gist(item)
             for item in calls[:8]
         ]
-    return " ".join(said)
+    return " ".join(texts)
 
 
 def _result(outputs: Any) -> str | None:
@@ -179,7 +175,7 @@ def _arguments(inputs: Any) -> str | None:
 
 
 def _plain_first(arguments: Any) -> Any:
-    """Arguments with objects of classes last: the context that a framework gives to a tool is least informative."""
+    """Return arguments with objects of classes last: the context of a framework is least informative."""
     if not isinstance(arguments, dict):
         return arguments
     classed = {
@@ -191,13 +187,13 @@ def _plain_first(arguments: Any) -> Any:
 
 
 def request_text(method: object, url: object) -> str:
-    """A request without its host: `POST /v1/files?limit=5`."""
+    """Return a request without its host: `POST /v1/files?limit=5`."""
     found = _HOST.sub("", url, count=1) if isinstance(url, str) else ""
     return clean(f"{method} {found or '/'}", GIST_LIMIT)
 
 
 def _request(inputs: Any) -> str | None:
-    """A request, and the gist of its body."""
+    """Return a request, and the gist of its body."""
     if not isinstance(inputs, dict) or not isinstance(inputs.get("method"), str):
         return None
     asked, body = request_text(inputs["method"], inputs.get("url")), inputs.get("body")
@@ -205,7 +201,7 @@ def _request(inputs: Any) -> str | None:
 
 
 def _response(outputs: Any) -> str | None:
-    """The status of a response, and the gist of its body."""
+    """Return the status of a response, and the gist of its body."""
     if not isinstance(outputs, dict) or type(outputs.get("status")) is not int:
         return None
     body = outputs.get("body")
@@ -218,10 +214,10 @@ _HTTP_READERS = (("outputs", (_response,)), ("inputs", (_request,)))
 
 
 def chunk_text(sent: Any) -> str:
-    """The content of one chunk of a streamed answer: the text or the arguments in it, else the names of its parts."""
+    """Return the content of one chunk of a streamed answer: the text or the arguments in it, else the names of its parts."""
     if not isinstance(sent, str):
         return gist(sent)
-    said, names = [], []
+    texts, names = [], []
     for row in sent[:CHUNK_LIMIT].splitlines():
         name, _, value = row.partition(":")
         if name == "event":
@@ -230,13 +226,13 @@ def chunk_text(sent: Any) -> str:
             names.append("done")
         elif name == "data":
             with suppress(ValueError, RecursionError):
-                said.append(_delta(json.loads(value)))
-    found = "".join(said)
+                texts.append(_delta(json.loads(value)))
+    found = "".join(texts)
     return json.dumps(found, ensure_ascii=False) if found else f"[{', '.join(names)}]" if names else sent
 
 
 def _delta(part: Any) -> str:
-    """The words in one part of a stream, wherever the known wire formats have them."""
+    """Return the words in one part of a stream, wherever the known wire formats have them."""
     delta = _get(part, "delta")
     if delta is None:
         choices = _get(part, "choices")
@@ -255,10 +251,6 @@ def _get(value: Any, *keys: str) -> Any:
     return value
 
 
-def _pieced(value: Any, limit: int) -> str:
-    return shorten("".join(_pieces(value, limit, 0)), limit)
-
-
 def _pieces(value: Any, limit: int, depth: int) -> list[str]:
     """Short JSON in pieces that end soon after `limit` characters; an object of a class is its name and fields."""
     value = untupled(value)
@@ -267,12 +259,12 @@ def _pieces(value: Any, limit: int, depth: int) -> list[str]:
         if isinstance(value.get("repr"), str):
             return [clean(value["repr"], limit)]
         if kind in {"bytes", "bytearray"} and isinstance(value.get("base64"), str):
-            held_bytes = len(value["base64"].rstrip("=")) * 3 // 4
-            return [f"[{count(held_bytes, 'byte')}]"]
-        held = next((value[part] for part in ("fields", "items", "value") if part in value), None)
-        name = [clean(kind.rpartition(".")[2], 60), " "] if isinstance(held, dict | list) else []
-        if held is not None:
-            return [*name, *_pieces(held, limit, depth + 1)]
+            size = len(value["base64"].rstrip("=")) * 3 // 4
+            return [f"[{count(size, 'byte')}]"]
+        content = next((value[part] for part in ("fields", "items", "value") if part in value), None)
+        name = [clean(kind.rpartition(".")[2], 60), " "] if isinstance(content, dict | list) else []
+        if content is not None:
+            return [*name, *_pieces(content, limit, depth + 1)]
     if isinstance(value, str):
         return [f'"{clean(without_data(value), limit)}"']
     if isinstance(value, bool):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from namel3ss_debug.analysis.findings import MARKED_BAD
+from namel3ss_debug.analysis.health import MARKED_BAD
 from namel3ss_debug.views.blocks import Block, Heading, Note, Points, Table
 from namel3ss_debug.views.quantities import is_number, percent
 from namel3ss_debug.views.tables import Cell, Column, number, prose
@@ -24,11 +24,11 @@ _LOOKED_FOR = (
 
 
 def health(section: Section, reference: str) -> Iterator[Block]:
-    """The score, what lowered each part and each section, and the findings.
+    """Yield the score, what lowered each part and each section, and the findings.
 
     Args:
         section: the section of the document.
-        reference: how the recording is named in a command; empty for the latest.
+        reference: how the trace is named in a command; empty for the latest.
     """
     if section.get("score") is None:
         yield Heading("Health", f"not known: {section.get('reason') or 'nothing tells'}")
@@ -42,7 +42,9 @@ def health(section: Section, reference: str) -> Iterator[Block]:
     yield Heading("Sections")
     yield _scores("section", section.get("sections") or {})
     yield from _findings("Findings", section.get("findings") or [], SHOWN, reference)
-    yield from _not_shown(section, SHOWN)
+    left = int(section.get("finding_count") or 0) - SHOWN
+    if left > 0:
+        yield Note(f"… {left:,} more; --format json lists them", left)
 
 
 def fact(section: Section) -> Cell:
@@ -57,7 +59,7 @@ def fact(section: Section) -> Cell:
 def outcome(section: Section) -> Cell:
     """Return the errors seen and the user's judgement, in red if the run is marked bad."""
     statement = str(section.get("statement") or "")
-    bad = any(row.get("finding") == MARKED_BAD for row in section.get("findings") or ())
+    bad = any(row.get("id") == MARKED_BAD for row in section.get("findings") or ())
     return text(statement, ERROR if bad else "", 400)
 
 
@@ -67,11 +69,11 @@ def _weight(section: Section) -> str:
 
 
 def matters(found: Sequence[Section], reference: str = "", statement: str = "") -> Iterator[Block]:
-    """The heaviest findings, each with the command that shows more.
+    """Yield the heaviest findings, each with the command that shows more.
 
     Args:
         found: the findings, the heaviest first.
-        reference: how the recording is named in a command; empty for the latest. A finding may have its own.
+        reference: how the trace is named in a command; empty for the latest. A finding may have its own.
         statement: what is known of the outcome, for a run without findings.
     """
     if not found:
@@ -85,31 +87,31 @@ def _findings(title: str, found: Iterable[Section], most: int, reference: str) -
     shown = list(found)[:most]
     if shown:
         yield Heading(title)
-        yield Points([(str(row.get("words") or ""), _command(row, reference)) for row in shown])
+        yield Points([(str(row.get("evidence") or ""), _command(row, reference)) for row in shown])
 
 
 def _command(row: Section, reference: str) -> str:
-    return " ".join(filter(None, (str(row.get("next") or ""), str(row.get("reference") or reference))))
+    return " ".join(filter(None, (str(row.get("suggestion") or ""), str(row.get("reference") or reference))))
 
 
 def _deciding(section: Section, beside: str = "") -> str:
-    """The measures that allow no better level, with their values, except one that is shown already."""
+    """Return the measures that allow no better level, with their values, except one that is shown already."""
     measures = section.get("measures") or {}
     named = {"success_rate": "of the spans did their work", "integrity": "integrity", "severity": "severity"}
-    told = []
+    described = []
     for measure in section.get("decided_by") or ():
         value = measures.get(measure)
         if measure == beside:
             continue
         if measure == "severity" and is_number(value):
-            told.append(f"severity {value:.2f} of 1")
+            described.append(f"severity {value:.2f} of 1")
         elif measure in named and is_number(value):
-            told.append(f"{percent(value)} {named[measure]}")
-    return ", ".join(told)
+            described.append(f"{percent(value)} {named[measure]}")
+    return ", ".join(described)
 
 
 def _scores(header: str, rows: Section) -> Table:
-    """One row for each part or section, with what lowered it."""
+    """Return one row for each part or section, with what lowered it."""
     return Table(
         (Column(header), number("score"), prose("lowered by", 16)),
         [
@@ -124,22 +126,16 @@ def _scores(header: str, rows: Section) -> Table:
 
 
 def _lowered(rows: Iterable[Section]) -> str:
-    return ", ".join(f"{str(row.get('finding')).replace('_', ' ')} {percent(row.get('by'))}" for row in rows)
-
-
-def _not_shown(section: Section, most: int) -> Iterator[Block]:
-    left = int(section.get("finding_count") or 0) - most
-    if left > 0:
-        yield Note(f"… {left:,} more; --format json lists them", left)
+    return ", ".join(f"{str(row.get('id')).replace('_', ' ')} {percent(row.get('weight'))}" for row in rows)
 
 
 def of_recordings(rows: Iterable[Section]) -> list[dict[str, Any]]:
-    """The heaviest finding of each recording, the heaviest first; one that several recordings share is shown once.
+    """Return the heaviest finding of each trace, the heaviest first; one that several traces share is shown once.
 
     Args:
-        rows: the findings, each with `reference`, the name of its recording.
+        rows: the findings, each with `reference`, the name of its trace.
     """
     kept: dict[tuple[str, str], dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: -float(row.get("weight") or 0)):
-        kept.setdefault((str(row.get("finding")), str(row.get("words")).partition(";")[0]), dict(row))
+        kept.setdefault((str(row.get("id")), str(row.get("evidence")).partition(";")[0]), dict(row))
     return list(kept.values())

@@ -1,18 +1,20 @@
-"""Whether a recording can be trusted, as a report: what lowers the score first, then the events that show it."""
+"""Whether a trace can be trusted, as a report: what lowers the score first, then the events that show it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from namel3ss_debug.analysis.sections.integrity import EVIDENCE_TABLE
 from namel3ss_debug.views.blocks import Block, Heading, Table
 from namel3ss_debug.views.quantities import count, is_number, percent, tokens
-from namel3ss_debug.views.tables import Column, name, number, prose
+from namel3ss_debug.views.sections import listing
+from namel3ss_debug.views.tables import name, number, prose
 from namel3ss_debug.views.terminal import DIM, WARNING, text
-from namel3ss_debug.views.usage import SHOWN, Section, more
+from namel3ss_debug.views.usage import Section
 
 
 def integrity(section: Section) -> Iterator[Block]:
-    """The score with what lowers it, and what was found at which event."""
+    """Yield the score with what lowers it, and what was found at which event."""
     score = section.get("score")
     lowered = section.get("lowered_by") or []
     if not is_number(score):
@@ -20,7 +22,7 @@ def integrity(section: Section) -> Iterator[Block]:
     if not lowered:
         yield Heading("Integrity 100 %", "no event is missing, cut or impossible")
         return
-    yield Heading(f"Integrity {percent(score)}", "how far the recording can be trusted", WARNING)
+    yield Heading(f"Integrity {percent(score)}", "how far the trace can be trusted", WARNING)
     yield Table(
         (name("found", 14), number("how many"), number("lowers by"), prose("because", 16)),
         [
@@ -33,17 +35,7 @@ def integrity(section: Section) -> Iterator[Block]:
             for entry in lowered
         ],
     )
-    findings = section.get("findings") or []
-    if findings:
-        yield Heading("Where it shows")
-        yield Table(
-            (Column("n", align="right", style=DIM), prose("what", 20)),
-            [
-                (text(finding.get("number"), DIM), text(finding.get("what", ""), limit=120))
-                for finding in findings[:SHOWN]
-            ],
-        )
-        yield from more(len(findings), len(findings[:SHOWN]))
+    yield from listing(section, EVIDENCE_TABLE)
 
 
 def _with_noun(entry: Section) -> str:

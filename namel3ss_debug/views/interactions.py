@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from namel3ss_debug.analysis.sections.interactions import MESSAGE_TABLE
 from namel3ss_debug.views.blocks import Block, Heading, Table
 from namel3ss_debug.views.quantities import count, milliseconds, tokens
+from namel3ss_debug.views.sections import listing
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, WARNING, text
 from namel3ss_debug.views.usage import SHOWN, Section, event_numbers, failed, more, operation_cell
@@ -52,11 +54,11 @@ def interactions(section: Section, *, alone: bool = False) -> Iterator[Block]:
     elif alone:
         yield Heading("Interactions", "nothing was called")
     yield from _hand_offs(section.get("hand_offs") or [])
-    yield from _exchanged(messages)
+    yield from listing(section, MESSAGE_TABLE)
 
 
 def _lacking(messages: Section) -> Iterator[Block]:
-    """The messages that had no answer, and those that were sent again."""
+    """Yield the messages that had no answer, and those that were sent again."""
     unanswered, repeated = messages.get("unanswered") or {}, messages.get("repeated") or {}
     rows = [
         (_agent(row.get("from")), _agent(row.get("to")), "no answer", text(row.get("number"), DIM))
@@ -73,12 +75,12 @@ def _lacking(messages: Section) -> Iterator[Block]:
     ]
     if not rows:
         return
-    told = [
+    counted = [
         f"{count(int(found.get('count') or 0), 'message')} {what}"
         for found, what in ((unanswered, "without an answer"), (repeated, "sent again"))
         if found.get("count")
     ]
-    yield Heading(", ".join(told), style=WARNING)
+    yield Heading(", ".join(counted), style=WARNING)
     yield Table((name("from", 10), name("to", 10), prose("what", 12), Column("events", least=8)), rows)
     yield from more(int(unanswered.get("count") or 0) + int(repeated.get("count") or 0), len(rows))
 
@@ -101,27 +103,6 @@ def _hand_offs(found: list[Section]) -> Iterator[Block]:
         ],
     )
     yield from more(len(found), len(found[:SHOWN]))
-
-
-def _exchanged(messages: Section) -> Iterator[Block]:
-    pairs = messages.get("pairs") or []
-    if not pairs:
-        return
-    yield Heading("Messages")
-    yield Table(
-        (name("from", 10), name("to", 10), number("messages"), number("unanswered"), number("repeated")),
-        [
-            (
-                _agent(row.get("from")),
-                _agent(row.get("to")),
-                tokens(row.get("count")),
-                failed(row.get("unanswered")),
-                failed(row.get("repeated")),
-            )
-            for row in pairs[:SHOWN]
-        ],
-    )
-    yield from more(len(pairs), len(pairs[:SHOWN]))
 
 
 def _agent(label: object, otherwise: str = "not known") -> Cell:

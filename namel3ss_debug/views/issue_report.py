@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from namel3ss_debug.inspection.journey import Story
+from namel3ss_debug.inspection.activity import Activity
 from namel3ss_debug.traces.marks import BAD, mark_from_json
 from namel3ss_debug.views import health, usage
+from namel3ss_debug.views.activity import steps
 from namel3ss_debug.views.blocks import Block, Code, Facts, Heading, Note, Points, Quote, Table
-from namel3ss_debug.views.journey import steps
+from namel3ss_debug.views.paths import short_site
 from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, percent, tokens
-from namel3ss_debug.views.recordings import short_site
 from namel3ss_debug.views.tables import Column, number, prose
 from namel3ss_debug.views.terminal import text
 from namel3ss_debug.views.usage import Section
@@ -21,8 +21,8 @@ _LONGEST_TITLE = 100
 _LONGEST_VALUE = 600
 
 
-def page(document: Section, before: Story | None) -> Iterator[Block]:
-    """The page.
+def page(document: Section, before: Activity | None) -> Iterator[Block]:
+    """Yield the blocks of the page.
 
     Args:
         document: the result of `issue`.
@@ -33,7 +33,7 @@ def page(document: Section, before: Story | None) -> Iterator[Block]:
     if document.get("words"):
         yield Quote(str(document["words"]))
         if document.get("chosen_by") == "severity":
-            yield Note("No failure fits these words; this is the most severe.")
+            yield Note("No failure matches these words; this is the most severe.")
     yield from _failure(document, failure)
     if failure is None and document.get("findings"):
         yield from health.matters(document["findings"], _reference(document))
@@ -51,17 +51,19 @@ def _title(document: Section, failure: Section | None) -> str:
         mark = document.get("mark")
         if mark and mark["judgement"] == BAD:
             return _capitalised(text(mark_from_json(mark).describe(), limit=_LONGEST_TITLE).plain)
-        told = document.get("status") or {}
-        status = told.get("status")
+        status_document = document.get("status") or {}
+        status = status_document.get("status")
         if status == "killed":
             return "The program never ended"
         if status == "open":
-            return _open_title(told, document.get("open_spans") or [])
+            return _open_title(status_document, document.get("open_spans") or [])
         ended = f"the run was {status}; " if status in {"interrupted", "stopped"} else ""
-        return _capitalised(ended + str(told.get("statement") or "no errors seen; outcome not judged"))
-    said = failure.get("error") or failure.get("status") or ""
+        return _capitalised(
+            ended + str(status_document.get("statement") or "no errors seen; outcome not judged")
+        )
+    error = failure.get("error") or failure.get("status") or ""
     kind = failure.get("error_type")
-    return text(f"{_who(failure)}: {f'{kind}: ' if kind else ''}{said}", limit=_LONGEST_TITLE).plain
+    return text(f"{_who(failure)}: {f'{kind}: ' if kind else ''}{error}", limit=_LONGEST_TITLE).plain
 
 
 def _capitalised(words: str) -> str:
@@ -69,7 +71,7 @@ def _capitalised(words: str) -> str:
 
 
 def _open_title(status: Section, open_spans: list[Section]) -> str:
-    """What had not ended, where nobody was killed: the program, or in one that has ended a span or another process."""
+    """Return what had not ended, where nobody was killed: the program, or in one that has ended a span or another process."""
     if status.get("exit_status") is None and status.get("processes_without_end") != 0:
         return "The program had not ended yet"
     if not open_spans:
@@ -93,7 +95,7 @@ def _failure(document: Section, failure: Section | None) -> Iterator[Block]:
             ("error", text(_error(failure), limit=_LONGEST_VALUE)),
             (
                 "sure",
-                f"{percent(weak)}: nothing failed, but the output or the log tells of an error"
+                f"{percent(weak)}: nothing failed, but the output or the log reports an error"
                 if weak
                 else "",
             ),
@@ -131,8 +133,8 @@ def _findings(document: Section) -> str:
 
 def _run(status: Section) -> str:
     started, ended = moment(status.get("started_at")), status.get("exit_status")
-    told = [str(status.get("status") or ""), f"exit status {ended}" if ended else ""]
-    return ", ".join(filter(None, (*told, f"began {started} UTC" if started else "")))
+    parts = [str(status.get("status") or ""), f"exit status {ended}" if ended else ""]
+    return ", ".join(filter(None, (*parts, f"began {started} UTC" if started else "")))
 
 
 def _error(failure: Section) -> str:
@@ -140,7 +142,7 @@ def _error(failure: Section) -> str:
 
 
 def _origin(origin: Section) -> Iterator[Block]:
-    """The chain of causes, each with the events that prove it."""
+    """Yield the chain of causes, each with the events that prove it."""
     chain = origin.get("chain") or []
     if len(chain) > 1:
         yield Heading("Where it began", "each step from the one below it")
@@ -164,17 +166,17 @@ def _origin(origin: Section) -> Iterator[Block]:
 
 
 def _again(document: Section, failure: Section | None) -> Iterator[Block]:
-    """The commands that show the failure and run the program again, with the recording beside the page."""
+    """Yield the commands that show the failure and run the program again, with the trace beside the page."""
     name = _reference(document)
     rows = []
     about = document.get("origin") if failure is None else failure
     if about:
         at = about.get("number")
-        rows.append(("walk up to it in the recording", f"namel3ss debug replay {name} --step -b {at}"))
+        rows.append(("step up to it in the trace", f"namel3ss debug replay {name} --step -b {at}"))
         rows.append(("every cause with its evidence", f"namel3ss debug explain {at} {name}"))
     if document.get("can_run_again"):
-        told = document.get("environment") or {}
-        target = text(told.get("target") or "a program", limit=80).plain
+        environment = document.get("environment") or {}
+        target = text(environment.get("target") or "a program", limit=80).plain
         foreign = f"; this starts {target} for a trace that is not signed by you, after you agree"
         rows.append(
             (
@@ -192,15 +194,15 @@ def _again(document: Section, failure: Section | None) -> Iterator[Block]:
                     f"namel3ss debug replay {name} --rerun --mock {answer}",
                 )
             )
-    yield Heading("How to look at it again", "with the recording beside this page")
+    yield Heading("How to look at it again", "with the trace beside this page")
     yield Points(rows or [("the events", f"namel3ss debug inspect {name}")])
 
 
 def _environment(document: Section) -> Iterator[Block]:
-    told, spent = document.get("environment") or {}, document.get("cost") or {}
-    commit = told.get("git_commit")
-    packages = ", ".join(f"{name} {version}" for name, version in (told.get("packages") or {}).items())
-    python, platform = told.get("python"), told.get("platform")
+    environment, spent = document.get("environment") or {}, document.get("cost") or {}
+    commit = environment.get("git_commit")
+    packages = ", ".join(f"{name} {version}" for name, version in (environment.get("packages") or {}).items())
+    python, platform = environment.get("python"), environment.get("platform")
     calls = ", ".join(
         f"{tokens(spent[key])} {noun}"
         for key, noun in (("llm_calls", "LLM"), ("tool_calls", "tool"))
@@ -211,26 +213,29 @@ def _environment(document: Section) -> Iterator[Block]:
         [
             (
                 "program",
-                text(" ".join(map(str, told.get("argv") or ())) or told.get("target") or "", limit=200),
+                text(
+                    " ".join(map(str, environment.get("argv") or ())) or environment.get("target") or "",
+                    limit=200,
+                ),
             ),
             ("python", text(" on ".join(str(part) for part in (python, platform) if part), limit=80)),
             ("packages", text(packages, limit=_LONGEST_VALUE)),
             ("commit", text(commit or "", limit=40)),
-            ("environment", text(told.get("environment") or "", limit=80)),
-            ("agent version", text(told.get("agent_version") or "", limit=80)),
+            ("environment", text(environment.get("environment") or "", limit=80)),
+            ("agent version", text(environment.get("agent_version") or "", limit=80)),
             ("took", duration(spent.get("duration_ms"))),
             ("calls", calls),
             ("retries", tokens(spent.get("retries")) if spent.get("retries") else ""),
             ("tokens", tokens(spent.get("tokens")) if spent.get("tokens") else ""),
             ("cost", _cost(spent)),
-            ("recording", text((document.get("trace") or {}).get("file") or "", limit=200)),
+            ("trace", text((document.get("trace") or {}).get("file") or "", limit=200)),
         ]
     )
 
 
-def _cost(told: Section) -> str:
-    unpriced = told.get("calls_without_price")
-    return usage.spent(told.get("cost"), unpriced) if unpriced else money(told.get("cost"))
+def _cost(amounts: Section) -> str:
+    unpriced = amounts.get("calls_without_price")
+    return usage.spent(amounts.get("cost"), unpriced) if unpriced else money(amounts.get("cost"))
 
 
 def _reference(document: Section) -> str:

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import TextIOWrapper
@@ -21,11 +21,12 @@ from rich.text import Text
 from namel3ss_debug.inspection.logs import CATEGORIES, LogLine
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.folders import make_private_folder
+from namel3ss_debug.views.blocks import LongTable
 from namel3ss_debug.views.events import facts
 from namel3ss_debug.views.gists import gist, summary
 from namel3ss_debug.views.payloads import json_bytes
 from namel3ss_debug.views.quantities import is_number
-from namel3ss_debug.views.tables import Cell, Column, name, prose, table
+from namel3ss_debug.views.tables import Cell, Column, name, prose
 from namel3ss_debug.views.terminal import (
     COMPONENT_STYLES,
     DIM,
@@ -63,8 +64,8 @@ _MOST_FILES = 200
 """How many files are open at once; further names share `other.log`."""
 
 
-def lines(found: Iterable[LogLine], width: int) -> Iterator[Text]:
-    """The lines of a log as a table."""
+def log_table(found: Iterable[LogLine]) -> LongTable:
+    """Return the lines of a log as a table."""
     columns = (
         Column("n", align="right", style=DIM),
         Column("time (UTC)", style=DIM, room=12),
@@ -73,11 +74,11 @@ def lines(found: Iterable[LogLine], width: int) -> Iterator[Text]:
         name("source", 8),
         prose("message", 24),
     )
-    yield from table(columns, (_row(line) for line in found), width)
+    return LongTable(columns, map(_row, found))
 
 
 def running_line(line: LogLine, width: int) -> Text:
-    """One line of a running program, while its number and the widths of later lines are not known."""
+    """Return one line of a running program, while its number and the widths of later lines are not known."""
     style = _STYLES.get(line.level, "")
     who = line.agent or line.source
     parts = (
@@ -105,7 +106,7 @@ def _row(line: LogLine) -> tuple[Cell, ...]:
 
 
 def words(line: LogLine) -> str:
-    """The words of a line: its message, its error, and other fields that the program added."""
+    """Return the text of a line: its message, its error, and other fields that the program added."""
     event = line.event
     if line.category == "events":
         return "  ".join(
@@ -115,56 +116,56 @@ def words(line: LogLine) -> str:
         lenient.mapping(event.get(name)) for name in ("metadata", "inputs", "outputs")
     )
     if event["event_type"] == "state_change" and "before" in inputs and "after" in outputs:
-        said = _change(inputs["before"], outputs["after"])
+        shown = _change(inputs["before"], outputs["after"])
     else:
-        said = line.message or summary({**event, "metadata": _uncategorised(metadata)})
+        shown = line.message or summary({**event, "metadata": _uncategorised(metadata)})
     reason = _reason(event)
     if reason is not None:
-        said = f"{said} ({gist(reason)})"
+        shown = f"{shown} ({gist(reason)})"
     error = event.get("error")
     kind = event.get("error_type")
     failed = f"{kind}: {error}" if kind and error else str(error or "")
-    if failed and str(error) not in said:
-        said = f"{said} ({failed})" if said else failed
+    if failed and str(error) not in shown:
+        shown = f"{shown} ({failed})" if shown else failed
     extra = metadata.get("extra")
-    return f"{said}  {gist(extra, 160)}" if extra else said
+    return f"{shown}  {gist(extra, 160)}" if extra else shown
 
 
 def _change(before: object, after: object) -> str:
-    """A state before and after; for two objects only the members that differ, so that a line has room for them."""
+    """Return a state before and after; for two objects only the members that differ, so that a line has room for them."""
     if not isinstance(before, dict) or not isinstance(after, dict):
         return f"{gist(before, 160)} -> {gist(after, 160)}"
     differing = (key for key in before | after if before.get(key, _ABSENT) != after.get(key, _ABSENT))
-    told = (
+    changes = (
         f"{clean(key, 60)}: {gist(before.get(key, _ABSENT), 80)} -> {gist(after.get(key, _ABSENT), 80)}"
         for key in islice(differing, _MOST_MEMBERS)
     )
-    return ", ".join(told) or "unchanged"
+    return ", ".join(changes) or "unchanged"
 
 
 def _reason(event: Event) -> Any:
-    """The reason for a decision or a change; None where the event does not hold one."""
+    """Return the reason for a decision or a change; None where the event does not hold one."""
     if event["event_type"] not in {"decision", "state_change"}:
         return None
     places = (lenient.mapping(event.get("metadata")), lenient.mapping(event.get("inputs")))
-    told = (place.get(key) for place in places for key in ("reason", "reasoning"))
-    return next((reason for reason in told if reason not in (None, "", {}, [])), None)
+    reasons = (place.get(key) for place in places for key in ("reason", "reasoning"))
+    return next((reason for reason in reasons if reason not in (None, "", {}, [])), None)
 
 
 def _uncategorised(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The metadata of an event, without the name of its log."""
+    """Return the metadata of an event without the name of its log."""
     return {key: value for key, value in metadata.items() if key != "category"}
 
 
 def document(line: LogLine) -> dict[str, Any]:
-    """One line as JSON."""
+    """Return one line as JSON."""
     event = line.event
     metadata, inputs, outputs = (
         lenient.mapping(event.get(name)) for name in ("metadata", "inputs", "outputs")
     )
     changed = event["event_type"] == "state_change"
     figure = event["event_type"] == "performance_marker"
-    told = {
+    row = {
         "number": line.number or None,
         "event_id": event.get("event_id"),
         "timestamp": event.get("timestamp"),
@@ -182,7 +183,7 @@ def document(line: LogLine) -> dict[str, Any]:
         "error": event.get("error"),
         "call_site": event.get("call_site"),
     }
-    return {key: value for key, value in told.items() if value is not None}
+    return {key: value for key, value in row.items() if value is not None}
 
 
 def _moment(event: Event) -> datetime | None:
@@ -212,14 +213,14 @@ def write_tree(
     """Write the classic tree: `session_YYYYMMDD_HHMMSS/CATEGORY/NAME.log` and `trace_summary.json`.
 
     A name is that of the agent, or of the logger where there is none. Files rotate by `LIMITS`. Folders are made with
-    the mode 0700, files with 0600. Files of the same recording from before are replaced; where a folder of another
-    recording exists, the new folder is called `session_YYYYMMDD_HHMMSS_ID8`.
+    the mode 0700, files with 0600. Files of the same trace from before are replaced; if a folder of another
+    trace exists, the new folder is called `session_YYYYMMDD_HHMMSS_ID8`.
 
     Args:
         found: the lines.
         directory: where the folder of the session is made.
-        began: when the recording began, in seconds since the epoch; now where that is not known.
-        about: the other fields of the summary: `execution_id`, or `trace` where that is None, tells which recording it
+        began: when the trace began, in seconds since the epoch; now where that is not known.
+        about: the other fields of the summary: `execution_id`, or `trace` where that is None, names the trace it
             is of.
 
     Raises:
@@ -245,7 +246,7 @@ def write_tree(
 
 
 def _session_folder(directory: Path, classic: str, about: dict[str, Any]) -> Path:
-    """The folder for this recording, without the logs that an earlier command wrote there."""
+    """Return the folder for this trace, without the logs that an earlier command wrote there."""
     make_private_folder(directory)
     for folder in sorted(directory.glob(f"{classic}*")):
         if _is_of(folder, about):
@@ -261,13 +262,13 @@ def _session_folder(directory: Path, classic: str, about: dict[str, Any]) -> Pat
 
 
 def _is_of(folder: Path, about: dict[str, Any]) -> bool:
-    """Whether the summary in a folder says that it is of this recording."""
+    """Return whether the summary in a folder belongs to this trace."""
     key = "execution_id" if about.get("execution_id") else "trace"
     try:
-        told = orjson.loads((folder / SUMMARY).read_bytes())
+        summary_read = orjson.loads((folder / SUMMARY).read_bytes())
     except (OSError, ValueError):
         return False
-    return isinstance(told, dict) and told.get(key) == about.get(key) is not None
+    return isinstance(summary_read, dict) and summary_read.get(key) == about.get(key) is not None
 
 
 def _remove_logs(folder: Path) -> None:
@@ -283,11 +284,11 @@ def _remove_logs(folder: Path) -> None:
             inside.rmdir()
 
 
-def _write_summary(folder: Path, told: dict[str, Any]) -> Path:
+def _write_summary(folder: Path, content: dict[str, Any]) -> Path:
     path = folder / SUMMARY
     path.unlink(missing_ok=True)  # it may be from an earlier command, with another mode
     with open(path, "x", encoding="utf-8", opener=_private) as file:
-        file.write(json_bytes(told, indent=True) + "\n")
+        file.write(json_bytes(content, indent=True) + "\n")
     return path
 
 
@@ -310,7 +311,7 @@ class _PrivateLog(RotatingFileHandler):
 def _handler(
     handlers: dict[tuple[str, str], RotatingFileHandler], folder: Path, line: LogLine
 ) -> RotatingFileHandler:
-    """The file of a category and a name, opened when first used; of very many names the last ones share one file."""
+    """Return the file of a category and a name, opened when first used; the last of very many names share one file."""
     named = line.agent or line.source
     safe = _UNSAFE.sub("_", named).strip("._").encode()[:_LONGEST_NAME].decode("utf-8", "ignore") or "unnamed"
     key = (line.category, safe)
@@ -329,7 +330,7 @@ def _handler(
 
 
 def _written(line: LogLine) -> str:
-    """One line of a file; nothing in it can begin a new line."""
+    """Return one line of a file; nothing in it can begin a new line."""
     moment = _moment(line.event)
     at = "" if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return (

@@ -24,8 +24,12 @@ _LEAST_MS = 10
 
 
 def optimizations(section: Section, *, alone: bool) -> Iterator[Block]:
-    """The total savings, and their kinds; `alone`: whether to say so where there are none."""
-    rows = [row for row in section.get("listed") or [] if _is_worth_it(row)]
+    """Yield the total savings, and their kinds; `alone`: whether to say so where there are none."""
+    rows = [
+        row
+        for row in section.get("listed") or []
+        if _saves(row, "tokens") or _saves(row, "cost") or (_saves(row, "ms") or 0) >= _LEAST_MS
+    ]
     if not rows:
         if alone:
             yield Heading(
@@ -67,7 +71,7 @@ def optimizations(section: Section, *, alone: bool) -> Iterator[Block]:
     if len(rows) > SHOWN:
         yield from more(section.get("listed_of"), SHOWN)
     if any(row.get("kind") == "repeated_calls" for row in rows[:SHOWN]):
-        yield Note("asked again, with the same answer: a cache would do, if the tool only answers")
+        yield Note("repeated, with the same answer: a cache would do, if the tool only answers")
     undecided = section.get("undecided_runs")
     if undecided:
         yield Note(f"{count(undecided, 'failed span')} left out: other calls ran beside")
@@ -75,10 +79,6 @@ def optimizations(section: Section, *, alone: bool) -> Iterator[Block]:
 
 def _saves(row: Section, key: str) -> Any:
     return (row.get("saves") or {}).get(key)
-
-
-def _is_worth_it(row: Section) -> bool:
-    return bool(_saves(row, "tokens") or _saves(row, "cost") or (_saves(row, "ms") or 0) >= _LEAST_MS)
 
 
 def _numbers(row: Section) -> str:

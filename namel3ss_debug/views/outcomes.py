@@ -1,4 +1,4 @@
-"""The outcome of a re-run in words: how it ended, how its calls were answered, and what to do next.
+"""Describe the outcome of a re-run: how it ended, how its calls were answered, and what to do next.
 
 Most re-runs have nothing else to report, so this is written without rich (`rows`); `divergences` does the rest.
 """
@@ -12,21 +12,21 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.replay.rerunning.codes import NO_DIGESTS
-from namel3ss_debug.replay.rerunning.impasses import told
-from namel3ss_debug.replay.rerunning.outcomes import (
+from namel3ss_debug.replay.debugger.replies import describe_exit
+from namel3ss_debug.replay.rerun.outcomes import (
     MATCHED_WITH_OVERRIDES,
     STALE_MODELS,
     STALE_TOOLS,
     UNVERIFIED,
 )
-from namel3ss_debug.replay.words import how_ended
+from namel3ss_debug.replay.rerun.tool_code import NO_DIGESTS
+from namel3ss_debug.replay.rerun.unanswered import describe_unanswered
 from namel3ss_debug.views.cleaning import ERROR, GOOD, WARNING, Piece, clean, piece, wrapped
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.rows import Row, labelled, shortened
 
 if TYPE_CHECKING:
-    from namel3ss_debug.replay.rerunning.outcomes import Outcome, Unverified
+    from namel3ss_debug.replay.rerun.outcomes import RerunOutcome, Unverified
 
 MOST_NUMBERS = 8
 MOST_WORDS = 4
@@ -34,31 +34,37 @@ _OF_PROGRAM = re.compile(r":\d+\Z")
 """The end of a place in the program's own code; a place in a library ends with the name of a function."""
 
 
-def outcome_rows(outcome: Outcome, width: int) -> Iterator[Row]:
-    """The outcome of a re-run: how it ended, how its calls were answered, and what to do next."""
+def outcome_rows(outcome: RerunOutcome, width: int) -> Iterator[Row]:
+    """Yield the outcome of a re-run: how it ended, how its calls were answered, and what to do next."""
     yield (shortened(_verdict(outcome), width),)
     rows: list[tuple[str, Piece | str]] = [
         ("program", _ended(outcome)),
         ("answered", _answered(outcome)),
-        ("diverges", _parted(outcome)),
-        ("reconverges", _joined(outcome)),
-        ("passes", _passes(outcome)),
+        ("diverges", _describe_first(outcome)),
+        ("reconverges", _describe_reconvergence(outcome)),
+        (
+            "attempts",
+            ""
+            if outcome.attempts == 1
+            else f"{outcome.attempts}; a guess was wrong, and the program was restarted",
+        ),
         ("order", _order(outcome)),
         *(("refused", Piece(refused(each))) for each in outcome.refused[:MOST_NUMBERS]),
         *(("new input", piece(each, "", 200)) for each in islice(_new_inputs(outcome), MOST_NUMBERS)),
     ]
     yield from labelled(rows, width, indent="  ")
-    for words in (*_stopped(outcome), *outcome.notes, *_unverified(outcome), *_hints(outcome)):
-        yield from _paragraph(words, width)
+    texts = [*_stopped(outcome), *outcome.notes, *_unverified(outcome)]
+    if outcome.same_code and outcome.diverged and not (outcome.interrupted or outcome.not_done):
+        texts.append(
+            "no code is newer than the trace; namel3ss debug doctor finds what makes the program non-deterministic"
+        )
+    for text in texts:
+        for place, row in enumerate(wrapped(clean(text), width - 4, width - 4)):
+            yield (Piece(("    " if place else "  - ") + row.rstrip()),)
 
 
-def _paragraph(words: str, width: int) -> Iterator[Row]:
-    for place, row in enumerate(wrapped(clean(words), width - 4, width - 4)):
-        yield (Piece(("  - " if not place else "    ") + row.rstrip()),)
-
-
-def _verdict(outcome: Outcome) -> Piece:
-    """The verdict on the re-run, in a few words."""
+def _verdict(outcome: RerunOutcome) -> Piece:
+    """Return the verdict on the re-run, in a few words."""
     if outcome.interrupted:
         return Piece("The re-run was interrupted.", WARNING)
     if outcome.not_done:
@@ -66,7 +72,7 @@ def _verdict(outcome: Outcome) -> Piece:
     kinds = ", ".join(f"{number} {kind}" for kind, number in outcome.summary.kinds.items())
     if kinds:
         return Piece(f"The re-run diverges from the trace: {kinds}.", WARNING)
-    if outcome.parted:
+    if outcome.diverged:
         return Piece("The re-run ended differently from the trace.", WARNING)
     if outcome.left:
         return Piece(
@@ -89,83 +95,77 @@ def _verdict(outcome: Outcome) -> Piece:
 
 
 def _kinds_of(unverified: Sequence[Unverified]) -> str:
-    """What is not verified, counted: `1 stale tool, 2 stale model calls`."""
+    """Return what is not verified, counted: `1 stale tool, 2 stale model calls`."""
     tools = sum(each.kind == STALE_TOOLS for each in unverified)
     calls = sum(len(each.numbers) for each in unverified if each.kind == STALE_MODELS)
     parts = [count(tools, "stale tool") if tools else "", count(calls, "stale model call") if calls else ""]
     return ", ".join(filter(None, parts))
 
 
-def _ended(outcome: Outcome) -> Piece:
-    """How the program ended, and how it ended in the recording."""
+def _ended(outcome: RerunOutcome) -> Piece:
+    """Return how the program ended, and how it ended when it was recorded."""
     if outcome.stop is not None or outcome.problem:
         return Piece("stopped by the debugger")
     if outcome.left:
         return Piece("ended by you before it finished")
-    told_now = f"ended {how_ended(outcome.status)}"
+    now = f"ended {describe_exit(outcome.status)}"
     if outcome.ended_otherwise:
-        return Piece(f"{told_now}; recorded is status {outcome.recorded_status}", WARNING)
+        return Piece(f"{now}; the recorded status is {outcome.recorded_status}", WARNING)
     same = outcome.recorded_status is not None and outcome.recorded_status == outcome.status
-    return Piece(told_now + (", as recorded" if same else ""))
+    return Piece(now + (", as recorded" if same else ""))
 
 
-def _answered(outcome: Outcome) -> str:
-    """Where the answers came from, counted."""
+def _answered(outcome: RerunOutcome) -> str:
+    """Return where the answers came from, counted."""
     found = outcome.summary
     parts = [
         f"{found.exact} as recorded" if found.exact else "",
-        f"{found.changed} to changed questions" if found.changed else "",
+        f"{found.changed} to changed requests" if found.changed else "",
         f"{len(found.expected)} unverified" if found.expected else "",
-        f"{found.given} by your overrides" if found.given else "",
+        f"{found.overridden} by your overrides" if found.overridden else "",
         f"{outcome.real} for real" if outcome.real else "",
     ]
     return ", ".join(filter(None, parts)) or "no calls"
 
 
-def _parted(outcome: Outcome) -> str:
+def _describe_first(outcome: RerunOutcome) -> str:
     first = outcome.summary.first
     if first is None:
         return ""
     return f"first at event {first.number}" if first.number else "at the end"
 
 
-def _joined(outcome: Outcome) -> str:
-    joined = outcome.summary.joined
-    if joined is None:
+def _describe_reconvergence(outcome: RerunOutcome) -> str:
+    reconverged = outcome.summary.reconverged
+    if reconverged is None:
         return "no" if outcome.summary.first is not None and outcome.summary.first.number else ""
-    same = f" (recorded as {joined.recorded})" if joined.recorded != joined.number else ""
-    how_long = count(joined.in_a_row, "call") + (", to the end" if joined.to_the_end else "")
-    return f"at event {joined.number}{same}, for {how_long}"
+    same = f" (recorded as {reconverged.recorded})" if reconverged.recorded != reconverged.number else ""
+    how_long = count(reconverged.in_a_row, "call") + (", to the end" if reconverged.to_the_end else "")
+    return f"at event {reconverged.number}{same}, for {how_long}"
 
 
-def _passes(outcome: Outcome) -> str:
-    if outcome.passes == 1:
-        return ""
-    return f"{outcome.passes}; a guess was wrong, and the program was restarted"
-
-
-def _order(outcome: Outcome) -> str:
+def _order(outcome: RerunOutcome) -> str:
     if not outcome.out_of_order:
         return ""
-    return f"{count(outcome.out_of_order, 'part')} of answers came in another order than recorded"
+    return f"{count(outcome.out_of_order, 'part')} of answers arrived in another order than recorded"
 
 
 def refused(event: dict[str, Any]) -> str:
-    """A refused attempt to reach the network: its target, the place in the code, and the reason."""
+    """Describe a refused network connection: its address, the place in the code, and the reason."""
     metadata = event.get("metadata")
-    told_of = metadata if isinstance(metadata, dict) else {}
-    where = told_of.get("address") or event.get("component_name") or "the network"
+    values = metadata if isinstance(metadata, dict) else {}
+    where = values.get("address") or event.get("component_name") or "the network"
     site = f" at {event['call_site']}" if event.get("call_site") else ""
     why = (
-        "nobody listens there, and the recording does not hold it"
-        if told_of.get("nobody")
+        "nothing listens there, and the trace does not hold it"
+        if values.get("nobody")
         else "the network is closed"
     )
     return clean(f"a connection to {where}{site}: {why}", 200)
 
 
-def _new_inputs(outcome: Outcome) -> Iterator[str]:
-    """Inputs that were not read in the recorded run: by place in the program, those of libraries as one."""
+def _new_inputs(outcome: RerunOutcome) -> Iterator[str]:
+    """Yield inputs that the recorded run did not read: by place in the program, those of libraries together."""
     of_libraries: Counter[str] = Counter()
     for source, site, times in outcome.new_inputs:
         if site and not _OF_PROGRAM.search(site):
@@ -176,26 +176,21 @@ def _new_inputs(outcome: Outcome) -> Iterator[str]:
         yield f"{source}, read {count(times, 'time')} more by libraries than recorded"
 
 
-def _stopped(outcome: Outcome) -> Iterator[str]:
-    """Why the re-run could not go on."""
+def _stopped(outcome: RerunOutcome) -> Iterator[str]:
+    """Yield why the re-run could not go on."""
     if outcome.stop is not None:
-        yield told(outcome.stop)
+        yield describe_unanswered(outcome.stop)
         if outcome.stop.reserved:
             yield (
-                f"{count(outcome.stop.reserved, 'recorded answer')} that came through the same functions "
-                "answer questions that the program asks later"
+                f"{count(outcome.stop.reserved, 'recorded answer')} of the same functions "
+                "are reserved for calls that the program makes later"
             )
     if outcome.problem:
         yield outcome.problem
 
 
-def _hints(outcome: Outcome) -> Iterator[str]:
-    if outcome.same_code and outcome.parted and not (outcome.interrupted or outcome.not_done):
-        yield "no code is newer than the recording; namel3ss debug doctor tells what the program does not repeat"
-
-
-def _unverified(outcome: Outcome) -> Iterator[str]:
-    """Which answers may differ now, and what the digests of code do not cover."""
+def _unverified(outcome: RerunOutcome) -> Iterator[str]:
+    """Yield which answers may differ now, and what the digests of code do not cover."""
     for each in outcome.unverified:
         numbers, recorded = list(each.numbers), list(each.recorded)
         if not recorded:
@@ -207,7 +202,7 @@ def _unverified(outcome: Outcome) -> Iterator[str]:
         yield f"{head[0].upper()}{head[1:]}{same}: {each.text}. {_advice(each, outcome)}"
     by_reason: dict[str, list[str]] = {}
     for name, reasons in outcome.not_verified.items():
-        by_reason.setdefault(_few_words(reasons), []).append(name)
+        by_reason.setdefault(_few(reasons, MOST_WORDS), []).append(name)
     for why, names in by_reason.items():
         if why == NO_DIGESTS:
             yield "The trace holds no digests of code, so a change inside a tool is not noticed."
@@ -215,24 +210,19 @@ def _unverified(outcome: Outcome) -> Iterator[str]:
             yield f"Not verified: {', '.join(names)} ({why})"
 
 
-def _advice(each: Unverified, outcome: Outcome) -> str:
-    """What to do about an answer that may differ."""
+def _advice(each: Unverified, outcome: RerunOutcome) -> str:
+    """Return what to do about an answer that may differ."""
     if each.kind in outcome.accepted:
         return f"Accepted by --accept {each.kind}."
     if each.kind == STALE_MODELS:
         return f"Use {each.verify} to call the model."
     if each.verify != "--run-changed-tools" and not each.recorded:
-        return f'The setting tools says "answer"; use {each.verify} to run it all the same.'
+        return f'The setting tools is "answer"; use {each.verify} to run it all the same.'
     return f"Use {each.verify} to run it."
 
 
-def _few_words(words: Sequence[str]) -> str:
-    more = len(words) - MOST_WORDS
-    return ", ".join(words[:MOST_WORDS]) + (f" and {more} more" if more > 0 else "")
-
-
-def verifying_command(outcome: Outcome, trace: str) -> str:
-    """Return the command that would verify what the re-run did not; "" where there is nothing to verify.
+def verifying_command(outcome: RerunOutcome, trace: str) -> str:
+    """Return the command that would verify what the re-run did not; "" if there is nothing to verify.
 
     Args:
         outcome: the outcome of the re-run.
@@ -249,10 +239,10 @@ def verifying_command(outcome: Outcome, trace: str) -> str:
 
 
 def named_events(numbers: list[int]) -> str:
-    """Events by their numbers; of many, only the first few."""
+    """Return events by their numbers; of many, only the first few."""
     return f"{'event' if len(numbers) == 1 else 'events'} {_few(numbers)}"
 
 
-def _few(numbers: list[int]) -> str:
-    more = len(numbers) - MOST_NUMBERS
-    return ", ".join(map(str, numbers[:MOST_NUMBERS])) + (f" and {more} more" if more > 0 else "")
+def _few(items: Sequence[object], most: int = MOST_NUMBERS) -> str:
+    more = len(items) - most
+    return ", ".join(map(str, items[:most])) + (f" and {more} more" if more > 0 else "")

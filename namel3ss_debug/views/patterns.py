@@ -18,7 +18,7 @@ _MOST_OF_KIND = 3
 
 
 def troubles(section: Section) -> Iterator[Block]:
-    """The patterns whose cost brought nothing."""
+    """Yield the patterns whose cost brought nothing."""
     found, counts = _of(section, trouble=True)
     if found:
         yield Heading(_counted(counts), style=WARNING)
@@ -27,7 +27,7 @@ def troubles(section: Section) -> Iterator[Block]:
 
 
 def patterns(section: Section, *, alone: bool = False) -> Iterator[Block]:
-    """The other patterns.
+    """Yield the patterns that cost nothing.
 
     Args:
         section: the section of the document.
@@ -47,7 +47,7 @@ def patterns(section: Section, *, alone: bool = False) -> Iterator[Block]:
 
 
 def _of(section: Section, *, trouble: bool) -> tuple[list[Section], dict[str, int]]:
-    """The patterns of one sort, and the number of each kind."""
+    """Return the patterns of one sort, and the number of each kind."""
     found = [each for each in section.get("found") or [] if (each.get("kind") in _TROUBLE) == trouble]
     counts = section.get("counts") or {}
     return found, {kind: int(number) for kind, number in counts.items() if (kind in _TROUBLE) == trouble}
@@ -58,12 +58,12 @@ _PLURALS = {"retries": ("retried call",), "one way": ("one-way decision",), "ano
 
 
 def _counted(counts: Section) -> str:
-    """How many there are of each kind: `2 loops, 1 retried call`."""
+    """Return how many there are of each kind: `2 loops, 1 retried call`."""
     return ", ".join(count(int(number), *_PLURALS.get(kind, (kind,))) for kind, number in counts.items())
 
 
 def _mixed(found: Sequence[Section]) -> list[Section]:
-    """The first of each kind, then the second of each, until there are enough, in the order of the kinds."""
+    """Return the first of each kind, then the second of each, until there are enough, in the order of the kinds."""
     seen: dict[str, int] = {}
     ranked = []
     for place, each in enumerate(found):
@@ -78,10 +78,10 @@ def _table(found: Sequence[Section]) -> Table:
     rows = []
     for each in found[:SHOWN]:
         cost = each.get("cost") or {}
-        told = _WORDS.get(str(each.get("kind")), operation)(each)
+        described = _WORDS.get(str(each.get("kind")), operation)(each)
         rows.append(
             (
-                text(told, limit=200),
+                text(described, limit=200),
                 milliseconds(cost.get("ms")) if cost.get("ms") else "",
                 tokens(cost.get("tokens")) if cost.get("tokens") else "",
                 money(cost.get("usd")),
@@ -105,7 +105,7 @@ def _events(found: Section) -> str:
 
 
 def _called(found: Section) -> str:
-    """A call as `search(query="x")`, an operation without arguments by its component and name."""
+    """Return a call as `search(query="x")`, an operation without arguments by its component and name."""
     arguments = found.get("arguments")
     if found.get("component") == "tool" and isinstance(arguments, dict):
         return call(found.get("component_name"), arguments, 60)
@@ -142,7 +142,7 @@ def _one_way(found: Section) -> str:
 
 
 def _polling(found: Section) -> str:
-    until = "until its result changed" if found.get("changed") else "and was told to wait"
+    until = "until its result changed" if found.get("changed") else "and was instructed to wait"
     return f"{_called(found)} asked {tokens(found.get('count'))} times {until}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +26,7 @@ _UNSAFE = re.compile(
 
 
 def json_text(value: Any, width: int, *, indent: str = "") -> Iterator[Text]:
-    """The lines of a payload: JSON for readers, not for parsers.
+    """Return the lines of a payload: JSON for readers, not for parsers.
 
     Small lists and objects are on one line; a long string goes over several lines, wrapped, with its own line ends
     kept.
@@ -39,7 +40,7 @@ def json_text(value: Any, width: int, *, indent: str = "") -> Iterator[Text]:
 
 
 def json_bytes(value: Any, *, indent: bool = False) -> str:
-    """`value` as JSON in which every control, direction mark and invisible character is an escape.
+    """Return `value` as JSON in which every control, direction mark and invisible character is an escape.
 
     Keys keep their order; numbers that are not finite become null, because JSON does not have them.
     """
@@ -56,7 +57,7 @@ def json_bytes(value: Any, *, indent: bool = False) -> str:
 
 
 def safe_json(encoded: str) -> str:
-    """JSON with characters that must not reach a terminal escaped."""
+    """Return JSON in which characters that must not reach a terminal are escaped."""
     return encoded if encoded.isascii() and "\x7f" not in encoded else _UNSAFE.sub(_escape, encoded)
 
 
@@ -65,14 +66,14 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """A value that the plain encoder can write: limited depth, no NaN, only texts as keys."""
+    """Return a value that the plain encoder can write: limited depth, no NaN, only texts as keys."""
     if depth > 200:
         return {"$truncated": True}
     if isinstance(value, dict):
         return {str(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, depth + 1) for item in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # noqa: PLR0124
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
@@ -82,7 +83,7 @@ _FOR_THE_RE_RUN = frozenset({"extra", "given", "made", "same"})
 
 
 def untupled(value: Any) -> Any:
-    """A value with recorded tuples as lists, and objects without the keys that only a re-run needs."""
+    """Return a value with recorded tuples as lists, and objects without the keys that only a re-run needs."""
     if not isinstance(value, dict) or "$type" not in value:
         return value
     if value["$type"] == "tuple" and isinstance(value.get("items"), list):
@@ -95,7 +96,7 @@ def untupled(value: Any) -> Any:
 def _lines(
     head: Text, value: Any, *, width: int, margin: int, after: str = "", depth: int = 0
 ) -> Iterator[Text]:
-    """The lines of one value that follows `head` and is followed by `after`."""
+    """Yield the lines of one value that follows `head` and is followed by `after`."""
     value = untupled(value)
     inline = _inline(value, max(width - cell_len(head.plain) - len(after), 16), depth)
     if inline is not None:
@@ -120,12 +121,12 @@ def _lines(
 
 
 def _inline(value: Any, room: int, depth: int) -> Text | None:
-    """The value on one line, or `None` if it needs more."""
+    """Return the value on one line, or `None` if it needs more."""
     value = untupled(value)
     if isinstance(value, str):
         if len(value) > room or "\n" in value:
             return None
-        shown = Text(_quoted(value), STRING_STYLE, end="")
+        shown = Text('"' + clean(value.replace('"', '\\"')) + '"', STRING_STYLE, end="")
         return shown if cell_len(shown.plain) <= room else None
     if not isinstance(value, dict | list):
         style = NUMBER_STYLE if lenient.is_number(value) else WORD_STYLE
@@ -151,7 +152,7 @@ def _inline(value: Any, room: int, depth: int) -> Text | None:
 
 
 def _string_lines(head: Text, value: str, width: int, margin: int, after: str) -> Iterator[Text]:
-    """A long string: it begins behind its key and goes on below, with its own line ends kept."""
+    """Yield a long string: it begins behind its key and goes on below, with its own line ends kept."""
     cleaned = clean(value[:STRING_LIMIT], multiline=True) + (ELLIPSIS if len(value) > STRING_LIMIT else "")
     first, *others = cleaned.split("\n")
     room = max(width - margin - len(after) - 2, 16)
@@ -165,10 +166,6 @@ def _string_lines(head: Text, value: str, width: int, margin: int, after: str) -
         yield head
         head = Text(pad, end="").append(piece, STRING_STYLE) if piece else Text(end="")
     yield head.append(after)
-
-
-def _quoted(value: str) -> str:
-    return '"' + clean(value.replace('"', '\\"')) + '"'
 
 
 def _word(value: Any) -> str:

@@ -1,12 +1,15 @@
 """The line editor of the debugger: prompt, status line, completion with Tab, history with the arrows and Ctrl-R.
 
-prompt_toolkit edits, and text of a recording is cleaned before it gets there.
+Text of a trace is cleaned before it is passed to prompt_toolkit, which would print control sequences. Typed lines are
+kept between sessions, in a file that only the user can read.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from prompt_toolkit import PromptSession
@@ -21,16 +24,15 @@ from prompt_toolkit.search import accept_search
 from prompt_toolkit.styles import Style
 
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.views.commandlines import history_file, keep_line, kept_lines
-from namel3ss_debug.views.completion import candidates
+from namel3ss_debug.views.completion import find_candidates
 from namel3ss_debug.views.quantities import count, duration, money
-from namel3ss_debug.views.stepper import prompt
+from namel3ss_debug.views.shell import prompt
 from namel3ss_debug.views.terminal import cells, clean, shorten
 
 if TYPE_CHECKING:
     from prompt_toolkit.document import Document
 
-    from namel3ss_debug.replay.debugger import Debugger
+    from namel3ss_debug.replay.debugger.interpreter import Debugger
 
 QUIET = Style.from_dict(
     {
@@ -49,24 +51,26 @@ QUIET = Style.from_dict(
         "scrollbar.button": "bg:default reverse",
     }
 )
-"""The colours of the user's own theme, and few of them."""
+"""Few colours, all from the theme of the user's terminal."""
 
 ABOUT_LIMIT = 60
+MOST_BYTES = 1_000_000
+MOST_LINES = 2000
 
 
 def line_editor(debugger: Debugger, terminal: TextIO | None) -> PromptSession[str]:
-    """A line editor for a session.
+    """Return a line editor for a session.
 
     Args:
-        debugger: the session, which completion and the status line look at.
-        terminal: the opened terminal where stdin and stdout belong to the program; these two if left out.
+        debugger: the session, for completion and the status line.
+        terminal: the opened terminal, if stdin and stdout belong to the program.
     """
     return PromptSession(
         lambda: [("class:prompt", prompt(debugger))],
         completer=_Completer(debugger),
         complete_while_typing=False,
         enable_suspend=True,
-        history=_KeptLines(),
+        history=_HistoryFile(),
         bottom_toolbar=_StatusLine(debugger),
         key_bindings=_keys(),
         style=QUIET,
@@ -77,7 +81,7 @@ def line_editor(debugger: Debugger, terminal: TextIO | None) -> PromptSession[st
 
 
 def _keys() -> KeyBindings:
-    """Enter in a search of the history (Ctrl-R) runs the line that was found, as with readline."""
+    """Return the key bindings: Enter in a history search (Ctrl-R) runs the line that was found, as with readline."""
     keys = KeyBindings()
 
     @keys.add("enter", filter=is_searching)
@@ -89,7 +93,7 @@ def _keys() -> KeyBindings:
 
 
 class _Completer(Completer):
-    """Offers what `completion` finds."""
+    """Offers the candidates of `completion`."""
 
     def __init__(self, debugger: Debugger) -> None:
         self.debugger = debugger
@@ -97,7 +101,7 @@ class _Completer(Completer):
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         del complete_event
         words = document.text_before_cursor
-        for found in candidates(self.debugger, words):
+        for found in find_candidates(self.debugger, words):
             yield Completion(
                 found.text,
                 start_position=found.start - len(words),
@@ -106,7 +110,7 @@ class _Completer(Completer):
             )
 
 
-class _KeptLines(History):
+class _HistoryFile(History):
     """The lines of earlier sessions, and those of this one."""
 
     def __init__(self) -> None:
@@ -114,15 +118,15 @@ class _KeptLines(History):
         self.path = history_file()
 
     def load_history_strings(self) -> Iterable[str]:
-        return reversed(kept_lines(self.path)) if self.path else ()
+        return reversed(read_history(self.path)) if self.path else ()
 
     def store_string(self, string: str) -> None:
         if self.path:
-            keep_line(self.path, string)
+            append_history(self.path, string)
 
 
 class _StatusLine:
-    """The position of the walk and the totals up to it, computed once for each position."""
+    """The current event number and the running totals, computed once for each event."""
 
     def __init__(self, debugger: Debugger) -> None:
         self.debugger = debugger
@@ -131,23 +135,23 @@ class _StatusLine:
     def __call__(self) -> StyleAndTextTuples:
         from prompt_toolkit.application import get_app  # noqa: PLC0415  (only this call has an application)
 
-        walk = self.debugger.walk
+        stepper = self.debugger.stepper
         width = get_app().output.get_size().columns
-        key = (walk.position, walk.total, width)
+        key = (stepper.position, stepper.total, width)
         if self.shown is None or self.shown[0] != key:
             self.shown = key, status_line(self.debugger, width)
         return self.shown[1]
 
 
 def status_line(debugger: Debugger, width: int) -> StyleAndTextTuples:
-    """The status line in at most `width` cells; the least important parts are left out first."""
-    walk = debugger.walk
-    totals = walk.state.totals
+    """Return the status line in at most `width` cells; the least important parts are left out first."""
+    stepper = debugger.stepper
+    totals = stepper.state.totals
     waiting = waiting_before(debugger)
     parts = [
         (9, "status.waiting", f"waiting before {waiting}" if waiting else ""),
-        (8, "status", f"{walk.position:,}/{walk.total:,}"),
-        (4, "status", f"depth {len(walk.stack())}"),
+        (8, "status", f"{stepper.position:,}/{stepper.total:,}"),
+        (4, "status", f"depth {len(stepper.stack()[0])}"),
         (6, "status", duration(totals.ms) if totals.ms else ""),
         (5, "status", count(totals.tokens, "token") if totals.tokens else ""),
         (5, "status", money(totals.cost) if totals.cost else ""),
@@ -157,16 +161,56 @@ def status_line(debugger: Debugger, width: int) -> StyleAndTextTuples:
     while len(kept) > 1 and sum(cells(words) + 2 for _, _, words in kept) > width:
         kept.remove(min(kept, key=lambda part: part[0]))
     shown: StyleAndTextTuples = []
-    for place, (_, style, words) in enumerate(kept):
-        shown.append(("", "  " if place else " "))
+    for index, (_, style, words) in enumerate(kept):
+        shown.append(("", "  " if index else " "))
         shown.append((f"class:{style}", shorten(words, max(width - 2, 1))))
     return shown
 
 
 def waiting_before(debugger: Debugger) -> str:
-    """The call that a live program waits before, as `llm gpt-4o`; empty where none does."""
-    walk = debugger.walk
-    event: Event | None = walk.event if walk.waiting else None
+    """Return the call that a live program waits before, such as `llm gpt-4o`; empty if there is none."""
+    stepper = debugger.stepper
+    event: Event | None = stepper.event if stepper.waiting else None
     if event is None:
         return ""
     return clean(f"{event.get('component') or ''} {event.get('component_name') or ''}".strip(), 60)
+
+
+def history_file() -> Path | None:
+    """Return the file of typed lines; None for a user without a home directory."""
+    state = os.environ.get("XDG_STATE_HOME")
+    if not state or not Path(state).is_absolute():  # the XDG specification ignores relative paths
+        try:
+            state = str(Path.home() / ".local" / "state")
+        except RuntimeError:
+            return None
+    return Path(state) / "namel3ss-debug" / "history"
+
+
+def read_history(path: Path) -> list[str]:
+    """Return the lines of earlier sessions, oldest first; none if they cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - MOST_BYTES, 0))
+            content = file.read().decode(errors="replace").removesuffix("\n")
+            return content.split("\n")[-MOST_LINES:] if content else []
+    except OSError:
+        return []
+
+
+def append_history(path: Path, words: str) -> None:
+    """Append a line; if the file cannot be written, keep nothing."""
+    row = " ;; ".join(filter(None, map(str.strip, words.split("\n"))))
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.exists() and path.stat().st_size > MOST_BYTES:
+            other = path.with_name(f"{path.name}.{os.getpid()}")
+            _append(other, read_history(path))
+            other.replace(path)  # whole or not at all: another session may read it
+        _append(path, [row])
+
+
+def _append(path: Path, rows: Iterable[str]) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "ab") as file:
+        file.write("".join(f"{row}\n" for row in rows).encode(errors="replace"))

@@ -13,7 +13,7 @@ from namel3ss_debug.views.cleaning import clean
 
 
 def duration(milliseconds: object) -> str:
-    """A duration: `0.04 ms`, `12.3 ms`, `1.24 s`, `2 m 05 s`, `1 h 02 m`."""
+    """Format a duration: `0.04 ms`, `12.3 ms`, `1.24 s`, `2 m 05 s`, `1 h 02 m`."""
     if not is_number(milliseconds):
         return other(milliseconds)
     value = abs(milliseconds)
@@ -35,7 +35,7 @@ def duration(milliseconds: object) -> str:
 
 
 def milliseconds(value: object) -> str:
-    """A number of milliseconds for a column whose header names the unit: `0.04`, `12.3`, `1,240`."""
+    """Format milliseconds for a column whose header names the unit: `0.04`, `12.3`, `1,240`."""
     if not is_number(value):
         return other(value)
     if abs(value) < 9.995:
@@ -44,7 +44,7 @@ def milliseconds(value: object) -> str:
 
 
 def money(dollars: object) -> str:
-    """US dollars, with as many digits as a small amount needs: `$0.00042`, `$0.0123`, `$12.34`."""
+    """Format US dollars, with as many digits as a small amount needs: `$0.00042`, `$0.0123`, `$12.34`."""
     if not is_number(dollars):
         return other(dollars)
     if not dollars:
@@ -58,17 +58,17 @@ def money(dollars: object) -> str:
 
 
 def tokens(number: object) -> str:
-    """A number of tokens, or of anything counted: `1,234`."""
+    """Format a number of tokens, or of anything counted: `1,234`."""
     return f"{number:,.0f}" if is_number(number) else other(number)
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun: `1 event`, `2,000 events`."""
+    """Format a number with its noun: `1 event`, `2,000 events`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def bytes_text(number: object) -> str:
-    """A size in units of 1024: `512 B`, `1.2 KB`, `3.4 MB`."""
+    """Format a size in units of 1024: `512 B`, `1.2 KB`, `3.4 MB`."""
     if not is_number(number):
         return other(number)
     value = float(number)
@@ -80,12 +80,12 @@ def bytes_text(number: object) -> str:
 
 
 def megabytes(number: object) -> str:
-    """A size given in megabytes, for a column whose header names the unit."""
+    """Format a size in megabytes, for a column whose header names the unit."""
     return f"{number:,.1f}" if is_number(number) else other(number)
 
 
 def percent(share: object) -> str:
-    """A share from 0 to 1; `100 %` and `0 %` only where they are exact."""
+    """Format a share from 0 to 1; `100 %` and `0 %` only where they are exact."""
     if not is_number(share):
         return other(share)
     shown = f"{share * 100:.1f}"
@@ -95,24 +95,24 @@ def percent(share: object) -> str:
 
 
 def moment(timestamp: object) -> str:
-    """A time in seconds since the epoch as `2026-11-21 12:24:07.123` in UTC."""
+    """Format a time in seconds since the epoch as `2026-11-21 12:24:07.123` in UTC."""
     when = _datetime(timestamp)
     return f"{when:%Y-%m-%d %H:%M:%S}.{when.microsecond // 1000:03d}" if when else other(timestamp)
 
 
 def day_and_minute(timestamp: object, *, year: bool = True) -> str:
-    """A time in seconds since the epoch as `2026-11-21 12:24` in UTC, or as `11-21 12:24` where there is little room."""
+    """Format a time in seconds since the epoch as `2026-11-21 12:24` in UTC, without `year` as `11-21 12:24`."""
     when = _datetime(timestamp)
     return f"{when:{'%Y-' if year else ''}%m-%d %H:%M}" if when else other(timestamp)
 
 
 def other(value: object) -> str:
-    """A value that is no number: empty for `None`, else its cleaned text."""
+    """Return a value that is no number: empty for `None`, else its cleaned text."""
     return "" if value is None else clean(value, 24)
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether the value is a finite number and no boolean."""
+    """Return whether the value is a finite number and no boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

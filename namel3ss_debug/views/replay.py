@@ -1,4 +1,4 @@
-"""A recording replayed: one line for each event, and the totals at the end."""
+"""Draw a replay: one line for each event, and the totals at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN_COMPONENTS = 8
 
 
 def replayed_lines(events: Iterable[Replayed], width: int, *, chunks: bool) -> Iterator[Text]:
-    """One line for each event as it is replayed; an answer that replaces the recorded one is marked.
+    """Yield one line for each event; an overridden answer is marked.
 
     Args:
         events: the events.
@@ -37,15 +37,18 @@ def replayed_lines(events: Iterable[Replayed], width: int, *, chunks: bool) -> I
 
 
 def left_out(chunks: int) -> Iterator[Text]:
-    """A note on the chunks that have no line."""
+    """Yield a note on the chunks that have no line."""
     if chunks:
         yield line(
-            (f"… {count(chunks, 'stream chunk')} of calls whose end is not here; --chunks shows them", DIM)
+            (
+                f"… {count(chunks, 'stream chunk')} of calls whose end is not here; --chunks shows them",
+                DIM,
+            )
         )
 
 
 def statistics_lines(statistics: Statistics, width: int) -> Iterator[Text]:
-    """The totals of the replay, aligned."""
+    """Yield the totals of the replay."""
     components = sorted(statistics.by_component.items(), key=lambda item: (-item[1], item[0]))
     kinds = ", ".join(f"{number:,} {clean(name, 40)}" for name, number in components[:SHOWN_COMPONENTS])
     yield Text(f"{count(statistics.events, 'event')} replayed", HEADING, end="")

@@ -1,4 +1,4 @@
-"""The results of debugger commands, drawn as lines: one function for each kind of result, in one table."""
+"""Draw the results of debugger commands as lines: one function for each kind of result, in one table."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 
-from namel3ss_debug.replay import results
-from namel3ss_debug.replay.results import Frame, Result
+from namel3ss_debug.replay.debugger import results
+from namel3ss_debug.replay.debugger.results import Frame, Result
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.views.cleaning import wrapped
 from namel3ss_debug.views.conversations import change_lines, message_lines
 from namel3ss_debug.views.events import event_line, is_mocked, recorded_lines, title
 from namel3ss_debug.views.gists import gist
+from namel3ss_debug.views.paths import short_site
 from namel3ss_debug.views.payloads import json_text
 from namel3ss_debug.views.quantities import count, duration, money, tokens
-from namel3ss_debug.views.sources import source_lines
 from namel3ss_debug.views.tables import Cell, name, number, pairs, prose, table
 from namel3ss_debug.views.terminal import (
     COMPONENT_STYLES,
@@ -42,37 +42,40 @@ NARROW = 60
 """Below this width a table of calls has no time and no tokens."""
 
 OTHER_NAMES_CELLS = 12
-_REASONS = {"end": "end of the recording", "interrupt": "interrupted"}
+SOURCE_THEME = "ansi_light"
+"""The theme of rich with the sixteen colours of the user's own terminal."""
+
+_REASONS = {"end": "end of the trace", "interrupt": "interrupted"}
 NAME_STYLE = COMPONENT_STYLES["llm"]
 
 
 CostOf = Callable[[int], float | None]
 
 
-def _not_known(_number: int) -> None:
+def _unknown_cost(_number: int) -> None:
     return None
 
 
-class Look(NamedTuple):
-    """The frame of a drawing: the cells a line may take, the timestamp that times are counted from, and costs.
+class DrawOptions(NamedTuple):
+    """How results are drawn: the cells a line may take, the timestamp that times are counted from, and costs.
 
     `cost_of` gives the cost in US dollars of the call that ends with the event of a number.
     """
 
     width: int
     started_at: float | None = None
-    cost_of: CostOf = _not_known
+    cost_of: CostOf = _unknown_cost
 
 
-def drawn(
-    result: Result, width: int, started_at: float | None = None, cost_of: CostOf = _not_known
+def draw_result(
+    result: Result, width: int, started_at: float | None = None, cost_of: CostOf = _unknown_cost
 ) -> Iterator[Text]:
-    """A result as lines of at most `width` cells; see `Look`."""
-    return DRAWINGS[type(result)](result, Look(width, started_at, cost_of))
+    """Yield a result as lines of at most `width` cells; see `DrawOptions`."""
+    return DRAWINGS[type(result)](result, DrawOptions(width, started_at, cost_of))
 
 
-def totals_lines(totals: results.TotalsSoFar, look: Look) -> Iterator[Text]:
-    """The totals of the recording so far."""
+def draw_totals(totals: results.TotalsSoFar, options: DrawOptions) -> Iterator[Text]:
+    """Yield the running totals."""
     rows: list[tuple[str, Cell]] = [
         ("event", f"{totals.number:,} of {totals.total:,}"),
         ("time", duration(totals.ms)),
@@ -80,14 +83,14 @@ def totals_lines(totals: results.TotalsSoFar, look: Look) -> Iterator[Text]:
         ("cost", spent(totals.cost, totals.calls_without_price)),
         ("failures", Piece(tokens(totals.errors), ERROR if totals.errors else "")),
     ]
-    yield from pairs(rows, look.width)
+    yield from pairs(rows, options.width)
 
 
-def _stopped(stop: results.Stopped, look: Look) -> Iterator[Text]:
+def _stopped(stop: results.Stopped, options: DrawOptions) -> Iterator[Text]:
     if stop.changed is not None:
-        yield from _changed(stop, stop.changed, look.width)
+        yield from _draw_change(stop, stop.changed, options.width)
     elif stop.breakpoint is not None:
-        yield fitted([piece(f"breakpoint {stop.breakpoint}, {stop.place}", WARNING)], look.width)
+        yield fitted([piece(f"breakpoint {stop.breakpoint}, {stop.location}", WARNING)], options.width)
     if stop.event is None:
         nothing = (
             "there is no event yet" if stop.waiting else f"before the first of {count(stop.total, 'event')}"
@@ -96,21 +99,21 @@ def _stopped(stop: results.Stopped, look: Look) -> Iterator[Text]:
     else:
         if stop.waiting:
             yield line(("waiting before this call", WARNING))
-        yield _marked(stop.number, stop.event, look, current=True)
-        for recorded in recorded_lines(stop.event, look.width - len(MARK)):
+        yield _draw_event(stop.number, stop.event, options, current=True)
+        for recorded in recorded_lines(stop.event, options.width - len(MARK)):
             yield Text(" " * len(MARK), end="").append_text(recorded)
         if stop.found is not None:
-            yield from _found(stop.found, look.width)
+            yield from _draw_match(stop.found, options.width)
         if stop.waiting:
-            yield from _about_to_be_sent(stop.number, stop.event, look)
+            yield from _draw_pending_call(stop.number, stop.event, options)
         if stop.reason in _REASONS:
             yield line((_REASONS[stop.reason], DIM))
-    yield from _displayed(stop.displayed, look)
+    yield from _displayed(stop.displayed, options)
 
 
-def _changed(stop: results.Stopped, changed: results.Changed, width: int) -> Iterator[Text]:
-    """Which watch stopped the walk, and its values: on one line where they fit, else on one each."""
-    head = f"watch {stop.breakpoint}, {clean(stop.place or '', 200)}"
+def _draw_change(stop: results.Stopped, changed: results.ValueChange, width: int) -> Iterator[Text]:
+    """Yield the watch that stopped, and its values: on one line if they fit, else on one each."""
+    head = f"watch {stop.breakpoint}, {clean(stop.location or '', 200)}"
     old, new = gist(changed.old), gist(changed.new)
     if cells(head) + cells(old) + cells(new) + 6 <= width:
         yield line((head, WARNING), f": {old} -> ", (new, HEADING))
@@ -120,24 +123,24 @@ def _changed(stop: results.Stopped, changed: results.Changed, width: int) -> Ite
     yield fitted([Piece("  new  ", DIM), Piece(new, HEADING)], width)
 
 
-def _found(found: results.Found, width: int) -> Iterator[Text]:
-    """Where an event holds what was searched for: the path, and what was found with as much around it as fits."""
+def _draw_match(found: results.SearchMatch, width: int) -> Iterator[Text]:
+    """Yield the path of a match, and the match with as much text around it as fits."""
     indent, path = " " * len(MARK), clean(found.path)
     beside = cells(path) + 2 if cells(path) < width // 2 else 0
     room = width - len(MARK) - beside
-    held = shorten(clean(found.text), room)
+    match = shorten(clean(found.text), room)
     before, after = clean(found.before), clean(found.after)
-    left = room - cells(held)
-    lead = max(left // 2, left - cells(after))  # room that one side does not need is for the other
+    left = room - cells(match)
+    lead = max(left // 2, left - cells(after))  # a side gets the room that the other does not need
     before = shorten(before, lead, tail=max(lead - 1, 0))
-    around = [Piece(before), Piece(held, HEADING), Piece(shorten(after, left - cells(before)))]
+    around = [Piece(before), Piece(match, HEADING), Piece(shorten(after, left - cells(before)))]
     if not beside:
-        yield from _words(path, width, indent)
+        yield from _dim_lines(path, width, indent)
     yield fitted([Piece(f"{indent}{path}  " if beside else indent, DIM), *around], width)
 
 
-def _about_to_be_sent(number: int, event: Event, look: Look) -> Iterator[Text]:
-    """What a call that has not been made yet is going to send."""
+def _draw_pending_call(number: int, event: Event, options: DrawOptions) -> Iterator[Text]:
+    """Yield what a waiting call is going to send."""
     inputs = event.get("inputs")
     if not isinstance(inputs, dict):
         return
@@ -149,60 +152,62 @@ def _about_to_be_sent(number: int, event: Event, look: Look) -> Iterator[Text]:
             ("tools", count(len(tools), "tool") if isinstance(tools, list) and tools else ""),
             ("params", gist(inputs["params"]) if inputs.get("params") else ""),
         ]
-        yield from pairs(rows, look.width, indent="   ")
-        yield from message_lines(messages, number, look.width, last=2, most=4, indent="   ")
+        yield from pairs(rows, options.width, indent="   ")
+        yield from message_lines(messages, number, options.width, last=2, most=4, indent="   ")
     elif inputs:
-        rows_of = json_text(inputs.get("arguments", inputs), look.width, indent="   ")
-        yield from _cut(rows_of, WAITING_LINES, "   … cut here; pp inputs shows all of it", look.width)
+        rows_of = json_text(inputs.get("arguments", inputs), options.width, indent="   ")
+        yield from _cut(rows_of, WAITING_LINES, "   … cut here; pp inputs shows all of it", options.width)
 
 
-def _displayed(rows: Iterable[results.Displayed], look: Look) -> Iterator[Text]:
+def _displayed(rows: Iterable[results.Displayed], options: DrawOptions) -> Iterator[Text]:
     for row in rows:
         value = Piece(f"({clean(row.problem)})", DIM) if row.problem else Piece(gist(row.value))
         head = Piece(f"   {row.number}: {clean(row.expression, 200)} = ", DIM)
-        yield fitted([head, value], look.width)
+        yield fitted([head, value], options.width)
 
 
-def _displays(found: results.Displays, look: Look) -> Iterator[Text]:
+def _displays(found: results.Displays, options: DrawOptions) -> Iterator[Text]:
     if not found.rows:
-        yield from _words("nothing is displayed; display EXPRESSION shows it at every stop", look.width)
-    yield from _displayed(found.rows, look)
+        yield from _dim_lines(
+            "nothing is displayed; display EXPRESSION shows it at every stop", options.width
+        )
+    yield from _displayed(found.rows, options)
 
 
-def _listing(listing: results.Listing, look: Look) -> Iterator[Text]:
-    for place, event in listing.rows:
-        yield _marked(place, event, look, current=place == listing.current)
+def _listing(listing: results.Listing, options: DrawOptions) -> Iterator[Text]:
+    for event_number, event in listing.rows:
+        yield _draw_event(event_number, event, options, current=event_number == listing.current)
     yield from _further(listing.left_out, "more", "more")
     if not listing.rows:
         yield line(("there are no events", DIM))
 
 
-def _marked(place: int, event: Event, look: Look, *, current: bool) -> Text:
+def _draw_event(event_number: int, event: Event, options: DrawOptions, *, current: bool) -> Text:
     note = "mocked" if is_mocked(event) else ""
     mark = Text(MARK if current else " " * len(MARK), HEADING, end="")
     row = event_line(
-        place,
+        event_number,
         event,
-        width=look.width - len(MARK),
-        started_at=look.started_at,
+        width=options.width - len(MARK),
+        started_at=options.started_at,
         note=note,
-        cost=look.cost_of(place),
+        cost=options.cost_of(event_number),
     )
     return Text(end="").append_text(mark).append_text(row)
 
 
-def _stack(stack: results.Stack, look: Look) -> Iterator[Text]:
+def _stack(stack: results.Stack, options: DrawOptions) -> Iterator[Text]:
     own = bool(stack.frames) and stack.frames[-1].number == stack.current
     yield from _further(stack.left_out, "span further out", "spans further out")
-    yield from _frames(stack.frames[:-1] if own else stack.frames, look.width, selected=stack.selected)
+    yield from _frames(stack.frames[:-1] if own else stack.frames, options.width, selected=stack.selected)
     if stack.event is not None:
-        yield _marked(stack.current, stack.event, look, current=True)
+        yield _draw_event(stack.current, stack.event, options, current=True)
     elif not stack.frames:
         yield line(("before the first event; no span is open", DIM))
 
 
 def _further(number: int, noun: str, plural: str) -> Iterator[Text]:
-    """A note on items that are not shown, if there are any."""
+    """Yield a note on items that are not shown, if there are any."""
     if number:
         yield line((f"   … {count(number, noun, plural)}", DIM))
 
@@ -210,7 +215,7 @@ def _further(number: int, noun: str, plural: str) -> Iterator[Text]:
 def _frames(
     frames: Iterable[Frame], width: int, *, nested: bool = True, selected: int | None = None
 ) -> Iterator[Text]:
-    """Open spans, each further to the right than the one around it where they are nested."""
+    """Yield open spans; nested ones are indented."""
     for depth, frame in enumerate(frames):
         label = title(
             {"event_type": frame.event_type, "component": frame.component, "component_name": frame.name}
@@ -221,35 +226,35 @@ def _frames(
         yield whole
 
 
-def _open_spans(found: results.OpenSpans, look: Look) -> Iterator[Text]:
+def _open_spans(found: results.OpenSpans, options: DrawOptions) -> Iterator[Text]:
     if not found.frames:
         yield line(("no span is open here", DIM))
     yield from _further(found.left_out, "earlier span", "earlier spans")
-    yield from _frames(found.frames, look.width, nested=False)
+    yield from _frames(found.frames, options.width, nested=False)
 
 
-def _value(found: results.Value, look: Look) -> Iterator[Text]:
+def _value(found: results.Value, options: DrawOptions) -> Iterator[Text]:
     most = PRETTY_LINES if found.pretty else PRINTED_LINES
     more = "" if found.pretty else f"; pp {clean(found.expression, 200)} shows all of it"
-    yield from _cut(json_text(found.value, look.width), most, f"… cut here{more}", look.width)
+    yield from _cut(json_text(found.value, options.width), most, f"… cut here{more}", options.width)
 
 
-def _cut(rows: Iterable[Text], most: int, told: str, width: int) -> Iterator[Text]:
-    """The first lines, and a note on the others if there are any."""
+def _cut(rows: Iterable[Text], most: int, note: str, width: int) -> Iterator[Text]:
+    """Yield the first lines, and a note on the others if there are any."""
     iterator = iter(rows)
     yield from islice(iterator, most)
     if next(iterator, None) is not None:
-        yield fitted([Piece(told, DIM)], width)
+        yield fitted([Piece(note, DIM)], width)
 
 
-def _breakpoints(found: results.Breakpoints, look: Look) -> Iterator[Text]:
+def _breakpoints(found: results.Breakpoints, options: DrawOptions) -> Iterator[Text]:
     if not found.rows:
-        yield from _words("no breakpoints; break PLACE sets one", look.width)
+        yield from _dim_lines("no breakpoints; break LOCATION sets one", options.width)
         return
     columns = (
         number("n"),
         prose("kind", 5),
-        name("place", 34),
+        name("location", 34),
         prose("", 4),
         number("hits"),
         prose("does", 8),
@@ -259,23 +264,23 @@ def _breakpoints(found: results.Breakpoints, look: Look) -> Iterator[Text]:
         notes = (
             "once" if row.temporary else "",
             "" if row.enabled else "off",
-            f"passes {row.ignore:,} more" if row.ignore else "",
+            f"ignores {row.ignore:,} more" if row.ignore else "",
         )
         style = "" if row.enabled else DIM
         rows.append(
             (
                 str(row.number),
                 row.kind,
-                piece(row.place, style, 400),
+                piece(row.location, style, 400),
                 piece(", ".join(filter(None, notes)), DIM),
                 f"{row.hits:,}",
                 piece(" ;; ".join(row.commands), DIM, 400),
             )
         )
-    yield from table(columns, rows, look.width)
+    yield from table(columns, rows, options.width)
 
 
-def _calls(found: results.Calls, look: Look) -> Iterator[Text]:
+def _calls(found: results.CallTable, options: DrawOptions) -> Iterator[Text]:
     of_models = found.kind == "cost"
     if not found.rows:
         yield line((f"no {'model' if of_models else 'tool'} was called up to here", DIM))
@@ -289,7 +294,7 @@ def _calls(found: results.Calls, look: Look) -> Iterator[Text]:
         number("cost"),
         number("latest"),
     )
-    narrow = look.width < NARROW
+    narrow = options.width < NARROW
     rows = [
         (
             row.name,
@@ -302,53 +307,53 @@ def _calls(found: results.Calls, look: Look) -> Iterator[Text]:
         )
         for row in found.rows
     ]
-    yield from table(columns, rows, look.width)
+    yield from table(columns, rows, options.width)
     if of_models:
         lacking = {row.name: row.calls_without_price for row in found.rows if row.calls_without_price}
         for note in unpriced(sum(row.tokens for row in found.rows), lacking):
             yield from (
-                Text(part, DIM, end="") for part in wrapped(clean(note.words), look.width, look.width)
+                Text(part, DIM, end="") for part in wrapped(clean(note.words), options.width, options.width)
             )
 
 
-def _failures(found: results.Failures, look: Look) -> Iterator[Text]:
+def _failures(found: results.Failures, options: DrawOptions) -> Iterator[Text]:
     if not found.rows:
         yield line(("nothing failed up to here", DIM))
     yield from _further(found.earlier, "earlier failure", "earlier failures")
-    for place, event in found.rows:
-        yield _marked(place, event, look, current=False)
+    for event_number, event in found.rows:
+        yield _draw_event(event_number, event, options, current=False)
 
 
-def _bookmarks(found: results.Bookmarks, look: Look) -> Iterator[Text]:
+def _bookmarks(found: results.Bookmarks, options: DrawOptions) -> Iterator[Text]:
     if not found.rows:
-        yield from _words("no bookmarks; bookmark NAME sets one here", look.width)
+        yield from _dim_lines("no bookmarks; bookmark NAME sets one here", options.width)
         return
     columns = (name("name"), number("event"), prose("", 20))
     rows = [(row.name, str(row.number), title(row.event) if row.event else "") for row in found.rows]
-    yield from table(columns, rows, look.width)
+    yield from table(columns, rows, options.width)
 
 
-def _mocks(found: results.MocksInForce, look: Look) -> Iterator[Text]:
+def _mocks(found: results.MocksInForce, options: DrawOptions) -> Iterator[Text]:
     if not found.rows:
-        yield from _words("no mocks; mock NAME:JSON gives one", look.width)
+        yield from _dim_lines("no mocks; mock NAME:JSON sets one", options.width)
         return
     columns = (name("name"), prose("call", 5), prose("answer", 20))
     rows = [
         (row.name, "all" if row.nth is None else f"{row.nth:,}", Piece(gist(row.answer)))
         for row in found.rows
     ]
-    yield from table(columns, rows, look.width)
+    yield from table(columns, rows, options.width)
 
 
-def _help(found: results.Help, look: Look) -> Iterator[Text]:
+def _help(found: results.Help, options: DrawOptions) -> Iterator[Text]:
     if len(found.rows) == 1:
-        yield from _help_on(found.rows[0], look.width)
+        yield from _help_on(found.rows[0], options.width)
         return
     first = max(cells(row.name) for row in found.rows) + 2
     second = max(cells(_short(row.aliases)) for row in found.rows) + 2
-    if look.width < first + second + 24:  # the other names are the first to go on a narrow screen
+    if options.width < first + second + 24:  # a narrow screen has no room for the aliases
         second = 0
-    room = max(look.width - 2 - first - second, 12)
+    room = max(options.width - 2 - first - second, 12)
     group = ""
     for row in found.rows:
         if row.group != group:
@@ -363,17 +368,19 @@ def _help(found: results.Help, look: Look) -> Iterator[Text]:
             words[0],
         )
         yield from (line(" " * (2 + first + second) + more) for more in words[1:])
-    yield from _words("help COMMAND tells more; a blank line repeats; ;; joins commands", look.width)
+    yield from _dim_lines(
+        "help COMMAND shows more; a blank line repeats; ;; separates commands", options.width
+    )
 
 
-def _words(told: str, width: int, indent: str = "") -> Iterator[Text]:
-    """Dim words over as many lines as they need."""
+def _dim_lines(message: str, width: int, indent: str = "") -> Iterator[Text]:
+    """Yield a message as dim lines."""
     room = width - len(indent)
-    return (Text(indent + row.rstrip(), DIM, end="") for row in wrapped(clean(told), room, room))
+    return (Text(indent + row.rstrip(), DIM, end="") for row in wrapped(clean(message), room, room))
 
 
 def _short(names: Sequence[str]) -> str:
-    """The first other names of a command, as many as have room in the table."""
+    """Return the first aliases of a command, as many as fit in the table."""
     shown = list(names)
     while len(shown) > 1 and cells(", ".join(shown)) > OTHER_NAMES_CELLS:
         shown.pop()
@@ -389,64 +396,92 @@ def _help_on(row: results.HelpRow, width: int) -> Iterator[Text]:
             for words in wrapped(clean(paragraph, multiline=True), width - 2, width - 2)
         )
     if row.aliases:
-        yield from _words(f"also: {', '.join(row.aliases)}", width, "  ")
+        yield from _dim_lines(f"also: {', '.join(row.aliases)}", width, "  ")
 
 
-def _source(found: results.Source, look: Look) -> Iterator[Text]:
-    return source_lines(found, look.width)
+def _source(source: results.SourceLines, options: DrawOptions) -> Iterator[Text]:
+    """Yield the lines of code, the line of the call marked as pdb marks it; or why they cannot be shown."""
+    width = options.width
+    site = f"{source.file}:{source.line}" if source.line else source.file
+    yield fitted([piece(short_site(site) or site, HEADING)], width)
+    notes = [source.problem] if source.problem is not None else []
+    notes += ["the file was changed after this event"] if source.newer else []
+    for note in notes:
+        yield from (Text(row.rstrip(), DIM, end="") for row in wrapped(clean(note), width, width))
+    numbers = max((len(str(row_number)) for row_number, _ in source.rows), default=1)
+    highlighted = _highlight([content for _, content in source.rows])
+    for (row_number, _), code in zip(source.rows, highlighted, strict=True):
+        current = row_number == source.line
+        row = (
+            Text(end="")
+            .append(f"{row_number:>{numbers}}", DIM)
+            .append(" -> " if current else "    ", HEADING)
+        )
+        row.append_text(code)
+        row.truncate(width, overflow="ellipsis")
+        yield row
 
 
-def _messages(found: results.Messages, look: Look) -> Iterator[Text]:
+def _highlight(rows: list[str]) -> list[Text]:
+    """Return each line in the colours of Python. Lines before them are not read, so a colour may be wrong."""
+    from rich.syntax import Syntax  # noqa: PLC0415  (pygments is slow to load, and few sessions show code)
+
+    whole = "\n".join(clean(row.replace("\n", " "), 2000, multiline=True) for row in rows)
+    found = list(Syntax("", "python", theme=SOURCE_THEME).highlight(whole).split("\n", allow_blank=True))
+    return found[: len(rows)]
+
+
+def _messages(found: results.Messages, options: DrawOptions) -> Iterator[Text]:
     head = count(len(found.messages), "message")
     model = f" to {clean(found.model, 80)}" if found.model else ""
-    yield fitted([Piece(head + model, HEADING), Piece(f", event {found.number}", DIM)], look.width)
-    yield from message_lines(found.messages, found.number, look.width)
+    yield fitted([Piece(head + model, HEADING), Piece(f", event {found.number}", DIM)], options.width)
+    yield from message_lines(found.messages, found.number, options.width)
     if found.tools:
-        offered = shorten(clean(", ".join(found.tools), 2000), look.width - 7)
+        offered = shorten(clean(", ".join(found.tools), 2000), options.width - 7)
         yield line(("tools  ", DIM), offered)
 
 
-def _message_changes(found: results.MessageChanges, look: Look) -> Iterator[Text]:
+def _message_changes(found: results.MessageChanges, options: DrawOptions) -> Iterator[Text]:
     against = f"against the call at event {found.before}" if found.before is not None else "the first call"
     yield line((f"event {found.number}", HEADING), (f", {against}", DIM))
-    yield from change_lines(found.changes, found.number, look.width)
+    yield from change_lines(found.changes, found.number, options.width)
 
 
-def _message(found: results.Message, look: Look) -> Iterator[Text]:
-    return (Text(row, end="") for row in wrapped(clean(found.text), look.width, look.width))
+def _message(found: results.Message, options: DrawOptions) -> Iterator[Text]:
+    return (Text(row, end="") for row in wrapped(clean(found.text), options.width, options.width))
 
 
-def _mistake(found: results.Mistake, look: Look) -> Iterator[Text]:
-    del look  # one line, however long, so that it can be searched for and copied
+def _mistake(found: results.Mistake, options: DrawOptions) -> Iterator[Text]:
+    del options  # one line, however long, so that it can be searched for and copied
     yield Text(clean(found.text), ERROR, end="")
 
 
-def _detached(found: results.Detached, look: Look) -> Iterator[Text]:
-    del found, look
-    yield line("the program goes on by itself")
+def _detached(found: results.Detached, options: DrawOptions) -> Iterator[Text]:
+    del found, options
+    yield line("the program runs on by itself")
 
 
-def _nothing(found: results.Save | results.Rerun | results.Quit, look: Look) -> Iterator[Text]:
-    del found, look
+def _nothing(found: results.Save | results.Rerun | results.Quit, options: DrawOptions) -> Iterator[Text]:
+    del found, options
     yield from ()
 
 
-DRAWINGS: dict[type, Callable[[Any, Look], Iterator[Text]]] = {
+DRAWINGS: dict[type, Callable[[Any, DrawOptions], Iterator[Text]]] = {
     results.Stopped: _stopped,
     results.Listing: _listing,
     results.Stack: _stack,
     results.OpenSpans: _open_spans,
     results.Value: _value,
     results.Displays: _displays,
-    results.Source: _source,
+    results.SourceLines: _source,
     results.Messages: _messages,
     results.MessageChanges: _message_changes,
-    results.Calls: _calls,
+    results.CallTable: _calls,
     results.Failures: _failures,
     results.Bookmarks: _bookmarks,
     results.MocksInForce: _mocks,
     results.Breakpoints: _breakpoints,
-    results.TotalsSoFar: totals_lines,
+    results.TotalsSoFar: draw_totals,
     results.Help: _help,
     results.Message: _message,
     results.Mistake: _mistake,
@@ -455,4 +490,4 @@ DRAWINGS: dict[type, Callable[[Any, Look], Iterator[Text]]] = {
     results.Quit: _nothing,
     results.Detached: _detached,
 }
-"""Every kind of result and the function that draws it; a test holds it together with `results.Result`."""
+"""Kind of result -> the function that draws it; a test compares it with `results.Result`."""

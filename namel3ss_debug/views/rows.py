@@ -29,12 +29,12 @@ _CODES = {HEADING: 1, DIM: 2, ERROR: 31, GOOD: 32, WARNING: 33}
 
 
 def shortened(whole: Piece, width: int) -> Piece:
-    """A piece, cut where it takes more than `width` cells."""
+    """Return a piece, cut where it takes more than `width` cells."""
     return Piece(shorten(whole.plain, width), whole.style)
 
 
 def labelled(items: Iterable[tuple[str, Piece | str]], width: int, *, indent: str = "") -> Iterator[Row]:
-    """A dim label and its value on each line, the values aligned, long ones on several; items with an empty value are left out.
+    """Yield a dim label and its value on each line, the values aligned; items with an empty value are left out.
 
     Args:
         items: the labels, which are our own words, and the values; a `str` is cleaned here.

@@ -6,12 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from rich.text import Text
-
 from namel3ss_debug.config import ENVIRONMENT_PREFIX, FILE_NAME, SETTINGS, Loaded
+from namel3ss_debug.views.blocks import Block, Facts, Gap, LongTable
 from namel3ss_debug.views.quantities import bytes_text, count
-from namel3ss_debug.views.tables import Column, name, table
-from namel3ss_debug.views.terminal import DIM, line, text
+from namel3ss_debug.views.tables import Column, name
+from namel3ss_debug.views.terminal import DIM, text
 
 _SIZES = ("max_payload_size", "rotate_max_bytes", "trace_retention_bytes")
 _COUNTED = {"checks": "rule", "triggers": "threshold"}
@@ -22,7 +21,7 @@ _NAMED = 3
 
 
 def settings_document(loaded: Loaded) -> dict[str, Any]:
-    """Every setting with its value, its source and what it is for."""
+    """Return every setting with its value, its source and what it is for."""
     values = loaded.config.to_json()
     return {
         "schema": "namel3ss-debug/config/1",
@@ -40,25 +39,27 @@ def settings_document(loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def settings_lines(loaded: Loaded, width: int) -> Iterator[Text]:
-    """One row for each setting; defaults are dim."""
+def settings_blocks(loaded: Loaded) -> Iterator[Block]:
+    """Yield a table with a row for each setting, the defaults dim, and where settings come from."""
     values = loaded.config.to_json()
     columns = (Column("setting"), Column("value", least=16), name("from", 12))
     rows = []
     for setting in SETTINGS:
         source = loaded.sources[setting.key]
         style = DIM if source == "default" else ""
-        shown = _shown(setting.key, values[setting.key])
+        shown = format_value(setting.key, values[setting.key])
         where = "file" if loaded.file and source == str(loaded.file) else source
         rows.append((text(setting.key, style), text(shown, style), text(where, style)))
-    yield from table(columns, rows, width)
-    yield Text("")
+    yield LongTable(columns, rows)
+    yield Gap()
     found = str(loaded.file) if loaded.file else f"none found; {FILE_NAME} here or above would be read"
-    yield line(("file         ", DIM), found)
-    yield line(("environment  ", DIM), f"{ENVIRONMENT_PREFIX}<SETTING IN CAPITALS>")
+    yield Facts(
+        [("file", text(found)), ("environment", f"{ENVIRONMENT_PREFIX}<SETTING IN CAPITALS>")], indent=""
+    )
 
 
-def _shown(key: str, value: object) -> str:
+def format_value(key: str, value: object) -> str:
+    """Return the value of a setting in a few words."""
     if key in _COUNTED and isinstance(value, list | dict) and value:
         return count(len(value), _COUNTED[key])
     if isinstance(value, list):

@@ -26,7 +26,7 @@ Row = Sequence[Cell]
 class Column(NamedTuple):
     """A column: its header with the unit, how it is aligned, and how far and where its cells may be cut.
 
-    `least` is the smallest width a column shrinks to; `None` is never cut. Wider columns are cut first. `cut` says
+    `least` is the smallest width a column shrinks to; `None` is never cut. Wider columns are cut first. `cut` sets
     where the ellipsis is put. `least` has no effect where the cells are narrower by themselves.
     `room` is its least width in a table so long that not all of it was measured.
     """
@@ -40,24 +40,24 @@ class Column(NamedTuple):
 
 
 def number(header: str) -> Column:
-    """A column of numbers: right-aligned, never cut."""
+    """Return a column of numbers: right-aligned, never cut."""
     return Column(header, align="right")
 
 
 def name(header: str, least: int = 10) -> Column:
-    """A column of names, cut in the middle, where names of one family differ least."""
+    """Return a column of names, cut in the middle, where names of one family differ least."""
     return Column(header, least=least, cut="middle")
 
 
 def prose(header: str, least: int = 12) -> Column:
-    """A column of running text, cut at its end."""
+    """Return a column of running text, cut at its end."""
     return Column(header, least=least)
 
 
 def table(
     columns: Sequence[Column], rows: Iterable[Row], width: int, *, indent: str = "", header: bool = True
 ) -> Iterator[Text]:
-    """The lines of a table; columns in which every measured cell is empty are left out.
+    """Yield the lines of a table; columns in which every measured cell is empty are left out.
 
     Where a later row has something in a column that was left out, the table goes on with it under a new header; where
     it has a wider cell that is never cut, it goes on wider. A table whose columns do not fit side by side comes in
@@ -105,7 +105,7 @@ def _in_parts(
     *,
     header: bool,
 ) -> Iterator[Text]:
-    """A table for each part of the columns; rows that have nothing in a later part are left out there."""
+    """Yield a table for each part of the columns; rows that have nothing in a later part are left out there."""
     for place, part in enumerate(parts):
         if place:
             yield Text("", end="")
@@ -133,18 +133,18 @@ class _Layout(NamedTuple):
         header: bool,
         everything: bool = False,
     ) -> _Layout:
-        """The layout for cells so wide."""
+        """Return the layout for cells of these widths."""
         shown = [i for i in range(len(columns)) if natural[i] or everything]
         kept = [columns[i] for i in shown]
         wanted = [max(natural[i], cells(columns[i].header) if header else 0) for i in shown]
         return cls(columns, natural, shown, fit(wanted, kept, width - len(indent)), indent)
 
     def cells(self) -> int:
-        """How many cells a line takes at most."""
+        """Return how many cells of a terminal a cleaned text takes."""
         return len(self.indent) + sum(self.widths) + len(GAP) * (len(self.widths) - 1)
 
     def parts(self, width: int) -> list[list[int]]:
-        """The columns that are shown, in parts that fit as far as they can, each with the first column in front."""
+        """Return the columns that are shown, in parts that fit as far as they can, each with the first column in front."""
         first, *others = self.shown
         parts: list[list[int]] = [[first]]
         used = begun = len(self.indent) + self._least(first)
@@ -163,16 +163,16 @@ class _Layout(NamedTuple):
         return whole if column.least is None else min(whole, column.least)
 
     def header(self) -> Text:
-        """The headers."""
+        """Return the headers."""
         return self.line([Piece(column.header, DIM) for column in self.columns])
 
     def line(self, row: Sequence[Text | Piece]) -> Text:
-        """One row."""
+        """Return one row."""
         shown = self.shown
         return _line([row[i] for i in shown], [self.columns[i] for i in shown], self.widths, self.indent)
 
     def outgrown(self, row: Sequence[Text | Piece]) -> bool:
-        """Whether the row has a cell for which there is no room, and that may not be cut."""
+        """Return whether the row has a cell for which there is no room, and that may not be cut."""
         return any(
             len(cell.plain) > size and (not size or column.least is None) and cells(cell.plain) > size
             for cell, size, column in zip(row, self.natural, self.columns, strict=True)
@@ -198,7 +198,7 @@ def fit(natural: Sequence[int], columns: Sequence[Column], width: int) -> list[i
 
 
 def pairs(rows: Iterable[tuple[str, Cell]], width: int, *, indent: str = "") -> Iterator[Text]:
-    """Lines of a dim label and its value, the values aligned; rows with an empty value are left out."""
+    """Yield lines of a dim label and its value, the values aligned; rows with an empty value are left out."""
     items = [(label, _as_cell(value)) for label, value in rows]
     items = [(label, value) for label, value in items if value.plain]
     if not items:
@@ -214,7 +214,7 @@ def _as_cell(cell: Cell) -> Text | Piece:
 
 
 def _line(row: Sequence[Text | Piece], columns: Sequence[Column], widths: Sequence[int], indent: str) -> Text:
-    """One row, built as one string with a list of styles, because a table may have a million rows."""
+    """Return one row, built as one string with a list of styles, because a table may have a million rows."""
     parts = [indent]
     spans: list[Span] = []
     at = len(indent)

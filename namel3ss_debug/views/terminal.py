@@ -94,12 +94,12 @@ COMPONENT_STYLES = {
 
 
 def text(value: object, style: StyleType = "", limit: int | None = None, *, multiline: bool = False) -> Text:
-    """Cleaned data as a rich `Text`: the only way to print data."""
+    """Return cleaned data as a rich `Text`: the only way to print data."""
     return Text(clean(value, limit, multiline=multiline), style, end="")
 
 
 def line(*parts: Text | str | tuple[object, StyleType]) -> Text:
-    """One line of parts: our own words as `str`, data with a style as a pair, or a finished `Text`."""
+    """Return one line of parts: our own words as `str`, data with a style as a pair, or a finished `Text`."""
     whole = Text(end="")
     for part in parts:
         if isinstance(part, Text):
@@ -112,7 +112,7 @@ def line(*parts: Text | str | tuple[object, StyleType]) -> Text:
 
 
 def fitted(parts: Iterable[Piece], width: int) -> Text:
-    """Cleaned pieces side by side on one line of at most `width` cells; what does not fit is cut off."""
+    """Return cleaned pieces side by side on one line of at most `width` cells; what does not fit is cut off."""
     contents: list[str] = []
     spans: list[Span] = []
     at = 0
@@ -148,7 +148,7 @@ class Terminal(Console):
 
 
 def console(*, stderr: bool = False, width: int | None = None, stream: TextIO | None = None) -> Terminal:
-    """A console on a stream, or on stdout or stderr as they are now; colours are the sixteen of the user's own theme."""
+    """Return a console on a stream, or on stdout or stderr as they are now; colours are the sixteen of the user's own theme."""
     stream = stream or (sys.stderr if stderr else sys.stdout)
     take_every_character(stream)
     coloured = wants_colour(stream)
@@ -165,9 +165,17 @@ def console(*, stderr: bool = False, width: int | None = None, stream: TextIO | 
     )
 
 
+_pagers: list[str] = []
+
+
+def hide_progress(pager: str) -> None:
+    """Show no progress from now on, because this pager has the screen."""
+    _pagers.append(pager)
+
+
 @contextmanager
 def byte_progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A function to call with the bytes done and the total, which shows the share on a terminal's stderr.
+    """Provide a function to call with the bytes done and the total, which shows the share on a terminal's stderr.
 
     Nothing is shown for the first half second, and the line is gone at the end. `None` where there is no terminal.
 
@@ -182,7 +190,7 @@ def byte_progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
 
     def show(done: int, total: int) -> None:
         nonlocal shown, shown_at
-        if time.monotonic() - shown_at >= PROGRESS_EVERY_SECONDS:
+        if not _pagers and time.monotonic() - shown_at >= PROGRESS_EVERY_SECONDS:
             shown, shown_at = True, time.monotonic()
             share = min(100 * done // max(total, 1), 100)
             sys.stderr.write(f"\r{clean(what, 60)}: {share} %\x1b[K")

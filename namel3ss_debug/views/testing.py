@@ -1,4 +1,4 @@
-"""A recorded test that failed, in plain text: why a call was not answered, and the run as a small tree."""
+"""Describe why a recorded test failed, in plain text: the call that was not answered, and the run as a small tree."""
 
 from __future__ import annotations
 
@@ -8,21 +8,29 @@ from pathlib import Path
 
 from rich.text import Text
 
+from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.inspection.arrangement import select_forest
 from namel3ss_debug.inspection.calls import read_run
-from namel3ss_debug.replay.rerunning.boundaries import TOOL
-from namel3ss_debug.replay.rerunning.codes import StaleTool
-from namel3ss_debug.replay.rerunning.divergences import MISSING, NEW, Divergence
-from namel3ss_debug.replay.rerunning.impasses import Stop, asked, flawed, held, told, wanted_setting
-from namel3ss_debug.replay.rerunning.recorded import Recorded
+from namel3ss_debug.replay.rerun.divergences import MISSING, NEW, Divergence
+from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
+from namel3ss_debug.replay.rerun.requests import TOOL
+from namel3ss_debug.replay.rerun.tool_code import StaleTool
+from namel3ss_debug.replay.rerun.unanswered import (
+    UnansweredCall,
+    describe_flaw,
+    describe_recorded,
+    describe_request,
+    describe_setting,
+    describe_unanswered,
+)
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.traces.spans import Forest, Span
 from namel3ss_debug.views.divergences import divergence_lines
 from namel3ss_debug.views.gists import summary
-from namel3ss_debug.views.inspection import tree_lines
+from namel3ss_debug.views.inspection import tree_blocks
 from namel3ss_debug.views.outcomes import refused
 from namel3ss_debug.views.quantities import count
+from namel3ss_debug.views.renderers.screen import lines
 from namel3ss_debug.views.terminal import clean
 from namel3ss_debug.wire import lenient
 
@@ -32,63 +40,69 @@ MOST_SPANS = 30
 _MOST_DIVERGENCES = 5
 
 
-def stopped(stop: Stop | str, recorded: Recorded, recording: Path, again: str) -> str:
-    """Why a test cannot go on: its question, the content of the recording, and how to record again.
+def describe_stop(stop: UnansweredCall | str, recorded: RecordedCalls, recording: Path, again: str) -> str:
+    """Describe why a test cannot go on: its request, the recorded call, and how to record it again.
 
     Args:
-        stop: why.
-        recorded: what the recording holds.
-        recording: its file.
-        again: the command that records anew.
+        stop: the call that was not answered, or a reason.
+        recorded: the recorded calls.
+        recording: the file of the trace.
+        again: the command that records it again.
     """
     if isinstance(stop, str):
         return "\n".join([clean(stop), again_row(again)])
     there = stop.recorded
     if stop.kind == "new":
-        holds = "nothing more" if there is None else f"{held(there)} there, at event {there.number}"
-        head = f"{asked(stop.question)}, and {recording.name} holds no answer to that; it holds {holds}"
+        holds = (
+            "nothing more" if there is None else f"{describe_recorded(there)} there, at event {there.number}"
+        )
+        head = f"{describe_request(stop.request)}, and {recording.name} holds no answer for this call; it holds {holds}"
     elif stop.kind == "strict":
-        head = f"{told(stop)} of {recording.name}"
+        head = f"{describe_unanswered(stop)} of {recording.name}"
     elif stop.kind == "unusable":
-        return "\n".join([clean(flawed(stop)), *_ways_out(stop), again_row(again)])
+        return "\n".join([clean(describe_flaw(stop)), *_ways_out(stop), again_row(again)])
     else:
-        head = told(stop).partition(": ")[0] if stop.kind == "open" else told(stop)
+        head = (
+            describe_unanswered(stop).partition(": ")[0] if stop.kind == "open" else describe_unanswered(stop)
+        )
     rows = [clean(head)]
     if stop.divergence is not None:
         found = stop.divergence
         if found.kind == NEW or found.difference is not None:
-            rows += _plain(divergence_lines(found, WIDTH, recorded))[1:]  # its head is said above
+            rows += _plain(divergence_lines(found, WIDTH, recorded))[
+                1:
+            ]  # without its head, which `head` replaces
     return "\n".join([*rows, again_row(again)])
 
 
-def _ways_out(stop: Stop) -> Iterator[str]:
-    """Other things to do in a test about an answer that is not in the recording unchanged."""
-    if stop.question.kind == TOOL:
-        yield f"to have the tool called: run_tools={clean(repr(stop.question.name))} in the mark"
-    if setting := wanted_setting(stop.findings[0]):
-        yield f"it would be there in a recording with {setting}"
+def _ways_out(stop: UnansweredCall) -> Iterator[str]:
+    """Yield what else to do in a test about an unusable answer."""
+    if stop.request.kind == TOOL:
+        yield f"to run the tool: run_tools={clean(repr(stop.request.name))} in the mark"
+    if setting := describe_setting(stop.flaws[0]):
+        yield f"to record it whole: {setting}"
 
 
-def parted(
+def describe_divergences(
     found: Sequence[Divergence],
     closed: Sequence[Event],
-    recorded: Recorded,
+    recorded: RecordedCalls,
     recording: Path,
     again: str,
     run: Path,
 ) -> str:
-    """Why a test that came to its end fails: calls left out or in another order, attempts to reach the network.
+    """Describe why a test fails that came to its end: missing calls, another order, network connections.
 
     Args:
-        found: how it and its recording part.
-        closed: the ways to the network that it tried.
-        recorded: what the recording holds.
-        recording: its file.
-        again: the command that records anew.
-        run: the recording of this run of the test.
+        found: the divergences.
+        closed: the events of refused network connections.
+        recorded: the recorded calls.
+        recording: the file of the trace.
+        again: the command that records it again.
+        run: the trace of this run of the test.
     """
     kinds = [count(len(found), "divergence")] if found else []
-    kinds += [count(len(closed), "closed way to the network", "closed ways to the network")] if closed else []
+    kinds += [count(len(closed), "refused connection", "refused connections")] if closed else []
     rows = [clean(f"the test diverges from {recording.name}: {' and '.join(kinds)}")]
     for each in found[:_MOST_DIVERGENCES]:
         rows += _plain(divergence_lines(each, WIDTH, recorded))
@@ -96,19 +110,19 @@ def parted(
         rows.append(f"and {len(found) - _MOST_DIVERGENCES} more")
     rows += [f"  {refused(event)}" for event in closed[:_MOST_DIVERGENCES]]
     rows += [
-        f"{clean(name)} was called all the same: its function is of an installed package, or not below the root folder of "
-        "pytest; install your own package anew, or with pip install -e"
+        f"{clean(name)} was called anyway: its function is of an installed package, or not below the root folder of "
+        "pytest; reinstall your own package, or install it with pip install -e"
         for name in _called_unseen(found, run)
     ]
     return "\n".join([*rows, again_row(again)])
 
 
 def describe_stale(tools: Sequence[StaleTool], again: str) -> str:
-    """Return why a test fails that passed on answers of tools whose code has changed since.
+    """Describe why a test fails that passed on answers of tools whose code has changed since.
 
     Args:
         tools: these tools.
-        again: the command that records anew.
+        again: the command that records it again.
     """
     rows = [
         clean(f"{tool.describe()}: re-record, or run it (run_tools={tool.name!r} in the mark)")
@@ -118,11 +132,11 @@ def describe_stale(tools: Sequence[StaleTool], again: str) -> str:
 
 
 def _called_unseen(found: Iterable[Divergence], run: Path) -> list[str]:
-    """The tools that the recording would have answered, and that ran where no call of them is seen."""
+    """Return the tools that ran unobserved, although the trace would have answered them."""
     missing = {
-        each.recorded.question.name
+        each.recorded.request.name
         for each in found
-        if each.kind == MISSING and each.recorded is not None and each.recorded.question.kind == TOOL
+        if each.kind == MISSING and each.recorded is not None and each.recorded.request.kind == TOOL
     }
     if not missing:
         return []
@@ -135,34 +149,34 @@ def _called_unseen(found: Iterable[Divergence], run: Path) -> list[str]:
 
 
 def again_row(command: str) -> str:
-    """The line with the command that records a test again."""
+    """Return the line with the command that records a test again."""
     return f"to record it again: {clean(command)}"
 
 
 def owner_rows(recording: Path, test: str) -> Iterator[str]:
-    """The line that names the test which has made the recording, where that is another one.
+    """Yield the line that names the test which made the trace, if it is another one.
 
     Args:
-        recording: the file.
+        recording: the file of the trace.
         test: the test that is answered from it, as pytest names it.
     """
     first = next(iter(open_trace(recording).events()), {})
     maker = lenient.string(lenient.mapping(first.get("metadata")).get("target")) or ""
     if "::" in maker and _below_its_folder(maker) != _below_its_folder(test):
-        yield f"{recording.name} was recorded by {clean(maker)}: if that is still there, each needs a file of its own"
+        yield f"{recording.name} was recorded by {clean(maker)}: if that test still exists, each needs a file of its own"
 
 
 def _below_its_folder(test: str) -> str:
-    """The name of a test from its file on, whichever folder pytest was started for."""
+    """Return the name of a test from its file on, whichever folder pytest was started for."""
     file, separator, name = test.partition("::")
     return file.rpartition("/")[2] + separator + name
 
 
 def run_section(path: Path) -> str:
-    """The run as a tree of its first spans, the call that failed, and the command that debugs it."""
+    """Return the run as a tree of its first spans, the call that failed, and the command that debugs it."""
     trace = open_trace(path)
     chosen = select_forest(trace, limit=MOST_SPANS)
-    rows = _plain(tree_lines(chosen, WIDTH)) if chosen.total else ["nothing was recorded"]
+    rows = _plain(lines(tree_blocks(chosen), WIDTH)) if chosen.total else ["nothing was recorded"]
     failed = _last_trouble(chosen.forest, {failure.number for failure in read_run(trace.events()).failures})
     if failed is not None:
         site = trace.event(failed.number).get("call_site")
@@ -177,7 +191,7 @@ def run_section(path: Path) -> str:
 
 
 def _last_trouble(trees: Forest, failures: Container[int]) -> Span | None:
-    """The innermost span that failed last and for good, or never ended; `failures` are the events that report it."""
+    """Return the innermost span that failed last without recovery, or never ended; `failures` are the events that report it."""
     found = (node.span for _, node in trees.walk())
     troubled = [
         span
@@ -188,9 +202,4 @@ def _last_trouble(trees: Forest, failures: Container[int]) -> Span | None:
 
 
 def _plain(lines: Iterable[Text]) -> list[str]:
-    return list(_without_ends(lines))
-
-
-def _without_ends(lines: Iterable[Text]) -> Iterator[str]:
-    for line in lines:
-        yield line.plain.rstrip()
+    return [line.plain.rstrip() for line in lines]

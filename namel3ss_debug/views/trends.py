@@ -1,4 +1,4 @@
-"""Many recordings at a glance: their totals, how figures rise and fall, and a row for each or for each group."""
+"""Many traces at a glance: their totals, how figures rise and fall, and a row for each or for each group."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
+from namel3ss_debug.views.paths import short_name
 from namel3ss_debug.views.quantities import (
     count,
     day_and_minute,
@@ -17,7 +18,6 @@ from namel3ss_debug.views.quantities import (
     percent,
     tokens,
 )
-from namel3ss_debug.views.recordings import short_name
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
 from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, line, text
 from namel3ss_debug.views.usage import SHOWN, Section, failed, more, spent
@@ -38,51 +38,51 @@ _FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
 _WORSE_WHEN_RISING = frozenset({"response_time_ms", "error_rate", "memory_mb", "tokens", "cost"})
 
 
-def overview(told: Section | None, recordings: int, marked: Mapping[str, int]) -> Iterator[Block]:
-    """The totals of the recordings.
+def overview(totals: Section | None, recordings: int, marked: Mapping[str, int]) -> Iterator[Block]:
+    """Yield the totals of the traces.
 
     Args:
-        told: the overview of all of them.
+        totals: the overview of all of them.
         recordings: how many there are.
         marked: how many are marked good, and how many bad.
     """
-    yield Heading(count(recordings, "recording"))
-    if told is None:
+    yield Heading(count(recordings, "trace"))
+    if totals is None:
         return
-    statuses = told.get("statuses") or {}
-    rate = told.get("success_rate")
-    began, ended = day_and_minute(told.get("started_at")), day_and_minute(told.get("ended_at"))
+    statuses = totals.get("statuses") or {}
+    rate = totals.get("success_rate")
+    began, ended = day_and_minute(totals.get("started_at")), day_and_minute(totals.get("ended_at"))
     yield Facts(
         [
             ("from", f"{began} to {ended} UTC" if began and ended else ""),
             ("status", ", ".join(f"{status} {tokens(amount)}" for status, amount in statuses.items())),
             ("marked", _marked(marked, recordings)),
-            ("took", f"{duration(told.get('duration_ms'))} together" if told.get("duration_ms") else ""),
+            ("took", f"{duration(totals.get('duration_ms'))} together" if totals.get("duration_ms") else ""),
             (
                 "calls",
                 ", ".join(
-                    f"{tokens(told.get(key))} {noun}"
+                    f"{tokens(totals.get(key))} {noun}"
                     for key, noun in (("agent_executions", "agent"), ("llm_calls", "LLM"), ("tool_calls", "tool"))
-                    if told.get(key)
+                    if totals.get(key)
                 ),
             ),
             (
                 "errors",
                 line(
-                    (tokens(told["errors"]), ERROR),
+                    (tokens(totals["errors"]), ERROR),
                     (f"  {percent(rate)} of the spans did their work" if is_number(rate) else "", DIM),
                 )
-                if told.get("errors")
+                if totals.get("errors")
                 else "",
             ),
-            ("tokens", tokens(told.get("tokens")) if told.get("tokens") else ""),
-            ("cost", spent(told.get("cost"), int(told.get("calls_without_price") or 0))),
+            ("tokens", tokens(totals.get("tokens")) if totals.get("tokens") else ""),
+            ("cost", spent(totals.get("cost"), int(totals.get("calls_without_price") or 0))),
         ]
     )  # fmt: skip
 
 
 def _marked(marked: Mapping[str, int], recordings: int) -> str:
-    """Return how many recordings the user has judged: `good 3, bad 1, not judged 6`; empty without a mark."""
+    """Return how many traces the user has judged: `good 3, bad 1, not judged 6`; empty without a mark."""
     judged = {judgement: amount for judgement, amount in marked.items() if amount}
     left = recordings - sum(judged.values())
     shown = judged | ({"not judged": left} if left else {})
@@ -90,21 +90,21 @@ def _marked(marked: Mapping[str, int], recordings: int) -> str:
 
 
 def trends(section: Section) -> Iterator[Block]:
-    """How each figure goes over time, and how sure that is; nothing where there are too few points for any of them."""
+    """Yield the trend of each figure and its confidence; nothing where there are too few points for any of them."""
     figures = section.get("figures") or {}
-    short = all(told.get("slope_per_day") is None for told in figures.values())
+    short = all(trend.get("slope_per_day") is None for trend in figures.values())
     known = {
-        figure: told
-        for figure, told in figures.items()
-        if figure in _FIGURES and told.get("direction") != "unknown"
+        figure: trend
+        for figure, trend in figures.items()
+        if figure in _FIGURES and trend.get("direction") != "unknown"
     }
     if not known:
         return
-    points = {told.get("points") for told in known.values()}
+    points = {trend.get("points") for trend in known.values()}
     apart = len(points) > 1
     rows = [
-        _trend_row(figure, *_FIGURES[figure], told, short=short, apart=apart)
-        for figure, told in known.items()
+        _trend_row(figure, *_FIGURES[figure], trend, short=short, apart=apart)
+        for figure, trend in known.items()
     ]
     several = (section.get("targets") or 0) > 1
     of = f" of {text(section.get('target') or 'no named program', limit=30)}" if several else ""
@@ -126,37 +126,37 @@ def trends(section: Section) -> Iterator[Block]:
 
 
 def _trend_row(
-    figure: str, label: str, shown: Callable[[Any], str], told: Section, *, short: bool, apart: bool
+    figure: str, label: str, shown: Callable[[Any], str], trend: Section, *, short: bool, apart: bool
 ) -> tuple[Cell, ...]:
-    direction = told.get("direction")
+    direction = trend.get("direction")
     moves = direction in {"rising", "falling"}
     worse = moves and (direction == "rising") == (figure in _WORSE_WHEN_RISING)
-    slope = told.get("slope_per_day")
+    slope = trend.get("slope_per_day")
     unit = ""
     if slope is None:  # of runs on one day
-        slope, unit = told.get("slope_per_run"), "" if short else " a run"
+        slope, unit = trend.get("slope_per_run"), "" if short else " a run"
     sign = "+" if is_number(slope) and slope > 0 else ""
     return (
         label,
-        *((tokens(told.get("points")),) if apart else ()),
-        shown(told.get("first")),
-        shown(told.get("median")),
-        shown(told.get("last")),
+        *((tokens(trend.get("points")),) if apart else ()),
+        shown(trend.get("first")),
+        shown(trend.get("median")),
+        shown(trend.get("last")),
         text(direction if moves else "no trend", (WARNING if worse else "") if moves else DIM),
         f"{sign}{_signed(shown, slope)}{unit}" if moves else "",
-        percent(told.get("confidence")) if moves else "",
+        percent(trend.get("confidence")) if moves else "",
     )
 
 
 def _signed(shown: Callable[[Any], str], value: Any) -> str:
-    """A change in the unit of its figure."""
+    """Return a change in the unit of its figure."""
     if not is_number(value) or not value:
         return shown(value)
     return ("-" if value < 0 else "") + shown(abs(value))
 
 
 def recordings(rows: Sequence[Section]) -> Iterator[Block]:
-    """One row for each recording, the latest `SHOWN_RECORDINGS` of those that there are."""
+    """Yield one row for each trace, the latest `SHOWN_RECORDINGS` of those that there are."""
     shown = rows[-SHOWN_RECORDINGS:]
     scores = sorted({section for row in shown for section, score in row["scores"].items() if score < 1})
     if "health" in scores:  # which includes the others, and there is no room for all
@@ -169,7 +169,7 @@ def recordings(rows: Sequence[Section]) -> Iterator[Block]:
         *(_COLUMNS[2:] if scores == ["health"] else _COLUMNS[1:]),  # the calls make room for it
         *(Column(section, "right") for section in scores),
     )
-    yield Heading("Recordings", f"the last {len(shown)} of {len(rows):,}" if len(shown) < len(rows) else "")
+    yield Heading("Traces", f"the last {len(shown)} of {len(rows):,}" if len(shown) < len(rows) else "")
     yield Table(columns, [_recording(row, scores) for row in shown])
     if len(shown) < len(rows):
         yield Note("--format json has them all")
@@ -179,12 +179,12 @@ _COLUMNS = (number("took"), number("calls"), number("tokens"), number("cost"), n
 
 
 def _recording(row: Section, scores: Sequence[str]) -> tuple[Cell, ...]:
-    told = row["execution_overview"]
-    status = str(told.get("status", ""))
-    took, calls, *amounts = _amounts(told)
+    overview = row["execution_overview"]
+    status = str(overview.get("status", ""))
+    took, calls, *amounts = _amounts(overview)
     return (
         text(short_name(behind(Path(str(row["trace"]["path"])))), limit=120),
-        text(day_and_minute(told.get("started_at"), year=False), DIM),
+        text(day_and_minute(overview.get("started_at"), year=False), DIM),
         text("" if status == "completed" else status, STATUS_STYLES.get(status, "")),
         took,
         *(() if scores == ["health"] else (calls,)),
@@ -193,25 +193,25 @@ def _recording(row: Section, scores: Sequence[str]) -> tuple[Cell, ...]:
     )
 
 
-def _amounts(told: Section) -> tuple[Cell, ...]:
+def _amounts(overview: Section) -> tuple[Cell, ...]:
     return (
-        duration(told.get("duration_ms")),
-        tokens((told.get("llm_calls") or 0) + (told.get("tool_calls") or 0)),
-        tokens(told.get("tokens")),
-        money(told.get("cost")),
-        failed(told.get("errors")),
+        duration(overview.get("duration_ms")),
+        tokens((overview.get("llm_calls") or 0) + (overview.get("tool_calls") or 0)),
+        tokens(overview.get("tokens")),
+        money(overview.get("cost")),
+        failed(overview.get("errors")),
     )
 
 
 def groups(rows: Iterable[Section], by: str) -> Iterator[Block]:
-    """One row for each group."""
+    """Yield one row for each group."""
     yield Heading(f"By {by}")
     yield Table(
-        (name(by, 8), number("recordings"), *_COLUMNS, number("failed spans")),
+        (name(by, 8), number("traces"), *_COLUMNS, number("failed spans")),
         [
             (
-                text(row["group"], limit=120) if row["group"] is not None else text("not told", DIM),
-                tokens(row["recordings"]),
+                text(row["group"], limit=120) if row["group"] is not None else text("not recorded", DIM),
+                tokens(row["traces"]),
                 *_amounts(row),
                 _failed_share(row.get("success_rate")),
             )
@@ -225,15 +225,15 @@ def _failed_share(rate: Any) -> str:
 
 
 def recurring(errors: Section) -> Iterator[Block]:
-    """The failures that occurred more than once, those in most recordings first."""
+    """Yield the failures that occurred more than once, those in most traces first."""
     rows = errors.get("recurring") or []
     if not rows:
         return
-    yield Heading("Failures that came again", "n: the first of them", ERROR)
+    yield Heading("Recurring failures", "n: the first of them", ERROR)
     yield Table(
         (
             number("times"),
-            number("recordings"),
+            number("traces"),
             name("where", 14),
             prose("error", 16),
             Column("n", "right", style=DIM),
@@ -241,7 +241,7 @@ def recurring(errors: Section) -> Iterator[Block]:
         [
             (
                 tokens(row.get("count")),
-                tokens(row.get("recordings")),
+                tokens(row.get("traces")),
                 text(row.get("component_name") or row.get("component") or "", limit=80),
                 text(
                     ": ".join(filter(None, map(_word, (row.get("error_type"), row.get("error"))))), ERROR, 400
@@ -259,5 +259,5 @@ def _word(value: Any) -> str:
 
 
 def behind(path: Path) -> Path:
-    """The recording that a link such as `trace_latest.jsonl` points to."""
+    """Return the trace that a link such as `trace_latest.jsonl` points to."""
     return path.resolve() if path.is_symlink() else path

@@ -15,15 +15,15 @@ _MOST_NUMBERS = 3
 
 
 def triggers(section: Section, *, alone: bool) -> Iterator[Block]:
-    """The rules that fired; and, if only this section is shown, those that did not and why.
+    """Yield the rules that triggered; and, if only this section is shown, those that did not and why.
 
     Args:
         section: the section.
         alone: whether it is the only one that was asked for.
     """
-    fired = section.get("fired") or []
-    if fired:
-        yield Heading("Thresholds passed", "the setting triggers says what is allowed", WARNING)
+    triggered = section.get("triggered") or []
+    if triggered:
+        yield Heading("Thresholds passed", "the setting triggers defines what is allowed", WARNING)
         yield Table(
             (
                 Column("rule"),
@@ -38,36 +38,32 @@ def triggers(section: Section, *, alone: bool) -> Iterator[Block]:
                     text(_words(row.get("rule")), WARNING, 40),
                     _value(row, "value"),
                     _value(row, "threshold"),
-                    text(_what(row), limit=200),
+                    text(": ".join(filter(None, (operation(row), str(row.get("what") or "")))), limit=200),
                     tokens(row.get("times")) if (row.get("times") or 0) > 1 else "",
                     text(" ".join(map(str, (row.get("numbers") or [])[:_MOST_NUMBERS])), DIM, 40),
                 )
-                for row in fired[:SHOWN]
+                for row in triggered[:SHOWN]
             ],
         )
-        yield from more(section.get("fired_count"), len(fired[:SHOWN]))
-        first = min((row["timestamp"] for row in fired if is_number(row.get("timestamp"))), default=None)
+        yield from more(section.get("triggered_count"), len(triggered[:SHOWN]))
+        first = min((row["timestamp"] for row in triggered if is_number(row.get("timestamp"))), default=None)
         if first is not None:
             yield Note(f"the first at {moment(first)} UTC")
     if alone:
-        yield from _others(section.get("rules") or [], fired=bool(fired))
+        yield from _others(section.get("rules") or [], triggered=bool(triggered))
 
 
-def _others(rules: list[Section], *, fired: bool) -> Iterator[Block]:
-    if not fired:
+def _others(rules: list[Section], *, triggered: bool) -> Iterator[Block]:
+    if not triggered:
         yield Heading("No threshold passed")
-    quiet = ", ".join(_words(rule.get("rule")) for rule in rules if rule.get("state") == "quiet")
+    ok = ", ".join(_words(rule.get("rule")) for rule in rules if rule.get("state") == "ok")
     off = ", ".join(_words(rule.get("rule")) for rule in rules if rule.get("state") == "off")
     unknown = [
         (_words(rule.get("rule")), text(f"not known: {rule.get('reason')}", DIM, 200))
         for rule in rules
         if rule.get("state") == "unknown"
     ]
-    yield Facts([("within", quiet), ("switched off", off), *unknown])
-
-
-def _what(row: Section) -> str:
-    return ": ".join(filter(None, (operation(row), str(row.get("what") or ""))))
+    yield Facts([("within", ok), ("switched off", off), *unknown])
 
 
 def _value(row: Section, key: str) -> str:
@@ -79,7 +75,7 @@ def _value(row: Section, key: str) -> str:
     if unit == "s":
         return duration(value * 1000)
     shown = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
-    return {"MB an hour": f"{shown} MB/h", "times": f"{shown} times"}.get(str(unit), shown)
+    return {"MB per hour": f"{shown} MB/h", "times": f"{shown} times"}.get(str(unit), shown)
 
 
 def _words(rule: Any) -> str:

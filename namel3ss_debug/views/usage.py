@@ -15,7 +15,6 @@ from namel3ss_debug.views.quantities import (
     duration,
     is_number,
     megabytes,
-    milliseconds,
     money,
     percent,
     tokens,
@@ -72,18 +71,20 @@ def resources(section: Section) -> Iterator[Block]:
         )
         yield from more(len(spenders), min(len(spenders), 2 * SHOWN))
         if any((windows.get(label) or {}).get("max_share") is not None for label in windows):
-            yield Note("window: the most that a call filled of what its model can take")
+            yield Note("window: the largest share of its model's context that a call filled")
     yield from _conversations(section.get("context") or {})
-    untold = used.get("without_usage_by_model") or {}
+    uncounted = used.get("without_usage_by_model") or {}
     unknown = cost.get("without_price_by_model") or {}
-    lacking = {model: n - untold.get(model, 0) for model, n in unknown.items() if n > untold.get(model, 0)}
+    lacking = {
+        model: n - uncounted.get(model, 0) for model, n in unknown.items() if n > uncounted.get(model, 0)
+    }
     yield from unpriced(used.get("total"), lacking)
-    if untold and used.get("total"):
-        yield Note(f"tokens not told: {_named(untold)}; such calls have no cost")
+    if uncounted and used.get("total"):
+        yield Note(f"tokens not recorded: {_named(uncounted)}; such calls have no cost")
 
 
 def _conversations(context: Section) -> Iterator[Block]:
-    """The conversations of at least three calls that filled a notable share of their window, with their growth."""
+    """Yield the conversations of at least three calls that filled a notable share of their window, with their growth."""
     rows = [
         row
         for row in context.get("conversations") or []
@@ -120,7 +121,7 @@ def _conversations(context: Section) -> Iterator[Block]:
 
 
 def unpriced(used: Any, models: Mapping[str, Any]) -> Iterator[Note]:
-    """A note on the models whose calls have no cost, and how they get one.
+    """Yield a note on the models whose calls have no cost, and how they get one.
 
     Args:
         used: how many tokens there were.
@@ -142,7 +143,7 @@ def _named(models: Mapping[str, Any]) -> str:
 
 
 def spent(cost: float | None, without_price: int) -> str:
-    """An amount of money, and the number of calls without a known cost."""
+    """Return an amount of money, and the number of calls without a known cost."""
     known = money(cost) if cost else ""
     return (
         f"{known or 'not known'}  ({count(without_price, 'call')} of unknown cost)"
@@ -152,12 +153,12 @@ def spent(cost: float | None, without_price: int) -> str:
 
 
 def price_hint() -> str:
-    """How to install the published prices, where they are not installed."""
+    """Describe how to install the published prices, where they are not installed."""
     return f"{INSTALL} adds what models cost; so does the setting prices"
 
 
 def price_source(source: str) -> str:
-    """The source of a cost, for the text after the amount; empty where the cost was recorded."""
+    """Return the source of a cost, for the text after the amount; empty where the cost was recorded."""
     return {RECORDED: "", OWN: "by the setting prices"}.get(source, f"by {source}")
 
 
@@ -196,7 +197,7 @@ def _resource_facts(resources: Section) -> Iterator[tuple[str, str]]:
 
 
 def _growth(processes: Sequence[Section]) -> str:
-    """The process that grows fastest, or that none grows; empty where the recording does not hold enough readings."""
+    """Return the process that grows fastest, or that none grows; empty where the trace does not hold enough readings."""
     leaks = [(row, row.get("leak") or {}) for row in processes]
     growing = [(row, leak) for row, leak in leaks if leak.get("verdict") == "grows"]
     if growing:
@@ -205,7 +206,7 @@ def _growth(processes: Sequence[Section]) -> str:
             megabytes(leak.get(key)) for key in ("mb_per_hour", "low_mb_per_hour", "high_mb_per_hour")
         )
         where = f" in process {row.get('process')}" if len(processes) > 1 else ""
-        return f"{rate} MB an hour{where}, {percent(leak.get('confidence'))} sure between {low} and {high}"
+        return f"{rate} MB per hour{where}, {percent(leak.get('confidence'))} sure between {low} and {high}"
     verdicts = {leak.get("verdict") for _, leak in leaks} - {None}
     return "" if not verdicts else "shrinks" if verdicts == {"shrinks"} else "steady"
 
@@ -216,76 +217,35 @@ def _collections(processes: Sequence[Section]) -> str:
     return ", ".join(f"{tokens(number)} of generation {place}" for place, number in enumerate(sums) if number)
 
 
-def components(section: Mapping[str, Section]) -> Iterator[Block]:
-    """One row for each component."""
-    if not section:
-        return
-    yield Heading("Components", "total counts nested and parallel work more than once")
-    yield Table(
-        (
-            name("component", 10),
-            number("spans"),
-            number("errors"),
-            number("total ms"),
-            number("of its own"),
-            number("tokens"),
-            number("cost"),
-        ),
-        [
-            (
-                text(component, COMPONENT_STYLES.get(component, ""), 60),
-                tokens((row.get("count") or 0) + (row.get("open") or 0)),
-                failed(row.get("errors")),
-                milliseconds(row.get("total_ms")),
-                milliseconds(row.get("self_ms")),
-                amount(row.get("tokens")),
-                money(row.get("cost")),
-            )
-            for component, row in section.items()
-        ],
-    )
-
-
-def event_types(types: Mapping[str, Any]) -> Iterator[Block]:
-    """How many events of each type there were."""
-    if not types:
-        return
-    yield Heading("Events")
-    yield Table(
-        (name("type", 20), number("events")),
-        [(text(kind, limit=60), tokens(amount)) for kind, amount in types.items()],
-    )
-
-
 def operation(row: Section) -> str:
-    """The component of a row with its name: `tool search`."""
+    """Return the component of a row with its name: `tool search`."""
     component, label = str(row.get("component") or ""), row.get("component_name")
     return f"{component} {label}" if label else component
 
 
 def operation_cell(row: Section) -> Cell:
-    """The same in the colour of the component."""
+    """Return the component of a row with its name, in the colour of the component."""
     return text(operation(row), COMPONENT_STYLES.get(str(row.get("component") or ""), ""), 120)
 
 
 def event_numbers(numbers: object, most: int) -> str:
-    """The first numbers of a list of events; empty for a value that is no list."""
+    """Return the first numbers of a list of events; empty for a value that is no list."""
     if not isinstance(numbers, list):
         return ""
     return " ".join(map(str, numbers[:most])) + (" …" if len(numbers) > most else "")
 
 
 def failed(number_failed: Any) -> Cell:
-    """A number of failures, in the colour of failures; nothing where there were none."""
+    """Return a number of failures, in the colour of failures; nothing where there were none."""
     return text(tokens(number_failed), ERROR) if number_failed else ""
 
 
 def amount(value: Any) -> str:
-    """A number of tokens; nothing where there were none."""
+    """Return a number of tokens; nothing where there were none."""
     return tokens(value) if value else ""
 
 
 def more(total: Any, shown: int) -> Iterator[Block]:
-    """A note on what is not shown."""
+    """Yield a note on what is not shown."""
     if is_number(total) and total > shown:
         yield Note(f"… {total - shown:,.0f} more; --format json lists them", int(total - shown))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.matching import count_common_prefix, matching_blocks
-from namel3ss_debug.wire.text_changes import Piece, diff_texts
+from namel3ss_debug.wire.text_changes import DiffPiece, diff_texts
 
 _MOST_COMPARISONS = 2500
 """How many pairs of messages between two equal ones are compared by their texts; more are compared by their roles only."""
@@ -114,7 +114,7 @@ def format_message(message: Any) -> str:
     return "\n".join([*map(_format_part, parts), *([_dump(rest)] if rest else [])])
 
 
-def diff_message_texts(old: Any, new: Any) -> tuple[Piece, ...]:
+def diff_message_texts(old: Any, new: Any) -> tuple[DiffPiece, ...]:
     """Return the differences between the texts of two messages; see `format_message` and `diff_texts`."""
     return diff_texts(format_message(old), format_message(new))
 

@@ -31,25 +31,8 @@ def _has_messages(body: Json) -> bool:
     return isinstance(body.get("messages"), list)
 
 
-def _has_anthropic_messages(body: Json) -> bool:
-    return _has_messages(body) and ("max_tokens" in body or "anthropic_version" in body)
-
-
 def _has_hosted_messages(body: Json) -> bool:
     return _has_messages(body) and "anthropic_version" in body
-
-
-def _has_hosted_messages_and_limit(body: Json) -> bool:
-    """Return whether a request asks for an answer; Vertex AI counts tokens with a request that has no token limit."""
-    return _has_hosted_messages(body) and "max_tokens" in body
-
-
-def _has_contents(body: Json) -> bool:
-    return isinstance(body.get("contents"), (list, dict))
-
-
-def _has_input(body: Json) -> bool:
-    return body.get("input") is not None
 
 
 def _has_input_or_conversation(body: Json) -> bool:
@@ -59,10 +42,6 @@ def _has_input_or_conversation(body: Json) -> bool:
 
 def _has_prompt(body: Json) -> bool:
     return isinstance(body.get("prompt"), str)
-
-
-def _has_prompts(body: Json) -> bool:
-    return isinstance(body.get("prompt"), (str, list))
 
 
 # --- fields that are not in the request itself
@@ -127,7 +106,7 @@ _ROWS = (
         "openai",
         "text_completion",
         ("/completions",),
-        _has_prompts,
+        lambda body: isinstance(body.get("prompt"), (str, list)),
         openai_completions,
         complete=_add_deployment,
     ),
@@ -145,12 +124,17 @@ _ROWS = (
         "openai",
         "embeddings",
         ("/embeddings",),
-        _has_input,
+        lambda body: body.get("input") is not None,
         openai_embeddings,
         complete=_add_deployment,
     ),
     Format(
-        "anthropic.messages", "anthropic", "chat", ("/messages",), _has_anthropic_messages, anthropic_messages
+        "anthropic.messages",
+        "anthropic",
+        "chat",
+        ("/messages",),
+        lambda body: _has_messages(body) and ("max_tokens" in body or "anthropic_version" in body),
+        anthropic_messages,
     ),
     # Bedrock puts Anthropic's events into its own event stream, Vertex AI sends them as they are.
     Format(
@@ -168,7 +152,8 @@ _ROWS = (
         "anthropic",
         "chat",
         (":rawPredict", ":streamRawPredict"),
-        _has_hosted_messages_and_limit,
+        # Vertex AI counts tokens with a request that has no token limit.
+        lambda body: _has_hosted_messages(body) and "max_tokens" in body,
         anthropic_messages,
         complete=_add_model_and_stream,
     ),
@@ -177,7 +162,7 @@ _ROWS = (
         "gcp.gen_ai",
         "chat",
         (":generateContent", ":streamGenerateContent"),
-        _has_contents,
+        lambda body: isinstance(body.get("contents"), (list, dict)),
         gemini,
         complete=_add_model_and_stream,
     ),

@@ -81,10 +81,6 @@ def _has_line_end(data: bytes) -> bool:
     return b"\n" in data or b"\r" in data
 
 
-def _split_lines(raw: bytes) -> list[bytes]:
-    return raw.splitlines(keepends=True)
-
-
 SERVER_SENT = Framing(
     "text/event-stream",
     sse.SseJsonDecoder,
@@ -105,7 +101,7 @@ FRAMINGS: dict[str, Framing] = {
             "application/x-ndjson",
             _LineDecoder,
             _parse_lines,
-            _split_lines,
+            lambda raw: raw.splitlines(keepends=True),
             lambda data: data.rfind(b"\n") + 1,
             _read_line,
             _replace_line,

@@ -173,18 +173,6 @@ class _Reviver:
         return [self.revive(item, f"{path}.items[{index}]", depth + 1) for index, item in enumerate(items)]
 
 
-def _revive_tuple(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
-    return tuple(reviver.revive_items(form, path, depth))
-
-
-def _revive_set(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
-    return {_make_hashable(item) for item in reviver.revive_items(form, path, depth)}
-
-
-def _revive_frozenset(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
-    return frozenset(_make_hashable(item) for item in reviver.revive_items(form, path, depth))
-
-
 def _make_hashable(item: Any) -> Hashable:
     """Return an item of a set: a list in the trace can only have been a tuple."""
     return tuple(map(_make_hashable, item)) if isinstance(item, list) else item
@@ -234,10 +222,6 @@ def _revive_data_object(reviver: _Reviver, form: dict[str, Any], path: str, dept
     if isinstance(same, int):
         reviver.objects[same] = made
     return made
-
-
-def _revive_deque(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
-    return deque(reviver.revive_items(form, path, depth), form.get("longest"))
 
 
 def _revive_bytes(reviver: _Reviver, form: dict[str, Any], path: str, _depth: int) -> Any:
@@ -317,10 +301,6 @@ def _revive_zone(_reviver: _Reviver, form: dict[str, Any], _path: str, _depth: i
     return ZoneInfo(form["value"])
 
 
-def _revive_namespace(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
-    return SimpleNamespace(**reviver.revive(form["fields"], at_key(path, "fields"), depth + 1))
-
-
 def _make_decimal(text: str) -> Any:
     from decimal import Decimal  # noqa: PLC0415  (as above)
 
@@ -344,9 +324,9 @@ def _revive_path(reviver: _Reviver, form: dict[str, Any], path: str, depth: int)
 _FormReviver = Callable[[_Reviver, dict[str, Any], str, int], Any]
 
 _FORMS: dict[str, _FormReviver] = {
-    "tuple": _revive_tuple,
-    "set": _revive_set,
-    "frozenset": _revive_frozenset,
+    "tuple": lambda reviver, *form: tuple(reviver.revive_items(*form)),
+    "set": lambda reviver, *form: set(map(_make_hashable, reviver.revive_items(*form))),
+    "frozenset": lambda reviver, *form: frozenset(map(_make_hashable, reviver.revive_items(*form))),
     "dict": _revive_dict,
     "bytes": _revive_bytes,
     "bytearray": _revive_bytearray,
@@ -357,14 +337,18 @@ _FORMS: dict[str, _FormReviver] = {
     "date": _text_reviver(dt.date.fromisoformat),
     "time": _time_reviver(dt.time.fromisoformat),
     "timedelta": _revive_timedelta,
-    "types.SimpleNamespace": _revive_namespace,
+    "types.SimpleNamespace": lambda reviver, form, path, depth: SimpleNamespace(
+        **reviver.revive(form["fields"], at_key(path, "fields"), depth + 1)
+    ),
     "uuid": _text_reviver(_make_uuid),
     "zone": _revive_zone,
     "path": _revive_path,
     "collections.Counter": _mapping_reviver(Counter),
     "collections.OrderedDict": _mapping_reviver(OrderedDict),
     "collections.defaultdict": _revive_defaultdict,
-    "collections.deque": _revive_deque,
+    "collections.deque": lambda reviver, form, path, depth: deque(
+        reviver.revive_items(form, path, depth), form.get("longest")
+    ),
     "complex": _text_reviver(complex),
 }
 """`$type` of a value of the standard library -> its reviver."""

@@ -47,9 +47,9 @@ def test_a_killed_run_is_at_most_poor(killed):
     last = document["trace"]["events"]
     overview, found = document["execution_overview"], document["health"]
     assert (overview["status"], overview["open_spans"]) == ("killed", 0)
-    (row,) = [row for row in found["findings"] if row["finding"] == "unfinished"]
-    assert (row["part"], row["numbers"]) == ("stability", [last])
-    assert row["next"] == f"namel3ss debug inspect --event {last}"
+    (row,) = [row for row in found["findings"] if row["id"] == "unfinished"]
+    assert (row["part"], row["events"]) == ("stability", [last])
+    assert row["suggestion"] == f"namel3ss debug inspect --event {last}"
     assert found["parts"]["stability"]["score"] < 0.5
     assert found["score"] < LEVELS["moderate"]["score"]
 
@@ -70,7 +70,7 @@ def test_a_run_that_is_still_recorded_is_open(killed):
         fcntl.flock(writer, fcntl.LOCK_EX)
         document = TraceAnalyzer(killed).analyze()
     assert document["execution_overview"]["status"] == "open"
-    assert "unfinished" not in [row["finding"] for row in document["health"]["findings"]]
+    assert "unfinished" not in [row["id"] for row in document["health"]["findings"]]
 
 
 def ended(events):
@@ -125,7 +125,7 @@ def test_the_errors_of_a_small_trace_are_those_a_reader_would_name(trace):
 def test_the_document_says_what_it_is_and_what_was_read(trace):
     """The schema comes first, then the trace; without problems there are none."""
     document = TraceAnalyzer(str(trace)).analyze()
-    assert next(iter(document.items())) == ("schema", "namel3ss-debug/analyze/1")
+    assert next(iter(document.items())) == ("schema", "namel3ss-debug/analyze/2")
     assert document["trace"] == {
         "path": str(trace),
         "execution_id": "run",

@@ -2,9 +2,17 @@
 
 import pytest
 
-from namel3ss_debug.analysis.findings import FILLS_FROM, HALF, LEAST, PASSED, UNFINISHED, Run, findings
+from namel3ss_debug.analysis.findings import EXCEEDED, HALF, LEAST, UNFINISHED, RunAmounts, sort_findings
+from namel3ss_debug.analysis.health import find_findings
+from namel3ss_debug.analysis.sections.resources import FILLS_FROM
+from namel3ss_debug.analysis.sections.table import SECTIONS
 
-WALL = Run(1000.0, 10_000, 0.5)
+WALL = RunAmounts(1000.0, 10_000, 0.5)
+
+
+def findings(sections, run):
+    """The findings of some sections, the heaviest first."""
+    return sort_findings(find_findings(sections, SECTIONS, sections, run))
 
 
 def failure(number, severity, fingerprint="f", **more):
@@ -30,30 +38,32 @@ def pattern(kind, **more):
 def test_failures_weigh_in_proportion_to_the_severity_of_the_run():
     """The worst failure takes what the run's severity is, half as bad a one half of it; those alike are one finding."""
     found = findings(errors(failure(9, 0.8), failure(4, 0.4, "g"), failure(12, 0.8)), WALL)
-    assert [(each.by, each.numbers, each.next) for each in found] == [
+    assert [
+        (each.weight, each.events, each.suggestion.removeprefix("namel3ss debug ")) for each in found
+    ] == [
         (0.6, (9, 12), "explain 9"),
         (0.3, (4,), "explain 4"),
     ]
-    assert found[0].words == "tool search failed (2 times): ValueError: no"
+    assert found[0].evidence == "tool search failed (2 times): ValueError: no"
 
 
 def test_a_failure_tells_where_it_began():
     """The likeliest origin stands in the words and among the events, where it is another event."""
     origin = {"number": 4, "component": "llm", "component_name": "m", "reason": "wrote x='1'"}
     (found,) = findings(errors(failure(9, 0.8, origins=[origin])), WALL)
-    assert (found.words.partition("; ")[2], found.numbers) == ("it began at 4: llm m wrote x='1'", (9, 4))
+    assert (found.evidence.partition("; ")[2], found.events) == ("it began at 4: llm m wrote x='1'", (9, 4))
     (itself,) = findings(errors(failure(9, 0.8, origins=[origin | {"number": 9}])), WALL)
-    assert itself.numbers == (9,)
+    assert itself.events == (9,)
 
 
 def test_an_end_nobody_explains_and_a_span_that_never_ended():
     """An exit status without a failure, and the innermost open spans, take half."""
     rows = [failure(7, 0, innermost=True), failure(2, 0, innermost=False)]
     told = errors(severity=0.0, open_spans=rows) | {"execution_overview": {"exit_status": 3}}
-    found = {each.slug: each for each in findings(told, WALL)}
-    assert {slug: each.by for slug, each in found.items()} == {"exit_status": HALF, "never_ended": HALF}
-    assert found["never_ended"].numbers == (7,)
-    assert "status 3" in found["exit_status"].words
+    found = {each.id: each for each in findings(told, WALL)}
+    assert {slug: each.weight for slug, each in found.items()} == {"exit_status": HALF, "never_ended": HALF}
+    assert found["never_ended"].events == (7,)
+    assert "status 3" in found["exit_status"].evidence
     assert not findings(errors(severity=0.0), WALL)
 
 
@@ -66,7 +76,7 @@ def test_an_end_nobody_explains_is_looked_up_where_something_stands(recording, a
         recording.add("log_record", 3, component="log", metadata={"level": "info", "message": "three"})
     recording.add("trace_end", 4, metadata={"exit_status": 3})
     found = analysed(recording.events)["health"]["findings"]
-    assert [each["next"] for each in found if each["finding"] == "exit_status"] == [f"namel3ss debug {look}"]
+    assert [each["suggestion"] for each in found if each["id"] == "exit_status"] == [f"namel3ss debug {look}"]
 
 
 def test_words_tell_no_more_than_is_known():
@@ -76,34 +86,34 @@ def test_words_tell_no_more_than_is_known():
         failure(9, 0.5, "g", error="no\n  route", error_type=None),
     ]
     inner = [failure(number, 0, innermost=True) for number in (11, 12, 13)]
-    words = [each.words for each in findings(errors(*rows, open_spans=inner), WALL)]
+    words = [each.evidence for each in findings(errors(*rows, open_spans=inner), WALL)]
     assert words == [
         "tool search failed: ValueError",
         "tool search failed: no route",
-        "tool search and 2 more never ended: the program was there when the recording did",
+        "tool search and 2 more never ended: the program was inside it when the trace ended",
     ]
     (alone,) = findings(errors(severity=0.0, open_spans=inner[:1]), WALL)
-    assert alone.words.startswith("tool search never ended")
+    assert alone.evidence.startswith("tool search never ended")
     assert findings(errors(failure(7, 0.0), severity=0.0), WALL) == []
 
 
 def test_an_exit_status_that_a_failure_explains_is_no_finding():
     """The failure is told instead."""
     told = errors(failure(7, 0.5)) | {"execution_overview": {"exit_status": 1}}
-    assert [each.slug for each in findings(told, WALL)] == ["failure"]
+    assert [each.id for each in findings(told, WALL)] == ["failure"]
 
 
 def test_findings_that_weigh_the_same_stand_in_the_order_of_their_events():
     """Not in that of the sections."""
     found = findings(errors(failure(9, 0.8), failure(4, 0.8, "g")), WALL)
-    assert [each.numbers for each in found] == [(4,), (9,)]
+    assert [each.events for each in found] == [(4,), (9,)]
 
 
 def test_a_weaker_sign_weighs_its_own_severity():
     """What only claims to have failed takes what it is worth."""
     weak = failure(5, 0.15, weak=True)
     (found,) = findings(errors(severity=0.0, weak_failures=[weak]), WALL)
-    assert (found.slug, found.by, found.part) == ("claimed_failure", 0.15, "quality")
+    assert (found.id, found.weight, found.part) == ("claimed_failure", 0.15, "quality")
 
 
 def test_what_is_wrong_with_the_recording():
@@ -114,13 +124,13 @@ def test_what_is_wrong_with_the_recording():
     ]
     places = [{"check": "open_spans", "number": 2}, {"check": "lost_events", "number": 8}]
     (found,) = findings({"integrity": {"lowered_by": rows, "findings": places}}, WALL)
-    assert (found.slug, found.by, found.numbers, found.next) == (
+    assert (found.id, found.weight, found.events, found.suggestion.removeprefix("namel3ss debug ")) == (
         "lost_events",
         0.2,
         (8,),
         "inspect --event 8",
     )
-    assert found.words == "integrity: lost events, 1 of 1,200 events: why"
+    assert found.evidence == "integrity: lost events, 1 of 1,200 events: why"
 
 
 @pytest.mark.parametrize(
@@ -134,8 +144,8 @@ def test_what_is_wrong_with_the_recording():
 def test_patterns_weigh_by_their_share_of_the_run(kind, more, by, step):
     """Half of the run's time, and how sure it is; the next step goes to where it began to repeat."""
     (found,) = findings(pattern(kind, **more), WALL)
-    assert (found.slug, found.next) == (kind, step)
-    assert found.by == pytest.approx(by, abs=0.001)
+    assert (found.id, found.suggestion.removeprefix("namel3ss debug ")) == (kind, step)
+    assert found.weight == pytest.approx(by, abs=0.001)
 
 
 def test_what_is_no_trouble_is_no_finding():
@@ -157,8 +167,12 @@ def test_a_model_that_thinks_is_no_fault():
         for component, number in (("llm", 5), ("tool", 11))
     ]
     (found,) = findings({"performance": {"bottlenecks": rows, "slow_operations": slow}}, WALL)
-    assert (found.by, found.numbers, found.next) == (0.05, (11,), "inspect --event 11")
-    assert found.words == "tool x took 0.50 s, 50.0 % of the run"
+    assert (found.weight, found.events, found.suggestion.removeprefix("namel3ss debug ")) == (
+        0.05,
+        (11,),
+        "inspect --event 11",
+    )
+    assert found.evidence == "tool x took 0.50 s, 50.0 % of the run"
 
 
 @pytest.mark.parametrize(("share", "by"), [(FILLS_FROM, 0.1), (0.9, 0.3), (0.95, 0.45), (1.0, 0.6)])
@@ -166,7 +180,7 @@ def test_a_context_that_fills(share, by):
     """It weighs more the nearer it is to what the model can take."""
     usage = {"context": {"by_model": {"m": {"max_share": share, "max_number": 4}}}}
     (found,) = findings({"resource_usage": usage}, WALL)
-    assert (found.slug, found.by, found.numbers) == ("context", pytest.approx(by), (4,))
+    assert (found.id, found.weight, found.events) == ("context", pytest.approx(by), (4,))
 
 
 def test_memory_that_grows():
@@ -176,9 +190,9 @@ def test_memory_that_grows():
         for number, verdict, rate in ((3, "grows", 80.0), (4, "steady", 80.0), (5, "grows", 50.0))
     ]
     found = findings({"resource_usage": {"memory": {"processes": [*rows, {"leak": None}]}}}, WALL)
-    assert [(each.by, each.words, each.numbers) for each in found] == [
-        (0.3, "memory grew by 80.0 MB an hour", (3,)),
-        (0.1, "memory grew by 50.0 MB an hour", (5,)),
+    assert [(each.weight, each.evidence, each.events) for each in found] == [
+        (0.3, "memory grew by 80.0 MB per hour", (3,)),
+        (0.1, "memory grew by 50.0 MB per hour", (5,)),
     ]
 
 
@@ -190,30 +204,30 @@ def test_savings_messages_and_thresholds():
     listed = [{"kind": "failed_calls", "numbers": [2]}, {"kind": "repeated_calls", "numbers": [None, 6]}]
     messages = {"count": 4, "unanswered": {"count": 2, "listed": [{"number": 8}]}, "repeated": {"count": 0}}
     calls = [{"component": "agent", "component_name": "A", "failed": 1, "count": 2}]
-    fired = [
+    triggered = [
         {"rule": "timeouts", "numbers": [3], "component": None, "component_name": None, "what": "4 in a row"}
     ]
     found = findings(
         {
             "optimizations": {"kinds": kinds, "listed": listed},
             "interactions": {"messages": messages, "calls": calls},
-            "triggers": {"fired": fired},
+            "triggers": {"triggered": triggered},
         },
         WALL,
     )
-    assert {each.slug: (each.by, each.numbers) for each in found} == {
+    assert {each.id: (each.weight, each.events) for each in found} == {
         "repeated_calls": (0.25, (6,)),
         "unanswered": (0.25, (8,)),
         "agent_failed": (0.2, ()),
-        "timeouts": (PASSED, (3,)),
+        "timeouts": (EXCEEDED, (3,)),
     }
-    told = {each.slug: (each.words, each.next) for each in found}
+    told = {each.id: (each.evidence, each.suggestion.removeprefix("namel3ss debug ")) for each in found}
     assert told["repeated_calls"] == (
-        "2 calls asked the same again and were answered the same: 5,000 tokens",
+        "2 calls repeated a request and got the same answer: 5,000 tokens",
         "inspect --event 6",
     )
-    assert told["timeouts"] == ("the threshold timeouts was passed, 4 in a row", "inspect --event 3")
-    assert [each.by for each in found] == sorted((each.by for each in found), reverse=True)
+    assert told["timeouts"] == ("the threshold timeouts was exceeded, 4 in a row", "inspect --event 3")
+    assert [each.weight for each in found] == sorted((each.weight for each in found), reverse=True)
 
 
 @pytest.mark.parametrize(
@@ -229,8 +243,8 @@ def test_a_saving_is_told_by_what_is_worth_telling(saves, by, words):
     """Time from a millisecond on, and tokens; where no event is listed the section is the next step."""
     kinds = [{"kind": "slow_tools", "count": 3, "saves": saves}]
     (found,) = findings({"optimizations": {"kinds": kinds, "listed": []}}, WALL)
-    assert (found.by, found.next) == (by, "analyze --optimizations")
-    assert found.words == f"3 calls of tools took longer than the setting slow_ms: {words}"
+    assert (found.weight, found.suggestion.removeprefix("namel3ss debug ")) == (by, "analyze --optimizations")
+    assert found.evidence == f"3 calls of tools took longer than the setting slow_ms: {words}"
 
 
 def test_what_ran_one_after_the_other():
@@ -240,32 +254,38 @@ def test_what_ran_one_after_the_other():
         "violations": {"count": 1, "listed": [{"number": 9}]},
     }
     found = findings({"dependencies": section}, WALL)
-    assert [(each.slug, each.by, each.numbers) for each in found] == [
+    assert [(each.id, each.weight, each.events) for each in found] == [
         ("one_after_the_other", 0.15, (2,)),
         ("began_too_early", 0.1, (9,)),
     ]
-    assert (found[1].words, found[1].next) == ("1 began before what they need had ended", "inspect --event 9")
+    assert (found[1].evidence, found[1].suggestion.removeprefix("namel3ss debug ")) == (
+        "1 began before what they need had ended",
+        "inspect --event 9",
+    )
     del section["violations"]["listed"][0]["number"]
-    assert findings({"dependencies": section}, WALL)[1].next == "analyze --dependencies"
+    assert (
+        findings({"dependencies": section}, WALL)[1].suggestion.removeprefix("namel3ss debug ")
+        == "analyze --dependencies"
+    )
 
 
 def test_a_saving_of_less_than_a_millisecond_is_none():
     """However large its share of a short run; small times are told in milliseconds."""
-    short = Run(7.0, None, None)
+    short = RunAmounts(7.0, None, None)
     section = {"parallel": {"saves_ms": 0.9, "share": 0.143, "chances": [{"number": 2}]}}
     assert findings({"dependencies": section}, short) == []
     section["parallel"]["saves_ms"] = 1.25
     (told,) = findings({"dependencies": section}, short)
-    assert told.words.startswith("1.25 ms (14.3 %) would be saved")
+    assert told.evidence.startswith("1.25 ms (14.3 %) would be saved")
 
 
 def test_a_run_that_never_ended_weighs_most():
     """The last event is where to look; a run that merely is open says nothing."""
     (told,) = findings({"execution_overview": {"status": "killed", "events": 8}}, WALL)
-    assert (told.slug, told.part, told.by, told.numbers) == ("unfinished", "stability", UNFINISHED, (8,))
-    assert (told.words.startswith("the run never ended: the last event is 8"), told.next) == (
+    assert (told.id, told.part, told.weight, told.events) == ("unfinished", "stability", UNFINISHED, (8,))
+    assert (told.evidence.startswith("the run never ended: the last event is 8"), told.suggestion) == (
         True,
-        "inspect --event 8",
+        "namel3ss debug inspect --event 8",
     )
     assert findings({"execution_overview": {"status": "open", "events": 8}}, WALL) == []
 
@@ -274,5 +294,5 @@ def test_a_share_of_the_run_is_the_largest_that_is_known():
     """Of time, tokens and money; nothing where nothing is known."""
     assert WALL.share(100, 5000, None) == 0.5
     assert WALL.share(5000) == 1.0
-    assert Run(None, None, None).share(100, 100, 1.0) == 0.0
-    assert Run(0.0, 0, 0.0).share(100, 100, 1.0) == 0.0
+    assert RunAmounts(None, None, None).share(100, 100, 1.0) == 0.0
+    assert RunAmounts(0.0, 0, 0.0).share(100, 100, 1.0) == 0.0

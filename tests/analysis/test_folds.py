@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from namel3ss_debug.analysis.folds import FOLDS, Analysis
+from namel3ss_debug.analysis.folds import Analysis
+from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.errors import WrongUsageError
 
 
@@ -26,7 +27,7 @@ def test_time_held_at_a_prompt_counts_nowhere(traces, analysed, data):
     for event in events:
         holds += data.draw(st.sampled_from([0, 0, 3, 7200]))
         later = {"timestamp": event["timestamp"] + holds} if "timestamp" in event else {}
-        held.append(event | later | {"held_before_ms": holds * 1000})
+        held.append(event | later | {"paused_before_ms": holds * 1000})
     assert json.dumps(analysed(held)) == json.dumps(analysed(events))
 
 
@@ -34,8 +35,8 @@ def test_the_critical_path_goes_on_after_a_prompt_as_if_there_was_none(recording
     """Wall time, path, idle time and self time are without the ten seconds that a tool was held before it ran."""
     root = recording.start("agent", "root", 0)
     tool = recording.start("tool", "t", 1, root)
-    recording.end(tool, 13, duration_ms=2000, held_before_ms=10_000)
-    recording.end(root, 14, duration_ms=4000, held_before_ms=10_000)
+    recording.end(tool, 13, duration_ms=2000, paused_before_ms=10_000)
+    recording.end(root, 14, duration_ms=4000, paused_before_ms=10_000)
     results = analysed(recording.events)
     assert results["execution_overview"]["duration_ms"] == results["dependencies"]["wall_ms"] == 4000
     listed = results["dependencies"]["critical_path"]["listed"]
@@ -54,7 +55,7 @@ def test_each_fold_keeps_the_law_by_itself(traces, analysed, data):
     events = data.draw(traces)
     cut = data.draw(st.integers(0, len(events)))
     beside = analysed(events)
-    for section in FOLDS:
+    for section in SECTIONS:
         whole = analysed(events, [section])
         assert analysed(events, [section], cuts=[cut]) == whole
         assert whole == {section: beside[section]}
@@ -107,7 +108,7 @@ def test_every_result_is_json_without_nan_and_the_same_each_time(traces, analyse
 def test_no_events_at_all_give_every_section(analysed):
     """An empty trace has zeros and nulls, and no error."""
     results = analysed([])
-    assert list(results) == list(FOLDS)
+    assert list(results) == list(SECTIONS)
     overview = results["execution_overview"]
     assert (overview["events"], overview["duration_ms"], overview["success_rate"]) == (0, None, None)
     assert results["errors"]["error_rate"] is None

@@ -198,7 +198,7 @@ def test_the_health(plain):
     assert told["score"] == pytest.approx((mean + weakest) / 2, abs=0.001)
     if plain.document["errors"]["total_errors"]:
         assert told["level"] in {"moderate", "serious", "critical"}
-        assert told["findings"][0]["numbers"][0] in {
+        assert told["findings"][0]["events"][0] in {
             row["number"] for row in plain.document["errors"]["failures"]
         }
     else:
@@ -237,4 +237,4 @@ def test_what_a_person_saw(plain, request):
         seen["category"],
     )
     assert failure["origins"][0]["number"] == seen["origin"]
-    assert plain.document["health"]["findings"][0]["next"] == "namel3ss debug explain 25"
+    assert plain.document["health"]["findings"][0]["suggestion"] == "namel3ss debug explain 25"

@@ -9,7 +9,7 @@ import pytest
 
 from namel3ss_debug.analysis import halves
 from namel3ss_debug.analysis.analyzer import fold
-from namel3ss_debug.analysis.folds import FOLDS
+from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.traces.reader import open_trace
 
 
@@ -64,7 +64,7 @@ def _written(path: Path, lines):
 
 
 def _document(path, *, in_two):
-    return fold(open_trace(path), FOLDS, None, None, in_two=in_two).document
+    return fold(open_trace(path), SECTIONS, None, None, in_two=in_two).document
 
 
 def _was_cut(monkeypatch):

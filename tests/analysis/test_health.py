@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 
-from namel3ss_debug.analysis.folds import FOLDS
-from namel3ss_debug.analysis.health import LEVELS, WEIGHTS, WORST, Health, health
-from namel3ss_debug.analysis.totals import Options
+from namel3ss_debug.analysis.folds import Analysis
+from namel3ss_debug.analysis.health import LEVELS, WEIGHTS, WORST, health
+from namel3ss_debug.analysis.sections.table import SECTIONS
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_failure_that_ended_the_run(told, recording):
     assert found["level"] == WORST  # no span did its work
     assert found["decided_by"] == ["success_rate"]
     first = found["findings"][0]
-    assert (first["finding"], first["numbers"], first["next"]) == ("failure", [2], "namel3ss debug explain 2")
+    assert (first["id"], first["events"], first["suggestion"]) == ("failure", [2], "namel3ss debug explain 2")
     assert first["weight"] == pytest.approx(severity * WEIGHTS["quality"])
 
 
@@ -72,11 +72,11 @@ def test_what_knows_nothing_counts_neither_way(told, recording):
 
 @pytest.mark.parametrize("component", ["http", "log", "app"])
 def test_a_run_without_work_has_no_score(told, recording, component):
-    """Nothing went well where no agent, model or tool did anything."""
+    """Nothing went well where no agent, model or tool ran."""
     recording.span(component, "x", 0, 1)
     found = told(recording.events)
     assert (found["score"], found["level"], found["measures"]["score"]) == (None, None, None)
-    assert found["reason"] == "no agent, model or tool did anything"
+    assert found["reason"] == "no agent, model or tool ran"
     assert told([])["score"] is None
 
 
@@ -87,11 +87,11 @@ def test_a_loop_is_told_once_however_many_sections_tell_it(told, recording):
         begun = recording.start("tool", "search", at, **call)
         recording.end(begun, at + 0.9, outputs={"result": "the same answer"})
     found = told(recording.events)
-    loops = [row for row in found["findings"] if row["finding"] == "loop"]
+    loops = [row for row in found["findings"] if row["id"] == "loop"]
     assert len(loops) == 1
-    assert loops[0]["next"] == "namel3ss debug replay --step -b 3"
-    (lowered,) = [row for row in found["parts"]["quality"]["lowered_by"] if row["finding"] == "loop"]
-    assert found["parts"]["quality"]["score"] <= 1 - lowered["by"]
+    assert loops[0]["suggestion"] == "namel3ss debug replay --step -b 3"
+    (lowered,) = [row for row in found["parts"]["quality"]["lowered_by"] if row["id"] == "loop"]
+    assert found["parts"]["quality"]["score"] <= 1 - lowered["weight"]
 
 
 SOUND = {
@@ -104,11 +104,11 @@ SOUND = {
 def test_a_run_that_is_marked_bad_has_no_high_score_however_little_was_seen():
     """The user's judgement is the first finding, with the event that shows it, and decides the score."""
     mark = {"judgement": "bad", "why": "wrong city", "event": 7, "when": 0.0}
-    found = health(SOUND | {"mark": mark}, 1000.0)
+    found = health(SOUND | {"mark": mark}, SECTIONS, 1000.0)
     assert (found["score"], found["level"]) == (0.3, "critical")
     assert found["statement"] == "marked bad: wrong city (event 7); no errors seen"
     first = found["findings"][0]
-    assert (first["finding"], first["words"], first["numbers"], first["next"]) == (
+    assert (first["id"], first["evidence"], first["events"], first["suggestion"]) == (
         "marked_bad",
         "marked bad: wrong city (event 7)",
         [7],
@@ -121,17 +121,17 @@ def test_the_users_judgement_stands_before_heavier_findings():
     failure = {"number": 3, "severity": 1.0, "component": "tool", "component_name": "pay", "fingerprint": "f"}
     errors = SOUND["errors"] | {"total_errors": 1, "severity": 1.0, "failures": [failure]}
     mark = {"judgement": "bad", "why": None, "event": None, "when": 0.0}
-    found = health(SOUND | {"errors": errors, "mark": mark}, 1000.0)
-    assert [row["finding"] for row in found["findings"]] == ["marked_bad", "failure"]
-    assert found["findings"][0]["next"] == "namel3ss debug inspect --tree"
+    found = health(SOUND | {"errors": errors, "mark": mark}, SECTIONS, 1000.0)
+    assert [row["id"] for row in found["findings"]] == ["marked_bad", "failure"]
+    assert found["findings"][0]["suggestion"] == "namel3ss debug inspect --tree"
 
 
 def test_a_run_that_is_marked_good_keeps_its_findings():
     """A mark adds the judgement; it hides no error."""
     mark = {"judgement": "good", "why": None, "event": None, "when": 0.0}
-    assert health(SOUND | {"mark": mark}, 1.0)["statement"] == "no errors seen; marked good"
+    assert health(SOUND | {"mark": mark}, SECTIONS, 1.0)["statement"] == "no errors seen; marked good"
     errors = SOUND["errors"] | {"total_errors": 1, "weak_errors": 2}
-    found = health(SOUND | {"errors": errors, "mark": mark}, 1.0)
+    found = health(SOUND | {"errors": errors, "mark": mark}, SECTIONS, 1.0)
     assert found["statement"] == "1 error, 2 possible errors seen; marked good"
 
 
@@ -144,7 +144,9 @@ def test_a_run_that_is_marked_good_keeps_its_findings():
 )
 def test_the_statement_says_how_a_run_ended_that_did_not_complete(overview, statement):
     """No errors in a trace that stops early do not read as a run without errors."""
-    found = health(SOUND | {"execution_overview": {"success_rate": 1.0, "events": 5} | overview}, 1.0)
+    found = health(
+        SOUND | {"execution_overview": {"success_rate": 1.0, "events": 5} | overview}, SECTIONS, 1.0
+    )
     assert found["statement"] == statement
 
 
@@ -152,8 +154,8 @@ def test_a_killed_run_is_not_well(told, good_run):
     """What never ended lowers the stability, with the place where the program was."""
     good_run.start("tool", "stuck", 2)
     found = told(good_run.events)
-    (row,) = [row for row in found["findings"] if row["finding"] == "never_ended"]
-    assert (row["numbers"], row["part"]) == ([7], "stability")
+    (row,) = [row for row in found["findings"] if row["id"] == "never_ended"]
+    assert (row["events"], row["part"]) == ([7], "stability")
     assert found["parts"]["stability"]["score"] == 0.5
 
 
@@ -173,7 +175,7 @@ def test_the_worst_measure_decides_the_level(measure, value, level):
         "integrity": {"score": value if measure == "integrity" else 1.0, "lowered_by": [], "findings": []},
         "errors": {"error_rate": 0.0, "severity": value if measure == "severity" else 0.0},
     }
-    found = health(sections, 1000.0)
+    found = health(sections, SECTIONS, 1000.0)
     assert found["level"] == level
     assert found["decided_by"] == ([] if level == "negligible" else [measure])
 
@@ -188,8 +190,8 @@ def test_the_levels_go_down_in_every_measure():
 
 def test_it_reads_every_other_section():
     """A section that is added to the table is one that the health has to know of."""
-    fold = Health(Options())
-    assert {*fold.needs, "event_type_breakdown", "health"} - {"mark"} == FOLDS.keys()
+    analysis = Analysis(["health"])
+    assert analysis.folds.keys() == SECTIONS.keys()
 
 
 def test_any_trace_gives_a_score_between_0_and_1(analysed, traces):
@@ -205,7 +207,7 @@ def test_any_trace_gives_a_score_between_0_and_1(analysed, traces):
         weights = [row["weight"] for row in found["findings"]]
         assert all(math.isfinite(each) and 0 <= each <= 1 for each in (*scores, *weights))
         assert weights == sorted(weights, reverse=True)
-        assert all(row["next"].startswith("namel3ss debug ") for row in found["findings"])
+        assert all(row["suggestion"].startswith("namel3ss debug ") for row in found["findings"])
         assert found["level"] in {None, WORST, *LEVELS}
 
     holds()

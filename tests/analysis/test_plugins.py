@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from namel3ss_debug.analysis.aggregate.many import AnalysisRequest, analyze_many
 from namel3ss_debug.analysis.analyzer import TraceAnalyzer
-from namel3ss_debug.analysis.folds import FOLDS
-from namel3ss_debug.analysis.plugins import Guarded, Plugin, found
-from namel3ss_debug.analysis.several.many import AnalysisRequest, analyze_many
+from namel3ss_debug.analysis.plugins import Guarded, Plugin, load_sections
+from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.analysis.totals import Options
 
-GUIDE = Path(__file__).parents[2] / "DEBUGGING_GUIDE.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "library.md"
 EXAMPLE = re.compile(
     r"^\[project\.entry-points.*?^refunds = \"(?P<value>.*?)\"$.*?```python\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -167,7 +167,7 @@ def test_a_section_of_ours_is_not_replaced(install, trace):
 def test_what_nobody_asked_for_is_not_imported(install, trace):
     """Looking for analyses imports none of them, nor does a choice of our own sections."""
     install("late", COUNT.format(in_span="", result="{}"), late="late:Count")
-    assert dict(found(FOLDS))["late"].value == "late:Count"
+    assert {row.name: row for row in load_sections(SECTIONS)}["late"].fold.value == "late:Count"
     TraceAnalyzer(trace, sections=["errors"]).analyze()
     assert "late" not in sys.modules
     TraceAnalyzer(trace, sections=["late"]).analyze()

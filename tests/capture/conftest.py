@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from namel3ss_debug.capture.session import new_session
-from namel3ss_debug.capture.start import activate, initialize_tracing, shutdown_tracing
+from namel3ss_debug.capture.launch.session import new_session
+from namel3ss_debug.capture.launch.start import activate, initialize_tracing, shutdown_tracing
 from namel3ss_debug.config import load_configuration
 
 
@@ -57,7 +57,6 @@ class Shell:
         asked: the questions whether a part of an answer may be delivered.
         may: answers such a question; it may unless the test says otherwise.
         held: where set, each line that waits is put here and answered only when the test says so by `go`.
-        ahead: what is told behind the next word, a word each.
     """
 
     def __init__(self, address):
@@ -67,7 +66,6 @@ class Shell:
         self.asked = []
         self.may = lambda _question: True
         self.held = None
-        self.ahead = []
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(address)
         self.socket.listen()
@@ -110,8 +108,7 @@ class Shell:
         if event["event_type"].endswith("_start") and event.get("component_name") in self.words:
             more = self.words[event["component_name"]]
             word |= more.pop(0) if isinstance(more, list) else more
-        words, self.ahead = [word, *self.ahead], []
-        connection.sendall(b"".join(json.dumps(each).encode() + b"\n" for each in words))
+        connection.sendall(json.dumps(word).encode() + b"\n")
 
     def close(self):
         """Be gone, as a shell that was killed."""
@@ -132,7 +129,7 @@ def shell(request):
     config = load_configuration(Path(folder), {}, {"trace_output_dir": f"{folder}/traces"}).config
     session = new_session(config)
     more = getattr(request, "param", {})
-    activate(replace(session, gate=f"{folder}/shell", **more), first_process=True)
+    activate(replace(session, step_socket=f"{folder}/shell", **more), first_process=True)
     shell.trace, shell.settings, shell.address = Path(session.trace), session.settings, f"{folder}/shell"
     yield shell
     shell.held = None

@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from namel3ss_debug import wire
-from namel3ss_debug.capture.start import shutdown_tracing
+from namel3ss_debug.capture.launch.start import shutdown_tracing
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.wire import event_stream
 
-CASSETTES = Path(__file__).parent.parent / "data" / "cassettes"
+CASSETTES = Path(__file__).parents[1] / "data" / "cassettes"
 
 
 def as_bytes(body):

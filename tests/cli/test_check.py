@@ -10,9 +10,9 @@ from shlex import quote
 
 import pytest
 
-from namel3ss_debug.analysis.checking.rules import KINDS
-from namel3ss_debug.analysis.checking.states import STATES
-from namel3ss_debug.views.reports.github import SUMMARY_BYTES
+from namel3ss_debug.analysis.checks.rules import KINDS
+from namel3ss_debug.analysis.checks.states import STATES
+from namel3ss_debug.exporters.github import SUMMARY_BYTES
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "examples" / "support_agent.rules.json"
@@ -154,6 +154,7 @@ BREAKS = {
     "one-look-up": lambda events: again(events, "lookup_order"),
     "order-numbers": ask_for_another,
     "shape-of-an-order": answer_in_another_shape,
+    "no-triggers": lambda events: again(events, "lookup_order", 8),
     "no-worse": use_tokens,
 }
 """What has to happen to the run of the example for each of its rules to be broken."""
@@ -180,7 +181,7 @@ def test_each_rule_of_the_example_is_broken_when_it_should_be(run, write, events
     BREAKS[name](events)
     words = (write(events), "--rules", RULES, "--baseline", good, "--fail-on", "warning")
     status, document = check_document(run, *words)
-    broken = [finding for finding in document["findings"] if finding["rule"] == name]
+    broken = [finding for finding in document["findings"] if finding["id"] == name]
     assert status == 1
     assert broken
     assert all(0 < number <= len(events) for finding in broken for number in finding["events"])
@@ -262,7 +263,7 @@ def test_first_rules_are_kept_by_the_run_they_come_from(run, write, events, work
     assert run("check", path, "--rules", "debug.rules.json", "--fail-on", "note").exit_code == 0
     again = run("check", "--init", path)
     assert again.exit_code == 2
-    assert "debug.rules.json is there already" in again.stderr
+    assert "debug.rules.json exists already" in again.stderr
     assert run("check", "--init", path, "--rules", "ci/mine.json").exit_code == 0
     assert (workspace / "ci" / "mine.json").exists()
 
@@ -376,7 +377,7 @@ def test_reruns_in_a_directory_are_neither_checked_nor_baselines(run, write, eve
     assert folder.stderr == "namel3ss debug: 1 re-run left out; name it to check it\n"
     assert run("check", "runs", rerun, *words).exit_code == 1
     alone = run("check", real, "--baseline", "runs")
-    assert (alone.exit_code, "no recording but the one that is checked" in alone.stderr) == (2, True)
+    assert (alone.exit_code, "no trace other than the one that is checked" in alone.stderr) == (2, True)
     real.unlink()
     assert run("check", "runs", *words).exit_code == 1
 
@@ -389,7 +390,7 @@ def test_a_recording_of_a_directory_that_may_not_be_read_ends_the_check(
     write(events, "runs/a")
     forbid(write(events, "runs/b"))
     done = run("check", "runs", "--rule", "tokens < 1000")
-    told = "namel3ss debug: runs/b.jsonl: cannot be opened: Permission denied (see DEBUGGING_GUIDE.md#unreadable-trace)\n"
+    told = "namel3ss debug: runs/b.jsonl: cannot be opened: Permission denied (see namel3ss debug help unreadable-trace)\n"
     assert (done.exit_code, done.stdout, done.stderr) == (2, "", told)
 
 
@@ -430,7 +431,7 @@ def test_a_directory_is_checked_whole_and_is_its_own_baseline(run, write, events
     for name in ("a", "a.s1"):
         alone = run("check", f"runs/{name}.jsonl", "--baseline", "runs")
         assert alone.exit_code == 2
-        assert "no recording but the one that is checked" in alone.stderr
+        assert "no trace other than the one that is checked" in alone.stderr
 
 
 def test_how_full_a_context_was_can_be_limited(run, write, events):
@@ -440,7 +441,7 @@ def test_how_full_a_context_was_can_be_limited(run, write, events):
         kept, broken = (json.dumps({"limit": f"context_share {sign} 0.5", "by": by}) for sign in ("<", ">"))
         assert check_document(run, path, "--rule", kept)[1]["findings"] == []
         (finding,) = check_document(run, path, "--rule", broken)[1]["findings"]
-        assert "context_share is 0.00" in finding["message"]
+        assert "context_share is 0.00" in finding["evidence"]
 
 
 def test_what_could_not_be_read_is_told(run, write, events):

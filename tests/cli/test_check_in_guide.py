@@ -1,4 +1,4 @@
-"""The guide's chapter on continuous integration: its files are files of their systems, and its tables are whole."""
+"""The guide's chapter on CI: its files are files of their systems; and the tables of the page on checks are whole."""
 
 import re
 import shlex
@@ -8,14 +8,15 @@ import click
 import pytest
 import yaml
 
-from namel3ss_debug.analysis.checking.baselines import ASPECTS
-from namel3ss_debug.analysis.checking.measures import MEASURES
-from namel3ss_debug.analysis.checking.rules import KINDS
-from namel3ss_debug.analysis.checking.states import STATES
+from namel3ss_debug.analysis.checks.baselines import ASPECTS
+from namel3ss_debug.analysis.checks.measures import MEASURES
+from namel3ss_debug.analysis.checks.rules import KINDS
+from namel3ss_debug.analysis.checks.states import STATES
 from namel3ss_debug.cli.main import COMMANDS, debug
 
-GUIDE = (Path(__file__).parents[2] / "DEBUGGING_GUIDE.md").read_text("utf-8")
-CHAPTER = GUIDE.split("\n## Continuous integration\n")[1].split("\n## ")[0]
+ROOT = Path(__file__).parents[2]
+CHAPTER = (ROOT / "DEBUGGING_GUIDE.md").read_text("utf-8").split("\n## CI\n")[1].split("\n## ")[0]
+CHECKS = (ROOT / "docs" / "checks.md").read_text("utf-8")
 FILES = {
     part.partition("\n")[0]: yaml.safe_load(fence[1])
     for part in CHAPTER.split("\n### ")
@@ -60,9 +61,10 @@ def test_the_commands_in_a_file_are_there(system):
     found = [shlex.split(line) for line in commands(FILES[system])]
     ours = [words[2:] for words in found if words[:2] == ["namel3ss", "debug"]]
     assert len(ours) == 2
+    parent = click.Context(debug, info_name="debug", **debug.context_settings)
     for name, *words in ours:
         assert name in COMMANDS
-        debug.get_command(click.Context(debug), name).make_context(name, words)
+        debug.get_command(parent, name).make_context(name, words, parent=parent)
 
 
 def test_reports_that_are_uploaded_are_written():
@@ -73,7 +75,7 @@ def test_reports_that_are_uploaded_are_written():
 
 
 def test_the_tables_name_everything_a_rule_can_say():
-    """Kinds, measures, states and aspects stand in the tables of the chapter."""
-    cells = " ".join(re.findall(r"^\|.*\|$", CHAPTER, re.MULTILINE))
+    """Kinds, measures, states and aspects stand in the tables of the page."""
+    cells = " ".join(re.findall(r"^\|.*\|$", CHECKS, re.MULTILINE))
     for name in (*KINDS, *MEASURES, *STATES, *ASPECTS):
         assert f"`{name}`" in cells, name

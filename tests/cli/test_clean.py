@@ -37,8 +37,8 @@ def test_an_option_removes(run, old):
     result = run("clean", "--days", "30")
     assert not old.exists()
     assert len(list(old.parent.iterdir())) == 1
-    assert result.stdout.splitlines()[1].startswith("ab12cd34   2025-11-21 12:00  app.py")
-    assert result.stdout.splitlines()[-1].startswith("1 recording, ")
+    assert result.stdout.splitlines()[1].startswith("ab12cd34  2025-11-21 12:00  app.py")
+    assert result.stdout.splitlines()[-1].startswith("1 trace, ")
     assert result.stdout.splitlines()[-1].endswith("removed from debug/traces")
 
 
@@ -75,7 +75,7 @@ def test_a_wrong_size_is_one_line(run, old):
     assert result.exit_code == 2
     assert result.stderr == (
         'namel3ss debug: --max-bytes is "lots", allowed is a number of bytes, '
-        "or one with KB, MB or GB behind it (see DEBUGGING_GUIDE.md#bad-setting)\n"
+        "or one with KB, MB or GB after it (see namel3ss debug help bad-setting)\n"
     )
     assert old.exists()
 
@@ -90,7 +90,7 @@ def test_zero_days_remove_everything_but_a_running_program(run, old):
         fcntl.flock(writer, fcntl.LOCK_SH)
         result = run("clean", "--days", "0")
     assert list(old.parent.iterdir()) == [running]
-    assert result.stdout.splitlines()[-1].startswith("2 recordings, ")
+    assert result.stdout.splitlines()[-1].startswith("2 traces, ")
 
 
 def test_a_setting_of_zero_days_keeps_recordings(run, old, monkeypatch):

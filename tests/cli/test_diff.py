@@ -54,12 +54,12 @@ def test_two_runs_that_part(run, trace, other, workspace):
     assert max(map(len, done.stdout.splitlines())) <= 80
     shown = done.stdout.split("What they took")[0].splitlines()
     assert shown == [
-        "The runs part  1 prompt",
-        "     recording                                          events  program",
+        "The runs diverge  1 prompt",
+        "     trace                                              events  program",
         "  a  debug/traces/trace_20251121_120000_ab12cd34.jsonl       8  app.py",
         "  b  other.jsonl                                             8  app.py",
         "",
-        "First difference  the runs went on the same after each",
+        "First difference  the runs agree again after each",
         "  prompt   the model got another prompt",
         "  changed  instructions, question",
         "  inside   Support",
@@ -72,7 +72,7 @@ def test_two_runs_that_part(run, trace, other, workspace):
         "  ~  1 user  Where is [-A-]-[-17-]?  2 user  Where is {+B+}-{+21, and",
         "                                     when will it come+}?",
         "",
-        "They meet again  event 5 in a, event 5 in b, for 2 steps, to the end",
+        "They reconverge  event 5 in a, event 5 in b, for 2 steps, to the end",
         "",
     ]
 
@@ -81,7 +81,7 @@ def test_the_document(run, trace, other):
     """The schema first; the difference with its messages; the figures of both sides."""
     done = run("diff", trace, other(3, inputs=ASKED), "--format", "json")
     document = json.loads(done.stdout)
-    assert next(iter(document.items())) == ("schema", "namel3ss-debug/diff/1")
+    assert next(iter(document.items())) == ("schema", "namel3ss-debug/diff/2")
     assert document["kinds"] == {"prompt": 1}
     assert document["first"] == document["differences"][0]
     assert [change["kind"] for change in document["first"]["messages"]] == ["added", "changed"]
@@ -92,7 +92,7 @@ def test_markdown(run, trace, other):
     """Headings and tables."""
     done = run("diff", trace, other(6, status="completed", error=None), "--format", "markdown")
     assert done.exit_code == 1
-    assert done.stdout.startswith("# The runs part")
+    assert done.stdout.startswith("# The runs diverge")
     assert "| status | failed | completed |" in done.stdout
 
 
@@ -109,7 +109,7 @@ def test_a_failing_run_beside_passing_ones(run, trace, other):
     [
         (["one"], "diff compares two runs, as in: diff A B; 1 given"),
         (["one", "two", "three"], "diff compares two runs, as in: diff A B; 3 given"),
-        (["--baseline", "one", "two", "three"], "diff compares one failing run beside --baseline; 2 given"),
+        (["--baseline", "one", "two", "three"], "diff compares one failing run with --baseline; 2 given"),
         (["one", "two"], "one"),
     ],
 )

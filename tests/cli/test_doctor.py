@@ -61,7 +61,7 @@ def clinic(tmp_path, model_environment):
 def found(document):
     """The findings in short: weight, source, place, and what they reach."""
     rows = document["findings"]
-    return [(row["weight"], row["source"], row["place"], row["reaches"]) for row in rows]
+    return [(row["severity"], row["source"], row["call_site"], row["reaches"]) for row in rows]
 
 
 DETERMINISTIC = ASK + "print(ask('hello there'))\nprint(sorted({'a', 'b', 'c'}))\n"
@@ -70,10 +70,10 @@ DETERMINISTIC = ASK + "print(ask('hello there'))\nprint(sorted({'a', 'b', 'c'}))
 def test_a_deterministic_program_has_no_findings(clinic):
     """It is run twice, and what is answered by a model is told as an input."""
     document = clinic.examine(DETERMINISTIC, "--fail-on-findings")
-    assert document["schema"] == "namel3ss-debug/doctor/1"
+    assert document["schema"] == "namel3ss-debug/doctor/2"
     assert (document["findings"], document["runs"], document["returncode"]) == ([], 2, 0)
     models = [row for row in document["inputs"] if row["source"] == "model"]
-    assert [(row["place"], row["what"], row["times"]) for row in models] == [
+    assert [(row["call_site"], row["what"], row["times"]) for row in models] == [
         (line_of("answer = http", DETERMINISTIC), "gpt-4o-mini, temperature 0.7", 1)
     ]
 
@@ -96,9 +96,9 @@ def test_the_clock_in_a_prompt_is_named_with_the_line_that_reads_it(clinic):
     assert found(document) == [("warning", "clock", place, ["llm"])]
     (row,) = document["findings"]
     assert row["code"] == "today = datetime.now()"
-    assert row["seen_at"] == [line_of("answer = http", CLOCK)]
+    assert row["shown_at"] == [line_of("answer = http", CLOCK)]
     assert " -> " in row["example"]
-    quiet = [row["place"] for row in document["inputs"] if row["source"] == "clock"]
+    quiet = [row["call_site"] for row in document["inputs"] if row["source"] == "clock"]
     assert quiet == [line_of("quiet = datetime", CLOCK)]
 
 
@@ -242,7 +242,7 @@ def test_a_file_that_a_child_process_reads_is_named(clinic):
 def test_each_of_several_lines_that_draw_says_that_it_is_one_of_them(clinic):
     """Which of them reaches the output cannot be told, and is not claimed."""
     document = clinic.examine("import random\nnoise = random.random()\nprint(random.random())\n")
-    assert [row["place"] for row in document["findings"]] == ["app.py:2", "app.py:3"]
+    assert [row["call_site"] for row in document["findings"]] == ["app.py:2", "app.py:3"]
     assert {row["what"] for row in document["findings"]} == {"one of 2 lines that draw"}
 
 

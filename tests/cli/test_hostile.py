@@ -151,7 +151,7 @@ def test_any_member_of_a_message_may_hold_anything(run, trace, value):
     changed = trace.with_name("changed.jsonl")
     changed.write_text("".join(json.dumps(event) + "\n" for event in events))
     shown = ("replay", changed, "-c", "goto llm ;; messages ;; messages --diff")
-    for words in (("analyze", changed), ("report", changed), ("journey", "llm", changed), shown):
+    for words in (("analyze", changed), ("report", changed), ("activity", "llm", changed), shown):
         assert "bug in the debugger" not in run(*words).output
     for by in ("agent", "version"):
         assert run("analyze", trace, changed, "--by", by).exit_code == 0

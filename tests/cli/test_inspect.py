@@ -198,7 +198,7 @@ def test_an_empty_answer_says_so(run, trace):
         result = run("inspect", trace, "--tool", "none", *shape)
         assert (result.exit_code, result.stdout) == (0, "")
         assert result.stderr == (
-            "namel3ss debug: nothing in this recording fits; no tool is called 'none'; there are lookup, send_mail\n"
+            "namel3ss debug: no events match; no tool is called 'none'; there are lookup, send_mail\n"
         )
 
 
@@ -214,14 +214,14 @@ def test_an_empty_answer_says_so(run, trace):
 )
 def test_an_empty_answer_names_what_there_is(run, trace, options, hint):
     """A name that nothing has is told, with the nearest that there is, or else with all of them."""
-    assert run("inspect", trace, *options).stderr == f"namel3ss debug: nothing in this recording fits{hint}\n"
+    assert run("inspect", trace, *options).stderr == f"namel3ss debug: no events match{hint}\n"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--event", "99"], "{trace}: there is no event 99; the trace has 8 events, numbered from 1 (see DEBUGGING_GUIDE.md#unreadable-trace)"),
-        (["--where", "durtion_ms > 5"], "expression, column 1: unknown name 'durtion_ms'; did you mean 'duration_ms'? (see DEBUGGING_GUIDE.md#bad-expression)"),
+        (["--event", "99"], "{trace}: there is no event 99; the trace has 8 events, numbered from 1 (see namel3ss debug help unreadable-trace)"),
+        (["--where", "durtion_ms > 5"], "expression, column 1: unknown name 'durtion_ms'; did you mean 'duration_ms'? (see namel3ss debug help bad-expression)"),
         (["--tree", "--timeline"], "--tree and --timeline exclude each other (see namel3ss debug inspect --help)"),
     ],
 )  # fmt: skip
@@ -318,7 +318,7 @@ def test_an_empty_answer_says_how_to_search_inside(run, trace):
     """Who looked for a text among the names of an object is told how to look in its values."""
     result = run("inspect", trace, "--where", '"A-17" in outputs')
     assert result.stderr == (
-        'namel3ss debug: nothing in this recording fits; to search inside it, write "A-17" in text(outputs)\n'
+        'namel3ss debug: no events match; to search inside it, write "A-17" in text(outputs)\n'
     )
     shown = run("inspect", trace, "--where", '"A-17" in text(outputs)', "--format", "jsonl").stdout
     assert json.loads(shown)["event_type"] == "llm_call_end"
@@ -373,3 +373,56 @@ def test_a_comparison_of_different_types_is_named_on_stderr(run, trace, shape):
         'namel3ss debug: --where: `duration_ms > "5"` compares a number with a text (3 times), which is always false'
     ]
     assert "--where" not in run("inspect", trace, "--where", "duration_ms > 5", *shape).stderr
+
+
+def parallel_events():
+    """An agent in which two tasks make two calls each, and then it makes one itself."""
+
+    def call(number, task, name, start):
+        lineage = {"metadata": {"lineage": task}} if task else {}
+        common = {"component": "tool", "component_name": name, "execution_id": "ab12cd34"}
+        begin = {
+            "event_type": "tool_call_start",
+            "event_id": number,
+            "parent_event_id": "2",
+            "timestamp": start,
+        }
+        end = {"event_type": "tool_call_end", "event_id": f"{number}e", "parent_event_id": number}
+        return [
+            common | begin | lineage,
+            common | end | {"timestamp": start + 0.5, "duration_ms": 500.0, "status": "completed"},
+        ]
+
+    agent = {"component": "agent", "component_name": "Boss", "execution_id": "ab12cd34"}
+    yield agent | {"event_type": "agent_execution_start", "event_id": "2", "timestamp": 100.0}
+    yield from call("a", "0~work.1", "search", 100.0)
+    yield from call("b", "0~work.2", "search", 100.1)
+    yield from call("c", "0~work.1", "rank", 101.0)
+    yield from call("d", "0~work.2", "rank", 101.1)
+    yield from call("f", "0~once.1", "rank", 101.2)
+    yield from call("g", "", "mail", 102.0)
+    yield agent | {
+        "event_type": "agent_execution_end",
+        "event_id": "z",
+        "parent_event_id": "2",
+        "timestamp": 103.0,
+    }
+
+
+def test_parallel_tasks_are_grouped_under_their_path(run, workspace):
+    """The calls of one task stand together; a task with one call needs no row, nor does a span with one task."""
+    path = workspace / "parallel.jsonl"
+    path.write_text("".join(json.dumps(event) + "\n" for event in parallel_events()))
+    assert [
+        row.split("  ", 1)[-1].rstrip() for row in run("inspect", path, "--tree").stdout.splitlines()[1:]
+    ] == [
+        "agent_execution Boss    3.00 s",
+        "  ├─ task 0~work.1        1.50 s",
+        "│  ├─ tool_call search  500 ms",
+        "│  └─ tool_call rank    500 ms",
+        "  ├─ task 0~work.2        1.50 s",
+        "│  ├─ tool_call search  500 ms",
+        "│  └─ tool_call rank    500 ms",
+        "├─ tool_call rank       500 ms",
+        "└─ tool_call mail       500 ms",
+    ]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from namel3ss_debug.analysis.summary import listed
+from namel3ss_debug.analysis.sections import listed
 
 
 def end_with(trace, **metadata):
@@ -18,25 +18,25 @@ def test_recordings_are_rows(run, trace, monkeypatch):
     """A recording shows its id, start, program, duration, cost, errors and outcome; a wide screen has room for more."""
     size = f"{trace.stat().st_size / 1024:.1f} KB"
     assert run("list").stdout.splitlines() == [
-        "recording  UTC          program    took      cost  errors  outcome",
-        "ab12cd34   11-21 12:00  app.py   1.32 s  $0.00021       1  killed",
+        "trace     UTC          program    took      cost  errors  outcome",
+        "ab12cd34  11-21 12:00  app.py   1.32 s  $0.00021       1  killed",
         "",
-        f"1 recording, {size}, in debug/traces",
+        f"1 trace, {size}, in debug/traces",
     ]
     monkeypatch.setenv("COLUMNS", "120")
     assert run("list").stdout.splitlines()[:2] == [
-        "recording  started (UTC)     program    took      cost  errors  events    size  outcome",
-        f"ab12cd34   2025-11-21 12:00  app.py   1.32 s  $0.00021       1       8  {size}  killed",
+        "trace     started (UTC)     program    took      cost  errors  events    size  outcome",
+        f"ab12cd34  2025-11-21 12:00  app.py   1.32 s  $0.00021       1       8  {size}  killed",
     ]
 
 
 def test_a_narrow_list_keeps_what_tells_recordings_apart(run, trace, monkeypatch):
     """At 40 columns a row has the whole id, the day, the program, and an outcome that is not in order."""
     monkeypatch.setenv("COLUMNS", "40")
-    rows = ["recording  UTC          program  outcome", "ab12cd34   11-21 12:00  app.py   killed", ""]
+    rows = ["trace     UTC          program  outcome", "ab12cd34  11-21 12:00  app.py   killed", ""]
     assert run("list").stdout.splitlines()[:3] == rows
     end_with(trace, exit_status=0)
-    assert run("list").stdout.splitlines()[1] == "ab12cd34   11-21 12:00  app.py"
+    assert run("list").stdout.splitlines()[1] == "ab12cd34  11-21 12:00  app.py"
 
 
 def test_a_rerun_is_told_apart_from_a_run(run, trace):
@@ -105,7 +105,7 @@ def test_only_runs_with_an_outcome(run, trace, workspace):
     assert shown("--outcome", "completed", "--outcome", "killed") == ["completed", "killed"]
     result = run("list", "--outcome", "stopped")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "no recordings in debug/traces with the outcome stopped\n"
+    assert result.stderr == "namel3ss debug: no traces in debug/traces with the outcome stopped\n"
     assert run("list", "--outcome", "excellent").exit_code == 2
 
 
@@ -173,7 +173,10 @@ def test_no_recordings_is_no_mistake(run):
     """An empty list is said on stderr, and is not a failure."""
     result = run("list")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "no recordings in debug/traces; make one with: namel3ss debug trace app.py\n"
+    assert (
+        result.stderr
+        == "namel3ss debug: no traces in debug/traces; make one with: namel3ss debug trace app.py\n"
+    )
 
 
 def test_a_recording_that_may_not_be_read_is_named(run, trace, forbid):

@@ -259,7 +259,7 @@ def test_wrong_combinations_are_refused(run, trace, tmp_path):
 
 @pytest.mark.parametrize("output_format", ["table", "jsonl"])
 def test_a_growing_log_is_followed_to_its_end(logged, program, output_format):
-    """Lines come as they are recorded, through a pipe too; the end of the recording is the end of the log."""
+    """Lines come as they are recorded, through a pipe too; the end of the trace is the end of the log."""
     command = [*program, "logs", "--follow", str(logged), "--format", output_format]
     with logged.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
@@ -413,7 +413,7 @@ def test_a_recording_without_a_writer_is_read_as_it_stands(run, logged, workspac
         assert "order A-17" in result.stdout
         assert result.exit_code == 0
         assert result.stderr.count("\n") == 1
-        assert "ended without saying so" in result.stderr
+        assert "wrote no end of its trace" in result.stderr
 
 
 LEAVES = """
@@ -446,7 +446,7 @@ def test_following_ends_with_a_program_that_does_not_say_so(program, workspace, 
             rest, told = shown.communicate(timeout=60)
     assert [line.split()[-2:] for line in rest.splitlines()] == [["more", str(n)] for n in range(20)]
     assert told.count("\n") == 1
-    assert "ended without saying so" in told
+    assert "wrote no end of its trace" in told
     assert shown.returncode == 0
 
 

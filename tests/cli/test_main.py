@@ -97,7 +97,7 @@ def test_namel3ss_has_debug_and_run(workspace):
     [
         (["anlyze"], "there is no command 'anlyze'; did you mean analyze? (see namel3ss debug --help)"),
         (["--bogus"], "there is no option --bogus (see namel3ss debug --help)"),
-        (["list", "--format", "xml"], "invalid value for '--format': 'xml' is not one of 'table', 'json' (see namel3ss debug list --help)"),
+        (["list", "--format", "xml"], "invalid value for '--format': 'xml' is not one of 'table', 'json', 'jsonl', 'markdown', 'html', 'csv' (see namel3ss debug list --help)"),
         (["trace"], "missing argument 'TARGET' (see namel3ss debug trace --help)"),
         (["inspect", "--evnt", "3"], "there is no option --evnt; did you mean --event? (see namel3ss debug inspect --help)"),
         (["inspect", "--event", "abc"], "invalid value for '--event': 'abc' is not a whole number (see namel3ss debug inspect --help)"),
@@ -119,11 +119,11 @@ def test_wrong_usage_is_one_line_and_status_2(run, words, message):
         (["debug", "tree", "latest"], "inspect --tree"),
         (["debug", "record", "app.py"], "trace"),
         (["debug", "app.py"], "trace app.py"),
-        (["debug", "help", "trace"], "--help"),
+        (["debug", "man", "trace"], "help"),
         (["trace", "app.py"], "debug trace"),
         (["tree"], "debug inspect --tree"),
         (["app.ai"], "debug trace app.ai"),
-        (["help"], "--help"),
+        (["help"], "debug help"),
     ],
 )
 def test_a_word_that_people_try_leads_to_what_they_mean(words, hint):
@@ -136,12 +136,12 @@ def test_a_word_that_people_try_leads_to_what_they_mean(words, hint):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["analyze"], "debug/traces: no such directory; record a run with `namel3ss debug trace` (see DEBUGGING_GUIDE.md#trace-not-found)"),
-        (["inspect", "nothing.jsonl"], "nothing.jsonl: no such recording; `namel3ss debug list` shows the recordings (see DEBUGGING_GUIDE.md#trace-not-found)"),
-        (["analyze", "folder"], "folder: no recordings here; record a run with `namel3ss debug trace` (see DEBUGGING_GUIDE.md#trace-not-found)"),
-        (["check", "tests", "--rule", "cost < 1"], "tests: no recordings here; name the folders with some, such as tests/test_a (see DEBUGGING_GUIDE.md#trace-not-found)"),
-        (["list", "file"], "file: not a directory; give one that holds recordings (see DEBUGGING_GUIDE.md#trace-not-found)"),
-        (["list", "missing"], "missing: no such directory; give one that holds recordings (see DEBUGGING_GUIDE.md#trace-not-found)"),
+        (["analyze"], "debug/traces: no such directory; record a run with `namel3ss debug trace` (see namel3ss debug help trace-not-found)"),
+        (["inspect", "nothing.jsonl"], "nothing.jsonl: no such trace; `namel3ss debug list` shows the traces (see namel3ss debug help trace-not-found)"),
+        (["analyze", "folder"], "folder: no traces here; record a run with `namel3ss debug trace` (see namel3ss debug help trace-not-found)"),
+        (["check", "tests", "--rule", "cost < 1"], "tests: no traces here; name the folders with some, such as tests/test_a (see namel3ss debug help trace-not-found)"),
+        (["list", "file"], "file: not a directory; give one that holds traces (see namel3ss debug help trace-not-found)"),
+        (["list", "missing"], "missing: no such directory; give one that holds traces (see namel3ss debug help trace-not-found)"),
     ],
 )  # fmt: skip
 def test_a_missing_recording_is_one_line_and_status_2(run, workspace, words, message):
@@ -162,14 +162,14 @@ def test_a_file_that_is_no_recording_is_one_line_and_status_2(run, workspace, co
     result = run(command, "a.jsonl")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("namel3ss debug: a.jsonl")
-    assert result.stderr.endswith("(see DEBUGGING_GUIDE.md#unreadable-trace)\n")
+    assert result.stderr.endswith("(see namel3ss debug help unreadable-trace)\n")
     assert result.stderr.count("\n") == 1
 
 
 def test_the_file_name_in_a_message_is_cleaned(run):
     """A name with escape sequences shows as text."""
     result = run("inspect", "\x1b[31m\u202e.jsonl")
-    assert result.stderr.startswith("namel3ss debug: ^[[31m\\u202e.jsonl: no such recording")
+    assert result.stderr.startswith("namel3ss debug: ^[[31m\\u202e.jsonl: no such trace")
 
 
 def test_a_bug_leaves_a_report(run, workspace, monkeypatch, tmp_path):
@@ -288,7 +288,7 @@ def test_a_working_directory_that_is_gone_is_told(program, tmp_path):
     )
     assert (done.returncode, done.stderr) == (
         2,
-        "namel3ss debug: the working directory is not there any more; change to another\n",
+        "namel3ss debug: the working directory was removed; change to another\n",
     )
 
 
@@ -297,7 +297,7 @@ def test_a_bad_setting_is_one_line_and_status_2(run, workspace, monkeypatch):
     (workspace / ".namel3ss").mkdir()
     file = workspace / ".namel3ss/debug.json"
     file.write_text('{"level": "loud"}')
-    where = "(see DEBUGGING_GUIDE.md#bad-setting)"
+    where = "(see namel3ss debug help bad-setting)"
     expected = (
         f'namel3ss debug: {file}: level is "loud", allowed is basic, detailed or comprehensive {where}\n'
     )
@@ -380,7 +380,7 @@ def test_a_path_that_the_system_refuses_is_no_bug(run, words):
     assert result.exit_code == 2
     if sys.version_info < (3, 14):  # from then on it is, for `pathlib`, one that is not there
         assert result.stderr.startswith("namel3ss debug: cannot use ")
-        assert "File name too long (see DEBUGGING_GUIDE.md#wrong-usage)" in result.stderr
+        assert "File name too long (see namel3ss debug help wrong-usage)" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.inspection.calls import ModelCall, RecordedRun, ToolCall
-from namel3ss_debug.views.generated_tests import WIDTH, Program, Tools, format_test, literal, quoted
+from namel3ss_debug.views.generated_tests import WIDTH, ProgramUnderTest, Tools, format_test, literal, quoted
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = any(each.name == "namel3ss_debug" for each in importlib.metadata.entry_points(group="pytest11"))
@@ -159,7 +159,7 @@ def test_tools_are_tried_without_side_effects(tried):
         "save: it opens a file for writing (app.py:15)",
         "quiet: it starts a process (app.py:21)",
         "database: it opens a database (app.py:28)",
-        "process: its result is another one than was recorded",
+        "process: its result differs from the recorded one",
         "fetch: it opens a socket (app.py:41)",
     ):
         assert f"#   {row}" in text
@@ -176,7 +176,7 @@ def test_a_change_of_a_tool_fails_the_made_test(tried):
     command("namel3ss_debug", "make-test", "run.jsonl", cwd=tried.path)
     text = (tried.path / "test_app.py").read_text()
     assert 'run_tools=["double"]' in text
-    assert '#   memory: the setting tools says "answer"' in text
+    assert '#   memory: the setting tools is "answer"' in text
     app = tried.path / "app.py"
     for old, new, shown in (
         ("    return number * 2", "    # twice\n    return number + number", "1 passed"),
@@ -278,7 +278,7 @@ def test_no_file_is_overwritten(run, trace, trusting):
     compile(before, "test_app.py", "exec")
     result = run("make-test", str(trace))
     assert result.exit_code == 2
-    assert "test_app.py is there already" in result.stderr
+    assert "test_app.py exists already" in result.stderr
     assert Path("test_app.py").read_bytes() == before
     written = run("make-test", str(trace), "-o", "my tests/test_app.py").stdout
     assert written.endswith(": pytest 'my tests/test_app.py'\n")
@@ -308,7 +308,7 @@ def test_nothing_of_a_recording_becomes_code(names, arguments, said, folder):
         for number, name in enumerate(names)
     ]
     answer = ModelCall("m", [], said, [], "stop", None, None, None, None, "completed", None, 9)
-    program = Program(
+    program = ProgramUnderTest(
         "script", "app.py", [said, *names], folder=folder or ".", variables=dict.fromkeys(["A"], said)
     )
     tools = Tools(names, dict.fromkeys(names, said))

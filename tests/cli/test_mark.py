@@ -62,7 +62,7 @@ def test_a_run_is_marked_shown_and_cleared(run, sound):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("ab12cd34", "great"), "'great' is no judgement; give good or bad"),
+        (("ab12cd34", "great"), "'great' is not a judgement; give good or bad"),
         (("--why", "slow"), "--why and --event belong to a judgement"),
         (("good", "--clear"), "--clear removes the mark; leave out good or bad"),
         (("bad", "--event", 99), "99"),
@@ -96,7 +96,7 @@ def test_a_run_that_is_marked_bad_says_so_first(run, sound):
     assert shown[2] == f"  judgement  {told}; no errors seen"
     assert f"  1  {told}" in shown
     health = json.loads(run("analyze", "--format", "json").stdout)["health"]
-    assert (health["level"], health["findings"][0]["next"]) == ("serious", "namel3ss debug explain 6")
+    assert (health["level"], health["findings"][0]["suggestion"]) == ("serious", "namel3ss debug explain 6")
     assert health["score"] < 0.5
     explained = json.loads(run("explain", 6, "--format", "json").stdout)
     assert [(row["number"], row["kind"]) for row in explained["chain"]] == [
@@ -143,7 +143,7 @@ def test_several_traces_are_counted_by_their_marks(run, sound):
     write_mark(sound, Mark("good"))
     assert "  marked  good 1, not judged 1" in lines(run("analyze", sound.parent))
     document = json.loads(run("analyze", sound.parent, "--format", "json").stdout)
-    assert document["recordings"]["marked"] == {"good": 1, "bad": 0}
+    assert document["aggregate"]["marked"] == {"good": 1, "bad": 0}
 
 
 @pytest.mark.parametrize("command", [("check", "--rule", "tokens < 1e9"), ("diff",)])

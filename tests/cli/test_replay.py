@@ -102,11 +102,11 @@ def test_every_result_is_drawn(run, trace, command):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-b", "tool:lokup"], "(see DEBUGGING_GUIDE.md#bad-place)"),
-        (["-b", "llm if durtion_ms > 5"], "(see DEBUGGING_GUIDE.md#bad-expression)"),
-        (["-x", "missing"], "cannot read commands from missing: No such file or directory; give a text file (see DEBUGGING_GUIDE.md#wrong-usage)"),
-        (["-f", "llm", "--step"], "--filter is for a replay without --step; in a walk use a breakpoint: -b llm (see namel3ss debug replay --help)"),
-        (["-f", "llm", "-x", "commands.txt"], "--filter is for a replay without --step; in a walk use a breakpoint: -b llm (see namel3ss debug replay --help)"),
+        (["-b", "tool:lokup"], "(see namel3ss debug help bad-place)"),
+        (["-b", "llm if durtion_ms > 5"], "(see namel3ss debug help bad-expression)"),
+        (["-x", "missing"], "cannot read commands from missing: No such file or directory; give a text file (see namel3ss debug help wrong-usage)"),
+        (["-f", "llm", "--step"], "--filter is for a replay without --step; in the debugger use a breakpoint: -b llm (see namel3ss debug replay --help)"),
+        (["-f", "llm", "-x", "commands.txt"], "--filter is for a replay without --step; in the debugger use a breakpoint: -b llm (see namel3ss debug replay --help)"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(run, trace, options, message):
@@ -144,7 +144,7 @@ def test_a_command_that_cannot_be_done_is_status_2(run, trace):
     result = run("replay", trace, "-c", "goto 99", "-c", "goto 2", "-c", "frob")
     assert result.exit_code == 2
     lines = result.stdout.splitlines()
-    assert lines[0] == "there is no event 99; the recording has 8 events, numbered from 1"
+    assert lines[0] == "there is no event 99; the trace has 8 events, numbered from 1"
     assert lines[1].startswith("->     2 ")
     assert lines[2] == "unknown command 'frob'; 'help' lists the commands"
     assert run("replay", trace, "--step", stdin="frob\n").exit_code == 0
@@ -168,7 +168,7 @@ def test_a_component_that_is_not_there_is_said(run, trace):
     """Nothing is replayed, and the nearest component is suggested."""
     result = run("replay", trace, "-f", "tol")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "namel3ss debug: nothing in this recording is of tol; did you mean 'tool'?\n"
+    assert result.stderr == "namel3ss debug: no event of the trace is of tol; did you mean 'tool'?\n"
 
 
 def test_a_mocked_answer_is_shown_in_place_and_marked(run, trace):
@@ -186,7 +186,7 @@ def test_a_mocked_answer_is_shown_in_place_and_marked(run, trace):
 
 
 def test_mocks_of_a_walk(run, trace, workspace):
-    """The answers of -m are those of the mock command, read from a file too, and can be taken back."""
+    """The answers of -m are those of the mock command, read from a file too, and can be removed."""
     (workspace / "answer.json").write_text('{"found": 3}')
     shown = run(
         "replay", trace, "-m", "lookup:@answer.json", "-c", "goto 6", "-c", "unmock", "-c", "goto 6"
@@ -194,7 +194,7 @@ def test_mocks_of_a_walk(run, trace, workspace):
     assert shown == [
         '->     6  +1.305  tool_call_end lookup  mocked  35.0 ms  {"found": 3}',
         "                  recorded  failed  ConnectionError: the service is down",
-        "1 mock taken back",
+        "1 mock removed",
         "->     6  +1.305  tool_call_end lookup  failed  35.0 ms  ConnectionError: the s…",
     ]
 
@@ -214,7 +214,7 @@ def test_a_mock_that_cannot_be_given_is_one_line(run, trace, more, mock, said):
     result = run("replay", trace, "-m", mock, *more, stdin="")
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
-    assert "DEBUGGING_GUIDE.md#mock" in result.stderr
+    assert "namel3ss debug help mock" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
@@ -254,5 +254,5 @@ def test_a_transcript_of_commands_that_were_given(run, trace, workspace):
     result = run("replay", trace, "-c", "save seen.txt")
     assert (result.exit_code, result.stdout) == (
         2,
-        "seen.txt is there already; give the name of a new file\n",
+        "seen.txt exists already; give the name of a new file\n",
     )

@@ -16,7 +16,7 @@ def test_the_page(run, trace):
         "## What happened",
         "## Where it began (each step from the one below it)",
         "## How it came to it",
-        "## How to look at it again (with the recording beside this page)",
+        "## How to look at it again (with the trace beside this page)",
         "## Environment and cost",
     ]
     assert "\n> the lookup does not work\n" in done.stdout
@@ -43,8 +43,8 @@ def test_one_argument_is_the_recording_where_it_names_one(run, trace):
 def test_words_that_fit_no_failure(run, trace):
     """The page and stderr say that they do not, and nothing of it where they do."""
     done = run("report", "no such zebra", trace)
-    assert "\nNo failure fits these words; this is the most severe.\n" in done.stdout
-    assert "no failure fits these words" in done.stderr
+    assert "\nNo failure matches these words; this is the most severe.\n" in done.stdout
+    assert "no failure matches these words" in done.stderr
     done = run("report", "the lookup", trace)
     assert "fits these words" not in done.stdout + done.stderr
 
@@ -58,7 +58,7 @@ def test_a_recording_that_is_not_there(run, trace):
 def test_words_without_quotes(run, trace):
     """What the shell has parted into several arguments is answered with what is missing."""
     assert "two: no " in (said := run("report", "orders", "two").stderr)
-    assert "; several WORDS stand in quotes (see " in said
+    assert "; put several WORDS in quotes (see " in said
     assert run("report", "it", "orders", "twice").stderr == (
         "namel3ss debug: put WORDS in quotes, as in: report 'it orders twice' (see namel3ss debug report --help)\n"
     )
@@ -68,9 +68,9 @@ def test_words_without_quotes(run, trace):
 def test_the_page_as_json(run, trace):
     """One document with its schema first."""
     document = json.loads(run("report", "lookup", trace, "--format", "json").stdout)
-    assert next(iter(document.items())) == ("schema", "namel3ss-debug/report/1")
+    assert next(iter(document.items())) == ("schema", "namel3ss-debug/report/2")
     assert (document["failure"]["number"], document["chosen_by"]) == (5, "words")
-    assert [step["number"] for step in document["journey"]][-1] == 5
+    assert [step["number"] for step in document["activity"]][-1] == 5
 
 
 def test_the_page_goes_into_a_file(run, trace, workspace):

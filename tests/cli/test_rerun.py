@@ -233,9 +233,9 @@ def test_a_changed_prompt_is_told_with_both_sides_and_the_words_that_differ(agen
     assert again.status == 1
     assert again.out == agent.first.out
     assert "plan a {+long +}trip" in again.told
-    assert f"now       asks gpt-4o-mini, app.py:{line_of(SENT)}, event {TRIP}" in again.told
+    assert f"now       calls gpt-4o-mini, app.py:{line_of(SENT)}, event {TRIP}" in again.told
     assert "reconverges  at event 7, for 8 calls, to the end" in again.told
-    assert "newer than the recording: app.py" in again.told
+    assert "newer than the trace: app.py" in again.told
 
 
 EDITS = {
@@ -278,14 +278,14 @@ def test_changed_arguments_of_a_tool_are_told_by_their_path(agent):
 
 
 @pytest.mark.parametrize(
-    ("change", "number", "passes"),
+    ("change", "number", "attempts"),
     [
         (("    plan()\n", '    plan()\n    print(ask("one more"))\n'), WEATHER, 2),
         (('"Paris", "Rome"', '"Bern", "Paris", "Rome"'), PARIS, 2),
         (('"Rome", "Oslo")', '"Rome", "Oslo", "Bern")'), 23, 1),
     ],
 )
-def test_an_added_call_stops_the_run_before_it_is_made(agent, change, number, passes):
+def test_an_added_call_stops_the_run_before_it_is_made(agent, change, number, attempts):
     """No answer is guessed that another call asks for in its own words; what was printed before is shown once."""
     edited(agent, change)
     again = agent.rerun("--format", "jsonl")
@@ -293,7 +293,7 @@ def test_an_added_call_stops_the_run_before_it_is_made(agent, change, number, pa
     assert again.status == 1
     assert [(kind, place) for kind, place, _ in parted(again)] == [("new", number)]
     assert last["stopped"]["kind"] == "new"
-    assert last["passes"] == passes
+    assert last["attempts"] == attempts
     shown = of_program(again.err)
     assert shown
     assert agent.first.out.decode().startswith(shown)
@@ -304,9 +304,9 @@ def test_the_message_of_an_added_call_names_both_sides_and_what_can_be_done(agen
     edited(agent, ("    plan()\n", '    plan()\n    print(ask("one more"))\n'))
     again = agent.rerun()
     told = " ".join(again.told.split())
-    assert f"app.py:{line_of(SENT)} asks gpt-4o-mini, and the recording holds no answer to that" in told
+    assert f"app.py:{line_of(SENT)} calls gpt-4o-mini, and the trace holds no answer for this call" in told
     assert "there, at event 7" in told
-    assert "give an answer with --mock 'llm@3.text=...', ask for real with --from 7" in told
+    assert "give an answer with --mock 'llm@3.text=...', call it for real with --from 7" in told
 
 
 def test_the_answer_that_the_message_asks_for_lets_the_run_go_on(agent):
@@ -614,7 +614,7 @@ def test_a_fork_stays_offline_where_it_is_to(agent):
     again = agent.rerun(*options, environment=agent.environment)
     assert again.status == 2
     assert "praised" in again.out.decode()
-    assert "ask for real without --offline" in " ".join(again.told.split())
+    assert "call it for real without --offline" in " ".join(again.told.split())
     assert not agent.model.requests
 
 
@@ -821,7 +821,7 @@ def test_an_object_of_a_class_that_is_gone_is_told_and_given_as_json(bench):
     bench.record("app.py")
     bench.write(WEATHER.replace("Wind", "Breeze"))
     again = bench.rerun()
-    assert "no __main__.Wind is made here" in " ".join(again.told.split())
+    assert "this program has no class __main__.Wind" in " ".join(again.told.split())
 
 
 LAZY = """
@@ -899,7 +899,7 @@ def test_a_recording_without_payloads_is_refused(bench):
     again = bench.rerun()
     assert (again.status, again.out) == (2, b"")
     assert "level basic" in again.told
-    assert "debug replay --step walks through what is there" in again.told
+    assert "debug replay --step steps through the trace" in again.told
 
 
 def test_a_program_that_is_gone_is_named(agent):
@@ -908,12 +908,12 @@ def test_a_program_that_is_gone_is_named(agent):
     again = agent.rerun()
     assert again.status == 2
     assert f"there is no app.py in {agent.folder}" in again.told
-    assert "--step walks through what is there" in again.told
+    assert "--step steps through the trace" in again.told
     assert again.told.count("\n") == 1
 
 
 def test_a_recording_that_was_made_elsewhere_is_named(agent):
-    """The working directory of the recording has to be there."""
+    """The working directory of the trace has to be there."""
     path = agent.folder / "run.jsonl"
     path.write_text(path.read_text().replace(f'"cwd":"{agent.folder}"', '"cwd":"/nowhere/at/all"'))
     again = agent.rerun("--trust")
@@ -922,7 +922,7 @@ def test_a_recording_that_was_made_elsewhere_is_named(agent):
 
 
 def test_another_program_under_the_same_name_is_told_by_what_it_asks(agent):
-    """It is newer than the recording, and its first call is not in it."""
+    """It is newer than the trace, and its first call is not in it."""
     agent.write(
         AGENT.replace("greet()\n    plan()", "other()\n    plan()")
         .replace("def greet", "def other")
@@ -930,7 +930,7 @@ def test_another_program_under_the_same_name_is_told_by_what_it_asks(agent):
     )
     again = agent.rerun()
     assert again.status == 1
-    assert "newer than the recording: app.py" in again.told
+    assert "newer than the trace: app.py" in again.told
     assert "[-hello there-]{+who are you+}" in again.told
 
 
@@ -954,8 +954,8 @@ def test_events_that_are_lost_are_told_and_the_others_still_answer(agent):
     again = agent.rerun()
     told = " ".join(again.told.split())
     assert again.status == 2
-    assert "events are missing in the recording (2)" in told
-    assert "the end of the call is missing in the recording" in told
+    assert "events are missing in the trace (2)" in told
+    assert "the end of the call is missing in the trace" in told
 
 
 def test_a_recording_of_an_earlier_format_is_read(bench):
@@ -979,7 +979,7 @@ def test_options_of_a_rerun_need_it(bench):
 
 
 def test_an_event_that_is_not_there_is_refused(agent):
-    """--from behind the end of the recording."""
+    """--from behind the end of the trace."""
     again = agent.rerun("--from", "999")
     assert again.status == 2
     assert "events, numbered from 1" in again.told
@@ -1001,7 +1001,7 @@ def test_a_mock_of_the_wrong_shape_is_refused_before_the_program_runs(agent):
 
 
 def test_a_mistyped_name_is_refused_before_the_program_runs(agent):
-    """Nothing of the recording has it, so the nearest name is told; of a fault as well."""
+    """Nothing of the trace has it, so the nearest name is told; of a fault as well."""
     for option, what in (("--mock", 'get_wether:{"temp_c": -30}'), ("--fault", "get_wether:timeout")):
         again = agent.rerun(option, what)
         assert (again.status, again.out) == (2, b"")
@@ -1013,8 +1013,8 @@ def test_a_name_that_only_new_code_calls_is_a_note(agent):
     again = agent.rerun("--mock", "tool:refund:1", "--mock", "get_weather@9:1")
     assert (again.status, again.out) == (0, agent.first.out)
     told = " ".join(again.told.split())
-    assert "tool:refund: the recording holds no such call" in told
-    assert "get_weather@9: the recording holds only" in told
+    assert "tool:refund: the trace has no such call" in told
+    assert "get_weather@9: the trace has only" in told
     assert "Mock tool:refund was never used; the program has tools get_time, get_weather." in told
     assert "Mock get_weather@9 was never used; it was called only " in told
 
@@ -1085,7 +1085,7 @@ def test_a_call_without_an_answer_waits_for_one_from_the_prompt(agent):
     edited(agent, ("    plan()\n", '    plan()\n    print(ask("one more"))\n'))
     again = agent.rerun(*commands("continue", "mock llm@3.text=given at the prompt", "continue"))
     assert again.out.decode().splitlines()[2] == "given at the prompt"
-    assert again.told.count("and the recording holds no answer to that; it holds") == 1
+    assert again.told.count("and the trace holds no answer for this call; it holds") == 1
 
 
 def test_a_program_that_lives_on_answers_cannot_be_detached(agent):
@@ -1153,7 +1153,7 @@ def test_a_missing_key_that_is_no_data_is_told_to_the_model_as_it_was(bench):
     assert b"get_time no <class 'str'>\n" in first.out
     again = bench.rerun()
     assert (again.status, again.out) == (0, first.out), again.told
-    said = "while running again: KeyError is raised without args, which the recording does not hold"
+    said = "during the re-run: KeyError is raised without args, which the trace does not contain"
     assert said in again.told
 
 
@@ -1219,7 +1219,7 @@ def test_a_rerun_keeps_the_breakpoints_of_the_walk(agent):
     given = commands("break llm", "display n", f"goto {PARIS_TOOL}", "rerun ;; info breakpoints", "continue")
     again = agent.run("replay", "run.jsonl", *given)
     assert "breakpoint 1, llm\nwaiting before this call\n->    15" in again.told
-    assert "1  break  llm       0" in again.told
+    assert "1  break  llm          0" in again.told
     assert again.told.count("1: n = ") == 2
     assert "The re-run matches the trace." in again.told
     assert again.status == 0
@@ -1383,7 +1383,7 @@ def test_a_program_that_was_killed_in_a_call_is_stopped_there(bench):
     bench.record("app.py")
     again = bench.rerun()
     assert again.status == 0, again.told
-    assert "the recording ends inside this call, at event 3" in " ".join(again.told.split())
+    assert "the trace ends inside this call, at event 3" in " ".join(again.told.split())
 
 
 FORKS = """\
@@ -1407,14 +1407,14 @@ for n in range(4):
 
 @pytest.mark.slow
 def test_an_answer_that_another_process_has_got_is_not_given_again(bench):
-    """A program that is one process is told answers ahead; one that a new process has got meanwhile is gone all the same."""
+    """What a forked process has got is used, and the parent does not get it as well."""
     bench.write(FORKS)
     bench.record("app.py")
     assert bench.rerun().out == b"0\n1\n2\n3\n"
     bench.write("", "more")
     ended = bench.rerun()
     assert (ended.status, ended.out) == (1, b"0\n1\nchild 2\n")
-    assert "new  the code asks what the recording holds no answer for" in ended.told
+    assert "new  the trace holds no answer for this call" in ended.told
 
 
 ASKS_ITSELF = """
@@ -1457,7 +1457,7 @@ def test_a_server_that_a_program_asks_itself_answers_again(bench):
     bench.write(ASKS_ITSELF.replace('b"!"', 'b"?"'))
     edited = bench.rerun()
     assert (edited.status, edited.out) == (1, first.out.replace(b"!", b"?"))
-    assert "result  a tool, or a server of the program, gave another result" in edited.told
+    assert "result  a tool, or a server of the program, returned another result" in edited.told
 
 
 SERVES = """
@@ -1521,7 +1521,7 @@ def test_a_walk_through_a_program_that_waits_for_requests_goes_on(bench):
     again = bench.rerun("--step", *commands("continue", "info totals", "quit"))
     told = " ".join((again.out.decode() + again.told).split())
     assert "app.py:12 listens on port" in told
-    assert "it would wait for ever; ask it from within the program" in told
+    assert "it would wait forever; send the requests from within the program" in told
     assert "of 1" in told
 
 

@@ -157,7 +157,7 @@ def test_a_tool_that_is_called_anew_stops_the_run_with_the_ways_out(bench):
         client.write_text(text)
     told = " ".join(again.stderr.split())
     assert again.returncode == 1
-    assert "calls sub, and the recording holds no answer to that" in told
+    assert "calls sub, and the trace holds no answer for this call" in told
     assert "--run-tools sub" in told
 
 

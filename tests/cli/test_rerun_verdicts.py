@@ -141,7 +141,7 @@ def test_another_program_is_named_behind_two_dashes(bench):
     assert (status, report["verdict"]) == (0, "matched")
     assert "--accept this" in bench.err
     status, _ = bench.rerun("--")
-    assert (status, "no program behind --" in bench.err) == (2, True)
+    assert (status, "no program after --" in bench.err) == (2, True)
     status, _ = bench.rerun("--accept", "everything")
     assert (status, "use stale-tools or stale-models" in bench.err) == (2, True)
     status, _ = bench.rerun("--", "missing.py")

@@ -123,7 +123,7 @@ def test_stopping(session):
     session.say("b", "kind", "tool:lookup", "totals.tokens", "(debug 5/8)")
     session.say("disable 1 ;; cl 2", "deleted watch 2", "(debug 5/8)")
     session.say("b tool:lokup", "did you mean 'lookup'?", "(debug 5/8)")
-    session.say("c", "end of the recording", "(debug 8/8)")
+    session.say("c", "end of the trace", "(debug 8/8)")
 
 
 def test_looking(session):
@@ -152,7 +152,7 @@ def test_answers_and_the_session_itself(session, workspace):
     session.say("goto 6", "tool_call_end lookup  mocked", '{"found": 2}', "(debug 6/8)")
     session.say("p metadata.recorded.error", "the service is down", "(debug 6/8)")
     session.say("mock lookup:{", "(debug 6/8)")
-    session.say("unmock", "1 mock taken back", "(debug 6/8)")
+    session.say("unmock", "1 mock removed", "(debug 6/8)")
     session.say("bookmark broken", "bookmark broken at event 6", "(debug 6/8)")
     session.say("goto 1", "(debug 1/8)")
     session.say("goto broken", "ConnectionError", "(debug 6/8)")
@@ -165,7 +165,7 @@ def test_answers_and_the_session_itself(session, workspace):
     assert "\x1b" not in saved.read_text()
     session.say("save seen.txt", "lines in seen.txt", "(debug 6/8)")
     (workspace / "mine").write_text("mine")
-    session.say("save mine", "mine is there already; give the name of a new file", "(debug 6/8)")
+    session.say("save mine", "mine exists already; give the name of a new file", "(debug 6/8)")
 
 
 def test_tab_completes(session):
@@ -232,7 +232,7 @@ def test_ctrl_c_clears_the_line_and_ctrl_d_leaves(session):
     session.child.send(CTRL_C)
     session.wait_for("(debug 1/8)")
     session.child.send(CTRL_C)
-    session.wait_for("Ctrl-C again leaves, and so do Ctrl-D and quit", "(debug 1/8)")
+    session.wait_for("Ctrl-C again, Ctrl-D or quit leaves the debugger", "(debug 1/8)")
     session.say("n", "(debug 2/8)")
     session.child.send(CTRL_D)
     assert session.end() == 0
@@ -248,14 +248,14 @@ def test_ctrl_c_takes_commands_back(session):
     session.child.send(CTRL_C)
     session.wait_for("the commands of breakpoint 1 stay as they were", "(debug 1/8)")
     session.child.send(CTRL_C)
-    session.wait_for("Ctrl-C again leaves", "(debug 1/8)")
+    session.wait_for("Ctrl-C again, Ctrl-D or quit leaves", "(debug 1/8)")
     session.say("c", "breakpoint 1, error", "\r\n6\r\n", "(debug 6/8)")
 
 
 def test_ctrl_c_twice_leaves(session):
     """Twice on an empty line is quit as well."""
     session.child.send(CTRL_C)
-    session.wait_for("Ctrl-C again leaves", "(debug 1/8)")
+    session.wait_for("Ctrl-C again, Ctrl-D or quit leaves", "(debug 1/8)")
     session.child.send(CTRL_C)
     assert session.end() == 0
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from namel3ss_debug.cli.options import settings
-from namel3ss_debug.cli.stepping import WARNINGS, given_commands, session_breakpoints, set_held
+from namel3ss_debug.cli.stepping import WARNINGS, read_commands, session_breakpoints, set_matching
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import ExpressionError, PlaceError, SettingError, WrongUsageError
-from namel3ss_debug.replay.debugger import Debugger
-from namel3ss_debug.replay.recording.breakpoints import Breakpoint
+from namel3ss_debug.replay.debugger.breakpoints import Breakpoint
+from namel3ss_debug.replay.debugger.interpreter import Debugger
 from namel3ss_debug.traces.reader import open_trace
 
 
@@ -40,16 +40,16 @@ def debugger(trace):
 
 def test_a_setting_about_another_recording_is_passed_over(debugger):
     """A place of the settings that this recording does not hold is left out."""
-    set_held(debugger, ["tool:search", "tool:lookup", "error"])
-    assert [row.place for row in debugger.walk.rows()] == ["tool:lookup", "error"]
+    set_matching(debugger, ["tool:search", "tool:lookup", "error"])
+    assert [row.location for row in debugger.stepper.stops.rows()] == ["tool:lookup", "error"]
 
 
 def test_a_setting_that_is_no_place_is_a_mistake(debugger):
     """What does not parse is told, whatever the recording holds."""
     with pytest.raises(ExpressionError):
-        set_held(debugger, ["llm if durtion_ms > 5"])
+        set_matching(debugger, ["llm if durtion_ms > 5"])
     with pytest.raises(PlaceError):
-        set_held(debugger, ["llm:"])
+        set_matching(debugger, ["llm:"])
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_what_a_warning_is(event, warns):
 def test_commands_of_files_come_first(tmp_path):
     """Comments, blank lines and the mark of an editor are no commands; a file that is none is a mistake."""
     (tmp_path / "one").write_text("# to the end\ngoto end\n\n  p n\n")
-    assert given_commands(["w"], [tmp_path / "one"]) == ["goto end", "  p n", "w"]
+    assert read_commands(["w"], [tmp_path / "one"]) == ["goto end", "  p n", "w"]
     (tmp_path / "marked").write_text('\ufeffp n\r\nmock search:"a\u2028b"\n')
-    assert given_commands([], [tmp_path / "marked"]) == ["p n", 'mock search:"a\u2028b"']
+    assert read_commands([], [tmp_path / "marked"]) == ["p n", 'mock search:"a\u2028b"']
     (tmp_path / "two").write_bytes(b"\xff")
     with pytest.raises(WrongUsageError, match="it is not UTF-8"):
-        given_commands([], [tmp_path / "two"])
+        read_commands([], [tmp_path / "two"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from shlex import quote
@@ -108,7 +109,8 @@ def test_a_program_that_leaves_without_an_end_has_its_status(program, workspace,
     assert events(workspace / "a.jsonl")[-1]["metadata"] == {"exit_status": 3}
     assert debug(program, "check", "a.jsonl", "--rule", '{"no": "open_spans"}').returncode == 0
     shown = debug(program, "analyze", "--summary", "a.jsonl").stdout
-    assert ("outcome    failed (exit status 3)" in shown, "tracing took" in shown) == (True, False)
+    assert re.search(r"^  outcome +failed \(exit status 3\)$", shown, re.MULTILINE)
+    assert "tracing took" not in shown
     done = debug(program, "replay", "--rerun", "a.jsonl")
     assert (done.returncode, "status 3, as recorded" in done.stdout + done.stderr) == (0, True)
 
@@ -123,7 +125,7 @@ def test_a_program_may_trace_another(program, app, workspace):
     assert (done.returncode, done.stderr.count("namel3ss debug: recorded ")) == (4, 2)
     assert b"tool_call_start" in (workspace / "inner.jsonl").read_bytes()
     again = debug(program, "replay", "--rerun", "outer.jsonl")
-    assert "namel3ss debug: app.py is not run for real inside of a re-run (see " in again.stderr
+    assert "namel3ss debug: app.py is not run for real inside a re-run (see " in again.stderr
     assert (again.returncode, again.stdout.count("asked")) == (1, 0)
 
 
@@ -167,7 +169,7 @@ def test_a_module_that_the_active_environment_may_have(program, workspace, activ
     path = str(workspace / active) if told else active
     done = debug(program, "trace", "imports.py", VIRTUAL_ENV=path, CONDA_PREFIX="")
     assert done.returncode == 1
-    assert (f"and say --python {quote(str(python))}\n" in done.stderr) is told
+    assert (f"and use --python {quote(str(python))}\n" in done.stderr) is told
 
 
 @pytest.mark.parametrize("given", [["-f", "llm,tool"], ["-f", "Tool"], ["-f", "llm", "-f", "TOOL"]])
@@ -274,13 +276,13 @@ def test_a_function_with_arguments(program, workspace):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nope.py"], "there is no nope.py in {cwd} (see DEBUGGING_GUIDE.md#target-not-found)"),
+        (["nope.py"], "there is no nope.py in {cwd} (see namel3ss debug help target-not-found)"),
         (["--bogus", "app.py"], "there is no option --bogus (see namel3ss debug trace --help)"),
-        (["jobs:greet", "--run-args", "{"], "--run-args is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1); give one object such as '{{\"n\": 3}}' (see DEBUGGING_GUIDE.md#wrong-usage)"),
-        (["jobs:greet", "--run-args", "[1]"], "--run-args must be one JSON object, the keyword arguments of a function or the input of a flow, such as '{{\"n\": 3}}' (see DEBUGGING_GUIDE.md#wrong-usage)"),
-        (["x.py", "-o", "out.txt"], "cannot record to out.txt: give a file name that ends with .jsonl (see DEBUGGING_GUIDE.md#wrong-usage)"),
-        (["x.py", "-o", "x.py/out.jsonl"], "cannot record to {cwd}/x.py: it is no directory; give -o FILE, or set trace_output_dir (see DEBUGGING_GUIDE.md#wrong-usage)"),
-        (["x.py", "-o", "x.py/a/out.jsonl"], "cannot record to {cwd}/x.py/a: {cwd}/x.py is no directory; give -o FILE, or set trace_output_dir (see DEBUGGING_GUIDE.md#wrong-usage)"),
+        (["jobs:greet", "--run-args", "{"], "--run-args is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1); give one object such as '{{\"n\": 3}}' (see namel3ss debug help wrong-usage)"),
+        (["jobs:greet", "--run-args", "[1]"], "--run-args must be one JSON object, the keyword arguments of a function or the input of a flow, such as '{{\"n\": 3}}' (see namel3ss debug help wrong-usage)"),
+        (["x.py", "-o", "out.txt"], "cannot record to out.txt: choose a file name that ends with .jsonl (see namel3ss debug help wrong-usage)"),
+        (["x.py", "-o", "x.py/out.jsonl"], "cannot record to {cwd}/x.py: it is no directory; give -o FILE, or set trace_output_dir (see namel3ss debug help wrong-usage)"),
+        (["x.py", "-o", "x.py/a/out.jsonl"], "cannot record to {cwd}/x.py/a: {cwd}/x.py is no directory; give -o FILE, or set trace_output_dir (see namel3ss debug help wrong-usage)"),
         (["x.py", "--level", "loud"], "invalid value for '--level': 'loud' is not one of 'basic', 'detailed', 'comprehensive' (see namel3ss debug trace --help)"),
     ],
 )  # fmt: skip

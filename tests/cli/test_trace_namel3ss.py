@@ -352,13 +352,15 @@ def test_an_edited_app_is_compared_with_its_recording(bench):
     source.write_text(text.replace("input.text as said", '"other" as said'))
     done, _recording = app.again("--mock", 'flaky tool:{"ok": true}')
     assert done.returncode == 1
-    assert "changed  the code asks otherwise" in done.stderr
-    assert "newer than the recording: app.ai" in done.stderr
+    assert "changed  the request changed" in done.stderr
+    assert "newer than the trace: app.ai" in done.stderr
     more = '  try:\n    ask ai "helper" with input: said as more\n  with catch err:\n    return "caught"\n'
     source.write_text(text.replace("  let checked", f"{more}  let checked"))
     done, _recording = app.again()
     assert (done.returncode, done.stdout) == (1, "")
-    assert "app.ai:20 asks mock-1, and the recording holds no answer to that" in " ".join(done.stderr.split())
+    assert "app.ai:20 calls mock-1, and the trace holds no answer for this call" in " ".join(
+        done.stderr.split()
+    )
 
 
 @pytest.mark.slow
@@ -382,7 +384,7 @@ def test_a_line_that_makes_calls_stops_the_debugger_once(bench):
     done = app.record("-b", "app.ai:24", *(word for each in ("c", "c") for word in ("-c", each)))
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("breakpoint 1, app.ai:24") == 1
-    assert "end of the recording" in done.stderr
+    assert "end of the trace" in done.stderr
 
 
 @pytest.mark.slow
@@ -424,7 +426,7 @@ def test_a_flow_that_cannot_be_run_is_one_line(bench, words, status, what):
 
 
 def test_an_app_that_does_not_parse_fails_at_its_line(bench):
-    """The language's own message goes to stderr, and the recording has the place."""
+    """The language's own message goes to stderr, and the trace has the place."""
     app = bench("broken")
     (app.folder / "app.ai").write_text('spec is "1.0"\n\nflow "x":\n  lett a is 1\n')
     done = app.run("trace", "-o", app.recording, "app.ai")

@@ -426,5 +426,5 @@ except ValueError:
 
 def test_recording_alone_has_no_gate(debug, app):
     """A program that is only recorded does not know of stepping at all."""
-    done = debug(app("import sys; print('namel3ss_debug.capture.gate' in sys.modules)"))
+    done = debug(app("import sys; print('namel3ss_debug.capture.launch.step_channel' in sys.modules)"))
     assert done.stdout == "False\n"

@@ -209,7 +209,7 @@ def test_detach_gives_the_program_the_terminal(shell):
     """`detach` lets the program run on; it reads what is typed, and Ctrl-C is its own."""
     session = shell("--step")
     session.wait_for("(debug 2/2) ")
-    session.say("detach", "goes on by itself", "found 1", "found 1", "name? ")
+    session.say("detach", "runs on by itself", "found 1", "found 1", "name? ")
     session.child.send(CTRL_C)
     session.wait_for("KeyboardInterrupt")
     assert session.end() == -signal.SIGINT

@@ -359,7 +359,7 @@ def moved(trace: Trace, place: Place) -> None:
 
 
 def twice(trace: Trace, place: Place) -> None:
-    """A signed event that stands in it twice."""
+    """A signed event that appears in it twice."""
     trace.events.append(dict(trace.read))
 
 
@@ -568,15 +568,24 @@ def test_a_program_that_traces_itself_signs_its_trace(tmp_path):
     assert signing.find_flaw([event for file in files for event in read(file)], signing.load_key()) == ""
 
 
+def can_read(path):
+    """Whether a file of the system can be opened here."""
+    try:
+        Path(path).open("rb").close()
+    except OSError:
+        return False
+    return True
+
+
 def test_the_key_of_the_environment_is_kept_from_the_program(tmp_path):
     """Neither the program nor what it starts sees it, the trace does not hold it, and its children sign with it all the same."""
     folder = tmp_path / "ci"
     folder.mkdir()
     (folder / "app.py").write_text(
         "import os, subprocess, sys\n"
-        "print(open('/proc/self/environ').read(), dict(os.environ))\n"
-        * (sys.platform == "linux")
-        + "print(os.environ.get('NAMEL3SS_DEBUG_TRUST_KEY'))\n"
+        + "print(open('/proc/self/environ').read())\n" * can_read("/proc/self/environ")
+        + "print(dict(os.environ))\n"
+        "print(os.environ.get('NAMEL3SS_DEBUG_TRUST_KEY'))\n"
         "subprocess.run(['env'])\n"
         "subprocess.run([sys.executable, '-c', 'import os, time; print(time.time(), dict(os.environ))'])\n"
     )
@@ -636,7 +645,7 @@ def test_a_variable_that_says_neither_yes_nor_no_is_refused(foreign):
     """It is named, with what it may be."""
     done = debug(foreign, "replay", "run.jsonl", "--rerun", NAMEL3SS_DEBUG_TRUST="maybe")
     assert done.returncode == 2
-    assert "NAMEL3SS_DEBUG_TRUST='maybe' says neither yes nor no" in done.stderr
+    assert "NAMEL3SS_DEBUG_TRUST='maybe' is neither yes nor no" in done.stderr
 
 
 def test_a_trusted_folder_is_consent_for_what_lies_below_it(foreign, own_configuration):
@@ -663,7 +672,7 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(foreign, own_configura
     assert debug(foreign, "replay", "run.jsonl", "--rerun").returncode == 2
     foreign.chmod(0o755)
     assert debug(foreign, "replay", "run.jsonl", "--rerun").returncode == 0
-    assert "it is no folder" in debug(foreign, "trust", "run.jsonl").stderr
+    assert "it is not a folder" in debug(foreign, "trust", "run.jsonl").stderr
     assert "No such file" in debug(foreign, "trust", "nowhere").stderr
 
 

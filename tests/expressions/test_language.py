@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from namel3ss_debug.errors import ExpressionError
 from namel3ss_debug.expressions import FIELD_NAMES, NAMES, compile_expression, event_scope
 from namel3ss_debug.expressions.operations import FUNCTIONS
-from namel3ss_debug.traces.events import FIELDS
+from namel3ss_debug.fields import FIELDS
 from namel3ss_debug.traces.typed_events import TraceEvent
 
 EVENT = {
@@ -150,11 +150,11 @@ def test_an_expression_has_the_value_a_python_user_expects(text, expected):
         ("n == 'é' and é", "expression, column 14: unknown name 'é'"),
         (
             "name == place_order",
-            "expression, column 9: unknown name 'place_order'; a text stands in quotes: \"place_order\"",
+            "expression, column 9: unknown name 'place_order'; put a text in quotes: \"place_order\"",
         ),
         (
             "zebra in outputs.text",
-            "expression, column 1: unknown name 'zebra'; a text stands in quotes: \"zebra\"",
+            "expression, column 1: unknown name 'zebra'; put a text in quotes: \"zebra\"",
         ),
         ("zebra > 3", "expression, column 1: unknown name 'zebra'; the names are kind"),
         ("n > lenn(error)", "expression, column 5: unknown function 'lenn'; did you mean 'len'?"),
@@ -187,7 +187,7 @@ def test_an_expression_has_the_value_a_python_user_expects(text, expected):
         ),
         ("matches(error, tool)", "expression, column 16: the pattern of matches is a text in quotes"),
         ("matches(error, '(a+)+')", "expression, column 16: the pattern has a quantifier"),
-        ("outputs[1:2]", "expression, column 9: in brackets stands a text or a whole number"),
+        ("outputs[1:2]", "expression, column 9: brackets take a text or a whole number"),
         ("[c for c in outputs]", "a list comprehension is not part of the language; allowed are names"),
         ("", "the expression is empty"),
         (" \n ", "the expression is empty"),

@@ -86,7 +86,7 @@ def test_a_tree_has_parents_before_children(run):
         (8, 1, "tool_call Search", "completed"),
         (13, 1, "llm_call gpt-4o-mini", "open"),
     ]
-    assert [(row.offset_ms, row.lane) for row in found[:4]] == [
+    assert [(row.offset_ms, row.track) for row in found[:4]] == [
         (0.0, ""),
         (pytest.approx(200), ""),
         (pytest.approx(300), ""),

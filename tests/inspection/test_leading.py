@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.inspection.leading import LOOKED_BACK, read_leading_story
-from namel3ss_debug.views.journey import outcome
+from namel3ss_debug.inspection.leading import LOOKED_BACK, read_leading_activity
+from namel3ss_debug.views.activity import describe_outcome
 
 
 class Recorded:
@@ -34,7 +34,7 @@ def spans(count):
 
 def test_the_last_steps_are_kept_with_their_numbers():
     """A step is told by the number of its event, and what comes after the event is left out."""
-    told = read_leading_story(spans(10), 8, most=3)
+    told = read_leading_activity(spans(10), 8, most=3)
     assert [(step.number, step.end_number) for step in told.steps] == [(3, 4), (5, 6), (7, 8)]
     assert told.total == 4
 
@@ -42,7 +42,7 @@ def test_the_last_steps_are_kept_with_their_numbers():
 @pytest.mark.parametrize("number", [LOOKED_BACK + 2, 3 * LOOKED_BACK])
 def test_far_into_a_recording_only_what_is_near_is_read(number):
     """The numbers and the beginning of the run stay those of the whole recording."""
-    told = read_leading_story(spans(2 * LOOKED_BACK), number, most=2)
+    told = read_leading_activity(spans(2 * LOOKED_BACK), number, most=2)
     assert [step.number for step in told.steps] == [number - 3, number - 1]
     assert told.began_at == 0.0
 
@@ -71,10 +71,10 @@ def nested(count, ended):
 def test_only_what_never_ends_is_said_to(count, data):
     """Of what was open at the event the real end is known, and the story has only its beginning."""
     ended = data.draw(st.integers(0, count))
-    told = read_leading_story(nested(count, ended), count + 2)
+    told = read_leading_activity(nested(count, ended), count + 2)
     *agents, tool = told.steps
-    assert (tool.end_number, outcome(tool)) == (count + 2, "fails")
-    assert [outcome(step) for step in agents] == ["never ended"] * (count - ended) + [""] * ended
+    assert (tool.end_number, describe_outcome(tool)) == (count + 2, "fails")
+    assert [describe_outcome(step) for step in agents] == ["never ended"] * (count - ended) + [""] * ended
     ends = [None] * (count - ended) + [2 * count + 2 - number for number in range(count - ended, count)]
     assert [step.end_number for step in agents] == ends
 
@@ -82,8 +82,8 @@ def test_only_what_never_ends_is_said_to(count, data):
 @pytest.mark.parametrize("number", [3, LOOKED_BACK + 3])
 def test_a_call_that_runs_beside_the_event_is_not_said_to_have_stopped(number):
     """Its end comes later, however far into the recording the event is."""
-    told = read_leading_story(spans(2 * LOOKED_BACK), number, most=1)
-    assert [(step.number, step.end_number, outcome(step)) for step in told.steps] == [
+    told = read_leading_activity(spans(2 * LOOKED_BACK), number, most=1)
+    assert [(step.number, step.end_number, describe_outcome(step)) for step in told.steps] == [
         (number, number + 1, "")
     ]
 
@@ -93,10 +93,10 @@ def test_the_end_of_a_process_is_not_that_of_the_tool_that_started_it():
     tools = spans(2)
     process = {"event_type": "trace_end", "event_id": "p1.2", "parent_event_id": "s1", "component": "app"}
     tools.all.insert(3, process)
-    (step,) = read_leading_story(tools, 3, most=1).steps
+    (step,) = read_leading_activity(tools, 3, most=1).steps
     assert (step.number, step.end_number) == (3, 5)
 
 
 def test_where_nothing_has_a_name_there_is_no_story():
     """Events without names are no steps."""
-    assert read_leading_story(Recorded([{"event_type": "trace_start", "component": "app"}]), 1).steps == []
+    assert read_leading_activity(Recorded([{"event_type": "trace_start", "component": "app"}]), 1).steps == []

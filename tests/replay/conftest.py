@@ -8,7 +8,7 @@ import json
 import pytest
 
 from namel3ss_debug.errors import UnreadableTraceError
-from namel3ss_debug.replay.debugger import Debugger
+from namel3ss_debug.replay.debugger.interpreter import Debugger
 from namel3ss_debug.traces.reader import open_trace
 
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.expressions import compile_expression, event_scope
-from namel3ss_debug.replay.debugger import Debugger
-from namel3ss_debug.replay.recording.breakpoints import Breakpoint, find_nth
-from namel3ss_debug.replay.results import Mistake, Stopped
+from namel3ss_debug.replay.debugger.breakpoints import Breakpoint
+from namel3ss_debug.replay.debugger.interpreter import Debugger
+from namel3ss_debug.replay.debugger.locations import find_occurrence
+from namel3ss_debug.replay.debugger.results import Mistake, Stopped
 from namel3ss_debug.traces.totals import Totals
 
 NO_LEVEL = {"stream_chunk", "resource_sample"}
@@ -63,7 +64,7 @@ def grown(actions):
 
 
 RECORDINGS = st.lists(ACTION, max_size=30).map(grown)
-PLACES = st.sampled_from(
+LOCATIONS = st.sampled_from(
     [
         "llm",
         "tool:x",
@@ -179,7 +180,7 @@ def lands(events, command, number):
 
 def position(session):
     """All there is to say about where a session stands."""
-    walk = session.walk
+    walk = session.stepper
     return walk.position, walk.state.totals, walk.state.changed, walk.state.frames(), walk.stack()
 
 
@@ -187,9 +188,9 @@ def position(session):
 def test_stepping_back_undoes_stepping(listed, events, begin, count):
     """`step` n times then `reverse-step` n times is the identity on position, state and stack."""
     session = Debugger(listed(events))
-    session.walk.go(begin)
+    session.stepper.go(begin)
     before = position(session)
-    taken = min(count, len(events) - session.walk.position)
+    taken = min(count, len(events) - session.stepper.position)
     for _ in range(taken):
         session.execute("step")
     for _ in range(taken):
@@ -232,7 +233,7 @@ def met(events, kind, text):
         values = values_of(events, text)
         return [number for number, (old, new) in enumerate(pairwise(values), 1) if old != new]
     stop, totals, state = Breakpoint(text), Totals(), {}
-    nth, found = find_nth(stop.parsed, events), []
+    nth, found = find_occurrence(stop.parsed, events), []
     for number, event in enumerate(events, 1):
         totals = totals.add(event)
         state = state | event.get("outputs", {}) if event["event_type"] == "state_change" else state
@@ -251,7 +252,7 @@ def runs(session, command):
 
 
 STOPS = st.lists(
-    st.one_of(st.tuples(st.just("break"), PLACES), st.tuples(st.just("watch"), WATCHES)),
+    st.one_of(st.tuples(st.just("break"), LOCATIONS), st.tuples(st.just("watch"), WATCHES)),
     min_size=1,
     max_size=3,
 )
@@ -263,17 +264,17 @@ def test_runs_stop_at_what_a_filter_selects(listed, events, stops, begin):
     session = Debugger(listed(events))
     for kind, text in stops:
         if kind == "break":
-            session.walk.add(Breakpoint(text))
+            session.stepper.add(Breakpoint(text))
         else:
             session.execute(f"watch {text}")
-    session.walk.go(begin)
-    begin = session.walk.position
+    session.stepper.go(begin)
+    begin = session.stepper.position
     selected = sorted({number for kind, text in stops for number in met(events, kind, text)})
     assert runs(session, "continue") == [number for number in selected if number > begin]
-    last = session.walk.position
+    last = session.stepper.position
     assert last == len(events)
     assert runs(session, "reverse-continue") == [number for number in reversed(selected) if number < last]
-    assert session.walk.position == 0
+    assert session.stepper.position == 0
 
 
 @given(RECORDINGS, STOPS, st.sampled_from(["n % 2 == 0", "totals.tokens > 4", "component_name == 'x'"]))
@@ -283,7 +284,7 @@ def test_a_condition_given_later_is_asked_as_well(listed, events, stops, conditi
     selected = set()
     for number, (kind, text) in enumerate(stops, 1):
         if kind == "break":
-            session.walk.add(Breakpoint(text))
+            session.stepper.add(Breakpoint(text))
         else:
             session.execute(f"watch {text}")
         (result,) = session.execute(f"condition {number} {condition}")
@@ -306,14 +307,14 @@ def test_ignored_hits_pass_in_both_directions(listed, events, stops, ignored):
         expected = hits if command == "continue" else [each for each in reversed(hits) if each < len(events)]
         session = Debugger(listed(events))
         if kind == "break":
-            session.walk.add(Breakpoint(text))
+            session.stepper.add(Breakpoint(text))
         else:
             session.execute(f"watch {text}")
         session.execute(f"ignore 1 {ignored}")
         if command == "reverse-continue":
-            session.walk.go(len(events))
+            session.stepper.go(len(events))
         assert runs(session, command) == expected[ignored:]
-        row = session.walk.rows()[0]
+        row = session.stepper.stops.rows()[0]
         assert (row.hits, row.ignore) == (len(expected), max(ignored - len(expected), 0))
 
 
@@ -322,33 +323,33 @@ def test_moves_over_spans_land_where_the_tree_says(listed, events, command):
     """From every event of a recording, each move leads where a naive walk of the tree leads."""
     session = Debugger(listed(events))
     for number in range(len(events) + 1):
-        session.walk.go(number)
+        session.stepper.go(number)
         session.execute(command)
-        assert session.walk.position == lands(events, command, number), f"from {number}"
+        assert session.stepper.position == lands(events, command, number), f"from {number}"
 
 
 @given(RECORDINGS, st.sampled_from(["next", "reverse-next"]), st.integers(0, 30), st.integers(1, 9))
 def test_a_count_is_that_many_moves(listed, events, command, begin, count):
     """`next N` is `next` N times, both ways."""
     once, often = Debugger(listed(events)), Debugger(listed(events))
-    once.walk.go(begin)
-    often.walk.go(begin)
+    once.stepper.go(begin)
+    often.stepper.go(begin)
     once.execute(f"{command} {count}")
     for _ in range(count):
         often.execute(command)
-    assert once.walk.position == often.walk.position
+    assert once.stepper.position == often.stepper.position
 
 
-@given(RECORDINGS, st.sampled_from(["next", "until", "return", "step 5"]), PLACES, st.integers(0, 30))
+@given(RECORDINGS, st.sampled_from(["next", "until", "return", "step 5"]), LOCATIONS, st.integers(0, 30))
 def test_a_move_forwards_stops_at_what_it_passes(listed, events, command, place, begin):
     """A move ends at the first event strictly before its target that a breakpoint selects."""
     session = Debugger(listed(events))
-    session.walk.go(begin)
-    begin = session.walk.position
+    session.stepper.go(begin)
+    begin = session.stepper.position
     (free,) = session.execute(command)
     target = free.number + (free.reason == "end")  # a move to nowhere passes the last event too
-    session.walk.go(begin)
-    session.walk.add(Breakpoint(place))
+    session.stepper.go(begin)
+    session.stepper.add(Breakpoint(place))
     between = [number for number in met(events, "break", place) if begin < number < target]
     (stopped,) = session.execute(command)
     if between:
@@ -360,16 +361,16 @@ def test_a_move_forwards_stops_at_what_it_passes(listed, events, command, place,
 @given(
     RECORDINGS,
     st.sampled_from(["reverse-next", "reverse-finish", "reverse-step 5"]),
-    PLACES,
+    LOCATIONS,
     st.integers(0, 30),
 )
 def test_a_move_backwards_stops_at_what_it_passes(listed, events, command, place, begin):
     """A move back ends at the latest event strictly after its target that a breakpoint selects."""
     session = Debugger(listed(events))
-    session.walk.go(begin)
-    begin = session.walk.position
+    session.stepper.go(begin)
+    begin = session.stepper.position
     target = max(begin - 5, 0) if command == "reverse-step 5" else lands(events, command, begin)
-    session.walk.add(Breakpoint(place))
+    session.stepper.add(Breakpoint(place))
     between = [number for number in met(events, "break", place) if target < number < begin]
     (stopped,) = session.execute(command)
     assert stopped.number == (between[-1] if between else target)
@@ -404,5 +405,5 @@ def test_no_command_raises(listed, events, commands):
     session = Debugger(listed(events))
     for command in commands:
         assert session.execute(command)
-        assert 0 <= session.walk.position <= len(events)
-        assert not session.over
+        assert 0 <= session.stepper.position <= len(events)
+        assert not session.ended

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from namel3ss_debug.errors import MockError, PlaceError, TraceNotFoundError
-from namel3ss_debug.replay.given.faults import parse_fault
-from namel3ss_debug.replay.given.mocks import parse_mock
-from namel3ss_debug.replay.recording.breakpoints import Breakpoint
+from namel3ss_debug.replay.debugger.breakpoints import Breakpoint
+from namel3ss_debug.replay.overrides.faults import parse_fault
+from namel3ss_debug.replay.overrides.mocks import parse_mock
 from namel3ss_debug.replay.replayer import ExecutionReplayer, Statistics
 
 
@@ -135,10 +135,10 @@ def test_a_breakpoint_is_asked_what_is_shown(path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"mock_responses": {"serch": 1}}, "serch: the recording holds no such call; did you mean 'search'?"),
-        ({"mock_responses": {"error": 1}}, "error: an answer is given for the name of a call"),
-        ({"mock_responses": {"llm if n > 3": 1}}, "llm if n > 3: the recording holds no such call"),
-        ({"mock_responses": {"/x|search/": 1}}, "an answer is given for the name of a call"),
+        ({"mock_responses": {"serch": 1}}, "serch: the trace has no such call; did you mean 'search'?"),
+        ({"mock_responses": {"error": 1}}, "error: a mock needs the name of a call"),
+        ({"mock_responses": {"llm if n > 3": 1}}, "llm if n > 3: the trace has no such call"),
+        ({"mock_responses": {"/x|search/": 1}}, "a mock needs the name of a call"),
         ({"mock_responses": {"llm": 1}}, "llm: a model's answer is a text"),
         ({"mock_responses": [], "faults": ["search:status:429"]}, "only a model's call or an HTTP exchange"),
         ({"breakpoints": ["tool:serch"]}, "did you mean 'search'?"),

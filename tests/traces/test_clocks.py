@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from namel3ss_debug.capture.start import initialize_tracing, shutdown_tracing
+from namel3ss_debug.capture.launch.start import initialize_tracing, shutdown_tracing
 from namel3ss_debug.traces import clocks
 from namel3ss_debug.traces.reader import open_trace
 

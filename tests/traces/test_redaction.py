@@ -16,10 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from namel3ss_debug.errors import SettingError
-from namel3ss_debug.traces.redaction import Redactor, redact_headers
-from namel3ss_debug.traces.redaction.growing import Growing
+from namel3ss_debug.traces.redaction.growing import IncrementalRedaction
 from namel3ss_debug.traces.redaction.openings import first_literal, opening
-from namel3ss_debug.traces.redaction.redactor import at_literals
+from namel3ss_debug.traces.redaction.redactor import Redactor, at_literals, redact_headers
 from namel3ss_debug.traces.redaction.rules import PHRASES, TOKENS
 
 LETTERS = "aB3dE5gH7jK9mN2pQ4sT6vW8xY"
@@ -554,7 +553,7 @@ def test_the_rules_are_thread_safe_enough():
 
 HOSTILE = """
 import resource, sys
-from namel3ss_debug.traces.redaction import Redactor
+from namel3ss_debug.traces.redaction.redactor import Redactor
 n = 1_000_000
 text = {shape}
 redacted = Redactor().text(text)
@@ -655,7 +654,7 @@ def test_a_list_loses_what_stands_behind_an_option_and_the_lines_of_a_private_ke
 
 def grown(text, size, redactor=REDACTOR, *, is_json=False):
     """A text that came in pieces of a size, without its secrets, and the most that had to wait."""
-    growing, most = Growing(redactor, is_json=is_json), 0
+    growing, most = IncrementalRedaction(redactor, is_json=is_json), 0
     for start in range(0, len(text), size):
         growing.feed(text[start : start + size])
         most = max(most, growing.length - growing.settled)
@@ -740,8 +739,10 @@ def test_a_keyword_in_running_text_is_not_followed_for_long():
 
 def test_a_text_that_waits_for_long_is_not_looked_at_with_every_piece(monkeypatch):
     """A private key whose end never comes is looked at each time that it has grown by a part of itself."""
-    looks, look = [], Growing._look
-    monkeypatch.setattr(Growing, "_look", lambda self, text: (looks.append(len(text)), look(self, text)))
+    looks, look = [], IncrementalRedaction._look
+    monkeypatch.setattr(
+        IncrementalRedaction, "_look", lambda self, text: (looks.append(len(text)), look(self, text))
+    )
     told, most = grown(PEM.rpartition("\n")[0] + "\nwords and words" * 8000, 16)
     assert most > 100_000
     assert len(looks) < 400

@@ -129,7 +129,7 @@ def test_what_may_not_be_written_to_is_read_all_the_same(tmp_path, monkeypatch):
     ("damage", "named"),
     [
         (lambda data: b"something else" + data[14:], "not one of ours"),
-        (lambda data: data[:200] + b"?" + data[201:], "another recording"),
+        (lambda data: data[:200] + b"?" + data[201:], "another trace"),
         (lambda data: data[:16] + b"\xff" * 8 + data[24:], "damaged"),
         (lambda data: data[:24] + b"\xff" * 8 + data[32:], "not one of ours"),
     ],

@@ -17,7 +17,7 @@ from namel3ss_debug.traces.store import (
     list_traces,
     trace_files,
 )
-from namel3ss_debug.traces.unrecorded import mark_of
+from namel3ss_debug.traces.unrecorded import unrecorded_path
 
 DAY = 86_400.0
 NOW = 1_763_720_100.0
@@ -129,7 +129,7 @@ def test_an_id_that_fits_several_traces_names_them(tmp_path):
     for number in range(7):
         record(tmp_path, f"abcd000{number}")
     with pytest.raises(
-        TraceNotFoundError, match=r"7 recordings begin so \(trace_.*abcd0000.*, \.\.\.\)"
+        TraceNotFoundError, match=r"7 traces begin with this \(trace_.*abcd0000.*, \.\.\.\)"
     ) as caught:
         find_trace("abcd", tmp_path)
     assert "\n" not in str(caught.value)
@@ -149,7 +149,7 @@ def test_what_was_asked_for_is_named_where_there_is_no_directory(tmp_path):
         find_trace(None, missing)
     with pytest.raises(TraceNotFoundError) as named:
         find_trace("zzzz", missing)
-    assert str(named.value) == f"zzzz: no such recording; {latest.value}"
+    assert str(named.value) == f"zzzz: no such trace; {latest.value}"
 
 
 def test_an_empty_or_missing_directory_says_how_to_record(tmp_path):
@@ -234,9 +234,9 @@ def test_how_a_compressed_run_ended_is_told_or_said_to_be_untold(tmp_path, monke
 
     assert told(gzip.compress(torn) + gzip.compress(end(1))) == ("finished", 2)
     assert told(gzip.compress(torn)) == ("killed", 1)
-    assert told(gzip.compress(whole)[:-12]) == ("untold", None)
+    assert told(gzip.compress(whole)[:-12]) == ("unknown", None)
     monkeypatch.setattr("namel3ss_debug.traces.lines.PACKED_BYTES", 10)
-    assert told(gzip.compress(whole)) == ("untold", None)
+    assert told(gzip.compress(whole)) == ("unknown", None)
 
 
 @pytest.mark.parametrize("metadata", ["x", {"argv": 5, "target": ["a"]}, None, {"argv": [1, {}]}])
@@ -353,7 +353,7 @@ def test_the_marks_of_processes_that_could_not_record_go_with_their_recording(tm
     record(tmp_path, "aaaaaaaa", days_ago=100)
     record(tmp_path, "bbbbbbbb")
     for path in list(tmp_path.glob("trace_*.jsonl")):
-        mark_of(path).touch()
+        unrecorded_path(path).touch()
     clean(tmp_path, days=1, max_bytes=None, now=NOW)
     assert [path.name for path in tmp_path.glob(".*.unrecorded") if "aaaaaaaa" in path.name] == []
     assert len(list(tmp_path.glob(".*.unrecorded"))) == 1

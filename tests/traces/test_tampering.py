@@ -21,12 +21,14 @@ def tampering(monkeypatch):
     return module
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_tampering_hurts_no_program_and_every_loss_is_counted(tampering, tmp_path, seed):
+def test_tampering_hurts_no_program_and_every_loss_is_counted(tampering, tmp_path):
     """Files are truncated, replaced and removed under a program with several threads."""
-    outcome = tampering.tamper(tmp_path / "traces", seed, rotate_max_bytes=(seed % 2) * 100_000)
-    assert outcome.is_sound(), outcome
-    assert outcome.lost
+    lost = 0
+    for seed in range(4):  # whether a single run loses events is up to the scheduler
+        outcome = tampering.tamper(tmp_path / str(seed), seed, rotate_max_bytes=(seed % 2) * 100_000)
+        assert outcome.is_sound(), outcome
+        lost += outcome.lost
+    assert lost
 
 
 @pytest.mark.slow

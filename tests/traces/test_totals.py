@@ -33,8 +33,8 @@ def test_time_held_at_a_prompt_is_no_time_of_the_run():
     totals = Totals()
     for event in (
         {"timestamp": 10.0},
-        {"timestamp": 14.5, "held_before_ms": 3000},
-        {"timestamp": "?", "held_before_ms": 1},
+        {"timestamp": 14.5, "paused_before_ms": 3000},
+        {"timestamp": "?", "paused_before_ms": 1},
     ):
         totals = totals.add({"event_type": "decision"} | event)
     assert totals.ms == 1500

@@ -2,7 +2,9 @@
 
 import pytest
 
-from namel3ss_debug.views.blocks import Code, Heading, Note, Points, Quote, escape, lines, markdown, paragraph
+from namel3ss_debug.views.blocks import Code, Heading, Note, Points, Quote
+from namel3ss_debug.views.renderers.markdown import escape, markdown, paragraph
+from namel3ss_debug.views.renderers.screen import lines
 
 LONG = "the tool place_order failed because there was no supplier to order from"
 
@@ -91,7 +93,7 @@ def test_a_note_says_how_much_is_left():
 def test_words_behind_a_short_title_go_below_it_where_they_do_not_fit():
     """The title stays whole, and no line is wider than the screen."""
     kinds = "1 arguments, 1 result, 1 path, 1 model, 2 prompt, 2 context, 1 status, 6 added"
-    assert shown(Heading("The runs part", "1 result"), width=80) == ["The runs part  1 result"]
+    assert shown(Heading("The runs diverge", "1 result"), width=80) == ["The runs diverge  1 result"]
     title, *below = shown(Heading("What sets the failing run apart", kinds), width=80)
     assert title == "What sets the failing run apart"
     assert " ".join(line.strip() for line in below) == kinds

@@ -1,5 +1,7 @@
-from namel3ss_debug.views.blocks import lines
-from namel3ss_debug.views.bottlenecks import bottlenecks, outliers
+from namel3ss_debug.analysis.sections.performance import OUTLIER_TABLE
+from namel3ss_debug.views.bottlenecks import bottlenecks
+from namel3ss_debug.views.renderers.screen import lines
+from namel3ss_debug.views.sections import listing
 
 WHO = {"component": "tool", "component_name": "search"}
 
@@ -34,12 +36,12 @@ def test_the_heaviest_operations_and_how_many_ran_at_once():
         },
     }
     assert shown(bottlenecks(performance)) == [
-        "Bottlenecks  time of their own, as a share of the run",
+        "Bottlenecks  self time, as a share of the run",
         "  operation      ms  share  cause  waiting ms",
         "  tool search   800   80 %  io            790",
         "  llm m        90.0    9 %  model",
         "",
-        "At once  spans in which no other ran",
+        "Concurrency  spans in which no other ran",
         "  most       2",
         "  mean       1.25 while anything ran",
         "  one        600 ms  (60 % of the run)",
@@ -51,13 +53,13 @@ def test_the_heaviest_operations_and_how_many_ran_at_once():
 def test_a_run_in_which_one_thing_ran_at_a_time_has_no_such_part():
     """Neither has one without anything."""
     assert shown(bottlenecks({"bottlenecks": [], "concurrency": {"most": 1}})) == []
-    assert shown(bottlenecks({})) == shown(outliers({})) == []
+    assert shown(bottlenecks({})) == shown(listing({}, OUTLIER_TABLE)) == []
 
 
 def test_outliers_stand_beside_the_median():
     """Those that are not shown are counted."""
     rows = [{"number": n, **WHO, "duration_ms": 5000.0, "p50_ms": 12.0} for n in range(1, 12)]
-    found = shown(outliers({"outliers": {"count": 11, "listed": rows}}))
+    found = shown(listing({"outliers": {"count": 11, "listed": rows}}, OUTLIER_TABLE))
     assert found[:3] == [
         "Outliers  far longer than the others; --format json names the method",
         "   n  operation       ms  p50 ms",

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from namel3ss_debug.replay.debugger import Debugger
-from namel3ss_debug.replay.walking.commands import COMMANDS
+from namel3ss_debug.replay.debugger.commands import COMMANDS
+from namel3ss_debug.replay.debugger.interpreter import Debugger
 from namel3ss_debug.traces.reader import open_trace
-from namel3ss_debug.views.completion import OFFERS, candidates
+from namel3ss_debug.views.completion import OFFERS, find_candidates
 
 EVENTS = [
     {"event_type": "agent_execution_start", "component": "agent", "component_name": "Support", "call_site": "app.py:40"},
@@ -29,13 +29,13 @@ def debugger(tmp_path):
         "".join(json.dumps({"event_id": str(i)} | event) + "\n" for i, event in enumerate(EVENTS, 1))
     )
     session = Debugger(open_trace(path))
-    assert session.walk.known is not None
+    assert session.stepper.contents is not None
     return session
 
 
 def offered(debugger, words):
     """The lines that Tab could make of this one."""
-    return [words[: found.start] + found.text for found in candidates(debugger, words)]
+    return [words[: found.start] + found.text for found in find_candidates(debugger, words)]
 
 
 def test_every_kind_of_argument_has_an_offer():
@@ -95,7 +95,7 @@ def test_what_was_set_is_offered(debugger):
         debugger.execute(words)
     assert offered(debugger, "goto he") == ["goto here"]
     assert offered(debugger, "disable ") == ["disable 1", "disable 2"]
-    assert candidates(debugger, "disable ")[1].about == "tool:search"
+    assert find_candidates(debugger, "disable ")[1].about == "tool:search"
     assert offered(debugger, "condition 1 dur") == ["condition 1 duration_ms"]
     assert offered(debugger, "unmock ") == ["unmock search"]
     assert offered(debugger, "p state.") == ["p state.plan"]
@@ -118,7 +118,7 @@ def test_files_are_offered(debugger, tmp_path, monkeypatch):
 
 def test_what_is_offered_by_a_place_can_be_set(debugger):
     """Every offered place is one that the recording holds."""
-    for found in candidates(debugger, "break "):
+    for found in find_candidates(debugger, "break "):
         (result,) = debugger.execute(f"break {found.text}")
         assert result.text.startswith("breakpoint ") or found.text == "error", found
 
@@ -141,6 +141,6 @@ class Unread:
 
 @pytest.mark.parametrize("words", ["b ", "b t", "mock ", "info ", "help ", "disable ", "goto ", "unmock "])
 def test_nothing_is_read_for_it(words):
-    """Where the recording has not been read yet, the words are those of the tables; it is not read for a Tab."""
+    """Where the trace has not been read yet, the words are those of the tables; it is not read for a Tab."""
     session = Debugger(Unread())
     assert offered(session, words) or words in {"disable ", "unmock "}

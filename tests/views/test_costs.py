@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from namel3ss_debug.analysis.folds import FOLDS, Analysis
-from namel3ss_debug.analysis.several.many import Many
+from namel3ss_debug.analysis.aggregate.many import Many
+from namel3ss_debug.analysis.folds import Analysis
+from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.inspection import Surroundings
-from namel3ss_debug.views import blocks
 from namel3ss_debug.views.analysis import report, several
 from namel3ss_debug.views.details import event_in_full
+from namel3ss_debug.views.renderers import screen
 
 HINT = "pip install 'namel3ss-debug[prices]' adds what models cost; so does the setting prices"
 USAGE = {"input_tokens": 1000, "output_tokens": 100}
@@ -33,7 +34,7 @@ def document(*models, **changed):
 
 def shown(found, width=200):
     """The lines of a report."""
-    return [line.plain.strip() for line in blocks.lines(found, width)]
+    return [line.plain.strip() for line in screen.lines(found, width)]
 
 
 def cost_line(found):
@@ -83,13 +84,13 @@ def test_models_that_told_no_tokens_are_named_apart(own_prices):
     resources["cost"]["without_price_by_model"] = {"a": 2, "b": 3}
     lines = shown(report(known))
     assert "without a price: b (2 calls); the setting prices can give one" in lines
-    assert "tokens not told: a (2 calls), b (1 call); such calls have no cost" in lines
+    assert "tokens not recorded: a (2 calls), b (1 call); such calls have no cost" in lines
 
 
 def together(*found):
     """The answer for several recordings that are all like the first."""
     overview = found[0]["execution_overview"]
-    whole = {"recordings": {"count": len(found), "marked": {}, "by": None}, "execution_overview": overview}
+    whole = {"aggregate": {"count": len(found), "marked": {}, "by": None}, "execution_overview": overview}
     rows = [{"trace": each["trace"], "execution_overview": overview, "scores": {}} for each in found]
     return Many(whole, rows, [], [])
 
@@ -161,6 +162,6 @@ def test_a_model_that_has_no_price_shows_no_cost(own_prices):
 def test_every_section_can_be_reported_with_prices(own_prices):
     """A whole document, with a model whose name is missing."""
     own_prices({"*": None})
-    analysis = Analysis(FOLDS)
+    analysis = Analysis(SECTIONS)
     analysis.feed_all([START, END])
     assert shown(report({"trace": {"path": "t.jsonl"}, **analysis.results()}))

@@ -1,5 +1,6 @@
-from namel3ss_debug.views.blocks import lines, markdown
 from namel3ss_debug.views.dependencies import dependencies
+from namel3ss_debug.views.renderers.markdown import markdown
+from namel3ss_debug.views.renderers.screen import lines
 
 WHO = {"component": "tool", "component_name": "search"}
 SECTION = {

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from namel3ss_debug.analysis.diffing.baselines import BaselineDiff
-from namel3ss_debug.analysis.diffing.comparison import Diff, ModelReading, Reconvergence, Side
-from namel3ss_debug.analysis.diffing.differences import KINDS, Detail, Part, RunDifference
-from namel3ss_debug.views import blocks
+from namel3ss_debug.analysis.diff.baselines import BaselineDiff
+from namel3ss_debug.analysis.diff.comparison import Diff, ModelReading, RunReconvergence, Side
+from namel3ss_debug.analysis.diff.differences import KINDS, Detail, Part, RunDifference
 from namel3ss_debug.views.diff import baseline_report, report
+from namel3ss_debug.views.renderers import screen
 from namel3ss_debug.wire.conversations import diff_messages
 from namel3ss_debug.wire.value_changes import diff_values
 
@@ -45,7 +45,7 @@ def diff(*differences, **fields):
 
 def shown(found, limit=20, width=80, make=report):
     """The lines of a report."""
-    return [line.plain for line in blocks.lines(make(found, width=width, limit=limit), width)]
+    return [line.plain for line in screen.lines(make(found, width=width, limit=limit), width)]
 
 
 def test_the_same_run():
@@ -89,11 +89,13 @@ def test_both_sides_of_the_first_difference():
     read = ModelReading(6, 6, diff_messages(before, before))
     read_next = ModelReading(10, 11, diff_messages(*after))
     lines = shown(
-        diff(found, read=read, read_next=read_next, met_again=Reconvergence(12, 13, 3, to_the_end=True))
+        diff(
+            found, read=read, read_next=read_next, reconvergence=RunReconvergence(12, 13, 3, to_the_end=True)
+        )
     )
     first = lines.index("First lasting difference")
     assert lines[first + 1 : lines.index("What they took") - 1] == [
-        "  result  the same call came to something else",
+        "  result  the same call had another result",
         "  inside  Support",
         "  a       event 8, tool search",
         "  b       event 9, tool search",
@@ -109,7 +111,7 @@ def test_both_sides_of_the_first_difference():
         "     2 messages the same             2 messages the same",
         "  ~  3 tool  in the [-first-] depot  3 tool  in the {+second+} depot",
         "",
-        "They meet again  event 12 in a, event 13 in b, for 3 steps, to the end",
+        "They reconverge  event 12 in a, event 13 in b, for 3 steps, to the end",
     ]
 
 
@@ -128,7 +130,7 @@ def test_both_sides_of_the_first_difference():
 def test_a_difference_in_a_row(found, words):
     """What differs in a few words; a difference that did not last stands in brackets."""
     lines = shown(diff(difference(), found))
-    rows = lines[lines.index("They do not meet again") : lines.index("What they took")]
+    rows = lines[lines.index("They do not reconverge") : lines.index("What they took")]
     (line,) = [line for line in rows if words in line]
     assert (f"({found.kind})" in line) is not found.lasting
 

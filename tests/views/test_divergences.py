@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from namel3ss_debug.replay.rerunning.boundaries import Question
-from namel3ss_debug.replay.rerunning.codes import NO_DIGESTS, StaleTool
-from namel3ss_debug.replay.rerunning.divergences import Difference, Divergence, Match, difference_of, summary
-from namel3ss_debug.replay.rerunning.impasses import Stop
-from namel3ss_debug.replay.rerunning.outcomes import Outcome
-from namel3ss_debug.replay.rerunning.recorded import Boundary
+from namel3ss_debug.replay.rerun.divergences import Difference, Divergence, Match, difference_of, summarize
+from namel3ss_debug.replay.rerun.outcomes import RerunOutcome
+from namel3ss_debug.replay.rerun.recorded_calls import RecordedCall
+from namel3ss_debug.replay.rerun.requests import Request
+from namel3ss_debug.replay.rerun.tool_code import NO_DIGESTS, StaleTool
+from namel3ss_debug.replay.rerun.unanswered import UnansweredCall
 from namel3ss_debug.views.divergences import report_lines, report_rows
 from namel3ss_debug.views.outcomes import verifying_command
 from namel3ss_debug.views.payloads import json_bytes
@@ -29,11 +29,11 @@ class Starts:
         self.tools = dict(tools)
 
     @property
-    def boundaries(self):
+    def calls(self):
         """A tool at each of its numbers, and a model at any other."""
-        made = {number: Boundary(number, question(number)) for number in range(40)}
+        made = {number: RecordedCall(number, request(number)) for number in range(40)}
         return made | {
-            number: Boundary(number, question(number, name, kind="tool"))
+            number: RecordedCall(number, request(number, name, kind="tool"))
             for number, name in self.tools.items()
         }
 
@@ -49,9 +49,9 @@ class Starts:
         }
 
 
-def question(number, name="gpt-4o", site="app.py:42", kind="llm"):
+def request(number, name="gpt-4o", site="app.py:42", kind="llm"):
     """A question."""
-    return Question(kind, name, (), call_site=site, number=number, event=Starts().start(number))
+    return Request(kind, name, (), call_site=site, number=number, event=Starts().start(number))
 
 
 def changed(number=5, name="gpt-4o", old="plan a trip", new="plan a long trip"):
@@ -63,16 +63,16 @@ def changed(number=5, name="gpt-4o", old="plan a trip", new="plan a long trip"):
         {"messages": messages[1], "params": {"temperature": 1}},
     )
     return Divergence(
-        "changed", number, question(number, name), Boundary(7, question(7, name, "app.py:40")), difference
+        "changed", number, request(number, name), RecordedCall(7, request(7, name, "app.py:40")), difference
     )
 
 
 def outcome(*divergences, matches=(), said="where is it?", tools=(), **fields):
     """What came of a run with these divergences."""
     given = {"status": 0, "recorded_status": 0, "stop": None, "problem": ""} | fields
-    return Outcome(
+    return RerunOutcome(
         Path("run.jsonl"), Path("again.jsonl"), divergences=divergences,
-        summary=summary(divergences, list(matches)), recorded=Starts(said, tools), **given,
+        summary=summarize(divergences, list(matches)), recorded=Starts(said, tools), **given,
     )  # fmt: skip
 
 
@@ -96,9 +96,9 @@ def test_a_changed_question_shows_both_sides_and_what_differs():
     """The line of code then and now, the words of the message, and the parameter."""
     told = lines(outcome(changed(), matches=[Match(5, 7, "changed"), Match(9, 9, "exact")]))
     assert told[:5] == [
-        "changed  the code asks otherwise, and gets the recorded answer",
-        "  now       asks gpt-4o, app.py:42, event 5",
-        "  recorded  asks gpt-4o, app.py:40, event 7",
+        "changed  the request changed, and got the recorded answer",
+        "  now       calls gpt-4o, app.py:42, event 5",
+        "  recorded  calls gpt-4o, app.py:40, event 7",
         "  ~   1 user      plan a {+long +}trip",
         "  ~ params.temperature  0 -> 1",
     ]
@@ -107,18 +107,18 @@ def test_a_changed_question_shows_both_sides_and_what_differs():
 
 def test_what_is_missing_and_what_came_too_early_are_told_by_their_words():
     """There is no difference to show, so the last message is shown."""
-    missing = Divergence("missing", 0, None, Boundary(7, question(7)))
+    missing = Divergence("missing", 0, None, RecordedCall(7, request(7)))
     order = Divergence(
         "order",
         3,
-        question(3),
-        Boundary(7, question(7)),
-        late=(Boundary(7, question(7)), Boundary(9, question(9))),
+        request(3),
+        RecordedCall(7, request(7)),
+        late=(RecordedCall(7, request(7)), RecordedCall(9, request(9))),
     )
     told = lines(outcome(order, missing, said="plan a trip"))
-    assert "  ahead of  asks gpt-4o, app.py:42, event 7: plan a trip" in told
-    assert "  and       before event 9 of the recording" in told
-    assert "  now       not asked any more" in told
+    assert "  ahead of  calls gpt-4o, app.py:42, event 7: plan a trip" in told
+    assert "  and       before event 9 of the trace" in told
+    assert "  now       no longer called" in told
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,12 @@ def test_what_is_missing_and_what_came_too_early_are_told_by_their_words():
             1,
             "The re-run ended differently from the trace.",
         ),
-        ({"stop": Stop("new", question(3), offline=True)}, 2, "The re-run could not go on."),
-        ({"stop": Stop("open", question(3), Boundary(3, question(3)))}, 0, "The re-run matches the trace."),
+        ({"stop": UnansweredCall("new", request(3), offline=True)}, 2, "The re-run could not go on."),
+        (
+            {"stop": UnansweredCall("open", request(3), RecordedCall(3, request(3)))},
+            0,
+            "The re-run matches the trace.",
+        ),
     ],
 )
 def test_the_verdict_and_the_status_say_the_same(fields, status, verdict):
@@ -153,7 +157,7 @@ def test_the_verdict_and_the_status_say_the_same(fields, status, verdict):
 
 def test_answers_that_came_too_early_to_matter_are_named():
     """With the option that asks again."""
-    matches = [Match(3, 3, "exact", given=True), Match(5, 7, "expected")]
+    matches = [Match(3, 3, "exact", overridden=True), Match(5, 7, "expected")]
     told = " ".join(" ".join(lines(outcome(matches=matches))).split())
     assert "answered 1 unverified, 1 by your overrides" in told
     assert told.endswith(
@@ -211,7 +215,7 @@ def test_what_digests_do_not_cover_is_said():
 
 def test_where_the_code_is_the_same_the_doctor_is_named():
     """As the cause is none that the report can tell; not where nothing parted, or it could not go on."""
-    hint = "  - no code is newer than the recording; namel3ss debug doctor tells what the"
+    hint = "  - no code is newer than the trace; namel3ss debug doctor finds what makes the"
     assert hint in lines(outcome(changed(), same_code=True))
     assert hint not in lines(outcome(changed()))
     assert hint not in lines(outcome(same_code=True))
@@ -223,9 +227,9 @@ def test_questions_that_differ_by_the_same_are_told_once():
     found = outcome(changed(5), changed(9, new="plan a short trip"), changed(11), changed(13))
     told = lines(found)
     assert told[:4] == [
-        "changed  the code asks otherwise, and gets the recorded answer",
-        "  now       asks gpt-4o, app.py:42, event 5",
-        "  recorded  asks gpt-4o, app.py:40, event 7",
+        "changed  the request changed, and got the recorded answer",
+        "  now       calls gpt-4o, app.py:42, event 5",
+        "  recorded  calls gpt-4o, app.py:40, event 7",
         "  the same  at events 11, 13",
     ]
     assert [row for row in told if row.startswith("changed ")] == [told[0]] * 2
@@ -236,10 +240,10 @@ def test_questions_that_differ_by_the_same_are_told_once():
 def test_how_calls_were_answered_is_told_whole():
     """On two lines where one is too short."""
     matches = [Match(number, number, how) for number, how in enumerate(("exact", "changed", "expected"), 1)]
-    found = outcome(matches=[*matches, Match(9, 9, "exact", given=True)], real=12, out_of_order=3)
+    found = outcome(matches=[*matches, Match(9, 9, "exact", overridden=True)], real=12, out_of_order=3)
     told = lines(found, width=60)
     assert told[2:4] == [
-        "  answered  1 as recorded, 1 to changed questions, 1",
+        "  answered  1 as recorded, 1 to changed requests, 1",
         "            unverified, 1 by your overrides, 12 for real",
     ]
 
@@ -255,14 +259,14 @@ def test_a_service_that_is_gone_is_not_told_as_a_closed_network():
     """Nobody listens on its port of loopback any more."""
     gone = {"event_type": "divergence", "metadata": {"address": "127.0.0.1:6379", "nobody": True}}
     told = " ".join(" ".join(lines(outcome(refused=(gone,)))).split())
-    assert "a connection to 127.0.0.1:6379: nobody listens there" in told
+    assert "a connection to 127.0.0.1:6379: nothing listens there" in told
 
 
 def test_very_many_divergences_are_counted():
     """The first ones are shown."""
     told = lines(outcome(*(changed(number, new=f"plan {number}") for number in range(1, 31))))
     assert sum(line.startswith("changed  ") for line in told) == 20
-    assert "… 10 further divergences; --format jsonl tells all" in told
+    assert "… 10 further divergences; --format jsonl shows all" in told
 
 
 HOSTILE = st.text(st.sampled_from("ab\x1b[31m\x07\u202e\n\r\x9b漢:_* "), max_size=40)
@@ -273,10 +277,10 @@ def test_no_foreign_text_reaches_the_screen_as_it_is(old, new, width):
     """No control character, and no line wider than the screen."""
     found = outcome(
         changed(name=old, old=old, new=new),
-        Divergence("missing", 0, None, Boundary(7, question(7, new, old))),
-        Divergence("new", 3, question(3, old, new, "tool"), None, Difference()),
+        Divergence("missing", 0, None, RecordedCall(7, request(7, new, old))),
+        Divergence("new", 3, request(3, old, new, "tool"), None, Difference()),
         said=new,
-        stop=Stop("new", question(3, old, new), call=new),
+        stop=UnansweredCall("new", request(3, old, new), call=new),
         notes=(old,),
         new_inputs=((old, new, 2),),
         refused=({"event_type": "divergence", "component_name": old, "call_site": new},),
@@ -307,7 +311,7 @@ def test_the_rows_for_programs_are_json_and_tell_the_same():
     found = outcome(
         changed(),
         matches=[Match(5, 7, "changed")],
-        stop=Stop("strict", question(5), Boundary(7, question(7))),
+        stop=UnansweredCall("strict", request(5), RecordedCall(7, request(7))),
     )
     first, last = (json.loads(json_bytes(row)) for row in report_rows(found))
     assert (first["result"], first["kind"], first["number"]) == ("divergence", "changed", 5)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from namel3ss_debug.replay.rerunning.findings import ERROR, INFO, WARNING, Found
+from namel3ss_debug.replay.rerun.doctor_findings import ERROR, INFO, WARNING, DoctorFinding
 from namel3ss_debug.views.doctor import doctor_document, doctor_lines
 
 FOUND = (
-    Found(ERROR, "order", "app.py:9", "", ("output",), 0, "print(name)", ("app.py:9",), "a -> b"),
-    Found(
+    DoctorFinding(ERROR, "order", "app.py:9", "", ("output",), 0, "print(name)", ("app.py:9",), "a -> b"),
+    DoctorFinding(
         WARNING,
         "clock",
         "deep/down/in/folders/with/long/names/agent_of_agents.py:1234",
@@ -20,8 +20,8 @@ FOUND = (
         ("app.py:9", "app.py:10", "app.py:11"),
         "10:00 -> 17:30",
     ),
-    Found(WARNING, "hash seed", "", "", ("status",)),
-    Found(INFO, "model", "app.py:4", "gpt-4o, its own temperature", times=3),
+    DoctorFinding(WARNING, "hash seed", "", "", ("status",)),
+    DoctorFinding(INFO, "model", "app.py:4", "gpt-4o, its own temperature", times=3),
 )
 
 
@@ -57,8 +57,8 @@ def test_nothing_of_the_program_reaches_the_terminal_as_it_is():
     """Control characters in its code, its names and its output are shown, not obeyed."""
     nasty = "\x1b[31m\u202e"
     found = (
-        Found(ERROR, "unknown", f"{nasty}.py:1", nasty, ("llm",), 1, nasty, (nasty,), nasty),
-        Found(INFO, "model", nasty, nasty),
+        DoctorFinding(ERROR, "unknown", f"{nasty}.py:1", nasty, ("llm",), 1, nasty, (nasty,), nasty),
+        DoctorFinding(INFO, "model", nasty, nasty),
     )
     assert not any(character in line for line in shown(found) for character in nasty[0] + nasty[-1])
 

@@ -1,5 +1,6 @@
-from namel3ss_debug.views.blocks import lines, markdown
 from namel3ss_debug.views.errors import errors
+from namel3ss_debug.views.renderers.markdown import markdown
+from namel3ss_debug.views.renderers.screen import lines
 
 TOOL = {"component": "tool", "component_name": "order"}
 ORIGIN = {
@@ -82,5 +83,5 @@ def test_nothing_fails_to_show():
 def test_attempts_made_good_have_a_heading_of_their_own():
     """With what they cost."""
     assert shown({"recovered_errors": 2, "total_errors": 0, "retry_cost": SECTION["retry_cost"]})[0] == (
-        "2 failed attempts  made good by another"
+        "2 failed attempts  recovered by another"
     )

@@ -1,5 +1,5 @@
-from namel3ss_debug.views.blocks import lines
 from namel3ss_debug.views.explain import explain
+from namel3ss_debug.views.renderers.screen import lines
 
 STEP = {
     "number": 8,
@@ -63,7 +63,7 @@ def test_the_chain_is_a_table_with_its_evidence():
         "  6  llm gpt     wrote van='V-1', which nothing that it  7, 8, 9, …",
         "                 had read holds at all",
         "                 or from 1 other: 8",
-        "  It ends with the words of the user, read at 2: Where is it?",
+        "  It ends with the user's message, read at 2: Where is it?",
         "  there may be more before it, which was not looked at",
         "  Check arguments before the call.",
         "  namel3ss debug inspect --event N shows a step",

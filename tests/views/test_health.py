@@ -1,11 +1,11 @@
 """How well a run went, on the screen."""
 
-from namel3ss_debug.views import blocks
 from namel3ss_debug.views.health import fact, health, matters, of_recordings
+from namel3ss_debug.views.renderers import screen
 
-FINDING = {"finding": "failure", "part": "quality", "section": "errors", "weight": 0.75,
-           "words": "tool pay failed: no; it began at 4: llm m wrote x", "numbers": [9, 4],
-           "next": "namel3ss debug explain 9"}  # fmt: skip
+FINDING = {"id": "failure", "part": "quality", "section": "errors", "weight": 0.75,
+           "evidence": "tool pay failed: no; it began at 4: llm m wrote x", "events": [9, 4],
+           "suggestion": "namel3ss debug explain 9"}  # fmt: skip
 SECTION = {
     "score": 0.5,
     "level": "serious",
@@ -13,7 +13,7 @@ SECTION = {
     "decided_by": ["severity", "success_rate", "score"],
     "measures": {"success_rate": 0.9996, "integrity": 1.0, "severity": 0.75, "score": 0.5},
     "parts": {
-        "quality": {"score": 0.25, "lowered_by": [{"finding": "failure", "by": 0.75}]},
+        "quality": {"score": 0.25, "lowered_by": [{"id": "failure", "weight": 0.75}]},
         "interactions": {"score": None, "lowered_by": []},
     },
     "sections": {"errors": {"score": 0.9999, "lowered_by": []}},
@@ -24,7 +24,7 @@ SECTION = {
 
 def shown(found):
     """The lines on a terminal of 80 columns."""
-    return [line.plain for line in blocks.lines(found, 80)]
+    return [line.plain for line in screen.lines(found, 80)]
 
 
 def test_the_whole_section():
@@ -69,16 +69,16 @@ def test_what_matters_most_is_three_findings():
 
 def test_a_run_without_a_score_says_why():
     """Nothing is shown as whole that is not known."""
-    section = {"score": None, "reason": "no agent, model or tool did anything", "parts": {}, "sections": {}}
-    assert shown(health(section, ""))[0] == "Health  not known: no agent, model or tool did anything"
+    section = {"score": None, "reason": "no agent, model or tool ran", "parts": {}, "sections": {}}
+    assert shown(health(section, ""))[0] == "Health  not known: no agent, model or tool ran"
 
 
 def test_the_same_finding_in_several_recordings_is_told_once():
     """The heaviest of those alike, with the name of its recording in the command."""
     rows = [
         FINDING | {"weight": 0.2, "reference": "aaaa"},
-        FINDING | {"weight": 0.6, "reference": "bbbb", "words": "tool pay failed: no; it began at 6"},
-        FINDING | {"weight": 0.9, "reference": "cccc", "words": "tool mail failed"},
+        FINDING | {"weight": 0.6, "reference": "bbbb", "evidence": "tool pay failed: no; it began at 6"},
+        FINDING | {"weight": 0.9, "reference": "cccc", "evidence": "tool mail failed"},
     ]
     told = of_recordings(rows)
     assert [row["reference"] for row in told] == ["cccc", "bbbb"]

@@ -1,5 +1,5 @@
-from namel3ss_debug.views.blocks import lines
 from namel3ss_debug.views.integrity import integrity
+from namel3ss_debug.views.renderers.screen import lines
 
 
 def shown(section):
@@ -32,7 +32,7 @@ def test_what_lowers_the_score_comes_first():
         "findings": [{"check": "lost_events", "number": n, "what": f"what {n}"} for n in range(1, 13)],
     }
     assert shown(section) == [
-        "Integrity > 99.9 %  how far the recording can be trusted",
+        "Integrity > 99.9 %  how far the trace can be trusted",
         "  found                    how many  lowers by  because",
         "  lost events     2 of 1,000 events        1 %  gone",
         "  open processes     1 of 1 process    < 0.1 %  killed",

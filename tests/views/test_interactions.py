@@ -1,5 +1,6 @@
-from namel3ss_debug.views.blocks import lines, markdown
 from namel3ss_debug.views.interactions import interactions
+from namel3ss_debug.views.renderers.markdown import markdown
+from namel3ss_debug.views.renderers.screen import lines
 
 CALL = {
     "from": "Planner",

@@ -2,9 +2,9 @@
 
 import pytest
 
-from namel3ss_debug.inspection.journey import Story
-from namel3ss_debug.views import blocks
+from namel3ss_debug.inspection.activity import Activity
 from namel3ss_debug.views.issue_report import page
+from namel3ss_debug.views.renderers import markdown
 
 FAILURE = {
     "number": 25, "component": "tool", "component_name": "pay", "category": "parameter", "error_type": "ValueError",
@@ -15,7 +15,7 @@ DOCUMENT = {
     "words": "it is @alice's card\n- and mine",
     "trace": {"file": "my run.jsonl"},
     "status": {"status": "failed", "exit_status": 1, "health": 0.5, "level": "serious"},
-    "findings": [{"words": "pay failed"}],
+    "findings": [{"evidence": "pay failed"}],
     "failure": FAILURE,
     "other_failures": 2,
     "stack_trace": "```\n# x",
@@ -31,7 +31,7 @@ AGAIN = "`namel3ss debug replay 'my run.jsonl' --rerun --mock find@2:@answer.jso
 
 def test_the_page_in_markdown():
     """Words, failure, help, commands that can be pasted, environment; none of the data is markup."""
-    assert list(blocks.markdown(page(DOCUMENT, Story()))) == [
+    assert list(markdown.markdown(page(DOCUMENT, Activity()))) == [
         "# tool pay: ValueError: no \\*card\\*",
         "",
         "> it is @<!-- -->alice's card",
@@ -57,9 +57,9 @@ def test_the_page_in_markdown():
         "",
         "What usually helps: Ask before.",
         "",
-        "## How to look at it again (with the recording beside this page)",
+        "## How to look at it again (with the trace beside this page)",
         "",
-        "1. walk up to it in the recording: `namel3ss debug replay 'my run.jsonl' --step -b 25`",
+        "1. step up to it in the trace: `namel3ss debug replay 'my run.jsonl' --step -b 25`",
         "2. every cause with its evidence: `namel3ss debug explain 25 'my run.jsonl'`",
         "3. run the program again, offline, on its recorded answers: `namel3ss debug replay 'my run.jsonl' --rerun`",
         f"4. the same with another answer of find@2: {AGAIN}",
@@ -70,15 +70,15 @@ def test_the_page_in_markdown():
         "- **packages**: openai 3.1",
         "- **tokens**: 10",
         "- **cost**: \\$0.2500",
-        "- **recording**: my run.jsonl",
+        "- **trace**: my run.jsonl",
     ]
 
 
 def test_without_a_failure_the_page_says_what_else_stands_out():
     """What matters most is there, and the commands show the events."""
-    finding = {"words": "slow", "next": "namel3ss debug inspect --event 3"}
+    finding = {"evidence": "slow", "suggestion": "namel3ss debug inspect --event 3"}
     told = {"status": {"status": "completed"}, "trace": {"file": "a.jsonl"}, "findings": [finding]}
-    shown = list(blocks.markdown(page(told, None)))
+    shown = list(markdown.markdown(page(told, None)))
     assert shown[0] == "# No errors seen; outcome not judged"
     assert "1. slow: `namel3ss debug inspect --event 3 a.jsonl`" in shown
     assert "1. the events: `namel3ss debug inspect a.jsonl`" in shown
@@ -101,7 +101,7 @@ def test_without_a_failure_the_page_says_what_else_stands_out():
 def test_the_title_says_what_had_not_ended(status, spans, title):
     """A program that ended while a call went on is not said to go on, nor one that goes on to have been killed."""
     told = {"status": status, "trace": {"file": "a.jsonl"}, "open_spans": spans}
-    assert next(iter(blocks.markdown(page(told, None)))) == f"# {title}"
+    assert next(iter(markdown.markdown(page(told, None)))) == f"# {title}"
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_the_title_says_what_had_not_ended(status, spans, title):
 def test_a_cost_that_leaves_calls_out_says_so(cost, unpriced, shown):
     """As in every other place that shows one."""
     told = DOCUMENT | {"cost": {"cost": cost, "calls_without_price": unpriced}}
-    assert f"- **cost**: {shown}" in list(blocks.markdown(page(told, Story())))
+    assert f"- **cost**: {shown}" in list(markdown.markdown(page(told, Activity())))

@@ -1,5 +1,5 @@
-from namel3ss_debug.views.blocks import lines
 from namel3ss_debug.views.optimizations import optimizations
+from namel3ss_debug.views.renderers.screen import lines
 
 SECTION = {
     "saves": {"ms": 5200.0, "tokens": 41000, "cost": 0.125},
@@ -50,7 +50,7 @@ def test_the_sum_comes_first_then_what_saves_most():
         "  what         where        calls    time  tokens     cost  n",
         "  not cached   llm gpt-4o       7          41,000  $0.1250  3 5 8 …",
         "  asked again  tool search      2  5.20 s                   14 31",
-        "  asked again, with the same answer: a cache would do, if the tool only answers",
+        "  repeated, with the same answer: a cache would do, if the tool only answers",
         "  1 failed span left out: other calls ran beside",
     ]
 

@@ -1,7 +1,8 @@
 import pytest
 
-from namel3ss_debug.views.blocks import lines, markdown
 from namel3ss_debug.views.patterns import patterns, troubles
+from namel3ss_debug.views.renderers.markdown import markdown
+from namel3ss_debug.views.renderers.screen import lines
 
 TOOL = {"component": "tool", "component_name": "search"}
 AGENT = {"component": "agent", "component_name": "Planner"}
@@ -74,7 +75,7 @@ WORDS = {
     "waiting for tool search": entry("stall", after=3, until=4, running=True),
     "Planner chose cheap all 5 times": entry("one way", AGENT, chosen="cheap"),
     "tool search asked 5 times until its result changed": entry("polling", changed=True),
-    "tool search asked 5 times and was told to wait": entry("polling", changed=False),
+    "tool search asked 5 times and was instructed to wait": entry("polling", changed=False),
     "search(page=1), 5 pages by number": entry("paging", by="number", arguments={"page": 1}),
     "tool search 5 of 40 slower: 2.00 s against 12.0 ms": entry(
         "anomaly", side="high", measure="duration_ms", of=40, furthest=2000.0, median=12.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from namel3ss_debug.replay.debugger import Debugger
+from namel3ss_debug.replay.debugger.interpreter import Debugger
 from namel3ss_debug.views.prompt import status_line
-from namel3ss_debug.views.stepper import prompt
+from namel3ss_debug.views.shell import prompt
 
 EVENTS = [
     {"event_type": "agent_execution_start", "event_id": "1", "timestamp": 100.0, "component": "agent"},

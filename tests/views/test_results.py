@@ -10,19 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from namel3ss_debug.replay import results
-from namel3ss_debug.replay.results import (
+from namel3ss_debug.replay.debugger import results
+from namel3ss_debug.replay.debugger.results import (
     BookmarkRow,
     Bookmarks,
     BreakpointRow,
     Breakpoints,
     CallRow,
-    Calls,
-    Changed,
+    CallTable,
     Displayed,
     Displays,
     Failures,
-    Found,
     Frame,
     Help,
     HelpRow,
@@ -34,13 +32,15 @@ from namel3ss_debug.replay.results import (
     MockRow,
     MocksInForce,
     OpenSpans,
-    Source,
+    SearchMatch,
+    SourceLines,
     Stack,
     Stopped,
     TotalsSoFar,
     Value,
+    ValueChange,
 )
-from namel3ss_debug.views.results import DRAWINGS, drawn
+from namel3ss_debug.views.results import DRAWINGS, draw_result
 from namel3ss_debug.wire.conversations import MessageChange
 
 HOSTILE = "\x1b[31mred\x1b]0;owned\x07 [bold]x[/] \u202eevil 漢字 e\u0301\u0301\u0301\u0301\u0301\u0301 \x9b2J\n\x00"
@@ -66,7 +66,7 @@ CALL = {
 
 def shown(result, width=80):
     """The lines of a result as text."""
-    return [row.plain for row in drawn(result, width, 100.0)]
+    return [row.plain for row in draw_result(result, width, 100.0)]
 
 
 def with_text(text):
@@ -82,21 +82,21 @@ def with_text(text):
     display = Displayed(1, text, text)
     return [
         Stopped(3, event, "breakpoint", 9, 1, text, None, (display, Displayed(2, text, None, text))),
-        Stopped(3, event, "watch", 9, 1, text, Changed(text, {text: text})),
+        Stopped(3, event, "watch", 9, 1, text, ValueChange(text, {text: text})),
         Stopped(3, call, "step", 3, waiting=True),
         Stopped(3, tool, "step", 3, waiting=True),
-        Stopped(3, call, "search", 3, found=Found(text, text, text, text)),
+        Stopped(3, call, "search", 3, found=SearchMatch(text, text, text, text)),
         Listing(((3, event), (4, call)), 3, 8),
         Stack((frame, frame), 3, event, 1),
         OpenSpans((frame,)),
         Value(text, {text: [text, {text: text}]}),
         Value(text, text, pretty=True),
         Displays((display,)),
-        Source(text, 2, ((1, text), (2, text))),
-        Source(text, 2, (), text),
+        SourceLines(text, 2, ((1, text), (2, text))),
+        SourceLines(text, 2, (), text),
         Messages(3, text, (message, text, {"role": None, "content": {text: text}}), (text,)),
         MessageChanges(3, 1, tuple(changes)),
-        Calls("tools", (CallRow(text, 1, 1, 2.0, 3, 4.0, 5),)),
+        CallTable("tools", (CallRow(text, 1, 1, 2.0, 3, 4.0, 5),)),
         Failures(((3, event),), 2),
         Bookmarks((BookmarkRow(text, 3, event), BookmarkRow(text, 4, None))),
         MocksInForce((MockRow(text, 1, text), MockRow(text, None, {text: text}))),
@@ -150,7 +150,7 @@ def test_a_role_of_wide_characters_takes_the_room_of_a_role(width):
 
 def test_a_search_says_where_it_found_the_words():
     """The path stands before as much of the value as fits, on a line of its own where it takes half of the screen."""
-    held = Found("inputs.messages[0].content", "so very long ago " * 9, "refund", " of the order" * 9)
+    held = SearchMatch("inputs.messages[0].content", "so very long ago " * 9, "refund", " of the order" * 9)
 
     def told(found, width=80):
         return shown(Stopped(14, CALL, "search", 120, found=found), width)[1:]
@@ -160,17 +160,17 @@ def test_a_search_says_where_it_found_the_words():
     assert told(held, 40) == ["   inputs.messages[0].content", "   …very long ago refund of the order o…"]
     (line,) = told(held._replace(after=""))
     assert line == "   inputs.messages[0].content  …ong ago so very long ago so very long ago refund"
-    assert told(Found("outputs.text", "a ", "refund", "."), 40) == ["   outputs.text  a refund."]
-    call = Found("outputs.tool_calls[0].arguments.supplier", "", "S-00", "")
+    assert told(SearchMatch("outputs.text", "a ", "refund", "."), 40) == ["   outputs.text  a refund."]
+    call = SearchMatch("outputs.tool_calls[0].arguments.supplier", "", "S-00", "")
     assert told(call, 40) == ["   outputs.tool_calls[0].arguments.suppl", "   ier", "   S-00"]
 
 
 def test_a_breakpoint_and_a_watch_say_why_the_walk_stopped():
     """The place stands above the event; a watch tells the old and the new value, on lines of their own where they are long."""
     assert shown(Stopped(14, CALL, "breakpoint", 120, 1, "llm:gpt-4o"))[0] == "breakpoint 1, llm:gpt-4o"
-    stop = Stopped(14, CALL, "watch", 120, 2, "totals.cost", Changed(0.25, 0.375))
+    stop = Stopped(14, CALL, "watch", 120, 2, "totals.cost", ValueChange(0.25, 0.375))
     assert shown(stop)[0] == "watch 2, totals.cost: 0.25 -> 0.375"
-    stop = Stopped(14, CALL, "watch", 120, 2, "state.plan", Changed("a " * 60, "b " * 60))
+    stop = Stopped(14, CALL, "watch", 120, 2, "state.plan", ValueChange("a " * 60, "b " * 60))
     assert [line.split()[:2] for line in shown(stop)[:3]] == [["watch", "2,"], ["old", "a"], ["new", "b"]]
 
 
@@ -261,12 +261,12 @@ def test_changes_of_messages_are_marked_and_the_rest_is_one_line():
 def test_the_source_line_is_marked():
     """The line of the call has the arrow of pdb, and a file that is gone is told."""
     rows = ((9, "def ask():"), (10, "    return client.ask()"))
-    assert shown(Source("app.py", 10, rows)) == [
+    assert shown(SourceLines("app.py", 10, rows)) == [
         "app.py:10",
         " 9    def ask():",
         "10 ->     return client.ask()",
     ]
-    assert shown(Source("app.py", 10, (), "the file is gone")) == ["app.py:10", "the file is gone"]
+    assert shown(SourceLines("app.py", 10, (), "the file is gone")) == ["app.py:10", "the file is gone"]
 
 
 def test_tables_of_what_is_set():
@@ -274,7 +274,7 @@ def test_tables_of_what_is_set():
     rows = (BreakpointRow(1, "tool", False, True, 3), BreakpointRow(2, "totals.cost", True, False, 0, "watch", 2, ("silent", "p n")))  # fmt: skip
     assert [line.split(maxsplit=3) for line in shown(Breakpoints(rows))[1:]] == [
         ["1", "break", "tool", "3"],
-        ["2", "watch", "totals.cost", "once, off, passes 2 more     0  silent ;; p n"],
+        ["2", "watch", "totals.cost", "once, off, ignores 2 more     0  silent ;; p n"],
     ]
     assert shown(MocksInForce((MockRow("search", 2, {"found": 1}),)))[1].split(maxsplit=2) == ["search", "2", '{"found": 1}']  # fmt: skip
     assert shown(Bookmarks((BookmarkRow("here", 14, CALL),)))[1].split() == [
@@ -283,9 +283,9 @@ def test_tables_of_what_is_set():
         "llm_call_start",
         "gpt-4o",
     ]
-    calls = Calls("cost", (CallRow("gpt-4o", 3, 0, 2234.5, 4123, 0.01234, 15),))
+    calls = CallTable("cost", (CallRow("gpt-4o", 3, 0, 2234.5, 4123, 0.01234, 15),))
     assert shown(calls)[1].split() == ["gpt-4o", "3", "2.23", "s", "4,123", "$0.0123", "15"]
-    for empty in (Breakpoints(()), MocksInForce(()), Bookmarks(()), Calls("tools", ()), Failures(()), OpenSpans(()), Displays(())):  # fmt: skip
+    for empty in (Breakpoints(()), MocksInForce(()), Bookmarks(()), CallTable("tools", ()), Failures(()), OpenSpans(()), Displays(())):  # fmt: skip
         assert len(shown(empty)) == 1
 
 
@@ -296,23 +296,23 @@ def test_a_cost_says_how_many_calls_it_is_without():
     assert "$0.5000  (2 calls of unknown cost)" in "\n".join(shown(totals))
     assert "not known  (1 call of unknown cost)" in "\n".join(shown(TotalsSoFar(3, 9, 0.0, 10, 1, 20.0, 1)))
     rows = (CallRow("a", 3, 0, 2.0, 9, 0.01, 15, 1), CallRow("b", 1, 0, 2.0, 9, None, 17, 1))
-    assert shown(Calls("cost", rows))[3:] == [
+    assert shown(CallTable("cost", rows))[3:] == [
         "without a price: a (1 call), b (1 call); the setting prices can give one"
     ]
-    assert len(shown(Calls("tools", rows))) == 3
+    assert len(shown(CallTable("tools", rows))) == 3
 
 
 def test_the_end_of_a_call_shows_what_it_cost():
     """Where the event does not tell it."""
     end = {"event_type": "llm_call_end", "component": "llm", "component_name": "m", "timestamp": 101.0}
     listing = Listing(((14, end), (15, end | {"cost_estimate": 0.25})), 14)
-    rows = [row.plain.split() for row in drawn(listing, 80, 100.0, lambda number: number / 2)]
+    rows = [row.plain.split() for row in draw_result(listing, 80, 100.0, lambda number: number / 2)]
     assert [row[-1] for row in rows] == ["$7.00", "$0.2500"]
 
 
 def test_without_published_prices_a_hint_says_how_to_have_them(no_published_prices):
     """The models are not named then: most would have a price."""
-    (hint,) = shown(Calls("cost", (CallRow("b", 1, 0, 2.0, 9, None, 17, 1),)), 120)[2:]
+    (hint,) = shown(CallTable("cost", (CallRow("b", 1, 0, 2.0, 9, None, 17, 1),)), 120)[2:]
     assert hint.startswith("pip install 'namel3ss-debug[prices]' adds what models cost")
 
 

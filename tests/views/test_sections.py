@@ -1,10 +1,11 @@
-from namel3ss_debug.views.blocks import lines, markdown
-from namel3ss_debug.views.sections import section
+from namel3ss_debug.views.renderers.markdown import markdown
+from namel3ss_debug.views.renderers.screen import lines
+from namel3ss_debug.views.sections import any_section
 
 
 def shown(content):
     """A section as lines of 80 columns."""
-    return [line.plain for line in lines(section("mine", content), 80)]
+    return [line.plain for line in lines(any_section("mine", content), 80)]
 
 
 def test_single_values_are_facts_and_lists_of_objects_are_tables():
@@ -48,4 +49,4 @@ def test_what_a_package_says_is_foreign_text():
     """No control sequence reaches the terminal, and no markup the page."""
     content = {"a\x1b[31m": "x\x07", "rows": [{"k\x1b": "[red]\x1b]0;x\x07"}]}
     assert not any("\x1b" in line or "\x07" in line for line in shown(content))
-    assert "\\[red\\]" in "\n".join(markdown(section("m", content)))
+    assert "\\[red\\]" in "\n".join(markdown(any_section("m", content)))

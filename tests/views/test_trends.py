@@ -1,4 +1,4 @@
-from namel3ss_debug.views.blocks import lines
+from namel3ss_debug.views.renderers.screen import lines
 from namel3ss_debug.views.trends import groups, overview, recordings, recurring, trends
 
 
@@ -57,13 +57,13 @@ def test_of_runs_of_one_day_the_change_a_run_is_told():
     told = {"points": 9, "first": 1000.0, "last": 1800.0, "median": 1400.0, "confidence": 0.999}
     short = {"direction": "rising", "slope_per_day": None, "slope_per_run": 100.0}
     section = {
-        "over": "recordings",
+        "over": "traces",
         "target": "app.py",
         "targets": 2,
         "figures": {"response_time_ms": told | short},
     }
     assert shown(trends(section)) == [
-        "Trends  over 9 recordings of app.py; Mann-Kendall at 0.05, Theil-Sen slope",
+        "Trends  over 9 traces of app.py; Mann-Kendall at 0.05, Theil-Sen slope",
         "  figure          first  median    last  trend   change a run  certain",
         "  response time  1.00 s  1.40 s  1.80 s  rising       +100 ms   99.9 %",
     ]
@@ -74,13 +74,13 @@ def test_of_runs_of_one_day_the_change_a_run_is_told():
 def test_recordings_are_rows_with_the_scores_that_are_not_whole():
     """A column that says the same of all of them is left out, and of many the last are shown."""
     assert shown(recordings([row(0), row(1, status="failed", errors=2, score=0.5)])) == [
-        "Recordings",
+        "Traces",
         "  id        began (UTC)  status    took  calls  tokens  errors  integrity",
         "  ab12cd00  11-21 12:00          1.00 s      3     400              100 %",
         "  ab12cd01  11-22 12:00  failed  1.00 s      3     400       2       50 %",
     ]
     many = shown(recordings([row(place) for place in range(30)]))
-    assert many[0] == "Recordings  the last 20 of 30"
+    assert many[0] == "Traces  the last 20 of 30"
     assert (len(many), many[2].split()[0], many[-1]) == (23, "ab12cd10", "  --format json has them all")
 
 
@@ -88,14 +88,14 @@ def test_groups_are_rows():
     """A group that no recording names is told as that."""
     told = row(0)["execution_overview"]
     rows = [
-        {"group": "v1", "recordings": 4, **told, "success_rate": 0.95},
-        {"group": None, "recordings": 1, **told, "success_rate": None},
+        {"group": "v1", "traces": 4, **told, "success_rate": 0.95},
+        {"group": None, "traces": 1, **told, "success_rate": None},
     ]
     assert shown(groups(rows, "version")) == [
         "By version",
-        "  version   recordings    took  calls  tokens  failed spans",
+        "  version       traces    took  calls  tokens  failed spans",
         "  v1                 4  1.00 s      3     400           5 %",
-        "  not told           1  1.00 s      3     400",
+        "  not recorded       1  1.00 s      3     400",
     ]
 
 
@@ -103,15 +103,15 @@ def test_a_failure_that_came_again_is_told_with_its_first_time():
     """How often, in how many recordings, and where to look."""
     row = {
         "count": 1200,
-        "recordings": 7,
+        "traces": 7,
         "component": "tool",
         "component_name": "search",
         "error_type": "KeyError",
     }
     assert shown(recurring({"recurring": [row | {"error": "[red]x", "number": "ab12cd34:17"}]})) == [
-        "Failures that came again  n: the first of them",
-        "  times  recordings  where   error                       n",
-        "  1,200           7  search  KeyError: [red]x  ab12cd34:17",
+        "Recurring failures  n: the first of them",
+        "  times  traces  where   error                       n",
+        "  1,200       7  search  KeyError: [red]x  ab12cd34:17",
     ]
     assert shown(recurring({})) == []
 
@@ -126,10 +126,10 @@ def test_what_they_came_to_together():
         "success_rate": 0.9,
     }
     assert shown(overview(told, 3, {})) == [
-        "3 recordings",
+        "3 traces",
         "  status  completed 2, open 1",
         "  took    1 m 30 s together",
         "  calls   7 LLM",
         "  errors  1  90 % of the spans did their work",
     ]
-    assert shown(overview(None, 1, {})) == ["1 recording"]
+    assert shown(overview(None, 1, {})) == ["1 trace"]

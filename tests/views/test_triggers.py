@@ -1,9 +1,9 @@
-from namel3ss_debug.views.blocks import lines
+from namel3ss_debug.views.renderers.screen import lines
 from namel3ss_debug.views.triggers import triggers
 
 RULES = [
-    {"rule": "error_rate", "state": "fired", "reason": None},
-    {"rule": "timeouts", "state": "quiet", "reason": None},
+    {"rule": "error_rate", "state": "triggered", "reason": None},
+    {"rule": "timeouts", "state": "ok", "reason": None},
     {"rule": "loop", "state": "off", "reason": None},
     {"rule": "memory_growth", "state": "unknown", "reason": "fewer than 10 readings"},
 ]
@@ -28,9 +28,9 @@ def shown(blocks):
 
 def test_what_fired_comes_first_then_what_did_not_and_why():
     """Each with what was seen beside what is allowed."""
-    section = {"rules": RULES, "fired": [FIRED], "fired_count": 1}
+    section = {"rules": RULES, "triggered": [FIRED], "triggered_count": 1}
     assert shown(triggers(section, alone=True)) == [
-        "Thresholds passed  the setting triggers says what is allowed",
+        "Thresholds passed  the setting triggers defines what is allowed",
         "  rule        seen  allowed  what                       times  n",
         "  error rate  31 %      5 %  calls failed within 300 s      2  41 47 50",
         "  the first at 2023-11-14 22:13:20.500 UTC",
@@ -45,9 +45,9 @@ def test_each_unit_is_written_in_its_own_way():
     """Seconds as durations, growth by the hour, ratios as times."""
     rows = [
         FIRED | {"unit": unit, "value": 42.0, "threshold": 10.0, "timestamp": None}
-        for unit in ("s", "MB an hour", "times", "calls")
+        for unit in ("s", "MB per hour", "times", "calls")
     ]
-    found = shown(triggers({"rules": [], "fired": rows, "fired_count": 4}, alone=False))
+    found = shown(triggers({"rules": [], "triggered": rows, "triggered_count": 4}, alone=False))
     seen = [" ".join(line.split()) for line in found if "error rate" in line]
     assert [line.removeprefix("error rate ").partition(" calls")[0] for line in seen] == [
         "42.0 s 10.0 s",
@@ -59,6 +59,6 @@ def test_each_unit_is_written_in_its_own_way():
 
 def test_a_report_of_everything_is_quiet_where_nothing_fired():
     """Asked for alone, it says so."""
-    section = {"rules": RULES[1:], "fired": [], "fired_count": 0}
+    section = {"rules": RULES[1:], "triggered": [], "triggered_count": 0}
     assert shown(triggers(section, alone=False)) == []
     assert shown(triggers(section, alone=True))[0] == "No threshold passed"

@@ -1,4 +1,4 @@
-from namel3ss_debug.views.blocks import lines
+from namel3ss_debug.views.renderers.screen import lines
 from namel3ss_debug.views.usage import resources
 
 LEAK = {
@@ -25,9 +25,9 @@ def memory(*leaks):
 
 def test_growth_is_told_with_its_interval_and_its_process():
     """The process that grows is the first; where only one ran, it needs no name."""
-    assert "  growth  61.2 MB an hour, 95 % sure between 55.0 and 70.0" in shown(memory(LEAK))
+    assert "  growth  61.2 MB per hour, 95 % sure between 55.0 and 70.0" in shown(memory(LEAK))
     both = shown(memory(LEAK, {"verdict": "steady"}))
-    assert "  growth  61.2 MB an hour in process p0, 95 % sure between 55.0 and 70.0" in both
+    assert "  growth  61.2 MB per hour in process p0, 95 % sure between 55.0 and 70.0" in both
 
 
 def test_readings_of_several_processes_are_no_way_from_one_to_the_other():
@@ -67,7 +67,7 @@ def test_conversations_stand_below_the_models_where_they_fill_a_window():
         "  m                       20  64.1 %",
         "  other                   10",
         "  ask                      5",
-        "  window: the most that a call filled of what its model can take",
+        "  window: the largest share of its model's context that a call filled",
         "",
         "Contexts  input tokens by conversation, the fullest first",
         "  n  model  calls  first    last  per call  window  calls left",

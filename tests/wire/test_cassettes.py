@@ -13,7 +13,7 @@ import yaml
 
 from namel3ss_debug import wire
 
-CASSETTES = Path(__file__).parent.parent / "data" / "cassettes"
+CASSETTES = Path(__file__).parents[1] / "data" / "cassettes"
 
 
 class Expected(NamedTuple):

@@ -242,7 +242,7 @@ def test_every_beginning_is_a_cut(text, data):
     """A law, for every text and with every mark; but where only dots are left, which are the mark's."""
     kept = text[: data.draw(st.integers(0, len(text)))]
     mark = data.draw(st.sampled_from(["", "…", "...", " [truncated]"]))
-    if kept.strip() and len(kept) < len(text):
+    if kept.strip().strip(".…") and len(kept) < len(text):
         assert kinds([said("user", text)], [said("user", kept + mark)])[0][0] in ("truncated", "same")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.wire import event_stream
 
-CASSETTES = Path(__file__).parent.parent / "data" / "cassettes"
+CASSETTES = Path(__file__).parents[1] / "data" / "cassettes"
 STREAMS = (
     "openllmetry/test_anthropic_converse_stream_with_tool_use.yaml",
     "pydantic-ai/test_bedrock_model_code_execution_tool_stream.yaml",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.capture.payloads.holders import find_imported
+from namel3ss_debug.capture.payloads.data_objects import find_imported
 from namel3ss_debug.errors import MockError
 from namel3ss_debug.wire import FORMATS, Answer, decode_error, sse
 from namel3ss_debug.wire.faults import (

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.wire.text_changes import Piece, diff_texts, shorten_equal_text
+from namel3ss_debug.wire.text_changes import DiffPiece, diff_texts, shorten_equal_text
 
 texts = st.text("ab .\n", max_size=60) | st.lists(
     st.sampled_from(["one ", "two", "\n", "three, ", "é"]), max_size=30
@@ -32,7 +32,7 @@ def test_the_pieces_make_both_texts(old, new):
 @given(texts)
 def test_equal_texts_are_one_piece(text):
     """A law: nothing is said to differ."""
-    assert diff_texts(text, text) == ((Piece("same", text),) if text else ())
+    assert diff_texts(text, text) == ((DiffPiece("same", text),) if text else ())
 
 
 def test_words_are_compared_within_lines():

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.capture.payloads import Payloads
-from namel3ss_debug.traces.redaction import Redactor
+from namel3ss_debug.traces.redaction.redactor import Redactor
 from namel3ss_debug.wire.values import find_flaws, revive
 
 SCALARS = (

@@ -58,7 +58,7 @@ from namel3ss_debug.analysis.failures.suspects import (
     shorten,
     sort_events,
 )
-from namel3ss_debug.analysis.graphs.fingerprints import Fingerprints
+from namel3ss_debug.analysis.sections.fingerprints import Fingerprints
 
 OWN: dict[str, float] = {
     "network": 0.85,
@@ -79,7 +79,7 @@ OWN: dict[str, float] = {
 """Category -> the score of a failure that began with itself."""
 
 _OWN_WORDS: dict[str, str] = {
-    "network": "could not reach the other side",
+    "network": "could not connect",
     "timeout": "took too long",
     "dependency": "called a service that failed",
     "rate_limit": "was refused because of too many requests",
@@ -87,7 +87,7 @@ _OWN_WORDS: dict[str, str] = {
     "resource": "lacked a file, disk or memory",
     "cancelled": "was cancelled",
     "model_refusal": "was refused by the model",
-    "context_overflow": "asked for more than the model can read",
+    "context_overflow": "sent more than the model can read",
     "malformed_output": "could not use its input",
     "parameter": "did not take what it was given",
     MARKED: "is marked bad",
@@ -303,7 +303,7 @@ def _find_large_results(view: FailureView) -> Iterator[SuspectedCause]:
     if results and total:
         size, largest = max(results, key=lambda item: (item[0], -item[1].number))
         share = size / total
-        reason = f"returned {share * 100:.0f} % of what the model was to read"
+        reason = f"returned {share * 100:.0f} % of the model's input"
         yield make_cause(
             largest,
             "large_result",

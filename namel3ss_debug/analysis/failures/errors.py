@@ -39,8 +39,9 @@ out.
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.analysis.contract import BaseFold
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.failures.claims import (
@@ -50,20 +51,23 @@ from namel3ss_debug.analysis.failures.claims import (
     may_claim,
     may_claim_refusal,
 )
-from namel3ss_debug.analysis.failures.failure_reports import RunContext, make_report
+from namel3ss_debug.analysis.failures.failure_reports import FailureFacts, RunContext, make_report
 from namel3ss_debug.analysis.failures.origins import WATCHED, FailureWindows
 from namel3ss_debug.analysis.failures.weak_failures import WeakFailures
 from namel3ss_debug.analysis.failures.wrapping import find_direct_causes, names_failure
-from namel3ss_debug.analysis.nesting import has_failed, instant
-from namel3ss_debug.analysis.resources.usage import dollars, used
+from namel3ss_debug.analysis.findings import HALF, format_operation, make_finding
+from namel3ss_debug.analysis.sections.usage import dollars, used
 from namel3ss_debug.analysis.totals import LISTED
+from namel3ss_debug.errors import short
+from namel3ss_debug.traces.facts import has_failed, instant
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from namel3ss_debug.analysis.nesting import MeasuredSpan
-    from namel3ss_debug.analysis.totals import Options, Totals
+    from namel3ss_debug.analysis.facts import MeasuredSpan
+    from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
+    from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.traces.events import Event
 
 _LONGEST_TEXT = 1000
@@ -73,41 +77,13 @@ _BESIDE = 8
 """A report is matched against this many failed spans right before it."""
 
 
-class RunFailure(NamedTuple):
-    """One span that failed, or one error that the program reported."""
-
-    end_number: int
-    number: int
-    reported: bool
-    id: str | None
-    parent_id: str | None
-    attempt_of: str | None
-    component: str
-    name: str
-    error_type: str | None
-    error: str | None
-    status: str | None
-    category: str
-    call_site: str | None
-    http_status: int | None
-    at: int | None
-    duration_ns: int | None
-    causes: tuple[str, ...]
-
-    @property
-    def words(self) -> tuple[str | None, str | None]:
-        """Return the error type and text, by which two failures are the same."""
-        return self.error_type, self.error
-
-
-class Errors:
+class Errors(BaseFold):
     """Failures, retries and open spans."""
 
     events: frozenset[str] = WATCHED
-    needs: tuple[str, ...] = ()
 
     def __init__(self, _options: Options) -> None:
-        self._failures: list[RunFailure] = []
+        self._failures: list[FailureFacts] = []
         self._retries = 0
         self._succeeded: set[str] = set()
         self._open: list[dict[str, Any]] = []
@@ -123,7 +99,9 @@ class Errors:
             windows.add_spending(span)
         if retried:
             self._retries += 1
-            self._add_retry_cost(span)
+            tokens, _, cost = used(span)
+            amounts = (1, span.duration_ns or 0, tokens, cost.amount if cost else 0, cost is None)
+            self._retried = [one + other for one, other in zip(self._retried, amounts, strict=True)]
         if span.failed:
             self._failures.append(self._make_failure(span))
             windows.note_start(span)
@@ -181,12 +159,6 @@ class Errors:
             self._windows.note_weak_failure(number, event)
             self._weak.add(number, event, claim)
 
-    def _add_retry_cost(self, span: MeasuredSpan) -> None:
-        """Add the time and cost of another attempt."""
-        tokens, _, cost = used(span)
-        amounts = (1, span.duration_ns or 0, tokens, cost.amount if cost else 0, cost is None)
-        self._retried = [one + other for one, other in zip(self._retried, amounts, strict=True)]
-
     def _add_report(self, number: int, event: Event) -> None:
         """Note a failure that an event other than the end of a span reports."""
         error_type, error = self._text(event.get("error_type")), self._text(event.get("error"))
@@ -195,7 +167,7 @@ class Errors:
         name = event.get("component_name")
         code = http_status(event)
         self._failures.append(
-            RunFailure(
+            FailureFacts(
                 end_number=number,
                 number=number,
                 reported=True,
@@ -230,12 +202,12 @@ class Errors:
             }
         )
 
-    def _make_failure(self, span: MeasuredSpan) -> RunFailure:
+    def _make_failure(self, span: MeasuredSpan) -> FailureFacts:
         """Make the failure of a span."""
         error_type, error = self._text(span.end.get("error_type")), self._text(span.end.get("error"))
         status = lenient.string(span.end.get("status"))
         code = http_status(span.end)
-        return RunFailure(
+        return FailureFacts(
             end_number=span.end_number,
             number=span.number,
             reported=False,
@@ -272,7 +244,7 @@ class Errors:
         self._weak.merge(later._weak)
         self._retried = [one + other for one, other in zip(self._retried, later._retried, strict=True)]
 
-    def result(self, totals: Totals) -> dict[str, Any]:
+    def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the failures in the order in which they happened, and the figures of the module's docstring."""
         final, attempts, recovered = _last_attempts(sorted(self._failures), self._succeeded)
         chains = _build_chains(final)
@@ -334,14 +306,14 @@ def _attempt_of(span: MeasuredSpan) -> str | None:
 
 
 def _last_attempts(
-    failures: Iterable[RunFailure], succeeded: set[str]
-) -> tuple[list[RunFailure], dict[str, list[int]], int]:
+    failures: Iterable[FailureFacts], succeeded: set[str]
+) -> tuple[list[FailureFacts], dict[str, list[int]], int]:
     """Return the failures that no later attempt recovered; the attempts of each call; the number recovered.
 
     Of the attempts of one call that never succeeded, the last one is the failure.
     """
-    last: dict[str, RunFailure] = {}
-    others: list[RunFailure] = []
+    last: dict[str, FailureFacts] = {}
+    others: list[FailureFacts] = []
     attempts: dict[str, list[int]] = {}
     recovered = 0
     for failure in failures:
@@ -357,21 +329,25 @@ def _last_attempts(
     return sorted([*others, *last.values()]), attempts, recovered
 
 
-def _build_chains(failures: list[RunFailure]) -> list[tuple[RunFailure, list[RunFailure]]]:
+def _build_chains(failures: list[FailureFacts]) -> list[tuple[FailureFacts, list[FailureFacts]]]:
     """Return each failure that does not pass on another one, with those that pass it on, in order of their ends."""
-    inside: dict[str, list[RunFailure]] = {}
-    beside: dict[tuple[str | None, tuple[str | None, str | None]], RunFailure] = {}
-    latest: dict[str | None, deque[RunFailure]] = {}
-    head_of: dict[int, RunFailure] = {}
-    chains: dict[int, tuple[RunFailure, list[RunFailure]]] = {}
+    inside: dict[str, list[FailureFacts]] = {}
+    beside: dict[tuple[str | None, tuple[str | None, str | None]], FailureFacts] = {}
+    latest: dict[str | None, deque[FailureFacts]] = {}
+    head_of: dict[int, FailureFacts] = {}
+    chains: dict[int, tuple[FailureFacts, list[FailureFacts]]] = {}
     for failure in failures:
-        same: list[RunFailure] = []
+        same: list[FailureFacts] = []
         if failure.reported:
             origin = beside.get((failure.parent_id, failure.words)) or _find_reported(
                 failure, latest.get(failure.parent_id, ())
             )
         else:
-            same = [child for child in inside.pop(failure.id or "", []) if _passes_on(failure, child)]
+            same = [
+                child
+                for child in inside.pop(failure.id or "", [])
+                if failure.words in {child.words, (None, None)} or _names_other(failure, child)
+            ]
             origin = _find_origin(failure, same)
             beside[failure.parent_id, failure.words] = failure
             if failure.category != "cancelled":
@@ -391,7 +367,7 @@ def _build_chains(failures: list[RunFailure]) -> list[tuple[RunFailure, list[Run
     return [(head, sorted(passed_on)) for _, (head, passed_on) in sorted(chains.items())]
 
 
-def _find_origin(failure: RunFailure, same: list[RunFailure]) -> RunFailure | None:
+def _find_origin(failure: FailureFacts, same: list[FailureFacts]) -> FailureFacts | None:
     """Return the latest child whose failure a span passes on.
 
     A report counts only for a span without type and text of its own.
@@ -402,14 +378,66 @@ def _find_origin(failure: RunFailure, same: list[RunFailure]) -> RunFailure | No
     return spans[-1] if spans else None
 
 
-def _find_reported(make_report: RunFailure, beside: Iterable[RunFailure]) -> RunFailure | None:
+def _find_reported(make_report: FailureFacts, beside: Iterable[FailureFacts]) -> FailureFacts | None:
     """Return the latest of some failed spans that a report names in other words."""
     return next((failure for failure in reversed([*beside]) if _names_other(make_report, failure)), None)
 
 
-def _passes_on(failure: RunFailure, child: RunFailure) -> bool:
-    return failure.words in {child.words, (None, None)} or _names_other(failure, child)
-
-
-def _names_other(failure: RunFailure, other: RunFailure) -> bool:
+def _names_other(failure: FailureFacts, other: FailureFacts) -> bool:
     return names_failure(failure.error, failure.causes, other.error_type, other.error)
+
+
+def has_errors(section: Row) -> bool:
+    """Return whether spans ended, or failed, or never ended."""
+    return section["error_rate"] is not None or bool(section["total_errors"] or section["open_span_count"])
+
+
+def find_findings(section: Row, sections: Mapping[str, Any], _run: RunAmounts) -> Iterator[Finding]:
+    """Yield failures, one for each fingerprint; weaker signs; a bad exit status without a failure; unended spans."""
+    severity = section.get("severity") or 0.0
+    rows = section.get("failures") or []
+    worst = max((row["severity"] for row in rows), default=0.0)
+    for group in _group_by_fingerprint(rows):
+        first = group[0]
+        origin = next(iter(first.get("origins") or ()), None)
+        events = [row["number"] for row in group]
+        started = ""
+        if origin is not None and origin["number"] != first["number"]:
+            events.insert(1, origin["number"])
+            started = f"; it began at {origin['number']}: {format_operation(origin)} {origin['reason']}"
+        weight = severity * max(row["severity"] for row in group) / worst if worst else 0.0
+        times = f" ({len(group)} times)" if len(group) > 1 else ""
+        evidence = f"{format_operation(first)} failed{times}{_format_error(first)}{started}"
+        yield make_finding("failure", "quality", "errors", weight, evidence, events, f"explain {first['number']}", row=first)  # fmt: skip
+    for group in _group_by_fingerprint(section.get("weak_failures") or []):
+        first = group[0]
+        evidence = f"{format_operation(first)} reports an error and did not fail{_format_error(first)}"
+        events = [row["number"] for row in group]
+        yield make_finding("claimed_failure", "quality", "errors", first["severity"], evidence, events, f"explain {events[0]}", row=first)  # fmt: skip
+    exit_status = (sections.get("execution_overview") or {}).get("exit_status")
+    if exit_status and not rows:
+        evidence = f"the program ended with status {exit_status}, and no failure was recorded"
+        types = sections.get("event_type_breakdown")
+        look = "inspect --tree" if types and not types.get("log_record") else "logs"
+        yield make_finding("exit_status", "quality", "errors", HALF, evidence, (), look)
+    inner = [row for row in section.get("open_spans") or [] if row.get("innermost")]
+    if inner:
+        more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
+        evidence = (
+            f"{format_operation(inner[0])}{more} never ended: the program was inside it when the trace ended"
+        )
+        events = [row["number"] for row in inner]
+        yield make_finding("never_ended", "stability", "errors", HALF, evidence, events, f"explain {events[0]}", row=inner[0])  # fmt: skip
+
+
+def _group_by_fingerprint(rows: Iterable[Row]) -> list[list[Row]]:
+    """Return the rows of each fingerprint, in the order of the first of them."""
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.get("fingerprint"), []).append(row)
+    return list(groups.values())
+
+
+def _format_error(row: Row) -> str:
+    text = " ".join(": ".join(str(row[key]) for key in ("error_type", "error") if row.get(key)).split())
+    return f": {short(text, 120)}" if text else ""

@@ -96,11 +96,17 @@ def explain(trace: ReadableTrace, number: int, mark: Mark | None = None) -> dict
     history = _read_history(trace, number, event)
     chain = _Chain(history)
     info = _find_failure_info(history.target)
-    marked = info is None and mark is not None and _is_marked_bad(history.target, mark)
+    step = history.target
+    # The user may have marked either of the two events of the span.
+    marked = (
+        info is None
+        and mark is not None
+        and mark.judgement == BAD
+        and mark.event in {step.number, step.end_number or step.number}
+    )
     if marked and mark is not None:
         info = FailureInfo(MARKED, mark.why)
     rows = chain.rows(info)
-    step = history.target
     origins = chain.origins
     claim = step.claim
     return {
@@ -125,11 +131,6 @@ def explain(trace: ReadableTrace, number: int, mark: Mark | None = None) -> dict
         "root": chain.root,
         "complete": chain.complete,
     }
-
-
-def _is_marked_bad(step: SpanStep, mark: Mark) -> bool:
-    """Return whether the user has marked this span bad, by one of its two events."""
-    return mark.judgement == BAD and mark.event in {step.number, step.end_number or step.number}
 
 
 def _read_history(trace: ReadableTrace, number: int, event: Event) -> _History:
@@ -318,7 +319,7 @@ class _Chain:
                         step.component,
                         step.name,
                         "between",
-                        "is on the way",
+                        "is on the path",
                         best.score,
                         (step.end_number,),
                     ),

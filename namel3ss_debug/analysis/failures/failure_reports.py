@@ -11,17 +11,44 @@ from namel3ss_debug.analysis.failures.failure_fingerprints import compute_finger
 from namel3ss_debug.analysis.failures.resolutions import resolution
 from namel3ss_debug.analysis.failures.severity import run_severity, severity
 from namel3ss_debug.analysis.failures.suspects import FailureInfo, SuspectedCause
-from namel3ss_debug.analysis.nesting import instant
-from namel3ss_debug.analysis.resources.usage import dollars
+from namel3ss_debug.analysis.sections.usage import dollars
 from namel3ss_debug.analysis.totals import LISTED
+from namel3ss_debug.traces.facts import instant
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.failures.errors import RunFailure
     from namel3ss_debug.analysis.failures.origins import FailureWindows
     from namel3ss_debug.analysis.failures.weak_failures import WeakFailure, WeakFailures
-    from namel3ss_debug.analysis.totals import Totals
+    from namel3ss_debug.analysis.totals import TraceTotals
 
-Chain = tuple["RunFailure", list["RunFailure"]]
+
+class FailureFacts(NamedTuple):
+    """One span that failed, or one error that the program reported."""
+
+    end_number: int
+    number: int
+    reported: bool
+    id: str | None
+    parent_id: str | None
+    attempt_of: str | None
+    component: str
+    name: str
+    error_type: str | None
+    error: str | None
+    status: str | None
+    category: str
+    call_site: str | None
+    http_status: int | None
+    at: int | None
+    duration_ns: int | None
+    causes: tuple[str, ...]
+
+    @property
+    def words(self) -> tuple[str | None, str | None]:
+        """Return the error type and text, by which two failures are the same."""
+        return self.error_type, self.error
+
+
+Chain = tuple[FailureFacts, list[FailureFacts]]
 """A failure, and the spans and reports that passed it on."""
 
 _HOLDERS = frozenset({"agent", "chain", "app"})
@@ -39,7 +66,7 @@ class RunContext(NamedTuple):
     """
 
     near: FailureWindows
-    totals: Totals
+    totals: TraceTotals
     around: Mapping[str | None, str | None]
     share_failed: float
 
@@ -103,7 +130,7 @@ def make_report(
     )
 
 
-def _compute_fingerprint(failure: RunFailure) -> str:
+def _compute_fingerprint(failure: FailureFacts) -> str:
     return compute_fingerprint(
         failure.component,
         failure.name,
@@ -114,7 +141,9 @@ def _compute_fingerprint(failure: RunFailure) -> str:
     )
 
 
-def _failure_to_json(failure: RunFailure, passed_on: list[RunFailure], attempts: list[int]) -> dict[str, Any]:
+def _failure_to_json(
+    failure: FailureFacts, passed_on: list[FailureFacts], attempts: list[int]
+) -> dict[str, Any]:
     """Return the row of a failure, with the spans that passed it on."""
     return {
         "number": failure.number,
@@ -132,7 +161,7 @@ def _failure_to_json(failure: RunFailure, passed_on: list[RunFailure], attempts:
     }
 
 
-def _severity_of(failure: RunFailure, passed_on: list[RunFailure], run: RunContext) -> tuple[float, bool]:
+def _severity_of(failure: FailureFacts, passed_on: list[FailureFacts], run: RunContext) -> tuple[float, bool]:
     """Return how severe a failure is, and whether it reached the top."""
     outermost = passed_on[-1] if passed_on else failure
     contains = outermost.component in _HOLDERS or outermost.reported or bool(passed_on)
@@ -142,8 +171,8 @@ def _severity_of(failure: RunFailure, passed_on: list[RunFailure], run: RunConte
 
 
 def _report_details(
-    failure: RunFailure,
-    passed_on: list[RunFailure],
+    failure: FailureFacts,
+    passed_on: list[FailureFacts],
     attempts: list[int],
     run: RunContext,
     fingerprint: str,
@@ -175,7 +204,7 @@ def _origin_kind(origins: list[SuspectedCause] | None) -> str | None:
     return origins[0].kind if origins else None
 
 
-def _open_around(failure: RunFailure, run: RunContext) -> int:
+def _open_around(failure: FailureFacts, run: RunContext) -> int:
     """Return how many spans around a failure never ended."""
     count, parent = 0, failure.parent_id
     seen: set[str | None] = set()

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from namel3ss_debug.analysis.failures.causes import find_origins
 from namel3ss_debug.analysis.failures.steps import SpanStep, make_steps
 from namel3ss_debug.analysis.failures.suspects import FailureInfo, SuspectedCause
-from namel3ss_debug.analysis.resources.usage import used
+from namel3ss_debug.analysis.sections.usage import used
 from namel3ss_debug.traces.events import Event
 
 if TYPE_CHECKING:
+    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.analysis.failures.steps import Numbered
-    from namel3ss_debug.analysis.nesting import MeasuredSpan
 
 TAIL = 128
 MODEL_TAIL = 24

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 BY_ORIGIN: dict[str, str] = {
-    "wrote_argument": "Check arguments before the call and give the error back to the model; say in the tool's schema which "
-    "values there are.",
+    "wrote_argument": "Check arguments before the call and give the error back to the model; list the allowed values in the "
+    "tool's schema.",
     "gave_value": "Look at what this call returned: its result was used as it stood.",
     "empty_result": "Handle an empty result where it is returned, before the model goes on without it.",
     "answer_cut": "Raise the limit of output tokens, or ask for a shorter answer; check finish_reason before the answer is used.",
@@ -12,7 +12,7 @@ BY_ORIGIN: dict[str, str] = {
     "context_changed": "Keep what the later steps need in the context, or summarise it instead of dropping it.",
     "error_result_used": "Let the tool fail, or check its result for an error before it is used.",
     "earlier_failure": "Handle the earlier failure where it happens; do not go on with its outcome.",
-    "sibling_failed": "Look at what failed first; where the others shall go on without it, handle its failure in its own branch.",
+    "sibling_failed": "Look at what failed first; if the others should go on without it, handle its failure in its own branch.",
     "large_result": "Return less from this call: page, filter or summarise its result before it goes to the model.",
 }
 """Kind of the likeliest origin -> advice."""
@@ -23,7 +23,7 @@ BY_CATEGORY: dict[str, str] = {
     "context_overflow": "Send less: summarise or drop old messages, and return less from tools.",
     "dependency": "Try again with growing pauses, and decide what to do when the service stays away.",
     "malformed_output": "Ask for structured output, check it, and give the error back to the model for another attempt.",
-    "model_refusal": "Say in the prompt why it is allowed, or handle a refusal as an answer.",
+    "model_refusal": "Explain in the prompt why it is allowed, or handle a refusal as an answer.",
     "network": "Try again with growing pauses; check name, port and proxy of the address.",
     "parameter": "Check arguments before the call, and give the error back to their author.",
     "rate_limit": "Wait as long as the answer says, send fewer requests at once, or ask for a higher limit.",

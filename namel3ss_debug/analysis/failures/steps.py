@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from namel3ss_debug.analysis.failures.claims import Claim, claimed_error
-from namel3ss_debug.analysis.nesting import has_failed
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import Event, begins_span, ends_span
+from namel3ss_debug.traces.facts import has_failed
 from namel3ss_debug.wire import lenient
 
 Numbered = tuple[int, Event]

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from namel3ss_debug.analysis.distributions import NS_PER_MS, percentile
-from namel3ss_debug.analysis.nesting import NS_PER_SECOND
+from namel3ss_debug.analysis.distributions import percentile
+from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from namel3ss_debug.analysis.resources.memory import ProcessKey
-    from namel3ss_debug.analysis.totals import Totals
+    from namel3ss_debug.analysis.sections.memory import ProcessKey
+    from namel3ss_debug.analysis.totals import TraceTotals
 
 LEAST_CALLS = 20
 """A rate or a baseline of fewer calls has no meaning."""
@@ -112,7 +112,7 @@ class RuleInput(NamedTuple):
     limit: float
     thresholds: Mapping[str, float | None]
     data: TriggerData
-    totals: Totals
+    totals: TraceTotals
 
 
 class TriggerRule(NamedTuple):
@@ -125,7 +125,7 @@ class TriggerRule(NamedTuple):
 
 
 def evaluate(
-    rule: TriggerRule, thresholds: Mapping[str, float | None], data: TriggerData, totals: Totals
+    rule: TriggerRule, thresholds: Mapping[str, float | None], data: TriggerData, totals: TraceTotals
 ) -> tuple[list[dict[str, Any]], str, str | None]:
     """Return the findings of a rule, its state, and the reason of the state where there is one."""
     limit = thresholds.get(rule.threshold)
@@ -133,7 +133,7 @@ def evaluate(
         return [], "off", None
     findings, reason = rule.decide(RuleInput(limit, thresholds, data, totals))
     rows = [{"rule": rule.name, "threshold": limit, "unit": rule.unit, **row} for row in findings]
-    return rows, "fired" if rows else "quiet" if reason is None else "unknown", None if rows else reason
+    return rows, "triggered" if rows else "ok" if reason is None else "unknown", None if rows else reason
 
 
 def _row(
@@ -400,7 +400,7 @@ RULES: tuple[TriggerRule, ...] = (
     TriggerRule("context", "context_share", "share", _context),
     TriggerRule("loop", "loops", "loops", _loops),
     TriggerRule("cpu", "cpu_seconds", "s", _cpu),
-    TriggerRule("memory_growth", "memory_mb_per_hour", "MB an hour", _memory),
+    TriggerRule("memory_growth", "memory_mb_per_hour", "MB per hour", _memory),
     TriggerRule("response_time", "response_time", "times", _response_time),
 )
 """Every rule, the most urgent first."""

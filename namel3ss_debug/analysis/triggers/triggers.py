@@ -2,12 +2,12 @@
 
 The section:
 
-    {"rules": [{"rule": "error_rate", "threshold": 0.05, "unit": "share", "state": "fired", "reason": null}],
-     "fired": [{"rule": "error_rate", "threshold": 0.05, "value": 0.31, "unit": "share", "times": 2,
+    {"rules": [{"rule": "error_rate", "threshold": 0.05, "unit": "share", "state": "triggered", "reason": null}],
+     "triggered": [{"rule": "error_rate", "threshold": 0.05, "value": 0.31, "unit": "share", "times": 2,
                 "timestamp": 1795286244.1, "numbers": [41, 47], "component": null, "component_name": null,
                 "what": "calls failed within 300 s"}]}
 
-A rule is `fired`, `quiet`, `off` where its threshold is null, or `unknown` where the trace lacks the data, with the
+A rule is `triggered`, `ok`, `off` where its threshold is null, or `unknown` where the trace lacks the data, with the
 `reason`. `value` is the worst value, `times` how often the threshold was exceeded, `timestamp` the first time (seconds
 since the epoch, null where no event has a time), `numbers` the start events that prove it.
 
@@ -19,17 +19,21 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.distributions import NS_PER_MS
+from namel3ss_debug.analysis.contract import BaseFold
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
-from namel3ss_debug.analysis.nesting import NS_PER_SECOND, instant, since_epoch, whole_ns
-from namel3ss_debug.analysis.resources.memory import process_key
-from namel3ss_debug.analysis.resources.processes import parse_sample
+from namel3ss_debug.analysis.findings import EXCEEDED, format_operation, make_finding
+from namel3ss_debug.analysis.sections.memory import process_key
+from namel3ss_debug.analysis.sections.processes import parse_sample
 from namel3ss_debug.analysis.triggers.rules import RULES, Blocked, Timeout, TriggerData, evaluate
+from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND, instant, since_epoch, whole_ns
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.nesting import Below, MeasuredSpan
-    from namel3ss_debug.analysis.totals import Options, Totals
+    from collections.abc import Iterator, Mapping
+
+    from namel3ss_debug.analysis.facts import Below, MeasuredSpan
+    from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
+    from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.traces.events import Event
 
 _DEPENDENCIES = frozenset({"llm", "tool", "http", "memory"})
@@ -39,7 +43,7 @@ _TIMEOUTS = "timeouts"
 _OPEN = "open inside"
 
 
-class Triggers:
+class Triggers(BaseFold):
     """Collects durations of calls, calls and failures by the second, CPU time, timeouts, and stretches without work."""
 
     events: frozenset[str] = frozenset({"resource_sample"})
@@ -56,7 +60,7 @@ class Triggers:
         """Add the data of a span that ended."""
         component, end, duration = span.component, span.end, span.duration_ns
         data = self._data
-        if component == "llm" or component == "tool":  # noqa: PLR1714  (this is done for every span)
+        if component in ("llm", "tool"):
             at = end.get("timestamp")
             if at is not None:
                 second = int(at)
@@ -151,14 +155,14 @@ class Triggers:
         self._data.merge(later._data)
         self._data.timeouts = sorted(self._data.timeouts)[:_MOST_TIMEOUTS]
 
-    def result(self, totals: Totals) -> dict[str, Any]:
+    def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the state of each rule, and the findings."""
-        fired = []
+        triggered = []
         rules = []
         for rule in RULES:
             threshold = self._thresholds.get(rule.threshold)
             findings, state, reason = evaluate(rule, self._thresholds, self._data, totals)
-            fired += findings
+            triggered += findings
             rules.append(
                 {
                     "rule": rule.name,
@@ -168,7 +172,7 @@ class Triggers:
                     "reason": reason,
                 }
             )
-        return {"rules": rules, "fired_count": len(fired), "fired": fired}
+        return {"rules": rules, "triggered_count": len(triggered), "triggered": triggered}
 
 
 def _longest_gap(begin: int, duration: int, below: Below | None) -> tuple[int, int]:
@@ -183,3 +187,35 @@ def _longest_gap(begin: int, duration: int, below: Below | None) -> tuple[int, i
             longest, since = min(low, end) - reached, reached
         reached = max(reached, high)
     return (end - reached, reached) if end - reached > longest else (longest, since)
+
+
+_PARTS = {
+    "error_rate": "quality",
+    "blocked": "performance",
+    "context": "resources",
+    "loop": "quality",
+    "cpu": "performance",
+    "memory_growth": "resources",
+    "response_time": "performance",
+}
+"""Rule -> the part of the health that it lowers; the stability for all others."""
+
+
+def has_decided_rules(section: Row) -> bool:
+    """Return whether a rule could be evaluated."""
+    return any(rule["state"] in {"triggered", "ok"} for rule in section["rules"])
+
+
+def find_findings(section: Row, _sections: Mapping[str, Any], _run: RunAmounts) -> Iterator[Finding]:
+    """Yield the thresholds that were exceeded."""
+    for row in section["triggered"]:
+        rule = row["rule"]
+        # The finding of a stall has one name, whether the patterns or the threshold saw it.
+        kind = "stall" if rule == "blocked" else rule
+        subject = ": ".join(filter(None, (format_operation(row), str(row.get("what") or ""))))
+        evidence = f"the threshold {rule.replace('_', ' ')} was exceeded" + (
+            f", {subject}" if subject else ""
+        )
+        events = row["numbers"]
+        look = f"inspect --event {events[0]}" if events else "analyze --triggers"
+        yield make_finding(kind, _PARTS.get(rule, "stability"), "triggers", EXCEEDED, evidence, events, look, row=row)  # fmt: skip

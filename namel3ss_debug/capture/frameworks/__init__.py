@@ -24,11 +24,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.core.patching import Undo, when_imported
+from namel3ss_debug.capture.core.tracer import ExecutionTracer
 from namel3ss_debug.capture.frameworks import tasks
 from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, when_imported
-from namel3ss_debug.capture.tracer import ExecutionTracer
+from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
 
 
 class Seam(NamedTuple):

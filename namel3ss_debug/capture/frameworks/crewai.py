@@ -11,10 +11,9 @@ import sys
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
-from namel3ss_debug.capture.frameworks.reading import find_existing_tools, read_safely
-from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.tools import runs_as
+from namel3ss_debug.capture.core.patching import Undo, replace
+from namel3ss_debug.capture.frameworks.structure import Structure, find_existing_tools, observe, read_safely
+from namel3ss_debug.capture.seams.functions.tools import register_functions
 from namel3ss_debug.errors import short
 
 _LONGEST_NAME = 80
@@ -103,10 +102,18 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
         raise AttributeError("its events do not name their parents")
     bus = module.CrewAIEventsBus
     scopes = _Scopes(getattr(module, "SCOPE_STARTING_EVENTS", frozenset()), {})
-    undo = [replace(bus, "emit", lambda original: _wrap_emit(original, structure, scopes))]
-    if hasattr(bus, "aemit"):
-        undo.append(replace(bus, "aemit", lambda original: _wrap_aemit(original, structure, scopes)))
-    return undo
+
+    def begin(_bus: Any, source: Any, event: Any, *_args: Any, **_kwargs: Any) -> tuple[Any, Any]:
+        return source, event
+
+    def end(emitted: tuple[Any, Any], _result_or_error: Any) -> None:
+        _handle(structure, scopes, *emitted)
+
+    return [
+        replace(bus, name, lambda original: observe(original, structure, begin, end, end))
+        for name in ("emit", "aemit")
+        if hasattr(bus, name)
+    ]
 
 
 def _wrap_post_init(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
@@ -122,33 +129,7 @@ def _learn(tool: Any) -> None:
     strings = sys.modules.get("crewai.utilities.string_utils")
     sanitized = getattr(strings, "sanitize_tool_name", str)(tool.name)
     for name in {tool.name, sanitized}:
-        runs_as(name, getattr(tool, "func", None), tool._run, tool._arun)  # noqa: SLF001  (the methods that each tool defines)
-
-
-def _wrap_emit(original: Callable[..., Any], structure: Structure, scopes: _Scopes) -> Callable[..., Any]:
-    def emit(self: Any, source: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return original(self, source, event, *args, **kwargs)
-        except BaseException as error:
-            hide_own_frame(error)
-            raise
-        finally:
-            read_safely(structure, _handle, structure, scopes, source, event)
-
-    return emit
-
-
-def _wrap_aemit(original: Callable[..., Any], structure: Structure, scopes: _Scopes) -> Callable[..., Any]:
-    async def aemit(self: Any, source: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await original(self, source, event, *args, **kwargs)
-        except BaseException as error:
-            hide_own_frame(error)
-            raise
-        finally:
-            read_safely(structure, _handle, structure, scopes, source, event)
-
-    return aemit
+        register_functions(name, getattr(tool, "func", None), tool._run, tool._arun)  # noqa: SLF001  (the methods that each tool defines)
 
 
 def _handle(structure: Structure, scopes: _Scopes, source: Any, event: Any) -> None:

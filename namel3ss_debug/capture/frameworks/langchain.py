@@ -15,10 +15,10 @@ from sys import modules
 from types import FrameType
 from typing import Any
 
-from namel3ss_debug.capture.failures import handed_on
+from namel3ss_debug.capture.core.failures import control_flow_status
+from namel3ss_debug.capture.core.patching import Undo
 from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo
-from namel3ss_debug.capture.tools import runs_as
+from namel3ss_debug.capture.seams.functions.tools import register_functions
 
 _HIDDEN = "langsmith:hidden"
 _MANAGERS = "langchain_core.callbacks"
@@ -65,22 +65,35 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     return [_structures.clear]
 
 
-def _make_callback(callback: Callable[..., None]) -> Callable[..., None]:
-    """Return a callback of a handler that reports to the `Structure`, and does nothing while nothing is traced."""
-
-    @wraps(callback)
-    def report(_handler: Any, *args: Any, **kwargs: Any) -> None:
-        if not _structures:
-            return
-        structure = _structures[0]
-        try:
-            callback(structure, *args, **kwargs)
-        except Exception as error:
-            structure.tracer.problem("what langchain-core reports could not be understood", error)
-
-    return report
+_CALLBACKS: dict[str, Any] = {
+    "run_inline": True,  # so that what runs next, in the same task, is inside
+    "__copy__": lambda self: self,
+    "__deepcopy__": lambda self, _memo: self,
+}
+"""The attributes of the handler's class, which is created when LangChain's base class has been imported."""
 
 
+def _callback(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add a function to the handler under these names. It does nothing while nothing is traced."""
+
+    def add(callback: Callable[..., None]) -> Callable[..., None]:
+        @wraps(callback)
+        def report(_handler: Any, *args: Any, **kwargs: Any) -> None:
+            if not _structures:
+                return
+            structure = _structures[0]
+            try:
+                callback(structure, *args, **kwargs)
+            except Exception as error:
+                structure.tracer.problem("what langchain-core reports could not be understood", error)
+
+        _CALLBACKS.update(dict.fromkeys(names, report))
+        return callback
+
+    return add
+
+
+@_callback("on_chain_start")
 def _on_chain_start(
     structure: Structure,
     serialized: Any,
@@ -114,18 +127,21 @@ def _on_chain_start(
         structure.begin(run_id, "chain", name, prefix="chain_step", step_type=step_type, **fields)
 
 
+@_callback("on_chain_end")
 def _on_chain_end(structure: Structure, outputs: Any, *, run_id: Any, **_more: Any) -> None:
     structure.end(run_id, outputs if isinstance(outputs, dict) else {"output": outputs})
 
 
+@_callback("on_chain_error", "on_retriever_error")
 def _on_error(structure: Structure, error: BaseException, *, run_id: Any, **_more: Any) -> None:
-    status = handed_on(error)
+    status = control_flow_status(error)
     if status is None:
         structure.end(run_id, error=error)
     else:  # LangGraph raises it when a node waits for a person, or has sent a command to its parent graph
         structure.end(run_id, {"interrupt": error.args}, status=status)
 
 
+@_callback("on_tool_start")
 def _on_tool_start(
     structure: Structure,
     serialized: Any,
@@ -142,18 +158,21 @@ def _on_tool_start(
     name = name or (serialized or {}).get("name") or "tool"
     frame = _find_starting_frame()
     tool = None if frame is None else frame.f_locals.get("self")
-    runs_as(name, *(getattr(tool, attribute, None) for attribute in _FUNCTION_ATTRIBUTES))
+    register_functions(name, *(getattr(tool, attribute, None) for attribute in _FUNCTION_ATTRIBUTES))
     structure.begin_tool(run_id, name, arguments, parent=parent_run_id, call_id=tool_call_id, frame=frame)
 
 
+@_callback("on_tool_end")
 def _on_tool_end(structure: Structure, output: Any, *, run_id: Any, **_more: Any) -> None:
     structure.end_tool(run_id, getattr(output, "content", output))
 
 
+@_callback("on_tool_error")
 def _on_tool_error(structure: Structure, error: BaseException, *, run_id: Any, **_more: Any) -> None:
     structure.end_tool(run_id, error=error)
 
 
+@_callback("on_retriever_start")
 def _on_retriever_start(
     structure: Structure,
     serialized: Any,
@@ -177,6 +196,7 @@ def _on_retriever_start(
     )
 
 
+@_callback("on_retriever_end")
 def _on_retriever_end(structure: Structure, documents: Any, *, run_id: Any, **_more: Any) -> None:
     metadata = {"framework": structure.framework, "operation": "search"}
     outputs = {"documents": documents}
@@ -191,6 +211,7 @@ def _on_retriever_end(structure: Structure, documents: Any, *, run_id: Any, **_m
     structure.end(run_id)
 
 
+@_callback("on_chat_model_start")
 def _on_chat_model_start(
     structure: Structure,
     serialized: Any,
@@ -206,6 +227,7 @@ def _on_chat_model_start(
     )
 
 
+@_callback("on_llm_start")
 def _on_llm_start(
     structure: Structure,
     serialized: Any,
@@ -259,6 +281,7 @@ def _format_message(message: Any) -> dict[str, Any]:
     return {"role": role, "parts": [*text, *calls] if isinstance(content, str) else [*content, *calls]}
 
 
+@_callback("on_llm_end")
 def _on_llm_end(structure: Structure, result: Any, *, run_id: Any, **_more: Any) -> None:
     if structure.is_recorded(run_id):
         return
@@ -287,6 +310,7 @@ def _usage(metadata: Mapping[str, Any]) -> dict[str, int]:
     return usage
 
 
+@_callback("on_llm_error")
 def _on_llm_error(structure: Structure, error: BaseException, *, run_id: Any, **_more: Any) -> None:
     structure.end_model(run_id, error=error)
 
@@ -334,24 +358,3 @@ def _is_agent(name: str, metadata: Mapping[str, Any], frame: FrameType | None) -
 def _is_graph(frame: FrameType | None) -> bool:
     """Return whether a frame runs a whole graph of LangGraph, and not a node of one."""
     return frame is not None and str(frame.f_globals.get("__name__")).startswith(_GRAPHS)
-
-
-_CALLBACKS: dict[str, Any] = {
-    "run_inline": True,  # so that what runs next, in the same task, is inside
-    "__copy__": lambda self: self,
-    "__deepcopy__": lambda self, _memo: self,
-    "on_chain_start": _make_callback(_on_chain_start),
-    "on_chain_end": _make_callback(_on_chain_end),
-    "on_chain_error": _make_callback(_on_error),
-    "on_tool_start": _make_callback(_on_tool_start),
-    "on_tool_end": _make_callback(_on_tool_end),
-    "on_tool_error": _make_callback(_on_tool_error),
-    "on_retriever_start": _make_callback(_on_retriever_start),
-    "on_retriever_end": _make_callback(_on_retriever_end),
-    "on_retriever_error": _make_callback(_on_error),
-    "on_chat_model_start": _make_callback(_on_chat_model_start),
-    "on_llm_start": _make_callback(_on_llm_start),
-    "on_llm_end": _make_callback(_on_llm_end),
-    "on_llm_error": _make_callback(_on_llm_error),
-}
-"""The attributes of the handler's class, which is created when LangChain's base class has been imported."""

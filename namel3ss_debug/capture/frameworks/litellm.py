@@ -13,9 +13,8 @@ from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any, Self
 
-from namel3ss_debug.capture.frameworks.reading import read_safely
-from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
+from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
+from namel3ss_debug.capture.frameworks.structure import Structure, read_safely
 
 _WITHIN: ContextVar[bool] = ContextVar("namel3ss_debug_within_litellm", default=False)
 """Whether a call of litellm is in progress: one of its functions calls the other."""

@@ -14,10 +14,9 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import Any
 
-from namel3ss_debug.capture.frameworks.reading import find_existing_tools, read_safely
-from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, replace
-from namel3ss_debug.capture.tools import runs_as
+from namel3ss_debug.capture.core.patching import Undo, replace
+from namel3ss_debug.capture.frameworks.structure import Structure, find_existing_tools, read_safely
+from namel3ss_debug.capture.seams.functions.tools import register_functions
 from namel3ss_debug.wire.lenient import load
 
 _NOT_IN_NAMES = re.compile("[^a-zA-Z0-9_]")
@@ -70,13 +69,13 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
 
 def _learn(tool: Any) -> None:
     """Register the function of a tool. Earlier versions of the SDK do not keep it in the tool."""
-    runs_as(tool.name, getattr(tool, "__wrapped__", None))
+    register_functions(tool.name, getattr(tool, "__wrapped__", None))
 
 
 def _wrap_function_schema(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def function_schema(func: Any, *args: Any, **kwargs: Any) -> Any:
         schema = original(func, *args, **kwargs)
-        read_safely(structure, lambda: runs_as(schema.name, func))
+        read_safely(structure, lambda: register_functions(schema.name, func))
         return schema
 
     return function_schema

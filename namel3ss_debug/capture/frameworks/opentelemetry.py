@@ -15,20 +15,21 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import Token
+from functools import lru_cache
 from types import FrameType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from namel3ss_debug.capture import context
-from namel3ss_debug.capture.context import CURRENT, Holder
-from namel3ss_debug.capture.frameworks import conventions, tasks
-from namel3ss_debug.capture.frameworks.conventions import Meaning
-from namel3ss_debug.capture.frameworks.places import Inside
-from namel3ss_debug.capture.frameworks.reading import read_safely
-from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.core import context
+from namel3ss_debug.capture.core.context import CURRENT, SpanLike
+from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
+from namel3ss_debug.capture.core.tracer import Span
+from namel3ss_debug.capture.frameworks import tasks
+from namel3ss_debug.capture.frameworks.current_span import Inside
+from namel3ss_debug.capture.frameworks.structure import Structure, read_safely
 from namel3ss_debug.traces.clocks import perf_counter_ns
+from namel3ss_debug.wire import conventions
+from namel3ss_debug.wire.conventions import Meaning
 
 _COMPONENTS = {"step": ("chain", "chain_step")}
 SDK = "opentelemetry.sdk.trace"
@@ -38,6 +39,11 @@ _STARTING = ("contextlib", "opentelemetry.trace", "opentelemetry.sdk.", "opentel
 """The modules between a span and the code that starts it."""
 _DECORATING = ("inner", "async_wrapper")
 """Functions of these modules that start a span for a decorated function, which is their local `func`."""
+_FOLLOWED_DIRECTLY = (
+    "pydantic-ai", "pydantic_ai", "langchain", "langgraph", "openai_agents", "openai-agents", "smolagents", "crewai",
+    "mcp-python-sdk",
+)  # fmt: skip
+"""Parts of the names of instrumentations whose frameworks have a seam of their own here."""
 _END_ON_EXIT = 8
 """The index of `end_on_exit`, which `start_span` does not take, in the arguments of `start_as_current_span`."""
 
@@ -94,7 +100,7 @@ class _SpanTracker:
         self.noted_class = _make_noted_class(trace, self)
         self._places: dict[Any, Inside] = {}
         self._kinds: dict[Any, Meaning] = {}
-        self.attached: dict[int, tuple[object, Token[Holder | None], Any]] = {}
+        self.attached: dict[int, tuple[object, Token[SpanLike | None], Any]] = {}
         # id of a token of OpenTelemetry -> the token itself, our token to reset, and the span that was entered
         self._left: dict[Any, _LeftSpan] = {}
         self._collected: list[Any] = []  # keys of left spans that were garbage-collected
@@ -203,7 +209,11 @@ class _SpanTracker:
         elif meaning.kind == "model":
             if not structure.is_recorded(key):
                 structure.end_model(
-                    key, conventions.read_answer(attributes), error, conventions.read_usage(attributes)
+                    key,
+                    conventions.read_answer(attributes),
+                    error,
+                    conventions.read_usage(attributes),
+                    conventions.read_request(attributes),
                 )
         elif meaning.kind == "tool":
             structure.end_tool(key, conventions.read_result(attributes), error)
@@ -223,7 +233,7 @@ class _SpanTracker:
         """Record the end of a span of the SDK."""
         self.end(self.key(span), dict(span.attributes or {}), _failure(span))
 
-    def enter(self, entered: Any, frame: FrameType | None) -> Token[Holder | None] | None:
+    def enter(self, entered: Any, frame: FrameType | None) -> Token[SpanLike | None] | None:
         """Make our span current when a context becomes current, unless the running code is inside it already."""
         span = entered.get(self._span_key)
         place = None if span is None else self._place(self.key(span))
@@ -277,8 +287,8 @@ class _SpanTracker:
         return meaning.kind == outer.kind == "model" or (meaning.kind == "tool" and meaning == outer)
 
     def _interpret(self, scope: str, name: str, attributes: Mapping[str, Any]) -> Meaning | None:
-        """Return what a span stands for. A span of the user's own code is a step."""
-        meaning = conventions.interpret(scope, name, attributes)
+        """Return the meaning of a span. A span of the user's own code is a step."""
+        meaning = None if _is_followed_directly(scope) else conventions.interpret(name, attributes)
         return Meaning("step", name) if meaning is None and self._is_own(scope) else meaning
 
     def _is_own(self, scope: str) -> bool:
@@ -289,6 +299,12 @@ class _SpanTracker:
         file = getattr(sys.modules.get(scope), "__dict__", {}).get("__file__")
         file = file if isinstance(file, str) else _starting_file()
         return self.structure.tracer.sites.shown(file) is not None
+
+
+@lru_cache(maxsize=256)  # a program has few of them
+def _is_followed_directly(scope: str) -> bool:
+    """Return whether the framework of an instrumentation has a seam of its own here."""
+    return any(part in scope for part in _FOLLOWED_DIRECTLY)
 
 
 def _is_inside(span: Span) -> bool:

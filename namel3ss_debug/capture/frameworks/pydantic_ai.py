@@ -11,10 +11,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from namel3ss_debug.capture.frameworks.reading import read_safely
-from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.tools import runs_as
+from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
+from namel3ss_debug.capture.frameworks.structure import Structure, observe, observe_tool, read_safely
+from namel3ss_debug.capture.seams.functions.tools import register_functions
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
@@ -91,38 +90,30 @@ class _AgentRun:
 
 
 def _wrap_call_tool(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
-    async def call_tool(self: Any, name: str, tool_args: Any, ctx: Any, *args: Any, **kwargs: Any) -> Any:
+    def begin(toolset: Any, name: str, tool_args: Any, ctx: Any, *_args: Any, **_kwargs: Any) -> object:
         key = object()
-        read_safely(structure, runs_as, name, getattr(getattr(self, "tools", {}).get(name), "function", None))
+        function = getattr(getattr(toolset, "tools", {}).get(name), "function", None)
+        read_safely(structure, register_functions, name, function)
         structure.begin_tool(key, name, tool_args, call_id=getattr(ctx, "tool_call_id", None))
-        try:
-            result = await original(self, name, tool_args, ctx, *args, **kwargs)
-        except BaseException as error:
-            hide_own_frame(error)
-            structure.end_tool(key, error=error)
-            raise
-        structure.end_tool(key, result)
-        return result
+        return key
 
-    return call_tool
+    return observe_tool(original, structure, begin)
 
 
 def _wrap_request(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
-    async def request(self: Any, messages: Any, *args: Any, **kwargs: Any) -> Any:
+    def begin(model: Any, messages: Any, *_args: Any, **_kwargs: Any) -> object:
         key = object()
-        structure.begin_model(
-            key, self.model_name, inputs=read_safely(structure, _format_request, self, messages)
-        )
-        try:
-            response = await original(self, messages, *args, **kwargs)
-        except BaseException as error:
-            hide_own_frame(error)
-            structure.end_model(key, error=error)
-            raise
-        structure.end_model(key, read_safely(structure, _format_answer, response))
-        return response
+        inputs = read_safely(structure, _format_request, model, messages)
+        structure.begin_model(key, model.model_name, inputs=inputs)
+        return key
 
-    return request
+    return observe(
+        original,
+        structure,
+        begin,
+        lambda key, response: structure.end_model(key, read_safely(structure, _format_answer, response)),
+        lambda key, error: structure.end_model(key, error=error),
+    )
 
 
 def _wrap_request_stream(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:

@@ -11,12 +11,11 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
-from namel3ss_debug.capture import context
-from namel3ss_debug.capture.frameworks.reading import read_safely
-from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.spans import Span
-from namel3ss_debug.capture.tools import runs_as
+from namel3ss_debug.capture.core import context
+from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
+from namel3ss_debug.capture.core.tracer import Span
+from namel3ss_debug.capture.frameworks.structure import Structure, observe, observe_tool, read_safely
+from namel3ss_debug.capture.seams.functions.tools import register_functions
 
 _LOCAL_MODELS = ("TransformersModel", "VLLMModel", "MLXModel")
 """The models that answer within the process. The others send requests, which are recorded."""
@@ -138,36 +137,28 @@ def _run_in_span(
 
 
 def _wrap_answer_check(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
-    def _validate_final_answer(self: Any, final_answer: Any, *args: Any, **kwargs: Any) -> Any:
+    def begin(_agent: Any, final_answer: Any, *_args: Any, **_kwargs: Any) -> object:
         key = object()
         structure.begin(key, "validation", "final_answer_checks", inputs={"answer": final_answer})
-        try:
-            result = original(self, final_answer, *args, **kwargs)
-        except BaseException as error:
-            hide_own_frame(error)
-            structure.end(key, error=error)
-            raise
-        structure.end(key, {"passed": True})
-        return result
+        return key
 
-    return _validate_final_answer
+    return observe(
+        original,
+        structure,
+        begin,
+        lambda key, _result: structure.end(key, {"passed": True}),
+        lambda key, error: structure.end(key, error=error),
+    )
 
 
 def _wrap_tool_call(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
-    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807  (it replaces one)
+    def begin(tool: Any, *args: Any, **kwargs: Any) -> object:
         key = object()
-        read_safely(structure, runs_as, self.name, getattr(self, "forward", None))
-        structure.begin_tool(key, self.name, read_safely(structure, _arguments_by_name, self, args, kwargs))
-        try:
-            result = original(self, *args, **kwargs)
-        except BaseException as error:
-            hide_own_frame(error)
-            structure.end_tool(key, error=error)
-            raise
-        structure.end_tool(key, result)
-        return result
+        read_safely(structure, register_functions, tool.name, getattr(tool, "forward", None))
+        structure.begin_tool(key, tool.name, read_safely(structure, _arguments_by_name, tool, args, kwargs))
+        return key
 
-    return __call__
+    return observe_tool(original, structure, begin)
 
 
 def _arguments_by_name(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -181,21 +172,20 @@ def _arguments_by_name(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
 def _wrap_agent_call(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     """Record the call of an agent by another one, which calls it like a tool."""
 
-    def __call__(self: Any, task: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807  (as above)
-        key, name, caller = object(), _agent_name(self), _current_agent()
+    def begin(agent: Any, task: Any, *_args: Any, **kwargs: Any) -> tuple[object, str, str | None]:
+        key, name, caller = object(), _agent_name(agent), _current_agent()
         structure.begin_tool(key, name, {"task": task} | kwargs)
         _record_message(structure, caller, name, task)
-        try:
-            result = original(self, task, *args, **kwargs)
-        except BaseException as error:
-            hide_own_frame(error)
-            structure.end_tool(key, error=error)
-            raise
+        return key, name, caller
+
+    def end(call: tuple[object, str, str | None], result: Any) -> None:
+        key, name, caller = call
         _record_message(structure, name, caller, result)
         structure.end_tool(key, result)
-        return result
 
-    return __call__
+    return observe(
+        original, structure, begin, end, lambda call, error: structure.end_tool(call[0], error=error)
+    )
 
 
 def _record_message(structure: Structure, sender: str | None, receiver: str | None, text: Any) -> None:
@@ -219,21 +209,17 @@ def _current_agent() -> str | None:
 
 
 def _wrap_generate(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
-    def generate(self: Any, messages: Any, *args: Any, **kwargs: Any) -> Any:
-        key = object()
-        model = getattr(self, "model_id", None) or type(self).__name__
-        structure.begin_model(key, model, inputs=read_safely(structure, _format_request, model, messages))
-        try:
-            answer = original(self, messages, *args, **kwargs)
-        except BaseException as error:
-            hide_own_frame(error)
-            structure.end_model(key, error=error)
-            raise
+    def begin(model: Any, messages: Any, *_args: Any, **_kwargs: Any) -> object:
+        key, name = object(), getattr(model, "model_id", None) or type(model).__name__
+        inputs = read_safely(structure, _format_request, name, messages)
+        structure.begin_model(key, name, inputs=inputs)
+        return key
+
+    def end(key: object, answer: Any) -> None:
         usage = read_safely(structure, _read_usage, answer)
         structure.end_model(key, {"text": getattr(answer, "content", None)}, usage=usage)
-        return answer
 
-    return generate
+    return observe(original, structure, begin, end, lambda key, error: structure.end_model(key, error=error))
 
 
 def _format_request(model: str, messages: Any) -> dict[str, Any]:

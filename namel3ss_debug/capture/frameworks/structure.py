@@ -8,32 +8,36 @@ Models and tools that are recorded where they are called are not recorded here a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+import gc
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import wraps
+from inspect import iscoroutinefunction
 from types import FrameType, MappingProxyType
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
-from namel3ss_debug.capture import beneath, rewrite
-from namel3ss_debug.capture.beneath import Expected
-from namel3ss_debug.capture.calls import ToolCalls
-from namel3ss_debug.capture.context import CURRENT, Holder
-from namel3ss_debug.capture.failures import ending
+from namel3ss_debug.capture.core import announced
+from namel3ss_debug.capture.core.announced import AnnouncedCall
+from namel3ss_debug.capture.core.context import CURRENT, SpanLike
+from namel3ss_debug.capture.core.failures import span_failure
+from namel3ss_debug.capture.core.patching import hide_own_frame
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span, set_result
 from namel3ss_debug.capture.frameworks import tasks
-from namel3ss_debug.capture.frameworks.places import (
-    STAYED,
+from namel3ss_debug.capture.frameworks.current_span import (
+    UNCHANGED,
+    ContextChange,
     Inside,
-    Moved,
+    find_open_position,
+    find_position,
     is_within,
-    left_standing,
-    standing,
-    valid,
+    skip_left,
 )
-from namel3ss_debug.capture.results import set_result
-from namel3ss_debug.capture.spans import Span
-from namel3ss_debug.capture.tracer import ExecutionTracer
+from namel3ss_debug.capture.seams.functions import rewrite
+from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
 from namel3ss_debug.traces.clocks import perf_counter_ns
 
 F = TypeVar("F", bound=Callable[..., None])
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Inputs: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 """The inputs of a call, or a function that returns them when they are needed."""
@@ -45,9 +49,9 @@ class _PendingCall(NamedTuple):
     name: str | None
     inputs: Inputs
     metadata: Mapping[str, Any]
-    expected: Expected
-    parent: Holder | None
-    moved: Moved
+    expected: AnnouncedCall
+    parent: SpanLike | None
+    moved: ContextChange
     timestamp: float
     started: int
     failure: Mapping[str, str | None] = MappingProxyType({})  # set by `mark_failed`
@@ -58,8 +62,8 @@ class _PendingCall(NamedTuple):
 
     def is_recorded(self) -> bool:
         """End the call; return whether a seam has recorded it, or may have."""
-        self.moved.back()
-        return self.expected.over()
+        self.moved.undo()
+        return self.expected.end()
 
 
 class _Skipped(NamedTuple):
@@ -139,7 +143,7 @@ class Structure:
                 self._open_span(key, span, named.span, named, frame)
             else:
                 self._open_span(
-                    key, span, self._choose_parent(named, standing(), frame), left_standing(), frame
+                    key, span, self._choose_parent(named, find_position(), frame), find_open_position(), frame
                 )
         except Exception as error:
             self._report_problem(error)
@@ -206,7 +210,7 @@ class Structure:
             frame: as for `begin`.
         """
         all_metadata = {"framework": self.framework, "seen": False, **(metadata or {})}
-        self._expect(key, Expected(beneath.LLM), model, inputs or {}, all_metadata, parent, frame)
+        self._expect(key, AnnouncedCall(announced.LLM), model, inputs or {}, all_metadata, parent, frame)
 
     def is_recorded(self, key: Hashable) -> bool:
         """Return whether a seam has recorded the model call that ended. If so, it needs no `end_model`."""
@@ -245,7 +249,7 @@ class Structure:
             pending = pending._replace(inputs={**pending.get_inputs(), **inputs})
         event_id = self._write(pending, outputs, error, fields)
         requested = (outputs or {}).get("tool_calls") or ()
-        self._calls.asked(requested, event_id, pending.parent.event_id if pending.parent else None)
+        self._calls.add_requested(requested, event_id, pending.parent.event_id if pending.parent else None)
 
     @_never_raises
     def begin_tool(
@@ -274,14 +278,14 @@ class Structure:
         holder = self._parent(parent, frame)
         all_metadata: dict[str, Any] = {"framework": self.framework, "seen": False, **(metadata or {})}
         inputs = {"arguments": arguments, "call_id": call_id}
-        elsewhere = (rewrite.EDITED, beneath.NAMED, beneath.HOOKED)
-        if any(name in names for names in elsewhere) or beneath.is_served(name):
-            expected = Expected(beneath.TOOL, name, call_id, arguments)
+        elsewhere = (rewrite.EDITED, announced.NAMED, announced.HOOKED)
+        if any(name in names for names in elsewhere) or announced.is_served(name):
+            expected = AnnouncedCall(announced.TOOL, name, call_id, arguments)
             self._expect(key, expected, name, inputs, all_metadata, parent, frame)
             return
         all_metadata |= self._match_model_call(name, inputs, holder)
         self._open_span(
-            key, self.tracer.span("tool", name, inputs, all_metadata), holder, left_standing(), None
+            key, self.tracer.span("tool", name, inputs, all_metadata), holder, find_open_position(), None
         )
 
     @_never_raises
@@ -327,7 +331,7 @@ class Structure:
         pending = self._open.get(key)
         if isinstance(pending, _PendingCall) and not pending.is_recorded():
             del self._open[key]
-            self._calls.hold(
+            self._calls.await_consent(
                 str(pending.name), arguments or {}, pending.parent.event_id if pending.parent else None
             )
 
@@ -394,7 +398,7 @@ class Structure:
     def _expect(
         self,
         key: Hashable,
-        expected: Expected,
+        expected: AnnouncedCall,
         name: str | None,
         inputs: Inputs,
         metadata: Mapping[str, Any],
@@ -403,17 +407,17 @@ class Structure:
     ) -> None:
         """Wait for a seam to record an announced call."""
         named = self._find_named(parent)
-        holder: Holder | None
+        holder: SpanLike | None
         if named is not None and named.is_here(frame):
-            holder, moved = named.span, STAYED
+            holder, moved = named.span, UNCHANGED
         else:
-            before = standing()
+            before = find_position()
             holder, moved = self._choose_parent(named, before, frame), self._enter_named(named, before, frame)
         self._open[key] = _PendingCall(
             name, inputs, metadata, expected, holder, moved, self.tracer.now(), perf_counter_ns()
         )
 
-    def _match_model_call(self, name: str, inputs: dict[str, Any], parent: Holder | None) -> dict[str, Any]:
+    def _match_model_call(self, name: str, inputs: dict[str, Any], parent: SpanLike | None) -> dict[str, Any]:
         """Find the model's call that a tool answers. Complete `inputs` from it, and return metadata for the span."""
         parent_id = parent.event_id if parent is not None else None
         requested = self._calls.take(name, inputs["arguments"] or {}, parent_id, call_id=inputs["call_id"])
@@ -426,7 +430,12 @@ class Structure:
         return {} if requested is None else {"asked_in": requested.asked_in}
 
     def _open_span(
-        self, key: Hashable, span: Span, parent: Holder | None, outer: Holder | None, frame: FrameType | None
+        self,
+        key: Hashable,
+        span: Span,
+        parent: SpanLike | None,
+        outer: SpanLike | None,
+        frame: FrameType | None,
     ) -> None:
         span.open_within(parent)
         if not span.is_open:  # its component is not recorded
@@ -444,7 +453,7 @@ class Structure:
         self._open_spans.discard(place.span)
         return place.span
 
-    def _key_of(self, holder: Holder) -> Hashable:
+    def _key_of(self, holder: SpanLike) -> Hashable:
         return next(
             (
                 key
@@ -454,16 +463,16 @@ class Structure:
             None,
         )
 
-    def _parent(self, key: Hashable, frame: FrameType | None) -> Holder | None:
+    def _parent(self, key: Hashable, frame: FrameType | None) -> SpanLike | None:
         """Return the parent of what begins now."""
-        return self._choose_parent(self._find_named(key), standing(), frame)
+        return self._choose_parent(self._find_named(key), find_position(), frame)
 
     def _choose_parent(
-        self, named: Inside | None, holder: Holder | None, frame: FrameType | None
-    ) -> Holder | None:
+        self, named: Inside | None, holder: SpanLike | None, frame: FrameType | None
+    ) -> SpanLike | None:
         """Return the innermost span of the context if it is inside the named one, else the named one."""
         while isinstance(holder, Inside) and holder.is_beside(frame):
-            holder = valid(holder.outer)
+            holder = skip_left(holder.outer)
         here = None if holder is None else holder.here()
         between = self._open_spans if frame is None else ()
         return here if named is None or is_within(here, named.span, between) else named.span
@@ -475,13 +484,15 @@ class Structure:
             entry = self._open.get(entry.parent)
         return entry if isinstance(entry, Inside) and entry.span.is_open else None
 
-    def _enter_named(self, named: Inside | None, before: Holder | None, frame: FrameType | None) -> Moved:
+    def _enter_named(
+        self, named: Inside | None, before: SpanLike | None, frame: FrameType | None
+    ) -> ContextChange:
         """Make the named parent the current span for the next call, unless the running code is inside it already."""
         here = None if before is None else before.here()
         if named is None or is_within(here, named.span, self._open_spans if frame is None else ()):
-            return STAYED
+            return UNCHANGED
         CURRENT.set(named)
-        return Moved(named, before)
+        return ContextChange(named, before)
 
     def _write(
         self,
@@ -497,7 +508,108 @@ class Structure:
         span.open_within(pending.parent)
         if outputs is not None and error is None:
             span.set_output(outputs)
-        failure = pending.failure if error is None else ending(error, self.tracer.payloads).fields()
+        failure = pending.failure if error is None else span_failure(error, self.tracer.payloads).fields()
         span.set(duration_ms=(ended - pending.started) / 1e6, **fields, **failure)
         span.close()
         return span.event_id
+
+
+def read_safely(structure: Structure, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """Return the result of `make`, or `None` if it fails.
+
+    A failure is reported as a problem of tracing.
+    """
+    try:
+        return make(*args, **kwargs)
+    except Exception as error:
+        structure.tracer.problem(f"an object of {structure.framework} could not be read", error)
+        return None
+
+
+def observe(
+    original: Callable[..., Any],
+    structure: Structure,
+    begin: Callable[..., Any],
+    end: Callable[[Any, Any], object],
+    fail: Callable[[Any, BaseException], object] | None = None,
+) -> Callable[..., Any]:
+    """Return a function like one of a framework, sync or async, that reports its calls.
+
+    Args:
+        original: the function.
+        structure: receives problems: nothing that an observer raises reaches the program.
+        begin: called before each call with its arguments; its result is passed on to the other two.
+        end: called with this and the result of a call that has returned.
+        fail: called with this and the error of a call that has raised.
+    """
+    if iscoroutinefunction(original):
+
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
+            state = read_safely(structure, begin, *args, **kwargs)
+            try:
+                result = await original(*args, **kwargs)
+            except BaseException as error:
+                hide_own_frame(error)
+                if fail is not None:
+                    read_safely(structure, fail, state, error)
+                raise
+            read_safely(structure, end, state, result)
+            return result
+
+        return call_async
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        state = read_safely(structure, begin, *args, **kwargs)
+        try:
+            result = original(*args, **kwargs)
+        except BaseException as error:
+            hide_own_frame(error)
+            if fail is not None:
+                read_safely(structure, fail, state, error)
+            raise
+        read_safely(structure, end, state, result)
+        return result
+
+    return call
+
+
+def observe_creation(
+    original: Callable[..., Any], structure: Structure, learn: Callable[[Any], object]
+) -> Callable[..., Any]:
+    """Return a constructor, or a method that returns a copy, after which `learn` gets the new object."""
+    return observe(
+        original,
+        structure,
+        lambda created, *_args, **_kwargs: created,
+        lambda created, copied: learn(created if copied is None else copied),
+    )
+
+
+def observe_tool(
+    original: Callable[..., Any], structure: Structure, begin: Callable[..., Hashable]
+) -> Callable[..., Any]:
+    """Return a function that calls a tool. `begin` begins the call from the arguments, and returns its key."""
+    return observe(
+        original,
+        structure,
+        begin,
+        structure.end_tool,
+        lambda key, error: structure.end_tool(key, error=error),
+    )
+
+
+def find_existing_tools(kind: type) -> list[Any]:
+    """Return the tools of a class and its subclasses that the program made before recording began, as in a test.
+
+    None are searched for if no loaded function can become a seam.
+    """
+    if rewrite.LOADED is None:
+        return []
+    return [tool for tool in gc.get_referrers(*_subclasses_of(kind)) if kind in type(tool).__mro__]
+
+
+def _subclasses_of(kind: type) -> Iterator[type]:
+    yield kind
+    subclasses: list[type] = type.__subclasses__(kind)
+    for subclass in subclasses:
+        yield from _subclasses_of(subclass)

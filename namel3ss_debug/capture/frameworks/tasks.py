@@ -14,10 +14,10 @@ from collections.abc import Callable
 from contextvars import Context, Token
 from types import FunctionType, TracebackType
 
-from namel3ss_debug.capture.context import CURRENT, Holder
-from namel3ss_debug.capture.editing import call_of, edit_body
-from namel3ss_debug.capture.frameworks.places import elsewhere
-from namel3ss_debug.capture.patching import Undo
+from namel3ss_debug.capture.core.context import CURRENT, SpanLike
+from namel3ss_debug.capture.core.editing import call_of, edit_body
+from namel3ss_debug.capture.core.patching import Undo
+from namel3ss_debug.capture.frameworks.current_span import elsewhere
 
 _undo: list[Undo] = []
 _lock = threading.Lock()
@@ -58,7 +58,7 @@ class _TaskCreation:
     __slots__ = ("_token",)
 
     def __init__(self) -> None:
-        self._token: Token[Holder | None] | None = None
+        self._token: Token[SpanLike | None] | None = None
 
     def __enter__(self) -> None:
         holder = CURRENT.get()

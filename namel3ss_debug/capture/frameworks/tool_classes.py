@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from inspect import iscoroutinefunction
 from typing import Any, NamedTuple
 
-from namel3ss_debug.capture import beneath
-from namel3ss_debug.capture.frameworks.reading import find_existing_tools, read_safely
-from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.spans import is_in_tool
-from namel3ss_debug.capture.tools import runs_as
+from namel3ss_debug.capture.core import announced
+from namel3ss_debug.capture.core.patching import Undo, replace
+from namel3ss_debug.capture.core.tracer import is_in_tool
+from namel3ss_debug.capture.frameworks.structure import (
+    Structure,
+    find_existing_tools,
+    observe,
+    observe_creation,
+    read_safely,
+)
+from namel3ss_debug.capture.seams.functions.tools import register_functions
 
 
 class _ToolFunctions(NamedTuple):
@@ -123,17 +127,23 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
         AttributeError: the module lacks the class or a method that is followed.
     """
     tool_class = _CLASSES[module.__name__]
-    kind = getattr(module, tool_class.name)
+    kind, learn = getattr(module, tool_class.name), partial(_learn, tool_class)
     undo = [
-        replace(kind, name, partial(_wrap_creation, structure=structure, tool_class=tool_class))
+        replace(kind, name, lambda original: observe_creation(original, structure, learn))
         for name in tool_class.created_by
         if hasattr(kind, name)
     ]
     for tool in find_existing_tools(kind) if tool_class.created_by else ():
-        read_safely(structure, _learn, tool_class, tool)
-    for name in tool_class.called_by:
-        wrap = _wrap_async_call if iscoroutinefunction(getattr(kind, name)) else _wrap_call
-        undo.append(replace(kind, name, partial(wrap, structure=structure, tool_class=tool_class)))
+        read_safely(structure, learn, tool)
+    begin, end = partial(_begin, structure, tool_class), partial(_end, structure, tool_class)
+
+    def fail(key: object, error: BaseException) -> None:
+        structure.end_tool(key, error=error)
+
+    undo += [
+        replace(kind, name, lambda original: observe(original, structure, begin, end, fail))
+        for name in tool_class.called_by
+    ]
     return undo
 
 
@@ -142,68 +152,18 @@ def _learn(tool_class: _ToolClass, tool: Any) -> str | None:
     functions = tool_class.functions_of(tool)
     if functions is None:
         return None
-    runs_as(functions.name, *functions.functions, given_in=functions.arguments_in)
+    register_functions(functions.name, *functions.functions, arguments_in=functions.arguments_in)
     return functions.name
 
 
-def _wrap_creation(
-    original: Callable[..., Any], structure: Structure, tool_class: _ToolClass
-) -> Callable[..., Any]:
-    def make(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            created = original(self, *args, **kwargs)
-        except BaseException as error:
-            hide_own_frame(error)
-            raise
-        read_safely(structure, _learn, tool_class, self if created is None else created)
-        return created
-
-    return make
-
-
-def _wrap_call(
-    original: Callable[..., Any], structure: Structure, tool_class: _ToolClass
-) -> Callable[..., Any]:
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        key = read_safely(structure, _begin, structure, tool_class, self, args, kwargs)
-        try:
-            returned = original(self, *args, **kwargs)
-        except BaseException as error:
-            hide_own_frame(error)
-            structure.end_tool(key, error=error)
-            raise
-        read_safely(structure, _end, structure, tool_class, key, returned)
-        return returned
-
-    return call
-
-
-def _wrap_async_call(
-    original: Callable[..., Any], structure: Structure, tool_class: _ToolClass
-) -> Callable[..., Any]:
-    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        key = read_safely(structure, _begin, structure, tool_class, self, args, kwargs)
-        try:
-            returned = await original(self, *args, **kwargs)
-        except BaseException as error:
-            hide_own_frame(error)
-            structure.end_tool(key, error=error)
-            raise
-        read_safely(structure, _end, structure, tool_class, key, returned)
-        return returned
-
-    return call
-
-
-def _begin(
-    structure: Structure, tool_class: _ToolClass, tool: Any, args: tuple[Any, ...], keywords: dict[str, Any]
-) -> object:
+def _begin(structure: Structure, tool_class: _ToolClass, tool: Any, *args: Any, **keywords: Any) -> object:
     """Begin to record a call, and return its key; `None` if it is known already.
 
     Positional arguments are left out, because they have no names.
     """
     name = _learn(tool_class, tool)
-    if name is None or _is_known_call(name):
+    # An instrumentation or another method of the tool may have recorded or announced this call.
+    if name is None or is_in_tool(name) or announced.find_announced({name}) is not None:
         return None
     key = object()
     arguments = None if args else dict(tool_class.arguments_of(tool, keywords))
@@ -212,11 +172,6 @@ def _begin(
     scope = {"scope": type(tool).__module__}
     structure.begin_tool(key, name, arguments, call_id=call_id, metadata=scope)
     return key
-
-
-def _is_known_call(name: str) -> bool:
-    """Return whether an instrumentation or another method of the tool has recorded or announced this call."""
-    return is_in_tool(name) or beneath.about_to_run({name}) is not None
 
 
 def _end(structure: Structure, tool_class: _ToolClass, key: object, returned: Any) -> None:

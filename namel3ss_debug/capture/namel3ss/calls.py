@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from namel3ss_debug.capture.determinism import lineage
+from namel3ss_debug.capture.core import task_paths
+from namel3ss_debug.capture.core.tracer import Span, set_result
 from namel3ss_debug.capture.namel3ss.messages import describe_error, error_type, full_message
+from namel3ss_debug.capture.namel3ss.patches import Seams, import_language_module
 from namel3ss_debug.capture.namel3ss.scope import Scope
-from namel3ss_debug.capture.namel3ss.seams import Seams, import_language_module
 from namel3ss_debug.capture.namel3ss.values import to_plain
-from namel3ss_debug.capture.replies import Reply, take_reply
-from namel3ss_debug.capture.results import set_result
-from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.seams.functions.replies import Reply, take_reply
 
 _BLOCKED = "blocked"
 _FAILED = "error"
@@ -68,13 +67,13 @@ class ToolCallRecorder:
                 return tuple(original(ctx, tool_name, args, **location))
             failed: BaseException | None = None
             try:
-                with lineage.Call(tool_name):
+                with task_paths.ToolCallScope(tool_name):
                     reply = take_reply(scope.tracer, span)
                     if reply is not None and reply.answers:
                         outcome, error = self._make_answer(ctx, tool_name, reply)
                     else:
                         if reply is not None:
-                            reply.before()
+                            reply.wait_before()
                         outcome, error = original(ctx, tool_name, args, **location)
                     with scope.guard("the result of a tool could not be recorded"):
                         self._record_outcome(span, outcome, error)
@@ -92,7 +91,7 @@ class ToolCallRecorder:
         scope = self._scope
         inputs: dict[str, Any] = {"arguments": to_plain(arguments)}
         metadata: dict[str, Any] = {"chain": scope.chain()}
-        metadata |= lineage.told()
+        metadata |= task_paths.call_metadata()
         requested = self._requested.take(name) if getattr(ctx, "tool_call_source", None) == "ai" else None
         if requested is not None:
             inputs |= {"call_id": requested[0]} if requested[0] else {}

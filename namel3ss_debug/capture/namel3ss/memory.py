@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from namel3ss_debug.capture.namel3ss.places import SourceLocation
+from namel3ss_debug.capture.namel3ss.locations import SourceLocation
+from namel3ss_debug.capture.namel3ss.patches import Seams
 from namel3ss_debug.capture.namel3ss.scope import Scope
-from namel3ss_debug.capture.namel3ss.seams import Seams
 from namel3ss_debug.traces.inputs import MEMORY_AT_START
 
 FOLDER = Path(".namel3ss") / "memory"
@@ -37,7 +37,7 @@ class MemoryRecorder:
 
         def recall_with_events(manager: Any, ai: Any, user_input: str, *args: Any, **kwargs: Any) -> Any:
             pack = original(manager, ai, user_input, *args, **kwargs)
-            with self._scope.guard("what a memory recalled could not be recorded"):
+            with self._scope.guard("a value recalled from memory could not be recorded"):
                 recalled = {kind: items for kind, items in pack.payload.items() if items}
                 self._emit("read", ai, kwargs, {"key": user_input}, recalled)
             return pack
@@ -47,7 +47,7 @@ class MemoryRecorder:
     def _wrap_record(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def record_with_events(manager: Any, ai: Any, *args: Any, **kwargs: Any) -> Any:
             pack = original(manager, ai, *args, **kwargs)
-            with self._scope.guard("what a memory took could not be recorded"):
+            with self._scope.guard("a value stored in memory could not be recorded"):
                 self._emit("write", ai, kwargs, {}, {"items": list(pack.payload or ())})
             return pack
 

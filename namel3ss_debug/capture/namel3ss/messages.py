@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from namel3ss_debug.capture.failures import type_name
+from namel3ss_debug.capture.core.failures import type_name
 
 _WHAT_HAPPENED = re.compile(r"\AWhat happened: (?P<what>.*)(?:\nWhy: (?P<why>.*))?")
 _WITH_HEADINGS = re.compile(r"\Aerror: (?P<what>.*)(?:\n[\s\S]*?\nWhy\n- (?P<why>.*))?")

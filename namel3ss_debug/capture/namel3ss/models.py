@@ -15,18 +15,18 @@ from typing import Any, NamedTuple, Self
 from urllib.error import HTTPError, URLError
 
 from namel3ss_debug import wire
-from namel3ss_debug.capture.answers import Given, Response, response_of, uncut
-from namel3ss_debug.capture.delivery import Delivery, in_turn, never
-from namel3ss_debug.capture.determinism import lineage
-from namel3ss_debug.capture.exchanges import INSIDE
+from namel3ss_debug.capture.core import task_paths
+from namel3ss_debug.capture.core.answers import CallReply, Response, drop_impossible_cut, make_response
+from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn, wait_forever
+from namel3ss_debug.capture.core.tracer import Span, add_metadata
 from namel3ss_debug.capture.namel3ss.calls import RequestedCalls
 from namel3ss_debug.capture.namel3ss.messages import error_type, full_message
+from namel3ss_debug.capture.namel3ss.patches import Seams, import_language_module
 from namel3ss_debug.capture.namel3ss.scope import Scope
-from namel3ss_debug.capture.namel3ss.seams import Seams, import_language_module
 from namel3ss_debug.capture.namel3ss.values import to_plain
-from namel3ss_debug.capture.results import add_metadata
-from namel3ss_debug.capture.spans import Span
-from namel3ss_debug.wire import Answer, lenient
+from namel3ss_debug.capture.seams.http.exchanges import INSIDE
+from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.contract import Answer
 
 _FORMAT = wire.FORMATS["openai.chat"]
 _METHOD = "ASK"
@@ -181,14 +181,14 @@ class ModelCallRecorder:
         answers = self._scope.tracer.answers
         recorded = None if answers is None else answers.take(span.event_id)
         if recorded is not None:
-            recorded = uncut(recorded, self._scope.tracer.problem)
+            recorded = drop_impossible_cut(recorded, self._scope.tracer.problem)
         answer: Answer | ModelFailure | None = None
         self._refusal = None
         try:
             response = (
                 None
                 if recorded is None
-                else response_of(recorded, _FORMAT, request, method=_METHOD, event_id=span.event_id)
+                else make_response(recorded, _FORMAT, request, method=_METHOD, event_id=span.event_id)
             )
             if recorded is not None and response is not None:
                 answer = self._deliver_recorded(recorded, response, span)
@@ -200,7 +200,7 @@ class ModelCallRecorder:
             raise
         finally:
             with self._scope.guard("the end of a model call could not be recorded"):
-                self._record_answer(span, request, answer, {} if recorded is None else recorded.marks())
+                self._record_answer(span, request, answer, {} if recorded is None else recorded.to_metadata())
             self._scope.close(span)
 
     def _open(self, provider: str, request: dict[str, Any]) -> Span:
@@ -214,12 +214,12 @@ class ModelCallRecorder:
             "format": _FORMAT.name,
             "exchange": {"method": _METHOD, "url": url, "hash": wire.canonical_hash(_METHOD, url, request)},
         }
-        metadata |= lineage.told()
+        metadata |= task_paths.call_metadata()
         decoded = _FORMAT.codec.decode_request(request)
         return scope.open("llm", decoded.get("model"), scope.location, decoded, metadata)
 
     def _call_provider(
-        self, recorded: Given | None, span: Span, make: Callable[[], Answer | ModelFailure]
+        self, recorded: CallReply | None, span: Span, make: Callable[[], Answer | ModelFailure]
     ) -> Answer | ModelFailure:
         """Call the provider. Its HTTP request is part of the call, and not recorded a second time."""
         network = self._scope.tracer.network
@@ -239,18 +239,18 @@ class ModelCallRecorder:
             else _merge_answers(answer, self._provider_answers[-1])
         )
 
-    def _deliver_recorded(self, recorded: Given, response: Response, span: Span) -> Answer | ModelFailure:
+    def _deliver_recorded(self, recorded: CallReply, response: Response, span: Span) -> Answer | ModelFailure:
         """Return the recorded answer when it is its turn."""
         answers = self._scope.tracer.answers
         assert answers is not None
-        turn = in_turn(recorded, answers.may, span.event_id)
+        turn = delivery_turn(recorded, answers.may_deliver, span.event_id)
         delivery = Delivery(turn, response.delays, len(response.pieces))
         if response.status:
             delivery.wait("head")
             for index in range(len(response.pieces)):
                 delivery.wait("piece", index)
-        if response.given_up:
-            never()
+        if response.hangs:
+            wait_forever()
         delivery.wait("end")
         body = b"".join(response.pieces)
         if response.raised is not None:

@@ -15,20 +15,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from namel3ss_debug.capture import switch
-from namel3ss_debug.capture.child import give_up, tell
+from namel3ss_debug.capture.core import switch
+from namel3ss_debug.capture.core.tracer import ExecutionTracer
+from namel3ss_debug.capture.launch.child import exit_with_error, print_message
 from namel3ss_debug.capture.namel3ss.calls import RequestedCalls, ToolCallRecorder
 from namel3ss_debug.capture.namel3ss.interpreters import RECOMMENDED_VERSION
+from namel3ss_debug.capture.namel3ss.locations import SourceLocations, list_definitions
 from namel3ss_debug.capture.namel3ss.memory import MemoryRecorder
 from namel3ss_debug.capture.namel3ss.messages import describe_error, error_type, is_language_error
 from namel3ss_debug.capture.namel3ss.models import ModelCallRecorder
-from namel3ss_debug.capture.namel3ss.places import SourceLocations, list_definitions
+from namel3ss_debug.capture.namel3ss.patches import Seams, import_language_module
 from namel3ss_debug.capture.namel3ss.scope import Scope
-from namel3ss_debug.capture.namel3ss.seams import Seams, import_language_module
 from namel3ss_debug.capture.namel3ss.steps import StepRecorder
 from namel3ss_debug.capture.namel3ss.values import to_plain
 from namel3ss_debug.capture.namel3ss.workspace import copy_database, mirror
-from namel3ss_debug.capture.tracer import ExecutionTracer
 
 SNAPSHOT_FILE = "memory_snapshot.json"
 """The file in the workspace of a re-run with the memory to begin with."""
@@ -65,7 +65,7 @@ def run(value: str, options: Mapping[str, Any], workspace: str = "", *, stepped:
         repaired = _repair_wheel()
         app = _load(here, path, tracer)
         if repaired and app.program.ais:
-            tell(
+            print_message(
                 f"namel3ss {_version()} was published without files that apps with AI blocks need; they run here all the same, and "
                 f"with n3 itself in {RECOMMENDED_VERSION}"
             )
@@ -156,7 +156,7 @@ def _load(here: Path, path: Path, tracer: ExecutionTracer | None) -> App:
         try:
             load = import_language_module("cli.app_loader").load_program
         except (ImportError, AttributeError) as error:
-            give_up(
+            exit_with_error(
                 f"the namel3ss in {sys.executable} cannot load an app ({error}): pip install namel3ss=={RECOMMENDED_VERSION} there, or give "
                 "--python PATH of another interpreter"
             )
@@ -210,11 +210,11 @@ def _choose_flow(program: Any, requested: str | None, name: str) -> str:
     flows = [flow.name for flow in program.flows]
     entries = getattr(program, "entry_flows", None) or flows
     if requested is not None and requested not in flows:
-        give_up(f"{name} has no flow {requested!r}; it has {_format_names(flows)}")
+        exit_with_error(f"{name} has no flow {requested!r}; it has {_format_names(flows)}")
     if requested is None and len(entries) != 1:
         if entries:
-            give_up(f"{name} has several flows: choose one with --flow: {_format_names(entries)}")
-        give_up(f"{name} has no flow: there is nothing to run")
+            exit_with_error(f"{name} has several flows: choose one with --flow: {_format_names(entries)}")
+        exit_with_error(f"{name} has no flow: there is nothing to run")
     return str(requested or entries[0])
 
 
@@ -277,7 +277,7 @@ def _fail(error: Exception, app: Path) -> NoReturn:
     """End as the language's command does, with its own message and the line of the source."""
     undecodable = _find_undecodable_file(error, app.parent) if isinstance(error, UnicodeDecodeError) else None
     if undecodable is not None:
-        tell(f"{undecodable} is not UTF-8 ({error}): save it as UTF-8")
+        print_message(f"{undecodable} is not UTF-8 ({error}): save it as UTF-8")
         raise SystemExit(1)
     if not is_language_error(error):
         raise error

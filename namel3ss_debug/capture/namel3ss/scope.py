@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.namel3ss.locations import Definition, SourceLocation, SourceLocations
 from namel3ss_debug.capture.namel3ss.messages import describe_error, error_type
-from namel3ss_debug.capture.namel3ss.places import Definition, SourceLocation, SourceLocations
-from namel3ss_debug.capture.spans import Span
-from namel3ss_debug.capture.tracer import ExecutionTracer
 
 _MOST_IN_CHAIN = 100
 

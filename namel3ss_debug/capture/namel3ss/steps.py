@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from namel3ss_debug.capture.logs.records import level_of, record_log
+from namel3ss_debug.capture.core.tracer import Span
+from namel3ss_debug.capture.namel3ss.locations import Definition, SourceLocation
 from namel3ss_debug.capture.namel3ss.messages import error_type
-from namel3ss_debug.capture.namel3ss.places import Definition, SourceLocation
+from namel3ss_debug.capture.namel3ss.patches import Seams
 from namel3ss_debug.capture.namel3ss.scope import Scope
-from namel3ss_debug.capture.namel3ss.seams import Seams
 from namel3ss_debug.capture.namel3ss.values import to_plain, variables
-from namel3ss_debug.capture.spans import Span
+from namel3ss_debug.capture.seams.logs.records import level_of, record_log
 from namel3ss_debug.traces.events import LOG_LEVELS
 
 _STATEMENTS: Mapping[str, tuple[str, str]] = {

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from namel3ss_debug.capture.payloads.contract import FOREIGN_ITEMS, Conversion
-from namel3ss_debug.capture.payloads.looks import full_name
+from namel3ss_debug.capture.payloads.introspection import full_name
 
 _ROWS = 20
 _COLUMNS = 100

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from namel3ss_debug.traces.redaction import Redactor
-
 FOREIGN_ITEMS = 1000
 """The most items taken from a container that may compute or fetch them, such as an array or a view."""
 
@@ -15,7 +13,6 @@ class Conversion(Protocol):
     """The conversion of one payload, as a form sees it."""
 
     cut: bool
-    redactor: Redactor | None
 
     @property
     def left(self) -> int:
@@ -37,6 +34,9 @@ class Conversion(Protocol):
 
     def clean(self, text: str) -> str:
         """Return a text without secrets."""
+
+    def beginning(self, text: str, size: int) -> str:
+        """Return the first `size` bytes of a text, without secrets."""
 
     def charge(self, size: int) -> None:
         """Subtract the size of what was added to the payload from what is left."""

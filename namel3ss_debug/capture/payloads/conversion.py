@@ -17,13 +17,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
-from namel3ss_debug.capture.payloads.alike import Layouts
-from namel3ss_debug.capture.payloads.harmless import is_logprob, reveals_nothing
-from namel3ss_debug.capture.payloads.looks import full_name, is_from_signal
+from namel3ss_debug.capture.payloads.introspection import full_name, is_from_signal
+from namel3ss_debug.capture.payloads.layouts import Layouts
 from namel3ss_debug.capture.payloads.objects import describe
 from namel3ss_debug.capture.payloads.texts import clean, format_value, shorten, take_start
-from namel3ss_debug.traces.redaction import Redactor, redact_headers
-from namel3ss_debug.traces.redaction.redactor import KEY, OPTION
+from namel3ss_debug.traces.redaction.redactor import KEY, OPTION, Redactor, redact_headers
 
 JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 
@@ -47,6 +45,16 @@ CARD_LIKE = 10**13
 _NEGATIVE_CARD_LIKE = -CARD_LIKE
 _MOST_DECIMAL_BITS = 2000
 _MOST_HEX_BITS = 65536
+
+_SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
+_SCHEMA_FORMS = ("anyOf", "oneOf", "allOf", "$ref")
+_SCHEMA = frozenset(
+    {
+        "type", "title", "description", "format", "default", "minLength", "maxLength", "items", "nullable",
+        *_SCHEMA_FORMS,
+    }
+)  # fmt: skip
+"""The keywords of a schema, none of which holds a value except `default`."""
 
 
 class Converted(NamedTuple):
@@ -407,6 +415,10 @@ class _Conversion:
         self.redacted |= redacted is not valid
         return redacted
 
+    def beginning(self, text: str, size: int) -> str:
+        """Return the first `size` bytes of a text, without secrets."""
+        return take_start(text, self.redactor, size)
+
     def integer(self, value: int) -> JsonValue:
         """Return an integer that may exceed 64 bits or be the number of a card."""
         bits = value.bit_length()
@@ -480,3 +492,31 @@ def _remember(seen: set[str], text: str) -> None:
     if len(seen) >= _MOST_REMEMBERED:
         seen.clear()
     seen.add(text)
+
+
+def reveals_nothing(value: Any) -> bool:
+    """Return whether a value under a secret name reveals nothing.
+
+    Such values stay, because they show whether a credential was there.
+    """
+    if type(value) is dict:
+        return _is_schema(value)
+    return value is None or type(value) is bool or (type(value) is str and not value)
+
+
+def _is_schema(value: dict[Any, Any]) -> bool:
+    """Return whether a plain dict is a JSON Schema, as tools describe their parameters, and not a value."""
+    if any(type(key) is not str or key not in _SCHEMA for key in value):
+        return False
+    kind = value.get("type")
+    is_typed = (
+        kind in _SCHEMA_TYPES
+        if type(kind) is str
+        else kind is None and any(key in value for key in _SCHEMA_FORMS)
+    )
+    return is_typed and reveals_nothing(value.get("default"))
+
+
+def is_logprob(name: str, pairs: list[tuple[Any, Any]]) -> bool:
+    """Return whether `token` is a language model's, next to its probability, and not a credential."""
+    return name == "token" and any(type(key) is str and key == "logprob" for key, _ in pairs)

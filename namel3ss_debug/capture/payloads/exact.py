@@ -13,9 +13,9 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from namel3ss_debug.capture.payloads import holders
+from namel3ss_debug.capture.payloads import data_objects
 from namel3ss_debug.capture.payloads.conversion import DEEP, JsonValue, Payloads, _Conversion
-from namel3ss_debug.capture.payloads.looks import full_name, is_from_signal
+from namel3ss_debug.capture.payloads.introspection import full_name, is_from_signal
 from namel3ss_debug.capture.payloads.objects import describe
 
 STANDARD = frozenset(
@@ -40,7 +40,7 @@ _PLAIN_TEXT_CLASSES = frozenset({"langchain_core.messages.base.TextAccessor"})
 
 
 _MOST_WITHIN = 10_000
-"""How many objects of `holders.WITHOUT_FORM` one of them may contain. They may refer to each other on ever more ways."""
+"""How many objects of `data_objects.WITHOUT_FORM` one of them may contain. They may refer to each other on ever more ways."""
 
 
 class Exact:
@@ -78,7 +78,7 @@ def exact(payloads: Payloads, value: Any) -> Exact:
 class _ExactConversion(_Conversion):
     """The same conversion, in which each type has a form of its own.
 
-    An object of `holders.WITHOUT_FORM` is recorded as a whole or not at all. While that is tried, the first value that
+    An object of `data_objects.WITHOUT_FORM` is recorded as a whole or not at all. While that is tried, the first value that
     cannot be restored ends the attempt.
     """
 
@@ -91,7 +91,9 @@ class _ExactConversion(_Conversion):
             int, str | None
         ] = {}  # by the ids of classes, which the converted value keeps alive
         self._objects: dict[int, tuple[Any, int, dict[str, Any]]] = {}
-        self._objects_in_attempt = 0  # how many objects of `holders.WITHOUT_FORM` are in the current attempt
+        self._objects_in_attempt = (
+            0  # how many objects of `data_objects.WITHOUT_FORM` are in the current attempt
+        )
         self._attempt_failed = False
 
     def convert(self, value: Any, depth: int) -> JsonValue:
@@ -137,12 +139,12 @@ class _ExactConversion(_Conversion):
         if complete is not None:
             return complete
         mode = self._mode_of(kind)
-        if mode in holders.WITHOUT_FORM:
+        if mode in data_objects.WITHOUT_FORM:
             if (restorable := self._try_whole(value, mode, depth)) is not None:
                 return self._number_object(value, restorable)
             mode = None
         form: JsonValue = describe(self, value, kind, depth)
-        restorable = None if mode is None else holders.to_json(self, value, mode, form, depth)
+        restorable = None if mode is None else data_objects.to_json(self, value, mode, form, depth)
         if restorable is not None:
             return self._number_object(value, restorable)
         if kind is bytearray and type(form) is dict and form.get("$type") == "bytes":
@@ -153,10 +155,10 @@ class _ExactConversion(_Conversion):
         return form
 
     def _mode_of(self, kind: type) -> str | None:
-        """Return the cached result of `holders.find_mode` for a class."""
+        """Return the cached result of `data_objects.find_mode` for a class."""
         marker = id(kind)
         if marker not in self._modes:
-            self._modes[marker] = holders.find_mode(kind)
+            self._modes[marker] = data_objects.find_mode(kind)
         return self._modes[marker]
 
     def _try_whole(self, value: Any, mode: str, depth: int) -> dict[str, JsonValue] | None:
@@ -164,11 +166,11 @@ class _ExactConversion(_Conversion):
         self._objects_in_attempt += 1
         if self._objects_in_attempt > 1:
             self._attempt_failed |= self._objects_in_attempt > _MOST_WITHIN
-            return holders.to_json(self, value, mode, None, depth)
+            return data_objects.to_json(self, value, mode, None, depth)
         before = self.cut, self.redacted, self._left
         inexact, objects = len(self.inexact), len(self._objects)
         self.cut = False
-        form = holders.to_json(self, value, mode, None, depth)
+        form = data_objects.to_json(self, value, mode, None, depth)
         is_whole = form is not None and not (self._attempt_failed or self.cut or len(self.inexact) > inexact)
         self._objects_in_attempt, self._attempt_failed = 0, False
         if is_whole:
@@ -182,7 +184,7 @@ class _ExactConversion(_Conversion):
 
     def _number_object(self, value: Any, form: dict[str, Any]) -> dict[str, JsonValue]:
         """Return the form of an object. If the object occurs several times, all its forms get the same number."""
-        if form["made"] in holders.WITH_IDENTITY:
+        if form["made"] in data_objects.WITH_IDENTITY:
             _, number, first = self._objects.setdefault(id(value), (value, len(self._objects) + 1, form))
             if first is not form:
                 form["same"] = first["same"] = number
@@ -233,10 +235,6 @@ def _deque(conversion: _ExactConversion, value: Any, depth: int) -> dict[str, Js
     return {"$type": "collections.deque", "items": items, **longest}
 
 
-def _complex(_conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue]:
-    return {"$type": "complex", "value": repr(value)}
-
-
 def _moment(conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue] | None:
     """Return a datetime or a time as JSON. A zone that is more than an offset has its own entry."""
     form = {"$type": type(value).__name__, "value": value.isoformat()}
@@ -258,12 +256,8 @@ def _moment(conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, 
     elif full_name(type(zone)) == "zoneinfo.ZoneInfo":
         zone_form = None if zone.key is None else {"$type": "zone", "value": zone.key}
     else:
-        zone_form = holders.zone_to_json(zone)
+        zone_form = data_objects.zone_to_json(zone)
     return None if zone_form is None else {**form, "zone": zone_form}
-
-
-def _uuid(conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue]:
-    return {"$type": "uuid", "value": conversion.clean(str(value))}
 
 
 def _path(conversion: _ExactConversion, value: Any, _depth: int) -> dict[str, JsonValue]:
@@ -278,10 +272,10 @@ _FULL_FORMS: dict[str, _FullForm] = {
     "collections.OrderedDict": _mapping,
     "collections.defaultdict": _with_default,
     "collections.deque": _deque,
-    "complex": _complex,
+    "complex": lambda _conversion, value, _depth: {"$type": "complex", "value": repr(value)},
     "datetime.datetime": _moment,
     "datetime.time": _moment,
-    "uuid.UUID": _uuid,
+    "uuid.UUID": lambda conversion, value, _depth: {"$type": "uuid", "value": conversion.clean(str(value))},
 } | {
     f"{module}.{name}": _path
     for module in ("pathlib", "pathlib._local")  # the latter from Python 3.13 on

@@ -17,7 +17,7 @@ import orjson
 
 from namel3ss_debug.capture.payloads import arrays
 from namel3ss_debug.capture.payloads.contract import FOREIGN_ITEMS, Conversion, Form
-from namel3ss_debug.capture.payloads.looks import (
+from namel3ss_debug.capture.payloads.introspection import (
     attribute,
     class_attribute,
     full_name,
@@ -27,7 +27,7 @@ from namel3ss_debug.capture.payloads.looks import (
     lineage,
     own_attributes,
 )
-from namel3ss_debug.capture.payloads.texts import TEXT_LIMIT, format_value, take_start
+from namel3ss_debug.capture.payloads.texts import TEXT_LIMIT, format_value
 
 _BYTES_LIMIT = 1024 * 1024
 _RUN_CONTEXT_FIELDS = (
@@ -87,7 +87,7 @@ def _bounded_text(conversion: Conversion, text: str) -> str:
     room = min(TEXT_LIMIT, max(conversion.left, 256))
     if len(text) > room:
         conversion.cut = True
-        text = take_start(text, conversion.redactor, room) + "…"
+        text = conversion.beginning(text, room) + "…"
     else:
         text = conversion.clean(text)
     conversion.charge(len(text))
@@ -155,18 +155,6 @@ def _namespace(conversion: Conversion, value: Any, depth: int) -> Any:
     return _fields(conversion, value, list(instance_dict(value).items()), depth)
 
 
-def _dict(conversion: Conversion, value: Any, depth: int) -> Any:
-    return conversion.pairs(dict.items(value), dict.__len__(value), depth)
-
-
-def _ordered_dict(conversion: Conversion, value: Any, depth: int) -> Any:
-    return conversion.pairs(collections.OrderedDict.items(value), dict.__len__(value), depth)
-
-
-def _proxy(conversion: Conversion, value: Any, depth: int) -> Any:
-    return conversion.pairs(value.items(), len(value), depth, limit=FOREIGN_ITEMS)
-
-
 def _data(conversion: Conversion, value: Any, depth: int) -> Any:
     return conversion.convert(attribute(value, "data"), depth + 1)
 
@@ -209,18 +197,6 @@ def _sequence(conversion: Conversion, value: Any, depth: int) -> Any:
 
 def _enum(conversion: Conversion, value: Any, depth: int) -> Any:
     return conversion.convert(attribute(value, "_value_"), depth + 1)
-
-
-def _str(conversion: Conversion, value: Any, _depth: int) -> Any:
-    return conversion.text(str.__str__(value))
-
-
-def _int(conversion: Conversion, value: Any, depth: int) -> Any:
-    return conversion.convert(int.__int__(value), depth)
-
-
-def _float(conversion: Conversion, value: Any, depth: int) -> Any:
-    return conversion.convert(float.__float__(value), depth)
 
 
 def _text(conversion: Conversion, value: Any, _depth: int) -> Any:
@@ -284,14 +260,6 @@ def _function(conversion: Conversion, value: Any, _depth: int) -> Any:
     return _opaque(conversion, full_name(type(value)), function_name(value))
 
 
-def _partial(conversion: Conversion, value: Any, depth: int) -> Any:
-    return {"$type": "functools.partial", "fields": {"func": conversion.convert(value.func, depth + 1)}}
-
-
-def _class(conversion: Conversion, value: Any, _depth: int) -> Any:
-    return _opaque(conversion, "type", full_name(value))
-
-
 def _module(conversion: Conversion, value: Any, _depth: int) -> Any:
     return _opaque(conversion, "module", str(instance_dict(value).get("__name__")))
 
@@ -302,16 +270,12 @@ def _by_class(conversion: Conversion, value: Any, _depth: int) -> Any:
     return _opaque(conversion, name, f"<{name} object>")
 
 
-def _exact_json(_conversion: Conversion, value: Any, _depth: int) -> Any:
-    return value.json
-
-
 FORMS: dict[str, Form] = {
-    "namel3ss_debug.capture.payloads.exact.Exact": _exact_json,
-    "str": _str,
-    "int": _int,
-    "float": _float,
-    "dict": _dict,
+    "namel3ss_debug.capture.payloads.exact.Exact": lambda _conversion, value, _depth: value.json,
+    "str": lambda conversion, value, _depth: conversion.text(str.__str__(value)),
+    "int": lambda conversion, value, depth: conversion.convert(int.__int__(value), depth),
+    "float": lambda conversion, value, depth: conversion.convert(float.__float__(value), depth),
+    "dict": lambda conversion, value, depth: conversion.pairs(dict.items(value), dict.__len__(value), depth),
     "list": _list,
     "tuple": _tuple,
     "set": _set,
@@ -323,17 +287,24 @@ FORMS: dict[str, Form] = {
     "function": _function,
     "method": _function,
     "builtin_function_or_method": _function,
-    "type": _class,
+    "type": lambda conversion, value, _depth: _opaque(conversion, "type", full_name(value)),
     "module": _module,
-    "mappingproxy": _proxy,
+    "mappingproxy": lambda conversion, value, depth: conversion.pairs(
+        value.items(), len(value), depth, limit=FOREIGN_ITEMS
+    ),
     "dict_keys": _sequence,
     "dict_values": _sequence,
     "dict_items": _sequence,
-    "functools.partial": _partial,
+    "functools.partial": lambda conversion, value, depth: {
+        "$type": "functools.partial",
+        "fields": {"func": conversion.convert(value.func, depth + 1)},
+    },
     "types.SimpleNamespace": _namespace,
     "argparse.Namespace": _namespace,
     "collections.ChainMap": _namespace,
-    "collections.OrderedDict": _ordered_dict,
+    "collections.OrderedDict": lambda conversion, value, depth: conversion.pairs(
+        collections.OrderedDict.items(value), dict.__len__(value), depth
+    ),
     "collections.UserDict": _data,
     "collections.UserList": _data,
     "collections.UserString": _data,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from namel3ss_debug.capture.payloads.looks import full_name, is_from_signal, remove_addresses
-from namel3ss_debug.traces.redaction import Redactor
+from namel3ss_debug.capture.payloads.introspection import full_name, is_from_signal, remove_addresses
+from namel3ss_debug.traces.redaction.redactor import Redactor
 
 TEXT_LIMIT = 16384
 """The most characters kept of an object's `repr` or `str`."""

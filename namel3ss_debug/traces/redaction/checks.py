@@ -10,7 +10,82 @@ import base64
 import re
 from functools import lru_cache
 
-from namel3ss_debug.traces.redaction.keys import is_secret_name
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SEPARATORS = re.compile(r"[^0-9a-z]+")
+_LONGEST_NAME = 200
+
+_SECRET_END = re.compile(
+    r"""
+    # Long words that mean one thing only: also without a separator before them, as in "dbpassword".
+    (?: pass(?:word|wd|phrase)s? | pass(?:word|phrase)_(?:hash|confirm|confirmation)
+      | (?:api|secret|private)_?keys? | (?:access|auth|refresh|bearer)_?token | clientsecret
+    # The others as a whole word at the end of the name.
+    | (?:^|_)(?:
+        pwd | secrets? | token | jwt | (?:proxy_)?authorization | (?:set_)?cookies? | credentials?
+      | (?:access|signing|encryption|master|account|subscription|shared_access)_key
+      | (?:db|smtp|ftp|mail|pg|user|redis|mysql|postgres)_pass
+      | connection_string | dsn | ssn | cvv2? | cvc | otp | pin_code | card_number | totp_seed
+      )
+    )(?:_?\d{1,3})?$
+    """,
+    re.VERBOSE,
+)
+
+_HARMLESS = re.compile(
+    r"""
+    (?:^|_)(?:
+        tokens | token_count | author(?!i[sz]ation$)\w* | \w+_key_id | public_(?:api_)?key
+      # What language models and pagers call a token.
+      | (?:stop|eos|bos|pad|unk|sep|cls|mask|special|first|last|start|end|next|prev|previous|page|
+           continuation|sync|per|input|output|prompt|completion|cached|image|audio|max|min|num|total|
+           cancellation|placeholder|trial)_token
+    )$
+    """,
+    re.VERBOSE,
+)
+
+SECRET_HEADERS = frozenset(
+    [
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "x-auth-token",
+        "x-amz-security-token",
+        "x-csrf-token",
+        "x-xsrf-token",
+        "x-access-token",
+        "x-vault-token",
+        "x-gitlab-token",
+        "x-figma-token",
+        "ocp-apim-subscription-key",
+        "x-subscription-token",
+        "x-functions-key",
+        "x-rapidapi-key",
+        "cf-access-client-secret",
+    ]
+)
+"""Headers that carry credentials, in lower case; their values are never kept, even with redaction off."""
+
+SECRET_PARAMETERS = frozenset(
+    ["key", "sig", "signature", "x_amz_signature", "x_goog_signature", "x_amz_credential", "auth", "hapikey"]
+)
+"""Query parameters that are secret in a URL though their names are harmless elsewhere, in snake case."""
+
+
+def snake(name: str) -> str:
+    """Return the name in lower-case words joined by underscores: `X-Api-Key` and `xApiKey` become `x_api_key`."""
+    return _SEPARATORS.sub("_", _HUMP.sub("_", name[-_LONGEST_NAME:]).lower()).strip("_")
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether the value of a field of this name is secret by the built-in list."""
+    words = snake(name)
+    return _SECRET_END.search(words) is not None and _HARMLESS.search(words) is None
+
 
 _BACKWARDS = re.compile(r"[\w\-]{0,40}+")
 _NAME = re.compile(r"[\w\-]+")
@@ -33,12 +108,12 @@ _ALSO_HARMLESS = {"token": 16, "secret": 8}
 
 
 def secret_part(match: re.Match[str]) -> str:
-    """The part of a match that is the secret."""
+    """Return the part of a match that is the secret."""
     return match[match.lastindex or 0]
 
 
 def is_in_data(text: str, start: int) -> bool:
-    """Whether this place is in a run of base64, such as an image: what looks like a token there is one by chance.
+    """Return whether this place is in a run of base64, such as an image: what looks like a token there is one by chance.
 
     The beginning of a token with four known characters occurs once in some megabytes of base64.
     """
@@ -46,29 +121,29 @@ def is_in_data(text: str, start: int) -> bool:
 
 
 def has_digit(match: re.Match[str]) -> bool:
-    """Whether the secret part holds a digit or base64's `=`; words of prose and names in code hold neither."""
+    """Return whether the secret part holds a digit or base64's `=`; words of prose and names in code hold neither."""
     secret = secret_part(match)
     return secret.endswith("=") or _DIGIT.search(secret) is not None
 
 
 def is_no_stand_in(match: re.Match[str]) -> bool:
-    """Whether the secret part is more than a variable or a placeholder."""
+    """Return whether the secret part is more than a variable or a placeholder."""
     return not is_stand_in(secret_part(match))
 
 
 def is_stand_in(value: str) -> bool:
-    """Whether a value is a variable or a placeholder in place of a secret."""
+    """Return whether a value is a variable or a placeholder in place of a secret."""
     return _STAND_IN.match(value) is not None
 
 
 def is_for_curl(match: re.Match[str]) -> bool:
-    """Whether the match is an option of a `curl` before it, and its value more than a placeholder."""
+    """Return whether the match is an option of a `curl` before it, and its value more than a placeholder."""
     before = match.string[max(0, match.start() - _CURL_BEFORE) : match.start()]
     return "curl" in before.lower() and is_no_stand_in(match)
 
 
 def is_assignment(match: re.Match[str]) -> bool:
-    """Whether `name = value` gives a secret its value; it does not where the value is code or a placeholder."""
+    """Return whether `name = value` gives a secret its value; it does not where the value is code or a placeholder."""
     name = _name(match)
     if not _is_secret_name(name):
         return False
@@ -83,7 +158,7 @@ def is_assignment(match: re.Match[str]) -> bool:
     if _STAND_IN.match(value) or _CONSTANT_NAME.match(value):
         return False
     lower = name.lower()
-    if not _IS.search(match[0]) and not _is_option(match, name):  # a blank or a comma before the value
+    if not _IS.search(match[0]) and _before(match, name, 2) != "--":  # a blank or a comma before the value
         return False
     if lower.endswith("pwd") and value[0] in "/~.":
         return False  # the working directory
@@ -95,7 +170,7 @@ def is_assignment(match: re.Match[str]) -> bool:
 
 
 def _name(match: re.Match[str]) -> str:
-    r"""The name that ends with the keyword that the pattern has found.
+    r"""Return the name that ends with the keyword that the pattern has found.
 
     In JSON text the letter of an escape such as `\n` may stand right before it.
     """
@@ -109,13 +184,8 @@ def _name(match: re.Match[str]) -> str:
     return (text[escape.end() if escape else first : start] + keyword[0]).lstrip("-")
 
 
-def _is_option(match: re.Match[str], name: str) -> bool:
-    """Whether the name is a command-line option, `--name value` or `"--name", "value"`."""
-    return _before(match, name, 2) == "--"
-
-
 def _before(match: re.Match[str], name: str, many: int) -> str:
-    """So many characters before the name that ends with the keyword that the pattern has found."""
+    """Return so many characters before the name that ends with the keyword that the pattern has found."""
     keyword = _NAME.match(match[0])
     assert keyword is not None
     start = match.start() + keyword.end() - len(name)
@@ -123,7 +193,7 @@ def _before(match: re.Match[str], name: str, many: int) -> str:
 
 
 def _is_code(value: str, assigned: str) -> bool:
-    """Whether an unquoted value is an expression or a word of prose rather than a secret."""
+    """Return whether an unquoted value is an expression or a word of prose rather than a secret."""
     bare = value.rstrip(")]}>.:!?")
     if not _CODE.match(bare):
         return False
@@ -135,7 +205,7 @@ def _is_code(value: str, assigned: str) -> bool:
 
 
 def is_basic_credential(match: re.Match[str]) -> bool:
-    """Whether the secret part is base64 of `user:password`."""
+    """Return whether the secret part is base64 of `user:password`."""
     try:
         decoded = base64.b64decode(secret_part(match)[:400].rstrip("=") + "===", validate=False)
     except ValueError:
@@ -144,12 +214,12 @@ def is_basic_credential(match: re.Match[str]) -> bool:
 
 
 def is_cookie(match: re.Match[str]) -> bool:
-    """Whether the secret part has the form `name=value`."""
+    """Return whether the secret part has the form `name=value`."""
     return "=" in secret_part(match)
 
 
 def is_url_password(match: re.Match[str]) -> bool:
-    """Whether the part between `:` and `@` is a password and not a port followed by a path."""
+    """Return whether the part between `:` and `@` is a password and not a port followed by a path."""
     return re.match(r"\d{1,5}(?:[/?#]|$)", secret_part(match)) is None
 
 
@@ -160,7 +230,7 @@ _GROUPS = re.compile(r"\d+|\d{4}(?P<s>[ \-])\d{4}(?P=s)\d{4}(?P=s)\d{4}|\d{4}([ 
 
 
 def is_card(match: re.Match[str]) -> bool:
-    """Whether the match is the number of a payment card: issuer, length, grouping and check digit (ISO/IEC 7812-1)."""
+    """Return whether the match is the number of a payment card: issuer, length, grouping and check digit (ISO/IEC 7812-1)."""
     text = secret_part(match)
     digits = re.sub(r"\D", "", text)
     if not _GROUPS.fullmatch(text) or not _BRANDS.fullmatch(digits):

@@ -1,4 +1,4 @@
-"""Finds the secrets of a text that arrives in pieces, wherever it was cut.
+"""Find the secrets of a text that arrives in pieces, wherever it was cut.
 
 A piece is decided when it arrives, unless the end of the text may be the beginning of a secret: from there on it waits
 for what follows. Nearly every piece is searched once, together with a few characters before it, for the literals that
@@ -50,7 +50,7 @@ _ALERT = re.compile(rf'{TRIGGER}|":|{CARD}')
 """Matches in a lower-case text that may hold a secret or the beginning of one."""
 
 
-class Growing:
+class IncrementalRedaction:
     """A text that grows piece by piece.
 
     Args:
@@ -77,7 +77,7 @@ class Growing:
         self._due = 0
 
     def is_plain(self, piece: str) -> bool:
-        """Whether a piece, if it were the next, would be decided at once and hold no secret."""
+        """Return whether a piece, if it were the next, would be decided at once and hold no secret."""
         if self._alert:
             return False
         lower = (self._text[-LONGEST_TRIGGER:] + piece).lower()
@@ -158,7 +158,7 @@ class Growing:
         return begun
 
     def _named(self, text: str) -> list[tuple[int, int, str]]:
-        """The values of secret names, also of those inside an object or array of another name."""
+        """Return the values of secret names, also of those inside an object or array of another name."""
         found = []
         at = _NAMED.search(text, self._from)
         while at is not None:
@@ -173,7 +173,7 @@ class Growing:
 
 
 def _united(finds: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """The finds, with those that overlap united."""
+    """Return the finds, with those that overlap united."""
     united: list[tuple[int, int, str]] = []
     for find in sorted(finds):
         if united and find[0] < united[-1][1]:

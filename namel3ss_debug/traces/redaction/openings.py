@@ -1,4 +1,4 @@
-r"""Turns a pattern into one that finds a match begun at the end of a text, which more text could complete.
+r"""Turn a pattern into one that finds a match begun at the end of a text, which more text could complete.
 
 A pattern is a sequence of items, and a text ends inside a match where it ends inside one of them, after all items
 before it have matched. So `abc` becomes `a(?:b(?:\Z)|\Z)|\Z`, only shorter. A look-ahead is cut the same way, a
@@ -30,7 +30,7 @@ _ASCII = 128
 
 @lru_cache(256)
 def opening(pattern: str) -> re.Pattern[str]:
-    """A pattern that matches the beginning of an unfinished match, up to the end of the text.
+    """Return a pattern that matches the beginning of an unfinished match, up to the end of the text.
 
     The groups are those of the pattern, as far as the text goes. Later places of the pattern are tried first, so that a
     group that may have begun counts as begun.
@@ -51,7 +51,7 @@ def opening(pattern: str) -> re.Pattern[str]:
 
 
 def first_literal(pattern: str) -> str:
-    """The literal that every match of a pattern begins with, in lower case; "" where none is known."""
+    """Return the literal that every match of a pattern begins with, in lower case; "" where none is known."""
     try:
         items = list(_parser.parse(pattern))
     except (LookupError, AttributeError, TypeError, ValueError, RecursionError, re.error):
@@ -69,7 +69,7 @@ def first_literal(pattern: str) -> str:
 
 
 def _cut(items: list[Item], state: Any) -> list[Item] | None:
-    """The items that match where the text ends inside this sequence; `None` where it never does."""
+    """Return the items that match where the text ends inside this sequence; `None` where it never does."""
     result: list[Item] | None = None
     for item in reversed(items):
         later = None if result is None else [item, *result]
@@ -85,7 +85,7 @@ def _either(ways: list[list[Item] | None], state: Any) -> list[Item] | None:
 
 
 def _cut_item(item: Item, state: Any) -> list[Item] | None:
-    """The part of an item that matches where the text ends within it; None where it cannot end there."""
+    """Return the part of an item that matches where the text ends within it; None where it cannot end there."""
     kind, value = item
     if kind in _SIMPLE:
         return [_END]

@@ -1,4 +1,4 @@
-"""Finds secrets and puts `[REDACTED:<rule>]` in their place.
+"""Find secrets and put `[REDACTED:<rule>]` in their place.
 
 A text is searched once: the result is remembered, so that a system prompt that is sent with every call costs one
 look-up in a table. All rules search the same text and their finds are united, so that no rule leaves the tail of a
@@ -13,8 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from namel3ss_debug.config.values import check_pattern
-from namel3ss_debug.traces.redaction.checks import is_in_data, is_stand_in
-from namel3ss_debug.traces.redaction.keys import SECRET_HEADERS, SECRET_PARAMETERS, is_secret_name, snake
+from namel3ss_debug.traces.redaction.checks import (
+    SECRET_HEADERS,
+    SECRET_PARAMETERS,
+    is_in_data,
+    is_secret_name,
+    is_stand_in,
+    snake,
+)
 from namel3ss_debug.traces.redaction.openings import LONGEST_LITERAL, first_literal
 from namel3ss_debug.traces.redaction.rules import PHRASES, RUN, TOKENS, Rule, assigned
 
@@ -37,7 +43,7 @@ _NAMED = tuple(
 )
 """Templates of a field whose value is secret if its name is, in the forms that such values have."""
 
-_GIVEN_UP = "[REDACTED:text]"
+_UNREADABLE = "[REDACTED:text]"
 _SHORTEST = 12
 _SHORT = 256
 _REMEMBERED = 4096
@@ -63,7 +69,7 @@ _LITERALS = {literal for _, rule in _ORDERED for literal in rule.literals}
 
 
 def _shortest(literals: set[str]) -> set[str]:
-    """Those that do not begin with another one of them."""
+    """Return those that do not begin with another one of them."""
     return {one for one in literals if literals.isdisjoint(one[:end] for end in range(1, len(one)))}
 
 
@@ -79,7 +85,7 @@ _V = TypeVar("_V")
 
 
 def trie(words: Iterable[str]) -> str:
-    """A pattern for any of these words, none of which begins with another; it looks at each character once."""
+    """Return a pattern for any of these words, none of which begins with another; it looks at each character once."""
     following: dict[str, list[str]] = {}
     for word in sorted(words):
         following.setdefault(word[0], []).append(word[1:])
@@ -140,7 +146,10 @@ class Redactor:
 
     def __init__(self, keys: Iterable[str] | None = None, patterns: Mapping[str, str] | None = None) -> None:
         self._keys = tuple(dict.fromkeys(filter(None, map(snake, keys or ()))))
-        own = [_own_rule(name, pattern) for name, pattern in (patterns or {}).items()]
+        own = []
+        for name, pattern in (patterns or {}).items():
+            check_pattern(name, pattern)
+            own.append(Rule(name, pattern, (first_literal(pattern),)))
         if self._keys:
             words = "|".join(key.replace("_", r"[_\-. ]?") for key in self._keys)
             firsts = tuple({key.partition("_")[0][:LONGEST_LITERAL] for key in self._keys})
@@ -155,19 +164,22 @@ class Redactor:
         self._words: set[str] = set()
 
     def key_is_secret(self, name: str) -> bool:
-        """Whether the value of a field, header or parameter of this name is secret."""
+        """Return whether the value of a field, header or parameter of this name is secret."""
         known = self._names.get(name)
         if known is None:
-            known = is_secret_name(name) or self._is_own_key(name)
+            words = snake(name)
+            known = is_secret_name(name) or any(
+                words == key or words.endswith("_" + key) for key in self._keys
+            )
             _remember(self._names, name, known)
         return known
 
     def name_is_clear(self, name: str) -> bool:
-        """Whether a field of this name is not secret by its name, in an object or in the text of one."""
+        """Return whether a field of this name is not secret by its name, in an object or in the text of one."""
         return not self.key_is_secret(name) and not any(self.finds(value % name) for value in _NAMED)
 
     def text(self, text: str) -> str:
-        """The text with a placeholder for every secret in it; the same object if there is none.
+        """Return the text with a placeholder for every secret in it; the same object if there is none.
 
         Texts seen before cost one look-up in a table. For a long text only its hash and length are kept.
         """
@@ -197,7 +209,7 @@ class Redactor:
         return redact_headers(pairs, self)
 
     def url(self, url: str) -> str:
-        """A URL without its password and without the values of secret query parameters."""
+        """Return a URL without its password and without the values of secret query parameters."""
 
         def replace(match: re.Match[str]) -> str:
             before, name, value = match.groups()
@@ -207,7 +219,7 @@ class Redactor:
         return self.text(_PARAMETER.sub(replace, url) if "=" in url else url)
 
     def words(self, words: Iterable[str]) -> list[str]:
-        """The words of a command line without the values of options with secret names, also those in the next word."""
+        """Return the words of a command line without the values of options with secret names, also those in the next word."""
         clear: list[str] = []
         is_secret = False
         for word in words:
@@ -217,7 +229,7 @@ class Redactor:
         return clear
 
     def hidden(self, items: Sequence[Any]) -> dict[int, str]:
-        """The placeholders for items of a list that are secret because of an item before them, by their places.
+        """Return the placeholders for items of a list that are secret because of an item before them, by their places.
 
         These are the word after an option with a secret name, and the lines of a private key.
         """
@@ -236,24 +248,16 @@ class Redactor:
                     if type(line) is not str or not _KEY_LINE.match(line):
                         break
                     found[behind] = PRIVATE_KEY
-            elif self._takes_secret(item) and place + 1 < len(items):
+            elif _OPTION.match(item) and self.key_is_secret(item.lstrip("-")) and place + 1 < len(items):
                 value = items[place + 1]
                 if type(value) is str and value[:1] != "-" and _WORD.match(value) and not is_stand_in(value):
                     found[place + 1] = KEY
         return found
 
-    def _takes_secret(self, option: str) -> bool:
-        """Whether the word after an option is secret."""
-        return _OPTION.match(option) is not None and self.key_is_secret(option.lstrip("-"))
-
     def _mark(self, mark: tuple[int, int]) -> None:
         if len(self._clean) >= _REMEMBERED:
             self._clean.clear()
         self._clean.add(mark)
-
-    def _is_own_key(self, name: str) -> bool:
-        words = snake(name)
-        return any(words == key or words.endswith("_" + key) for key in self._keys)
 
     def _scan(self, text: str) -> str:
         if "[REDACTED:" not in text:
@@ -265,15 +269,19 @@ class Redactor:
             if replaced is text:
                 return text
             text = replaced
-        return _GIVEN_UP if self._once(text) is not text else text
+        return _UNREADABLE if self._once(text) is not text else text
 
     def _once(self, text: str) -> str:
-        """One round: every rule once; the same object if nothing was found. Placeholders are left alone."""
+        """Return one round: every rule once; the same object if nothing was found. Placeholders are left alone."""
         if "[REDACTED:" not in text:
             return self._replace(text)
         pieces = _PLACEHOLDER.split(text)
         replaced = [piece if index % 2 else self._replace(piece) for index, piece in enumerate(pieces)]
-        return "".join(replaced) if any(map(_differ, pieces, replaced)) else text
+        return (
+            "".join(replaced)
+            if any(one is not other for one, other in zip(pieces, replaced, strict=True))
+            else text
+        )
 
     def _replace(self, text: str) -> str:
         finds = self.finds(text)
@@ -287,7 +295,7 @@ class Redactor:
         return "".join([*parts, text[done:]])
 
     def finds(self, text: str, start: int = 0, rules: Iterable[tuple[int, Rule]] | None = None) -> list[Find]:
-        """The secrets in a text, each once, in order; without those that only a placeholder would uncover.
+        """Return the secrets in a text, each once, in order; without those that only a placeholder would uncover.
 
         Args:
             text: the text.
@@ -307,7 +315,7 @@ class Redactor:
         return united
 
     def near(self, text: str, start: int = 0) -> list[tuple[int, Rule]]:
-        """The rules whose secrets may be in a text, or may have begun in it, each with its place among all.
+        """Return the rules whose secrets may be in a text, or may have begun in it, each with its place among all.
 
         Args:
             text: the text.
@@ -327,11 +335,11 @@ class Redactor:
         return self._always
 
     def is_near(self, lower: str) -> bool:
-        """Whether a lower-case text may hold a secret by one of the user's names or patterns."""
+        """Return whether a lower-case text may hold a secret by one of the user's names or patterns."""
         return bool(self._literals) and any(literal in lower for literal in self._literals)
 
     def _worth_trying(self, text: str) -> list[tuple[int, Rule]]:
-        """The rules that may find something in a whole text, each with its place among all."""
+        """Return the rules that may find something in a whole text, each with its place among all."""
         rules: list[tuple[int, Rule]] = []
         if len(text) >= _SHORTEST:
             runs = [run for run in _RUNS.findall(text) if run not in self._words]
@@ -346,7 +354,7 @@ class Redactor:
         return rules + self._own if self._own else rules
 
     def _orders(self, runs: list[str]) -> list[int]:
-        """The places of the rules of `TOKENS` with a literal in these runs; remembers runs without one."""
+        """Return the places of the rules of `TOKENS` with a literal in these runs; remembers runs without one."""
         joined = " ".join(runs).lower()
         found: list[int] = []
         if len(joined) > _SHORT or _TRIGGER.search(joined):
@@ -409,14 +417,8 @@ def at_literals(
 
 
 def is_by_chance(order: int, text: str, start: int) -> bool:
-    """Whether a match of the rule with this place among all is only a coincidence in a run of base64."""
+    """Return whether a match of the rule with this place among all is only a coincidence in a run of base64."""
     return 0 <= order < len(TOKENS) and is_in_data(text, start)
-
-
-def _own_rule(name: str, pattern: str) -> Rule:
-    """A rule that the user has added."""
-    check_pattern(name, pattern)
-    return Rule(name, pattern, (first_literal(pattern),))
 
 
 def _remember(table: dict[str, _V], key: str, value: _V) -> None:
@@ -426,12 +428,8 @@ def _remember(table: dict[str, _V], key: str, value: _V) -> None:
     table[key] = value
 
 
-def _differ(one: str, other: str) -> bool:
-    return one is not other
-
-
 def placeholder(text: str, start: int, end: int, name: str) -> str:
-    """The placeholder for `text[start:end]`; in quotes where a bare number in JSON text is replaced.
+    """Return the placeholder for `text[start:end]`; in quotes where a bare number in JSON text is replaced.
 
     The quotes are those used last before it, with their backslashes, because JSON text is often nested in JSON text.
     """

@@ -41,7 +41,7 @@ class Rule(NamedTuple):
 
 
 def _token(prefix: str, body: str, width: int = 0) -> str:
-    """A prefix that does not continue a word, and what follows it.
+    """Return a prefix that does not continue a word, and what follows it.
 
     The look-behind reaches over the prefix, so that the search can jump from prefix to prefix.
 
@@ -68,7 +68,7 @@ _LONGEST = 1000
 
 
 def assigned(keyword: str, shortest: int = 8, *, in_lists: bool = False) -> str:
-    """A pattern for a value that is assigned to a name in code, JSON, YAML, XML, a shell or a command line.
+    """Return a pattern for a value that is assigned to a name in code, JSON, YAML, XML, a shell or a command line.
 
     The value is in a look-ahead, so that a value that turns out to be none does not hide an assignment inside it.
 

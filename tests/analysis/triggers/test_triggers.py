@@ -21,7 +21,7 @@ def found(recording, analysed):
 
 def fired(section):
     """The rows by their rule."""
-    return {row["rule"]: row for row in section["fired"]}
+    return {row["rule"]: row for row in section["triggered"]}
 
 
 def state(section, rule):
@@ -32,13 +32,13 @@ def state(section, rule):
 def test_an_empty_recording_passes_no_threshold(found):
     """Each rule says what it is not told."""
     section = found()
-    assert section["fired"] == []
+    assert section["triggered"] == []
     assert {row["rule"]: row["state"] for row in section["rules"]} == {
         "error_rate": "unknown",
-        "timeouts": "quiet",
-        "blocked": "quiet",
+        "timeouts": "ok",
+        "blocked": "ok",
         "context": "unknown",
-        "loop": "quiet",
+        "loop": "ok",
         "cpu": "unknown",
         "memory_growth": "unknown",
         "response_time": "unknown",
@@ -65,7 +65,7 @@ def test_the_error_rate_is_that_of_a_window(recording, found):
     row = fired(section)["error_rate"]
     assert (row["value"], row["times"], row["numbers"]) == (0.15, 1, [121, 125, 131])
     assert row["timestamp"] == 1_700_000_000 + 65 * 20 + 1
-    assert state(found(error_window_seconds=400, error_rate=0.15), "error_rate") == ("quiet", None)
+    assert state(found(error_window_seconds=400, error_rate=0.15), "error_rate") == ("ok", None)
 
 
 def test_too_few_calls_have_no_rate(recording, found):
@@ -85,14 +85,14 @@ def test_response_times_are_compared_with_the_usual(recording, found):
     row = fired(found())["response_time"]
     assert (row["component_name"], row["value"], row["times"]) == ("m", 3.5, 1)
     assert row["timestamp"] == 1_700_000_000 + 205
-    assert state(found(response_time=3.6), "response_time") == ("quiet", None)
+    assert state(found(response_time=3.6), "response_time") == ("ok", None)
 
 
 def test_quick_operations_are_not_slow(recording, found):
     """A baseline below ten milliseconds is taken as that, and zero divides nothing."""
     for n in range(30):
         recording.span("tool", "t", n, n + (0.019 if n > 20 else 0))
-    assert state(found(), "response_time") == ("quiet", None)
+    assert state(found(), "response_time") == ("ok", None)
 
 
 def test_timeouts_count_once_for_those_who_pass_them_on(recording, found):
@@ -106,7 +106,7 @@ def test_timeouts_count_once_for_those_who_pass_them_on(recording, found):
     row = fired(found())["timeouts"]
     assert (row["value"], row["times"], row["numbers"]) == (4, 4, [3, 7, 11, 15])
     assert row["timestamp"] == 1_700_000_000 + 35
-    assert state(found(timeouts=4), "timeouts") == ("quiet", None)
+    assert state(found(timeouts=4), "timeouts") == ("ok", None)
 
 
 def test_a_blocked_span_had_nothing_running_inside(recording, found):
@@ -145,21 +145,21 @@ def test_the_processor_is_busy_by_spans_and_by_samples(recording, found):
         recording.add("resource_sample", 20 * n, cpu_time_ms=1000.0 * cpu)
     row = fired(found())["cpu"]
     assert (row["value"], row["times"], row["numbers"]) == (40.0, 1, [1, 2])
-    assert state(found(cpu_share=0.96), "cpu") == ("quiet", None)
+    assert state(found(cpu_share=0.96), "cpu") == ("ok", None)
     assert state(found(cpu_share=None), "cpu") == ("unknown", "cpu_share is switched off")
 
 
 def test_memory_that_grows_fast_is_told_with_its_process(recording, found):
-    """60 MB an hour is over 50; a moment of growth is nothing."""
+    """60 MB per hour is over 50; a moment of growth is nothing."""
     for n in range(60):
         recording.add("resource_sample", 10 * n, memory_usage_mb=100 + n / 6)
     row = fired(found())["memory_growth"]
-    assert (row["value"], row["numbers"], row["unit"]) == (60.0, [1, 60], "MB an hour")
-    assert state(found(memory_mb_per_hour=61), "memory_growth") == ("quiet", None)
+    assert (row["value"], row["numbers"], row["unit"]) == (60.0, [1, 60], "MB per hour")
+    assert state(found(memory_mb_per_hour=61), "memory_growth") == ("ok", None)
 
 
 def test_a_full_context_is_told_by_the_calls_that_filled_it(recording, found, own_prices):
-    """Over nine tenths of what the model can take."""
+    """Over nine tenths of the model's context window."""
     own_prices({"m": {"input": 0, "output": 0, "context_window": 100}})
     for n, tokens in enumerate((50, 91, 95, 90)):
         recording.span("llm", "m", n, n + 1, usage={"input_tokens": tokens, "output_tokens": 1})

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture import beneath, rewrite, tools
-from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.core import announced
 from namel3ss_debug.capture.frameworks.structure import Structure
-from namel3ss_debug.capture.start import shutdown_tracing
+from namel3ss_debug.capture.launch.start import shutdown_tracing
+from namel3ss_debug.capture.seams.functions import rewrite, tools
+from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
 from namel3ss_debug.traces.reader import open_trace
 
 _LEFT_OUT = ("trace_start", "trace_end")
@@ -24,8 +25,8 @@ def no_function_is_seen(monkeypatch):
     """
     monkeypatch.setattr(rewrite, "LOADED", None)
     monkeypatch.setattr(rewrite, "EDITED", set())
-    monkeypatch.setattr(beneath, "SERVED", set())
-    monkeypatch.setattr(beneath, "NAMED", set())
+    monkeypatch.setattr(announced, "SERVED", set())
+    monkeypatch.setattr(announced, "NAMED", set())
 
 
 OWN = """

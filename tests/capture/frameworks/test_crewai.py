@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture import beneath, rewrite
+from namel3ss_debug.capture.core import announced
 from namel3ss_debug.capture.frameworks import crewai
+from namel3ss_debug.capture.seams.functions import rewrite
 
 numbers = itertools.count(1)
 
@@ -117,7 +118,7 @@ def test_a_model_call_is_only_told_where_it_was_not_seen(emit, recorded):
     for seen in (True, False):
         call = emit("llm_call_started", model="own", messages="Snow?")
         if seen:
-            beneath.recorded(beneath.LLM)
+            announced.mark_recorded(announced.LLM)
         usage = {"prompt_tokens": 3, "completion_tokens": 2}
         emit("llm_call_completed", begun=call, response="It snows.", usage=usage)
     begun, ended = recorded()

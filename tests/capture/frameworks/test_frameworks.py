@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from namel3ss_debug.capture import frameworks
-from namel3ss_debug.capture.start import shutdown_tracing
+from namel3ss_debug.capture.launch.start import shutdown_tracing
 
 PACKAGE = Path(frameworks.__file__).parent
 ROOT = Path(__file__).parents[3]

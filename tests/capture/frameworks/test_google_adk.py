@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture import rewrite, tools
 from namel3ss_debug.capture.frameworks import google_adk
+from namel3ss_debug.capture.seams.functions import rewrite, tools
 
 
 class FunctionTool:

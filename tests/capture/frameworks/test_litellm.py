@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture import beneath
+from namel3ss_debug.capture.core import announced
 from namel3ss_debug.capture.frameworks import litellm
 
 ASK = [{"role": "user", "content": "Snow?"}]
@@ -20,7 +20,7 @@ def answer(mock_response):
     if isinstance(mock_response, Exception):
         raise mock_response
     if mock_response is None:  # it is sent
-        beneath.recorded(beneath.LLM)
+        announced.mark_recorded(announced.LLM)
     message = SimpleNamespace(content=mock_response, tool_calls=None)
     usage = SimpleNamespace(prompt_tokens=10, completion_tokens=20)
     return SimpleNamespace(choices=[SimpleNamespace(message=message, finish_reason="stop")], usage=usage)

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture import beneath, rewrite
-from namel3ss_debug.capture.calls import ToolCalls
+from namel3ss_debug.capture.core import announced
 from namel3ss_debug.capture.frameworks import openai_agents
 from namel3ss_debug.capture.frameworks.structure import Structure
+from namel3ss_debug.capture.seams.functions import rewrite
+from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
 
 
 class DefaultTraceProvider:
@@ -106,7 +107,7 @@ def test_a_run_is_agents_turns_and_guardrails(processor, tree):
 
 def test_a_hand_off_is_a_message_that_answers_the_call_of_its_tool(processor, calls, recorded):
     """The model's call of `transfer_to_...` is the hand-off, and no tool call besides."""
-    calls.asked([{"id": "c1", "name": "transfer_to_the_desk", "arguments": {}}], "7", None)
+    calls.add_requested([{"id": "c1", "name": "transfer_to_the_desk", "arguments": {}}], "7", None)
     run(processor, [span("handoff", "s1", from_agent="Ada", to_agent="The desk")])
     [message] = recorded()
     assert (message["event_type"], message["component_name"]) == ("agent_message", "Ada")
@@ -117,7 +118,7 @@ def test_a_hand_off_is_a_message_that_answers_the_call_of_its_tool(processor, ca
 
 def test_a_tool_of_the_sdk_tells_arguments_and_result(processor, calls, recorded):
     """What a tool is called with is known from the model's call."""
-    calls.asked([{"id": "c1", "name": "lookup", "arguments": {"word": "snow"}}], "7", None)
+    calls.add_requested([{"id": "c1", "name": "lookup", "arguments": {"word": "snow"}}], "7", None)
     run(processor, [span("function", "s1", name="lookup", input=None, output="white")])
     start, end = recorded()
     assert start["inputs"] == {"arguments": {"word": "snow"}, "call_id": "c1"}
@@ -142,7 +143,7 @@ def test_a_tool_that_waits_for_a_person_or_is_refused_is_not_called(
 ):
     """The function that is seen where it runs has not run; when it does, it finds the call that asked for it."""
     monkeypatch.setattr(rewrite, "EDITED", {"wipe"})
-    calls.asked([{"id": "c1", "name": "wipe", "arguments": {"path": "/x"}}], "7", None)
+    calls.add_requested([{"id": "c1", "name": "wipe", "arguments": {"path": "/x"}}], "7", None)
     run(processor, [span("function", "s1", error=error, name="wipe", input='{"path": "/x"}', output=output)])
     assert recorded() == []
     assert calls.take("wipe", {"path": "/x"}, None).call_id == "c1"
@@ -191,7 +192,7 @@ def test_a_tool_that_was_made_before_a_test_began_is_one_too(
 def test_a_tool_that_fails_before_its_function_runs_is_a_call(processor, calls, recorded, monkeypatch):
     """Arguments that do not fit, for instance: the SDK tells the model, and nobody was asked."""
     monkeypatch.setattr(rewrite, "EDITED", {"wipe"})
-    calls.asked([{"id": "c1", "name": "wipe", "arguments": {}}], "7", None)
+    calls.add_requested([{"id": "c1", "name": "wipe", "arguments": {}}], "7", None)
     error = {"message": "Error running tool", "data": {"error": "path is missing"}}
     run(processor, [span("function", "s1", error=error, name="wipe", input="{}", output=None)])
     assert [event["event_type"] for event in recorded()] == ["tool_call_start", "tool_call_end"]
@@ -238,7 +239,7 @@ def test_a_response_is_only_told_where_it_was_not_seen(processor, recorded):
     usage = SimpleNamespace(input_tokens=5, output_tokens=2, input_tokens_details=details)
     response = SimpleNamespace(usage=usage, output_text="white")
     told = {"response": response, "input": "snow?"}
-    run(processor, [span("response", "s1", **told)], lambda: beneath.recorded(beneath.LLM))
+    run(processor, [span("response", "s1", **told)], lambda: announced.mark_recorded(announced.LLM))
     run(processor, [span("response", "s2", **told)])
     start, end = recorded()
     assert start["inputs"]["messages"] == "snow?"

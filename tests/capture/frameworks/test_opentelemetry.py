@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture import beneath, frameworks, switch
+from namel3ss_debug.capture import frameworks
+from namel3ss_debug.capture.core import announced, switch
 from namel3ss_debug.capture.frameworks import opentelemetry
 
 trace = pytest.importorskip("opentelemetry.trace")
@@ -64,7 +65,7 @@ def tracer_of_a_framework(request):
 def tool(name):
     """A tool that the function seam records."""
     with switch.ACTIVE.span("tool", name):
-        beneath.recorded(beneath.TOOL, name)
+        announced.mark_recorded(announced.TOOL, name)
 
 
 def test_agents_and_steps_are_spans_in_one_another(tracer_of_a_framework, tree):
@@ -187,7 +188,7 @@ def test_a_model_call_that_was_seen_is_not_told_again(tracer_of_a_framework, rec
     """One that was not is told, once, however many spans tell of it."""
     loom = tracer_of_a_framework
     with loom.start_as_current_span("chat gpt"):
-        beneath.recorded(beneath.LLM)
+        announced.mark_recorded(announced.LLM)
     with loom.start_as_current_span("chat gpt"), loom.start_as_current_span("chat gpt-4o") as span:
         span.set_attribute("output.value", "never read")
     begun, _ended = recorded()
@@ -217,11 +218,11 @@ def test_a_span_may_be_entered_with_all_its_arguments_in_their_order(tracer_of_a
 
 def test_a_span_that_is_thrown_away_without_an_end_leaves_nothing_behind(nobody, followed, recorded):
     """A step of which nobody asked whether it records stays open in the recording."""
-    before = beneath.NOW.get()
+    before = announced.CURRENT.get()
     for _ in range(3):
         assert not nobody.start_span("chat gpt").is_recording()
         nobody.start_span("warm up")
-    assert beneath.NOW.get() is before
+    assert announced.CURRENT.get() is before
     assert not followed._open
     nobody.start_span("invoke_node plan")
     assert [(each["event_type"], each["component_name"]) for each in recorded()] == [

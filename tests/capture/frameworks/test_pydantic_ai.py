@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture import beneath, rewrite
+from namel3ss_debug.capture.core import announced
 from namel3ss_debug.capture.frameworks import pydantic_ai
+from namel3ss_debug.capture.seams.functions import rewrite
 
 
 class Agent:
@@ -132,7 +133,7 @@ def test_a_tool_is_one_call(follow, recorded, monkeypatch):
     context = SimpleNamespace(tool_call_id="c1")
 
     def lookup(word):
-        beneath.recorded(beneath.TOOL, "lookup")
+        announced.mark_recorded(announced.TOOL, "lookup")
         return word
 
     tools = FunctionToolset()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture import switch
+from namel3ss_debug.capture.core import switch
 from namel3ss_debug.capture.frameworks import smolagents
 
 

@@ -6,11 +6,17 @@ import asyncio
 import contextvars
 import sys
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
-from namel3ss_debug.capture import beneath, hooks, rewrite
-from namel3ss_debug.capture.calls import ToolCalls
-from namel3ss_debug.capture.frameworks.structure import Structure
+import pytest
+
+from namel3ss_debug.capture.core import announced
+from namel3ss_debug.capture.frameworks import litellm, smolagents
+from namel3ss_debug.capture.frameworks.structure import Structure, find_existing_tools, read_safely
+from namel3ss_debug.capture.seams.functions import hooks, rewrite
+from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
 
 
 def test_what_begins_inside_has_what_is_open_as_its_parent(structure, tracer, tree):
@@ -221,7 +227,7 @@ def test_a_model_call_that_is_seen_on_the_wire_is_recorded_once(structure, trace
     structure.begin(1, "chain", "first")
     structure.begin(2, "chain", "second")
     structure.begin_model(3, "gpt-4o", parent=1)
-    beneath.recorded(beneath.LLM)
+    announced.mark_recorded(announced.LLM)
     with tracer.span("llm", "gpt-4o-2024"):
         pass
     structure.end_model(3, {"text": "cold"}, usage={"input_tokens": 3, "output_tokens": 1})
@@ -254,7 +260,7 @@ def test_traffic_without_the_context_may_be_that_of_a_model_call(structure, reco
     """A request that a thread without the context sends meanwhile is taken for the one that the framework tells of."""
     structure.begin_model(1, "gpt-4o")
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(contextvars.Context().run, beneath.recorded, beneath.LLM).result()
+        pool.submit(contextvars.Context().run, announced.mark_recorded, announced.LLM).result()
     structure.end_model(1, {"text": "cold"})
     assert recorded() == []
 
@@ -286,7 +292,7 @@ def test_a_tool_of_a_library_is_recorded_with_the_call_that_a_model_asked_for(tr
     calls = ToolCalls(lambda _names: None, lambda _call, _result: None)
     structure = Structure(tracer, calls, "loom")
     structure.begin(1, "agent", "Ada")
-    calls.asked([{"id": "c7", "name": "lookup", "arguments": {"word": "snow"}}], "9", None)
+    calls.add_requested([{"id": "c7", "name": "lookup", "arguments": {"word": "snow"}}], "9", None)
     structure.begin_tool(2, "lookup", None)
     with tracer.span("agent", "inner"):
         pass
@@ -301,7 +307,7 @@ def test_a_tool_of_a_library_is_recorded_with_the_call_that_a_model_asked_for(tr
 
 def test_a_tool_that_a_hook_names_is_recorded_once(structure, recorded, monkeypatch):
     """Where the decorated function runs, whether the framework knows it by the name of the hook or by its own."""
-    monkeypatch.setattr(beneath, "HOOKED", set())
+    monkeypatch.setattr(announced, "HOOKED", set())
 
     @hooks.trace_tool_call(name="Weather-lookup")
     def lookup(word):
@@ -319,7 +325,7 @@ def test_a_tool_that_a_hook_names_is_recorded_once(structure, recorded, monkeypa
 
 def test_a_tool_that_yields_and_has_a_hook_is_recorded_once(structure, recorded, monkeypatch):
     """The hook alone sees such a function."""
-    monkeypatch.setattr(beneath, "HOOKED", set())
+    monkeypatch.setattr(announced, "HOOKED", set())
 
     @hooks.trace_tool_call
     def lookup(word):
@@ -372,3 +378,45 @@ def test_what_a_framework_has_left_in_a_span_of_a_generator_is_over_with_that(st
     list(items())
     structure.tracer.emit("decision", component="app")
     assert "parent_event_id" not in recorded()[-1]
+
+
+def test_a_surprise_is_a_problem_of_tracing(structure):
+    """What is made is given; what cannot be made is left out."""
+    assert read_safely(structure, int, "3") == 3
+    assert read_safely(structure, int, "snow") is None
+    assert structure.tracer.problems.pop("an object of loom could not be read: ValueError") == 1
+
+
+@pytest.mark.parametrize("seam", ["litellm", "smolagents"])
+def test_a_traceback_shows_the_program_and_the_framework_alone(structure, seam):
+    """Though a function of ours stands between the two."""
+
+    def fails(*_args, **_kwargs):
+        raise KeyError("snow")
+
+    if seam == "litellm":
+        module = SimpleNamespace(completion=fails, acompletion=fails)
+        undo = litellm.follow(module, structure)
+    else:
+        module = SimpleNamespace(
+            __name__="smolagents.tools", Tool=type("Tool", (), {"__call__": fails, "name": "x"})
+        )
+        undo = smolagents.follow(module, structure)
+    call = module.completion if seam == "litellm" else module.Tool()
+    with pytest.raises(KeyError) as caught:
+        call("gpt")
+    for each in undo:
+        each()
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert {frame.filename for frame in frames} == {__file__}
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_tools_that_were_made_before_are_looked_for_where_their_functions_can_be_seams(
+    monkeypatch, is_loaded
+):
+    """Those of a class and of the classes derived from it, and no class is one."""
+    monkeypatch.setattr(rewrite, "LOADED", (lambda _names: None) if is_loaded else None)
+    kind = type("Tool", (SimpleNamespace,), {})
+    tools = [kind(), type("Search", (kind,), {})()]
+    assert sorted(find_existing_tools(kind), key=id) == (sorted(tools, key=id) if is_loaded else [])

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture import rewrite, tools
 from namel3ss_debug.capture.frameworks import tool_classes
+from namel3ss_debug.capture.seams.functions import rewrite, tools
 
 OUTCOME = SimpleNamespace(result="SNOW", error=None)
 OUTPUT = SimpleNamespace(raw_output="SNOW")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from namel3ss_debug.capture.namel3ss.places import Definition, SourceLocation, SourceLocations
+from namel3ss_debug.capture.launch.start import shutdown_tracing
+from namel3ss_debug.capture.namel3ss.locations import Definition, SourceLocation, SourceLocations
 from namel3ss_debug.capture.namel3ss.scope import Scope
-from namel3ss_debug.capture.start import shutdown_tracing
 from namel3ss_debug.traces.reader import open_trace
 
 

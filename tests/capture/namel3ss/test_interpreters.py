@@ -10,7 +10,7 @@ import venv
 
 import pytest
 
-from namel3ss_debug.capture import stacks
+from namel3ss_debug.capture.core import stacks
 from namel3ss_debug.capture.namel3ss import interpreters
 from namel3ss_debug.capture.namel3ss.interpreters import can_sample, find_interpreter, shared_modules
 from namel3ss_debug.errors import MissingExtraError, TargetError

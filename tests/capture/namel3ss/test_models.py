@@ -11,7 +11,7 @@ from urllib.error import HTTPError, URLError
 import pytest
 
 from namel3ss_debug import wire
-from namel3ss_debug.capture.answers import Given
+from namel3ss_debug.capture.core.answers import CallReply
 from namel3ss_debug.capture.namel3ss.calls import RequestedCalls
 from namel3ss_debug.capture.namel3ss.models import ModelCallRecorder
 from namel3ss_debug.wire.faults import Effect
@@ -86,12 +86,12 @@ def test_a_failure_goes_on_to_the_app(models, told):
 
 def test_an_answer_that_is_not_given_is_not_cut(models, scope, told):
     """Nor does the recording say that it was; that it cannot be is told."""
-    scope.tracer.answers = SimpleNamespace(take=lambda _event_id: Given(effect=Effect("truncate")))
+    scope.tracer.answers = SimpleNamespace(take=lambda _event_id: CallReply(effect=Effect("truncate")))
     provider(models, SimpleNamespace(output="Hello")).ask(**ASKED)
     (_start, end), problems = told()
     assert end["outputs"]["text"] == "Hello"
     assert "fault" not in end["metadata"]
-    assert problems == {"an answer that is not given here cannot be cut short": 1}
+    assert problems == {"an answer that is not recorded cannot be truncated": 1}
 
 
 def test_what_cannot_be_recorded_is_asked_all_the_same(models, told, monkeypatch):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from namel3ss_debug.capture.namel3ss.places import Definition, SourceLocations
+from namel3ss_debug.capture.namel3ss.locations import Definition, SourceLocations
 from namel3ss_debug.capture.namel3ss.steps import StepRecorder, describe_statement
 
 

@@ -9,7 +9,8 @@ import types
 
 
 def start_in_child(session, role):
-    from namel3ss_debug.capture import processes, rewrite
+    from namel3ss_debug.capture.seams.processes import processes
+    from namel3ss_debug.capture.seams.functions import rewrite
 
     if session["settings"].get("broken"):
         raise RuntimeError("no recording today")
@@ -25,6 +26,6 @@ def start_in_child(session, role):
     processes.install(lambda: "14", adopt)
 
 
-module = types.ModuleType("namel3ss_debug.capture.start")
+module = types.ModuleType("namel3ss_debug.capture.launch.start")
 module.start_in_child = start_in_child
 sys.modules[module.__name__] = module

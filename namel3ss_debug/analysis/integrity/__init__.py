@@ -1,1 +1,0 @@
-"""Find what is missing or impossible in a trace."""

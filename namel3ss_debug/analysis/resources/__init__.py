@@ -1,1 +1,0 @@
-"""What a run used: tokens, money, memory, processes, the windows of models."""

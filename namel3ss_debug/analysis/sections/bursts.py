@@ -1,0 +1,233 @@
+"""Bursts: many calls in a short time, compared with the run's own rate; stalls: long times without any event.
+
+Bursts are detected as in Kleinberg, "Bursty and Hierarchical Structure in Streams" (KDD 2002), with two states. In the
+slow state calls come at the mean rate of the run, in the fast state `FASTER` times as fast. A change to the fast state
+costs `TRANSITION` times the logarithm of the number of calls. The cheapest sequence of states for the times between the
+calls shows when the run was in which state.
+
+A stall is a time of at least `slow_ms` between two events that is far out among these times by the modified z-score
+(see `anomalies`). Besides, a span was open that does not explain it: one with nothing running inside it, or a call that
+took far longer than others of its kind.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import exp, log
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.analysis.sections.anomalies import LEAST_VALUES, Spread
+from namel3ss_debug.analysis.sections.calls import (
+    LLM,
+    OPEN,
+    OTHER,
+    TOOL,
+    PatternCall,
+    operation_to_json,
+    pattern_to_json,
+    sum_cost,
+)
+from namel3ss_debug.traces.facts import NS_PER_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+FASTER = 3.0
+TRANSITION = 1.0
+LEAST_CALLS = 10
+MOST_CANDIDATES = 100
+
+_NS_PER_SECOND = 1_000_000_000
+_LEAST_ALIKE = 5
+
+
+def find_bursts(calls: Sequence[PatternCall]) -> Iterator[dict[str, Any]]:
+    """Yield the stretches in which calls of models and tools were much faster than in the run as a whole.
+
+    Args:
+        calls: by number.
+    """
+    timed = sorted(
+        (
+            (call.began, call.number, call)
+            for call in calls
+            if call.began is not None and call.kind in {LLM, TOOL}
+        ),
+        key=lambda item: item[:2],
+    )
+    gaps = [later[0] - earlier[0] for earlier, later in pairwise(timed)]
+    wall = sum(gaps)
+    if not wall or len(timed) < 2 * LEAST_CALLS:
+        return
+    mean = wall / len(gaps)
+    for first, last, weight in _find_fast([gap / mean for gap in gaps]):
+        members = [item[2] for item in timed[first : last + 2]]
+        duration_ns = timed[last + 1][0] - timed[first][0]
+        if len(members) < LEAST_CALLS or not duration_ns:
+            continue  # a clock of whole seconds puts calls at the very same instant
+        yield pattern_to_json(
+            "burst",
+            members,
+            1 - exp(-max(weight - TRANSITION * log(len(gaps)), 0.0)),
+            sum_cost(members),
+            operations=_operations_to_json(members),
+            lasted_ms=milliseconds(duration_ns),
+            per_second=round((len(members) - 1) * _NS_PER_SECOND / duration_ns, 3),
+            per_second_of_run=round(len(gaps) * _NS_PER_SECOND / wall, 3),
+        )
+
+
+def _operations_to_json(calls: Sequence[PatternCall]) -> list[dict[str, Any]]:
+    """Return the ten most frequent operations of some calls, with their numbers of calls."""
+    counts: dict[tuple[str, str], int] = {}
+    for call in calls:
+        counts[call.operation] = counts.get(call.operation, 0) + 1
+    ordered = sorted(counts, key=lambda operation: (-counts[operation], operation))
+    return [{**operation_to_json(operation), "calls": counts[operation]} for operation in ordered[:10]]
+
+
+def _find_fast(gaps: list[float]) -> Iterator[tuple[int, int, float]]:
+    """Yield (first, last, weight) of the stretches of gaps in the fast state; the gaps are in units of their mean.
+
+    The weight is Kleinberg's weight of a burst: how much cheaper the fast state is there.
+    """
+    up, bonus = TRANSITION * log(len(gaps)), log(FASTER)
+    slow, fast = 0.0, up
+    fast_from_slow: list[bool] = []
+    slow_from_fast: list[bool] = []
+    for gap in gaps:
+        stays_slow, goes_up = slow <= fast, slow + up < fast
+        slow_from_fast.append(not stays_slow)
+        fast_from_slow.append(goes_up)
+        slow, fast = (
+            (slow if stays_slow else fast) + gap,
+            (slow + up if goes_up else fast) + FASTER * gap - bonus,
+        )
+    in_fast = fast < slow
+    last = -1
+    weight = 0.0
+    # Backwards along the cheapest sequence of states, as in the algorithm of Viterbi.
+    for index in range(len(gaps) - 1, -1, -1):
+        if in_fast:
+            last = index if last < 0 else last
+            weight += bonus - (FASTER - 1) * gaps[index]
+            in_fast = not fast_from_slow[index]
+            if not in_fast or index == 0:
+                yield index, last, weight
+                last, weight = -1, 0.0
+        else:
+            in_fast = slow_from_fast[index]
+
+
+class _Pause(NamedTuple):
+    """A time without an event, between two events."""
+
+    duration_ns: int
+    after: int
+    until: int
+
+
+def find_stalls(
+    calls: Sequence[PatternCall], slow_ns: int, last_number: int | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the long times in which nothing began or ended although something was open.
+
+    Args:
+        calls: all spans by number.
+        slow_ns: the least time of a stall, in nanoseconds.
+        last_number: the number of the last event that is known; None where all are known.
+    """
+    moments = sorted(
+        (number, at)
+        for call in calls
+        for number, at in ((call.number, call.began), (call.end_number, _ended_at(call)))
+        if number and at is not None and (last_number is None or number <= last_number)
+    )
+    pauses = [
+        _Pause(later[1] - earlier[1], earlier[0], later[0])
+        for earlier, later in pairwise(moments)
+        if later[1] > earlier[1]
+    ]
+    if len(pauses) < LEAST_VALUES:
+        return
+    spread = Spread.of([float(pause.duration_ns) for pause in pauses])
+    long = [
+        pause
+        for pause in pauses
+        if pause.duration_ns >= slow_ns and spread is not None and spread.is_far_out(pause.duration_ns)
+    ]
+    long.sort(key=lambda pause: (-pause.duration_ns, pause.after))
+    if long:
+        medians = _median_durations(calls)
+        for pause, running in _open_during(
+            calls, sorted(long[:MOST_CANDIDATES], key=lambda pause: pause.after)
+        ):
+            stall = _stall_to_json(pause, running, medians)
+            if stall is not None:
+                yield stall
+
+
+def _ended_at(call: PatternCall) -> int | None:
+    return None if call.began is None or call.duration_ns is None else call.began + call.duration_ns
+
+
+def _median_durations(calls: Sequence[PatternCall]) -> dict[tuple[str, str], int]:
+    """Return the median duration of each operation that has at least `_LEAST_ALIKE` calls."""
+    duration_ns: dict[tuple[str, str], list[int]] = {}
+    for call in calls:
+        if call.duration_ns is not None:
+            duration_ns.setdefault(call.operation, []).append(call.duration_ns)
+    return {
+        operation: sorted(values)[len(values) // 2]
+        for operation, values in duration_ns.items()
+        if len(values) >= _LEAST_ALIKE
+    }
+
+
+def _open_during(
+    calls: Sequence[PatternCall], pauses: list[_Pause]
+) -> Iterator[tuple[_Pause, list[PatternCall]]]:
+    """Yield each pause with the innermost spans that were open in it; the pauses are sorted by number."""
+    open_now: dict[int, PatternCall] = {}
+    index = 0
+    for pause in pauses:
+        while index < len(calls) and calls[index].number <= pause.after:
+            open_now[calls[index].number] = calls[index]
+            index += 1
+        over = [
+            number for number, call in open_now.items() if call.end_number and call.end_number <= pause.after
+        ]
+        for number in over:
+            del open_now[number]
+        outer = {call.parent for call in open_now.values()}
+        yield pause, [call for call in open_now.values() if call.id not in outer]
+
+
+def _stall_to_json(
+    pause: _Pause, running: list[PatternCall], medians: dict[tuple[str, str], int]
+) -> dict[str, Any] | None:
+    """Return the stall of a pause; None where a call that took no longer than usual explains the pause."""
+    if not running:
+        return None
+    blocked = [call for call in running if call.kind in {LLM, TOOL} or call.operation[0] == "http"]
+    for call in blocked:
+        median = medians.get(call.operation)
+        longer = call.duration_ns is None or (median is not None and call.duration_ns > 10 * median)
+        if not longer and call.outcome != OPEN:
+            return None
+    inner = blocked or [call for call in running if call.kind != OTHER] or running
+    return pattern_to_json(
+        "stall",
+        inner[:1],
+        0.7 if blocked else 0.9,
+        {"ms": milliseconds(pause.duration_ns), "tokens": 0, "usd": None},
+        after=pause.after,
+        until=pause.until,
+        running=bool(blocked),
+    )
+
+
+def at_least_ns(slow_ms: float) -> int:
+    """Return the setting `slow_ms` in nanoseconds, at least one."""
+    return max(int(min(slow_ms, 1e12) * NS_PER_MS), 1)

@@ -1,0 +1,336 @@
+"""Judge whether the trace can be trusted: what is missing, what is impossible, what was cut, and a score.
+
+The section:
+
+    {"score": 0.97,                           null for a trace without events
+     "lowered_by": [{"check": "open_spans", "count": 3, "of": 30, "unit": "spans", "weight": 0.3,
+                     "lowered_by": 0.03, "why": "their outcome is unknown"}],
+     "checks": {"lost_events": 0, "skipped_lines": 0, ...},    how many of each; null where it could not be checked
+     "findings": [{"check": "open_spans", "number": 17, "what": "..."}],
+     "finding_count": 3,
+     "redactions": {"openai-key": 2},          placeholders by rule, in how many events
+     "largest_step_back_ms": 0.0,
+     "largest_clock_error_ms": 0.0}
+
+The score is 1 less the deduction of each check, and not below 0. A deduction is the weight of the check times the share
+of what it concerns (`count` out of `of`: events, spans, lines or processes). It is at least `LEAST_SHARE` of the weight
+where there is anything at all, so that a single loss in a long trace is seen. `lowered_by` has the largest first.
+`findings` are in the order of `CHECKS`, then by number, at most `MOST_OF_A_KIND` of each kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
+from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.analysis.facts import EVERY_EVENT
+from namel3ss_debug.analysis.findings import make_finding
+from namel3ss_debug.analysis.sections.event_sequence import EventSequence, ProblemNotes
+from namel3ss_debug.analysis.sections.runs import Lookup
+from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND, since_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from namel3ss_debug.analysis.facts import MeasuredSpan
+    from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
+    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.traces.events import Event
+
+EVIDENCE_TABLE = TableSpec(
+    "Where it shows",
+    "findings",
+    (ColumnSpec("n", "number", "event"), ColumnSpec("what", "what", "prose", 20)),
+    detail=True,
+)
+COLUMNS = (EVIDENCE_TABLE,)
+
+LEAST_SHARE = 0.01
+MOST_OF_A_KIND = 20
+TOLERANCE_NS = 50 * NS_PER_MS
+"""Clocks may differ by this much without a finding: threads read the time before it is their turn to write."""
+
+_DRIFT = 100
+"""A measured duration may also differ from the timestamps by one part in this many: clocks are slewed."""
+
+
+class Check(NamedTuple):
+    """One kind of problem that is looked for.
+
+    Attributes:
+        name: its name in the section.
+        weight: its deduction from the score where everything is affected.
+        of: the unit that the count is a share of: `events`, `spans`, `lines` or `processes`.
+        why: why it matters.
+        what: the text of a finding; `{}` is the measured amount.
+    """
+
+    name: str
+    weight: float
+    of: str
+    why: str
+    what: str = ""
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("lost_events", 1.0, "events", "they cannot be analysed", "events are missing before this one: {}"),
+    Check("skipped_lines", 1.0, "lines", "they cannot be analysed"),
+    Check("rotated_away_events", 0.5, "events", "the beginning was dropped on purpose"),
+    Check("duplicate_ids", 1.0, "events", "the id may mean either event", "an earlier event has the same id"),
+    Check("missing_references", 1.0, "events", "their position is unknown", "names a missing event"),
+    Check("parent_circles", 1.0, "events", "their position is unknown", "is its own ancestor"),
+    Check(
+        "late_references",
+        0.5,
+        "events",
+        "the effect precedes its cause",
+        "names a later event, or itself",
+    ),
+    Check("orphan_ends", 0.8, "spans", "their inputs are lost", "ends a span whose start is missing"),
+    Check("open_spans", 0.3, "spans", "their outcome is unknown", "never ended"),
+    Check("open_processes", 0.1, "processes", "killed, or still running"),
+    Check("ends_before_starts", 1.0, "spans", "impossible", "ended {} ms before it began"),
+    Check("clock_steps", 0.5, "events", "times are not comparable", "the clock went back by {} ms"),
+    Check(
+        "clock_errors", 0.5, "spans", "timestamps against duration", "timestamps and duration differ by {} ms"
+    ),
+    Check("outside_parent", 0.5, "spans", "clocks differ", "what ran inside lies {} ms outside of its time"),
+    Check("truncated_payloads", 0.3, "events", "cannot be compared or replayed", "a payload was cut"),
+    Check("redacted_payloads", 0.05, "events", "as intended; cannot be replayed", "a secret was left out"),
+    Check("repaired_lines", 0.3, "lines", "read as far as possible"),
+)
+"""All checks, the most important first."""
+
+REPAIRED = ("repaired", "mended", "left out", "replacement characters", "several events on a line")
+"""Parts of the reader's messages about lines that were read nevertheless."""
+
+OF_NUMBERS = (
+    "events are missing",
+    "a number (seq) repeated or too late",
+    "earlier segments were rotated away",
+)
+"""The reader's problems that do not concern a line."""
+
+_MARKS = re.compile(rb'"\$truncated":|\[REDACTED:([\w.\-]{1,64})\]')
+_BY_PLACE = (
+    "orphan_ends",
+    "open_spans",
+    "ends_before_starts",
+    "clock_errors",
+    "outside_parent",
+    "truncated_payloads",
+    "redacted_payloads",
+)
+
+
+class Integrity:
+    """Checks every event and every span, and counts what the reader could not read.
+
+    Attributes:
+        may_hold_marks: whether the events that follow may hold marks of cut or redacted data; set by the caller that
+            feeds them.
+    """
+
+    events = EVERY_EVENT
+    needs: tuple[str, ...] = ("problems",)
+
+    def __init__(self, _options: Options) -> None:
+        self.may_hold_marks = True
+        self._sequence = EventSequence(MOST_OF_A_KIND, TOLERANCE_NS)
+        self._notes = {name: ProblemNotes(MOST_OF_A_KIND) for name in _BY_PLACE}
+        self._redactions: Counter[str] = Counter()
+        self._largest_error = 0
+        self._begun: set[int] = set()
+        self._ended = 0
+
+    def event(self, number: int, event: Event) -> None:
+        """Add the next event: its order, and the marks of what was cut or redacted."""
+        self._sequence.add(number, event)
+        kind = event["event_type"]
+        if kind == "trace_start":
+            process = (event.get("metadata") or {}).get("process")
+            self._begun.add(process if isinstance(process, int) else 0)
+        elif kind == "trace_end":
+            self._ended += 1
+        if self.may_hold_marks:
+            self._note_marks(number, event)
+
+    def _note_marks(self, number: int, event: Event) -> None:
+        """Note an event whose payloads hold marks of redaction or of a cut."""
+        try:
+            text = orjson.dumps(event)
+        except (TypeError, ValueError):
+            return
+        # Searching a text that ends with a letter rare in JSON, or a single byte, is several times as fast.
+        if b"[REDACTED" in text or (b"$" in text and b'"$truncated":' in text):
+            rules = {match[1] for match in _MARKS.finditer(text)}
+            if None in rules:
+                self._notes["truncated_payloads"].add(number)
+                rules.discard(None)
+            if rules:
+                self._notes["redacted_payloads"].add(number)
+                self._redactions.update(rule.decode() for rule in rules)
+
+    def span(self, span: MeasuredSpan) -> None:
+        """Check whether the times of a span that ended are possible."""
+        start, end = span.start, span.end
+        if not start:
+            self._notes["orphan_ends"].add(span.number)
+            return
+        if "timestamp" not in start:
+            return
+        duration = span.duration_ns or 0
+        if "timestamp" in end:
+            passed = int((end["timestamp"] - start["timestamp"]) * NS_PER_SECOND)
+            if passed < -TOLERANCE_NS:
+                self._notes["ends_before_starts"].add(span.number, -passed)
+            elif "duration_ms" in end:
+                error = abs(passed - duration)
+                if error > TOLERANCE_NS and error > TOLERANCE_NS + duration // _DRIFT:
+                    self._notes["clock_errors"].add(span.number, error)
+                    self._largest_error = max(self._largest_error, error)
+        if span.below is not None and span.below.intervals:
+            inside, began = span.below.intervals, since_epoch(start["timestamp"])
+            outside = max(began - min(inside[::2]), max(inside[1::2]) - began - duration)
+            if outside > TOLERANCE_NS + duration // _DRIFT:
+                self._notes["outside_parent"].add(span.number, outside)
+
+    def open_span(self, span: MeasuredSpan) -> None:
+        """Note a span that never ended."""
+        self._notes["open_spans"].add(span.number)
+
+    def merge(self, later: Integrity) -> None:
+        """Merge the fold of a later part of the trace into this one."""
+        self._sequence.merge(later._sequence)
+        for name, notes_of_check in self._notes.items():
+            notes_of_check.merge(later._notes[name])
+        self._redactions.update(later._redactions)
+        self._largest_error = max(self._largest_error, later._largest_error)
+        self._begun |= later._begun
+        self._ended += later._ended
+
+    def result(self, totals: TraceTotals) -> dict[str, Any]:
+        """Return the section."""
+        reader: dict[str, Any] | None = totals.sections.get("problems")
+        notes = self._collect_notes()
+        counts: dict[str, int | None] = {name: notes_of_check.count for name, notes_of_check in notes.items()}
+        gaps = [gap for process in self._sequence.processes.values() for gap in process.gaps()]
+        counts["lost_events"] = sum(missing for _, missing, _ in gaps)
+        counts["open_processes"] = max(len(self._begun) - self._ended, 0)
+        counts |= _reader_counts(reader)
+        if reader is not None:  # the reader knows the processes by their files
+            counts["rotated_away_events"] = reader["rotated_away_events"]
+            counts["lost_events"] = reader["lost_events"] - reader["rotated_away_events"]
+        lost = ProblemNotes(MOST_OF_A_KIND)
+        for event, missing, at_start in gaps if counts["lost_events"] else ():
+            if not (at_start and counts["rotated_away_events"]):
+                lost.add(event, missing)
+        notes["lost_events"] = lost
+        lowered = _deductions(counts, self._bases(totals, counts))
+        score = max(round(1.0 - sum(deduction["lowered_by"] for deduction in lowered), 6), 0.0)
+        findings = _findings(notes)
+        return {
+            "score": score if totals.events else None,
+            "lowered_by": lowered,
+            "checks": {check.name: counts[check.name] for check in CHECKS},
+            "findings": findings,
+            "finding_count": sum(count or 0 for count in counts.values()),
+            "redactions": dict(sorted(self._redactions.items())),
+            "largest_step_back_ms": milliseconds(self._sequence.largest_step),
+            "largest_clock_error_ms": milliseconds(self._largest_error),
+        }
+
+    def _collect_notes(self) -> dict[str, ProblemNotes]:
+        """Return the notes of each check, with their events."""
+        lookup = Lookup(self._sequence.ids, MOST_OF_A_KIND)
+        repeated = ProblemNotes(MOST_OF_A_KIND)
+        for number in lookup.repeats:
+            repeated.add(number)
+        repeated.count = lookup.repeated
+        missing, late, circles = self._sequence.references(lookup)
+        return {
+            **self._notes,
+            "duplicate_ids": repeated,
+            "missing_references": missing,
+            "late_references": late,
+            "parent_circles": circles,
+            "clock_steps": self._sequence.steps_back,
+        }
+
+    def _bases(self, totals: TraceTotals, counts: dict[str, int | None]) -> dict[str, int]:
+        """Return the number of each unit, lost ones included."""
+        gone = (counts["lost_events"] or 0) + (counts["rotated_away_events"] or 0)
+        return {
+            "events": totals.events + gone,
+            "spans": totals.spans + totals.open_spans,
+            "lines": totals.events + (counts["skipped_lines"] or 0),
+            "processes": len(self._begun),
+        }
+
+
+def _reader_counts(reader: dict[str, Any] | None) -> dict[str, int | None]:
+    """Return the counts that only the reader knows; None where there is no reader's section."""
+    if reader is None:
+        return dict.fromkeys(("skipped_lines", "repaired_lines", "rotated_away_events"))
+    kinds = {kind: count for kind, count in reader["kinds"].items() if kind not in OF_NUMBERS}
+    repaired = sum(count for kind, count in kinds.items() if any(words in kind for words in REPAIRED))
+    return {"skipped_lines": sum(kinds.values()) - repaired, "repaired_lines": repaired}
+
+
+def _deductions(counts: dict[str, int | None], bases: dict[str, int]) -> list[dict[str, Any]]:
+    """Return the deduction of each check from the score, the largest first."""
+    lowered = []
+    for check in CHECKS:
+        count = counts[check.name]
+        if count:
+            base = max(bases[check.of], count)
+            amount = round(check.weight * max(count / base, LEAST_SHARE), 6)
+            lowered.append(
+                {
+                    "check": check.name,
+                    "count": count,
+                    "of": base,
+                    "unit": check.of,
+                    "weight": check.weight,
+                    "lowered_by": amount,
+                    "why": check.why,
+                }
+            )
+    return sorted(lowered, key=lambda deduction: -deduction["lowered_by"])
+
+
+def _findings(notes: dict[str, ProblemNotes]) -> list[dict[str, Any]]:
+    """Return the first findings of each check, in the order of `CHECKS`."""
+    findings = []
+    for check in CHECKS:
+        for number, seen in notes[check.name].first() if check.name in notes else ():
+            amount = (
+                f"{seen:,}"
+                if check.of == "events" and check.name == "lost_events"
+                else f"{seen / NS_PER_MS:,.3f}"
+            )
+            findings.append({"check": check.name, "number": number, "what": check.what.format(amount)})
+    return findings
+
+
+def has_score(section: Row) -> bool:
+    """Return whether there was anything to check."""
+    return section["score"] is not None
+
+
+def find_findings(section: Row, _sections: Mapping[str, Any], _run: RunAmounts) -> Iterator[Finding]:
+    """Yield what makes the trace less trustworthy, except spans that never ended: the section `errors` has those."""
+    for lowered in section["lowered_by"]:
+        check = lowered["check"]
+        if check in {"open_spans", "open_processes"}:
+            continue
+        events = [row["number"] for row in section["findings"] if row["check"] == check]
+        share = f"{lowered['count']:,} of {lowered['of']:,} {lowered['unit']}"
+        evidence = f"integrity: {check.replace('_', ' ')}, {share}: {lowered['why']}"
+        look = f"inspect --event {events[0]}" if events else "analyze --integrity"
+        yield make_finding(check, "stability", "integrity", lowered["lowered_by"], evidence, events, look)

@@ -1,0 +1,186 @@
+"""The run at a glance: how long, how much, how it ended, and on what it ran."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.analysis.contract import BaseFold
+from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.analysis.findings import UNFINISHED, make_finding
+from namel3ss_debug.traces.late_ends import VERDICT
+from namel3ss_debug.traces.outcomes import Outcome, RunEnd, decide_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from namel3ss_debug.analysis.facts import MeasuredSpan
+    from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
+    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.traces.events import Event
+
+_NS_PER_SECOND = 1_000_000_000
+_BOUNDARIES = frozenset({"llm", "tool", "http", "validation", "memory"})
+"""Components whose failures are ordinary for a program: one at the top does not mean that the run failed."""
+
+_START_FIELDS = (
+    "target",
+    "argv",
+    "cwd",
+    "python",
+    "platform",
+    "git_commit",
+    "user",
+    "environment",
+    "agent_version",
+)
+"""The fields of a `trace_start` that are reported: texts, and `argv`, a list; other values are left out."""
+
+
+class ExecutionOverview(BaseFold):
+    """Counts, wall time, totals of the other sections, and the status of the run.
+
+    `outcome` is how the run ended, as `traces.outcomes` decides it for all commands, and `outcome_detail` what is known
+    besides, such as `exit status 3`. `status` is the same, except that it is `open` when a span has no end, or a
+    process that began has not recorded that it ended, unless the first has and nobody writes: a pool kills its workers.
+    A span at the top that failed makes the run a failed one if it is no mere call (of a model, a tool, a server).
+    `success_rate` is 1 less the `error_rate` of the section `errors`.
+    """
+
+    events: frozenset[str] = frozenset({"trace_start", "trace_end", "error_occurred"})
+    needs: tuple[str, ...] = ("errors", "resource_usage", "ending", "noted_status")
+    spans = "top"
+
+    def __init__(self, _options: Options) -> None:
+        self._executions: set[str] = set()
+        self._sessions: set[str] = set()
+        self._begun: set[int] = set()
+        self._ended = 0
+        self._end = RunEnd()
+        self._start: tuple[int, dict[str, Any]] | None = None
+        self._verdict: str | None = None
+
+    def span(self, span: MeasuredSpan) -> None:
+        """Look at a span at the top that ended."""
+        self._identify(span.start or span.end)
+        if span.failed and span.start and span.component not in _BOUNDARIES:
+            self._end.failed_at_top = True
+
+    def open_span(self, span: MeasuredSpan) -> None:
+        """Note the execution that a span without an end belongs to."""
+        self._identify(span.start)
+
+    def event(self, number: int, event: Event) -> None:
+        """Note the data of the beginning and of the end of a process, and an interrupt that ended one."""
+        self._identify(event)
+        self._end.add(event)
+        if event["event_type"] == "trace_end":
+            self._ended += 1
+            rerun = event.get("metadata", {}).get(VERDICT)
+            if isinstance(rerun, dict) and isinstance(rerun.get("verdict"), str):
+                self._verdict = rerun["verdict"]
+        if event["event_type"] != "trace_start":
+            return
+        metadata = event.get("metadata", {})
+        process = metadata.get("process")
+        self._begun.add(process if isinstance(process, int) else 0)
+        if self._start is None or number < self._start[0]:
+            fields = {
+                name: metadata[name]
+                for name in _START_FIELDS
+                if isinstance(metadata.get(name), list if name == "argv" else str)
+            }
+            self._start = (number, fields)
+
+    def _identify(self, event: Event) -> None:
+        if "execution_id" in event:
+            self._executions.add(event["execution_id"])
+        if "session_id" in event:
+            self._sessions.add(event["session_id"])
+
+    def merge(self, later: ExecutionOverview) -> None:
+        """Add what a later part of the trace has found."""
+        self._executions |= later._executions
+        self._sessions |= later._sessions
+        self._begun |= later._begun
+        self._ended += later._ended
+        self._end.merge(later._end)
+        self._verdict = later._verdict or self._verdict
+        starts = [start for start in (self._start, later._start) if start is not None]
+        self._start = min(starts, key=lambda start: start[0]) if starts else None
+
+    def result(self, totals: TraceTotals) -> dict[str, Any]:
+        """Return the section; values that were not recorded are None."""
+        errors, resources = totals.sections["errors"], totals.sections["resource_usage"]
+        rate = errors["error_rate"]
+        wall = totals.wall_ns
+        fields = self._start[1] if self._start is not None else {}
+        noted = totals.sections.get("noted_status")
+        if noted is not None and self._end.exit_status is None:
+            self._end.exit_status = noted
+        outcome = self._outcome(totals)
+        return {
+            "status": self._status(totals, outcome),
+            "outcome": outcome.name,
+            "outcome_detail": outcome.detail,
+            "exit_status": self._end.exit_status,
+            "executions": len(self._executions),
+            "execution_ids": sorted(self._executions)[:10],
+            "session_ids": sorted(self._sessions)[:10],
+            "processes": max(len(self._begun), min(totals.events, 1)),
+            "processes_without_end": max(len(self._begun) - self._ended, 0),
+            "events": totals.events,
+            "spans": totals.spans + totals.open_spans,
+            "open_spans": totals.open_spans,
+            "orphan_ends": totals.orphan_ends,
+            "started_at": _seconds(totals.first_at),
+            "ended_at": _seconds(totals.last_at),
+            "duration_ms": None if wall is None else milliseconds(wall),
+            "agent_executions": _calls(totals, "agent_execution"),
+            "llm_calls": _calls(totals, "llm_call"),
+            "tool_calls": _calls(totals, "tool_call"),
+            "tokens": resources["tokens"]["total"],
+            "cost": resources["cost"]["total"],
+            "calls_without_price": resources["cost"]["calls_without_price"],
+            "priced_by": resources["cost"]["priced_by"],
+            "errors": errors["total_errors"],
+            "retries": errors["retries"],
+            "success_rate": None if rate is None else round(1 - rate, 12),
+            **{name: fields.get(name) for name in _START_FIELDS},
+            "tracing": resources["tracing"],
+            **({} if self._verdict is None else {"rerun_verdict": self._verdict}),
+        }
+
+    def _outcome(self, totals: TraceTotals) -> Outcome:
+        """Return how the run ended; where its files are not known, by its events alone."""
+        unended = len(self._begun) > self._ended
+        ending = totals.sections.get("ending") or ("open" if unended else "finished")
+        if ending == "killed" and not (unended and 0 in self._begun):
+            ending = "finished"  # of a trace whose beginning is not there
+        return decide_outcome(ending, self._end)
+
+    def _status(self, totals: TraceTotals, outcome: Outcome) -> str:
+        unended = len(self._begun) > self._ended
+        if outcome.name in {"killed", "stopped", "interrupted"}:
+            return outcome.name
+        if totals.open_spans or (unended and totals.sections.get("ending") != "finished"):
+            return "open"
+        return "failed" if outcome.name == "failed" else "completed"
+
+
+def _calls(totals: TraceTotals, prefix: str) -> int:
+    """Return how many spans of a type there were, even if only one of their two events is there."""
+    return max(totals.types.get(prefix + "_start", 0), totals.types.get(prefix + "_end", 0))
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / _NS_PER_SECOND
+
+
+def find_findings(section: Row, _sections: Mapping[str, Any], _run: RunAmounts) -> Iterator[Finding]:
+    """Yield a finding for a program that was killed before it could record its end."""
+    if section.get("status") == "killed":
+        last = section["events"]
+        evidence = f"the run never ended: the last event is {last:,}, and no end was recorded"
+        yield make_finding(
+            "unfinished", "stability", "errors", UNFINISHED, evidence, (last,), f"inspect --event {last}"
+        )

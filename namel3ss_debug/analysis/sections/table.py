@@ -1,0 +1,175 @@
+"""The table of all sections. A new section is one module and one row here.
+
+The document of `analyze`, its reports, the options of the command, the aggregation over several traces and the health
+read this table. Sections of installed packages are rows of the same type (`plugins`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.analysis.aggregate.section_sums import ErrorSum, InteractionSum, Overviews, SectionSum
+from namel3ss_debug.analysis.contract import MERGE, Section, SectionTable
+from namel3ss_debug.analysis.failures import errors
+from namel3ss_debug.analysis.health import Health
+from namel3ss_debug.analysis.sections import (
+    components,
+    dependencies,
+    event_types,
+    integrity,
+    interactions,
+    optimizations,
+    overview,
+    patterns,
+    performance,
+    resources,
+)
+from namel3ss_debug.analysis.triggers import triggers
+from namel3ss_debug.errors import WrongUsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_ROWS = (
+    Section(
+        "execution_overview",
+        "summary",
+        overview.ExecutionOverview,
+        "How the run went, by component and event type.",
+        findings=overview.find_findings,
+        pooling=Overviews,
+        in_health=False,
+    ),
+    Section(
+        "component_breakdown",
+        "summary",
+        components.ComponentBreakdown,
+        columns=components.COLUMNS,
+        pooling=MERGE,
+        in_health=False,
+    ),
+    Section(
+        "event_type_breakdown",
+        "summary",
+        event_types.EventTypeBreakdown,
+        columns=event_types.COLUMNS,
+        pooling=MERGE,
+        in_health=False,
+    ),
+    Section(
+        "performance",
+        "performance",
+        performance.Performance,
+        "Slow operations; models and tools with percentiles.",
+        columns=performance.COLUMNS,
+        findings=performance.find_findings,
+        pooling=MERGE,
+        has_data=performance.has_operations,
+        parts=("performance",),
+    ),
+    Section(
+        "errors",
+        "errors",
+        errors.Errors,
+        "What failed, and what never ended.",
+        findings=errors.find_findings,
+        pooling=ErrorSum,
+        has_data=errors.has_errors,
+        parts=("quality", "stability"),
+        brief_rows=8,
+    ),
+    Section(
+        "resource_usage",
+        "resources",
+        resources.ResourceUsage,
+        "Tokens, cost, memory, CPU, HTTP, and what tracing cost.",
+        findings=resources.find_findings,
+        pooling=MERGE,
+        has_data=resources.has_usage,
+        parts=("resources",),
+    ),
+    Section(
+        "integrity",
+        "integrity",
+        integrity.Integrity,
+        "What is missing, cut or impossible in the trace, as a score.",
+        columns=integrity.COLUMNS,
+        findings=integrity.find_findings,
+        has_data=integrity.has_score,
+        parts=("stability",),
+        scored=True,
+    ),
+    Section(
+        "dependencies",
+        "dependencies",
+        dependencies.Dependencies,
+        "Critical path, slack, and what could have run in parallel.",
+        findings=dependencies.find_findings,
+        has_data=dependencies.has_spans,
+    ),
+    Section(
+        "patterns",
+        "patterns",
+        patterns.Patterns,
+        "Loops, retries, stalls, bursts, anomalies, and what is repeated.",
+        findings=patterns.find_findings,
+        has_data=patterns.has_spans,
+    ),
+    Section(
+        "optimizations",
+        "optimizations",
+        optimizations.Optimizations,
+        "What could be saved: time, tokens and money, each once.",
+        findings=optimizations.find_findings,
+        pooling=SectionSum,
+        has_data=optimizations.has_savings,
+        parts=("resources",),
+    ),
+    Section(
+        "triggers",
+        "triggers",
+        triggers.Triggers,
+        "Which thresholds of the setting triggers were exceeded.",
+        findings=triggers.find_findings,
+        has_data=triggers.has_decided_rules,
+        brief_rows=5,
+    ),
+    Section(
+        "interactions",
+        "interactions",
+        interactions.Interactions,
+        "Who called whom; hand-offs and messages between agents.",
+        columns=interactions.COLUMNS,
+        findings=interactions.find_findings,
+        pooling=InteractionSum,
+        has_data=interactions.has_calls,
+        parts=("interactions",),
+    ),
+    Section(
+        "health",
+        "health",
+        Health,
+        "How much the findings weigh: a score, what lowered it, what to do next.",
+        in_health=False,
+        scored=True,
+    ),
+)
+
+SECTIONS: SectionTable = {row.name: row for row in _ROWS}
+"""Every section of ours, in the order of the document."""
+
+
+def in_order(names: Iterable[str], table: Mapping[str, Any] = SECTIONS) -> tuple[str, ...]:
+    """Return the sections of these names, in the order of the table.
+
+    Raises:
+        WrongUsageError: there is no section of one of the names.
+    """
+    chosen = frozenset(names)
+    unknown = sorted(chosen - table.keys())
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], table, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(table)}"
+        raise WrongUsageError(f"there is no section {unknown[0]!r}; {hint}")
+    return tuple(name for name in table if name in chosen)

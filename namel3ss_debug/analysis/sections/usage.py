@@ -1,0 +1,72 @@
+"""Tokens and money as whole numbers: read from an event, added up exactly, converted to dollars at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from namel3ss_debug.prices import PICODOLLARS, Price, Terms, find_price, find_window
+from namel3ss_debug.traces.costs import Used, seller_of, span_cost, terms_of
+from namel3ss_debug.traces.facts import token_parts, total_tokens
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.facts import MeasuredSpan
+
+_new = tuple.__new__
+
+
+class ModelKey(NamedTuple):
+    """Identifies a price and a context window: the requested and the answering model, the provider, the billing."""
+
+    name: str
+    response_model: str | None = None
+    provider: str | None = None
+    address: str | None = None
+    terms: Terms = ()
+
+    def window(self) -> int | None:
+        """Return how many tokens the model can take at most; None where that is not known."""
+        return find_window(self.provider, self.response_model, asked=self.name or None, address=self.address)
+
+    def price(self, at: float | None) -> Price | None:
+        """Return the price at a time in seconds since the epoch; None where it is not known."""
+        return find_price(
+            self.provider,
+            self.response_model,
+            at,
+            asked=self.name or None,
+            address=self.address,
+            terms=self.terms,
+        )
+
+
+def model_key(span: MeasuredSpan) -> ModelKey:
+    """Return the model that a call requested."""
+    outputs = span.end.get("outputs")
+    response_model = outputs.get("response_model") if type(outputs) is dict else None
+    if type(response_model) is not str:
+        response_model = None
+    metadata = span.start.get("metadata")
+    seller = None if metadata is None else seller_of(metadata)
+    terms = terms_of(span.end) if "billing" in span.end else ()
+    if seller is None:
+        return _new(ModelKey, (span.name, response_model, None, None, terms))
+    return _new(ModelKey, (span.name, response_model, seller.provider, seller.address, terms))
+
+
+def used(span: MeasuredSpan) -> Used:
+    """Return the tokens of a span and its cost: the recorded cost, else that of the tokens of a model call.
+
+    It is computed once for each span, however many folds ask for it. Callers that must be fast look at `span.used`
+    first.
+    """
+    known = span.used
+    if known is None:
+        end = span.end
+        parts = token_parts(end)
+        known = span.used = (total_tokens(end), parts, span_cost(span.start, end))
+    return known
+
+
+def dollars(amount: int) -> float:
+    """Return an amount of 1e-12 dollars in dollars."""
+    return amount / PICODOLLARS

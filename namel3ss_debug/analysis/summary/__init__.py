@@ -1,1 +1,0 @@
-"""How a run went, by component and event type."""

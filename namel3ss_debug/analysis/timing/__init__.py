@@ -1,1 +1,0 @@
-"""How long everything took, how much ran concurrently, and what it waited for."""

@@ -1,0 +1,1 @@
+"""The places where the traced program meets the outside world, one folder for each kind."""

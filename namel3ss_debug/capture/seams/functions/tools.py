@@ -1,0 +1,236 @@
+"""Record the user's own functions as tools: a call becomes a tool span if a model was offered a tool of that name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from inspect import CO_COROUTINE, CO_VARKEYWORDS
+from types import CodeType, FrameType, TracebackType
+from typing import Any, Self
+
+from namel3ss_debug.capture.core import announced, context, task_paths
+from namel3ss_debug.capture.core.delivery import end_turn, extend_turn
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span, is_in_tool, set_result
+from namel3ss_debug.capture.seams.functions import hot_calls, rewrite
+from namel3ss_debug.capture.seams.functions.replies import Reply, take_reply
+from namel3ss_debug.capture.seams.functions.requested_calls import RequestedCall, ToolCalls
+
+_TOOLS_OF: dict[CodeType, set[str]] = {}
+"""Code of a function -> the names of the tools that it runs as, where these differ from its own."""
+
+_ARGUMENTS_IN: dict[CodeType, str] = {}
+"""Code of a function that takes all arguments of a tool as one dict -> the name of that parameter."""
+
+_RECEIVERS = frozenset({"self", "cls"})
+
+_HOT_AS_TOOLS: set[str] = set()
+"""The names of the functions in `_TOOLS_OF`."""
+
+
+def register_functions(name: str, *functions: Any, arguments_in: str = "") -> None:
+    """Note by which functions a framework runs a tool; those of the user's code become seams.
+
+    A method belongs to every tool that is made of its class.
+
+    Args:
+        name: the name of the tool.
+        *functions: the functions; `None` is skipped.
+        arguments_in: the parameter that takes all arguments of the tool as one dict, if there is one.
+    """
+    codes = _codes(functions)
+    new = {code.co_name for code in codes} - rewrite.HOT - {name}
+    if new and rewrite.LOADED is not None:
+        rewrite.LOADED(new)
+        codes = _codes(functions)
+    for code in codes:
+        if code.co_name != name and rewrite.is_edited(code):
+            _TOOLS_OF.setdefault(code, set()).add(name)
+            announced.NAMED.add(name)
+            rewrite.HOT.add(code.co_name)
+            _HOT_AS_TOOLS.add(code.co_name)
+            if arguments_in:
+                _ARGUMENTS_IN[code] = arguments_in
+
+
+def _codes(functions: Iterable[Any]) -> list[CodeType]:
+    return [code for code in map(_code_of, functions) if code is not None]
+
+
+def _code_of(function: Any) -> CodeType | None:
+    """Return the code that a call runs in the end, also that of a partial or a callable object."""
+    while isinstance(function, partial):
+        function = function.func
+    return hot_calls.code_of(function) or (
+        hot_calls.code_of(type(function).__call__) if callable(function) else None
+    )
+
+
+def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
+    """Record calls of functions that models are offered as tools.
+
+    Returns:
+        The table of the calls that models request, and a function that removes the seam.
+    """
+    offered: set[str] = set()
+
+    def offer(names: Iterable[str]) -> None:
+        fresh = set(names) - offered
+        offered.update(fresh)
+        rewrite.HOT.update(fresh)
+        if fresh and rewrite.LOADED is not None:
+            rewrite.LOADED(fresh)
+
+    calls = ToolCalls(on_offer=offer, on_unseen=lambda call, result: _record_unseen(tracer, call, result))
+
+    def take(name: str, arguments: dict[str, Any], *, served: bool = False) -> RequestedCall | None:
+        return calls.take(
+            name,
+            arguments,
+            context.current_id(),
+            only_inside=is_in_tool(name),
+            call_id=announced.call_id_of(name),
+            served=served,
+        )
+
+    def call(name: str, code: CodeType, arguments: dict[str, Any]) -> ToolCall | None:
+        """Return the span of a tool call, or None if the call has a span already or is not a tool call."""
+        if code in hot_calls.HOOKED:  # its span is open already
+            return None
+        expected = announced.find_announced(_TOOLS_OF.get(code, ()))
+        if expected is not None:
+            name = str(expected.name)
+        elif name not in offered and (name in _HOT_AS_TOOLS or _has_span(name)):
+            return None  # not run as a tool now; or only an override names it, which the hook's span takes
+        shown = (
+            _shown(code, arguments)
+            if expected is None or expected.arguments is None
+            else dict(expected.arguments)
+        )
+        requested = take(name, shown)
+        if requested is None and is_in_tool(name):  # the tool calls itself, or a helper of the same name
+            return None
+        receiver = next(iter(arguments.values())) if set(arguments) & _RECEIVERS else None
+        return ToolCall(tracer, name, code, shown, requested, receiver)
+
+    hot_calls.CALL = call
+    hot_calls.TAKE = take
+
+    def uninstall() -> None:
+        hot_calls.CALL = hot_calls.TAKE = None
+        rewrite.HOT.clear()
+        _TOOLS_OF.clear()
+        _ARGUMENTS_IN.clear()
+        _HOT_AS_TOOLS.clear()
+        announced.NAMED.clear()
+
+    return calls, uninstall
+
+
+class ToolCall:
+    """One call of a tool function, as the rewritten function runs it."""
+
+    handled = False
+    _reply: Reply | None = None
+
+    def __init__(
+        self,
+        tracer: ExecutionTracer,
+        name: str,
+        code: CodeType,
+        arguments: dict[str, Any],
+        requested: RequestedCall | None,
+        receiver: Any = None,
+    ) -> None:
+        inputs: dict[str, Any] = {"arguments": arguments}
+        metadata: dict[str, Any] = {"chain": tracer.sites.chain(0)}
+        metadata |= task_paths.call_metadata()
+        path = tracer.sites.shown(code.co_filename)
+        if path is not None:
+            metadata["defined_at"] = f"{path}:{code.co_firstlineno}"
+        if requested is not None:
+            inputs |= {"call_id": requested.call_id} if requested.call_id else {}
+            metadata["asked_in"] = requested.asked_in
+        written = tracer.code_of_call(name, code, receiver)
+        if written is not None:
+            metadata["code"] = written
+        site = tracer.sites.above(code) or metadata.get("defined_at")
+        announced.mark_recorded(announced.TOOL, name)
+        self._tracer = tracer
+        self._on_loop = bool(code.co_flags & CO_COROUTINE)
+        self._span = tracer.span("tool", name, inputs, metadata, call_site=site)
+        self._line = task_paths.ToolCallScope(name)
+
+    def ret(self, value: Any) -> Any:
+        """Record the value that the function returned."""
+        set_result(self._span, self._tracer, value)
+        return value
+
+    def __enter__(self) -> Self:
+        self._span.open()
+        self._line.__enter__()
+        if self._tracer.answers is not None:
+            self._reply = reply = take_reply(self._tracer, self._span)
+            self.handled = reply is not None and reply.answers
+            if reply is not None and not self.handled and not self._on_loop:
+                try:
+                    reply.wait_before()
+                except BaseException as error:
+                    self.__exit__(None, error, None)
+                    raise
+        return self
+
+    @property
+    def value(self) -> Any:
+        """Wait for the answer and return it, or raise the error that comes in its place."""
+        assert self._reply is not None
+        value = self._reply.wait()
+        extend_turn()
+        return self.ret(value)
+
+    async def ready(self) -> None:
+        """Wait on the event loop until the function may run."""
+        if self._reply is not None and not self.handled:
+            await self._reply.wait_before_async()
+
+    async def value_async(self) -> Any:
+        """Wait for the answer, as `value` does, on the event loop."""
+        assert self._reply is not None
+        return self.ret(await self._reply.wait_async())
+
+    def traceback_for(self, frame: FrameType, error: BaseException) -> TracebackType | None:
+        """Return a traceback with the line on which a recorded error was raised; None for other errors."""
+        return None if self._reply is None else self._reply.traceback_for(frame, error)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._line.__exit__()
+        self._span.leave()
+        self._span.close(error)
+        if self.handled:
+            end_turn()
+
+
+def _shown(code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments as a model names them: without `self`, and with those of `**` among the others."""
+    if code in _ARGUMENTS_IN:
+        return dict(arguments[_ARGUMENTS_IN[code]])
+    shown = {key: value for key, value in arguments.items() if key not in _RECEIVERS}
+    if code.co_flags & CO_VARKEYWORDS:
+        shown |= shown.pop(list(arguments)[-1], {})
+    return shown
+
+
+def _has_span(name: str) -> bool:
+    """Return whether the innermost span has this name, as that of a function with a hook has."""
+    span = context.current()
+    return isinstance(span, Span) and span.name == name
+
+
+def _record_unseen(tracer: ExecutionTracer, call: RequestedCall, result: Any) -> None:
+    metadata = {"asked_in": call.asked_in, "seen": False}
+    inputs = {"arguments": call.arguments, "call_id": call.call_id}
+    span = tracer.span("tool", call.name, inputs, metadata).open(enter=False)
+    span.set_output({"result": result})
+    span.set(duration_ms=None)
+    span.close()

@@ -1,0 +1,184 @@
+"""HTTPX, its successor httpx2, and with them most SDKs: the transports that open connections."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from namel3ss_debug.capture.core.answers import Response
+from namel3ss_debug.capture.core.patching import Undo, replace
+from namel3ss_debug.capture.seams.http.exchanges import Exchanges, enter, leave
+from namel3ss_debug.capture.seams.http.shared import (
+    AnyExchange,
+    ErrorFactories,
+    LazyHeaders,
+    add_trace_header,
+    body_in_memory,
+    fail,
+    iter_pieces,
+    iter_pieces_async,
+    remove_trace_header,
+    wait_for_head,
+    wait_for_head_async,
+)
+
+
+def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
+    """Record each request of a transport of HTTPX or of its successor. One call is one attempt."""
+    tee, async_tee = _tee_classes(httpx)
+
+    error_factories: ErrorFactories = {"timeout": httpx.ReadTimeout, "connection": httpx.ConnectError}
+
+    def record_response(exchange: AnyExchange, response: Any, tee: Any) -> Any:
+        """Return the response after recording its head, with a body that is recorded as the program reads it."""
+        exchange.respond(response.status_code, _pairs(response.headers), response.reason_phrase)
+        response.stream = tee(response.stream, exchange)
+        return response
+
+    def sync(original: Callable[..., Any]) -> Callable[..., Any]:
+        def handle_request(self: Any, request: Any) -> Any:
+            exchange = _begin(exchanges, request)
+            token = enter(exchange)
+            try:
+                response = None
+                if exchange is not None and exchange.delivery is not None:
+                    response = _make_response(
+                        httpx, exchange, wait_for_head(exchange, error_factories), error_factories
+                    )
+                if response is None:
+                    add_trace_header(request.headers, exchange)
+                    response = original(self, request)
+            except BaseException as error:
+                fail(exchange, error)
+                raise
+            finally:
+                leave(token, exchange)
+                remove_trace_header(request.headers, exchange)
+            return response if exchange is None else record_response(exchange, response, tee)
+
+        return handle_request
+
+    def asynchronous(original: Callable[..., Any]) -> Callable[..., Any]:
+        async def handle_async_request(self: Any, request: Any) -> Any:
+            exchange = _begin(exchanges, request)
+            token = enter(exchange)
+            try:
+                response = None
+                if exchange is not None and exchange.delivery is not None:
+                    response = _make_response(
+                        httpx, exchange, await wait_for_head_async(exchange, error_factories), error_factories
+                    )
+                if response is None:
+                    add_trace_header(request.headers, exchange)
+                    response = await original(self, request)
+            except BaseException as error:
+                fail(exchange, error)
+                raise
+            finally:
+                leave(token, exchange)
+                remove_trace_header(request.headers, exchange)
+            return response if exchange is None else record_response(exchange, response, async_tee)
+
+        return handle_async_request
+
+    return [
+        replace(httpx.HTTPTransport, "handle_request", sync),
+        replace(httpx.AsyncHTTPTransport, "handle_async_request", asynchronous),
+    ]
+
+
+def _begin(exchanges: Exchanges, request: Any) -> AnyExchange | None:
+    body = body_in_memory(getattr(request, "_content", None))
+    headers = LazyHeaders(lambda: _pairs(request.headers))
+    return exchanges.begin(request.method, str(request.url), headers, body)
+
+
+def _pairs(headers: Any) -> list[tuple[str, str]]:
+    """Return what `headers.multi_items()` returns, which looks for the encoding once for each name and value."""
+    try:
+        return [(name.decode("ascii").lower(), value.decode("ascii")) for name, value in headers.raw]
+    except UnicodeDecodeError:
+        pairs: list[tuple[str, str]] = headers.multi_items()
+        return pairs
+
+
+class _Pieces:
+    """The body of a recorded response for both kinds of client. A second iteration continues the first one."""
+
+    def __init__(self, exchange: AnyExchange, response: Response, error_factories: ErrorFactories) -> None:
+        self._pieces = iter_pieces(exchange, response, error_factories)
+        self._pieces_async = iter_pieces_async(exchange, response, error_factories)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces_async
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+    async def aclose(self) -> None:
+        """Do nothing: there is no connection."""
+
+
+def _make_response(
+    httpx: Any, exchange: AnyExchange, response: Response | None, error_factories: ErrorFactories
+) -> Any:
+    """Return the response as the transport would have made it."""
+    if response is None:
+        return None
+    if response.pieces or response.raised is not None:
+        error_factories = {**error_factories, "connection": httpx.ReadError}
+    extensions = {"http_version": b"HTTP/1.1", "reason_phrase": response.reason.encode("ascii", "replace")}
+    stream = _Pieces(exchange, response, error_factories)
+    return httpx.Response(response.status, headers=response.headers, stream=stream, extensions=extensions)
+
+
+def _tee_classes(httpx: Any) -> tuple[Any, Any]:
+    sync_stream: Any = httpx.SyncByteStream
+    async_stream: Any = httpx.AsyncByteStream
+
+    class Tee(sync_stream):  # type: ignore[misc]  # the base is only known at run time
+        def __init__(self, stream: Any, exchange: AnyExchange) -> None:
+            self._stream = stream
+            self._exchange = exchange
+
+        def __iter__(self) -> Iterator[bytes]:
+            try:
+                for chunk in self._stream:
+                    self._exchange.receive(chunk)
+                    yield chunk
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                fail(self._exchange, error)
+                raise
+            self._exchange.end()
+
+        def close(self) -> None:
+            self._exchange.close()
+            self._stream.close()
+
+    class AsyncTee(async_stream):  # type: ignore[misc]  # as above
+        def __init__(self, stream: Any, exchange: AnyExchange) -> None:
+            self._stream = stream
+            self._exchange = exchange
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                async for chunk in self._stream:
+                    self._exchange.receive(chunk)
+                    yield chunk
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                fail(self._exchange, error)
+                raise
+            self._exchange.end()
+
+        async def aclose(self) -> None:
+            self._exchange.close()
+            await self._stream.aclose()
+
+    return Tee, AsyncTee

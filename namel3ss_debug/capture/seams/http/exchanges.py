@@ -1,0 +1,491 @@
+"""Record HTTP exchanges: as a model call if the request has a known wire format, or else as an `http_exchange`.
+
+The modules `by_*` know the libraries, this module knows none: they report that a request is sent, that a response
+begins, the bytes that arrive, and the end. One attempt is one span; an attempt that repeats a failed one counts up
+`retry_count` and names the first in `metadata.retry_of`. An exchange keeps the body until it has ended; if the body is
+not a model's answer, only as much as can be shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar, Token
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from namel3ss_debug import wire
+from namel3ss_debug.capture.core import announced, context, task_paths
+from namel3ss_debug.capture.core.answers import (
+    EMPTY_REPORT,
+    Network,
+    ReplySource,
+    Response,
+    drop_impossible_cut,
+    make_response,
+)
+from namel3ss_debug.capture.core.context import SpanLike
+from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn
+from namel3ss_debug.capture.core.failures import to_failure
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.payloads import parsed_json
+from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
+from namel3ss_debug.capture.seams.http import heads
+from namel3ss_debug.capture.seams.http.attempts import Attempts
+from namel3ss_debug.capture.seams.http.bodies import Decompressor, parse_body, parse_request_body
+from namel3ss_debug.capture.seams.http.chunks import (
+    SPLITTING_NAMES,
+    Chunks,
+    may_have_split_secrets,
+    redact_split_secrets,
+)
+from namel3ss_debug.capture.seams.http.services import make_trace_header
+from namel3ss_debug.traces.clocks import perf_counter_ns
+from namel3ss_debug.wire.billing import read_header_cost, read_header_terms
+from namel3ss_debug.wire.framing import EventDecoder, Framing
+from namel3ss_debug.wire.lenient import dump, load
+
+Pairs = list[tuple[str, str]]
+
+INSIDE: ContextVar[bool] = ContextVar("namel3ss_debug_inside_exchange", default=False)
+"""Whether the running code is a library that sends an exchange which is recorded already."""
+
+_DONE = b"data: [DONE]"
+"""The end of streams in the form of OpenAI. Programs do not read on after it."""
+_LEAST_KEPT_BYTES = 1 << 20
+_WITHOUT_BODY = {204, 304}
+
+
+class Exchanges:
+    """Records the HTTP traffic of this process.
+
+    Args:
+        tracer: writes the spans.
+        calls: the tool calls that models request.
+    """
+
+    def __init__(self, tracer: ExecutionTracer, calls: ToolCalls) -> None:
+        self.tracer = tracer
+        self.calls = calls
+        self.open: dict[Exchange, None] = {}  # in the order of their starts
+        self.attempts = Attempts()
+        self.kept_bytes = _limit_of_kept_bytes(tracer)
+
+    def renew(self) -> None:
+        """Forget the open exchanges and the locks after a fork, because they belong to the parent process."""
+        self.open.clear()
+        self.attempts.renew()
+        self.calls.renew()
+
+    def begin(
+        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
+    ) -> Exchange | TelemetryRequest | None:
+        """Begin to record a request that is about to be sent; None if it is not recorded. Never raises."""
+        try:
+            if INSIDE.get():
+                return None
+            if wire.is_telemetry(url, headers):
+                network = self.tracer.network
+                return TelemetryRequest() if network is not None and network.is_closed() else None
+            if method == "GET" and any(
+                name.lower() == "upgrade" and value.lower() == "websocket" for name, value in headers
+            ):
+                # What follows is no HTTP, so an answer from a trace would lead nowhere.
+                self.tracer.unrecorded("a websocket")
+                return None
+            return Exchange(self, method, url, headers, body)
+        except Exception as error:
+            self.tracer.problem("an HTTP request could not be recorded", error)
+            return None
+
+    def abandon(self) -> None:
+        """End the exchanges that the program never read to the end; called when the process ends."""
+        for exchange in list(self.open):
+            exchange.close()
+
+
+class TelemetryRequest:
+    """A request by which an SDK reports its own use, while nothing may be sent. It is answered, but not recorded."""
+
+    response: Response | None = EMPTY_REPORT
+    delivery: Delivery | None = Delivery()
+    network: Network | None = None
+    carried: str | None = None
+    sent: bool = True
+
+    def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
+        """Do nothing."""
+
+    def receive(self, data: bytes, *, decoded: bool = False) -> None:
+        """Do nothing."""
+
+    def fail(self, error: BaseException) -> None:
+        """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def enter(exchange: Exchange | TelemetryRequest | None) -> Token[bool]:
+    """Note that a library runs next which sends a recorded exchange."""
+    if exchange is not None and exchange.network is not None:
+        exchange.network.open()
+    return INSIDE.set(True)
+
+
+def leave(token: Token[bool], exchange: Exchange | TelemetryRequest | None) -> None:
+    """Note that the library has returned or failed."""
+    if exchange is not None and exchange.network is not None:
+        exchange.network.close()
+    try:
+        INSIDE.reset(token)
+    except ValueError:  # a coroutine that was never finished is closed in another context
+        pass
+
+
+def _limit_of_kept_bytes(tracer: ExecutionTracer) -> int | None:
+    """Return how many bytes of a body are kept if it is only shown; None for all."""
+    if not tracer.keeps_payloads:
+        return 0
+    size = tracer.config.max_payload_size
+    return max(_LEAST_KEPT_BYTES, 4 * size) if size else None
+
+
+class Exchange:
+    """One request and its response. Its methods never raise.
+
+    Attributes:
+        response: the response for the program, if the request is not to be sent.
+        delivery: when the parts of the response may be delivered. Without a response, the seam waits for the head
+            before it sends the request.
+        network: to be opened while the request is sent.
+        carried: the `traceparent` to send with the request.
+        sent: a seam sets this to false if the request fails before it is sent and the exception does not show that.
+    """
+
+    response: Response | None = None
+    delivery: Delivery | None = None
+    network: Network | None = None
+    carried: str | None = None
+    sent: bool = True
+
+    _received = 0
+    _arrived = 0
+    _count = 0
+    _status = 0
+    _reason: str | None = None
+    _head = heads.NONE
+    _head_seq: int | None = None
+    _first_ms: float | None = None
+    _stream: EventDecoder | None = None
+    _framing: Framing | None = None
+    _decompressor: Decompressor | None = None
+    _pieces: Chunks | None = None
+    _marks: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(
+        self, owner: Exchanges, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
+    ) -> None:
+        self._owner = owner
+        self._method = method.upper()
+        self._url = url
+        self._chunks: list[bytes] = []
+        request = parse_request_body(body, headers)
+        path = urlsplit(url).path
+        self._format = wire.recognise(path, request) if body else None
+        around = context.current()
+        self._inside = None if around is None else around.event_id
+        self._key = (wire.canonical_hash(self._method, url, request), self._inside)
+        if self._format is not None:
+            request = self._format.complete(path, request)
+        elif self._method == "POST" and wire.is_batch_request(path, request):
+            owner.tracer.uncounted("a batch of model calls")
+        self._earlier = owner.attempts.take(self._key)
+        self._span = self._begin(around, request, headers, body)
+        self._started = perf_counter_ns()  # the debugger may have paused the program at the start event
+        if owner.tracer.answers is not None:
+            self._take_answer(owner.tracer.answers, request)
+        self.carried = make_trace_header(owner.tracer, url, headers, self._span.event_id)
+        owner.open[self] = None
+
+    def _take_answer(self, answers: ReplySource, request: Any) -> None:
+        """Take the answer that this exchange gets instead of being sent, or the fault that it meets."""
+        event_id = self._span.event_id
+        call_reply = answers.take(event_id)
+        if call_reply is None:
+            return
+        call_reply = drop_impossible_cut(call_reply, self._owner.tracer.problem)
+        response = make_response(call_reply, self._format, request, method=self._method, event_id=event_id)
+        self.response = response
+        self._marks = call_reply.to_metadata()
+        if response is not None:
+            turn = delivery_turn(call_reply, answers.may_deliver, event_id)
+            self.delivery = Delivery(turn, response.delays, len(response.pieces))
+            return
+        if call_reply.runs:
+            self.network = self._owner.tracer.network
+        if call_reply.effect is not None:
+            self.delivery = Delivery(None, (call_reply.effect.delay_ms / 1000,))
+
+    def _begin(
+        self, around: SpanLike | None, request: Any, headers: Iterable[tuple[str, str]], body: bytes | None
+    ) -> Span:
+        tracer = self._owner.tracer
+        payloads = tracer.payloads
+        url: Any = payloads.text(payloads.url(self._url))
+        exchange = {"method": payloads.text(self._method), "url": url, "hash": self._key[0]}
+        if body:
+            exchange["request_bytes"] = len(body)
+            exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
+        chain, site = tracer.sites.trail(0)
+        metadata: dict[str, Any] = {"chain": chain, "exchange": exchange}
+        if task_paths.is_active():
+            metadata["lineage"] = task_paths.current().caller_path  # names of code and numbers
+        retries = None
+        if self._earlier is not None:
+            metadata["retry_of"], retries = self._earlier.first, self._earlier.count
+        if self._format is None:
+            inputs = {"method": self._method, "url": url}
+            inputs |= {"headers": dict(payloads.headers(headers)), "body": request}
+            name = urlsplit(self._url).netloc.rpartition("@")[2]
+            ready = parsed_json.ready_object(payloads, metadata, exchange, texts=chain)
+            span = tracer.span("http", name, inputs, ready, retry_count=retries, call_site=site)
+            return span.open_within(around)
+        announced.mark_recorded(announced.LLM)
+        decoded = self._format.codec.decode_request(request)
+        metadata |= {
+            "provider": self._format.provider,
+            "operation": self._format.operation,
+            "format": self._format.name,
+        }
+        self._owner.calls.add_results(decoded.get("messages") or [], self._inside)
+        if decoded["tools"]:
+            self._owner.calls.offer(tuple(tool["name"] for tool in decoded["tools"] if tool.get("name")))
+        shown = parsed_json.ready_request(payloads, decoded)
+        ready = parsed_json.ready_object(payloads, metadata, exchange, texts=chain)
+        span = tracer.span("llm", decoded.get("model"), shown, ready, retry_count=retries, call_site=site)
+        return span.open_within(around)
+
+    def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
+        """Take the head of the response; `reason` is the text after the status."""
+        try:
+            self._status, self._reason = status, reason
+            head = self._head = heads.read(headers)
+            self._head_seq = self._owner.tracer.writer.next_seq
+            if head.encoding:
+                self._decompressor = Decompressor(head.encoding)
+            if self._format is not None:
+                self._framing = wire.find_framing(head.content_type)
+                if self._framing is not None:
+                    self._stream = self._framing.decoder()
+                    tracer = self._owner.tracer
+                    redactor = tracer.payloads.redactor if tracer.keeps_payloads else None
+                    self._pieces = Chunks(self._framing, redactor, self._emit_chunk, self._next_seq)
+        except Exception as error:
+            self._owner.tracer.problem("an HTTP response could not be recorded", error)
+
+    def receive(self, data: bytes, *, decoded: bool = False) -> None:
+        """Take a piece of the body, encoded as on the wire unless `decoded`."""
+        if self not in self._owner.open or not data:
+            return
+        try:
+            self._arrived += len(data)
+            plain = data if decoded or self._decompressor is None else self._decompressor.feed(data)
+            self._received += len(plain)
+            room = None if self._format is not None else self._owner.kept_bytes
+            if room is None or self._received <= room:
+                self._chunks.append(plain)
+            elif (left := room - self._received + len(plain)) > 0:
+                self._chunks.append(plain[:left])
+            if self._stream is not None:
+                self._record_chunk(plain)
+        except Exception as error:
+            self._owner.tracer.problem("a piece of an HTTP response could not be recorded", error)
+
+    def _record_chunk(self, plain: bytes) -> None:
+        assert self._stream is not None
+        assert self._pieces is not None
+        assert self._format is not None
+        if self._first_ms is None and any(map(self._format.codec.is_content, self._stream.feed(plain))):
+            self._first_ms = (perf_counter_ns() - self._started) / 1e6
+        self._pieces.feed(plain)
+
+    def _emit_chunk(self, data: bytes, arrived: int | None) -> None:
+        metadata = {"index": self._count}
+        if arrived is not None:
+            metadata["arrived_seq"] = arrived
+        self._span.emit("stream_chunk", chunk_to_json(data), metadata)
+        self._count += 1
+
+    def _next_seq(self) -> int:
+        return self._owner.tracer.writer.next_seq
+
+    def fail(self, error: BaseException) -> None:
+        """End the exchange with an exception."""
+        self._end(error=error)
+
+    def end(self) -> None:
+        """End the exchange, because the body has been read to its end."""
+        self._end()
+
+    def close(self) -> None:
+        """End the exchange, because the response was closed. It is partial if its body was not read to the end."""
+        if self in self._owner.open:
+            self._end(partial=not self._has_whole_body())
+
+    def _has_whole_body(self) -> bool:
+        """Return whether only the terminator can be missing. Whether a stream is complete is known from its content."""
+        if self._stream is not None or self._method == "HEAD" or self._status in _WITHOUT_BODY:
+            return self._status != 0
+        if self._status and b"".join(self._chunks[-3:]).rstrip().endswith(_DONE):
+            return True
+        length = self._head.length
+        return self._status != 0 and length is not None and str(self._arrived) == length.strip()
+
+    def _end(self, *, error: BaseException | None = None, partial: bool = False) -> None:
+        """End the exchange. Only the first call has an effect."""
+        owner = self._owner
+        try:
+            del owner.open[self]  # atomic: of two threads, only one goes on
+        except KeyError:
+            return
+        event_id = self._span.event_id
+        try:
+            self._finish(partial=partial, error=error)
+            if error is not None or self._span.end_fields.get("status") == "failed":
+                owner.attempts.add_failure(self._key, event_id, self._earlier)
+        except Exception as problem:
+            owner.tracer.problem("the end of an HTTP exchange could not be recorded", problem)
+        self._span.close(error)
+        self._chunks.clear()
+
+    def _finish(self, *, partial: bool, error: BaseException | None) -> None:
+        owner, span, body = self._owner, self._span, b"".join(self._chunks)
+        if self._pieces is not None:
+            self._pieces.finish()
+        document = load(body) if self._format is not None and self._framing is None else None
+        text = raw = None
+        if self._format is not None:
+            if type(document) is dict:
+                text = parsed_json.clear_text(
+                    owner.tracer.payloads, body, document, SPLITTING_NAMES, self._may_have_split_secrets
+                )
+            if self._status:
+                partial |= self._finish_llm(body, document)
+            if text is None and body and not self._count:
+                raw = self._redact_split_secrets(body, document)
+        elif self._status:
+            body = self._redact_split_secrets(body, None)
+            shown = parse_body(body, self._head.content_type)
+            span.set_output({"status": self._status, "headers": self._head.kept, "body": shown})
+            raw = body if self._differs_when_encoded(body, shown) else None
+        if self._status >= 400:
+            self._finish_failed(body)
+        elif partial and error is None:
+            span.set(status="partial")
+        metadata: dict[str, Any] = {"exchange": self._describe_end(text, raw, error), **self._marks}
+        if self._first_ms is not None:
+            metadata["time_to_first_token_ms"] = self._first_ms
+        span.set(metadata=metadata)
+
+    def _describe_end(self, text: str | None, raw: bytes | None, error: BaseException | None) -> Any:
+        """Return `metadata.exchange` of the end event, with the body as a text without secrets or as bytes."""
+        payloads, status, reason = self._owner.tracer.payloads, self._status, self._reason
+        exchange: dict[str, Any] = {"status": status} if status else {}
+        if reason and reason != heads.phrase(status):
+            exchange["reason"] = reason
+        exchange["headers"] = self._head.kept
+        exchange["response_bytes"] = self._received
+        if self._head_seq is not None:
+            exchange["head_seq"] = self._head_seq
+        if self._count:
+            exchange["chunks"] = self._count
+        elif text is not None:
+            exchange["body"] = {"text": text}
+        elif raw is not None:
+            exchange["body"] = chunk_to_json(raw)
+        if error is not None:
+            failure = to_failure(error, payloads, with_trace=False)
+            if failure.error_type is not None:
+                exchange["raised"] = {"type": failure.error_type, "text": failure.error}
+                if not self.sent:
+                    exchange["raised"]["sent"] = False
+        elif (
+            text is not None
+            and "reason" not in exchange
+            and parsed_json.texts_are_clear(payloads, exchange["headers"])
+        ):
+            return parsed_json.ready_object(payloads, exchange, exchange["body"])
+        return parsed_json.ready(payloads, exchange)
+
+    def _may_have_split_secrets(self, document: Any) -> bool:
+        return may_have_split_secrets(document, partial(parsed_json.is_clear, self._owner.tracer.payloads))
+
+    def _redact_split_secrets(self, body: bytes, document: Any) -> bytes:
+        """Return a body without the secrets that are split over its events or items; `document` is its parsed JSON."""
+        payloads = self._owner.tracer.payloads
+        redactor = payloads.redactor
+        if redactor is None or not self._owner.tracer.keeps_payloads:
+            return body
+        framing = self._framing if self._format is not None else wire.find_framing(self._head.content_type)
+        if framing is None and not self._may_have_split_secrets(document):
+            return body
+        return redact_split_secrets(body, framing, redactor)
+
+    def _differs_when_encoded(self, body: bytes, shown: Any) -> bool:
+        """Return whether encoding the shown form again gives other bytes, so that the body must be recorded too.
+
+        A body with a secret is not recorded: the redactor knows some secrets only by a name in the parsed form.
+        """
+        if not body or isinstance(shown, bytes) or len(body) != self._received:
+            return False
+        again = shown.encode("utf-8", "surrogatepass") if isinstance(shown, str) else dump(shown)
+        tracer = self._owner.tracer
+        return again != body and tracer.keeps_payloads and tracer.payloads.convert(shown).whole
+
+    def _finish_llm(self, body: bytes, document: Any) -> bool:
+        """Record the model's answer, and return whether it is a stream that was cut."""
+        assert self._format is not None
+        if self._status >= 400 or not body:
+            return self._stream is not None
+        whole = (
+            document if type(document) is dict else self._format.join_stream(body, self._head.content_type)
+        )
+        answer = self._format.codec.decode_response(whole)
+        self._span.set_output(parsed_json.ready(self._owner.tracer.payloads, answer.to_outputs()))
+        headers = self._head.kept
+        cost = read_header_cost(headers) if answer.cost is None else answer.cost
+        answer = answer._replace(cost=cost, billing=read_header_terms(headers) | answer.billing)
+        self._span.set(**answer.to_usage_fields())
+        if answer.tool_calls:
+            self._owner.calls.add_requested(answer.tool_calls, self._span.event_id, self._inside)
+        failure = (wire.decode_failure if self._stream is None else wire.decode_error)(whole)
+        if failure is not None:
+            self._span.set(status="failed", error_type=failure[0], error=failure[1])
+        return self._stream is not None and failure is None and answer.finish_reason is None
+
+    def _finish_failed(self, body: bytes) -> None:
+        kind, text = wire.decode_error(load(body)) or (None, None)
+        if kind in (None, "error"):
+            kind = self._head.kept.get("x-amzn-errortype", "").partition(":")[0] or kind
+        self._span.set(
+            status="failed",
+            error_type=kind or f"HTTP {self._status}",
+            error=text or self._reason or heads.phrase(self._status) or f"HTTP {self._status}",
+        )
+
+
+def chunk_to_json(data: bytes) -> dict[str, Any]:
+    """Return bytes of a body as text, as messages of an event stream, or else as bytes for base64."""
+    try:
+        return {"text": data.decode()}
+    except UnicodeDecodeError:
+        from namel3ss_debug.wire import event_stream  # noqa: PLC0415  (nearly all answers of models are text)
+
+        messages = event_stream.to_json(data)
+        return {"data": data} if messages is None else {"messages": messages}

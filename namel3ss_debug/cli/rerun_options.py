@@ -1,0 +1,116 @@
+"""Define the options that `debug rerun` and `debug replay` have in common, and read what they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from namel3ss_debug.cli.options import Decorator, settings
+from namel3ss_debug.cli.options import files as complete_files
+
+if TYPE_CHECKING:
+    from namel3ss_debug.replay.overrides.faults import Fault
+    from namel3ss_debug.replay.overrides.mocks import Mock
+
+ONLY_AGAIN: Final = {
+    "strict": "--strict",
+    "live_from": "--from",
+    "offline": "--offline",
+    "run_tools": "--run-tools",
+    "run_changed_tools": "--run-changed-tools",
+    "accept": "--accept",
+    "realtime": "--realtime",
+    "python": "--python",
+}
+"""The options of `debug replay` that only a re-run has, by the names of their values."""
+
+
+def _kinds(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Read `--accept`: one kind in each, or several with commas between them."""
+    del parameter
+    kinds = tuple(word.strip() for each in values for word in each.split(",") if word.strip())
+    if kinds:
+        from namel3ss_debug.replay.rerun.outcomes import ACCEPTABLE
+
+        for kind in kinds:
+            if kind not in ACCEPTABLE:
+                raise click.UsageError(f"--accept {kind}: use {' or '.join(ACCEPTABLE)}", ctx)
+    return kinds
+
+
+STEPPING_OPTIONS: tuple[Decorator[Any], ...] = (
+    click.option("--step", is_flag=True, help="Step through it; type help for the commands."),
+    click.option("-b", "--breakpoint", "breakpoints", multiple=True, metavar="LOCATION",
+                 help="Stop at this LOCATION: an event type, TYPE:N, a component, component:name, error; may be repeated."),
+    click.option("-c", "--command", "commands", multiple=True, metavar="CMD", help="A debugger command to run first."),
+    click.option("-x", "--commands", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+                 help="A file of debugger commands to run first."),
+)  # fmt: skip
+"""The options of a session in the debugger."""
+
+OVERRIDE_OPTIONS: tuple[Decorator[Any], ...] = (
+    click.option("-m", "--mock", "mocks", multiple=True, metavar="NAME:JSON",
+                 help="Mock a tool or model: use this answer in place of the recorded one; NAME@N, NAME:@file.json; "
+                 "may be repeated."),
+    click.option("--fault", "faults", multiple=True, metavar="NAME:FAULT",
+                 help="Inject a fault into these calls: timeout, error:TYPE:TEXT, status:429, latency:2s, truncate; NAME@N; "
+                 "may be repeated."),
+)  # fmt: skip
+"""The options for answers and faults in place of recorded answers."""
+
+AGAIN_OPTIONS: tuple[Decorator[Any], ...] = (
+    click.option("--strict", is_flag=True, help="End the re-run where it first diverges from the trace."),
+    click.option("--from", "live_from", type=click.IntRange(min=1), metavar="N",
+                 help="Answer the calls before event N from the trace, and call models and servers for real from there."),
+    click.option("--offline", is_flag=True,
+                 help="Call nothing for real after --from either; --mock supplies the answers."),
+    click.option("--run-tools", "run_tools", multiple=True, metavar="NAME",
+                 help="Run this tool for real in the re-run, or all; may be repeated."),
+    click.option("--run-changed-tools", "run_changed_tools", is_flag=True,
+                 help="Run the tools whose code has changed since the trace was recorded."),
+    click.option("--accept", "accept", multiple=True, metavar="KIND", callback=_kinds,
+                 help="Let the re-run succeed with recorded answers that may differ now: stale-tools, stale-models."),
+    click.option("--realtime", is_flag=True, help="Let answers take their recorded time."),
+    click.option("--python", metavar="PATH", shell_complete=complete_files,
+                 help="The Python to run the program again with."),
+)  # fmt: skip
+"""The options of a re-run."""
+
+
+def with_options(*tables: tuple[Decorator[Any], ...]) -> Decorator[Any]:
+    """Add the options of some tables to a command, in their order."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed([*chain.from_iterable(tables)]):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def load_overrides(mocks: Sequence[str], faults: Sequence[str]) -> tuple[Mock | Fault, ...]:
+    """Return the mocks and faults of the settings and of the options.
+
+    Raises:
+        DebugError: one of them does not parse.
+    """
+    loaded = settings()
+    if not (mocks or faults or loaded.config.mocks or loaded.config.faults):
+        return ()
+    from namel3ss_debug.replay.overrides.active import load_overrides as load
+
+    return load(loaded, mocks, faults)
+
+
+def check_offline(ctx: click.Context, options: Mapping[str, Any]) -> None:
+    """Check that `--offline` comes with `--from`.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if options["offline"] and not options["live_from"]:
+        raise click.UsageError("--offline is for --from; a re-run without it is offline in any case", ctx)

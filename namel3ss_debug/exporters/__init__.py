@@ -1,0 +1,89 @@
+"""Exporters: formats of other tools, each one module that turns events or findings into bytes.
+
+A module of `TRACE_EXPORTERS` has `export(events)`, which yields the bytes of a trace; `trace --format NAME` offers it.
+A module of `FINDING_EXPORTERS` has `export(reports, root, fail_on)`, which returns the bytes of what `check` found;
+`check --NAME FILE` offers it. To add one, write the module and add its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from namel3ss_debug.traces.events import Event
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.checks.findings import CheckReport
+
+
+class TraceExporterModule(Protocol):
+    """What a module of a trace exporter has."""
+
+    def export(self, events: Iterable[Event]) -> Iterator[bytes]:
+        """Yield a trace in this format, piece by piece."""
+
+
+class FindingExporterModule(Protocol):
+    """What a module of a finding exporter has."""
+
+    def export(self, reports: Sequence[CheckReport], root: Path, fail_on: str) -> bytes:
+        """Return the findings in this format.
+
+        Args:
+            reports: what the checks found, one report for each trace.
+            root: the directory that files are named relative to, as a rule that of the repository.
+            fail_on: the level from which a finding counts as a failure.
+        """
+
+
+class TraceExporter(NamedTuple):
+    """One format of a trace: its name, its module, the ending of its files, and what it is."""
+
+    name: str
+    module: str
+    ending: str
+    description: str
+
+    def load(self) -> TraceExporterModule:
+        """Import the module."""
+        module: TraceExporterModule = import_module(self.module)
+        return module
+
+
+class FindingExporter(NamedTuple):
+    """One format of findings: its name, its module, the help of its option, and whether it is written to a file.
+
+    What is not written to a file is for the runner of a CI system, which reads the standard error.
+    """
+
+    name: str
+    module: str
+    help: str
+    is_file: bool = True
+
+    def load(self) -> FindingExporterModule:
+        """Import the module."""
+        module: FindingExporterModule = import_module(self.module)
+        return module
+
+
+TRACE_EXPORTERS: tuple[TraceExporter, ...] = (
+    TraceExporter(
+        "jsonl", "namel3ss_debug.exporters.jsonl", ".jsonl", "an event on each line: our own format"
+    ),
+    TraceExporter("json", "namel3ss_debug.exporters.json_document", ".json", "one document"),
+)
+
+FINDING_EXPORTERS: tuple[FindingExporter, ...] = (
+    FindingExporter("junit", "namel3ss_debug.exporters.junit", "Write JUnit XML, a test case for each rule."),
+    FindingExporter("sarif", "namel3ss_debug.exporters.sarif", "Write SARIF 2.1.0, located in your source."),
+    FindingExporter("gitlab", "namel3ss_debug.exporters.gitlab", "Write a code quality report of GitLab."),
+    FindingExporter(
+        "github",
+        "namel3ss_debug.exporters.github",
+        "Write annotations and the step summary of GitHub Actions.",
+        is_file=False,
+    ),
+)

@@ -1,0 +1,67 @@
+"""Importers: formats of other tools, each one module that reads a file as events of our format.
+
+A module has `sniff(head: bytes) -> bool`, which returns whether a file that begins so is in its format, and `read`, as
+`traces.reader.Importer` describes it. To add one, write the module and add its row to `IMPORTERS`; then a file in that
+format may stand wherever a command takes TRACE.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+import orjson
+
+from namel3ss_debug.traces.lines import head_lines
+from namel3ss_debug.traces.reader import Importer
+
+HEAD_BYTES: Final = 256 * 1024
+"""How much of the beginning of a file an importer sees."""
+
+
+class ImporterModule(Importer, Protocol):
+    """What a module of an importer has."""
+
+    def sniff(self, head: bytes) -> bool:
+        """Return whether a file that begins with `head` is in this format."""
+
+
+class ImporterRow(NamedTuple):
+    """One importer: the name of its format, its module, and what the format is."""
+
+    name: str
+    module: str
+    description: str
+
+    def load(self) -> ImporterModule:
+        """Import the module."""
+        module: ImporterModule = import_module(self.module)
+        return module
+
+
+IMPORTERS: tuple[ImporterRow, ...] = (
+    ImporterRow(
+        "unnumbered",
+        "namel3ss_debug.importers.unnumbered",
+        "our own format without ids, as other writers produce it",
+    ),
+)
+
+
+def find_importer(path: Path) -> ImporterModule | None:
+    """Return the importer for the format of a file; None for our own format, and for a format nobody knows."""
+    lines = head_lines(path)
+    if not lines or _is_own(lines[0]):
+        return None
+    head = b"\n".join(lines)[:HEAD_BYTES]
+    return next((module for row in IMPORTERS if (module := row.load()).sniff(head)), None)
+
+
+def _is_own(line: bytes) -> bool:
+    """Return whether a line is an event with its id and number, so that no importer need look at its file."""
+    try:
+        event = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(event, dict) and "event_id" in event and "seq" in event

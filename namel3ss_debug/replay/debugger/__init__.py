@@ -1,0 +1,1 @@
+"""The stepping debugger: a position in a trace, breakpoints, and the commands that move and look."""

@@ -1,0 +1,594 @@
+"""Answer the calls of one run of the program: an attempt, which is restarted if a guess was wrong.
+
+An attempt asks the matcher about each call, keeps the recorded delivery order, and records the divergences. It knows no
+process and no socket: the caller, which runs the program, passes every event in and sends the replies.
+
+Requests to a server of the program itself are not answered: the server runs again as well, and responds itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from namel3ss_debug.errors import DebugError
+from namel3ss_debug.replay.debugger.replies import override_reply
+from namel3ss_debug.replay.rerun.delivery import DeliveryOrder, recorded_reply
+from namel3ss_debug.replay.rerun.divergences import (
+    MISSING,
+    NEW,
+    RESULT,
+    Difference,
+    Divergence,
+    Match,
+    in_order,
+)
+from namel3ss_debug.replay.rerun.matching import MatchedAnswer, Matcher, Restart, Unmatched
+from namel3ss_debug.replay.rerun.plan import ALL, ANSWER, Plan
+from namel3ss_debug.replay.rerun.recorded_calls import (
+    BEARER,
+    END,
+    HEAD,
+    RecordedCall,
+    RecordedCalls,
+    Step,
+    exchange_of,
+    outputs_of,
+)
+from namel3ss_debug.replay.rerun.requests import (
+    CONNECT,
+    HTTP,
+    LIST_TOOLS,
+    MCP,
+    TOOL,
+    VALUED,
+    Request,
+    read_request,
+)
+from namel3ss_debug.replay.rerun.tool_code import CHANGED, UNKNOWN, CodeByTool, CodeComparison, StaleTool
+from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError, UnansweredCall
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.requests import LOOPBACK
+from namel3ss_debug.wire.value_changes import PathChange, diff_values
+
+if TYPE_CHECKING:
+    from namel3ss_debug.replay.overrides.active import Overrides
+
+
+Listens = Callable[[int], bool]
+"""Tells whether the program listens on a port."""
+
+_PORT: Final = re.compile(r"((?:localhost|127\.0\.0\.1|\[::1\]):)\d{1,5}")
+
+
+def loopback_port(request: Request) -> int | None:
+    """Return the local port that a request goes to, if it is no request to a model; else None."""
+    if request.kind != HTTP:
+        return None
+    try:
+        address = urlsplit(f"//{request.name}")
+        return (address.port or 80) if address.hostname in LOOPBACK else None
+    except ValueError:
+        return None
+
+
+def answers_itself(
+    result: MatchedAnswer | Unmatched, recorded: RecordedCalls, listens: Listens | None
+) -> bool:
+    """Return whether a request is for a server of the program.
+
+    A request that failed to connect does so again: the server was not up yet, and may be up sooner now.
+
+    Args:
+        result: the request, with its match.
+        recorded: the recorded calls.
+        listens: tells on which ports the program listens; None for none.
+    """
+    port = loopback_port(result.request)
+    if listens is None or port is None:
+        return False
+    if isinstance(result, MatchedAnswer):
+        found = result.recorded
+        if result.replaced or (found and exchange_of(recorded.end(found.number)).get("status") is None):
+            return False
+    return listens(port)
+
+
+def distinguishable(recorded: RecordedCalls) -> frozenset[int]:
+    """Return the numbers of the local requests whose response can be told from that of any other request.
+
+    If equal requests overlap, it is chance which of them got which response.
+    """
+    latest: dict[tuple[str, ...], RecordedCall] = {}
+    alone: set[int] = set()
+    for number, recorded_call in sorted(recorded.calls.items()):
+        if loopback_port(recorded_call.request) is None:
+            continue
+        before = latest.get(recorded_call.request.keys)
+        if before is None or 0 < before.end < number:
+            alone.add(number)
+        else:
+            alone.discard(before.number)
+        latest[recorded_call.request.keys] = recorded_call
+    return frozenset(alone)
+
+
+def response_changes(old: dict[str, Any], new: dict[str, Any]) -> tuple[PathChange, ...]:
+    """Return the differences between two responses of a server of the program, in status and body.
+
+    Headers are not compared, because they hold times. Nor are the ports in local URLs, because a program takes a free
+    one.
+    """
+    before, now = ({name: outputs[name] for name in outputs if name != "headers"} for outputs in (old, new))
+    return tuple(
+        change
+        for change in diff_values(before, now)
+        if change.kind != "changed" or _without_ports(change.old) != _without_ports(change.new)
+    )
+
+
+def _without_ports(value: object) -> object:
+    return _PORT.sub(r"\1", value) if isinstance(value, str) else value
+
+
+_PARTS: Final = {"head": HEAD, "end": END}
+
+
+@dataclass
+class ObservedRun:
+    """What an attempt has observed beside its calls.
+
+    Attributes:
+        first: the metadata of the first process' `trace_start`.
+        last: those of its `trace_end`; None before it arrives.
+        refused: the events that report a refused network connection.
+        new_inputs: reads of inputs that the trace does not hold: source and call site, and how often.
+        real: the numbers of the requests that were made for real.
+        live_since: the number of the first request from which on the trace no longer answers; 0 for none.
+    """
+
+    first: dict[str, Any] = field(default_factory=dict)
+    last: dict[str, Any] | None = None
+    refused: list[Event] = field(default_factory=list)
+    new_inputs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    real: set[int] = field(default_factory=set)
+    live_since: int = 0
+
+
+class Attempt:
+    """Answer the calls of one run.
+
+    Args:
+        plan: what answers the calls.
+        mocks: the user's overrides; None for none.
+        reserved: numbers of recorded calls that only match their own requests.
+        on_guess: called before a guess is delivered, which may turn out to be wrong.
+        on_event: called with the number of every event and the event.
+
+    Attributes:
+        mocks: the user's overrides; None for none.
+        matcher: how the requests were matched.
+        order: the delivery order.
+        seen: what else was observed.
+        restart: the first wrong guess; with one, the attempt does not count.
+        listens: tells whether the program listens on a port; None if it has no server.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        mocks: Overrides | None,
+        reserved: frozenset[int] = frozenset(),
+        on_guess: Callable[[], None] = lambda: None,
+        on_event: Callable[[int, Event], None] = lambda _number, _event: None,
+    ) -> None:
+        self.plan = plan
+        self.seen = ObservedRun()
+        self.restart: Restart | None = None
+        self.listens: Listens | None = None
+        recorded = plan.recorded
+        task_keys = {
+            number: recorded_call.request.task_key
+            for number, recorded_call in recorded.calls.items()
+            if recorded_call.request.task_key not in recorded.concurrent_tasks
+        }
+        self.matcher = Matcher(recorded, mocks, reserved, self._runs_for_real)
+        self.order = DeliveryOrder(recorded.steps, task_keys)
+        self._ordered = plan.ordered
+        self.mocks, self._on_guess, self._on_event = mocks, on_guess, on_event
+        self._servers: set[str] = set()  # ids of connections to MCP servers that were started for real
+        self._delivered: dict[str, int] = {}  # id of the start event -> number of the recorded call
+        self._inside: set[str] = set()  # ids of open spans in tools that are run for real
+        self._run: dict[str, tuple[Request, RecordedCall | None]] = {}
+        # Tool calls that the trace answers, by the ids of their start events.
+        self._answered_tools: dict[str, tuple[Request, RecordedCall]] = {}
+        self._tools_run: set[int] = set()  # numbers of recorded tool calls that were run for real
+        self._distinguishable = distinguishable(recorded)
+        self._calls: Counter[str] = Counter()
+        self._results: list[Divergence] = []
+        # Calls whose recorded answer has no end, by the ids of their start events.
+        self._never_ended: dict[str, UnansweredCall] = {}
+        self._blocked: dict[int, MatchedAnswer | Unmatched] = {}  # calls that could not be answered yet
+        # Requests at which `--strict` stopped the run. A debugger may go on from there, so each stops it once.
+        self._strict_stops: set[int] = set()
+        self._codes = CodeByTool()
+        # The calls of tools that were answered from the trace, by the name of the tool.
+        self._answered: dict[str, list[int]] = {}
+        self._of_servers: set[str] = set()  # those of these tools that an MCP server provides
+        self._live: set[int] = set()  # processes that were informed to leave the trace behind
+
+    # --- observing the run
+
+    def observe(self, number: int, event: Event) -> None:
+        """Take an event, and its number."""
+        self._on_event(number, event)
+        event_type, metadata = event["event_type"], lenient.mapping(event.get("metadata"))
+        if event_type[-6:] == "_start":
+            self._codes.add(event)
+            if event_type == "trace_start":
+                self.seen.first = self.seen.first or metadata
+            self._calls[str(event.get("component"))] += 1
+            self._calls[f"tool:{event.get('component_name')}"] += 1
+            if event.get("parent_event_id") in self._inside:
+                self._inside.add(event["event_id"])
+        elif event_type == "trace_end":
+            if "." not in str(event.get("event_id")):
+                self.seen.last = metadata
+        elif event_type[-4:] == "_end":
+            self._observe_end(event)
+        elif event_type == "divergence":
+            self.seen.refused.append(event)
+        elif event_type == "inputs_read":
+            for source, sites in lenient.mapping(metadata.get("new")).items():
+                for site, times in lenient.mapping(sites).items():
+                    self.seen.new_inputs[source, site] += lenient.count(times) or 0
+
+    def _observe_end(self, event: Event) -> None:
+        start_id = event.get("parent_event_id", "")
+        self._never_ended.pop(start_id, None)
+        if start_id in self._delivered:  # also if the program did not read its answer to the end
+            self.order.skip_calls([self._delivered.pop(start_id)])
+        if start_id not in self._servers:
+            self._inside.discard(start_id)
+        answered = self._answered_tools.pop(start_id, None)
+        what = lenient.string(lenient.mapping(event.get("metadata")).get("not_made"))
+        if answered is not None and what is not None:
+            change = PathChange("$.result", "changed", what, "cannot be made here")
+            self._results.append(
+                Divergence(RESULT, answered[0].number, *answered, Difference(paths=(change,)))
+            )
+        if start_id in self._run:
+            request, found = self._run.pop(start_id)
+            now = outputs_of(event)
+            self.matcher.add_replacement(request, found, now)
+            if found is not None:
+                self.order.skip_calls([found.number])
+                changes_of = response_changes if request.kind == HTTP else diff_values
+                changes = changes_of(outputs_of(self.plan.recorded.end(found.number)), now)
+                if changes:
+                    difference = Difference(paths=changes)
+                    self._results.append(Divergence(RESULT, request.number, request, found, difference))
+
+    # --- replies
+
+    def reply(self, number: int, event: Event) -> dict[str, Any]:
+        """Return the reply to a process that is blocked at an event.
+
+        Raises:
+            CannotGoOnError: there is no answer to the call that it starts.
+            MockError: the user's answer does not fit the call.
+        """
+        # A process that a tool starts may use the network if the tool is run for real.
+        if event["event_type"] == "trace_start":
+            return self._live_mark(event) | (
+                {"run": True} if event.get("parent_event_id") in self._inside else {}
+            )
+        request = read_request(number, event)
+        if request is None:
+            return self._live_mark(event) | override_reply(self.mocks, number, event)
+        reply = self._reply_to_request(request, event)
+        return self._live_mark(event) | reply
+
+    def may(self, asked: dict[str, Any]) -> bool:
+        """Deliver a step of an answer if it is its turn, and return whether it was delivered."""
+        number = self._delivered.get(str(asked.get("at")))
+        if number is None:  # a call whose steps have no order to keep
+            return True
+        part = _PARTS.get(str(asked.get("step")), lenient.count(asked.get("index")) or 0)
+        return self.order.try_deliver(Step(number, part), float(asked.get("waited") or 0.0))
+
+    def longest_silence(self) -> float:
+        """Return the longest time without an event in the trace, in seconds."""
+        return self.plan.recorded.longest_silence()
+
+    def never_answered(self) -> CannotGoOnError | None:
+        """Return why the program waits in vain: every recorded call was made, and it waits at one that was never answered."""
+        stop = next(iter(self._never_ended.values()), None)
+        return None if stop is None or not self.matcher.is_exhausted else CannotGoOnError(stop)
+
+    def matches(self) -> list[Match]:
+        """Return how each request was matched, in the order in which they were made."""
+        blocked, real = self._blocked, self.seen.real
+        return [
+            match._replace(unanswered=match.number in blocked, real=match.number in real)
+            for match in self.matcher.matches
+        ]
+
+    def is_stuck(self) -> bool:
+        """Return whether a call is blocked because its recorded answer is unusable; `strict` alone does not count."""
+        return any(
+            isinstance(answer, MatchedAnswer)
+            and answer.recorded is not None
+            and number not in self._strict_stops
+            for number, answer in self._blocked.items()
+        )
+
+    def stale_tools(self) -> tuple[StaleTool, ...]:
+        """Return the tools that were answered from the trace although their code has changed."""
+        found = []
+        for name, numbers in self._answered.items():
+            comparison = self._compare_code(name)
+            if comparison.state == CHANGED:
+                kept = self.plan.declared(name) == ANSWER
+                found.append(StaleTool(name, comparison.reasons, tuple(numbers), kept))
+        return tuple(found)
+
+    def not_verified(self, *, wholly: bool = False) -> dict[str, tuple[str, ...]]:
+        """Return the tools whose code is not verified, or not all of it, with the reasons; of those that were answered.
+
+        Args:
+            wholly: whether to leave out tools of whose code only a part is not verified.
+        """
+        found: dict[str, tuple[str, ...]] = {}
+        for name in self._answered:
+            comparison = self._compare_code(name)
+            if name in self._of_servers:
+                found[name] = ("it runs in an MCP server",)
+            elif comparison.state == UNKNOWN:
+                found[name] = comparison.reasons
+            elif comparison.state != CHANGED and comparison.not_verified and not wholly:
+                found[name] = comparison.not_verified
+        return found
+
+    def divergences(self, *, ended: bool) -> tuple[Divergence, ...]:
+        """Return where the run and the trace diverge; calls that were made for real do not count.
+
+        Args:
+            ended: whether the program has ended by itself.
+        """
+        found = filter(self._counts, self.matcher.divergences(ended=ended))
+        return in_order([*found, *self._results])
+
+    def _counts(self, found: Divergence) -> bool:
+        if found.kind == NEW:
+            return found.number not in self.seen.real
+        if found.kind != MISSING or found.recorded is None:
+            return True
+        number, kind = found.recorded.number, found.recorded.request.kind
+        if kind == MCP and found.recorded.request.name == LIST_TOOLS:  # clients list tools whenever they want
+            return False
+        if self.seen.live_since and number >= self.plan.live_from:
+            return False
+        within = (inner for start_id in self._tools_run for inner in self.plan.recorded.within(start_id))
+        return kind != HTTP or number not in within
+
+    # --- answering
+
+    def _live_mark(self, event: Event) -> dict[str, Any]:
+        """Return the reply that makes a process leave the trace behind; {} if it has done so already."""
+        if not self.seen.live_since:
+            return {}
+        head, dot, _ = str(event.get("event_id")).partition(".")
+        process = int(head[1:]) if dot and head[1:].isdigit() else 0
+        if process in self._live:
+            return {}
+        self._live.add(process)
+        return {"live": True}
+
+    def _reply_to_request(self, request: Request, event: Event) -> dict[str, Any]:
+        blocked = self._blocked.pop(request.number, None)
+        if blocked is not None:
+            return self._reply_to_blocked(blocked, event)
+        if self._is_real(request, event):
+            self.seen.real.add(request.number)
+            return {"run": True} | override_reply(self.mocks, request.number, event)
+        result = self.matcher.answer(request, guesses=self._may_guess(request))
+        if isinstance(result, Restart):
+            self.restart = self.restart or result
+            result = result.answer
+        if answers_itself(result, self.plan.recorded, self.listens):
+            return self._reply_of_own_server(result, event)
+        return (
+            self._raise_unanswered(result)
+            if isinstance(result, Unmatched)
+            else self._reply_with(result, event)
+        )
+
+    def _reply_of_own_server(self, result: MatchedAnswer | Unmatched, event: Event) -> dict[str, Any]:
+        """Return the reply for a request to a server of the program: it is made, and never waits for its turn."""
+        request, found = result.request, result.recorded if isinstance(result, MatchedAnswer) else None
+        self.seen.real.add(request.number)
+        if found is not None:
+            self.order.mark_started(found.number)
+            self.order.skip_calls([found.number])
+            # With overrides, their values may be in any response, so responses are not compared.
+            if self.mocks is None and found.number in self._distinguishable:
+                self._run[event["event_id"]] = (request, found)
+        return override_reply(self.mocks, request.number, event)
+
+    def _reply_to_blocked(self, blocked: MatchedAnswer | Unmatched, event: Event) -> dict[str, Any]:
+        """Return the reply for a call that was blocked before, with the overrides in force now."""
+        before = blocked if isinstance(blocked, MatchedAnswer) else MatchedAnswer(blocked.request, NEW)
+        answer = self.matcher.with_overrides(before)
+        try:
+            if answer.recorded is None and not (answer.runs or answer.replaced):
+                reply = self._raise_unanswered(blocked)
+            else:
+                reply = self._reply_with(answer, event)
+        except DebugError:
+            self._blocked[answer.request.number] = blocked
+            raise
+        self.matcher.update_answer(answer)
+        return reply
+
+    def _runs_for_real(self, request: Request) -> bool:
+        """Return whether a tool is run for real; all requests to an MCP server that was started are made."""
+        if request.kind == TOOL:
+            return self.plan.runs(request) or (
+                self.plan.runs_when_changed(request.name)
+                and self._compare_code(request.name).state == CHANGED
+            )
+        if request.name == CONNECT:
+            tools = set().union(*(self.plan.recorded.servers.get(key, set()) for key in request.keys))
+            return ALL in self.plan.run_tools or not self.plan.run_tools.isdisjoint(tools)
+        metadata = lenient.mapping((request.event or {}).get("metadata"))
+        return lenient.mapping(metadata.get("mcp")).get("connection") in self._servers
+
+    def _compare_code(self, name: str) -> CodeComparison:
+        """Compare the code of a tool, as far as the run has shown it, with the recorded code."""
+        return self.plan.code.compare(name, self._codes.by_name.get(name, ()))
+
+    def _is_real(self, request: Request, event: Event) -> bool:
+        """Return whether a request goes to the network: from inside a tool that is run, or behind the event of `--from`."""
+        if request.kind in VALUED or self.matcher.with_overrides(MatchedAnswer(request, NEW)).replaced:
+            return False
+        found, same = self.matcher.likely(request)
+        if event.get("parent_event_id") in self._inside:
+            return request.kind == HTTP or found is None
+        plan = self.plan
+        if not plan.live_from:
+            return False
+        if found is not None and found.number < plan.live_from and (same or not self.seen.live_since):
+            return False
+        if found is None and not self.seen.live_since:
+            there = self.matcher.expected_next(request)
+            if there is not None and there.number < plan.live_from:
+                return False  # the trace still holds a call of this task before the event of `--from`
+        if plan.offline:
+            there, call = self.matcher.expected_next(request), self._call(request)
+            raise CannotGoOnError(UnansweredCall("new", request, there, call=call, offline=True))
+        self.seen.live_since = self.seen.live_since or request.number
+        return True
+
+    def _may_guess(self, request: Request) -> bool:
+        """Return whether a request may match an edited one; behind the event of `--from` it may not."""
+        if self.seen.live_since:
+            return False
+        if not self.plan.live_from:
+            return True
+        found, _ = self.matcher.likely(request)
+        return found is None or found.number < self.plan.live_from
+
+    def _raise_unanswered(self, new: MatchedAnswer | Unmatched) -> dict[str, Any]:
+        request, divergence = new.request, new.divergence
+        self._blocked[request.number] = new
+        there = self.matcher.expected_next(request) if divergence is None else divergence.recorded
+        reserved = len(new.reserved) if isinstance(new, Unmatched) else 0
+        raise CannotGoOnError(
+            UnansweredCall("new", request, there, divergence, call=self._call(request), reserved=reserved)
+        )
+
+    def _call(self, request: Request) -> str:
+        """Return how a mock names a call that has just started."""
+        kind, name = request.kind, request.name
+        if kind != TOOL:
+            return f"{kind}@{self._calls[kind]}"
+        return f"{name}@{self._calls[f'tool:{name}']}" if name.isidentifier() else f'"{name}"'
+
+    def _reply_with(self, answer: MatchedAnswer, event: Event) -> dict[str, Any]:
+        request, found = answer.request, answer.recorded
+        try:
+            reply = self._make_reply(answer, event)
+        except DebugError:
+            self._blocked[request.number] = answer
+            raise
+        self._follow(answer, event)
+        if found is not None:
+            self.order.mark_started(found.number)
+            if answer.runs:
+                self._tools_run.add(found.number)
+                self.order.skip_calls([found.number])
+            else:
+                self._deliver(found, reply, event["event_id"], left_out=answer.overridden)
+            if "given_up" in reply.get("http", reply):
+                self._never_ended[event["event_id"]] = UnansweredCall("open", request, found)
+        if answer.runs:
+            self._inside.add(event["event_id"])
+            if request.kind == MCP and request.name == CONNECT:
+                self._servers.add(event["event_id"])
+            self._run[event["event_id"]] = (request, found)
+            self.seen.real.add(request.number)
+        return reply
+
+    def _follow(self, answer: MatchedAnswer, event: Event) -> None:
+        """Remember an answered tool call; its end tells whether the program could make the value."""
+        request, found = answer.request, answer.recorded
+        if request.kind in VALUED and found is not None:
+            self._answered_tools[event["event_id"]] = (request, found)
+            if request.kind == TOOL and not (answer.runs or answer.replaced):
+                self._answered.setdefault(request.name, []).append(request.number)
+                if "mcp" in lenient.mapping(event.get("metadata")):
+                    self._of_servers.add(request.name)
+
+    def _deliver(self, found: RecordedCall, reply: dict[str, Any], event_id: str, *, left_out: bool) -> None:
+        """Let the steps of an answer wait for their turn, if concurrent tasks could change their order."""
+        # An answered tool does not run, so no step of a call inside it will happen.
+        self.order.skip_calls(self.plan.recorded.within(found.number))
+        head = reply.get("http", reply)
+        if left_out or ("given_up" in head and "raised" not in head):
+            self.order.skip_calls([found.number])
+        elif self._ordered:
+            self._delivered[event_id] = found.number
+            reply["ordered"] = True
+
+    def _make_reply(self, answer: MatchedAnswer, event: Event) -> dict[str, Any]:
+        """Return the reply for an answer, after announcing a guess.
+
+        Raises:
+            CannotGoOnError: the answer is unusable, or `--strict` ends the run here.
+            MockError: the user's answer does not fit the call.
+        """
+        request, found, plan = answer.request, answer.recorded, self.plan
+        diverges = answer.divergence is not None or answer.overtook is not None
+        if plan.strict and diverges and not answer.overridden and request.number not in self._strict_stops:
+            self._strict_stops.add(request.number)
+            raise CannotGoOnError(
+                UnansweredCall("strict", request, answer.overtook or found, answer.divergence)
+            )
+        if answer.how != "exact" and found is not None:
+            self._on_guess()
+        if answer.runs:
+            return {"run": True} | override_reply(self.mocks, request.number, event)
+        recorded = {} if found is None else outputs_of(plan.recorded.end(found.number))
+        override = override_reply(self.mocks, request.number, event, recorded) if answer.overridden else {}
+        if "answer" in override or answer.fails or found is None:
+            return override
+        flaws = tuple(
+            flaw for flaw in plan.recorded.flaws_of(found.number) if flaw.kind != BEARER or not plan.is_closed
+        )
+        if flaws and not self._is_open(found, request):
+            call = self._call(request)
+            raise CannotGoOnError(UnansweredCall("unusable", request, found, answer.divergence, flaws, call))
+        return recorded_reply(plan.recorded, found, request, realtime=plan.realtime) | override
+
+    def _is_open(self, found: RecordedCall, request: Request) -> bool:
+        """Return whether a call never ended, so that nothing is delivered; not if the trace has only lost its end.
+
+        Raises:
+            CannotGoOnError: the trace ends inside the call.
+        """
+        calls = self.plan.recorded.calls
+        if found.end or any(
+            number > found.number and later.request.task_key == found.request.task_key
+            for number, later in calls.items()
+            if later.inside != found.number
+        ):
+            return False
+        if found.number == max(calls):
+            raise CannotGoOnError(UnansweredCall("open", request, found))
+        return True

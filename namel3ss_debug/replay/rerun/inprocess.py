@@ -1,0 +1,388 @@
+"""Record a part of this process, with its calls answered from an earlier trace, as in a test.
+
+The calls are answered as in a re-run, but without a socket. Nothing can be restarted, so an edited request is not
+guessed: it raises an exception of the caller's choice, which programs do not catch. The network is closed. Clock and
+random numbers are the recorded ones, for the program alone: the test runner reads its own clock.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, Literal
+
+from orjson import loads
+
+from namel3ss_debug.capture.core import context, switch
+from namel3ss_debug.capture.core.answers import CallReply, Step
+from namel3ss_debug.capture.core.task_paths import FIRST
+from namel3ss_debug.capture.launch import start
+from namel3ss_debug.capture.launch.ports import OwnPorts
+from namel3ss_debug.capture.launch.session import Session, new_session
+from namel3ss_debug.capture.seams.functions.loaded import LoadedFunctions
+from namel3ss_debug.capture.seams.inputs import installing
+from namel3ss_debug.capture.seams.inputs.installing import InProcessTest
+from namel3ss_debug.config import DebugConfiguration
+from namel3ss_debug.errors import RerunError, UnreadableTraceError
+from namel3ss_debug.importers.opening import open_nonempty_trace, open_trace
+from namel3ss_debug.replay.rerun.attempts import Attempt
+from namel3ss_debug.replay.rerun.divergences import CHANGED, MISSING, ORDER, RESULT, Divergence
+from namel3ss_debug.replay.rerun.plan import ALL, Plan
+from namel3ss_debug.replay.rerun.preparation import check_trace
+from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, read_recorded
+from namel3ss_debug.replay.rerun.requests import TOOL, TaskKey, read_request
+from namel3ss_debug.replay.rerun.starting import randomness_of
+from namel3ss_debug.replay.rerun.tool_code import StaleTool, TraceCode
+from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError, UnansweredCall
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.inputs import Recorded as Inputs
+from namel3ss_debug.wire import lenient
+
+OnStop = Callable[[UnansweredCall | str, RecordedCalls], BaseException]
+"""Makes the exception that ends the program, from the reason and the recorded calls."""
+
+_OUR_SETTINGS: Final[Mapping[str, Any]] = {
+    "enabled": True,
+    "level": "detailed",
+    "default_components": (),
+    "sample_rate": 1.0,
+    "buffer_size": 1,
+    "max_payload_size": 0,
+    "record_randomness": True,
+    "rotate_max_bytes": 0,
+    "capture_memory": False,
+    "capture_performance": False,
+}
+"""The settings that a trace needs to answer calls later; other settings of the user hold, such as those for secrets."""
+
+
+@dataclass(frozen=True)
+class Recordable:
+    """What is recorded.
+
+    Attributes:
+        trace: the file of the new trace.
+        target: its name in the trace.
+        root: the folder of the user's own code.
+        config: the settings in force.
+        functions: the functions that may be tools.
+    """
+
+    trace: Path
+    target: str
+    root: Path
+    config: DebugConfiguration
+    functions: LoadedFunctions
+
+
+class InProcess:
+    """One recorded run, from its creation to `end`.
+
+    Args:
+        what: what is recorded.
+        recording: the trace with the answers; None to make every call for real.
+        run_tools: the names of the tools that are run for real all the same; `all` for every one.
+        on_stop: makes the exception for a call without an answer.
+
+    Attributes:
+        stop: the first call without an answer; None for none.
+
+    Raises:
+        RerunError: tracing is on already, or the trace holds no answers.
+        TraceNotFoundError: there is no such trace.
+        UnreadableTraceError: nothing in it can be read.
+    """
+
+    def __init__(
+        self, what: Recordable, recording: Path | None, run_tools: frozenset[str], on_stop: OnStop
+    ) -> None:
+        if switch.ACTIVE is not None:
+            raise RerunError(
+                "this process is recorded already, by debug trace or by initialize_tracing: one trace at a time"
+            )
+        self.what = what
+        self.stop: UnansweredCall | str | None = None
+        self._attempt: Attempt | None = None
+        self._gate: _Gate | None = None
+        self._before = context.CURRENT.get()
+        self._inputs: Inputs | None = None
+        self._of_program = False
+        rerun: dict[str, Any] = {}
+        if recording is not None:
+            kept = LoadedTrace(recording)
+            recorded = read_recorded(kept)
+            list(check_trace(recording, recorded))
+            # A checkout gives every file a new time, so without digests a newer file is no sign of changed code.
+            plan = Plan(recorded, run_tools, code=TraceCode(recorded.codes, since=math.inf))
+            self._attempt = Attempt(plan, None, on_guess=lambda: _refuse_guess(self._attempt))
+            self._attempt.listens = OwnPorts(os.getpid())
+            self._gate = _Gate(self._attempt, self._stopped(on_stop, recorded))
+            rerun = {"of": kept.execution_id, "recording": str(recording)}
+            self._inputs = Inputs.of(kept.events())
+            self._of_program = "::" not in str(kept.target)
+        session = _session(what, rerun, self._inputs, offline=recording is not None)
+        # Before the frameworks are instrumented, which look for the functions of tools.
+        self._put_back: Callable[[], None] | None = what.functions.install()
+        try:
+            self._tracer = start.activate(
+                session,
+                first_process=True,
+                fresh=self._of_program,
+                channel=self._gate,
+                test=InProcessTest(self._inputs),
+            )
+        except BaseException:
+            self._put_back()
+            raise
+
+    def _stopped(
+        self, on_stop: OnStop, recorded: RecordedCalls
+    ) -> Callable[[UnansweredCall | str], BaseException]:
+        def stopped(stop: UnansweredCall | str) -> BaseException:
+            self.stop = self.stop or stop
+            return on_stop(stop, recorded)
+
+        return stopped
+
+    @property
+    def recorded(self) -> RecordedCalls | None:
+        """The recorded calls, if a trace answers."""
+        return None if self._attempt is None else self._attempt.plan.recorded
+
+    def begin(self) -> None:
+        """Begin the function of the test, after all fixtures and plugins have been set up."""
+        if not self._of_program:
+            installing.begin_test()
+
+    @contextmanager
+    def program(self, root: str) -> Iterator[Inputs | None]:
+        """Run a block as the program whose own code is below a folder, and yield its recorded inputs.
+
+        The trace of a whole program names files, tasks and random draws as in a process of its own, so they are named
+        the same way from here on. Frames that are already on the stack belong to the test.
+        """
+        if not self._of_program or self._tracer is None:
+            yield None
+            return
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  (the documented way to a frame)
+        tests = set()
+        while frame is not None:
+            tests.add(frame.f_code.co_filename)
+            frame = frame.f_back
+        self._tracer.sites.rebase(root, os.getcwd(), tests)
+        installing.restart()
+        yield self._inputs
+
+    def without_call(self, tools: Iterable[str]) -> list[str]:
+        """Return those of the names that no recorded tool call has."""
+        calls = () if self.recorded is None else self.recorded.calls.values()
+        return sorted({*tools} - {ALL} - {each.request.name for each in calls if each.request.kind == TOOL})
+
+    def end(self) -> None:
+        """Stop recording, and restore the process; further calls do nothing."""
+        if self._put_back is None:
+            return
+        self._put_back()
+        self._put_back = None
+        if switch.ACTIVE is self._tracer:
+            start.shutdown_tracing()
+        context.CURRENT.set(self._before)
+
+    def find_divergences(self) -> tuple[Divergence, ...]:
+        """Return the calls that a program left out, or made in another order, although it came to its end.
+
+        A result counts too if the program has no class for it. Threads of pools and tasks of Trio run in any order, so
+        only the order of the main thread is compared, and only if its calls did not overlap.
+        """
+        if self._attempt is None or self.recorded is None:
+            return ()
+        found, real = self._attempt.divergences(ended=True), self._attempt.seen.real
+        concurrent_tasks = self.recorded.concurrent_tasks
+        return tuple(
+            each
+            for each in found
+            if each.kind == MISSING
+            or (each.kind == ORDER and _has_order(each, concurrent_tasks))
+            # A hand-written test allows other results by run_tools; a test of a whole program must repeat them.
+            or (each.kind == RESULT and (self._of_program or each.number not in real))
+        )
+
+    def stale_tools(self) -> tuple[StaleTool, ...]:
+        """Return the tools that were answered although their code has changed since they were recorded."""
+        return () if self._attempt is None else self._attempt.stale_tools()
+
+    def unverified_tools(self) -> dict[str, tuple[str, ...]]:
+        """Return the answered tools of a whole program whose code could not be compared, with the reasons."""
+        if self._attempt is None or not self._of_program:
+            return {}
+        return self._attempt.not_verified(wholly=True)
+
+    def refused(self) -> tuple[Event, ...]:
+        """Return the events of refused network connections."""
+        return () if self._attempt is None else tuple(self._attempt.seen.refused)
+
+    def keep(self, recording: Path) -> None:
+        """Replace the trace that answers by the new one, in one step; `end` was called.
+
+        Raises:
+            RerunError: it holds calls of other processes, which cannot be answered.
+            OSError: it cannot be written.
+        """
+        trace = open_trace(self.what.trace)
+        for number, event in enumerate(trace.events(), 1):
+            request = read_request(number, event, keep_event=False) if len(trace.files) > 1 else None
+            if request is not None and request.task_key.process:
+                raise RerunError(
+                    f"{request.call_site or request.name} makes a call in a process of its own, which a trace cannot answer in a test: "
+                    "record such a program with debug trace"
+                )
+        recording.parent.mkdir(parents=True, exist_ok=True)
+        part = recording.with_name(f".{recording.name}.{os.getpid()}.part")
+        try:
+            shutil.copyfile(self.what.trace, part)
+            part.replace(recording)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+_DAMAGED: Final = frozenset({"not JSON", "not an event"})
+"""How damaged lines are reported that somebody else wrote into a trace, such as the conflict markers of git."""
+
+
+class LoadedTrace:
+    """A trace in memory, as a `Recording`; that of a test is small.
+
+    Attributes:
+        path: the file.
+        lost: how many events are missing.
+        rotated_away: how many of these were before the first remaining file.
+        execution_id: of the run.
+        target: the program or test that was recorded.
+
+    Raises:
+        TraceNotFoundError: there is no such file.
+        UnreadableTraceError: it, or a line of it, cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lost = self.rotated_away = 0
+        whole = _whole(path)
+        if whole is None:
+            trace = open_nonempty_trace(path)
+            whole = list(trace.events())
+            damaged = next((each for each in trace.problems.first if each.what in _DAMAGED), None)
+            if damaged is not None:
+                raise UnreadableTraceError(
+                    f"{path}: line {damaged.line}: {damaged.what}; keep one side where a merge has left both"
+                )
+            self.lost, self.rotated_away = trace.lost, trace.rotated_away
+        self._events = whole
+        self.execution_id = whole[0].get("execution_id") if whole else None
+        self.target = lenient.mapping(whole[0].get("metadata")).get("target") if whole else None
+
+    def events(self, start: int = 1) -> Iterator[Event]:
+        """Return all events from the number `start` on."""
+        return iter(self._events[start - 1 :])
+
+    def event(self, number: int) -> Event:
+        """Return the event with this number."""
+        return self._events[number - 1]
+
+    def count(self) -> int:
+        """Return the number of events."""
+        return len(self._events)
+
+
+def _whole(path: Path) -> list[Event] | None:
+    """Return the events of a file that is one complete trace of ours; None for any other, which is read with more care."""
+    try:
+        events = [loads(line) for line in path.read_bytes().removesuffix(b"\n").split(b"\n")]
+        whole = all(event["seq"] == number and event["event_id"] for number, event in enumerate(events))
+        return events if whole and events[-1]["event_type"] == "trace_end" else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+class _Gate:
+    """Answer each call as it starts, in the thread that makes it; one at a time."""
+
+    def __init__(self, attempt: Attempt, stopped: Callable[[UnansweredCall | str], BaseException]) -> None:
+        self._attempt, self._stopped = attempt, stopped
+        self._number = 0
+        self._forked = False
+
+    def send_event(self, event: Event, line: bytes) -> CallReply | None:
+        self._number += 1
+        starts = event["event_type"][-6:] == "_start"
+        if self._forked:
+            if starts and read_request(self._number, loads(line)) is not None:
+                raise self._stopped(
+                    "a process that the test has forked makes a call, and only its own are answered"
+                )
+            return None
+        try:
+            plain: Event = loads(line)
+            self._attempt.observe(self._number, plain)
+            return CallReply.from_json(self._attempt.reply(self._number, plain)) if starts else None
+        except CannotGoOnError as error:
+            raise self._stopped(error.stop) from None
+        except Exception as error:
+            raise self._stopped(f"the call could not be answered: {type(error).__name__}: {error}") from error
+
+    def may_deliver(self, event_id: str, step: Step, index: int, waited: float) -> bool:
+        with suppress(Exception):
+            return self._attempt.may({"at": event_id, "step": step, "index": index, "waited": waited})
+        return True
+
+    def report_listening(self, port: int, site: str | None) -> None:
+        """Do nothing: the test runner handles a test that waits."""
+
+    def check_connection(self) -> None:
+        """Do nothing: the answers come from this process."""
+
+    def renew(self) -> None:
+        self._forked = True  # answers given here would not be seen by the parent
+
+    def close(self) -> None:
+        """Do nothing: nothing is open."""
+
+
+def _refuse_guess(attempt: Attempt | None) -> None:
+    """Refuse to answer an edited request.
+
+    Raises:
+        CannotGoOnError: always, if the two requests differ.
+    """
+    assert attempt is not None
+    changed = [each for each in attempt.matcher.divergences(ended=False) if each.kind == CHANGED]
+    last = max(changed, key=lambda each: each.number, default=None)
+    if last is not None and last.request is not None:
+        kind: Literal["strict"] = "strict"
+        raise CannotGoOnError(UnansweredCall(kind, last.request, last.recorded, last))
+
+
+def _session(what: Recordable, rerun: dict[str, Any], inputs: Inputs | None, *, offline: bool) -> Session:
+    config = replace(what.config, trace_output_dir=str(what.trace.parent), **_OUR_SETTINGS)
+    session = new_session(config, target=what.target, root=what.root, output=what.trace, running=True)
+    randomness = session.randomness if inputs is None else randomness_of(inputs)
+    return replace(session, offline=offline, rerun=rerun, link_latest=False, randomness=randomness)
+
+
+def _has_order(found: Divergence, concurrent_tasks: frozenset[TaskKey]) -> bool:
+    """Return whether all requests in a change of order were made in the main thread, without overlap."""
+    recorded = () if found.recorded is None else (found.recorded.request,)
+    asked = (*recorded, *filter(None, (found.request,)))
+    return all(_is_of_main_thread(each.task_key) and each.task_key not in concurrent_tasks for each in asked)
+
+
+def _is_of_main_thread(task_key: TaskKey) -> bool:
+    """Return whether this is the main thread or one of its tasks; with recorded inputs it has a name."""
+    return task_key.thread in ("", FIRST) or task_key.thread.startswith(f"{FIRST}~")

@@ -1,0 +1,331 @@
+"""Build the outcome of a re-run: its verdict, with the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from namel3ss_debug.replay.rerun.attempts import Attempt
+from namel3ss_debug.replay.rerun.divergences import Divergence, DivergenceSummary, Match, in_order, summarize
+from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
+from namel3ss_debug.replay.rerun.requests import VALUED
+from namel3ss_debug.replay.rerun.tool_code import StaleTool
+from namel3ss_debug.replay.rerun.unanswered import UnansweredCall
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire import lenient
+
+INTERRUPTED: Final = 130
+"""The exit status of a re-run that the user interrupted."""
+
+MATCHED: Final = "matched"
+MATCHED_WITH_OVERRIDES: Final = "matched_with_overrides"
+UNVERIFIED: Final = "unverified"
+DIVERGED: Final = "diverged"
+INCOMPLETE: Final = "incomplete"
+
+VERDICTS: Final[Mapping[str, int]] = {
+    MATCHED: 0,
+    MATCHED_WITH_OVERRIDES: 0,
+    UNVERIFIED: 1,
+    DIVERGED: 1,
+    INCOMPLETE: 2,
+}
+"""The verdicts on a re-run, and the exit status of each."""
+
+STALE_TOOLS: Final = "stale-tools"
+STALE_MODELS: Final = "stale-models"
+ACCEPTABLE: Final = (STALE_TOOLS, STALE_MODELS)
+"""The values of `--accept`: kinds of answers that were used although they may differ now."""
+
+_MOST_PACKAGES = 5
+
+
+@dataclass(frozen=True)
+class Unverified:
+    """Why some recorded answers that were used may differ now.
+
+    Attributes:
+        kind: `stale-tools` or `stale-models`.
+        text: the reason, a sentence without its full stop.
+        numbers: the events of these calls in the re-run.
+        recorded: their events in the trace; () if the code of a tool has changed.
+        tool: the name of the tool; "" for a model.
+        verify: the option that would get a new answer, such as `--run-changed-tools`.
+    """
+
+    kind: str
+    text: str
+    numbers: tuple[int, ...] = ()
+    recorded: tuple[int, ...] = ()
+    tool: str = ""
+    verify: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "kind": self.kind,
+            "text": self.text,
+            "events": list(self.numbers),
+            "recorded": list(self.recorded),
+            "tool": self.tool or None,
+            "verify": self.verify,
+        }
+
+
+@dataclass(frozen=True)
+class RerunOutcome:
+    """The outcome of a re-run.
+
+    Attributes:
+        of: the trace that was re-run.
+        trace: the trace of the re-run.
+        status: the exit status of the program, or the negative number of the signal it died by.
+        recorded_status: the recorded exit status; None if unknown.
+        stop: the call that was not answered; None if the program ended by itself.
+        problem: what else went wrong, in one line; "" for nothing.
+        divergences: where the re-run and the trace diverge, in order.
+        summary: the counts of its requests.
+        recorded: the recorded calls.
+        attempts: how often the program was started.
+        real: how many calls were made for real.
+        live_since: the number of the first request from which on the trace no longer answers; 0 for none.
+        refused: the events that report a refused network connection.
+        new_inputs: reads of clock, environment or stdin that the trace does not hold: source, call site, how often.
+        out_of_order: how many steps of answers were delivered out of order.
+        notes: notes for the user, a line each.
+        interrupted: whether the user interrupted it.
+        left: whether the user ended the program in the debugger.
+        stuck: whether it was left at a call whose recorded answer is unusable.
+        mistakes: how many of the debugger commands failed.
+        same_code: whether no code is newer than the trace, and no other answers were wanted.
+        stale_tools: the tools that were answered from the trace although their code has changed.
+        not_verified: of other answered tools: the name -> why its code is not verified, or what of it.
+        accepted: the kinds of unverified answers that the user accepts.
+        options: the options of the command that started it, for the command that would verify it.
+    """
+
+    of: Path
+    trace: Path
+    status: int
+    recorded_status: int | None
+    stop: UnansweredCall | None
+    problem: str
+    divergences: tuple[Divergence, ...]
+    summary: DivergenceSummary
+    recorded: RecordedCalls
+    attempts: int = 1
+    real: int = 0
+    live_since: int = 0
+    refused: tuple[Event, ...] = ()
+    new_inputs: tuple[tuple[str, str, int], ...] = ()
+    out_of_order: int = 0
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+    left: bool = False
+    stuck: bool = False
+    mistakes: int = 0
+    same_code: bool = False
+    stale_tools: tuple[StaleTool, ...] = ()
+    not_verified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    accepted: frozenset[str] = frozenset()
+    options: tuple[str, ...] = ()
+
+    @property
+    def ended_otherwise(self) -> bool:
+        """Whether the program ended by itself with another status than recorded; after `--from` it may."""
+        if self.stop is not None or self.problem or self.interrupted or self.live_since:
+            return False
+        return self.recorded_status is not None and self.recorded_status != self.status
+
+    @property
+    def not_done(self) -> bool:
+        """Whether it could not go on, for a reason other than the code."""
+        stop = self.stop
+        unanswered = stop is not None and (stop.kind == "unusable" or stop.offline)
+        return bool(self.problem) or unanswered or (self.left and self.stuck)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the calls or the exit status differ from the trace, or the run was stopped before."""
+        stopped = self.stop is not None and self.stop.kind != "open"
+        return bool(self.divergences or self.refused or self.ended_otherwise or stopped)
+
+    @property
+    def unverified(self) -> tuple[Unverified, ...]:
+        """The answers that were used although they may differ now, also those that the user accepts."""
+        found = []
+        for tool in self.stale_tools:
+            verify = f"--run-tools {tool.name}" if tool.kept else "--run-changed-tools"
+            found.append(Unverified(STALE_TOOLS, tool.describe(), tool.numbers, (), tool.name, verify))
+        by_tool: dict[str, list[Match]] = {}
+        for match in self.summary.expected:
+            recorded_call = self.recorded.calls.get(match.recorded)
+            request = None if recorded_call is None else recorded_call.request
+            by_tool.setdefault(request.name if request and request.kind in VALUED else "", []).append(match)
+        for name, matches in sorted(by_tool.items()):
+            numbers = tuple(match.number for match in matches)
+            recorded = tuple(match.recorded for match in matches)
+            verify = f"--run-tools {name}" if name else f"--from {recorded[0]}"
+            kind = STALE_TOOLS if name else STALE_MODELS
+            text = f"the arguments of {name}" if name else "the request"
+            ran = self.real and not self.summary.overridden
+            cause = "a tool that was run returned another result" if ran else "of your overrides"
+            text += f" changed only because {cause}, so the recorded answer was used"
+            found.append(Unverified(kind, text, numbers, recorded, name, verify))
+        return tuple(found)
+
+    @property
+    def verdict(self) -> str:
+        """One of `VERDICTS`."""
+        if self.interrupted or self.not_done:
+            return INCOMPLETE
+        if self.diverged:
+            return DIVERGED
+        if self.left:
+            return INCOMPLETE
+        unverified = self.unverified
+        if any(each.kind not in self.accepted for each in unverified):
+            return UNVERIFIED
+        if unverified or self.summary.overridden or self.live_since:
+            return MATCHED_WITH_OVERRIDES
+        return MATCHED
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of the command."""
+        if self.interrupted:
+            return INTERRUPTED
+        if self.mistakes:
+            return VERDICTS[INCOMPLETE]
+        return VERDICTS[self.verdict]
+
+    @property
+    def verifying_options(self) -> tuple[str, ...]:
+        """The options that get new answers for what is not verified; () if all is."""
+        options = dict.fromkeys(each.verify for each in self.unverified if each.kind not in self.accepted)
+        froms = sorted(int(each.split()[1]) for each in options if each.startswith("--from"))
+        kept = [each for each in options if not each.startswith("--from")]
+        return (*kept, *([f"--from {froms[0]}"] if froms else []))
+
+
+def make_outcome(
+    run: Attempt,
+    *,
+    of: Path,
+    trace: Path,
+    status: int,
+    recorded_status: int | None,
+    stop: UnansweredCall | None,
+    problem: str = "",
+    ended: bool,
+    numbers: Mapping[int, int] = MappingProxyType({}),
+    **more: Any,
+) -> RerunOutcome:
+    """Return the outcome of the final attempt.
+
+    Args:
+        run: the attempt.
+        of: the trace that was re-run.
+        trace: the trace of the re-run.
+        status: how the program ended.
+        recorded_status: how it ended when it was recorded.
+        stop: the call that was not answered.
+        problem: what else went wrong.
+        ended: whether the program ended by itself.
+        numbers: order of arrival -> event number in `trace`, if these differ.
+        **more: further fields.
+    """
+    seen = run.seen
+    divergences = _mark_ambiguous(run, run.divergences(ended=ended))
+    matches = run.matches()
+    if numbers:
+        divergences = in_order(
+            replace(
+                each,
+                number=numbers.get(each.number, each.number),
+                mocked=tuple(numbers.get(number, number) for number in each.mocked),
+            )
+            for each in divergences
+        )
+        matches = [each._replace(number=numbers.get(each.number, each.number)) for each in matches]
+    return RerunOutcome(
+        of=of,
+        trace=trace,
+        status=status,
+        recorded_status=recorded_status if ended else None,
+        stop=stop,
+        problem=problem,
+        divergences=divergences,
+        summary=summarize(divergences, matches),
+        recorded=run.plan.recorded,
+        real=len(seen.real),
+        live_since=numbers.get(seen.live_since, seen.live_since),
+        refused=tuple(seen.refused),
+        new_inputs=tuple((*place, times) for place, times in sorted(seen.new_inputs.items())),
+        out_of_order=len(run.order.out_of_order()),
+        stuck=run.is_stuck(),
+        stale_tools=tuple(
+            replace(tool, numbers=tuple(numbers.get(each, each) for each in tool.numbers))
+            for tool in run.stale_tools()
+        ),
+        not_verified=run.not_verified(),
+        **more,
+    )
+
+
+def _mark_ambiguous(run: Attempt, divergences: tuple[Divergence, ...]) -> tuple[Divergence, ...]:
+    """Mark the guess that was still wrong in the last attempt as ambiguous."""
+    if run.restart is None:
+        return divergences
+    taken_by = run.restart.taken_by
+    return tuple(
+        replace(each, ambiguous=True)
+        if (each.kind, each.number) == (taken_by.kind, taken_by.number)
+        else each
+        for each in divergences
+    )
+
+
+def other_numbers(arrived: Iterable[Event], written: Iterable[Event]) -> dict[int, int]:
+    """Return the event numbers in a trace by the order of arrival; {} if they are the same.
+
+    A trace orders the events of several processes by their time; they arrive in any order.
+    """
+    numbers = {event.get("event_id"): number for number, event in enumerate(written, 1)}
+    pairs = {
+        number: numbers[event["event_id"]]
+        for number, event in enumerate(arrived, 1)
+        if event.get("event_id") in numbers
+    }
+    return pairs if any(old != new for old, new in pairs.items()) else {}
+
+
+def changes_since(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the differences in Python, commit and packages, a line each.
+
+    Args:
+        then: the metadata of the trace's `trace_start`.
+        now: those of the re-run's.
+    """
+    if not now:
+        return ()
+    lines = []
+    if then.get("python") and then["python"] != now.get("python"):
+        lines.append(f"recorded on Python {then['python']}, run again on {now.get('python')}")
+    commit, other = lenient.string(then.get("git_commit")), lenient.string(now.get("git_commit"))
+    if commit and other and commit != other:
+        lines.append(f"recorded at commit {commit[:10]}, run again at {other[:10]}")
+    before, after = lenient.mapping(then.get("packages")), lenient.mapping(now.get("packages"))
+    changed = [
+        f"{name} {before[name]} then, {after[name]} now"
+        for name in sorted(before)
+        if name in after and after[name] != before[name]
+    ]
+    changed += [f"{name} {before[name]} then, not there now" for name in sorted(before) if name not in after]
+    if before and after and changed:
+        more = f", and {len(changed) - _MOST_PACKAGES} more" if len(changed) > _MOST_PACKAGES else ""
+        lines.append(f"other packages: {', '.join(changed[:_MOST_PACKAGES])}{more}")
+    return tuple(lines)

@@ -1,0 +1,91 @@
+"""Define how a re-run answers calls: by the trace, and by what the user wants to be different."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from namel3ss_debug.expressions import name_fits
+from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
+from namel3ss_debug.replay.rerun.requests import Request
+from namel3ss_debug.replay.rerun.tool_code import TraceCode
+
+ALL: Final = "all"
+"""In `Plan.run_tools`: run every tool for real."""
+
+RUN: Final = "run"
+ANSWER: Final = "answer"
+
+MAX_ATTEMPTS: Final = 4
+"""After so many attempts, a guess that was still wrong is reported as ambiguous."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a re-run answers calls.
+
+    Attributes:
+        recorded: the recorded calls.
+        run_tools: the names of the tools that are run for real, or `ALL`.
+        strict: whether the first divergence ends the run.
+        live_from: the number of the event from which on models and servers are called for real; 0 for never.
+        offline: whether nothing is called for real even then.
+        realtime: whether answers take their recorded time.
+        run_changed_tools: whether tools are run whose code has changed since the trace was recorded.
+        tools: the setting `tools`: a pattern of names -> `run` or `answer`, for tools whose code has changed.
+        code: the code that the trace holds of its tools.
+    """
+
+    recorded: RecordedCalls
+    run_tools: frozenset[str] = frozenset()
+    strict: bool = False
+    live_from: int = 0
+    offline: bool = False
+    realtime: bool = False
+    run_changed_tools: bool = False
+    tools: Mapping[str, str] = field(default_factory=dict)
+    code: TraceCode = field(default_factory=TraceCode)
+
+    @cached_property
+    def ordered(self) -> bool:
+        """Whether answers have an order to keep: several tasks made calls, or one made overlapping calls."""
+        task_keys = {recorded_call.request.task_key for recorded_call in self.recorded.calls.values()}
+        return len(task_keys) > 1 or bool(self.recorded.concurrent_tasks)
+
+    @property
+    def answers_calls_only(self) -> bool:
+        """Whether the program has to wait at its calls only: one task made them, and the trace answers all."""
+        return not (self.ordered or self.live_from or self.run_tools or self.may_run_changed_tools)
+
+    @property
+    def may_run_changed_tools(self) -> bool:
+        """Whether a tool may be run because its code has changed."""
+        return self.run_changed_tools or RUN in self.tools.values()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is called for real, so that no server sees what a program only passes on."""
+        return not (self.run_tools or self.may_run_changed_tools) and (self.offline or not self.live_from)
+
+    def runs(self, request: Request) -> bool:
+        """Return whether a tool is run for real."""
+        return ALL in self.run_tools or request.name in self.run_tools
+
+    def runs_when_changed(self, name: str) -> bool:
+        """Return whether a tool is run once its code has changed.
+
+        The setting `answer` takes precedence over `--run-changed-tools`: it marks side effects that must not happen.
+        """
+        declared = self.declared(name)
+        return declared == RUN or (self.run_changed_tools and declared != ANSWER)
+
+    def declared(self, name: str) -> str:
+        """Return the value of the setting `tools` for a tool, by the first pattern that matches; "" for none."""
+        return find_declared(self.tools, name)
+
+
+def find_declared(tools: Mapping[str, str], name: str) -> str:
+    """Return the value of the setting `tools` for a tool, by the first pattern that matches; "" for none."""
+    return next((what for pattern, what in tools.items() if name_fits(name, pattern)), "")

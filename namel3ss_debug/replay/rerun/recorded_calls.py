@@ -1,0 +1,696 @@
+"""Read the recorded calls of a trace with their answers, and report what cannot be replayed.
+
+One pass over the events keeps a small record of each call. Bodies and values stay in the file, and are read when a call
+is answered. An answer that is incomplete is reported as a `ReplayFlaw`, with the setting that would have kept it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain, islice, pairwise
+from typing import Any, Final, NamedTuple
+
+from namel3ss_debug.replay.rerun.requests import (
+    CONNECT,
+    HTTP,
+    LIST_TOOLS,
+    MCP,
+    MODEL,
+    TOOL,
+    VALUED,
+    Request,
+    TaskKey,
+    read_request,
+)
+from namel3ss_debug.replay.rerun.tool_code import CodeByTool, RecordedCode
+from namel3ss_debug.traces.events import SPAN_FAILURES, Event, NumberedEvents, ends_span
+from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
+from namel3ss_debug.wire import event_stream, lenient
+from namel3ss_debug.wire.values import SETTINGS, Flaw, find_flaws, revive
+
+INTERRUPT = "KeyboardInterrupt"
+"""The type of the exception that Ctrl-C raises."""
+
+BEARER = "token"
+"""The kind of a flaw: the token is missing from the answer of an authorization server.
+
+Programs pass such a token on unread, so it matters only if a server gets it.
+"""
+_PASSED_ON = {"$.access_token", "$.refresh_token"}
+"""Where a token response (it has a `token_type`) holds its tokens (RFC 6749, 5.1), which clients do not read (1.4)."""
+
+_NOT_ON_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
+"""Headers that describe the body as it was sent; a trace holds it decoded."""
+
+
+class Raised(NamedTuple):
+    """An exception that ended a call.
+
+    Attributes:
+        type: `module.Class`; the bare name of a built-in one.
+        text: its message.
+        sent: false if the request had not been sent yet, where that makes a difference.
+    """
+
+    type: str
+    text: str
+    sent: bool = True
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """A response as it was received.
+
+    Attributes:
+        status: the HTTP status; 0 if no head arrived.
+        headers: the recorded ones, without those that describe the encoding on the wire.
+        chunks: the body: the chunks of a stream, else one.
+        raised: the exception that ended it, after the head and the chunks if there are any.
+        abandoned: whether the program gave it up, by its own timeout or by cancelling.
+        whole: whether the body was received to its end.
+        reason: the reason phrase, if it was not the usual one.
+        encoding: how the body was encoded on the wire; "" for not at all.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    chunks: tuple[bytes, ...]
+    raised: Raised | None
+    abandoned: bool
+    whole: bool
+    reason: str = ""
+    encoding: str = ""
+
+
+@dataclass(frozen=True)
+class ToolAnswer:
+    """The return value of a tool, or the exception it raised; with flaws, `value` is not the original one."""
+
+    value: Any
+    raised: Raised | None
+    abandoned: bool
+    flaws: tuple[Flaw, ...]
+
+
+def outputs_of(end: Event) -> dict[str, Any]:
+    """Return the outputs in an end event, with the error of a failed call."""
+    failure = {name: end[name] for name in ("error_type", "error") if name in end}
+    return lenient.mapping(end.get("outputs")) | failure
+
+
+def exchange_of(event: Event) -> dict[str, Any]:
+    """Return the HTTP exchange in the metadata of an event."""
+    return lenient.mapping(lenient.mapping(event.get("metadata")).get("exchange"))
+
+
+def http_answer(end: Event, pieces: tuple[Any, ...]) -> HttpAnswer:
+    """Return a response.
+
+    Args:
+        end: the end event of the exchange, {} if there is none.
+        pieces: the outputs of the events that hold the chunks of a stream, in order.
+    """
+    exchange = exchange_of(end)
+    headers = lenient.mapping(exchange.get("headers"))
+    raised, abandoned = raised_by(end, is_http=True)
+    return HttpAnswer(
+        status=lenient.count(exchange.get("status")) or 0,
+        headers=tuple((name, str(value)) for name, value in headers.items() if name not in _NOT_ON_THE_WIRE),
+        chunks=tuple(map(_chunk, pieces)) if pieces else tuple(filter(None, [_body(exchange, end)])),
+        raised=raised,
+        abandoned=abandoned or not end,
+        whole=bool(end) and raised is None and not abandoned and end.get("status") != "partial",
+        reason=lenient.string(exchange.get("reason")) or "",
+        encoding=(lenient.string(headers.get("content-encoding")) or "").strip().lower(),
+    )
+
+
+def tool_answer(end: Event) -> ToolAnswer:
+    """Return the answer of a tool.
+
+    Args:
+        end: the end event of the call, {} if there is none.
+    """
+    raised, abandoned = raised_by(end, is_http=False)
+    if raised is not None:
+        return ToolAnswer(
+            None, raised, abandoned, find_flaws(raised.text) + _flaws_of_state(state_raised(end))
+        )
+    value, flaws = revive(lenient.mapping(end.get("outputs")).get("result"))
+    return ToolAnswer(
+        value, None, abandoned or not end, flaws + _inexact(lenient.mapping(end.get("metadata")))
+    )
+
+
+def flaws_of_end(kind: str, end: Event, *, streamed: bool) -> tuple[Flaw, ...]:
+    """Return the flaws in the end event of a call; the chunks of a stream have their own events."""
+    if kind in VALUED:
+        return tool_answer(end).flaws
+    if streamed:
+        return ()
+    exchange = exchange_of(end)
+    if "body" in exchange or kind == MODEL:
+        return flaws_of_chunk(exchange.get("body"))
+    return _flaws_of_body(lenient.mapping(end.get("outputs")).get("body"))
+
+
+def _flaws_of_body(body: Any) -> tuple[Flaw, ...]:
+    """Return the flaws in the body of a response that is not a model's."""
+    flaws = find_flaws(body)
+    if not flaws or not isinstance(lenient.mapping(body).get("token_type"), str):
+        return flaws
+    return tuple(
+        flaw._replace(kind=BEARER) if flaw.kind == "redacted" and flaw.path in _PASSED_ON else flaw
+        for flaw in flaws
+    )
+
+
+def flaws_of_chunk(payload: Any) -> tuple[Flaw, ...]:
+    """Return the flaws in recorded bytes."""
+    form = lenient.mapping(payload)
+    text = form.get("text", form.get("messages"))
+    return revive(form.get("data")).flaws if text is None else find_flaws(text)
+
+
+def state_raised(end: Event) -> dict[str, Any]:
+    """Return the recorded state of the exception that ended a tool call, beside its type and text."""
+    return lenient.mapping(lenient.mapping(end.get("metadata")).get("raised"))
+
+
+def _flaws_of_state(state: dict[str, Any]) -> tuple[Flaw, ...]:
+    """Return the flaws in the state of an exception; what is marked `lost` is no flaw, the exception is made without it."""
+    parts = (revive(state.get(name)).flaws for name in ("args", "attributes"))
+    members = chain.from_iterable(map(_flaws_of_state, lenient.mappings(state.get("exceptions"))))
+    return (*chain.from_iterable(parts), *_inexact(state), *members)
+
+
+def _inexact(holder: dict[str, Any]) -> tuple[Flaw, ...]:
+    """Return the flaws that the trace itself notes for a value: its JSON form is not exact."""
+    form = holder.get("inexact")
+    return tuple(Flaw("opaque", "$", str(one)) for one in form) if isinstance(form, list) else ()
+
+
+def raised_by(end: Event, *, is_http: bool) -> tuple[Raised | None, bool]:
+    """Return the exception that ended a call, and whether the program gave the call up.
+
+    A response of status 400 or more is a failure but no exception, and so is an error inside a stream. An interrupt
+    from the keyboard is an exception: nobody would press Ctrl-C again in the re-run.
+    """
+    if end.get("status") == "cancelled":
+        if end.get("error_type") == INTERRUPT:
+            return Raised(INTERRUPT, ""), False
+        return None, True
+    form = exchange_of(end).get("raised")
+    if isinstance(form, dict):
+        sent = form.get("sent") is not False
+        return Raised(str(form.get("type", "")), str(form.get("text", "")), sent), False
+    state = {} if is_http else state_raised(end)
+    if isinstance(state.get("type"), str):  # it controls a framework, and is no failure
+        return Raised(state["type"], str(state.get("text", ""))), False
+    if end.get("status") not in SPAN_FAILURES:
+        return None, False
+    if not is_http and _is_error_value(end):
+        return None, False
+    if is_http and exchange_of(end).get("status") is not None and "stack_trace" not in end:
+        return None, False
+    return Raised(str(end.get("error_type", "")), str(end.get("error", ""))), False
+
+
+def _is_error_value(end: Event) -> bool:
+    """Return whether a failure is an ordinary result, such as a tool error or an error code of MCP."""
+    outputs = lenient.mapping(end.get("outputs"))
+    return (end.get("error_type") == "tool_error" and "result" in outputs) or "code" in lenient.mapping(
+        outputs.get("error")
+    )
+
+
+def _chunk(payload: Any) -> bytes:
+    """Return bytes that were recorded as text, as messages of a binary stream, or in the JSON form of bytes."""
+    form = lenient.mapping(payload)
+    if "messages" in form:
+        return event_stream.from_json(form["messages"])
+    text = form.get("text")
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogatepass")
+    value = revive(form.get("data")).value
+    return value if isinstance(value, bytes) else b""
+
+
+def _body(exchange: dict[str, Any], end: Event) -> bytes:
+    """Return the body of a response: the recorded bytes, else its decoded form encoded again."""
+    if "body" in exchange:
+        return _chunk(exchange["body"])
+    body = lenient.mapping(end.get("outputs")).get("body")
+    if body is None:
+        return b""
+    if isinstance(body, str):
+        return body.encode("utf-8", "surrogatepass")
+    if isinstance(body, dict) and body.get("$type") == "bytes":
+        return _chunk({"data": body})
+    return lenient.dump(body)
+
+
+AGENT: Final = "agent"
+"""The component of agents and of their messages to each other."""
+
+START: Final = -3
+HEAD: Final = -2
+END: Final = -1
+"""The parts of a delivery that are no chunk; chunks are counted from 0."""
+
+_LONGEST_PATH: Final = 70
+
+
+class Step(NamedTuple):
+    """One step in the delivery of an answer: `part` is `START`, `HEAD`, the number of a chunk, or `END`."""
+
+    call_number: int
+    part: int
+
+
+class ReplayFlaw(NamedTuple):
+    """Something in a trace that cannot be replayed, or not exactly.
+
+    Attributes:
+        kind: `cut redacted token opaque damaged` of one answer; `open` of a call that never ended; `level filtered
+            rotated lost inputs unseen spans chains` of the whole trace.
+        number: the number of the call; 0 for the whole trace.
+        what: what is affected, such as a path into the answer or a count of events.
+        setting: the setting that would have kept it; "" for none.
+    """
+
+    kind: str
+    number: int
+    what: str
+    setting: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """A recorded call that a re-run can answer.
+
+    Attributes:
+        number: the number of its start event.
+        request: what was requested.
+        end: the number of its end event; 0 if the call never ended.
+        inside: the number of the tool call that it happened inside; 0 for none.
+        chunks: the numbers of the events with the chunks of a stream, in order.
+    """
+
+    number: int
+    request: Request
+    end: int = 0
+    inside: int = 0
+    chunks: array[int] = field(default_factory=lambda: array("Q"), compare=False)
+
+
+class RecordedCalls:
+    """The recorded calls of a trace, and their answers.
+
+    Attributes:
+        calls: number -> call, in recorded order.
+        flaws: what cannot be replayed.
+        servers: the key of the request that connects to an MCP server -> the names of the server's tools.
+        steps: the steps of all deliveries, in recorded order.
+        codes: the name of a tool -> the code behind it; {} in a trace of an earlier version.
+    """
+
+    def __init__(
+        self,
+        recording: NumberedEvents,
+        calls: Mapping[int, RecordedCall],
+        flaws: tuple[ReplayFlaw, ...] = (),
+        steps: tuple[Step, ...] = (),
+        servers: Mapping[str, set[str]] | None = None,
+        lost: Mapping[int, int] | None = None,
+        codes: Mapping[str, list[RecordedCode]] | None = None,
+    ) -> None:
+        self.codes = codes or {}
+        self._recording = recording
+        self.calls = calls
+        self.flaws = flaws
+        self.servers = servers or {}
+        self.steps = steps
+        self._lost = lost or {}
+        self._last: tuple[int, Event] = (0, {})  # each answer is read several times in a row
+        self._within: dict[int, list[int]] = {}
+        self._flaws: dict[int, list[ReplayFlaw]] = {}
+        for noted in flaws:
+            self._flaws.setdefault(noted.number, []).append(noted)
+        for number, recorded_call in calls.items():
+            if recorded_call.inside:
+                self._within.setdefault(recorded_call.inside, []).append(number)
+
+    def within(self, number: int) -> Iterator[int]:
+        """Yield the calls inside a tool call, also those inside tool calls in it."""
+        pending = [number]
+        while pending:
+            inner = self._within.get(pending.pop(), [])
+            yield from inner
+            pending += inner
+
+    def flaws_of(self, number: int) -> tuple[ReplayFlaw, ...]:
+        """Return the flaws of one call."""
+        return tuple(self._flaws.get(number, ()))
+
+    def longest_silence(self) -> float:
+        """Return the longest time without an event, in seconds; reads of inputs do not count as events."""
+        times = [
+            event.get("timestamp")
+            for event in self._recording.events()
+            if event.get("event_type") != INPUTS_READ
+        ]
+        known = [time for time in times if isinstance(time, int | float)]
+        return max((later - time for time, later in pairwise(known)), default=0.0)
+
+    def http_answer(self, number: int) -> HttpAnswer:
+        """Return the response to a request."""
+        pieces = tuple(event.get("outputs") for event in self.chunks(number))
+        return http_answer(self.end(number), pieces)
+
+    @cached_property
+    def concurrent_tasks(self) -> frozenset[TaskKey]:
+        """The tasks in which calls overlap, because their tasks cannot be told apart (as of Trio).
+
+        Calls inside a tool call do not overlap with it. Streams are left out: a program may read the rest of one at any
+        later time.
+        """
+        found: set[TaskKey] = set()
+        waiting: dict[TaskKey, set[int]] = {}
+        for number, part in self.steps:
+            recorded_call = self.calls[number]
+            beside = waiting.setdefault(recorded_call.request.task_key, set())
+            if part == END:
+                beside.discard(number)
+            elif (
+                part == START
+                and recorded_call.request.kind != MCP
+                and recorded_call.end
+                and not recorded_call.chunks
+            ):
+                if beside.difference(self._around(recorded_call)):
+                    found.add(recorded_call.request.task_key)
+                beside.add(number)
+        return frozenset(found)
+
+    def _around(self, recorded_call: RecordedCall) -> Iterator[int]:
+        """Yield the tool calls that a call is inside of."""
+        while recorded_call.inside:
+            yield recorded_call.inside
+            recorded_call = self.calls[recorded_call.inside]
+
+    def start(self, number: int) -> Event:
+        """Return the start event of a call."""
+        return self._recording.event(number)
+
+    def end(self, number: int) -> Event:
+        """Return the end event of a call, which must not be changed; {} if the call never ended."""
+        end = self.calls[number].end
+        if end and self._last[0] != end:
+            self._last = end, self._recording.event(end)
+        return self._last[1] if end else {}
+
+    def lost_by(self, number: int) -> Event | None:
+        """Return the event of the lost connection that made the program give a call up; None for any other call."""
+        return self._recording.event(self._lost[number]) if number in self._lost else None
+
+    def chunks(self, number: int) -> Iterator[Event]:
+        """Yield the events with the chunks of a stream, in order."""
+        chunks = self.calls[number].chunks
+        if not chunks:
+            return
+        first, last = chunks[0], chunks[-1]
+        if last - first >= 4 * len(chunks):
+            yield from map(self._recording.event, chunks)
+            return
+        wanted = set(chunks)
+        events = enumerate(islice(self._recording.events(first), last - first + 1), first)
+        yield from (event for number, event in events if number in wanted)
+
+
+def read_recorded(
+    recording: NumberedEvents,
+    events: Iterable[Event] | None = None,
+) -> RecordedCalls:
+    """Read the recorded calls of a trace, in one pass.
+
+    Args:
+        recording: the trace.
+        events: all its events, if the caller reads them for something else as well.
+    """
+    reader = _Reader()
+    for number, event in enumerate(recording.events() if events is None else events, 1):
+        reader.feed(number, event)
+    if reader.calls:
+        recording.count()  # builds the index now, and not while the first call waits
+    flaws = tuple(reader.all_flaws(recording))
+    return RecordedCalls(
+        recording,
+        reader.calls,
+        flaws,
+        reader.steps(),
+        reader.servers,
+        reader.lost,
+        reader.codes.by_name,
+    )
+
+
+class _Reader:
+    """Collect calls, steps and flaws from the events of a trace."""
+
+    def __init__(self) -> None:
+        self.calls: dict[int, RecordedCall] = {}
+        self.flaws: list[ReplayFlaw] = []
+        self._ids: dict[str, int] = {}  # id of the start event -> number of an open call
+        self._tools: dict[str, int] = {}  # open span -> the tool call it is inside or is
+        self._steps: list[tuple[float, Step]] = []
+        self._seqs: dict[int, tuple[array[int], array[int]]] = {}  # process -> seq and number of its steps
+        self._settings: dict[str, Any] = {}
+        self._shared: dict[Any, Any] = {}
+        self._connections: dict[str, str] = {}  # id of the start of a connection -> key of its request
+        self._listing: dict[int, str] = {}  # number of a request for the tools of a server -> that key
+        self.servers: dict[str, set[str]] = {}
+        # Number of an open call -> id of its connection to an MCP server.
+        self._connections_used: dict[int, str] = {}
+        self._abandoned: dict[str, list[int]] = {}  # that id -> calls that the program gave up there
+        self.lost: dict[int, int] = {}  # a call that was given up -> the event of its lost connection
+        self._cancelled: list[int] = []  # calls cancelled since the last request
+        self._cut = 0
+        self.codes = CodeByTool()
+        # Tools whose functions were not observed.
+        self._unseen_tools: dict[str, None] = {}
+        # Number of a call that only a framework reports -> the tool.
+        self._framework_only: dict[int, str] = {}
+        self._within: dict[str, int] = {}  # open span -> the call of these that it is, or is inside of
+
+    def feed(self, number: int, event: Event) -> None:
+        event_type = event["event_type"]
+        if event_type[-6:] == "_start":
+            self.codes.add(event)
+            self._begin(number, event)
+        elif ends_span(event_type):
+            self._close(number, event)
+        elif event_type == "error_occurred":
+            self._failed(number, event)
+        elif event_type == "agent_message":
+            self._look_for_spans(number, event, "")
+        elif event_type == "stream_chunk":
+            recorded_call = self.calls.get(self._ids.get(event.get("parent_event_id", ""), 0))
+            if recorded_call is not None:
+                arrived = lenient.mapping(event.get("metadata")).get("arrived_seq")
+                self._step(number, event, Step(recorded_call.number, len(recorded_call.chunks)), arrived)
+                recorded_call.chunks.append(number)
+                self._note(recorded_call.number, flaws_of_chunk(event.get("outputs")))
+
+    def _failed(self, number: int, event: Event) -> None:
+        """Note that a connection to a server failed, or that Ctrl-C ended the program.
+
+        A call that Ctrl-C cancelled counts as never ended: nobody would cancel it again.
+        """
+        if event.get("component") == MCP:
+            self.lost |= dict.fromkeys(self._abandoned.pop(_connection(event), ()), number)
+        elif event.get("component") == "app" and event.get("error_type") == INTERRUPT:
+            for cancelled in self._cancelled:
+                self.calls[cancelled] = replace(self.calls[cancelled], end=0)
+
+    def _begin(self, number: int, event: Event) -> None:
+        event_id = str(event.get("event_id", ""))
+        inside = self._tools.get(event.get("parent_event_id", ""), 0)
+        request = read_request(number, event, keep_event=False)
+        self._tools[event_id] = number if request is not None and request.kind in VALUED else inside
+        self._look_for_spans(number, event, event_id)
+        if event["event_type"] == "trace_start":
+            self._settings = self._settings or lenient.mapping(
+                lenient.mapping(event.get("metadata")).get("settings")
+            )
+        if self._settings.get("max_payload_size") and event.get("component") in (MODEL, HTTP, TOOL, MCP):
+            asked = find_flaws([event.get("inputs"), event.get("metadata")])
+            self._cut += any(flaw.kind == "cut" for flaw in asked)
+        if request is None:
+            # Only the result of such a call was observed, in the program's next message to the model.
+            metadata = lenient.mapping(event.get("metadata"))
+            is_unseen = metadata.get("seen") is False and "framework" not in metadata
+            if event["event_type"] == "tool_call_start" and is_unseen:
+                self._unseen_tools[str(event.get("component_name", ""))] = None
+            return
+        self.calls[number] = RecordedCall(number, self._sharing(request), 0, inside)
+        self._ids[event_id] = number
+        if request.kind == MCP and request.name == CONNECT:
+            self._connections[event_id] = request.keys[0]
+        elif request.kind in VALUED:
+            self._note_server(number, event, request)
+        self._step(number, event, Step(number, START))
+        self._cancelled.clear()
+
+    def _look_for_spans(self, number: int, event: Event, event_id: str) -> None:
+        """Note a tool call that only a span of a framework reports.
+
+        It is no tool call if an agent works inside it or hands over: then the calls of that agent are answered.
+        """
+        within = self._within.get(event.get("parent_event_id", ""), 0)
+        metadata = lenient.mapping(event.get("metadata"))
+        if event["event_type"] == "tool_call_start" and metadata.get("seen") is False and "scope" in metadata:
+            within = number
+            self._framework_only[number] = str(event.get("component_name", ""))
+        elif event.get("component") == AGENT:
+            self._framework_only.pop(within, None)
+        if within and event_id:
+            self._within[event_id] = within
+
+    def _note_server(self, number: int, event: Event, request: Request) -> None:
+        """Note the connection that a request to an MCP server uses, and that the server has a requested tool."""
+        connection = _connection(event)
+        if connection:
+            self._connections_used[number] = connection
+        key = self._connections.get(connection)
+        if key is not None and request.kind == TOOL:
+            self.servers.setdefault(key, set()).add(request.name)
+        elif key is not None and request.name == LIST_TOOLS:
+            self._listing[number] = key
+
+    def _end_server_request(self, start_id: str, start_number: int, end: Event) -> None:
+        """Note the answer to an MCP request: the tools in a listing, and where the processes of a started server belong."""
+        if self.calls[start_number].request.name == CONNECT:
+            self._tools[start_id] = start_number
+        key = self._listing.pop(start_number, None)
+        if key is not None:
+            result = lenient.mapping(lenient.mapping(end.get("outputs")).get("result"))
+            listed = lenient.mappings(result.get("tools"))
+            self.servers.setdefault(key, set()).update(str(tool.get("name")) for tool in listed)
+
+    def _sharing(self, request: Request) -> Request:
+        """Return the request with the parts that many requests have in common stored once."""
+        share = self._shared.setdefault
+        chain, task_key = (
+            share(request.chain, request.chain),
+            share(("strand", request.task_key), request.task_key),
+        )
+        similar_keys = tuple(share(("kin", similar_key), similar_key) for similar_key in request.similar_keys)
+        parts = (request.kind, request.name, request.keys, similar_keys, chain, task_key, request.call_site)
+        return Request(*parts, request.call_id, request.streamed, request.number)
+
+    def _close(self, number: int, event: Event) -> None:
+        event_id = event.get("parent_event_id", "")
+        self._tools.pop(event_id, None)
+        self._within.pop(event_id, None)
+        start_number = self._ids.pop(event_id, 0)
+        if not start_number:
+            return
+        old = self.calls[start_number]
+        if old.request.kind == MCP:
+            self._end_server_request(event_id, start_number, event)
+        connection = self._connections_used.pop(start_number, "")
+        if connection and event.get("status") == "cancelled":
+            self._abandoned.setdefault(connection, []).append(start_number)
+        recorded_call = RecordedCall(start_number, old.request, number, old.inside, old.chunks)
+        self.calls[start_number] = recorded_call
+        if event.get("status") == "cancelled" and event.get("error_type") != INTERRUPT:
+            self._cancelled.append(start_number)
+        head = exchange_of(event).get("head_seq")
+        if isinstance(head, int):
+            self._steps.append((self._place(old.request.task_key.process, head), Step(start_number, HEAD)))
+        elif recorded_call.request.kind not in VALUED:
+            # The trace does not tell when the head arrived: it is placed right behind the start.
+            self._steps.append((start_number + 0.25, Step(start_number, HEAD)))
+        self._step(number, event, Step(start_number, END))
+        self._note(
+            start_number, flaws_of_end(recorded_call.request.kind, event, streamed=bool(recorded_call.chunks))
+        )
+
+    def _step(self, number: int, event: Event, step: Step, arrived: Any = None) -> None:
+        """Add a step of a delivery; a step that waited is placed before the event with the number `arrived`."""
+        process = self.calls[step.call_number].request.task_key.process
+        if process not in self._seqs:
+            self._seqs[process] = array("Q"), array("Q")
+        seqs, numbers = self._seqs[process]
+        seq = event.get("seq")
+        # Only rising numbers can be searched by bisection.
+        if isinstance(seq, int) and (not seqs or seq > seqs[-1]):
+            seqs.append(seq)
+            numbers.append(number)
+        self._steps.append((self._place(process, arrived) if isinstance(arrived, int) else number, step))
+
+    def _place(self, process: int, seq: int) -> float:
+        """Return a sort key right before the event with this number in its process."""
+        seqs, numbers = self._seqs[process]
+        found = bisect_left(seqs, seq)
+        return numbers[found] - 0.5 if found < len(numbers) else numbers[-1] + 0.25
+
+    def _note(self, number: int, flaws: tuple[Flaw, ...]) -> None:
+        """Add the flaws of an answer, each kind once."""
+        for flaw in flaws:
+            known = any(noted.number == number and noted.kind == flaw.kind for noted in self.flaws[-4:])
+            if not known:
+                path = flaw.path if len(flaw.path) <= _LONGEST_PATH else f"{flaw.path[:40]}…{flaw.path[-20:]}"
+                what = f"{path}: {flaw.what}"
+                setting = SETTINGS.get(flaw.kind, "")
+                if self._settings.get(setting) in (0, False):  # it was set, and did not suffice
+                    setting = ""
+                self.flaws.append(ReplayFlaw(flaw.kind, number, what, setting))
+
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps of all deliveries in their order."""
+        return tuple(step for _, step in sorted(self._steps))
+
+    def all_flaws(self, recording: NumberedEvents) -> Iterator[ReplayFlaw]:
+        """Yield the flaws of the whole trace, then those of each answer, in order."""
+        yield from self._of_the_whole(recording)
+        opened = [
+            ReplayFlaw("open", number, recorded_call.request.name)
+            for number, recorded_call in self.calls.items()
+            if not recorded_call.end
+        ]
+        yield from sorted([*self.flaws, *opened], key=lambda noted: noted.number)
+
+    def _of_the_whole(self, recording: NumberedEvents) -> Iterator[ReplayFlaw]:
+        if self._settings.get("level") == "basic":
+            yield ReplayFlaw("level", 0, "basic", "level")
+        components = self._settings.get("default_components")
+        if isinstance(components, list) and components:
+            missing = [name for name in ("llm", "http", "tool") if name not in components]
+            if missing:
+                yield ReplayFlaw("filtered", 0, " ".join(missing), "default_components")
+        rotated, lost = getattr(recording, "rotated_away", 0), getattr(recording, "lost", 0)
+        if rotated:
+            yield ReplayFlaw("rotated", 0, str(rotated), "rotate_keep")
+        if lost > rotated:
+            yield ReplayFlaw("lost", 0, str(lost - rotated))
+        if self._cut:
+            yield ReplayFlaw("inputs", 0, str(self._cut), "max_payload_size")
+        if self._unseen_tools:
+            yield ReplayFlaw("unseen", 0, ", ".join(self._unseen_tools))
+        if self._framework_only:
+            yield ReplayFlaw("spans", 0, ", ".join(dict.fromkeys(self._framework_only.values())))
+        without = sum(not recorded_call.request.similar_keys for recorded_call in self.calls.values())
+        if without:
+            yield ReplayFlaw("chains", 0, str(without))
+
+
+def _connection(event: Event) -> str:
+    """Return the id of the event that began the connection to an MCP server which an event uses; "" for none."""
+    form = lenient.mapping(lenient.mapping(event.get("metadata")).get("mcp"))
+    return lenient.string(form.get("connection")) or ""

@@ -1,0 +1,234 @@
+"""Read what a program requests with a call: an answer of a model, another HTTP response, a tool, an MCP server.
+
+A request is read from the start event of its call, in a trace and in a live program alike. Two requests are the same if
+they share a key. One may be an edited form of the other if they share a similar key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.requests import canonical_hash
+from namel3ss_debug.wire.values import find_flaws, revive
+
+MODEL: Final = "llm"
+HTTP: Final = "http"
+TOOL: Final = "tool"
+MCP: Final = "mcp"
+
+ANSWERED: Final = frozenset({MODEL, HTTP, TOOL, MCP})
+"""Components whose calls are answered. Agents, steps and everything else that consists of calls run."""
+
+VALUED: Final = frozenset({TOOL, MCP})
+"""Kinds of requests that are answered by a value, not by an HTTP response."""
+
+LIST_TOOLS: Final = "tools/list"
+
+CONNECT: Final = "connect"
+"""The name of the MCP request that starts a server, or connects to it."""
+
+_COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
+_PROCESS = re.compile(r"(?:p([0-9]{1,9})\.)?[0-9]+\Z")
+_RUN_OF_LANGCHAIN: Final = b"lc_run--"
+_RUN_ID = re.compile(_RUN_OF_LANGCHAIN + rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class TaskKey(NamedTuple):
+    """The identity of a process, thread and task in which calls are made one after the other.
+
+    Attributes:
+        process: the number of the process, 0 for the first.
+        thread: the task path that the trace holds, else the name of the thread; "" for the main one.
+        task: the asyncio task, "" for none.
+    """
+
+    process: int = 0
+    thread: str = ""
+    task: str = ""
+
+
+MAIN: Final = TaskKey()
+"""The main thread of the first process, outside of every task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a program requests with a call.
+
+    Attributes:
+        kind: `llm`, `http`, `tool` or `mcp`.
+        name: the model, the host, the tool, or the method.
+        keys: equal for the same request, the most exact first.
+        similar_keys: equal for two requests if one may be an edited form of the other, the most exact first. A tool has
+            the id under which a model requested the call; every kind has the functions of the user that made the call.
+            Empty if the trace does not hold these.
+        chain: the user's functions that made the call, outermost first: `agent.py:main`.
+        task_key: where the call was made.
+        call_site: the line of the user's code, `agent.py:42`.
+        call_id: the id under which a model requested this call of a tool.
+        streamed: whether a model is requested to stream its answer.
+        number: the number of the start event, in its own trace.
+        event: the start event. It is kept for live calls; for recorded calls it is read from the trace.
+    """
+
+    kind: str
+    name: str
+    keys: tuple[str, ...]
+    similar_keys: tuple[Hashable, ...] = ()
+    chain: tuple[str, ...] = ()
+    task_key: TaskKey = MAIN
+    call_site: str | None = None
+    call_id: str | None = None
+    streamed: bool = False
+    number: int = 0
+    event: Event | None = field(default=None, compare=False, repr=False)
+
+
+def read_request(number: int, event: Event, *, keep_event: bool = True) -> Request | None:
+    """Return the request of the call that an event starts; None if it starts no call that is answered.
+
+    A span of a model or a tool that a program records itself has no request: the calls inside it have their own. The
+    same holds for a block of code, which records neither arguments nor calling functions, and for a tool call of which
+    only the result was observed.
+
+    Args:
+        number: the number of the event.
+        event: the event.
+        keep_event: whether the request keeps the event.
+    """
+    component = event.get("component")
+    if event["event_type"][-6:] != "_start" or component not in ANSWERED:
+        return None
+    metadata = lenient.mapping(event.get("metadata"))
+    functions = _functions(metadata.get("chain"))
+    inputs = lenient.mapping(event.get("inputs"))
+    if component == TOOL:
+        if metadata.get("seen") is False or (functions is None and "arguments" not in inputs):
+            return None
+        keys, similar_keys = _of_tool(event, inputs, functions)
+    elif component == MCP:
+        if "mcp" not in metadata:  # the user's own span
+            return None
+        keys, similar_keys = _of_mcp(event, inputs, functions)
+    else:
+        exchange = lenient.mapping(metadata.get("exchange"))
+        if not exchange:
+            return None
+        read = _of_model if component == MODEL else _of_http
+        keys, similar_keys = read(exchange, inputs, metadata, functions)
+    return Request(
+        kind=component,
+        name=lenient.string(event.get("component_name")) or "",
+        keys=keys,
+        similar_keys=similar_keys,
+        chain=functions or (),
+        task_key=read_task_key(event),
+        call_site=lenient.string(event.get("call_site")),
+        call_id=lenient.string(inputs.get("call_id")),
+        streamed=lenient.mapping(inputs.get("params")).get("stream") is True,
+        number=number,
+        event=event if keep_event else None,
+    )
+
+
+def read_task_key(event: Event) -> TaskKey:
+    """Return where an event happened."""
+    found = _PROCESS.match(str(event.get("event_id", "")))
+    process = int(found[1]) if found is not None and found[1] else 0
+    lineage = lenient.mapping(event.get("metadata")).get("lineage")
+    thread = lineage if isinstance(lineage, str) else event.get("thread", "")
+    return TaskKey(process, str(thread), str(event.get("task", "")))
+
+
+def _functions(chain: Any) -> tuple[str, ...] | None:
+    """Return the functions in a call chain.
+
+    Comprehensions are left out: they have no frame from Python 3.12 on (PEP 709), and turning a loop into one is no
+    change.
+    """
+    if not isinstance(chain, list):
+        return None
+    return tuple(name for name in map(str, chain) if not name.endswith(_COMPREHENSIONS))
+
+
+_Keys = tuple[tuple[str, ...], tuple[Hashable, ...]]
+
+
+def _of_model(
+    exchange: dict[str, Any], _inputs: dict[str, Any], metadata: dict[str, Any], chain: tuple[str, ...] | None
+) -> _Keys:
+    """Return the keys of a request to a model.
+
+    After an edit it still has the provider's format; its address may differ.
+    """
+    similar_keys = () if chain is None else ((MODEL, str(metadata.get("format")), chain),)
+    return _exchange_keys(exchange), similar_keys
+
+
+def _of_http(
+    exchange: dict[str, Any], inputs: dict[str, Any], _metadata: dict[str, Any], chain: tuple[str, ...] | None
+) -> _Keys:
+    """Return the keys of another HTTP request.
+
+    After an edit it still has the method, and the address without the query.
+    """
+    method, url = str(exchange.get("method", "")), str(exchange.get("url", ""))
+    keys = _exchange_keys(exchange)
+    body = inputs.get("body")
+    if "hash" not in exchange and not find_flaws(body):  # an older trace, without the hash
+        keys += (f"hash {canonical_hash(method, url, _plain(body))}",)
+    address = canonical_hash(method, url.partition("#")[0].partition("?")[0], None)
+    return keys, () if chain is None else ((HTTP, address, chain),)
+
+
+def _exchange_keys(exchange: dict[str, Any]) -> tuple[str, ...]:
+    """Return the hash of the request, and that of its bytes, which is all that older traces have."""
+    digest, sent = exchange.get("hash"), exchange.get("body_sha256")
+    keys = () if digest is None else (f"hash {digest}",)
+    if sent is None:
+        return keys
+    address = canonical_hash(str(exchange.get("method", "")), str(exchange.get("url", "")), None)
+    return (*keys, f"bytes {address} {sent}")
+
+
+def _of_tool(event: Event, inputs: dict[str, Any], chain: tuple[str, ...] | None) -> _Keys:
+    name = str(event.get("component_name", ""))
+    rest = {key: value for key, value in inputs.items() if key != "call_id"}
+    server = lenient.string(lenient.mapping(event.get("metadata")).get("server"))
+    parts = [name, rest] if server is None else [name, rest, server]
+    text = lenient.dump(parts, ordered=True)
+    if _RUN_OF_LANGCHAIN in text:  # LangChain passes a run id to tools, which no seed makes equal
+        text = _RUN_ID.sub(_RUN_OF_LANGCHAIN, text)
+    digest = hashlib.sha256(text).hexdigest()[:16]
+    call_id = inputs.get("call_id")
+    similar_keys: tuple[Hashable, ...] = () if chain is None else ((TOOL, name, chain),)
+    if not isinstance(call_id, str) or not call_id:
+        return (f"call {digest}",), similar_keys
+    return (f"call {digest} {call_id}", f"call {digest}"), (
+        (TOOL, name, call_id),
+        *similar_keys,
+    )
+
+
+def _of_mcp(event: Event, inputs: dict[str, Any], chain: tuple[str, ...] | None) -> _Keys:
+    """Return the keys of a request to an MCP server; the server's program may be in another folder now."""
+    name = str(event.get("component_name", ""))
+    server = lenient.string(lenient.mapping(event.get("metadata")).get("server"))
+    command = lenient.string(inputs.get("command"))
+    if name == CONNECT and command is not None:
+        inputs = inputs | {"command": os.path.basename(command)}
+    digest = hashlib.sha256(lenient.dump([name, inputs, server], ordered=True)).hexdigest()[:16]
+    return (f"mcp {digest}",), () if chain is None else ((MCP, name, chain),)
+
+
+def _plain(body: Any) -> Any:
+    """Return the body of a request as it was sent; bytes that are not text are decoded from their JSON form."""
+    is_bytes = isinstance(body, dict) and body.get("$type") == "bytes"
+    return revive(body).value if is_bytes else body

@@ -1,0 +1,325 @@
+"""Run a recorded program again on its recorded answers, and restart it if a guess was wrong.
+
+The program runs in a child process as it was recorded, with its working directory, arguments, standard input and the
+environment variables that it read. It is recorded as a whole new trace, whose `trace_start` names the original in
+`metadata.rerun`. Clock, random numbers and hash seed are the recorded ones; the network is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from namel3ss_debug.capture.launch.foreground import Foreground
+from namel3ss_debug.capture.launch.parent import Streams, started
+from namel3ss_debug.capture.launch.session import remove_old_trace
+from namel3ss_debug.errors import DebugError
+from namel3ss_debug.importers.opening import open_trace
+from namel3ss_debug.replay.debugger.live import LiveProgram
+from namel3ss_debug.replay.debugger.replies import CallAnswerer
+from namel3ss_debug.replay.debugger.step_channel import StepChannel
+from namel3ss_debug.replay.rerun.output_relay import OutputEnds, OutputRelay
+from namel3ss_debug.replay.rerun.plan import MAX_ATTEMPTS
+from namel3ss_debug.replay.rerun.preparation import (
+    Prepared,
+    make_workspace,
+    options_of,
+)
+from namel3ss_debug.replay.rerun.starting import (
+    EarlyStart,
+    randomness_of,
+)
+from namel3ss_debug.traces.late_ends import write_late_end, write_verdict
+from namel3ss_debug.wire import lenient
+
+if TYPE_CHECKING:  # imported only if there are overrides
+    from namel3ss_debug.replay.rerun.attempts import Attempt
+    from namel3ss_debug.replay.rerun.outcomes import RerunOutcome
+    from namel3ss_debug.replay.rerun.unanswered import UnansweredCall
+
+
+def rerun(
+    prepared: Prepared,
+    outputs: OutputRelay,
+    notice: Callable[[str], None] = lambda _text: None,
+    meanwhile: Callable[[], None] = lambda: None,
+    early: EarlyStart | None = None,
+) -> RerunOutcome:
+    """Run a program again, and restart it as long as guesses are wrong.
+
+    Args:
+        prepared: the program and its answers.
+        outputs: where its output goes.
+        notice: called with notes for the user while it runs.
+        meanwhile: called each time the program has been started and does not wait yet.
+        early: the program, if it was started early with these outputs. If it is not exactly this program, it is ended.
+
+    Raises:
+        TargetError: the interpreter cannot be started.
+    """
+    # The whole trace may name another environment than its first line, by which the early process was started.
+    if early is not None and early.command != prepared.command:
+        early.end()
+        early = None
+    reserved: frozenset[int] = frozenset()
+    for attempts in range(1, MAX_ATTEMPTS + 1):
+        if attempts > 1:
+            remove_old_trace(Path(prepared.session.trace))
+        run = _Run(prepared, outputs, reserved, notice)
+        run.through(meanwhile, early if attempts == 1 else None)
+        failed = run.answering.restart is not None
+        doomed = failed and not run.interrupted and attempts < MAX_ATTEMPTS
+        # The output since the first guess is shown only if this attempt counts.
+        outputs.settle(shown=not doomed)
+        if not doomed:
+            break
+        reserved = run.answering.matcher.reserved_next
+    return _with_verdict(run.outcome(attempts))
+
+
+def _with_verdict(outcome: RerunOutcome) -> RerunOutcome:
+    """Write the verdict into the re-run's own trace, and return the outcome."""
+    reasons = [each.to_json() | {"accepted": each.kind in outcome.accepted} for each in outcome.unverified]
+    verdict = {"verdict": outcome.verdict, "of": str(outcome.of), "reasons": reasons}
+    write_verdict(outcome.trace, verdict | {"divergences": outcome.summary.kinds})
+    return outcome
+
+
+def reserved_for(prepared: Prepared) -> frozenset[int]:
+    """Run a program without showing its output, until the answers are known that its guesses must not use.
+
+    Args:
+        prepared: the program; the traces of these runs are discarded.
+    """
+    reserved: frozenset[int] = frozenset()
+    with Path(os.devnull).open("wb") as nowhere:
+        for _ in range(MAX_ATTEMPTS - 1):
+            outputs = OutputRelay(nowhere.fileno(), nowhere.fileno())
+            run = _Run(prepared, outputs, reserved, lambda _text: None)
+            run.through()
+            remove_old_trace(Path(prepared.session.trace))
+            if run.answering.restart is None or run.interrupted:
+                break
+            reserved = run.answering.matcher.reserved_next
+    return reserved
+
+
+class _Run:
+    """One run of the program."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        outputs: OutputRelay,
+        reserved: frozenset[int],
+        notice: Callable[[str], None],
+    ) -> None:
+        self._prepared, self._outputs, self._notice = prepared, outputs, notice
+        self._reserved = reserved
+        self.answering: Attempt
+        self.stop: UnansweredCall | None = None
+        self.problem = ""
+        self.status = 0
+        self.interrupted = False
+        self._numbers: dict[int, int] = {}
+
+    def through(self, meanwhile: Callable[[], None] = lambda: None, early: EarlyStart | None = None) -> None:
+        """Run the program to its end, or to a call that cannot be answered."""
+        with self._outputs.run() as ends, StepChannel() as meeting:
+            waits = self._prepared.plan.answers_calls_only
+            opening = running(
+                self._prepared, meeting, None, ends, waits_at_calls=waits, notice=self._notice, early=early
+            )
+            with opening as program:
+                self._outputs.started()
+                program.keeps_events = False
+                # These imports take place while the program starts, which waits before its first line.
+                from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError  # noqa: PLC0415
+
+                program.answering = self.answering = self._answering()
+                program.overrides = self.answering.mocks
+                meanwhile()
+                try:
+                    program.run_out()
+                except CannotGoOnError as error:
+                    self.stop = error.stop
+                except DebugError as problem:
+                    self.problem = str(problem)
+            self.status = program.end()
+            self.interrupted = program.interrupted
+        trace = Path(self._prepared.session.trace)
+        write_late_end(trace, self.status)
+        if trace.exists():
+            written = open_trace(trace)
+            if len(written.processes) > 1:
+                from namel3ss_debug.replay.rerun.outcomes import other_numbers  # noqa: PLC0415  (see `through`)
+
+                self._numbers = other_numbers(program.events(), written.events())
+
+    def _answering(self) -> Attempt:
+        plan, mocks, on_guess = self._prepared.plan, self._prepared.wanted.mocks, self._outputs.hold
+        if mocks:
+            from namel3ss_debug.replay.rerun.overriding import make_attempt  # noqa: PLC0415  (only here is it needed)
+
+            return make_attempt(mocks, plan, self._reserved, on_guess)
+        from namel3ss_debug.replay.rerun.attempts import Attempt  # noqa: PLC0415  (as `through` says)
+
+        return Attempt(plan, None, self._reserved, on_guess)
+
+    def _unused(self) -> list[str]:
+        """Return a line for each override that reached no call of the program."""
+        from namel3ss_debug.replay.rerun.overriding import unreached  # noqa: PLC0415  (only here is it needed)
+
+        try:
+            return list(unreached(self._prepared.wanted.mocks, open_trace(self._prepared.session.trace)))
+        except DebugError:
+            return []  # the program has removed its trace
+
+    def outcome(self, attempts: int) -> RerunOutcome:
+        """Return the outcome."""
+        from namel3ss_debug.replay.rerun.outcomes import changes_since, make_outcome  # noqa: PLC0415  (see `through`)
+
+        prepared, seen = self._prepared, self.answering.seen
+        changes, wanted = changes_since(prepared.start, seen.first), prepared.wanted
+        notes = [*prepared.notes, *changes]
+        if wanted.mocks and self.stop is None and not (self.problem or self.interrupted):
+            notes += self._unused()
+        if self._outputs.differs:
+            notes.append("the program printed something else after its restart; the first output is shown")
+        return make_outcome(
+            self.answering,
+            **_of_prepared(prepared),
+            status=self.status,
+            stop=self.stop,
+            problem=self.problem,
+            ended=self.stop is None and not self.problem and not self.interrupted,
+            numbers=self._numbers,
+            attempts=attempts,
+            notes=tuple(notes),
+            interrupted=self.interrupted,
+            same_code=not (prepared.newer or changes or wanted.mocks or wanted.run_tools or wanted.live_from),
+        )
+
+
+def stepped_outcome(
+    prepared: Prepared, run: Attempt, program: LiveProgram, stop: UnansweredCall | None, mistakes: int
+) -> RerunOutcome:
+    """Return the outcome of a re-run that was stepped through.
+
+    Args:
+        prepared: the program.
+        run: the attempt.
+        program: the program, which has ended.
+        stop: the call that was not answered.
+        mistakes: how many of the debugger commands failed.
+    """
+    from namel3ss_debug.replay.rerun.outcomes import changes_since, make_outcome  # noqa: PLC0415  (see `_Run.through`)
+
+    notes = [*prepared.notes, *changes_since(prepared.start, run.seen.first)]
+    if run.restart is not None:
+        notes.append("a guess was wrong: without --step the program is restarted with the right answers")
+    outcome = make_outcome(
+        run,
+        **_of_prepared(prepared),
+        status=program.end(),
+        stop=stop,
+        ended=not program.stopped,
+        left=program.stopped and stop is None,
+        mistakes=mistakes,
+        notes=tuple(notes),
+    )
+    return _with_verdict(outcome)
+
+
+def _of_prepared(prepared: Prepared) -> dict[str, Any]:
+    """Return the fields of an outcome that are known before the program runs."""
+    return {
+        "of": prepared.trace.path,
+        "trace": Path(prepared.session.trace),
+        "recorded_status": lenient.count(prepared.last.get("exit_status")),
+        "accepted": frozenset(prepared.wanted.accept),
+        "options": options_of(prepared.wanted),
+    }
+
+
+@contextlib.contextmanager
+def running(
+    prepared: Prepared,
+    meeting: StepChannel,
+    answering: CallAnswerer | None,
+    ends: OutputEnds,
+    *,
+    foreground: Foreground | None = None,
+    waits_at_calls: bool = False,
+    notice: Callable[[str], None] = lambda _text: None,
+    early: EarlyStart | None = None,
+) -> Iterator[LiveProgram]:
+    """Start the program, and end it with the block.
+
+    Args:
+        prepared: the program.
+        meeting: the step channel, to which its processes connect.
+        answering: what answers its calls; if left out, it must be set before the program goes on.
+        ends: its stdout and stderr.
+        foreground: the terminal, if somebody steps it.
+        waits_at_calls: whether it waits at its calls only, and not at every event.
+        notice: as for `LiveProgram`.
+        early: the program, if it was started early and waits.
+
+    Raises:
+        TargetError: the interpreter cannot be started.
+    """
+    session = _session(prepared, meeting, waits_at_calls=waits_at_calls)
+    with _started(prepared, session, ends, early) as child:
+        program = LiveProgram(child, meeting, foreground, notice, answering, apart=True)
+        try:
+            yield program
+        finally:
+            program.end()
+
+
+@contextlib.contextmanager
+def _started(
+    prepared: Prepared, session: dict[str, Any], ends: OutputEnds, early: EarlyStart | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield the process of the program: the one that was started early, or a new one."""
+    if early is not None:
+        yield early.go(session, prepared.inputs.stdin_bytes)
+        return
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(prepared.inputs.stdin_bytes)
+        stdin.seek(0)
+        with started(
+            prepared.target,
+            session=session,
+            python=prepared.python,
+            own_group=True,
+            environ=prepared.environment,
+            cwd=prepared.cwd,
+            streams=Streams(stdin.fileno(), ends.stdout, ends.stderr),
+        ) as child:
+            yield child
+
+
+def _session(prepared: Prepared, meeting: StepChannel, *, waits_at_calls: bool) -> dict[str, Any]:
+    """Return the session for the child, and write the recorded inputs to a file that only the child reads."""
+    inputs = prepared.inputs
+    session = asdict(prepared.session) | {"step_socket": meeting.address, "waits_at_calls": waits_at_calls}
+    if prepared.target.kind == "app":
+        session["workspace"] = make_workspace(meeting.folder, prepared.memory)
+    if not inputs.usable:
+        return session
+    file = meeting.folder / "inputs.json"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(inputs.to_text())
+    randomness = randomness_of(inputs) | {"recorded": str(file)}
+    if prepared.wanted.watch:
+        randomness["watch"] = True
+    return session | {"randomness": randomness}

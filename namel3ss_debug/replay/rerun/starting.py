@@ -1,0 +1,282 @@
+"""Find which process a re-run starts: the recorded program, its interpreter, folder and environment.
+
+The first line of almost every trace names them. So the process is started early, while the trace is still being read:
+it imports what recording needs, and waits before the first line of the program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import orjson
+
+from namel3ss_debug.capture.launch.parent import (
+    ProcessCommand,
+    Streams,
+    Target,
+    WaitingProcess,
+    command_for,
+    find_python,
+    resolve_target,
+    started_waiting,
+)
+from namel3ss_debug.capture.launch.target_hints import NOTEBOOK
+from namel3ss_debug.errors import DebugError, RerunError, TargetError
+from namel3ss_debug.replay.rerun.consent import Consent, check_signatures
+from namel3ss_debug.replay.rerun.output_relay import OutputRelay
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.inputs import Recorded as Inputs
+from namel3ss_debug.wire import lenient
+
+if TYPE_CHECKING:
+    import subprocess
+
+_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
+_MARKS: Final = (".git", "pyproject.toml", "setup.py", ".namel3ss")
+STILL: Final = "debug replay --step steps through the trace"
+_LONGEST_HEAD = 1 << 20
+
+
+def target_of(path: Path, start: Mapping[str, Any]) -> tuple[Target, Path]:
+    """Return the recorded program and its working directory.
+
+    Args:
+        path: the file of the trace.
+        start: the metadata of its `trace_start`.
+
+    Raises:
+        RerunError: the trace does not name them.
+        TargetError: they do not exist any more.
+    """
+    text, argv = (
+        lenient.string(start.get("target")),
+        [str(word) for word in lenient.sequence(start.get("argv"))],
+    )
+    folder = lenient.string(start.get("cwd"))
+    if not text or text.endswith(NOTEBOOK) or folder is None:
+        raise RerunError(f"{path} names no program to run again, as it was typed or run in cells; {STILL}")
+    cwd = Path(folder)
+    if not cwd.is_dir():
+        raise TargetError(
+            f"the program was recorded in {folder}, which is not there: put it back to run it again; {STILL}"
+        )
+    module = text.startswith("-m ")
+    try:
+        target = resolve_target(
+            [text.removeprefix("-m "), *argv[1:]],
+            module=module,
+            cwd=cwd,
+            run_args=lenient.mapping(start.get("arguments")),
+            flow=lenient.string(start.get("flow")),
+        )
+    except TargetError as error:
+        raise TargetError(f"{error}: the recorded program has to be there to run again; {STILL}") from None
+    if target.kind == "function" and not is_of_project(target.value.partition(":")[0], cwd):
+        raise TargetError(
+            f"{target.value} is no function of the project in {cwd}: a re-run calls only functions of the project's own files; {STILL}"
+        )
+    return target, cwd
+
+
+def is_of_project(module: str, cwd: Path) -> bool:
+    """Return whether a module is a file of the project around a folder, without importing anything.
+
+    A trace could otherwise name any function of an installed package, such as `os:system`, and its arguments.
+    """
+    path = [str(cwd), *(each for each in sys.path if each)]
+    name, *rest = module.split(".")
+    if name in sys.stdlib_module_names:
+        return False
+    spec = PathFinder.find_spec(name, path)
+    if spec is None:  # an editable install, which has its own finder
+        finders = [getattr(each, "find_spec", None) for each in sys.meta_path]
+        spec = next((found for find in finders if find and (found := find(name, None)) is not None), None)
+    for part in rest:
+        if spec is None or spec.submodule_search_locations is None:
+            return False
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
+    if spec is None or not spec.has_location or spec.origin is None:
+        return False
+    file = Path(os.path.realpath(spec.origin))
+    outside = {*map(os.path.realpath, (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")))}
+    if any(part in _INSTALLED for part in file.parts) or any(file.is_relative_to(each) for each in outside):
+        return False
+    folder = Path(os.path.realpath(cwd))
+    projects = (each for each in (folder, *folder.parents) if any((each / mark).exists() for mark in _MARKS))
+    return file.is_relative_to(next(projects, folder))
+
+
+def named_target(words: Sequence[str]) -> tuple[Target, Path]:
+    """Return the program that the user names in place of the recorded one, and the current directory.
+
+    Args:
+        words: the program and its arguments, as for `debug trace`: `app.py`, or `-m package`.
+
+    Raises:
+        TargetError: there is no such program.
+    """
+    module = words[0] == "-m"
+    cwd = Path.cwd()
+    return resolve_target(list(words[module:]), module=module, cwd=cwd), cwd
+
+
+def interpreter_of(
+    wanted: str | None, start: Mapping[str, Any], target: Target
+) -> tuple[str, tuple[str, ...]]:
+    """Return the wanted interpreter, else one that can run the program, with a note if another one was recorded.
+
+    A recorded one is not started unasked: a trace may be somebody else's data.
+    """
+    python = find_python(wanted, target)
+    recorded = lenient.string(start.get("executable"))
+    if wanted is not None or recorded is None or _is_same(recorded, python):
+        return python, ()
+    return python, (f"recorded with {recorded}, run again with {python}: --python chooses another",)
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Return whether two paths are one interpreter, such as `python` and `python3` of one environment."""
+    one, other = os.path.abspath(one), os.path.abspath(other)
+    beside = os.path.dirname(one) == os.path.dirname(other)
+    return one == other or (beside and os.path.realpath(one) == os.path.realpath(other))
+
+
+def randomness_of(inputs: Inputs) -> dict[str, Any]:
+    """Return the recorded source of random numbers, for a session; {} if there is none."""
+    if not inputs.usable:
+        return {}
+    randomness: dict[str, Any] = {"seed": inputs.seed, "lineage": inputs.version}
+    if inputs.hash_seed is not None:
+        randomness["hash_seed"] = inputs.hash_seed
+    if inputs.hash_seed_is_set:
+        randomness["hash_seed_given"] = True
+    return randomness
+
+
+def command_of(target: Target, python: str, cwd: Path, inputs: Inputs) -> ProcessCommand:
+    """Return the command of the program's process; the environment variables that it read are as recorded."""
+    session = {"sampled": True, "randomness": randomness_of(inputs)}
+    return command_for(target, session=session, python=python, environ=inputs.variables(os.environ), cwd=cwd)
+
+
+class EarlyStart:
+    """A process that was started early, for the program that the first line of the trace names.
+
+    Args:
+        command: how it was started.
+        waiting: the process.
+        stdin: its standard input, empty as yet.
+        outputs: where its output goes.
+
+    Attributes:
+        command: as above.
+        outputs: as above.
+    """
+
+    def __init__(
+        self, command: ProcessCommand, waiting: WaitingProcess, stdin: IO[bytes], outputs: OutputRelay
+    ) -> None:
+        self.command = command
+        self._waiting = waiting
+        self._stdin = stdin
+        self.outputs = outputs
+
+    def go(self, session: Mapping[str, Any], stdin: bytes) -> subprocess.Popen[bytes]:
+        """Let the program begin.
+
+        Args:
+            session: how it is recorded, and what answers its calls.
+            stdin: the standard input.
+        """
+        self._stdin.write(stdin)
+        self._stdin.seek(0)  # the process shares the file position
+        self.outputs.settle(shown=True)
+        self._waiting.start_program(session)
+        return self._waiting.child
+
+    def end(self) -> None:
+        """End the process if it still waits; nothing that it has printed is shown."""
+        if self._waiting.is_waiting:
+            self._waiting.end()
+            _forget(self.outputs)
+
+
+@contextlib.contextmanager
+def start_early(
+    path: Path, outputs: OutputRelay, consent: Consent = "signature"
+) -> Iterator[EarlyStart | None]:
+    """Start the program of a trace early; it ends with the block unless it was let begin.
+
+    Args:
+        path: the file of the trace.
+        outputs: where the output of the program is to go.
+        consent: why the program may be started.
+
+    Returns:
+        The process; None if the first line does not name one. Then `prepare` reports the reason.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            found = _started(stack, path, outputs, consent)
+        except (DebugError, OSError, ValueError, TypeError):
+            found = None
+        yield found
+
+
+def _started(
+    stack: contextlib.ExitStack, path: Path, outputs: OutputRelay, consent: Consent
+) -> EarlyStart | None:
+    """Start the program early, if its process is known.
+
+    Raises:
+        DebugError: the program does not exist, or its interpreter cannot be started.
+        OSError: the file cannot be read.
+        ValueError, TypeError: its first line is no valid event.
+    """
+    first = _first_event(path)
+    if first is None or consent == "program":  # the user may mean another program
+        return None
+    target, cwd = target_of(path, lenient.mapping(first.get("metadata")))
+    inputs = Inputs.of([first])
+    inputs.trusted = check_signatures(path, [first], consent)
+    if target.kind == "app":
+        return None
+    command = command_of(target, find_python(None, target), cwd, inputs)
+    stdin = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  (the stack closes it)
+    ends = outputs.open_early()
+    try:
+        process = stack.enter_context(
+            started_waiting(command, Streams(stdin.fileno(), ends.stdout, ends.stderr))
+        )
+    except BaseException:
+        _forget(outputs)
+        raise
+    found = EarlyStart(command, process, stdin, outputs)
+    stack.callback(found.end)
+    return found
+
+
+def _forget(outputs: OutputRelay) -> None:
+    """Close the streams that were opened early, and discard what they hold."""
+    with outputs.run():
+        pass
+    outputs.settle(shown=False)
+
+
+def _first_event(path: Path) -> Event | None:
+    """Return the `trace_start` of the first process, if it is the first line of the file."""
+    if path.suffix != ".jsonl" or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        first = lenient.mapping(orjson.loads(file.readline(_LONGEST_HEAD)))
+    process = lenient.mapping(first.get("metadata")).get("process")
+    return first if first.get("event_type") == "trace_start" and not process else None

@@ -1,1 +1,0 @@
-"""A program run again on its recorded answers: what was recorded, what is asked now, and where the two part."""

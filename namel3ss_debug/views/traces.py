@@ -1,0 +1,202 @@
+"""Recordings as a list, and the problems of reading one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from namel3ss_debug.traces.marks import BAD
+from namel3ss_debug.views.blocks import Block, Gap, Line, LongTable
+from namel3ss_debug.views.paths import command, short_name, whole_site
+from namel3ss_debug.views.quantities import bytes_text, count, day_and_minute, duration, money, tokens
+from namel3ss_debug.views.tables import Cell, Column, name, number, prose
+from namel3ss_debug.views.terminal import DIM, ERROR, GOOD, WARNING, line, text
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.sections.listed import TraceSummary
+    from namel3ss_debug.traces.marks import Mark
+    from namel3ss_debug.traces.store import TraceInfo
+
+OUTCOME_STYLES = {
+    "failed": ERROR,
+    "killed": WARNING,
+    "interrupted": WARNING,
+    "running": GOOD,
+    "unknown": WARNING,
+}
+SHOWN_PROBLEMS = 2
+_NO_MARKS: Mapping[Path, Mark] = {}
+NARROW = 64
+"""With fewer cells, a list keeps what identifies a trace: id, time, program, and an unusual outcome."""
+
+WIDE = 100
+"""With as many cells, a list also has the years, the number of events and the sizes."""
+
+
+def list_blocks(
+    found: Sequence[tuple[TraceInfo, TraceSummary]],
+    directory: Path,
+    width: int,
+    marks: Mapping[Path, Mark] = _NO_MARKS,
+) -> Iterator[Block]:
+    """Yield one row for each trace, in the given order, with its mark if any has one, and their number and size."""
+    headers = (
+        ()
+        if width < NARROW
+        else ("took", "cost", "errors", "dropped", "events", "size")[: 6 if width >= WIDE else 4]
+    )
+    marked = any(info.path in marks for info, _ in found)
+    columns = (
+        *_identity_columns(year=width >= WIDE),
+        *map(number, headers),
+        prose("outcome", 6),
+        *((prose("mark", 4),) if marked else ()),
+    )
+    rows = (
+        (
+            *_identity_cells(info, year=width >= WIDE),
+            *_figures(info, summary)[: len(headers)],
+            _outcome_cell(info, summary, narrow=width < NARROW),
+            *((_mark(marks.get(info.path)),) if marked else ()),
+        )
+        for info, summary in found
+    )
+    yield LongTable(columns, rows)
+    size = bytes_text(sum(info.size_bytes for info, _ in found))
+    yield Gap()
+    yield Line(f"{count(len(found), 'trace')}, {size}, in {directory}", DIM)
+
+
+def _mark(mark: Mark | None) -> Text:
+    """Return the judgement of a run, in red if it is bad."""
+    return text("" if mark is None else mark.judgement, ERROR if mark and mark.judgement == BAD else "")
+
+
+def _figures(info: TraceInfo, summary: TraceSummary) -> tuple[Cell, ...]:
+    """Return the numbers of a run; empty for what is not known."""
+    cost = money(summary.cost) if summary.cost or summary.calls_without_price == 0 else ""
+    return (
+        duration(summary.duration_ms) if summary.duration_ms is not None else "",
+        f"{cost}+" if cost and summary.calls_without_price else cost,
+        text(tokens(summary.errors), ERROR) if summary.errors else "",
+        text(tokens(info.dropped), WARNING) if info.dropped else "",
+        tokens(info.events),
+        bytes_text(info.size_bytes),
+    )
+
+
+def _identity_columns(*, year: bool) -> tuple[Column, Column, Column]:
+    """Return the columns that identify the trace of a row."""
+    return name("trace", 8), Column("started (UTC)" if year else "UTC"), name("program", 8)
+
+
+def _identity_cells(info: TraceInfo, *, year: bool) -> tuple[Cell, Cell, Cell]:
+    """Return the name of a trace, when it began, and its program."""
+    return (
+        text(short_name(info.path), limit=120),
+        text(day_and_minute(info.started_at, year=year), DIM),
+        text(program(info), limit=80),
+    )
+
+
+def _outcome_cell(info: TraceInfo, summary: TraceSummary, *, narrow: bool) -> Cell:
+    """Return the outcome of a run; a re-run is marked as one, and a narrow screen shows only an unusual outcome."""
+    words = ["re-run"] if info.rerun_of is not None else []
+    if summary.outcome != "completed" or not (narrow or words):
+        detail = summary.outcome_detail.replace("exit status", "status")  # a row has little room
+        words.append(describe_outcome(summary.outcome, detail))
+    style = OUTCOME_STYLES.get(summary.outcome, DIM if words == ["re-run"] else "")
+    return text(", ".join(words), style)
+
+
+def describe_outcome(outcome: str, detail: str) -> str:
+    """Return an outcome with what is known besides, such as `failed (exit status 3)`."""
+    return f"{outcome} ({detail})" if detail else outcome
+
+
+def removed_blocks(
+    removed: Sequence[TraceInfo], directory: Path, width: int, *, dry_run: bool
+) -> Iterator[Block]:
+    """Yield one row for each trace that was, or would be, removed, and their number and size."""
+    if not removed:
+        yield Line(f"nothing to remove in {directory}")
+        return
+    year = width >= NARROW
+    columns = (*_identity_columns(year=year), number("size"))
+    rows = ((*_identity_cells(info, year=year), bytes_text(info.size_bytes)) for info in removed)
+    yield LongTable(columns, rows)
+    yield Gap()
+    done = "would be removed from" if dry_run else "removed from"
+    size = bytes_text(sum(info.size_bytes for info in removed))
+    yield Line(f"{count(len(removed), 'trace')}, {size}, {done} {directory}")
+
+
+def traces_document(
+    found: Iterable[TraceInfo], marks: Mapping[Path, Mark] = _NO_MARKS
+) -> list[dict[str, Any]]:
+    """Return the traces as JSON documents show them."""
+    return [
+        {
+            "path": str(info.path),
+            "execution_id": info.execution_id,
+            "started_at": info.started_at,
+            "modified_at": info.modified_at,
+            "target": info.target,
+            "argv": list(info.argv),
+            "status": info.status,
+            "mark": marks[info.path].to_json() if info.path in marks else None,
+            "rerun_of": info.rerun_of,
+            "events": info.events,
+            "bytes": info.size_bytes,
+            "files": info.files,
+            "processes": info.processes,
+            "dropped_events": info.dropped,
+            "dropped_because": list(info.dropped_because),
+        }
+        for info in found
+    ]
+
+
+def program(info: TraceInfo) -> str:
+    """Return the program as the user named it; for one outside of the working directory, the name of its file."""
+    if not info.target:
+        return command(info.argv)
+    shown = whole_site(info.target)
+    return shown.rsplit("/", 1)[-1] if shown.startswith("/") else shown
+
+
+def problem_lines(problems: Mapping[str, Any]) -> Iterator[Text]:
+    """Yield a line about events that the program could not write, and one with the first problems while reading."""
+    if problems.get("dropped_events"):
+        yield line((describe_dropped(problems["dropped_events"], problems["dropped_because"]), WARNING))
+    if problems["total"]:
+        places = [
+            f"{problem['what']} ({place(problem['file'], problem['line'])})"
+            for problem in problems["first"][:SHOWN_PROBLEMS]
+        ]
+        more = ", ..." if problems["total"] > len(places) else ""
+        heading = f"{count(problems['total'], 'problem')} while reading: "
+        yield line((heading, WARNING), f"{', '.join(places)}{more}")
+
+
+def describe_dropped(events: int, reasons: Iterable[str]) -> str:
+    """Return a sentence such as `22,191 events were dropped: no space left on device`."""
+    return f"{count(events, 'event')} {'was' if events == 1 else 'were'} dropped: {', '.join(reasons)}"
+
+
+def list_document(
+    found: Iterable[tuple[TraceInfo, TraceSummary]], marks: Mapping[Path, Mark] = _NO_MARKS
+) -> list[dict[str, Any]]:
+    """Return the traces of a list as JSON: the rows of `traces_document` with their summaries."""
+    pairs = list(found)
+    rows = traces_document((info for info, _ in pairs), marks)
+    return [row | summary._asdict() for row, (_, summary) in zip(rows, pairs, strict=True)]
+
+
+def place(file: str, line_number: int) -> str:
+    """Return a place in a file, such as `trace_x.jsonl:14`; line 0 means the whole file."""
+    short = Path(file).name
+    return f"{short}:{line_number}" if line_number else short

@@ -1,0 +1,323 @@
+"""Read spans of OpenTelemetry by their attributes, into the fields of our events.
+
+Three conventions are read, also mixed in one span: OpenTelemetry GenAI with its deprecated names (`gen_ai.*`),
+OpenInference (`openinference.*`, `llm.*`, `tool.*`) and OpenLLMetry (`traceloop.*`, indexed `gen_ai.prompt.N.*`). Every
+function takes the attributes as they are: values are scalars or lists of them, and a structured value is JSON in a text
+or flattened over several attributes. Nothing here raises; whatever has an unexpected form counts as missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from namel3ss_debug.wire import lenient, parts
+from namel3ss_debug.wire.tools import decode_tools
+
+Attributes = Mapping[str, Any]
+
+_OPERATIONS = {
+    "invoke_agent": "agent",
+    "agent_run": "agent",
+    "invoke_workflow": "chain",
+    "invoke_node": "step",
+    "retrieval": "step",
+    "execute_tool": "tool",
+    "chat": "model",
+    "generate_content": "model",
+    "text_completion": "model",
+    "embeddings": "model",
+}
+"""`gen_ai.operation.name`, which also begins the name of such a span -> the kind of the span."""
+
+_KINDS = {
+    "AGENT": "agent",
+    "WORKFLOW": "chain",
+    "CHAIN": "chain",
+    "TASK": "step",
+    "RETRIEVER": "step",
+    "RERANKER": "step",
+    "TOOL": "tool",
+    "LLM": "model",
+    "EMBEDDING": "model",
+    "GUARDRAIL": "validation",
+    "EVALUATOR": "validation",
+}
+"""`openinference.span.kind` and `traceloop.span.kind` -> the kind of the span."""
+
+_KIND_KEYS = ("openinference.span.kind", "traceloop.span.kind")
+_REQUEST_TYPE = "llm.request.type"
+"""OpenLLMetry marks model calls with this attribute in place of a kind."""
+
+_MODELS = ("gen_ai.request.model", "llm.request.model_name", "llm.model_name", "embedding.model_name")
+_NAMES = {
+    "agent": ("gen_ai.agent.name", "agent.name", "traceloop.entity.name"),
+    "chain": ("gen_ai.workflow.name", "traceloop.entity.name"),
+    "tool": ("gen_ai.tool.name", "tool.name", "traceloop.entity.name"),
+    "model": _MODELS,
+}
+_ARGUMENTS = ("gen_ai.tool.call.arguments", "input.value", "traceloop.entity.input")
+_RESULTS = ("gen_ai.tool.call.result", "output.value", "traceloop.entity.output")
+_SESSIONS = ("gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id")
+_PROVIDERS = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
+_RESPONSE_MODELS = ("gen_ai.response.model", "llm.response.model_name")
+_FINISH_REASONS = ("gen_ai.response.finish_reasons", "llm.finish_reason")
+_USAGE = {
+    "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt"),
+    "output_tokens": (
+        "gen_ai.usage.output_tokens",
+        "gen_ai.usage.completion_tokens",
+        "llm.token_count.completion",
+    ),
+    "cache_read_tokens": (
+        "gen_ai.usage.cache_read.input_tokens",
+        "gen_ai.usage.cache_read_input_tokens",
+        "llm.token_count.prompt_details.cache_read",
+    ),
+    "cache_write_tokens": (
+        "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_creation_input_tokens",
+        "llm.token_count.prompt_details.cache_write",
+    ),
+    "reasoning_tokens": (
+        "gen_ai.usage.reasoning.output_tokens",
+        "gen_ai.usage.reasoning_tokens",
+        "llm.token_count.completion_details.reasoning",
+    ),
+}
+_PARAMS = "gen_ai.request."
+_PROMPT, _COMPLETION = "gen_ai.prompt.", "gen_ai.completion."
+_MESSAGE = "message."
+
+_NO_CALL = "(merged)"
+"""Part of the names of spans that look like tool calls but are none: google-adk merges results in them."""
+
+
+class Meaning(NamedTuple):
+    """The kind of a span (`agent chain step tool model validation`), and the name of the agent, tool, model, ..."""
+
+    kind: str
+    name: str | None
+
+
+def interpret(name: str, attributes: Attributes) -> Meaning | None:
+    """Return the meaning of a span, or None if it has none in these conventions.
+
+    Args:
+        name: the name of the span.
+        attributes: its attributes at its start.
+    """
+    if _NO_CALL in name:
+        return None
+    first, _, rest = name.partition(" ")
+    kind = _OPERATIONS.get(str(attributes.get("gen_ai.operation.name")))
+    for key in _KIND_KEYS:
+        kind = kind or _KINDS.get(str(attributes.get(key)).upper())
+    if kind is None and _REQUEST_TYPE in attributes:
+        kind = "model"
+    rest = rest.strip("[]") if first in _OPERATIONS else name
+    kind = kind or _OPERATIONS.get(first)
+    if kind is None:
+        return None
+    known_name = _first_present(attributes, _NAMES.get(kind, ()))
+    return Meaning(kind, str(known_name) if known_name is not None else rest or None)
+
+
+# --- what a span was called with
+
+
+def read_arguments(attributes: Attributes) -> dict[str, Any] | None:
+    """Return the arguments of a tool, if its span has them."""
+    value = _parse_json(_first_present(attributes, _ARGUMENTS))
+    return value if isinstance(value, dict) else None if value is None else {"input": value}
+
+
+def read_request(attributes: Attributes) -> dict[str, Any]:
+    """Return the `inputs` of a model call: `model`, `messages`, `tools` and `params`, as far as its span has them."""
+    params = {
+        key.removeprefix(_PARAMS): value
+        for key, value in attributes.items()
+        if key.startswith(_PARAMS) and key != _MODELS[0]
+    }
+    # OpenInference has all parameters in one text; some instrumentations put the model there as well.
+    in_one = lenient.mapping(_parse_json(attributes.get("llm.invocation_parameters")))
+    params |= {name: value for name, value in in_one.items() if name not in ("model", "messages", "tools")}
+    request = {
+        "model": lenient.string(_first_present(attributes, _MODELS)),
+        "messages": _read_prompt(attributes),
+        "tools": _read_tools(attributes),
+        "params": params,
+    }
+    return lenient.drop_empty(request)
+
+
+def read_provider(attributes: Attributes) -> str | None:
+    """Return the provider of a model, by the name that the instrumentation has for it."""
+    return lenient.string(_first_present(attributes, _PROVIDERS))
+
+
+def read_session_id(attributes: Attributes) -> str | None:
+    """Return the id of the conversation that a span belongs to."""
+    value = _first_present(attributes, _SESSIONS)
+    return None if value is None else str(value)
+
+
+# --- what came back
+
+
+def read_result(attributes: Attributes) -> Any:
+    """Return the result of an agent, a chain or a tool, if its span has it."""
+    return _parse_json(_first_present(attributes, _RESULTS))
+
+
+def read_answer(attributes: Attributes) -> dict[str, Any]:
+    """Return the `outputs` of a model call, as far as its span has them."""
+    messages = (
+        _read_messages(attributes.get("gen_ai.output.messages"))
+        or [_join_open_inference(item) for item in _read_list(attributes, "llm.output_messages.")]
+        or [_join_open_llmetry(item) for item in _read_list(attributes, _COMPLETION)]
+    )
+    reasons = _first_present(attributes, _FINISH_REASONS)
+    # A list in the SDK of Python is a tuple in a span. Only the first choice counts, as in an answer on the wire.
+    reason = reasons[0] if isinstance(reasons, (list, tuple)) and reasons else reasons
+    details = {
+        "finish_reason": lenient.string(reason)
+        or next((found for each in messages if (found := lenient.string(each.get("finish_reason")))), None),
+        "response_model": lenient.string(_first_present(attributes, _RESPONSE_MODELS)),
+    }
+    if not messages:
+        text = _first_present(attributes, ("output.value", "gen_ai.completion"))
+        return lenient.drop_none({"text": None if text is None else str(text), **details})
+    content = [part for message in messages for part in lenient.mappings(message.get("parts"))]
+    calls = [
+        {name: part.get(name) for name in ("id", "name", "arguments")}
+        for part in content
+        if part.get("type") == "tool_call"
+    ]
+    text = "".join(str(part.get("content", "")) for part in content if part.get("type") == "text")
+    return {"text": text or None, "tool_calls": calls, **lenient.drop_none(details)}
+
+
+def read_usage(attributes: Attributes) -> dict[str, int]:
+    """Return the token counts of a model call, under the names of the event format."""
+    counts = {ours: lenient.count(_first_present(attributes, theirs)) for ours, theirs in _USAGE.items()}
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+def read_cost(attributes: Attributes) -> float | None:
+    """Return the cost of a model call in US dollars. Only OpenInference has a released attribute for it."""
+    cost = attributes.get("llm.cost.total")
+    return float(cost) if lenient.is_number(cost) else None
+
+
+# --- messages and tools in three forms
+
+
+def _read_prompt(attributes: Attributes) -> list[parts.Part]:
+    """Return the messages that a model was sent, system instructions first."""
+    messages = (
+        _read_messages(attributes.get("gen_ai.input.messages"))
+        or [_join_open_inference(item) for item in _read_list(attributes, "llm.input_messages.")]
+        or [_join_open_llmetry(item) for item in _read_list(attributes, _PROMPT)]
+    )
+    system = lenient.mappings(_parse_json(attributes.get("gen_ai.system_instructions")))
+    return [parts.make_message("system", system), *messages] if system else messages
+
+
+def _read_messages(value: Any) -> list[parts.Part]:
+    """Return messages in the form of OpenTelemetry GenAI: a JSON text, or a list on an event."""
+    messages = lenient.mappings(_parse_json(value))
+    return [
+        {**message, "parts": [_name_response(part) for part in lenient.mappings(message.get("parts"))]}
+        for message in messages
+    ]
+
+
+def _name_response(part: parts.Part) -> parts.Part:
+    # The prose of the convention has `result`, its schema `response`; instrumentations follow either.
+    if part.get("type") != "tool_call_response" or "response" in part:
+        return part
+    return {"response" if name == "result" else name: value for name, value in part.items()}
+
+
+def _join_open_inference(flat: dict[str, Any]) -> parts.Part:
+    """Return a message whose fields OpenInference spreads over attributes `message.*`."""
+    fields = {key.removeprefix(_MESSAGE): value for key, value in flat.items()}
+    content = [
+        parts.make_text(item["message_content.text"])
+        if isinstance(item.get("message_content.text"), str)
+        else parts.make_media(item.get("message_content.image.image.url"), "image")
+        for item in _read_list(fields, "contents.")
+    ]
+    calls = [
+        parts.make_call(
+            call.get("tool_call.id"),
+            call.get("tool_call.function.name"),
+            lenient.load_arguments(call.get("tool_call.function.arguments")),
+        )
+        for call in _read_list(fields, "tool_calls.")
+    ]
+    return _make_message(fields, content, calls)
+
+
+def _join_open_llmetry(fields: dict[str, Any]) -> parts.Part:
+    """Return a message whose fields OpenLLMetry spreads over attributes `gen_ai.prompt.N.*`."""
+    calls = [
+        parts.make_call(call.get("id"), call.get("name"), lenient.load_arguments(call.get("arguments")))
+        for call in _read_list(fields, "tool_calls.")
+    ]
+    message = _make_message(fields, [], calls)
+    reason = lenient.string(fields.get("finish_reason"))
+    return message if reason is None else {**message, "finish_reason": reason}
+
+
+def _make_message(fields: dict[str, Any], content: list[parts.Part], calls: list[parts.Part]) -> parts.Part:
+    text = lenient.string(fields.get("content"))
+    if fields.get("role") == "tool":
+        call_id = lenient.string(fields.get("tool_call_id"))
+        return parts.make_message("tool", [parts.make("tool_call_response", id=call_id, response=text)])
+    if text:
+        content = [parts.make_text(text), *content]
+    return parts.make_message(
+        fields.get("role") or "assistant", [*content, *map(parts.make_call_part, calls)]
+    )
+
+
+def _read_tools(attributes: Attributes) -> list[dict[str, Any]]:
+    """Return the tools that a model was offered."""
+    offered: Any = lenient.mappings(_parse_json(attributes.get("gen_ai.tool.definitions")))
+    if not offered:
+        schemas = (item.get("tool.json_schema") for item in _read_list(attributes, "llm.tools."))
+        offered = lenient.mappings([_parse_json(schema) for schema in schemas])
+    if not offered:
+        offered = [
+            {**item, "parameters": _parse_json(item.get("parameters"))}
+            for item in _read_list(attributes, "llm.request.functions.")
+        ]
+    return decode_tools({"tools": offered})
+
+
+def _read_list(attributes: Attributes, prefix: str) -> list[dict[str, Any]]:
+    """Return the items of a flattened list: `PREFIX0.role` is the field `role` of the first item."""
+    items: dict[int, dict[str, Any]] = {}
+    for key, value in attributes.items():
+        if key.startswith(prefix):
+            index, _, field = key.removeprefix(prefix).partition(".")
+            if index.isdecimal() and field:
+                items.setdefault(int(index), {})[field] = value
+    return [items[index] for index in sorted(items)]
+
+
+def _first_present(attributes: Attributes, names: tuple[str, ...]) -> Any:
+    return next((value for name in names if (value := attributes.get(name)) is not None), None)
+
+
+def _parse_json(text: Any) -> Any:
+    """Return the value of a JSON text, or the text itself if it is not JSON."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

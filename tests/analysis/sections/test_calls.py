@@ -1,0 +1,157 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from namel3ss_debug.analysis.sections import calls as module
+from namel3ss_debug.analysis.sections.calls import (
+    COMPLETED,
+    LLM,
+    STEP,
+    TOOL,
+    UNKNOWN,
+    PatternCall,
+    Reader,
+    checksum,
+    group_levels,
+)
+
+
+def call(number, kind, event_id, parent):
+    """A call of which only its place matters."""
+    return PatternCall(
+        number, number + 1, event_id, parent, kind, ("x", "y"), 1, 2, None, None, COMPLETED, retried=False
+    )
+
+
+def read(recording, analysed, monkeypatch):
+    """The calls that the section makes of the recording."""
+    seen = []
+    monkeypatch.setattr(
+        module.Reader,
+        "call",
+        lambda reader, span, real=Reader.call: seen.append(real(reader, span)) or seen[-1],
+    )
+    analysed(recording.events, ["patterns"])
+    return seen
+
+
+def test_steps_do_not_part_a_level_and_tools_do():
+    """The calls of two steps are together; what a tool calls is not."""
+    calls = [
+        call(1, module.AGENT, "a", "\0run"),
+        call(3, STEP, "s1", "a"),
+        call(5, TOOL, "t1", "s1"),
+        call(7, LLM, "m1", "t1"),
+        call(9, STEP, "s2", "a"),
+        call(11, LLM, "m2", "s2"),
+    ]
+    levels = group_levels(calls, {})
+    assert [[each.id for each in level] for level in levels.calls] == [["t1", "m2"], ["m1"]]
+    assert [[each.id for each in level] for level in levels.enclosing] == [["a"], ["s1", "s2"]]
+
+
+def test_what_is_as_deep_in_steps_is_together():
+    """The agents in two nodes of a graph are compared, and neither with the node that it runs in."""
+    calls = [
+        call(1, module.CHAIN, "c", "\0run"),
+        call(3, STEP, "s1", "c"),
+        call(5, module.AGENT, "a1", "s1"),
+        call(7, STEP, "s2", "c"),
+        call(9, module.OTHER, "o", "s2"),
+        call(11, module.AGENT, "a2", "o"),
+        call(13, STEP, "s3", "o"),
+        call(15, STEP, "s4", "s3"),
+    ]
+    levels = group_levels(calls, {})
+    assert [[each.id for each in level] for level in levels.enclosing] == [
+        ["c"],
+        ["s1", "s2"],
+        ["a1", "a2", "s3"],
+        ["s4"],
+    ]
+
+
+def test_a_call_of_a_model_within_another_is_at_a_level_of_its_own():
+    """As those of a library that asks by way of another library; what both are asked with stays with them."""
+    calls = [call(1, LLM, "outer", "\0run"), call(3, LLM, "inner", "outer"), call(7, TOOL, "t", "\0run")]
+    levels = group_levels(calls, {})
+    assert [[each.id for each in level] for level in levels.calls] == [["outer", "t"], ["inner"]]
+
+
+@given(st.data())
+def test_nothing_is_at_one_level_with_what_it_runs_inside(data):
+    """Of any tree of calls, also of one that goes on in child processes."""
+    parents = [data.draw(st.integers(-1, place - 1)) for place in range(data.draw(st.integers(0, 12)))]
+    kinds = [data.draw(st.integers(LLM, module.OTHER)) for _ in parents]
+    calls, links = [], {}
+    for place, (parent, kind) in enumerate(zip(parents, kinds, strict=True)):
+        above = f"s{parent}" if parent >= 0 else "\0run"
+        if data.draw(st.booleans()):
+            links[f"p{place}"] = above
+            above = f"p{place}"
+        calls.append(call(2 * place + 1, kind, f"s{place}", above))
+    levels = group_levels(calls, links)
+    for level in (*levels.calls, *levels.enclosing):
+        together = {each.id for each in level}
+        for each in level:
+            above = parents[int(each.id[1:])]
+            while above >= 0:
+                assert f"s{above}" not in together
+                above = parents[above]
+
+
+def test_what_is_not_in_the_trace_keeps_its_calls_together():
+    """Calls of a parent that is lost are at one level, and not at that of others; links are followed and end."""
+    calls = [call(1, TOOL, "1", "lost"), call(3, TOOL, "2", "gone"), call(5, TOOL, "3", "lost")]
+    calls.append(call(7, TOOL, "4", "circle"))
+    levels = group_levels(calls, {"circle": "circle"})
+    assert [[each.id for each in level] for level in levels.calls] == [["1", "3"], ["2"], ["4"]]
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.none()))
+def test_equal_values_have_equal_checksums_whatever_their_order(value):
+    """The order of keys says nothing."""
+    assert checksum(value) == checksum(dict(reversed(value.items())))
+
+
+def test_what_json_cannot_hold_equals_nothing():
+    """Such a value is as one that the trace does not tell."""
+    assert checksum({1 << 70}) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("result", "waiting"),
+    [
+        ({"status": "In Progress"}, True),
+        ({"state": "queued"}, True),
+        ("pending", True),
+        ({"status": "done"}, False),
+        ("running is healthy", False),
+        (None, False),
+    ],
+)
+def test_an_answer_may_say_to_wait(recording, analysed, monkeypatch, result, waiting):
+    """By its status or state, or as a whole, and in known words only."""
+    start = recording.start("tool", "job", 0, inputs={"arguments": {}})
+    recording.end(start, 1, outputs={"result": result})
+    assert [each.asks_to_wait for each in read(recording, analysed, monkeypatch)] == [waiting]
+
+
+def test_the_answer_of_a_model_is_the_same_without_the_ids_of_its_calls(recording, analysed, monkeypatch):
+    """A provider gives each tool call a new id."""
+    for call_id in ("c1", "c2"):
+        start = recording.start("llm", "m", 0, inputs={"messages": []})
+        asked = [{"id": call_id, "name": "search", "arguments": {"q": 1}}]
+        recording.end(start, 1, outputs={"text": "", "tool_calls": asked, "response_model": call_id})
+    first, second = read(recording, analysed, monkeypatch)
+    assert first.answer == second.answer != UNKNOWN
+
+
+def test_long_arguments_are_known_by_their_checksum_only(recording, analysed, monkeypatch):
+    """They are compared, and not kept."""
+    for size in (10, 1000):
+        start = recording.start("tool", "t", 0, inputs={"arguments": {"text": "x" * size}})
+        recording.end(start, 1)
+    short, long = read(recording, analysed, monkeypatch)
+    assert (bool(short.text), bool(long.text)) == (True, False)
+    assert UNKNOWN not in {short.request, long.request}

@@ -1,0 +1,42 @@
+"""Tests of opening a recording that has to hold something."""
+
+from __future__ import annotations
+
+import pytest
+
+from namel3ss_debug import ExecutionReplayer, TraceAnalyzer, check_trace, diff_traces
+from namel3ss_debug.errors import UnreadableTraceError
+from namel3ss_debug.importers.opening import open_nonempty_trace
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it is empty"),
+        ('{"a": 1}\n', "line 1: not an event"),
+        ('{"event', "only the beginning of a line"),
+    ],
+)
+@pytest.mark.parametrize(
+    "opened_by",
+    [
+        open_nonempty_trace,
+        TraceAnalyzer,
+        ExecutionReplayer,
+        lambda path: check_trace(path, [{"forbid": "tool:x"}]),
+        lambda path: diff_traces(path, path),
+    ],
+)
+def test_a_file_without_an_event_is_refused_with_the_reason(tmp_path, opened_by, text, why):
+    """Whoever opens it: nothing in it is not the same as nothing wrong."""
+    path = tmp_path / "other.jsonl"
+    path.write_text(text)
+    with pytest.raises(UnreadableTraceError, match=f"there is no event in it .{why}"):
+        opened_by(path)
+
+
+def test_one_event_is_a_recording(tmp_path):
+    """It is the first of its events."""
+    path = tmp_path / "one.jsonl"
+    path.write_text('{"event_type": "trace_start", "event_id": "1", "timestamp": 1.0}\n')
+    assert [event["event_id"] for event in open_nonempty_trace(path).events()] == ["1"]

@@ -1,0 +1,390 @@
+"""A running program as a recording and as the program of a walk, without a shell around it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from namel3ss_debug.capture.launch.parent import resolve_target, started
+from namel3ss_debug.capture.launch.session import new_session
+from namel3ss_debug.config import load_configuration
+from namel3ss_debug.errors import MockError
+from namel3ss_debug.replay.debugger.interpreter import LiveDebugger
+from namel3ss_debug.replay.debugger.live import LiveProgram
+from namel3ss_debug.replay.debugger.results import Detached, Mistake, Stopped
+from namel3ss_debug.replay.debugger.step_channel import StepChannel
+from namel3ss_debug.replay.overrides.faults import parse_fault
+from namel3ss_debug.replay.overrides.mocks import parse_mock
+from namel3ss_debug.traces.reader import open_trace
+
+SECONDS = 30
+
+CALLS = """
+from namel3ss_debug.hooks import trace_llm_call, trace_tool_call
+
+@trace_tool_call
+def search(n):
+    return n
+
+@trace_llm_call
+def ask(prompt):
+    return "real"
+
+for n in range(3):
+    search(n)
+ask("x")
+"""
+
+
+@pytest.fixture
+def live(tmp_path):
+    """Start a program that waits; gives it with the path of its recording."""
+
+    @contextmanager
+    def start(text, **settings):
+        (tmp_path / "app.py").write_text(text)
+        config = load_configuration(
+            tmp_path, {}, {"trace_output_dir": str(tmp_path / "traces")} | settings
+        ).config
+        target = resolve_target(["app.py"], cwd=tmp_path)
+        target = replace(target, value=str(tmp_path / "app.py"))
+        session = new_session(config, target=target.text, root=tmp_path)
+        with StepChannel() as meeting:
+            environment = asdict(session) | {"step_socket": meeting.address}
+            with started(target, session=environment) as child:
+                program = LiveProgram(child, meeting)
+                program.trace = Path(session.trace)
+                try:
+                    yield program
+                finally:
+                    program.end()
+
+    return start
+
+
+def types(program):
+    """The event types so far."""
+    return [event["event_type"] for event in program.events()]
+
+
+def test_it_runs_from_event_to_event(live):
+    """Each time it is let go on it stops at one more event, and at the end there is none."""
+    with live(CALLS) as program:
+        assert program.count() == 0
+        counts = []
+        while program.go_on():
+            counts.append(program.count())
+        assert counts == sorted(set(counts))
+        assert program.has_ended()
+        assert not program.go_on()
+        assert types(program)[0] == "trace_start"
+        assert types(program).count("tool_call_start") == 3
+        assert types(program)[-1] == "trace_end"
+
+
+def test_the_recording_it_gives_is_the_one_on_the_disk(live):
+    """Its events are those of the recording, in order, by number and as a row from any number on."""
+    with live(CALLS) as program:
+        while program.go_on():
+            pass
+        written = list(open_trace(program.trace).events())
+        assert list(program.events()) == written
+        assert program.event(3) == written[2]
+        assert list(program.events(4)) == written[3:]
+
+
+def test_who_does_not_walk_keeps_ids_alone(live):
+    """Of a program that only runs out, the numbers of its events are known, and not what they say."""
+    with live(CALLS) as program:
+        program.keeps_events = False
+        while program.go_on():
+            pass
+        written = list(open_trace(program.trace).events())
+        assert list(program.events()) == [{"event_id": event["event_id"]} for event in written]
+
+
+def test_what_waits_is_on_the_disk_already(live):
+    """At every stop the recording holds the event at which the program waits."""
+    with live(CALLS) as program:
+        for _ in range(4):
+            program.go_on()
+            assert program.trace.read_text().count("\n") == program.count()
+
+
+def test_a_walk_goes_backwards_while_the_program_waits(live):
+    """Moves within what is recorded do not let the program go on."""
+    with live(CALLS) as program:
+        session = LiveDebugger(program, ["tool:2"])
+        (stop,) = session.execute("continue")
+        assert (stop.reason, stop.waiting) == ("breakpoint", True)
+        count = program.count()
+        session.execute("reverse-step")
+        session.execute("goto 1")
+        session.execute(f"goto {count}")
+        assert program.count() == count
+        assert session.stepper.waiting
+
+
+def test_a_move_that_ctrl_c_ends_is_a_stop(live, monkeypatch):
+    """What is displayed is shown there, and what was chosen before is chosen no longer; where nothing moved, it is none."""
+    inside = """
+from namel3ss_debug.hooks import trace_agent_execution, trace_tool_call
+
+@trace_tool_call
+def search(n):
+    return n
+
+@trace_agent_execution("A")
+def work():
+    search(1)
+
+work()
+"""
+    with live(inside) as program:
+        session = LiveDebugger(program, ["search"])
+        for line in ("continue", "clear", "up", "display n"):
+            session.execute(line)
+        assert session.session.selected
+        steps = iter([program.go_on])
+
+        def go_on():
+            step = next(steps, None)
+            if step is None:
+                raise KeyboardInterrupt
+            return step()
+
+        monkeypatch.setattr(program, "go_on", go_on)
+        (stop,) = session.execute("continue")
+        assert (stop.reason, stop.number) == ("interrupt", program.count())
+        assert [row.value for row in stop.displayed] == [stop.number]
+        assert session.session.selected == 0
+        session.execute("goto 1")
+        (again,) = session.execute("continue")
+        assert (again.reason, again.number) == ("interrupt", stop.number)
+        with pytest.raises(KeyboardInterrupt):
+            session.execute("continue")
+
+
+def test_a_mock_of_the_wrong_shape_keeps_the_program_waiting(live):
+    """A mock that turns out not to fit the call is a mistake, and the call is not made until it is removed."""
+    with live(CALLS) as program:
+        session = LiveDebugger(program, ["llm"], [parse_mock("ask:[3]")])
+        session.execute("continue")
+        count = program.count()
+        (mistake,) = session.execute("step")
+        assert isinstance(mistake, Mistake)
+        assert program.count() == count
+        with pytest.raises(MockError):
+            program.go_on()
+        session.execute("clear ;; goto 2 ;; list 1 ;; continue")
+        assert (session.stepper.position, session.session.listed) == (count, 0)
+        session.execute("unmock ask")
+        (stop,) = session.execute("step")
+        assert stop.event.get("outputs") == {"text": "real"}, stop
+
+
+def test_an_answer_is_given_once_for_the_call_it_means(live):
+    """A mock for the second call answers that one, and the others are made."""
+    with live(CALLS) as program:
+        session = LiveDebugger(program, [], ['search@2:"given"'])
+        session.execute("continue")
+        results = [
+            event["outputs"]["result"] for event in program.events() if event["event_type"] == "tool_call_end"
+        ]
+        assert results == [0, "given", 2]
+
+
+def test_detach_lets_it_run_on(live):
+    """A program that is let go runs to its end by itself; the walk has what it had."""
+    with live(CALLS) as program:
+        session = LiveDebugger(program)
+        session.execute("step 2")
+        count = program.count()
+        (message,) = session.execute("detach")
+        assert isinstance(message, Detached)
+        assert program.wait() == 0
+        assert program.count() == count
+        assert len(list(open_trace(program.trace).events())) > count
+
+
+def test_detach_is_refused_where_it_makes_no_sense(live):
+    """A program that depends on recorded answers cannot be let go, and one that has ended need not be."""
+    with live(CALLS) as program:
+        session = LiveDebugger(program, ["search@2"])
+        session.execute("continue")
+        program.answering = object()
+        (refused,) = session.execute("detach")
+        assert (isinstance(refused, Mistake), session.ended) == (True, False)
+        assert "depends on recorded answers" in refused.text
+        program.answering = None
+        session.execute("continue")
+        assert session.execute("detach")[0].text.endswith("and it has ended; quit leaves")
+
+
+def test_a_breakpoint_may_let_the_program_go(live):
+    """`detach` among the commands of a breakpoint is their last one, and is done where it stops."""
+    with live(CALLS) as program:
+        session = LiveDebugger(program, ["search@2"])
+        session.execute("commands 1 p n ;; detach")
+        assert isinstance(session.execute("continue")[-1], Detached)
+        assert session.ended
+        assert program.wait() == 0
+
+
+def test_the_end_by_a_signal_is_seen(live):
+    """A program that kills itself has ended, and says by what."""
+    with live("import os, signal; os.kill(os.getpid(), signal.SIGKILL)") as program:
+        while program.go_on():
+            pass
+        assert program.wait() == -signal.SIGKILL
+
+
+def test_end_is_sigterm_and_then_the_release(live):
+    """A program that handles SIGTERM may clean up, with its events no longer held."""
+    text = """
+import signal, sys
+from namel3ss_debug.hooks import performance_marker
+
+def leave(number, frame):
+    performance_marker("cleaning up")
+    sys.exit(9)
+
+signal.signal(signal.SIGTERM, leave)
+while True:
+    performance_marker("busy")
+"""
+    with live(text) as program:
+        program.go_on()
+        program.go_on()
+        assert program.end() == 9
+        names = [event.get("component_name") for event in open_trace(program.trace).events()]
+        assert "cleaning up" in names
+
+
+def test_what_outlives_the_first_process_is_let_go(live, tmp_path, until_ended):
+    """A process that runs on when the first one has ended is not held any more."""
+    text = f"""
+import os
+from namel3ss_debug.hooks import performance_marker
+
+read, write = os.pipe()
+if os.fork():
+    os.close(write)
+    os.read(read, 1)
+    os._exit(0)
+for n in range(3):
+    performance_marker("before")
+os.write(write, b"x")
+os.setsid()
+for n in range(50):
+    performance_marker("after")
+open({str(tmp_path / "done")!r}, "w").write(str(os.getpid()))
+"""
+    with live(text) as program:
+        while program.go_on():
+            pass
+        assert program.wait() == 0
+        survivors = [
+            event["metadata"]["pid"] for event in program.events() if event["event_type"] == "trace_start"
+        ]
+        until_ended(survivors[-1], SECONDS)
+        assert (tmp_path / "done").exists()
+
+
+def test_streams_of_a_model_do_not_hold_the_program(live, model_environment, monkeypatch):
+    """Chunks of a stream come all at once, and the walk goes on through them."""
+    for name, value in model_environment.items():
+        monkeypatch.setenv(name, value)
+    path = Path(__file__).parents[2] / "data" / "programs_sdk" / "openai_stream.py"
+    with live(path.read_text()) as program:
+        session = LiveDebugger(program, ["llm_call_end"])
+        (stop,) = session.execute("continue")
+        assert isinstance(stop, Stopped)
+        assert types(program).count("stream_chunk") > 2
+        assert stop.event["event_type"] == "llm_call_end"
+
+
+def test_the_folder_of_the_socket_is_private_and_goes():
+    """The socket stands in a folder of the user's own, which is removed."""
+    with StepChannel() as meeting:
+        folder = Path(meeting.address).parent
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
+
+
+def test_a_long_temporary_folder_is_no_hindrance(tmp_path, monkeypatch):
+    """Where the path of the socket would be too long for one, it stands elsewhere."""
+    folder = tmp_path / ("x" * 90)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    with StepChannel() as meeting:
+        assert len(meeting.address) < 100
+
+
+def test_a_process_without_the_gate_is_not_held(live):
+    """A process that cannot reach the shell, such as one in isolated mode, runs as it does without."""
+    text = f"""
+import subprocess
+print(subprocess.run([{sys.executable!r}, "-I", "-c", "print(1)"], check=True))
+"""
+    with live(text) as program:
+        while program.go_on():
+            pass
+        assert program.wait() == 0
+
+
+def test_the_terminal_is_given_and_taken_back():
+    """A foreground lends the terminal to a group and takes it back, and is not stopped for it."""
+    import pexpect
+
+    code = """
+import os, subprocess, sys
+from namel3ss_debug.capture.launch.foreground import Foreground, controlling_terminal
+keys = Foreground(controlling_terminal())
+child = subprocess.Popen([sys.executable, "-c", "input()"], process_group=0)
+keys.lend(child.pid)
+print("lent", os.tcgetpgrp(0) == child.pid, flush=True)
+keys.take_back()
+keys.take_back()
+print("back", os.tcgetpgrp(0) == os.getpgrp(), flush=True)
+child.kill()
+child.wait()
+keys.lend(child.pid)
+keys.take_back()
+print("gone", os.tcgetpgrp(0) == os.getpgrp(), flush=True)
+"""
+    session = pexpect.spawn(sys.executable, ["-c", code], encoding="utf-8", timeout=SECONDS)
+    session.expect_exact("lent True")
+    session.expect_exact("back True")
+    session.expect_exact("gone True")
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 0
+
+
+def test_without_a_terminal_there_is_none():
+    """A process in a session without a terminal finds none."""
+    code = "from namel3ss_debug.capture.launch.foreground import controlling_terminal; print(controlling_terminal())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, start_new_session=True, check=True
+    )
+    assert done.stdout == "None\n"
+
+
+def test_a_fault_comes_in_place_of_the_call_it_means(live):
+    """The second call of a tool fails as asked, with its end marked; the program does with it what it does."""
+    text = CALLS.replace("    search(n)", "    try:\n        search(n)\n    except KeyError:\n        pass")
+    with live(text) as program:
+        session = LiveDebugger(program, [])
+        session.stepper.overrides.add(parse_fault("search@2:error:KeyError:no"))
+        session.execute("continue")
+        ends = [event for event in program.events() if event["event_type"] == "tool_call_end"]
+    assert [end["status"] for end in ends] == ["completed", "failed", "completed"]
+    assert ends[1]["error_type"] == "KeyError"
+    assert ends[1]["metadata"] == {"mocked": True, "fault": "error"}

@@ -1,0 +1,250 @@
+"""Tests of a program that is started ahead of its re-run, with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from namel3ss_debug.capture.launch.parent import resolve_target
+from namel3ss_debug.replay.rerun.output_relay import OutputRelay
+from namel3ss_debug.replay.rerun.starting import interpreter_of, start_early
+from namel3ss_debug.traces import signing
+from namel3ss_debug.traces.inputs import VERSION
+
+WITNESS = """\
+import os, sys
+if "runner.py" in "".join(sys.orig_argv):
+    print("the interpreter has started", flush=True)
+    with open("started", "a") as file:
+        file.write(f"{os.getpid()}\\n")
+"""
+PROGRAM = """\
+import sys
+open("run", "w").close()
+print("run with", sys.argv[1:], sys.stdin.read(), flush=True)
+"""
+HOLDER = """\
+import os, psutil, signal, sys
+from pathlib import Path
+from namel3ss_debug.replay.rerun.output_relay import OutputRelay
+from namel3ss_debug.replay.rerun.starting import start_early
+with start_early(Path("run.jsonl"), OutputRelay(1, 2)):
+    print(psutil.Process().children()[0].pid, flush=True)
+    os.kill(os.getpid(), int(sys.argv[1]))
+    signal.pause()
+"""
+
+
+class Folder:
+    """A folder with a program, its recording, and a witness that tells of every interpreter that starts for a program."""
+
+    def __init__(self, path):
+        self.path = path
+        (path / "app.py").write_text(PROGRAM)
+        (path / "sitecustomize.py").write_text(WITNESS)
+        self.record()
+
+    def record(self, *more, **metadata):
+        """Write the recording of a program that asks nothing."""
+        start = {
+            "format": 1,
+            "process": 0,
+            "target": "app.py",
+            "argv": ["app.py", "x y"],
+            "cwd": str(self.path),
+        }
+        randomness = {
+            "seed": "00" * 16,
+            "hash_seed": 7,
+            "lineage": VERSION,
+            "process": "0",
+            "interpreter": {},
+        }
+        events = [
+            {"event_type": "trace_start", "metadata": start | {"randomness": randomness} | metadata},
+            *more,
+            {"event_type": "trace_end", "metadata": {"exit_status": 0}},
+        ]
+        frame = {"timestamp": 4e9, "execution_id": "ab", "component": "app"}
+        numbered = [
+            {"event_id": str(number + 1), "seq": number} | frame | event
+            for number, event in enumerate(events)
+        ]
+        sign = signing.signer(signing.key_file_for("ab"), "ab")
+        for event in numbered:
+            if event["event_type"] in ("trace_start", "inputs_read"):
+                sign(event)
+        (self.path / "run.jsonl").write_text("".join(json.dumps(event) + "\n" for event in numbered))
+
+    def rerun(self, *options, **variables):
+        """Run the command on the recording."""
+        environment = (
+            os.environ | {"PYTHONPATH": os.pathsep.join([str(self.path), *sys.path[1:]])} | variables
+        )
+        return subprocess.run(
+            [sys.executable, "-m", "namel3ss_debug", "replay", "run.jsonl", "--rerun", *options],
+            cwd=self.path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    @property
+    def started(self):
+        """The processes of the interpreters that were started for the program."""
+        file = self.path / "started"
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+    @property
+    def has_run(self):
+        """Whether a line of the program has run."""
+        return (self.path / "run").exists()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a recorded program."""
+    return Folder(tmp_path.resolve())
+
+
+def test_the_process_that_was_started_ahead_is_that_of_the_program(folder):
+    """It is the only one, and runs as it would without: arguments, standard input and output are the recorded ones."""
+    stdin = {"stdin": {"text": "typed then", "ended": True}, "process": "0"}
+    folder.record({"event_type": "inputs_read", "metadata": stdin})
+    done = folder.rerun()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "the interpreter has started\nrun with ['x y'] typed then\n"
+    assert len(folder.started) == 1
+
+
+@pytest.mark.parametrize(
+    ("metadata", "options", "words"),
+    [
+        ({"settings": {"level": "basic"}}, (), "was recorded at level basic"),
+        ({}, ("--from", "9"), "the trace has 2 events"),
+        ({}, ("--mock", "search"), "search"),
+    ],
+)
+def test_a_refused_re_run_runs_no_line_of_the_program(folder, metadata, options, words):
+    """The process that was started ahead has ended, and nothing that it printed is shown."""
+    folder.record(**metadata)
+    done = folder.rerun(*options)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("namel3ss debug: ")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not folder.has_run
+    assert [psutil.pid_exists(pid) for pid in folder.started] == [False]
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"target": "gone.py"}, {"cwd": "/nowhere"}, {"target": 7}, {"process": 1}]
+)
+def test_what_the_first_line_does_not_name_is_not_started_ahead(folder, metadata):
+    """What is missing is told later, as without."""
+    folder.record(**metadata)
+    with start_early(folder.path / "run.jsonl", OutputRelay(1, 2)) as program:
+        assert program is None
+
+
+def test_a_line_that_is_no_event_starts_nothing(folder):
+    """Whether the file is a recording at all is for the reader to say."""
+    for text in ("[]\n", '{"event_type":"trace_start","metadata":7}\n', "{"):
+        (folder.path / "run.jsonl").write_text(text)
+        with start_early(folder.path / "run.jsonl", OutputRelay(1, 2)) as program:
+            assert program is None
+
+
+def test_a_program_that_read_the_environment_otherwise_is_started_anew(folder):
+    """What the rest of the recording says counts: the process that was started without is ended unseen."""
+    (folder.path / "app.py").write_text("import os\nprint(os.environ['CITY'])\nopen('run', 'a').write('x')\n")
+    environment = {"environment": {"CITY": {"value": "Bern", "call_site": "app.py:2"}}, "process": "0"}
+    folder.record({"event_type": "inputs_read", "metadata": environment})
+    done = folder.rerun(CITY="Basel")
+    assert done.stdout == "the interpreter has started\nBern\n"
+    assert (folder.path / "run").read_text() == "x"
+    assert len(folder.started) == 2
+    assert not any(map(psutil.pid_exists, folder.started))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_waits_ends_with_the_one_that_has_started_it(folder, number, until_ended):
+    """However that ends: no line of the program runs."""
+    command = [sys.executable, "-c", HOLDER, str(int(number))]
+    with subprocess.Popen(command, cwd=folder.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        until_ended(int(holder.stdout.readline()), 20)
+        holder.communicate(timeout=20)
+    assert holder.returncode in {-number, 128 + number, 1}
+    assert not folder.has_run
+
+
+def test_half_a_session_runs_nothing(folder):
+    """The process that tells it may end as it does; a line says so."""
+    with (
+        (folder.path / "out").open("wb") as out,
+        start_early(folder.path / "run.jsonl", OutputRelay(None, out.fileno())) as program,
+    ):
+        assert program is not None
+        os.write(program._waiting._write_end, b'{"trace": "x')
+    assert not folder.has_run
+
+
+def test_a_command_without_a_standard_input_runs_the_program(folder):
+    """The descriptors of the streams are the program's, whatever is free."""
+    command = f"exec '{sys.executable}' -m namel3ss_debug replay run.jsonl --rerun <&-"
+    done = subprocess.run(["sh", "-c", command], cwd=folder.path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "run with ['x y'] \n"
+
+
+def test_a_process_that_died_as_it_waited_has_ended(folder):
+    """Nobody is there to be told, and the re-run sees how it ended."""
+    others = psutil.Process().children()
+    with (
+        (folder.path / "out").open("wb") as out,
+        start_early(folder.path / "run.jsonl", OutputRelay(out.fileno(), None)) as program,
+    ):
+        assert program is not None
+        (child,) = set(psutil.Process().children()) - set(others)
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert program.go({}, b"").wait() == -signal.SIGKILL
+        assert not folder.has_run
+        with program.outputs.run():
+            pass
+
+
+@pytest.mark.parametrize("consent", ["signature", "program"])
+def test_a_foreign_trace_starts_nothing_ahead(folder, consent):
+    """Neither where its signature is not valid, nor where the user named a program, which may be another one."""
+    path = folder.path / "run.jsonl"
+    path.write_text(path.read_text().replace("x y", "x z"))
+    with start_early(path, OutputRelay(1, 2), consent) as program:
+        assert program is None
+    assert not folder.started
+    with start_early(path, OutputRelay(1, 2), "user") as program:
+        assert program is not None
+
+
+def test_another_name_of_the_same_interpreter_is_no_other_one(tmp_path):
+    """`python3` beside `python` runs the same environment; a link from elsewhere may be of another one."""
+    (tmp_path / "app.py").touch()
+    target = resolve_target(["app.py"], cwd=tmp_path)
+    folder, name = os.path.split(sys.executable)
+    beside = next(each for each in ("python", "python3") if each != name)
+    elsewhere = tmp_path / name
+    elsewhere.symlink_to(sys.executable)
+    python, notes = interpreter_of(None, {"executable": os.path.join(folder, beside)}, target)
+    assert (python, notes) == (sys.executable, ())
+    (note,) = interpreter_of(None, {"executable": str(elsewhere)}, target)[1]
+    assert note == f"recorded with {elsewhere}, run again with {sys.executable}: --python chooses another"
