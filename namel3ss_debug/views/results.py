@@ -239,6 +239,19 @@ def _value(found: results.Value, options: DrawOptions) -> Iterator[Text]:
     yield from _cut(json_text(found.value, options.width), most, f"… cut here{more}", options.width)
 
 
+def _locals(found: results.Locals, options: DrawOptions) -> Iterator[Text]:
+    yield line(
+        (f"{clean(found.scope, 200)} at event {found.number}" if found.scope else "variables", HEADING)
+    )
+    yield from _cut(json_text(found.values, options.width), PRETTY_LINES, "… cut here", options.width)
+    if found.module is not None:
+        since = "" if found.module_number == found.number else ", not compared since"
+        yield line((f"its module at event {found.module_number}", HEADING), (since, DIM))
+        yield from _cut(json_text(found.module, options.width), PRETTY_LINES, "… cut here", options.width)
+    for note in found.notes:
+        yield from _dim_lines(note, options.width)
+
+
 def _cut(rows: Iterable[Text], most: int, note: str, width: int) -> Iterator[Text]:
     """Yield the first lines, and a note on the others if there are any."""
     iterator = iter(rows)
@@ -472,6 +485,7 @@ DRAWINGS: dict[type, Callable[[Any, DrawOptions], Iterator[Text]]] = {
     results.Stack: _stack,
     results.OpenSpans: _open_spans,
     results.Value: _value,
+    results.Locals: _locals,
     results.Displays: _displays,
     results.SourceLines: _source,
     results.Messages: _messages,
