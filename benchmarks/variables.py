@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -52,10 +53,7 @@ def main() -> int:
             return seconds
 
         subjects = [(kind, level) for kind in ("large", "small") for level in ("detailed", "comprehensive")]
-        taken = interleaved(
-            {f"{kind}, {level}": lambda kind=kind, level=level: run(kind, level) for kind, level in subjects},
-            ROUNDS,
-        )
+        taken = interleaved({", ".join(subject): partial(run, *subject) for subject in subjects}, ROUNDS)
     print(f"{CALLS} calls of a tool, whole processes:")
     show(taken, 1e3, " ms")
     for subject, size in sizes.items():

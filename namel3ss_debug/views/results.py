@@ -240,16 +240,16 @@ def _value(found: results.Value, options: DrawOptions) -> Iterator[Text]:
 
 
 def _locals(found: results.Locals, options: DrawOptions) -> Iterator[Text]:
-    yield line(
-        (f"{clean(found.scope, 200)} at event {found.number}" if found.scope else "variables", HEADING)
-    )
-    yield from _cut(json_text(found.values, options.width), PRETTY_LINES, "… cut here", options.width)
+    scope = f"{clean(found.scope, 200)} at event {found.number}" if found.scope else "variables"
+    parts = [(Piece(scope, HEADING), found.values)]
     if found.module is not None:
         since = "" if found.module_number == found.number else ", not compared since"
-        yield line((f"its module at event {found.module_number}", HEADING), (since, DIM))
-        yield from _cut(json_text(found.module, options.width), PRETTY_LINES, "… cut here", options.width)
+        parts.append((Piece(f"its module at event {found.module_number}{since}", HEADING), found.module))
+    for heading, values in parts:
+        yield fitted([heading], options.width)
+        yield from _cut(json_text(values, options.width), PRETTY_LINES, "… cut here", options.width)
     for note in found.notes:
-        yield from _dim_lines(note, options.width)
+        yield from _dim_lines(clean(note), options.width)
 
 
 def _cut(rows: Iterable[Text], most: int, note: str, width: int) -> Iterator[Text]:

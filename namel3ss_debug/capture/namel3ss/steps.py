@@ -211,7 +211,8 @@ class StepRecorder:
         scope = self._scope
         scope.location = location = scope.locations.at(stmt, scope.definition)
         recorder = scope.tracer.variables
-        changes, metadata = None, None
+        changes = None
+        metadata: dict[str, Any] | None = None
         if recorder is not None:
             changes = recorder.compare(
                 scope.chain()[-1] if scope.chain() else "app", variables(ctx.locals, ctx.state)

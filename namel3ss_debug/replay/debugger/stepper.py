@@ -327,7 +327,7 @@ class Stepper:
             latest = number
             shown = self._override(number, event)
             read = self._add_price(number, shown) if detector.reads_cost else shown
-            if detector.reads_metadata:
+            if detector.reads_variables:
                 read = complete_variables(self.trace, number, read)
             hits = detector.find_hits(number, read, totals, values)
             if hits:
@@ -401,7 +401,7 @@ class Stepper:
         state = self.history.at(at)
         values = self.variables(state.changed) if "state" in expression.names else _NOTHING
         event = self.event_at(number) if number and not expression.names <= ACCUMULATED else {}
-        if number and "metadata" in expression.names:
+        if number and "locals" in expression.text:
             event = complete_variables(self.trace, number, event)
         if number and "cost_estimate" in expression.names:
             event = self._add_price(number, event)
