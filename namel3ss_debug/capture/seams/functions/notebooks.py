@@ -1,4 +1,4 @@
-"""Record cells of IPython, in a notebook or a shell: their functions as tools, and the errors that end them.
+"""Record cells of IPython, in a notebook or a shell: each is a span, and their functions are tools.
 
 IPython compiles each statement of a cell by itself, under a name of its own. While recording, the functions in it are
 edited like those of modules (`rewrite`). IPython shows an exception that leaves a cell and goes on with the next cell,
@@ -15,7 +15,7 @@ from typing import Any
 
 from namel3ss_debug.capture.core import task_paths
 from namel3ss_debug.capture.core.patching import Undo, replace, when_imported
-from namel3ss_debug.capture.core.tracer import ExecutionTracer
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
 from namel3ss_debug.capture.seams.functions import pickling, rewrite
 
 _for_good: list[Undo] = []
@@ -38,7 +38,7 @@ class _Cells:
     def __init__(self, tracer: ExecutionTracer) -> None:
         self._tracer = tracer
         self._numbers = itertools.count(1)
-        self._running: list[task_paths.Moved | None] = []
+        self._running: list[tuple[task_paths.Moved | None, Span]] = []
 
     def follow(self, module: Any) -> list[Undo]:
         """Edit the functions of cells when they are compiled, and note the beginning and the end of each cell."""
@@ -73,7 +73,7 @@ class _Cells:
     def _wrap_trigger(self, trigger: Callable[..., Any]) -> Callable[..., Any]:
         def trigger_noting_cells(manager: Any, event: str, *args: Any, **named: Any) -> Any:
             if event == "pre_run_cell":
-                self._running.append(task_paths.begin_cell(next(self._numbers)))
+                self._note_start(manager, *args)
             try:
                 return trigger(manager, event, *args, **named)
             finally:
@@ -82,13 +82,24 @@ class _Cells:
 
         return trigger_noting_cells
 
+    def _note_start(self, manager: Any, info: Any = None) -> None:
+        moved = task_paths.begin_cell(next(self._numbers))
+        name = f"In[{getattr(manager.shell, 'execution_count', '')}]"
+        source = getattr(info, "raw_cell", None)
+        span = self._tracer.span("cell", name, source and {"source": source}, call_site=f"{name}:1")
+        self._running.append((moved, span.open()))
+
     def _note_end(self, result: Any) -> None:
+        """Note the end of the latest cell; the one in which recording began has no beginning."""
         try:
-            moved = self._running.pop() if self._running else None
+            moved, span = self._running.pop() if self._running else (None, None)
             if moved is not None:
                 task_paths.end_cell(moved)
             error = result.error_in_exec or result.error_before_exec
-            if isinstance(error, BaseException) and not isinstance(error, SystemExit):
-                self._tracer.record_uncaught(error)
+            failure = error if isinstance(error, BaseException) and not isinstance(error, SystemExit) else None
+            if failure is not None:
+                self._tracer.record_uncaught(failure)
+            if span is not None:
+                span.close(failure)
         except Exception as error:
             self._tracer.problem("the end of a cell is not recorded", error)
