@@ -96,7 +96,9 @@ class _Cells:
             if moved is not None:
                 task_paths.end_cell(moved)
             error = result.error_in_exec or result.error_before_exec
-            failure = error if isinstance(error, BaseException) and not isinstance(error, SystemExit) else None
+            failure = (
+                error if isinstance(error, BaseException) and not isinstance(error, SystemExit) else None
+            )
             if failure is not None:
                 self._tracer.record_uncaught(failure)
             if span is not None:
