@@ -25,6 +25,7 @@ _for_good: list[Undo] = []
 def install(tracer: ExecutionTracer) -> Undo:
     """Follow the cells that run from now on. The result stops following them."""
     cells = _Cells(tracer)
+    tracer.at_end.append(cells.close)
     return when_imported({"IPython.core.interactiveshell": cells.follow}, tracer.problem)
 
 
@@ -38,10 +39,14 @@ class _Cells:
     def __init__(self, tracer: ExecutionTracer) -> None:
         self._tracer = tracer
         self._numbers = itertools.count(1)
-        self._running: list[tuple[task_paths.Moved | None, Span]] = []
+        self._counts_first = False
+        self._running: list[tuple[task_paths.Moved | None, Span | None]] = []
 
     def follow(self, module: Any) -> list[Undo]:
         """Edit the functions of cells when they are compiled, and note the beginning and the end of each cell."""
+        run_cell = module.InteractiveShell.run_cell_async.__code__
+        # Since release 9.10 at the latest, a shell counts a cell before it reports its start, and keeps the number in a variable.
+        self._counts_first = "execution_count" in run_cell.co_varnames + run_cell.co_cellvars
         return [
             replace(module.CachingCompiler, "__call__", self._wrap_compiler),
             replace(module.EventManager, "trigger", self._wrap_trigger),
@@ -82,12 +87,21 @@ class _Cells:
 
         return trigger_noting_cells
 
-    def _note_start(self, manager: Any, info: Any = None) -> None:
-        moved = task_paths.begin_cell(next(self._numbers))
-        name = f"In[{getattr(manager.shell, 'execution_count', '')}]"
-        source = getattr(info, "raw_cell", None)
-        span = self._tracer.span("cell", name, source and {"source": source}, call_site=f"{name}:1")
-        self._running.append((moved, span.open()))
+    def _note_start(self, manager: Any, info: Any) -> None:
+        moved, span = task_paths.begin_cell(next(self._numbers)), None
+        try:
+            number = manager.shell.execution_count - (self._counts_first and info.store_history)
+            name, inputs = f"In[{number}]", {"source": info.raw_cell}
+            span = self._tracer.span("cell", name, inputs, call_site=f"{name}:1").open()
+        except Exception as error:
+            self._tracer.problem("the start of a cell is not recorded", error)
+        self._running.append((moved, span))
+
+    def close(self) -> None:
+        """End the spans of the cells that run: the recording ends inside them."""
+        for _, span in reversed(self._running):
+            if span is not None:
+                span.close()
 
     def _note_end(self, result: Any) -> None:
         """Note the end of the latest cell; the one in which recording began has no beginning."""
