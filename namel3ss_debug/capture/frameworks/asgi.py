@@ -15,7 +15,7 @@ from types import FunctionType, TracebackType
 from typing import Any, Final
 
 from namel3ss_debug.capture.core.editing import edit_body
-from namel3ss_debug.capture.core.patching import Undo
+from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.seams.http.services import AnsweredRequest
 
@@ -34,6 +34,10 @@ CALLERS: Final = {
 }
 """Module -> the functions in it that await an application."""
 
+_RARELY_USED: Final = frozenset({"httpx._transports.asgi", "httpx2._transports.asgi"})
+"""Modules that every program with their package imports: what editing their function costs, 2 to 5 ms, waits until the
+first transport is made."""
+
 _ARGUMENTS: Final = 3
 _answered: dict[int, AnsweredRequest] = {}
 """The identity of a scope -> its request, while it is answered."""
@@ -41,6 +45,23 @@ _answered: dict[int, AnsweredRequest] = {}
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
     """Make each request that is answered through this module a span."""
+    undo: list[Undo] = []
+    is_new = getattr(
+        module.__spec__, "_initializing", False
+    )  # else the program may have made a transport already
+    if module.__name__ in _RARELY_USED and is_new:
+        undo.append(_when_made(module.ASGITransport, lambda: undo.extend(_edit(module, structure))))
+        return [lambda: _undo_all(undo)]
+    return _edit(module, structure)
+
+
+def _undo_all(undo: list[Undo]) -> None:
+    while undo:
+        undo.pop()()
+
+
+def _edit(module: Any, structure: Structure) -> list[Undo]:
+    """Edit the functions of a module that await an application."""
     names: dict[str, Callable[..., Any]] = {
         "_namel3ss_answering": _Answering,
         "_namel3ss_sending": _sending,
@@ -62,6 +83,29 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
         else:
             undo.append(edited)
     return undo
+
+
+def _when_made(kind: type, action: Callable[[], None]) -> Undo:
+    """Call a function before the first object of a class is made."""
+    actions = [action]
+
+    def make(original: Callable[..., None]) -> Callable[..., None]:
+        def initialize(self: Any, *arguments: Any, **keywords: Any) -> None:
+            put_back()
+            try:
+                actions.pop()()
+            except IndexError:  # another thread was first
+                pass
+            try:
+                original(self, *arguments, **keywords)
+            except BaseException as error:
+                hide_own_frame(error)
+                raise
+
+        return initialize
+
+    put_back = replace(kind, "__init__", make)
+    return put_back
 
 
 class _Answering:

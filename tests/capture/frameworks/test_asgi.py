@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import traceback
 from importlib import import_module
@@ -144,6 +146,43 @@ def test_nothing_is_followed_after_the_end(tracing):
     assert transport.__code__ is not plain
     shutdown_tracing()
     assert transport.__code__ is plain
+
+
+PROGRAM = """
+import asyncio
+import httpx2
+from httpx2._transports.asgi import ASGITransport
+
+plain = ASGITransport.handle_async_request.__code__
+
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+async def main():
+    transport = ASGITransport(app)
+    assert ASGITransport.handle_async_request.__code__ is not plain, "the first transport has its function edited"
+    async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
+        print((await client.get("/a")).status_code)
+
+asyncio.run(main())
+"""
+
+
+def test_a_transport_is_followed_from_the_first_that_is_made(tmp_path):
+    """A program that imports the package and makes no transport pays nothing for it."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = subprocess.run(
+        [sys.executable, "-m", "namel3ss_debug", "trace", "-o", "run.jsonl", "program.py"],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "204\n"), done.stderr
+    types = [event["event_type"] for event in open_trace(tmp_path / "run.jsonl").events()]
+    assert "request_end" in types
 
 
 def test_every_caller_has_a_row():

@@ -14,6 +14,7 @@ from types import CodeType
 from typing import Any
 
 from namel3ss_debug.capture.core import task_paths
+from namel3ss_debug.capture.core.context import CURRENT
 from namel3ss_debug.capture.core.patching import Undo, replace, when_imported
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
 from namel3ss_debug.capture.seams.functions import pickling, rewrite
@@ -113,6 +114,8 @@ class _Cells:
             failure = (
                 error if isinstance(error, BaseException) and not isinstance(error, SystemExit) else None
             )
+            if span is not None and CURRENT.get() is not span:
+                span.enter()  # the cell ran in a task with a context of its own, which has ended
             if failure is not None:
                 self._tracer.record_uncaught(failure)
             if span is not None:
