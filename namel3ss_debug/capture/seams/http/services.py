@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from contextvars import Token
 from http import HTTPStatus
 from sys import _getframe as frame_at
@@ -179,17 +180,17 @@ class AnsweredRequest:
         span = self._span
         if span is None or not span.is_open:
             return
-        try:
+        with suppress(Exception):  # the attribute may be computed by code of the program
             # Starlette and FastAPI put the route there, and Litestar its template.
             route = getattr(self._scope.get("route"), "path", None) or self._scope.get("path_template")
             if type(route) is str:
                 self._outputs["route"] = route
-        except Exception:  # the attribute may be computed by code of the program
-            pass
         span.set_output(self._outputs)
         if error is None and self._has_failed():
             status = self._outputs["status"]
-            span.set(status="failed", error_type=f"HTTP {status}", error=f"the answer had the status {status}")
+            span.set(
+                status="failed", error_type=f"HTTP {status}", error=f"the answer had the status {status}"
+            )
         span.close(error)
 
     def sending(self, send: Callable[[Any], Any]) -> Callable[[Any], Any]:
