@@ -27,6 +27,9 @@ from namel3ss_debug.wire import lenient
 FARTHEST: Final = 50_000
 """How many events before an event are looked at for an earlier record; the recorder refers to much closer ones."""
 
+_MOST_REMEMBERED: Final = 4000
+"""How many events `VariableHistory` keeps, for the later ones that refer to them."""
+
 
 @dataclass(frozen=True)
 class Variables:
@@ -111,6 +114,34 @@ def complete_variables(trace: NumberedEvents, number: int, event: Event) -> Even
         return event
     found = read_variables(trace, number)
     return event if found is None else event | {"metadata": metadata | {"locals": found.values}}
+
+
+class VariableHistory:
+    """Completes the variables of all events of a trace, which are passed in order."""
+
+    def __init__(self) -> None:
+        self._values: dict[
+            str, tuple[Event, dict[str, Any]]
+        ] = {}  # event id -> its record, and all values there
+
+    def complete(self, event: Event) -> Event:
+        """Return the event with all variables in `metadata.locals`; the event itself if it holds none."""
+        if not has_variables(event):
+            return event
+        metadata = lenient.mapping(event.get("metadata"))
+        record = lenient.mapping(metadata.get("locals_record"))
+        values = lenient.mapping(metadata.get("locals"))
+        earlier = self._values.get(str(record.get("since")))
+        if earlier is not None:
+            _, known = _record_of(earlier[0], str(record.get("scope")))
+            if earlier[0].get("metadata", {}).get("locals_record", {}).get("scope") == record.get("scope"):
+                known = earlier[1]
+            gone = {*_names(record, "removed"), *_names(record, "omitted")}
+            values = {name: value for name, value in known.items() if name not in gone} | values
+        if len(self._values) >= _MOST_REMEMBERED:
+            self._values.pop(next(iter(self._values)))
+        self._values[str(event.get("event_id"))] = (event, values)
+        return event | {"metadata": metadata | {"locals": values}}
 
 
 class _RecordSearch:

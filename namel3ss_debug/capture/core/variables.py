@@ -31,6 +31,7 @@ from orjson import dumps
 from namel3ss_debug.capture.core.callsite import CallSites
 from namel3ss_debug.capture.payloads.conversion import CARD_LIKE, JsonValue, Payloads, Ready
 from namel3ss_debug.capture.payloads.introspection import full_name
+from namel3ss_debug.capture.payloads.texts import take_start
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.traces.writer import TraceWriter
 
@@ -57,7 +58,8 @@ MOST_VARIABLES: Final = 500
 
 MOST_SCOPES: Final = 4096
 _START = 3
-_START_BYTES = 512
+_START_BYTES = 256
+_TEXT_READ = 8192
 _CODE_TYPES = (ModuleType, FunctionType, type)
 _IPYTHON_NAMES = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open"})
 _CELL_INPUTS = "_ih"  # IPython keeps the source of all cells among the variables of each
@@ -102,7 +104,7 @@ class VariableRecorder:
 
     def __init__(self, payloads: Payloads, writer: TraceWriter, config: DebugConfiguration) -> None:
         self._payloads = Payloads(payloads.redactor, min(VALUE_BYTES, payloads.max_size or VALUE_BYTES))
-        self._starts = Payloads(payloads.redactor, _START_BYTES)
+        self._starts = Payloads(payloads.redactor, 2 * _START_BYTES)
         self._writer = writer
         self._event_bytes, self._run_bytes = config.variables_event_bytes, config.variables_run_bytes
         self._written = 0
@@ -235,7 +237,7 @@ class VariableRecorder:
         """Do the same for a large value: its JSON is its shape."""
         kind, length = type(value), len(value)
         is_compared = kind in (str, bytes) and length <= WHOLE_DIGEST
-        start: Any = value[: _START_BYTES // 2] if kind in _TEXTS else []
+        start: Any = []
         digest = b""
         if is_compared:
             mark = b"%d %d" % (length, hash(value))
@@ -250,6 +252,9 @@ class VariableRecorder:
                 mark = os.urandom(16)
         if mark == before:
             return mark, is_compared, None
+        if kind in _TEXTS:  # cut in a way that leaves no part of a secret
+            text = value if kind is str else bytes(value[:_TEXT_READ]).decode("latin-1")
+            start = Ready(take_start(text, self._payloads.redactor, _START_BYTES))
         form = self._starts.convert({name: start}).value
         shape: dict[str, JsonValue] = {
             "$type": kind.__name__,

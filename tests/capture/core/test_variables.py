@@ -15,7 +15,8 @@ from namel3ss_debug.capture.launch.start import initialize_tracing, shutdown_tra
 from namel3ss_debug.capture.payloads.conversion import Payloads
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.traces.reader import open_trace
-from namel3ss_debug.traces.variables import complete_variables, read_variables
+from namel3ss_debug.traces.redaction.redactor import Redactor
+from namel3ss_debug.traces.variables import VariableHistory, complete_variables, read_variables
 
 
 def recorded():
@@ -121,6 +122,9 @@ def test_every_event_reads_as_all_variables_that_there_were(states):
     trace = Trace()
     for scope, values in states:
         trace.add(values, scope)
+    history = VariableHistory()
+    for number, (_, values) in enumerate(states, 1):
+        assert history.complete(trace.event(number))["metadata"]["locals"] == Payloads().value(values)
     for number, (scope, values) in reversed(list(enumerate(states, 1))):
         found = read_variables(trace, number)
         assert (found.scope, found.values, found.missing) == (scope, Payloads().value(values), False)
@@ -190,6 +194,18 @@ def test_what_was_converted_in_part_is_not_claimed_to_be_unchanged():
     values = {"nested": {"rows": ["x" * 99] * 100}, "client": Client(), "plain": {"rows": [1]}}
     trace.add(values)
     assert trace.add(values)["locals_record"]["not_compared"] == ["nested", "client"]
+
+
+@pytest.mark.parametrize(
+    "make", [str, lambda text: text.encode(), lambda text: [text] * 1000, lambda text: {text: 1}]
+)
+@pytest.mark.parametrize("before", range(225, 262, 4))
+def test_no_part_of_a_secret_is_in_a_shape(before, make):
+    """Wherever a large value is cut, also in the middle of a key, nothing of the key is recorded."""
+    trace = Trace()
+    trace.recorder = variables.VariableRecorder(Payloads(Redactor()), trace.writer, DebugConfiguration())
+    value = make("x " * (before // 2) + "sk-ant-api03-" + "Qz7" * 30 + " y" * 4000)
+    assert "Qz7" not in json.dumps(trace.add({"value": value, "api_key": value}))
 
 
 def test_an_event_and_a_run_have_budgets():
