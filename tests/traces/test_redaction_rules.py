@@ -9,22 +9,29 @@ import json
 import random
 import re
 import string
+from contextlib import suppress
 from importlib import import_module
-from itertools import chain
-from urllib.parse import quote, unquote, urlencode
+from itertools import pairwise
+from urllib.parse import quote, unquote_plus, urlencode
 
 import pytest
 
-from namel3ss_debug.capture.payloads import Payloads
+from namel3ss_debug.capture.launch.start import initialize_tracing, shutdown_tracing
 from namel3ss_debug.capture.seams.http.chunks import Chunks
+from namel3ss_debug.capture.seams.http.exchanges import chunk_to_json
+from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.traces.redaction.checks import is_card
+from namel3ss_debug.traces.redaction.growing import IncrementalRedaction
 from namel3ss_debug.traces.redaction.redactor import Redactor
 from namel3ss_debug.traces.redaction.rules import PHRASES, RUN, TOKENS
+from namel3ss_debug.wire.framing import FRAMINGS
 
 _parser = import_module("re._parser")
 _c = import_module("re._constants")
 
-RULES = [(f"{rule.name}-{number}", rule) for number, rule in enumerate(TOKENS + PHRASES)]
+RULES = TOKENS + PHRASES
+REDACTOR = Redactor()
+EVENTS = FRAMINGS["text/event-stream"]
 CATEGORIES = {_c.CATEGORY_WORD: string.ascii_letters + string.digits + "_", _c.CATEGORY_DIGIT: string.digits}
 
 
@@ -77,24 +84,133 @@ def examples(rule, count):
         count -= 1
 
 
-def in_text(payloads, text, _rng):
-    return payloads.value({"prompt": f"see {text}\nand then"}).value
+def name_and_value(rule, text, secret):
+    """A field with the secret: under the name that shows it to be one, or under a harmless name."""
+    if rule.name in {"docker_auth", "azure_sas"}:
+        return rule.name[-4:].removeprefix("_").replace("sas", "sig"), secret
+    name, is_assigned, value = text.partition("=")
+    return (
+        (name, value) if is_assigned and (rule.is_named or rule.name == "assignment") else ("setting", text)
+    )
 
 
-def in_nested_json(payloads, text, _rng):
-    whole = json.dumps({"n": 1, "log": f"a\n{text}", "arguments": json.dumps({"q": text})})
-    return [payloads.text(whole), payloads.value(json.loads(whole)).value]
+def recorded_pieces(text, payloads, rng):
+    """What is recorded of a stream of server-sent events that spell the text, cut anywhere."""
+    whole = f"It is {text}\nand then more"
+    places = sorted({0, len(whole), *(rng.randrange(len(whole)) for _ in range(rng.choice([1, 2, 8, 30])))})
+    written = []
+    chunks = Chunks(EVENTS, payloads.redactor, lambda data, _arrived: written.append(data), lambda: 1)
+    for one, other in pairwise(places):
+        content = {"choices": [{"index": 0, "delta": {"content": whole[one:other]}}]}
+        chunks.feed(b"data: " + json.dumps(content).encode() + b"\n\n")
+    chunks.finish()
+    recorded = "".join(payloads.mapping(chunk_to_json(data))["text"] for data in written)
+    return "".join(
+        EVENTS.read_content(event)["choices"][0]["delta"]["content"]
+        for event in EVENTS.split(recorded.encode())
+    )
 
 
-def in_pieces(payloads, text, rng):
-    """The text in a stream of server-sent events, cut anywhere."""
-    whole = f"It is {text}\nand then "
-    chunks = Chunks("text/event-stream", payloads, lambda _chunk: None)
-    for piece in split(whole, rng):
-        chunks.add(b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": piece}}]}).encode() + b"\n\n")
-    return chunks
+def record(tracer, rule, text, secret, rng):
+    """Record the secret in each place of a call of a tool that fails."""
+    payloads = tracer.payloads
+    name, value = name_and_value(rule, text, secret)
+    header = "X-" + name.replace("_", "-").title()
+    with (
+        suppress(ValueError),
+        tracer.span(
+            "tool",
+            "call",
+            inputs={
+                "text": f"see {text}\nand then",
+                "object": {"rows": [{name: value}], "more": [text]},
+                "json": json.dumps({"n": 1, "log": f"a\n{text}", "arguments": json.dumps({name: value})}),
+                "url": payloads.url("https://h.example/p?a=1&" + urlencode({name: value})),
+                "header": payloads.headers([("Accept", "*/*"), (header, value)]),
+                "environment": payloads.redactor.field(name.upper(), value),
+                "percent": quote(f"x={text}&y", safe=""),
+                "pieces": ["", recorded_pieces(text, payloads, rng)],
+            },
+        ),
+    ):
+        raise ValueError(f"it failed: {text}")
 
 
-def split(text, rng):
-    places = sorted({0, len(text), *(rng.randrange(len(text)) for _ in range(rng.choice([1, 2, 8, 20])))})
-    return [text[one:other] for one, other in zip(places, places[1:], strict=False)]
+def strings(value):
+    """Every name and text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item)
+
+
+def grown(pieces):
+    """A text that arrives in pieces, without its secrets."""
+    text, growing = "".join(pieces), IncrementalRedaction(REDACTOR)
+    for piece in pieces:
+        growing.feed(piece)
+    growing.finish()
+    parts, done = [], 0
+    for secret in growing.secrets:
+        parts += [text[done : secret.start], secret.shown]
+        done = secret.end
+    return "".join([*parts, text[done:]])
+
+
+def leaks(value, secret):
+    """Whether the end of a secret, or its middle, is in a JSON value: as it is, or behind escapes."""
+    parts = {secret[-12:], secret[30:42] if len(secret) > 42 else secret[-12:]}
+    for text in strings(value):
+        for seen in (text, unquote_plus(text), text.replace("\\n", "\n").replace("\\", "")):
+            if any(part in seen for part in parts):
+                return True
+    return False
+
+
+@pytest.mark.parametrize("count", [3, pytest.param(300, marks=pytest.mark.slow)])
+def test_no_place_of_a_trace_keeps_a_secret(count, tmp_path):
+    """Text, object and nested JSON, pieces of a stream, exception, URL, header, variable, and percent-encoded."""
+    rng = random.Random(count)
+    tracer = initialize_tracing(trace_output_dir=str(tmp_path), max_payload_size=0)
+    secrets = []
+    try:
+        for rule in RULES:
+            for text, secret in examples(rule, count):
+                record(tracer, rule, text, secret, rng)
+                secrets.append((rule.name, secret))
+    finally:
+        trace = shutdown_tracing()
+    leaked = {}
+    calls = (event for event in open_trace(trace).events() if event["component"] == "tool")
+    for (rule, secret), start, end in zip(secrets, calls, calls, strict=True):
+        inputs = start["inputs"]
+        for place in [*inputs, "exception"]:
+            if leaks(end if place == "exception" else inputs[place], secret):
+                leaked.setdefault((rule, place), []).append(secret)
+    assert not leaked, "\n".join(
+        f"{key}: {len(found)} of {count}, {found[0]}" for key, found in leaked.items()
+    )
+
+
+def test_every_row_is_complete():
+    """Each has a form to make values from, literals in lower case, and a group in the example where the pattern has one."""
+    for rule in RULES:
+        assert rule.example, rule.name
+        assert all(literal == literal.lower() for literal in rule.literals)
+        for text, secret in examples(rule, 20):
+            assert any(find.name for find in REDACTOR.finds(f"({text})")), (rule.name, text)
+            assert len(secret) >= RUN or rule in PHRASES
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_secret_in_a_stream_is_found_wherever_it_is_cut(rule):
+    """Also where each character is a piece of its own."""
+    [(text, secret)] = examples(rule, 1)
+    for place in range(len(text)):
+        assert not leaks(grown([text[:place], text[place:]]), secret), place
+    assert not leaks(grown(text), secret)

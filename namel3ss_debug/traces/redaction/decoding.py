@@ -22,6 +22,7 @@ SHORTEST_RUN = 24
 
 # An escape may itself be escaped, `%252F` or `\\u002f`, where one text was put into another. Only ASCII matters.
 _ESCAPE = re.compile(r"%(?:25){0,3}([2-7][0-9A-Fa-f]|0[9AaDd])|(?<!\\)\\{1,8}(?:u00([2-7][0-9A-Fa-f])|(/))")
+_QUERY = re.compile(r"(?:\A|[?&])[\w.\-]{1,64}=[^\s&=\"'+]{1,80}\+")
 BEGUN_ESCAPE = re.compile(r"%[0-9A-Fa-f]{0,7}\Z|\\{1,8}(?:u[0-9A-Fa-f]{0,3})?\Z")
 """What may be the beginning of an escape, at the end of a text that goes on."""
 
@@ -74,16 +75,17 @@ class View(NamedTuple):
 def unescape(text: str) -> Iterator[View]:
     """Yield the part of the text around its escapes, with these decoded; nothing if it has none.
 
-    A `+` stands for a blank in the query of a URL and for itself elsewhere; a text with both escapes and `+` has two views.
+    A `+` stands for a blank in the query of a URL and for itself elsewhere; a text with such a query has two views.
     """
     # Looking for the characters first takes a tenth of the time that the pattern takes.
-    if "%" not in text and "\\/" not in text and "\\u00" not in text:
+    has_escapes = "%" in text or "\\/" in text or "\\u00" in text
+    matches = list(_ESCAPE.finditer(text)) if has_escapes else []
+    query = _QUERY.search(text) if "+" in text else None
+    places = [place for match in [query, *matches[:1], *matches[-1:]] if match for place in match.span()]
+    if not places:
         return
-    matches = list(_ESCAPE.finditer(text))
-    if not matches:
-        return
-    done = first = max(0, matches[0].start() - _AROUND)
-    last = min(len(text), matches[-1].end() + _AROUND, first + LONGEST)
+    done = first = max(0, min(places) - _AROUND)
+    last = min(len(text), max(places) + _AROUND, first + LONGEST)
     parts: list[str] = []
     starts: list[int] = []
     origins: list[int] = []
@@ -104,9 +106,9 @@ def unescape(text: str) -> Iterator[View]:
         parts.append(text[done:last])
         starts.append(length)
         origins.append(done)
-    decoded = "".join(parts)
-    yield View(decoded, starts, origins, last)
-    if "+" in decoded and "%" in text:
+    if matches:
+        yield View("".join(parts), starts, origins, last)
+    if query or ("%" in text and "+" in text):
         decoded = "".join(part if len(part) == 1 else part.replace("+", " ") for part in parts)
         yield View(decoded, starts, origins, last)
 

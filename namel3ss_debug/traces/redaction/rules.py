@@ -62,6 +62,9 @@ def _token(prefix: str, body: str, width: int = 0) -> str:
 
 _WORD = r"[A-Za-z0-9_\-]"
 _ALNUM = "[A-Za-z0-9]"
+_START = r"(?:(?<![A-Za-z0-9])|(?<=\\[abfnrtv])|(?<=\\u[0-9A-Fa-f]{4}))"
+"""Where a token may begin that no prefix marks: not inside a word, but after an escape."""
+
 _HEX = "[0-9a-f]"
 _MIXED = r"(?=[a-z]*+[A-Z0-9])"
 _BASIC_EXAMPLE = (
@@ -226,7 +229,7 @@ TOKENS: tuple[Rule, ...] = (
     # Since 2024 the keys of Azure's AI services carry a mark in their middle.
     Rule(
         "azure_openai",
-        rf"(?<!{_ALNUM}){_ALNUM}{{52}}JQQJ9[9D]{_ALNUM}{{26}}(?!{_ALNUM})",
+        rf"{_START}{_ALNUM}{{52}}JQQJ9[9D]{_ALNUM}{{26}}(?!{_ALNUM})",
         ("jqqj9",),
         r"[A-Za-z0-9]{52}JQQJ99[A-Z0-9]{6}AAA[A-Z]{17}",
     ),
@@ -325,7 +328,7 @@ TOKENS: tuple[Rule, ...] = (
     ),
     Rule(
         "terraform",
-        rf"(?<!{_ALNUM}){_ALNUM}{{14}}\.atlasv1\.[\w\-=]{{60,}}+",
+        rf"{_START}{_ALNUM}{{14}}\.atlasv1\.[\w\-=]{{60,}}+",
         (".atlasv1.",),
         r"[A-Za-z0-9]{14}\.atlasv1\.[\w\-]{60,70}",
     ),
@@ -427,7 +430,7 @@ TOKENS: tuple[Rule, ...] = (
     ),
     Rule(
         "mailchimp",
-        rf"(?<!{_ALNUM}){_HEX}{{32}}-us\d{{1,2}}(?!{_ALNUM})",
+        rf"{_START}{_HEX}{{32}}-us\d{{1,2}}(?!{_ALNUM})",
         ("-us",),
         r"[0-9a-f]{32}-us[1-9][0-9]?",
     ),
@@ -512,7 +515,7 @@ TOKENS: tuple[Rule, ...] = (
     ),
     Rule(
         "dropbox",
-        rf"(?<!{_ALNUM})[A-Za-z0-9]{{11}}AAAAAAAAAA[\w\-=]{{43}}",
+        rf"{_START}{_ALNUM}{{11}}AAAAAAAAAA[\w\-=]{{43}}",
         ("aaaaaaaaaa",),
         r"[a-z0-9]{11}AAAAAAAAAA[\w\-]{43}",
     ),
@@ -536,7 +539,7 @@ TOKENS: tuple[Rule, ...] = (
     Rule("frameio", rf"fio-u-{_WORD}{{60,}}+", ("fio-u-",), r"fio-u-[\w\-]{64}"),
     Rule(
         "maxmind",
-        rf"(?<!{_ALNUM}){_ALNUM}{{6}}_{_ALNUM}{{29}}_mmk",
+        rf"{_START}{_ALNUM}{{6}}_{_ALNUM}{{29}}_mmk",
         ("_mmk",),
         r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk",
     ),
@@ -623,7 +626,7 @@ PHRASES: tuple[Rule, ...] = (
     # A shared access signature: 32 bytes in base64, percent-encoded or not, as a parameter or beside its name.
     Rule(
         "azure_sas",
-        rf"[sS]ig(?<![A-Za-z][sS]ig)(?:{_QUOTE})?{_IS}(?:{_QUOTE})?([A-Za-z0-9%+/_\-]{{42,}}+={{0,2}})",
+        _token("(?i:sig)", "", 3) + rf"(?:{_QUOTE})?{_IS}(?:{_QUOTE})?([A-Za-z0-9%+/_\-]{{42,}}+={{0,2}})",
         ("sig=", 'sig"', "sig'", "sig\\", "sig:"),
         r"https://[a-z]{8}\.blob\.core\.windows\.net/c\?sv=2024-11-04&se=2026-12-01&(?:sr=b&)?sig=((?:[A-Za-z0-9]|%2B|%2F){43}(?:%3D|=))",
         at_literals=True,
@@ -666,7 +669,8 @@ PHRASES: tuple[Rule, ...] = (
     ),
     Rule(
         "docker_auth",
-        rf"[aA]uth(?<![A-Za-z][aA]uth)(?:{_QUOTE})?{_IS}(?:{_QUOTE})?([A-Za-z0-9+/]{{8,}}+={{0,2}})(?![\w.\-])",
+        _token("(?i:auth)", "", 4)
+        + rf"(?:{_QUOTE})?{_IS}(?:{_QUOTE})?([A-Za-z0-9+/]{{8,}}+={{0,2}})(?![\w.\-])",
         ('auth"', "auth'", "auth\\", "auth:", "auth="),
         rf'auth": "{_BASIC_EXAMPLE}',
         checks.is_basic_credential,
