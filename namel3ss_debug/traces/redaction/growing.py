@@ -50,8 +50,8 @@ class Secret(NamedTuple):
 _RUN = 16
 """A run of so many characters at the end of a text waits for its end: what tells a secret by may be in its middle."""
 
-_LONGEST_RUN = 600
-"""A longer run waits only if it may be a text in base64."""
+_LONGEST_RUN = 100
+"""A longer run waits only if it may be a text in base64; no secret that its middle or end marks is longer."""
 
 _RUN_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.~:@"
 _BASE64_CHARACTERS = _RUN_CHARACTERS[:64] + "_-"
@@ -72,7 +72,18 @@ class IncrementalRedaction:
         secrets: the secrets before `settled`, in order; may be cleared when they are no longer needed.
     """
 
-    __slots__ = ("_alert", "_due", "_from", "_is_json", "_redactor", "_text", "length", "secrets", "settled")
+    __slots__ = (
+        "_alert",
+        "_due",
+        "_from",
+        "_is_json",
+        "_last",
+        "_redactor",
+        "_text",
+        "length",
+        "secrets",
+        "settled",
+    )
 
     def __init__(self, redactor: Redactor, *, is_json: bool = False) -> None:
         self.length = 0
@@ -84,6 +95,7 @@ class IncrementalRedaction:
         self._from = 0  # where in it an unfinished match may begin
         self._alert = redactor.is_always_near
         self._due = 0
+        self._last = ""
 
     def is_plain(self, piece: str) -> bool:
         """Return whether a piece, if it were the next, would be decided at once and hold no secret."""
@@ -96,6 +108,7 @@ class IncrementalRedaction:
         """Take a piece for which `is_plain` is true."""
         self.length += len(piece)
         self.settled = self.length
+        self._last = piece
         text = self._text + piece
         if len(text) > 2 * _BEFORE:
             text = text[-_BEFORE:]
@@ -109,16 +122,21 @@ class IncrementalRedaction:
             return
         self.length += len(piece)
         self._text += piece
+        is_repeated = len(piece) > 2 and piece == self._last
+        self._last = piece
         if self.length >= self._due:
-            self._look(self._text)
+            self._look(self._text, is_repeated)
 
     def finish(self) -> None:
         """Decide the rest of the text, which has ended."""
         if self.settled < self.length:
             self._take(self._text, len(self._text), self._redactor.near(self._text, self._from))
 
-    def _look(self, text: str) -> None:
-        """Find where the end of the text may be the beginning of a secret, and decide everything before it."""
+    def _look(self, text: str, is_repeated: bool) -> None:
+        """Find where the end of the text may be the beginning of a secret, and decide everything before it.
+
+        What is the same in each event of a stream, such as an id, makes a run without end that need not wait.
+        """
         end = len(text)
         rules = self._redactor.near(text, self._from)
         kept, begun = self._unfinished(text, rules, self._from)
@@ -141,7 +159,7 @@ class IncrementalRedaction:
             if end - run > LONGEST or not has_base64(text[max(0, run - 2) : run + _LONGEST_RUN]):
                 run = end
         # A run that is decided but for its end did not wait, or no longer does.
-        if end - run >= _RUN and self.settled - (self.length - end) - run <= 2 * _RUN:
+        if not is_repeated and end - run >= _RUN and self.settled - (self.length - end) - run <= 2 * _RUN:
             kept, begun = min(kept, run), min(begun, run)
         if self._is_json:
             kept, begun = self._named_begun(text, kept, begun)
