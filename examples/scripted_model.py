@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from itertools import groupby
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -192,7 +193,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def choose_encoder(self, body: bytes) -> Encoder:
         """Begin an encoding that the request accepts. Which one depends on the body alone, so it is the same on every run."""
-        accepted = {each.partition(";")[0].strip() for each in self.headers.get("accept-encoding", "").split(",")}
+        accepted = {
+            each.partition(";")[0].strip() for each in self.headers.get("accept-encoding", "").split(",")
+        }
         usable = [name for name in self.model.encodings if name in accepted]
         return begin_encoding(usable[zlib.crc32(body) % len(usable)] if usable else "")
 
@@ -222,15 +225,12 @@ def begin_encoding(name: str) -> Encoder:
     if not name:
         return Encoder(lambda data: data, bytes, {})
     if name == "br":
-        import brotli
-
-        brotli_body = brotli.Compressor()
+        brotli_body = import_module("brotli").Compressor()
         return Encoder(
             lambda data: brotli_body.process(data) + brotli_body.flush(), brotli_body.finish, headers
         )
     if name == "zstd":
-        import zstandard
-
+        zstandard = import_module("zstandard")
         frame = zstandard.ZstdCompressor().compressobj()
         flush = zstandard.COMPRESSOBJ_FLUSH_BLOCK
         return Encoder(lambda data: frame.compress(data) + frame.flush(flush), frame.flush, headers)
