@@ -133,6 +133,9 @@ class OpenedFiles:
         ] = {}  # None: another kind of file, or a further name of one
         self._written: set[str] = set()
         self._names: dict[tuple[int, int], str] = {}
+        self._created: set[str] = (
+            set()
+        )  # that did not exist when they were opened, and are in no `_names` yet
 
     def opened(self, path: str, access: str) -> None:
         """Describe a file that is about to be opened."""
@@ -140,6 +143,8 @@ class OpenedFiles:
             if len(self._states) >= self._most or path.startswith(self._skipped):
                 return
             described = self._describe(path)
+            if described is MISSING and access != READ:
+                self._created.add(path)
             if described is not None and access != READ:
                 self._written.add(path)
                 described = {**described, "written": True}
@@ -159,6 +164,10 @@ class OpenedFiles:
             self._states[path] = None
             return None
         file = status.st_dev, status.st_ino
+        for created in list(self._created):
+            if (identity := _identity(created)) is not None:
+                self._names[identity] = created
+                self._created.discard(created)
         known = self._names.get(file)
         if known is not None and _identity(known) == file:
             self._states[path] = None
