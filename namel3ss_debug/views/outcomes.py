@@ -215,7 +215,7 @@ def describe_file_change(change: FileChange) -> str:
     left = {
         True: "the recorded run itself wrote it, and the re-run found it as that run left it",
         False: "the recorded run itself wrote it, and it has changed again since",
-        None: "the recorded run itself opened it for writing",
+        None: "the recorded run itself had it open for writing",
     }
     return f"{_CHANGES[change.change]}; {left[change.as_left]}"
 

@@ -14,7 +14,8 @@ from namel3ss_debug.wire import lenient
 Descriptions = dict[str, dict[str, Any]]
 """Path of an opened file -> its description, see `FileDigester.describe`.
 
-Beside it, `written` if it was opened for writing, and `after` if the run changed it: its description at the end.
+Beside it, `written` if it was opened for writing, and `after` if the run changed it: its description at the end, or `open` if
+it was not closed yet.
 """
 
 CHANGED: Final = "changed"
@@ -89,7 +90,8 @@ def find_file_changes(then: Descriptions, opened: Descriptions, key: bytes) -> t
         if change:
             after = lenient.mapping(before.get("after"))
             written = bool(after or before.get("written"))
-            found.append(FileChange(path, change, written, _is_same_status(after, now) if after else None))
+            as_left = _is_same_status(after, now) if after and "open" not in after else None
+            found.append(FileChange(path, change, written, as_left))
     return tuple(sorted(found, key=lambda each: (each.written, each.path)))
 
 

@@ -181,20 +181,46 @@ class OpenedFiles:
         thread = get_ident()
         _busy.add(thread)
         try:
+            still_open = _find_open_files()
             for path, before in list(self._states.items()):
-                if before is None:
-                    continue
-                try:
-                    status = regular_status(path)
-                except FileNotFoundError:
-                    now = MISSING
-                else:
-                    now = before if status is None else describe_status(status)
-                if now != before:
+                now = None if before is None else self._describe_end(path, before, still_open)
+                if now not in (None, before):
                     self._states[path] = now
                     self._report(path, {"after": now})
         finally:
             _busy.discard(thread)
+
+    def _describe_end(
+        self, path: str, before: dict[str, Any], still_open: set[tuple[int, int]] | None
+    ) -> dict[str, Any] | None:
+        """Return the description of a file at the end; `{"open": True}` if the process may yet write to it."""
+        try:
+            status = regular_status(path)
+        except FileNotFoundError:
+            return MISSING
+        if status is None:
+            return None
+        now = describe_status(status)
+        is_open = still_open is None or (status.st_dev, status.st_ino) in still_open
+        return {"open": True} if is_open and (path in self._written or now != before) else now
+
+
+def _find_open_files() -> set[tuple[int, int]] | None:
+    """Return the device and inode of each file that the process has open; None if the system does not show them.
+
+    What a program has not closed by the end is written when the interpreter ends, after the trace.
+    """
+    found = set()
+    try:
+        for name in os.listdir("/dev/fd"):
+            try:
+                status = os.fstat(int(name))
+            except OSError:  # the descriptor of the listing itself
+                continue
+            found.add((status.st_dev, status.st_ino))
+    except (OSError, ValueError):
+        return None
+    return found
 
 
 def _identity(path: str) -> tuple[int, int] | None:
