@@ -44,10 +44,9 @@ def add_digests(files: Descriptions, metadata: Mapping[str, Any]) -> None:
     """Add the descriptions of one `inputs_read` event, of which the first of a file counts."""
     for path, found in lenient.mapping(metadata.get("digests")).items():
         description = lenient.mapping(found)
-        first = files.setdefault(path, {"missing": True} if "missing" in description else {})
-        for name, value in description.items():
-            if name == "after" or name not in first:
-                first[name] = value
+        if path in files:
+            description = {name: description[name] for name in ("written", "after") if name in description}
+        files.setdefault(path, {}).update(description)
 
 
 def read_digests(events: Iterable[Event]) -> Descriptions:
@@ -85,7 +84,7 @@ def find_file_changes(then: Descriptions, opened: Descriptions, key: bytes) -> t
     digester = FileDigester(key)
     found = []
     for path, before in then.items():
-        now = opened.get(path) or _describe(path, digester)
+        now = opened[path] if path in opened else _describe(path, digester)
         change = _compare(before, now)
         if change:
             after = lenient.mapping(before.get("after"))
