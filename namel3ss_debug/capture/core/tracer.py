@@ -625,13 +625,14 @@ class ExecutionTracer:
 
     def unrecorded(self, what: str) -> None:
         """Count, once, that the program used the network in a way that is not recorded."""
-        self._report_once(f"{what} was used, but it is not recorded")
+        self.report_once(f"{what} was used, but it is not recorded")
 
     def uncounted(self, what: str) -> None:
         """Count, once, that the program made a request whose tokens and cost are in no event."""
-        self._report_once(f"{what} was requested, but its tokens and cost are not counted")
+        self.report_once(f"{what} was requested, but its tokens and cost are not counted")
 
-    def _report_once(self, what: str) -> None:
+    def report_once(self, what: str) -> None:
+        """Count a problem once, however often it occurs."""
         if what not in self.problems:
             self.problem(what)
 

@@ -235,7 +235,8 @@ def activate(
     if session.randomness:
         from namel3ss_debug.capture.seams.inputs.installing import install
 
-        _undo.append(install(tracer, session.randomness, fresh=fresh, first_process=first_process, test=test))
+        inputs = {"fresh": fresh, "first_process": first_process, "test": test, "key_file": session.key_file}
+        _undo.append(install(tracer, session.randomness, **inputs))
     if first_process:
         tracer.writer.begin()
     return tracer
