@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from inspect import CO_COROUTINE, CO_VARKEYWORDS
@@ -11,15 +12,26 @@ from typing import Any, Self
 from namel3ss_debug.capture.core import announced, context, task_paths
 from namel3ss_debug.capture.core.delivery import end_turn, extend_turn
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span, is_in_tool, set_result
-from namel3ss_debug.capture.seams.functions import hot_calls, rewrite
+from namel3ss_debug.capture.seams.functions import hot_calls, registered, rewrite
+from namel3ss_debug.capture.seams.functions.code_replacement import FORWARDING, CodeReplacer
 from namel3ss_debug.capture.seams.functions.replies import Reply, take_reply
 from namel3ss_debug.capture.seams.functions.requested_calls import RequestedCall, ToolCalls
+from namel3ss_debug.traces.clocks import perf_counter_ns
 
 _TOOLS_OF: dict[CodeType, set[str]] = {}
 """Code of a function -> the names of the tools that it runs as, where these differ from its own."""
 
 _ARGUMENTS_IN: dict[CodeType, str] = {}
 """Code of a function that takes all arguments of a tool as one dict -> the name of that parameter."""
+
+_REGISTERED: dict[CodeType, set[str]] = {}
+"""Code of a function -> the names of the tools that it seems to be registered as (`registered`)."""
+
+_SEARCHES: Counter[str] = Counter()
+"""How often the functions of a tool were searched."""
+
+_MOST_SEARCHES = 3
+"""A tool whose function was not found is searched again, because the program may register it later."""
 
 _RECEIVERS = frozenset({"self", "cls"})
 
@@ -80,7 +92,12 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         if fresh and rewrite.LOADED is not None:
             rewrite.LOADED(fresh)
 
-    calls = ToolCalls(on_offer=offer, on_unseen=lambda call, result: _record_unseen(tracer, call, result))
+    replacer = CodeReplacer(anywhere=True)
+    calls = ToolCalls(
+        on_offer=offer,
+        on_unseen=lambda call, result: _record_unseen(tracer, call, result),
+        on_request=lambda names: _reach_functions(tracer, replacer, names),
+    )
 
     def take(name: str, arguments: dict[str, Any], *, served: bool = False) -> RequestedCall | None:
         return calls.take(
@@ -96,9 +113,19 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         """Return the span of a tool call, or None if the call has a span already or is not a tool call."""
         if code in hot_calls.HOOKED:  # its span is open already
             return None
+        receiver = next(iter(arguments.values())) if set(arguments) & _RECEIVERS else None
         expected = announced.find_announced(_TOOLS_OF.get(code, ()))
         if expected is not None:
             name = str(expected.name)
+        elif code in _REGISTERED:
+            inside = context.current_id()
+            names = _REGISTERED[code]
+            requested = None if any(map(is_in_tool, names)) else calls.take_fitting(names, arguments, inside)
+            if requested is None:
+                return None
+            return ToolCall(
+                tracer, requested.name, code, _shown_as(requested, code, arguments), requested, receiver
+            )
         elif name not in offered and (name in _HOT_AS_TOOLS or _has_span(name)):
             return None  # not run as a tool now; or only an override names it, which the hook's span takes
         shown = (
@@ -109,7 +136,6 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         requested = take(name, shown)
         if requested is None and is_in_tool(name):  # the tool calls itself, or a helper of the same name
             return None
-        receiver = next(iter(arguments.values())) if set(arguments) & _RECEIVERS else None
         return ToolCall(tracer, name, code, shown, requested, receiver)
 
     hot_calls.CALL = call
@@ -117,6 +143,9 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
 
     def uninstall() -> None:
         hot_calls.CALL = hot_calls.TAKE = None
+        replacer.restore()
+        _REGISTERED.clear()
+        _SEARCHES.clear()
         rewrite.HOT.clear()
         _TOOLS_OF.clear()
         _ARGUMENTS_IN.clear()
@@ -219,6 +248,42 @@ def _shown(code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
     if code.co_flags & CO_VARKEYWORDS:
         shown |= shown.pop(list(arguments)[-1], {})
     return shown
+
+
+def _shown_as(requested: RequestedCall, code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a requested call by the names that the model knows, with defaults of the function."""
+    shown = _shown(code, arguments)
+    wanted = requested.arguments
+    return shown if not isinstance(wanted, dict) or wanted.keys() <= shown.keys() else wanted
+
+
+def _reach_functions(tracer: ExecutionTracer, replacer: CodeReplacer, names: Iterable[str]) -> None:
+    """Make seams of the functions that the program has registered as the tools of these names.
+
+    The names of functions of the user's own modules are seams already, and other seams record the tools of hooks,
+    frameworks and servers.
+    """
+    known = (rewrite.EDITED, announced.NAMED, announced.HOOKED, announced.SERVED)
+    searched = [
+        name
+        for name in names
+        if _SEARCHES[name] < _MOST_SEARCHES and not any(name in others for others in known)
+    ]
+    if not searched:
+        return
+    started = perf_counter_ns()
+    _SEARCHES.update(searched)
+    try:
+        for name, functions in registered.find_functions(searched).items():
+            for function in functions:
+                if replacer.edit(function):
+                    code = function.__code__
+                    _REGISTERED.setdefault(code, set()).add(name)
+                    rewrite.HOT.update((code.co_name, FORWARDING))
+                    _SEARCHES[name] = _MOST_SEARCHES
+    except Exception as error:
+        tracer.problem("the functions of tools could not be searched", error)
+    tracer.tracing_ns += perf_counter_ns() - started
 
 
 def _has_span(name: str) -> bool:
