@@ -27,6 +27,12 @@ _ARGUMENTS_IN: dict[CodeType, str] = {}
 _REGISTERED: dict[CodeType, set[str]] = {}
 """Code of a function -> the names of the tools that it seems to be registered as (`registered`)."""
 
+FRAMEWORK_PACKAGES: set[str] = set()
+"""The packages of the frameworks whose tools are registered."""
+
+REPLACER: CodeReplacer | None = None
+"""Edits the functions of tools that are outside of the user's modules; set by `install`."""
+
 _SEARCHES: Counter[str] = Counter()
 """How often the functions of a tool were searched."""
 
@@ -39,15 +45,20 @@ _HOT_AS_TOOLS: set[str] = set()
 """The names of the functions in `_TOOLS_OF`."""
 
 
-def register_functions(name: str, *functions: Any, arguments_in: str = "") -> None:
-    """Note by which functions a framework runs a tool; those of the user's code become seams.
+def register_functions(
+    name: str, *functions: Any, arguments_in: str = "", is_requested: bool = False
+) -> None:
+    """Note by which functions a framework runs a tool, and make seams of them.
 
-    A method belongs to every tool that is made of its class.
+    A method belongs to every tool that is made of its class. Functions of a framework's own package are left as they
+    are: a tool such as a hand-off changes the state of the framework, so a re-run has to run it.
 
     Args:
         name: the name of the tool.
         *functions: the functions; `None` is skipped.
         arguments_in: the parameter that takes all arguments of the tool as one dict, if there is one.
+        is_requested: whether the framework does not announce its calls, so that only a request of the model shows them.
+            Then functions of its package are seams as well.
     """
     codes = _codes(functions)
     new = {code.co_name for code in codes} - rewrite.HOT - {name}
@@ -55,13 +66,30 @@ def register_functions(name: str, *functions: Any, arguments_in: str = "") -> No
         rewrite.LOADED(new)
         codes = _codes(functions)
     for code in codes:
-        if code.co_name != name and rewrite.is_edited(code):
-            _TOOLS_OF.setdefault(code, set()).add(name)
-            announced.NAMED.add(name)
-            rewrite.HOT.add(code.co_name)
-            _HOT_AS_TOOLS.add(code.co_name)
-            if arguments_in:
-                _ARGUMENTS_IN[code] = arguments_in
+        if code.co_name != name and rewrite.is_edited(code) and code not in _REGISTERED:
+            _add_tool(name, code, arguments_in)
+    for function in map(registered.unwrap, functions):
+        if function is None or (
+            rewrite.is_edited(function.__code__) and function.__code__ not in _REGISTERED
+        ):
+            continue
+        is_left = function.__globals__.get("__name__", "").partition(".")[0] in FRAMEWORK_PACKAGES
+        if (is_requested or not is_left) and REPLACER is not None and REPLACER.edit(function):
+            _REGISTERED.setdefault(function.__code__, set()).add(name)
+            rewrite.HOT.update((function.__code__.co_name, FORWARDING))
+            if not is_requested:
+                _add_tool(name, function.__code__, arguments_in)
+
+
+def _add_tool(name: str, code: CodeType, arguments_in: str) -> None:
+    """Note that a framework runs a tool by an edited function, and announces its calls."""
+    _TOOLS_OF.setdefault(code, set()).add(name)
+    announced.NAMED.add(name)
+    rewrite.HOT.add(code.co_name)
+    if code not in _REGISTERED:
+        _HOT_AS_TOOLS.add(code.co_name)
+    if arguments_in:
+        _ARGUMENTS_IN[code] = arguments_in
 
 
 def _codes(functions: Iterable[Any]) -> list[CodeType]:
@@ -92,7 +120,8 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         if fresh and rewrite.LOADED is not None:
             rewrite.LOADED(fresh)
 
-    replacer = CodeReplacer(anywhere=True)
+    global REPLACER  # noqa: PLW0603  (frameworks register functions as long as the seam is installed)
+    REPLACER = replacer = CodeReplacer(anywhere=True)
     calls = ToolCalls(
         on_offer=offer,
         on_unseen=lambda call, result: _record_unseen(tracer, call, result),
@@ -142,6 +171,8 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
     hot_calls.TAKE = take
 
     def uninstall() -> None:
+        global REPLACER  # noqa: PLW0603  (as above)
+        REPLACER = None
         hot_calls.CALL = hot_calls.TAKE = None
         replacer.restore()
         _REGISTERED.clear()
