@@ -52,9 +52,10 @@ def find_functions(names: Collection[str]) -> dict[str, list[FunctionType]]:
     """
     wanted = {sys.intern(name) for name in names}
     packages = _packages_on_stack()
+    holders = _holders(wanted)  # before there are dicts of our own with these names
     registered: dict[str, dict[FunctionType, None]] = {name: {} for name in wanted}
     defined: dict[str, dict[FunctionType, None]] = {name: {} for name in wanted}
-    for holder in _holders(wanted):
+    for holder in holders:
         for name in wanted:
             for function in _unwrap_all(_registered_in(holder, name)):
                 registered[name][function] = None
@@ -185,11 +186,12 @@ def _call_method(kind: type) -> Any:
 
 
 def _holders(names: set[str]) -> list[Any]:
-    """Return the objects that refer to one of the names; if there are none, the dicts that have an equal key."""
-    found = [each for each in gc.get_referrers(*names) if each is not names]
-    if any(type(each) is dict or type(each).__flags__ & _HEAP_TYPE for each in found):
-        return found
-    # A name that was read from a file is another string object.
-    return found + [
+    """Return the objects that refer to one of the names, and the dicts that have one as a key.
+
+    The collector does not follow the keys of a dict that are all texts.
+    """
+    with_keys = [
         each for each in gc.get_objects() if type(each) is dict and any(name in each for name in names)
     ]
+    referring = [each for each in gc.get_referrers(*names) if each is not names]
+    return list({id(each): each for each in (*with_keys, *referring)}.values())

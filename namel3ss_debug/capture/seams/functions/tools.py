@@ -42,7 +42,7 @@ _MOST_SEARCHES = 3
 _RECEIVERS = frozenset({"self", "cls"})
 
 _HOT_AS_TOOLS: set[str] = set()
-"""The names of the functions in `_TOOLS_OF`."""
+"""The names of the functions in `_TOOLS_OF` and `_REGISTERED`."""
 
 
 def register_functions(
@@ -75,10 +75,16 @@ def register_functions(
             continue
         is_left = function.__globals__.get("__name__", "").partition(".")[0] in FRAMEWORK_PACKAGES
         if (is_requested or not is_left) and REPLACER is not None and REPLACER.edit(function):
-            _REGISTERED.setdefault(function.__code__, set()).add(name)
-            rewrite.HOT.update((function.__code__.co_name, FORWARDING))
+            _add_registered(name, function.__code__)
             if not is_requested:
                 _add_tool(name, function.__code__, arguments_in)
+
+
+def _add_registered(name: str, code: CodeType) -> None:
+    """Note that the program seems to run a tool by an edited function."""
+    _REGISTERED.setdefault(code, set()).add(name)
+    rewrite.HOT.update((code.co_name, FORWARDING))
+    _HOT_AS_TOOLS.add(code.co_name)
 
 
 def _add_tool(name: str, code: CodeType, arguments_in: str) -> None:
@@ -86,8 +92,7 @@ def _add_tool(name: str, code: CodeType, arguments_in: str) -> None:
     _TOOLS_OF.setdefault(code, set()).add(name)
     announced.NAMED.add(name)
     rewrite.HOT.add(code.co_name)
-    if code not in _REGISTERED:
-        _HOT_AS_TOOLS.add(code.co_name)
+    _HOT_AS_TOOLS.add(code.co_name)
     if arguments_in:
         _ARGUMENTS_IN[code] = arguments_in
 
@@ -308,9 +313,7 @@ def _reach_functions(tracer: ExecutionTracer, replacer: CodeReplacer, names: Ite
         for name, functions in registered.find_functions(searched).items():
             for function in functions:
                 if replacer.edit(function):
-                    code = function.__code__
-                    _REGISTERED.setdefault(code, set()).add(name)
-                    rewrite.HOT.update((code.co_name, FORWARDING))
+                    _add_registered(name, function.__code__)
                     _SEARCHES[name] = _MOST_SEARCHES
     except Exception as error:
         tracer.problem("the functions of tools could not be searched", error)
