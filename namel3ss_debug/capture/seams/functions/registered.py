@@ -15,7 +15,7 @@ import gc
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from types import FunctionType, MethodType
 from typing import Any
@@ -37,6 +37,7 @@ _HEAP_TYPE = 1 << 9
 _NAMESPACE = frozenset({"__module__", "__spec__", "__builtins__"})
 """Keys of the dicts of classes and modules."""
 
+_CACHED = type(lru_cache(len))
 _DEFINED = (FunctionType, staticmethod, classmethod)
 _PACKAGES = tuple(
     os.path.join(os.path.dirname(os.__file__), folder) + os.sep
@@ -82,10 +83,12 @@ def _registered_in(holder: Any, name: str) -> Iterable[Any]:
                 yield from _members(value)
         if _is_named(holder, name):
             yield from islice(list(holder.values()), _MOST_ITEMS)
-    elif kind is tuple or kind is list:
-        yield from holder if len(holder) <= _LONGEST_RECORD else ()
-    elif kind.__flags__ & _HEAP_TYPE and not isinstance(holder, type):
-        yield from gc.get_referents(holder)
+        return
+    is_record = (kind is tuple or kind is list) and len(holder) <= _LONGEST_RECORD
+    if is_record or (kind.__flags__ & _HEAP_TYPE and not issubclass(kind, type)):
+        values = gc.get_referents(holder)
+        if any(type(value) is str and value == name for value in values):
+            yield from values
 
 
 def _defined_in(holder: Any, name: str) -> Iterable[Any]:
@@ -114,13 +117,16 @@ def _members(value: Any) -> Iterator[Any]:
     """Yield what the attributes of an object refer to."""
     for member in islice(gc.get_referents(value), _MOST_ITEMS):
         yield member
-        if type(member) is dict and not isinstance(value, type):
+        if type(member) is dict and not issubclass(type(value), type):
             yield from islice(list(member.values()), _MOST_ITEMS)
 
 
 def _unwrap_all(values: Iterable[Any]) -> Iterator[FunctionType]:
     for value in values:
-        function = unwrap(value)
+        try:
+            function = unwrap(value)
+        except Exception:  # noqa: S112  (a class may define even the lookup of its attributes)
+            continue
         if function is not None and not _is_excluded(function.__code__.co_filename):
             yield function
 
@@ -159,29 +165,14 @@ def unwrap(value: Any) -> FunctionType | None:
             value = wrapped
         elif kind is MethodType or kind is staticmethod or kind is classmethod:
             value = value.__func__
-        elif isinstance(value, partial):
+        elif issubclass(kind, partial):
             value = value.func
-        elif isinstance(value, type):
+        elif kind is _CACHED:
+            value = value.__wrapped__
+        elif issubclass(kind, type):
             return None
         else:
-            wrapped = _instance_dict(value).get("__wrapped__")  # of `functools.lru_cache`
-            value = wrapped if wrapped is not None else _call_method(kind)
-    return None
-
-
-def _instance_dict(value: Any) -> dict[Any, Any]:
-    """Return the attributes of an object without running code of its class."""
-    try:
-        found = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
-    return found if type(found) is dict else {}
-
-
-def _call_method(kind: type) -> Any:
-    for base in kind.__mro__:
-        if "__call__" in vars(base):
-            return vars(base)["__call__"]
+            value = next((vars(base)["__call__"] for base in kind.__mro__ if "__call__" in vars(base)), None)
     return None
 
 

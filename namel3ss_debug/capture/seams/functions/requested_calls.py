@@ -166,7 +166,12 @@ class ToolCalls:
             return found
 
     def take_fitting(
-        self, names: Collection[str], passed: Mapping[str, Any], inside: str | None
+        self,
+        names: Collection[str],
+        passed: Mapping[str, Any],
+        inside: str | None,
+        *,
+        only_inside: bool = False,
     ) -> RequestedCall | None:
         """Take the waiting call of one of these tools whose arguments a function got, in whatever form.
 
@@ -176,13 +181,14 @@ class ToolCalls:
             names: the names of the tools that the function is registered as.
             passed: the arguments of the function, by name.
             inside: the span that the function was called in. Calls that were requested there are preferred.
+            only_inside: whether the call must have been requested there.
         """
         with self._lock:
             waiting = [call for calls in self._waiting.values() for call in calls]
             for calls in (waiting, self._guessed):
                 fitting = [call for call in calls if call.name in names and _fits(call.arguments, passed)]
                 found = next((call for call in fitting if call.inside == inside), None)
-                if found is None and fitting:
+                if found is None and fitting and not only_inside:
                     found = fitting[0]
                 if found is None:
                     continue

@@ -152,9 +152,12 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         if expected is not None:
             name = str(expected.name)
         elif code in _REGISTERED:
-            inside = context.current_id()
-            names = _REGISTERED[code]
-            requested = None if any(map(is_in_tool, names)) else calls.take_fitting(names, arguments, inside)
+            span = context.current()
+            # A tool may call functions that are tools themselves.
+            only_inside = isinstance(span, Span) and span.component == "tool"
+            requested = calls.take_fitting(
+                _REGISTERED[code], arguments, context.current_id(), only_inside=only_inside
+            )
             if requested is None:
                 return None
             return ToolCall(
