@@ -29,6 +29,7 @@ from namel3ss_debug.capture.core.tracer import ExecutionTracer
 from namel3ss_debug.capture.frameworks import tasks
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
+from namel3ss_debug.capture.seams.functions.tools import FRAMEWORK_PACKAGES
 
 
 class Seam(NamedTuple):
@@ -50,6 +51,7 @@ SEAMS: dict[str, Seam] = {
     "dspy.adapters.types.tool": Seam("dspy", "tool_classes"),
     "haystack.tools.tool": Seam("haystack-ai", "tool_classes"),
     "llama_index.core.tools.function_tool": Seam("llama-index-core", "tool_classes"),
+    "minisweagent.agents.default": Seam("mini-swe-agent", "tool_classes"),
     "semantic_kernel.functions.kernel_function_from_method": Seam("semantic-kernel", "tool_classes"),
     "strands.tools.decorator": Seam("strands-agents", "tool_classes"),
     "langchain_core.tracers.context": Seam("langchain-core", "langchain"),
@@ -81,6 +83,7 @@ def install(tracer: ExecutionTracer, calls: ToolCalls) -> Undo:
         tracer: writes the spans.
         calls: the tool calls that models requested.
     """
+    FRAMEWORK_PACKAGES.update(name.partition(".")[0] for name in SEAMS)
     structures = {seam.framework: Structure(tracer, calls, seam.framework) for seam in SEAMS.values()}
     patches: dict[str, Callable[[Any], list[Undo]]] = {
         name: functools.partial(_follow, seam=seam, structure=structures[seam.framework])

@@ -31,11 +31,13 @@ class _ToolFunctions(NamedTuple):
         name: the name that a model knows.
         functions: the functions, the user's among them; a `None` among them is ignored.
         arguments_in: the parameter that takes all arguments at once, if there is one.
+        is_requested: whether only a request of the model shows that a call of the functions is a tool call.
     """
 
     name: str
     functions: tuple[Any, ...]
     arguments_in: str = ""
+    is_requested: bool = False
 
 
 class _ToolClass(NamedTuple):
@@ -106,6 +108,12 @@ _CLASSES = {
         },
         result_of=lambda output: output.raw_output,
     ),
+    # Its model has one tool, `bash`, which each environment runs by `execute`, whatever the agent is.
+    "minisweagent.agents.default": _ToolClass(
+        "DefaultAgent",
+        lambda agent: _ToolFunctions("bash", (type(agent.env).execute,), is_requested=True),
+        created_by=("__init__",),
+    ),
     "semantic_kernel.functions.kernel_function_from_method": _ToolClass(
         "KernelFunctionFromMethod",
         lambda tool: _ToolFunctions(tool.fully_qualified_name, (tool.method,)),
@@ -152,7 +160,12 @@ def _learn(tool_class: _ToolClass, tool: Any) -> str | None:
     functions = tool_class.functions_of(tool)
     if functions is None:
         return None
-    register_functions(functions.name, *functions.functions, arguments_in=functions.arguments_in)
+    register_functions(
+        functions.name,
+        *functions.functions,
+        arguments_in=functions.arguments_in,
+        is_requested=functions.is_requested,
+    )
     return functions.name
 
 
