@@ -51,7 +51,10 @@ class Context(Protocol):
 
 
 HOOKED: weakref.WeakSet[CodeType] = weakref.WeakSet()
-"""The code of functions whose calls a hook records as tool calls. The seam in `tools` skips them."""
+"""The code of functions that the seam in `tools` skips.
+
+A hook records their calls as tool calls, or they only make a tool of the same name.
+"""
 
 TAKE: Callable[..., RequestedCall | None] | None = None
 """Returns the requested call that a tool of this name with these arguments answers; set by `tools`."""
