@@ -35,7 +35,9 @@ _KINDS = {
     "AGENT": "agent",
     "WORKFLOW": "chain",
     "CHAIN": "chain",
+    "SESSION": "chain",
     "TASK": "step",
+    "OPERATION": "step",
     "RETRIEVER": "step",
     "RERANKER": "step",
     "TOOL": "tool",
@@ -44,21 +46,33 @@ _KINDS = {
     "GUARDRAIL": "validation",
     "EVALUATOR": "validation",
 }
-"""`openinference.span.kind` and `traceloop.span.kind` -> the kind of the span."""
+"""The value of one of `_KIND_KEYS`, in capitals -> the kind of the span."""
 
-_KIND_KEYS = ("openinference.span.kind", "traceloop.span.kind")
+_KIND_KEYS = ("openinference.span.kind", "traceloop.span.kind", "agentops.span.kind")
 _REQUEST_TYPE = "llm.request.type"
 """OpenLLMetry marks model calls with this attribute in place of a kind."""
 
 _MODELS = ("gen_ai.request.model", "llm.request.model_name", "llm.model_name", "embedding.model_name")
+_ENTITY_NAMES = ("traceloop.entity.name", "operation.name")
 _NAMES = {
-    "agent": ("gen_ai.agent.name", "agent.name", "traceloop.entity.name"),
-    "chain": ("gen_ai.workflow.name", "traceloop.entity.name"),
-    "tool": ("gen_ai.tool.name", "tool.name", "traceloop.entity.name"),
+    "agent": ("gen_ai.agent.name", "agent.name", *_ENTITY_NAMES),
+    "chain": ("gen_ai.workflow.name", *_ENTITY_NAMES),
+    "step": _ENTITY_NAMES,
+    "tool": ("gen_ai.tool.name", "tool.name", *_ENTITY_NAMES),
     "model": _MODELS,
+    "validation": _ENTITY_NAMES,
 }
-_ARGUMENTS = ("gen_ai.tool.call.arguments", "input.value", "traceloop.entity.input")
-_RESULTS = ("gen_ai.tool.call.result", "output.value", "traceloop.entity.output")
+_AGENTOPS_KINDS = (
+    "entity", "agent", "chain", "guardrail", "operation", "session", "task", "tool", "workflow", "http"
+)  # fmt: skip
+_INPUTS = ("input.value", "traceloop.entity.input", *(f"agentops.{kind}.input" for kind in _AGENTOPS_KINDS))
+_OUTPUTS = (
+    "output.value",
+    "traceloop.entity.output",
+    *(f"agentops.{kind}.output" for kind in _AGENTOPS_KINDS),
+)
+_ARGUMENTS = ("gen_ai.tool.call.arguments", *_INPUTS)
+_RESULTS = ("gen_ai.tool.call.result", *_OUTPUTS)
 _SESSIONS = ("gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id")
 _PROVIDERS = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
 _RESPONSE_MODELS = ("gen_ai.response.model", "llm.response.model_name")
@@ -90,7 +104,7 @@ _PARAMS = "gen_ai.request."
 _PROMPT, _COMPLETION = "gen_ai.prompt.", "gen_ai.completion."
 _MESSAGE = "message."
 
-_NO_CALL = "(merged)"
+NO_CALL = "(merged)"
 """Part of the names of spans that look like tool calls but are none: google-adk merges results in them."""
 
 
@@ -108,7 +122,7 @@ def interpret(name: str, attributes: Attributes) -> Meaning | None:
         name: the name of the span.
         attributes: its attributes at its start.
     """
-    if _NO_CALL in name:
+    if NO_CALL in name:
         return None
     first, _, rest = name.partition(" ")
     kind = _OPERATIONS.get(str(attributes.get("gen_ai.operation.name")))
@@ -131,6 +145,12 @@ def read_arguments(attributes: Attributes) -> dict[str, Any] | None:
     """Return the arguments of a tool, if its span has them."""
     value = _parse_json(_first_present(attributes, _ARGUMENTS))
     return value if isinstance(value, dict) else None if value is None else {"input": value}
+
+
+def read_inputs(attributes: Attributes) -> dict[str, Any]:
+    """Return the `inputs` of an agent, a chain, a step or a validation, as far as its span has them."""
+    value = _parse_json(_first_present(attributes, _INPUTS))
+    return value if isinstance(value, dict) else {} if value is None else {"input": value}
 
 
 def read_request(attributes: Attributes) -> dict[str, Any]:
