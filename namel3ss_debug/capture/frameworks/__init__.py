@@ -64,6 +64,8 @@ SEAMS: dict[str, Seam] = {
     "inspect_ai.log._transcript": Seam("inspect-ai", "inspect_ai"),
     "inspect_ai.tool._tool": Seam("inspect-ai", "inspect_ai"),
     "inspect_ai.tool._tool_def": Seam("inspect-ai", "inspect_ai"),
+    "langfuse._client.client": Seam("langfuse", "langfuse"),
+    "langfuse._client.span": Seam("langfuse", "langfuse"),
     "litellm": Seam("litellm", "litellm"),
     "opentelemetry.trace": Seam("opentelemetry-api", "opentelemetry"),
     "opentelemetry.sdk.trace": Seam("opentelemetry-api", "opentelemetry"),

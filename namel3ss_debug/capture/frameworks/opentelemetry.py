@@ -53,7 +53,7 @@ _DECORATING = ("inner", "async_wrapper")
 """Functions of these modules that start a span for a decorated function, which is their local `func`."""
 _FOLLOWED_DIRECTLY = (
     "pydantic-ai", "pydantic_ai", "langchain", "langgraph", "openai_agents", "openai-agents", "smolagents", "crewai",
-    "mcp-python-sdk",
+    "mcp-python-sdk", "langfuse-sdk",
 )  # fmt: skip
 """Parts of the names of instrumentations whose frameworks have a seam of their own here."""
 _SETTERS = {"set_attribute", "set_attributes"}
