@@ -1,8 +1,8 @@
 """Read spans of OpenTelemetry by their attributes, into the fields of our events.
 
-Three conventions are read, also mixed in one span: OpenTelemetry GenAI with its deprecated names (`gen_ai.*`),
-OpenInference (`openinference.*`, `llm.*`, `tool.*`) and OpenLLMetry (`traceloop.*`, indexed `gen_ai.prompt.N.*`). Every
-function takes the attributes as they are: values are scalars or lists of them, and a structured value is JSON in a text
+Four conventions are read, also mixed in one span: OpenTelemetry GenAI with its deprecated names (`gen_ai.*`),
+OpenInference (`openinference.*`, `llm.*`, `tool.*`), OpenLLMetry (`traceloop.*`, indexed `gen_ai.prompt.N.*`) and
+AgentOps (`agentops.*`). Every function takes the attributes as they are: values are scalars or lists of them, and a structured value is JSON in a text
 or flattened over several attributes. Nothing here raises; whatever has an unexpected form counts as missing.
 """
 
@@ -23,13 +23,18 @@ _OPERATIONS = {
     "invoke_workflow": "chain",
     "invoke_node": "step",
     "retrieval": "step",
+    "workflow.run": "chain",
+    "executor.process": "step",
     "execute_tool": "tool",
     "chat": "model",
     "generate_content": "model",
     "text_completion": "model",
     "embeddings": "model",
 }
-"""`gen_ai.operation.name`, which also begins the name of such a span -> the kind of the span."""
+"""`gen_ai.operation.name`, which also begins the name of such a span -> the kind of the span.
+
+The names with a dot are those of Microsoft's Agent Framework.
+"""
 
 _KINDS = {
     "AGENT": "agent",
@@ -49,15 +54,15 @@ _KINDS = {
 """The value of one of `_KIND_KEYS`, in capitals -> the kind of the span."""
 
 _KIND_KEYS = ("openinference.span.kind", "traceloop.span.kind", "agentops.span.kind")
-_REQUEST_TYPE = "llm.request.type"
-"""OpenLLMetry marks model calls with this attribute in place of a kind."""
+_REQUEST_TYPES = ("llm.request.type", "gen_ai.request.type")
+"""OpenLLMetry and AgentOps mark model calls with one of these attributes in place of a kind."""
 
 _MODELS = ("gen_ai.request.model", "llm.request.model_name", "llm.model_name", "embedding.model_name")
 _ENTITY_NAMES = ("traceloop.entity.name", "operation.name")
 _NAMES = {
     "agent": ("gen_ai.agent.name", "agent.name", *_ENTITY_NAMES),
-    "chain": ("gen_ai.workflow.name", *_ENTITY_NAMES),
-    "step": _ENTITY_NAMES,
+    "chain": ("gen_ai.workflow.name", "workflow.name", *_ENTITY_NAMES),
+    "step": ("executor.id", *_ENTITY_NAMES),
     "tool": ("gen_ai.tool.name", "tool.name", *_ENTITY_NAMES),
     "model": _MODELS,
     "validation": _ENTITY_NAMES,
@@ -128,7 +133,7 @@ def interpret(name: str, attributes: Attributes) -> Meaning | None:
     kind = _OPERATIONS.get(str(attributes.get("gen_ai.operation.name")))
     for key in _KIND_KEYS:
         kind = kind or _KINDS.get(str(attributes.get(key)).upper())
-    if kind is None and _REQUEST_TYPE in attributes:
+    if kind is None and any(key in attributes for key in _REQUEST_TYPES):
         kind = "model"
     rest = rest.strip("[]") if first in _OPERATIONS else name
     kind = kind or _OPERATIONS.get(first)

@@ -44,6 +44,7 @@ class Seam(NamedTuple):
 
 
 SEAMS: dict[str, Seam] = {
+    "agent_framework._tools": Seam("agent-framework-core", "tool_classes"),
     "agno.tools.function": Seam("agno", "tool_classes"),
     "autogen_core.tools._base": Seam("autogen-core", "tool_classes"),
     "camel.toolkits.function_tool": Seam("camel-ai", "tool_classes"),
