@@ -45,6 +45,7 @@ class Seam(NamedTuple):
 
 
 SEAMS: dict[str, Seam] = {
+    "agent_framework._tools": Seam("agent-framework-core", "tool_classes"),
     "agno.tools.function": Seam("agno", "tool_classes"),
     "autogen_core.tools._base": Seam("autogen-core", "tool_classes"),
     "camel.toolkits.function_tool": Seam("camel-ai", "tool_classes"),
@@ -62,6 +63,12 @@ SEAMS: dict[str, Seam] = {
     "crewai.tools.base_tool": Seam("crewai", "crewai"),
     "google.adk.tools.base_tool": Seam("google-adk", "google_adk"),
     "google.adk.tools.function_tool": Seam("google-adk", "google_adk"),
+    "inspect_ai.log._samples": Seam("inspect-ai", "inspect_ai"),
+    "inspect_ai.log._transcript": Seam("inspect-ai", "inspect_ai"),
+    "inspect_ai.tool._tool": Seam("inspect-ai", "inspect_ai"),
+    "inspect_ai.tool._tool_def": Seam("inspect-ai", "inspect_ai"),
+    "langfuse._client.client": Seam("langfuse", "langfuse"),
+    "langfuse._client.span": Seam("langfuse", "langfuse"),
     "litellm": Seam("litellm", "litellm"),
     "opentelemetry.trace": Seam("opentelemetry-api", "opentelemetry"),
     "opentelemetry.sdk.trace": Seam("opentelemetry-api", "opentelemetry"),

@@ -16,6 +16,11 @@ _GENERATOR = 0x20 | 0x200
 """inspect.CO_GENERATOR and CO_ASYNC_GENERATOR."""
 
 
+def is_generator(frame: FrameType | None) -> bool:
+    """Return whether a frame is that of a generator."""
+    return frame is not None and bool(frame.f_code.co_flags & _GENERATOR)
+
+
 class Inside:
     """A position inside a span, as a value of the context. It is left at the end of the span, and while its generator is suspended."""
 
@@ -43,7 +48,7 @@ class Inside:
         self.outer = outer
         self._frame_id = id(frame)
         self._code = None if frame is None else frame.f_code
-        self.generates = frame is not None and bool(frame.f_code.co_flags & _GENERATOR)
+        self.generates = is_generator(frame)
         self._task_id: int | None = context.task_or_thread_id()  # None: the first that asks
 
     def enter(self) -> None:

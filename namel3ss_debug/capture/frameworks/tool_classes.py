@@ -1,8 +1,8 @@
 """Tools of frameworks of which only the tools are followed: the functions of each tool, by its class.
 
 A tool of agno, camel, dspy, haystack or llama-index is recorded where its class calls it, because the framework does
-not report it. AutoGen, Semantic Kernel and Strands report the calls of their tools as spans of OpenTelemetry; the
-functions are registered when a tool is created.
+not report it. Agent Framework, AutoGen, Semantic Kernel and Strands report the calls of their tools as spans of
+OpenTelemetry; the functions are registered when a tool is created.
 """
 
 from __future__ import annotations
@@ -90,6 +90,9 @@ _CLASSES = {
         called_by=("execute", "aexecute"),
         arguments_of=lambda call, _keywords: call.arguments or {},
         result_of=lambda outcome: outcome.result,
+    ),
+    "agent_framework._tools": _ToolClass(
+        "FunctionTool", lambda tool: _ToolFunctions(tool.name, (tool.func,)), created_by=("__init__",)
     ),
     "autogen_core.tools._base": _ToolClass("BaseTool", _autogen_functions, created_by=("__init__",)),
     "camel.toolkits.function_tool": _ToolClass(

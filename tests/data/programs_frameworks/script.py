@@ -38,5 +38,5 @@ def answer(request):
 def arguments(tools, name):
     """What a tool is given, of what it takes."""
     takes = next((tool.get("parameters") or {} for tool in tools if tool["name"] == name), {})
-    known = {"city": "Oslo", "request": "How cold is it?", "task": "How cold is it?", "agent_name": "refunds"}
+    known = {"city": "Oslo", "input": "How cold is it in Oslo?", "request": "How cold is it?", "task": "How cold is it?", "agent_name": "refunds"}
     return {key: known[key] for key in takes.get("properties", {}) if key in known}
