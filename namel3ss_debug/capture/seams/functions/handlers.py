@@ -16,7 +16,9 @@ that leaves it, and at its end:
 
 A clause that raises, the same exception or another one, never gets there, so nothing has to be remembered while it
 runs: the exception is the one that Python handles at that moment. `__n3_overflow__` is what the call itself may raise
-where the stack or the memory is exhausted, which must not reach the program. These statements have no line.
+where the stack or the memory is exhausted, which must not reach the program. These statements have a line that has run
+just before, so that coverage stays what it is: that of the statement that ends the clause if it is a simple one, else
+that of the clause, as Python itself goes back to the line of a `with`.
 
 The event has the type, the text, the line of the clause, and the value of `return`. The first `MOST_EVENTS` of each
 type at each clause are events. Further ones, and exceptions that are an ordinary way to end something (`ONLY_COUNTED`),
@@ -270,12 +272,14 @@ def _edit_block(
                 ends_by_itself = not isinstance(handler.body[-1], _LEAVES)
                 edit(handler.body, _Around((*around.returns, clause), (*around.breaks, clause)))
                 if ends_by_itself:
-                    handler.body += _make_notes([clause], "continue" if ends_loop else "end")
+                    last = handler.body[-1]
+                    line = handler.lineno if hasattr(last, "body") or hasattr(last, "cases") else last.lineno
+                    handler.body += _make_notes([clause], "continue" if ends_loop else "end", line)
         elif around is not None and isinstance(statement, ast.Return) and around.returns:
             block[position : position + 1] = _edit_return(statement, around.returns)
         elif around is not None and isinstance(statement, ast.Break | ast.Continue) and around.breaks:
             leaves_by = "break" if isinstance(statement, ast.Break) else "continue"
-            block[position:position] = _make_notes(around.breaks, leaves_by)
+            block[position:position] = _make_notes(around.breaks, leaves_by, statement.lineno)
         else:
             for part in (statement, *getattr(statement, "cases", ())):
                 for name in ("body", "orelse"):
@@ -285,14 +289,15 @@ def _edit_block(
 def _edit_return(statement: ast.Return, clauses: tuple[Clause, ...]) -> list[ast.stmt]:
     """Return the statements for a `return`, which note its value first."""
     if statement.value is None:  # a generator's cannot have a value
-        return [*_make_notes(clauses, "return", "None"), statement]
+        return [*_make_notes(clauses, "return", statement.lineno, "None"), statement]
     keep = ast.Assign([ast.copy_location(ast.Name(VALUE, ast.Store()), statement)], statement.value)
     statement.value = ast.copy_location(ast.Name(VALUE, ast.Load()), statement)
-    return [ast.copy_location(keep, statement), *_make_notes(clauses, "return", VALUE), statement]
+    notes = _make_notes(clauses, "return", statement.lineno, VALUE)
+    return [ast.copy_location(keep, statement), *notes, statement]
 
 
-def _make_notes(clauses: Iterable[Clause], leaves_by: str, value: str = "") -> list[ast.stmt]:
-    """Return the statements that note that some clauses are left, the innermost first; they have no line."""
+def _make_notes(clauses: Iterable[Clause], leaves_by: str, line: int, value: str = "") -> list[ast.stmt]:
+    """Return the statements, all on one line, that note that some clauses are left, the innermost first."""
     calls = []
     for outer, clause in enumerate(reversed([*clauses])):
         arguments = f"{clause!r}, {leaves_by!r}" + (f", {value}" if value else "")
@@ -302,5 +307,6 @@ def _make_notes(clauses: Iterable[Clause], leaves_by: str, value: str = "") -> l
     for note in notes:
         for node in ast.walk(note):
             if isinstance(node, ast.expr | ast.stmt | ast.excepthandler):
-                node.lineno = node.end_lineno = node.col_offset = node.end_col_offset = -1
+                node.lineno = node.end_lineno = line
+                node.col_offset = node.end_col_offset = 0
     return notes
