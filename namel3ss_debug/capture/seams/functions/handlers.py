@@ -111,7 +111,12 @@ class _Recorder:
                 component="app" if inside is None else inside.component,
                 component_name=None if inside is None else inside.name,
                 outputs=None if value is NOTHING else {"result": value},
-                metadata={"function": function, "exit": leaves_by, "raised_at": raised_at, "until": clause[2]},
+                metadata={
+                    "function": function,
+                    "exit": leaves_by,
+                    "raised_at": raised_at,
+                    "until": clause[2],
+                },
                 call_site=f"{shown}:{clause[1]}",
                 status="completed",
                 error=failure.error or "",

@@ -93,7 +93,11 @@ def chain(error):
     """An exception with all that a program can see of it: its text, its lines, and those that it follows from."""
     seen = []
     while error is not None and len(seen) < 20:
-        lines = [(frame.name, frame.lineno) for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<f>"]
+        lines = [
+            (frame.name, frame.lineno)
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == "<f>"
+        ]
         seen.append((repr(error), lines, repr(error.__cause__), error.__suppress_context__))
         error = error.__context__
     return seen
@@ -149,12 +153,16 @@ def test_generated_handlers_behave_as_before(body, kind):
     """Results, exception chains with their lines, `sys.exception()` inside and after, and traced lines are equal."""
     lines = [line for part in body for line in lines_of(part, "  ")]
     if kind == "generator":
-        lines = [line.replace("x += 1", "x += 1; yield x").replace("f(-x)", "len(list(f(-x)))") for line in lines]
+        lines = [
+            line.replace("x += 1", "x += 1; yield x").replace("f(-x)", "len(list(f(-x)))") for line in lines
+        ]
     head = "async def" if kind == "async" else "def"
     base = "return [][:0]" if kind == "generator" else "return -1"
     if kind == "async":
         lines = [line.replace("f(-x)", "await f(-x)") for line in lines]
-    source = "\n".join([f"{head} f(x):", f"  if x <= 0: {base}", *lines, "  if x < 0: yield" if kind == "generator" else ""])
+    source = "\n".join(
+        [f"{head} f(x):", f"  if x <= 0: {base}", *lines, "  if x < 0: yield" if kind == "generator" else ""]
+    )
     try:
         plain = compile(source, "<f>", "exec")
     except SyntaxError:  # a bare `raise` is fine, but a `break` may stand in a clause of `except*`
