@@ -356,6 +356,11 @@ def _show(value: Any) -> str:
     return short(repr(value), _LONGEST_VALUE, "...")
 
 
+def name_of_handled(row: Row) -> str:
+    """Return what a rule calls the exceptions of a row, which edits elsewhere in the file do not change."""
+    return f"{row['error_type']} in {row['function']}"
+
+
 def has_handled(section: Row) -> bool:
     """Return whether exceptions were handled."""
     return bool(section["sites"])
