@@ -72,7 +72,7 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
 def _signs(signs: Sequence[Section]) -> Iterator[Block]:
     """Yield the handled exceptions and the warnings near the event."""
     if signs:
-        rows = []
+        rows: list[tuple[Cell, ...]] = []
         for sign in signs:
             first, *more = wrap(clean(sign["what"], 400), _LINE) or [""]
             rows.append((text(sign["number"], DIM), text(first), text(sign["call_site"] or "", DIM)))

@@ -79,7 +79,7 @@ def _text_of(message: dict[str, Any]) -> str:
     parts = lenient.mappings(message.get("parts"))
     if not parts:
         return lenient.dump(message.get("content")).decode()
-    texts = (lenient.string(part.get("content")) for part in parts)
+    texts = (lenient.string(part.get("content", part.get("response"))) for part in parts)
     return "\n".join(
         lenient.dump({key: value for key, value in part.items() if key not in {"type", "id"}}).decode()
         if text is None

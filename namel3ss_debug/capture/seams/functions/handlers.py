@@ -82,17 +82,16 @@ class _Recorder:
 
     Args:
         tracer: writes the events.
+
+    Attributes:
+        numbers: clause and name of a type -> counts its exceptions from 0. Counting is one call of C, because threads
+            may handle exceptions at the same time.
     """
 
     def __init__(self, tracer: ExecutionTracer) -> None:
         self._tracer = tracer
-        self._numbers: defaultdict[tuple[Clause, str], Iterator[int]] = defaultdict(itertools.count)
+        self.numbers: defaultdict[tuple[Clause, str], Iterator[int]] = defaultdict(itertools.count)
         self._busy: set[int] = set()
-
-    def count(self, clause: Clause, name: str) -> int:
-        """Count an exception, and return how many of this type the clause has handled before."""
-        # One call of C, because threads may handle exceptions at the same time.
-        return next(self._numbers[clause, name])
 
     def record(self, clause: Clause, leaves_by: str, value: Any, error: BaseException, function: str) -> None:
         """Record an event, unless the exception is handled while another one is recorded."""
@@ -127,13 +126,13 @@ class _Recorder:
 
     def renew(self) -> None:
         """Count from 0 again, in a forked process."""
-        self._numbers.clear()
+        self.numbers.clear()
         self._busy.clear()
 
     def finish(self) -> None:
         """Hand what was only counted to the tracer, for `trace_end`."""
-        rows = []
-        for (clause, name), numbers in list(self._numbers.items()):
+        rows: list[dict[str, Any]] = []
+        for (clause, name), numbers in list(self.numbers.items()):
             times = next(numbers)
             shown = self._tracer.sites.shown(clause[0])
             if shown is not None and (times > MOST_EVENTS or name in ONLY_COUNTED):
@@ -141,7 +140,7 @@ class _Recorder:
         rows.sort(key=lambda row: (-row["times"], row["call_site"], row["error_type"]))
         if rows:
             self._tracer.end_metadata["handled"] = rows[:_MOST_COUNTS]
-        self._numbers.clear()
+        self.numbers.clear()
 
 
 _recorder: _Recorder | None = None
@@ -185,7 +184,7 @@ def note_handled(clause: Clause, leaves_by: str, value: Any = NOTHING, outer: in
         if error is None:
             return
         name = type(error).__name__
-        number = recorder.count(clause, name)
+        number = next(recorder.numbers[clause, name])
         if number < MOST_EVENTS and name not in ONLY_COUNTED:
             recorder.record(clause, leaves_by, value, error, sys._getframe(1).f_code.co_qualname)  # noqa: SLF001
     except Exception as problem:  # the program must not fail by recording; an error may be its own though
