@@ -6,12 +6,15 @@ and while a trace is. The first exceptions of a clause are events; what they cos
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import median
 from time import perf_counter, thread_time
+from types import CodeType
 from typing import Any
 
 from timing import differences, holds, interleaved, show
@@ -24,6 +27,8 @@ ROUNDS = 60
 FIRST_CLAUSES = 200
 MOST_US = 2.0
 PLAIN, OFF, ON = "as compiled by Python", "edited, nothing is recorded", "edited, recording"
+MONITORED = "not edited, counted by sys.monitoring"
+"""What the other way would cost, from Python 3.12 on. It is told of the entry only, and of each exception in every library."""
 
 SOURCE = """
 def parse(text):
@@ -65,6 +70,24 @@ def recorded(handle: Callable[[], None], folder: str) -> float:
         namel3ss_debug.shutdown_tracing()
 
 
+def monitored(handle: Callable[[], None]) -> float:
+    """Seconds for each exception while `sys.monitoring` calls a function that counts it."""
+    monitoring: Any = vars(sys)["monitoring"]
+    numbers: defaultdict[tuple[int, type], Iterator[int]] = defaultdict(itertools.count)
+
+    def count(code: CodeType, _offset: int, error: BaseException) -> None:
+        next(numbers[id(code), type(error)])
+
+    monitoring.use_tool_id(monitoring.PROFILER_ID, "benchmark")
+    monitoring.register_callback(monitoring.PROFILER_ID, monitoring.events.EXCEPTION_HANDLED, count)
+    monitoring.set_events(monitoring.PROFILER_ID, monitoring.events.EXCEPTION_HANDLED)
+    try:
+        return loop(handle)
+    finally:
+        monitoring.set_events(monitoring.PROFILER_ID, 0)
+        monitoring.free_tool_id(monitoring.PROFILER_ID)
+
+
 def first_events(folder: str) -> float:
     """Microseconds for an exception that becomes an event: the first one of each of many clauses."""
     clauses = [make(True, f"{name}.py") for name in range(FIRST_CLAUSES)]
@@ -89,6 +112,8 @@ def main() -> int:
             OFF: partial(loop, edited),
             ON: partial(recorded, edited, folder),
         }
+        if hasattr(sys, "monitoring"):
+            subjects[MONITORED] = partial(monitored, make(False, "handled.py"))
         taken = interleaved(subjects, ROUNDS)
         first = first_events(folder)
     print("One exception that a clause handles, in time of a processor:")

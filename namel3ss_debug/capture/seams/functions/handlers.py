@@ -20,6 +20,9 @@ where the stack or the memory is exhausted, which must not reach the program. Th
 just before, so that coverage stays what it is: that of the statement that ends the clause if it is a simple one, else
 that of the clause, as Python itself goes back to the line of a `with`.
 
+`sys.monitoring` could report the entry of each handler for 0.3 us, where this costs 0.7 us. But it reports neither how a
+handler is left nor the value that it returns, and it reports every handler of every library (`benchmarks/handled_exceptions.py`).
+
 The event has the type, the text, the line of the clause, and the value of `return`. The first `MOST_EVENTS` of each
 type at each clause are events. Further ones, and exceptions that are an ordinary way to end something (`ONLY_COUNTED`),
 are counted in `trace_end`. `contextlib.suppress` is no clause; its exceptions are not recorded. Nor are those of clauses
