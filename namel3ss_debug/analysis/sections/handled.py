@@ -10,7 +10,7 @@ Most handled exceptions are harmless, so each is judged by what became of it:
   which is a retry.
 
 `None` and `False` alone are no sign: they are how a function reports that there is nothing. An exception is not silent if the
-call around it failed, or if it is the failure of a span that the trace has, which is reported as such. The section:
+call around it failed or returned a report of an error, or if it is the failure of a span that the trace has. The section:
 
     {"total": 31, "silent": 1, "sites": [{"number": 12, "call_site": "tools.py:17", "function": "convert",
      "error_type": "ValueError", "error": "...", "times": 1, "judged": "result", "returned": "{'eur': 0}",
@@ -26,6 +26,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.failures.claims import claimed_error, may_claim
 from namel3ss_debug.analysis.findings import format_operation, make_finding
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.errors import short
@@ -131,17 +132,14 @@ class HandledExceptions(BaseFold):
         self._counted: Counter[tuple[str, str]] = Counter()
         self._warnings: list[_Warning] = []
         self._results: dict[tuple[str, str], _Results] = {}
-        self._failed: dict[str, int] = {}
+        self._failed: set[str] = set()
         self._failures: set[tuple[str, str]] = set()
 
     def span(self, span: MeasuredSpan) -> None:
         """Note the shape of the result of a call, and the exception of one that failed."""
         if span.failed:
-            error = _failure_of(span.end)
-            if len(self._failures) < _MOST_KEPT:
-                self._failures.add(error)
-            if span.id is not None and len(self._failed) < _MOST_KEPT:
-                self._failed[span.id] = span.end_number
+            self._failures.add(_failure_of(span.end))
+            self._failed.add(span.id or "")
             return
         if span.component in _NO_CALLS or span.id is None:
             return
@@ -149,7 +147,8 @@ class HandledExceptions(BaseFold):
         if type(outputs) is not dict:
             return
         value = outputs.get("result", outputs)
-        shape = _shape_of(value)
+        reports = may_claim(outputs) and claimed_error(span.end) is not None
+        shape = _REPORTED if reports else _shape_of(value)
         results = self._results.get((span.component, span.name))
         if results is None:
             results = self._results[span.component, span.name] = _Results()
@@ -242,15 +241,14 @@ class HandledExceptions(BaseFold):
         warning = self._find_warning(each)
         logged = None if warning is None else warning.message
         own = _show(each.value) if each.has_value else None
-        failed = each.parent_id is not None and each.parent_id in self._failed
-        if failed or (each.error_type, each.error) in self._failures:
+        if each.parent_id in self._failed or (each.error_type, each.error) in self._failures:
             return None, None, own, logged
         ended, judged = self._judge_result(each, inside)
         if judged:
             assert ended is not None
             return RESULT, ended.end_number, ended.shown, logged
-        is_call = ended is not None and each.component == "tool"
-        if each.has_value and not is_call and each.error_type not in _EXPECTED and _is_empty(each.value):
+        of_tool = each.component == "tool"  # then the result of the call decides
+        if each.has_value and not of_tool and each.error_type not in _EXPECTED and _is_empty(each.value):
             return RETURNED, None, own, logged
         if logged is not None and each.leaves_by != "continue":
             return LOGGED, None, own, logged
@@ -261,24 +259,27 @@ class HandledExceptions(BaseFold):
         results = self._results.get((each.component, each.name or ""))
         if results is None or each.parent_id is None:
             return None, False
-        for shape, first in results.first.items():
-            ended = next((one for one in first if one.span_id == each.parent_id), None)
-            if ended is None:
-                continue
-            others = {
-                other: results.counts[other] - sum(one.span_id in inside for one in calls)
-                for other, calls in results.first.items()
-            }
-            others = {other: count for other, count in others.items() if count > 0}
-            alike = others.pop(shape, 0)
-            if alike:
-                return ended, False  # calls without such an exception have the same result
-            is_empty = shape.startswith(_EMPTY_SHAPE)
-            by_itself = each.has_value and _show(each.value) == ended.shown and shape != _NOTHING_SHAPE
-            if is_empty:
-                return ended, by_itself or bool(others)
+        around = [
+            (ended, shape)
+            for shape, first in results.first.items()
+            for ended in first
+            if ended.span_id == each.parent_id and ended.end_number > each.number
+        ]
+        if not around:
+            return None, False
+        ended, shape = min(around)
+        others = {
+            other: results.counts[other] - sum(one.span_id in inside for one in calls)
+            for other, calls in results.first.items()
+            if other != _REPORTED
+        }
+        others = {other: count for other, count in others.items() if count > 0}
+        if shape == _REPORTED or others.pop(shape, 0):
+            return ended, False  # calls without such an exception have the same result
+        if not shape.startswith(_EMPTY_SHAPE):
             return ended, len(others) == 1 and sum(others.values()) >= _LEAST_OTHERS
-        return None, False
+        returned_it = each.has_value and (_show(each.value) == ended.shown or _is_empty(each.value))
+        return ended, bool(others) or (returned_it and shape != _NOTHING_SHAPE)
 
     def _find_warning(self, each: _Handled) -> _Warning | None:
         """Return the last warning that was logged inside the clause before it was left."""
@@ -316,6 +317,7 @@ def _failure_of(event: Event) -> tuple[str, str]:
     return str(event.get("error_type") or ""), str(event.get("error") or "")[:200]
 
 
+_REPORTED = "error"
 _EMPTY_SHAPE = "empty "
 _NOTHING_SHAPE = "empty nothing"
 
