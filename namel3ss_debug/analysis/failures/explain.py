@@ -324,7 +324,24 @@ class _Chain:
         else:
             self.complete = False
         self.root = _find_root(step)
+        for row in rows:
+            row["reason"] += self._describe_handled(row["number"])
         return rows
+
+    def _describe_handled(self, number: int) -> str:
+        """Return what to add to the reason of a step in which an exception was handled; "" for any other step."""
+        step = self._by_number.get(number, self._history.target)
+        handled = [
+            (position, event)
+            for position, event in self._history.signs
+            if event["event_type"] == "exception_handled"
+            and step.id
+            and event.get("parent_event_id") == step.id
+        ]
+        if not handled or step.number != number:
+            return ""
+        position, event = handled[-1]
+        return f"; {event.get('error_type')} had been handled in it at {position}"
 
     def _trace_to_origin(
         self, info: FailureInfo
