@@ -52,6 +52,7 @@ EVENT_TYPES: dict[str, str] = {
     "validation_start": "a validation or guardrail begins",
     "validation_end": "a validation or guardrail has ended",
     "error_occurred": "an error the program reported",
+    "exception_handled": "an exception that the program's own code handled without raising again",
     "performance_marker": "a measurement the program made",
     "http_exchange_start": "an HTTP request that is not a model's",
     "http_exchange_end": "its response, or the failure",

@@ -496,6 +496,7 @@ class ExecutionTracer:
         self.network: Network | None = None
         self.now: Callable[[], float] = time  # replaced where the program's reads of the clock are recorded
         self.at_end: list[Callable[[], None]] = []
+        self.end_metadata: Event = {}  # what the functions in `at_end` add to the metadata of `trace_end`
         self.keeps_payloads = config.level != "basic"
         self.measures_memory = config.capture_memory
         self.measures_cpu = config.capture_performance
@@ -669,6 +670,7 @@ class ExecutionTracer:
             "tracing_us": round(self.tracing_ns / 1000, 1),
             "dropped": writer.dropped,
             "problems": dict(self.problems),
+            **self.end_metadata,
         }
         if self.exit_status is not None:
             event["metadata"]["exit_status"] = self.exit_status
