@@ -70,6 +70,7 @@ class _Skipped(NamedTuple):
     """Something that is not recorded. What happens inside it belongs to its parent."""
 
     parent: Hashable
+    moved: ContextChange = UNCHANGED
 
 
 def _never_raises(method: F) -> F:
@@ -170,6 +171,8 @@ class Structure:
                 if fields:
                     span.set(**fields)
                 span.close(error)
+            elif isinstance(place, _Skipped):
+                place.moved.undo()
         except Exception as problem:
             self._report_problem(problem)
         self._count_time(before)
@@ -177,6 +180,14 @@ class Structure:
     def skip(self, key: Hashable, parent: Hashable = None) -> None:
         """Remember something that is not recorded. What names it as its parent belongs to `parent`."""
         self._open[key] = _Skipped(parent)
+
+    @_never_raises
+    def enter(self, key: Hashable, parent: Hashable) -> None:
+        """Continue an open span, begun in another thread or task, with something that is not recorded itself.
+
+        What runs next in this thread or task, until `end(key)`, is inside the span.
+        """
+        self._open[key] = _Skipped(parent, self._enter_named(self._find_named(parent), find_position(), None))
 
     def drop(self, key: Hashable) -> None:
         """Forget something whose end will not be reported: stop waiting for a call; a span stays open in the trace."""

@@ -39,4 +39,5 @@ def arguments(tools, name):
     """What a tool is given, of what it takes."""
     takes = next((tool.get("parameters") or {} for tool in tools if tool["name"] == name), {})
     known = {"city": "Oslo", "request": "How cold is it?", "task": "How cold is it?", "agent_name": "refunds"}
+    known |= {"to_agent": "Packer", "reason": "It is cold."}  # of the tool with which LlamaIndex hands over
     return {key: known[key] for key in takes.get("properties", {}) if key in known}
