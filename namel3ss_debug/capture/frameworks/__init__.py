@@ -48,6 +48,7 @@ SEAMS: dict[str, Seam] = {
     "autogen_core.tools._base": Seam("autogen-core", "tool_classes"),
     "camel.toolkits.function_tool": Seam("camel-ai", "tool_classes"),
     "dspy.adapters.types.tool": Seam("dspy", "tool_classes"),
+    "dspy.dsp.utils.settings": Seam("dspy", "dspy"),
     "haystack.tools.tool": Seam("haystack-ai", "tool_classes"),
     "llama_index.core.tools.function_tool": Seam("llama-index-core", "tool_classes"),
     "llama_index_instrumentation": Seam("llama-index-core", "llama_index"),

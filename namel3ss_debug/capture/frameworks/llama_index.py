@@ -158,7 +158,7 @@ class _Observer:
     def end(
         self,
         id_: str,
-        bound_args: Any,
+        _bound_args: Any = None,
         instance: Any = None,
         result: Any = None,
         err: BaseException | None = None,
