@@ -50,6 +50,7 @@ SEAMS: dict[str, Seam] = {
     "dspy.adapters.types.tool": Seam("dspy", "tool_classes"),
     "dspy.dsp.utils.settings": Seam("dspy", "dspy"),
     "haystack.tools.tool": Seam("haystack-ai", "tool_classes"),
+    "haystack.tracing.tracer": Seam("haystack-ai", "haystack"),
     "llama_index.core.tools.function_tool": Seam("llama-index-core", "tool_classes"),
     "llama_index_instrumentation": Seam("llama-index-core", "llama_index"),
     "semantic_kernel.functions.kernel_function_from_method": Seam("semantic-kernel", "tool_classes"),
