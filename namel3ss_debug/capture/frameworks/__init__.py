@@ -44,6 +44,15 @@ class Seam(NamedTuple):
 
 
 SEAMS: dict[str, Seam] = {
+    "agno.agent.agent": Seam("agno", "agno"),
+    "agno.team.team": Seam("agno", "agno"),
+    "agno.workflow.condition": Seam("agno", "agno"),
+    "agno.workflow.loop": Seam("agno", "agno"),
+    "agno.workflow.parallel": Seam("agno", "agno"),
+    "agno.workflow.router": Seam("agno", "agno"),
+    "agno.workflow.step": Seam("agno", "agno"),
+    "agno.workflow.steps": Seam("agno", "agno"),
+    "agno.workflow.workflow": Seam("agno", "agno"),
     "agno.tools.function": Seam("agno", "tool_classes"),
     "autogen_core.tools._base": Seam("autogen-core", "tool_classes"),
     "camel.toolkits.function_tool": Seam("camel-ai", "tool_classes"),

@@ -15,11 +15,10 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
+from namel3ss_debug.capture.frameworks.current_span import GENERATOR
 from namel3ss_debug.capture.frameworks.structure import Structure, observe, read_safely
 
 _PIPELINES = frozenset({"haystack.pipeline.run", "haystack.async_pipeline.run"})
-_GENERATOR = 0x20 | 0x200
-"""inspect.CO_GENERATOR and CO_ASYNC_GENERATOR."""
 _STEP_TYPES = {"Router": "condition", "Joiner": "merge", "ToolInvoker": "tool_call"}
 """End of the name of a component's class -> the type of its step."""
 _MEMORY = {"Retriever": "search", "DocumentWriter": "write"}
@@ -88,7 +87,7 @@ class _Operation(AbstractContextManager[Any], ContextDecorator):
 
     def __enter__(self) -> Any:
         caller = sys._getframe(1)  # noqa: SLF001  (a generator of the framework may be suspended in the operation)
-        frame = caller if caller.f_code.co_flags & _GENERATOR else None
+        frame = caller if caller.f_code.co_flags & GENERATOR else None
         self._structure.begin(self, frame=frame, **self._recorded["begin"])
         try:
             self._span = self._manager.__enter__()

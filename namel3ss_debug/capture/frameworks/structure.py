@@ -9,7 +9,8 @@ Models and tools that are recorded where they are called are not recorded here a
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Hashable, Iterator, Mapping
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Iterator, Mapping
 from functools import wraps
 from inspect import iscoroutinefunction
 from types import FrameType, MappingProxyType
@@ -23,6 +24,7 @@ from namel3ss_debug.capture.core.patching import hide_own_frame
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span, set_result
 from namel3ss_debug.capture.frameworks import tasks
 from namel3ss_debug.capture.frameworks.current_span import (
+    GENERATOR,
     UNCHANGED,
     ContextChange,
     Inside,
@@ -295,9 +297,9 @@ class Structure:
             self._expect(key, expected, name, inputs, all_metadata, parent, frame)
             return
         all_metadata |= self._match_model_call(name, inputs, holder)
-        self._open_span(
-            key, self.tracer.span("tool", name, inputs, all_metadata), holder, find_open_position(), None
-        )
+        suspended = frame if frame is not None and frame.f_code.co_flags & GENERATOR else None
+        span = self.tracer.span("tool", name, inputs, all_metadata)
+        self._open_span(key, span, holder, find_open_position(), suspended)
 
     @_never_raises
     def end_tool(
@@ -607,6 +609,65 @@ def observe_tool(
         structure.end_tool,
         lambda key, error: structure.end_tool(key, error=error),
     )
+
+
+def run_in_span(
+    steps: Generator[Any, Any, T],
+    begin: Callable[[object, FrameType], object],
+    end: Callable[[object, BaseException | None], object],
+    note: Callable[[Any], object] | None = None,
+) -> Generator[Any, Any, T | None]:
+    """Return a generator that runs inside a span, which begins when the first item is requested.
+
+    Args:
+        steps: the generator of a framework.
+        begin: called with a key and the frame that is suspended with the generator.
+        end: called with the key and the error that ended the generator, or `None`.
+        note: called with each item, if there is one.
+    """
+    key, error = object(), None
+    begin(key, sys._getframe())  # noqa: SLF001  (the documented way to a frame)
+    try:
+        if note is None:
+            return (yield from steps)
+        for step in steps:
+            note(step)
+            yield step
+    except GeneratorExit:  # the consumer has stopped, which is not an error
+        raise
+    except BaseException as raised:
+        hide_own_frame(raised)
+        error = raised
+        raise
+    finally:
+        if note is not None:  # as `yield from` does
+            steps.close()
+        end(key, error)
+    return None
+
+
+async def run_async_in_span(
+    steps: AsyncGenerator[Any, Any],
+    begin: Callable[[object, FrameType], object],
+    end: Callable[[object, BaseException | None], object],
+    note: Callable[[Any], object],
+) -> AsyncGenerator[Any, Any]:
+    """Return an asynchronous generator that runs inside a span; the arguments are as for `run_in_span`."""
+    key, error = object(), None
+    begin(key, sys._getframe())  # noqa: SLF001  (the documented way to a frame)
+    try:
+        async for step in steps:
+            note(step)
+            yield step
+    except GeneratorExit:  # the consumer has stopped, which is not an error
+        raise
+    except BaseException as raised:
+        hide_own_frame(raised)
+        error = raised
+        raise
+    finally:
+        await steps.aclose()
+        end(key, error)
 
 
 def find_existing_tools(kind: type) -> list[Any]:

@@ -39,5 +39,6 @@ def arguments(tools, name):
     """What a tool is given, of what it takes."""
     takes = next((tool.get("parameters") or {} for tool in tools if tool["name"] == name), {})
     known = {"city": "Oslo", "request": "How cold is it?", "task": "How cold is it?", "agent_name": "refunds"}
-    known |= {"to_agent": "Packer", "reason": "It is cold."}  # of the tool with which LlamaIndex hands over
+    known |= {"to_agent": "Packer", "reason": "It is cold."}  # to hand over in LlamaIndex
+    known |= {"member_id": "scout"}  # to delegate in agno
     return {key: known[key] for key in takes.get("properties", {}) if key in known}
