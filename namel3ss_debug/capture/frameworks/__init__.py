@@ -60,6 +60,8 @@ SEAMS: dict[str, Seam] = {
     "dspy.dsp.utils.settings": Seam("dspy", "dspy"),
     "haystack.tools.tool": Seam("haystack-ai", "tool_classes"),
     "haystack.tracing.tracer": Seam("haystack-ai", "haystack"),
+    "instructor.core.hooks": Seam("instructor", "instructor"),
+    "instructor.v2.core.hooks": Seam("instructor", "instructor"),
     "llama_index.core.tools.function_tool": Seam("llama-index-core", "tool_classes"),
     "llama_index_instrumentation": Seam("llama-index-core", "llama_index"),
     "semantic_kernel.functions.kernel_function_from_method": Seam("semantic-kernel", "tool_classes"),

@@ -374,6 +374,10 @@ class Structure:
         requested = self._calls.take(name, {}, holder.event_id if holder is not None else None)
         return {} if requested is None else {"asked_in": requested.asked_in, "call_id": requested.call_id}
 
+    def expect_no_tool(self, name: str) -> None:
+        """Let the calls of a tool of this name not be recorded: they are the model's answers, and no function runs."""
+        self._calls.ignore(name)
+
     def mark_failed(self, key: Hashable, kind: str | None, text: str | None) -> None:
         """Mark an open span or call as failed, in the framework's words. Its end is reported separately."""
         entry, failure = self._open.get(key), {"status": "failed", "error_type": kind, "error": text}
