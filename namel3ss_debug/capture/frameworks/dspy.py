@@ -1,18 +1,22 @@
-"""Modules of DSPy, as it reports them to callbacks, which the settings return together with those of the program.
+"""Modules of DSPy: a program is a chain of them, or an agent where one decides on its own which tools it calls.
 
-The outermost module is a chain, or an agent if it decides on its own which tools it calls. A module inside another one
-is a step with the name of the attribute that has it. The module that asks the model of an agent begins a turn of it.
-Model calls without a request, which DSPy answers from its cache or in the process, are recorded here.
+A module inside another one is a step with the name of the attribute that has it. The module that asks the model of an
+agent begins a turn of it. Model calls without a request, which DSPy answers from its cache or in the process, are
+recorded here. The methods are followed instead of DSPy's callbacks: with a callback, DSPy takes another path, whose
+lines stand in the tracebacks that an agent shows to its model.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from contextvars import ContextVar, Token
+from functools import partial
+from sys import modules
+from types import FunctionType
+from typing import Any, NamedTuple
 
 from namel3ss_debug.capture.core.patching import Undo, replace
-from namel3ss_debug.capture.frameworks.structure import Structure, read_safely
+from namel3ss_debug.capture.frameworks.structure import Structure, observe, read_safely
 
 _AGENTS = {
     "CodeAct": "codeact",
@@ -22,158 +26,144 @@ _AGENTS = {
 }
 """Class of agents -> its attribute with the module that asks the model what to do next."""
 
-_CALLBACKS = "dspy.utils.callback"
-"""The module that calls the callbacks."""
+_SETTINGS = "dspy.dsp.utils.settings"
 
 
-class _Call:
-    """A call of a module.
+class _AgentCall:
+    """A call of an agent.
 
     Attributes:
-        instance: the module.
-        parent: the call that it is part of, if a module called it.
-        asks: the attribute of an agent with the module that begins its turns.
+        agent: the module.
         name: the name of its span.
-        turn: the id of the turn of an agent, while there is one.
+        asks: the attribute with the module that begins its turns.
+        turn: the id of the turn, while there is one.
         turns: the number of turns so far.
+        token: restores the call of before this one.
     """
 
-    def __init__(self, instance: Any, parent: _Call | None) -> None:
-        self.instance = instance
-        bases = [base.__name__ for base in type(instance).__mro__]
-        self.asks = next((_AGENTS[base] for base in bases if base in _AGENTS), None)
-        attribute = None if parent is None else _find_attribute(parent.instance, instance)
-        self.name = attribute or type(instance).__name__
+    def __init__(self, agent: Any, name: str, asks: str) -> None:
+        self.agent = agent
+        self.name = name
+        self.asks = asks
         self.turn: Hashable = None
         self.turns = 0
-        self.begins_turn = parent is not None and attribute is not None and attribute == parent.asks
-        # The module in which a chain of thought asks the model.
-        is_inner = (
-            attribute == "predict" and type(getattr(parent, "instance", None)).__name__ == "ChainOfThought"
-        )
-        self.is_shown = not self.begins_turn and not is_inner
+        self.token: Token[_AgentCall | None] | None = None
+
+
+_agent_call: ContextVar[_AgentCall | None] = ContextVar("namel3ss_debug_dspy", default=None)
+"""The innermost call of an agent that the running code is inside."""
+
+
+class _Call(NamedTuple):
+    """A call of a module: the id of its span, and the call of the agent that the module is, if it is one."""
+
+    key: object
+    agent: _AgentCall | None = None
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
-    """Let the settings return our callback after those of the program, which may set them anew at any time.
-
-    A call of a module gets no frame of ours, because DSPy looks for the program's frame in the stack when it warns.
-
-    Args:
-        module: `dspy.dsp.utils.settings`.
-        structure: receives the reports.
+    """Follow the calls of modules, evaluations or models, depending on the module.
 
     Raises:
-        AttributeError: the module lacks the class of the settings.
+        AttributeError: the module lacks the class, or one of the methods.
     """
-    callback = _Callback(structure)
+    kind, begin, end = {
+        "dspy.primitives.module": ("Module", _begin_module, _end_module),
+        "dspy.evaluate.evaluate": ("Evaluate", _begin_evaluation, _end_module),
+        "dspy.clients.base_lm": ("BaseLM", _begin_model, _end_model),
+    }[module.__name__]
+    owner = getattr(module, kind)
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
-        def get(self: Any, key: str, default: Any = None) -> Any:
-            value = original(self, key, default)
-            if key != "callbacks" or not isinstance(value, list):
-                return value
-            caller = sys._getframe(1).f_globals.get("__name__")  # noqa: SLF001  (the program gets its own list)
-            return [*value, callback] if caller == _CALLBACKS else value
+        observed = observe(
+            original,
+            structure,
+            partial(begin, structure),
+            lambda state, result: end(structure, state, result, None),
+            lambda state, error: end(structure, state, None, error),
+        )
+        return _as_function_of(module, observed)
 
-        return get
-
-    return [replace(module.Settings, "get", make)]
-
-
-class _Callback:
-    """Reports to a `Structure` what DSPy reports to its callbacks; has the interface of `dspy.utils.callback.BaseCallback`."""
-
-    def __init__(self, structure: Structure) -> None:
-        self._structure = structure
-        self._calls: dict[str, _Call] = {}
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        """Return a handler that does nothing, for what is not recorded."""
-        if not name.startswith("on_"):
-            raise AttributeError(name)
-        return _ignore
-
-    def __deepcopy__(self, _memo: Any) -> _Callback:
-        """Return itself: copies of programs and settings report to the same structure."""
-        return self
-
-    def on_module_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
-        """Record the beginning of a module."""
-        read_safely(self._structure, self._begin, call_id, instance, inputs)
-
-    def _begin(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
-        structure, parent = self._structure, self._calls.get(_current_call() or "")
-        self._calls[call_id] = call = _Call(instance, parent)
-        if parent is not None and call.begins_turn:
-            self._end_turn(parent)
-            parent.turn, parent.turns = object(), parent.turns + 1
-            metadata = {"turn": parent.turns}
-            structure.begin(parent.turn, "agent", parent.name, prefix="agent_turn", metadata=metadata)
-        elif parent is not None and parent.turn is not None:
-            self._end_turn(parent)  # the agent puts its answer together
-        if call.is_shown:
-            all_inputs = dict(inputs.get("kwargs") or ()) | (
-                {"args": inputs["args"]} if inputs.get("args") else {}
-            )
-            component = "chain" if call.asks is None else "agent"
-            prefix = "chain_step" if parent is not None and call.asks is None else None
-            metadata = {"class": type(instance).__name__}
-            structure.begin(
-                call_id, component, call.name, prefix=prefix, inputs=all_inputs, metadata=metadata
-            )
-
-    def on_module_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
-        """Record the end of a module."""
-        call = self._calls.pop(call_id, None)
-        if call is not None:
-            self._end_turn(call, exception)
-        self._end(call_id, outputs, exception)
-
-    def _end_turn(self, call: _Call, error: BaseException | None = None) -> None:
-        if call.turn is not None:
-            self._structure.end(call.turn, error=error)
-            call.turn = None
-
-    def on_lm_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
-        """Announce a model call."""
-        model = getattr(instance, "model", None)
-        self._structure.begin_model(call_id, model, inputs=lambda: _format_request(model, inputs))
-
-    def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
-        """Record a model call that no seam has recorded."""
-        if not self._structure.is_recorded(call_id):
-            answer = None if exception else read_safely(self._structure, _format_answer, outputs)
-            self._structure.end_model(call_id, answer, exception)
-
-    def _begin_other(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
-        """Record the beginning of an evaluation, or of a compilation by an optimizer."""
-        self._structure.begin(call_id, "chain", type(instance).__name__, inputs=inputs)
-
-    def on_interpreter_execute_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
-        """Record that code which a model wrote begins to run."""
-        self._structure.begin(call_id, "chain", type(instance).__name__, prefix="chain_step", inputs=inputs)
-
-    def _end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
-        self._structure.end(call_id, read_safely(self._structure, _read_prediction, outputs), exception)
-
-    on_evaluate_start = on_compile_start = _begin_other
-    on_evaluate_end = on_compile_end = on_interpreter_execute_end = _end
+    return [replace(owner, method, make) for method in ("__call__", "acall") if method in vars(owner)]
 
 
-def _ignore(**_report: Any) -> None:
-    """Do nothing."""
+def _as_function_of(module: Any, function: Any) -> Callable[..., Any]:
+    """Return a function whose frames pass for those of DSPy, which skips its own when it warns about the program."""
+    names = function.__globals__ | {"__name__": module.__name__}
+    return FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+    )
 
 
-def _current_call() -> str | None:
-    """Return DSPy's id of the call that the running code is inside; DSPy carries it into its threads."""
-    variable = getattr(sys.modules.get(_CALLBACKS), "ACTIVE_CALL_ID", None)
-    return None if variable is None else variable.get()
+def _begin_module(structure: Structure, module: Any, *args: Any, **kwargs: Any) -> _Call | None:
+    """Record the beginning of a module; return `None` if no span is begun for it."""
+    callers = getattr(getattr(modules.get(_SETTINGS), "settings", None), "caller_modules", None)
+    parent = callers[-1] if callers else None
+    attribute = None if parent is None else _find_attribute(parent, module)
+    agent = _agent_call.get()
+    if attribute is not None and agent is not None and agent.agent is parent:
+        _end_turn(structure, agent)
+        if attribute == agent.asks:
+            agent.turn, agent.turns = object(), agent.turns + 1
+            metadata = {"turn": agent.turns}
+            structure.begin(agent.turn, "agent", agent.name, prefix="agent_turn", metadata=metadata)
+            return None
+    if attribute == "predict" and type(parent).__name__ == "ChainOfThought":
+        return None  # the part of it that asks the model
+    key, name, kind = object(), attribute or type(module).__name__, type(module)
+    asks = next((_AGENTS[base.__name__] for base in kind.__mro__ if base.__name__ in _AGENTS), None)
+    component = "chain" if asks is None else "agent"
+    prefix = "chain_step" if parent is not None and asks is None else None
+    inputs = kwargs | ({"args": args} if args else {})
+    structure.begin(key, component, name, prefix=prefix, inputs=inputs, metadata={"class": kind.__name__})
+    if asks is None:
+        return _Call(key)
+    call = _AgentCall(module, name, asks)
+    call.token = _agent_call.set(call)
+    return _Call(key, call)
+
+
+def _begin_evaluation(structure: Structure, evaluation: Any, *_args: Any, **_kwargs: Any) -> _Call:
+    key = object()
+    structure.begin(key, "chain", type(evaluation).__name__)
+    return _Call(key)
+
+
+def _end_module(structure: Structure, call: _Call | None, result: Any, error: BaseException | None) -> None:
+    if call is None:
+        return
+    if call.agent is not None:
+        _end_turn(structure, call.agent, error)
+        if call.agent.token is not None:
+            _agent_call.reset(call.agent.token)
+    structure.end(call.key, read_safely(structure, _read_prediction, result), error)
+
+
+def _end_turn(structure: Structure, agent: _AgentCall, error: BaseException | None = None) -> None:
+    if agent.turn is not None:
+        structure.end(agent.turn, error=error)
+        agent.turn = None
+
+
+def _begin_model(structure: Structure, model: Any, *args: Any, **kwargs: Any) -> object:
+    """Announce a model call."""
+    key, name = object(), getattr(model, "model", None)
+    inputs = {"prompt": args[0] if args else kwargs.get("prompt"), "messages": kwargs.get("messages")}
+    structure.begin_model(key, name, inputs=lambda: _format_request(name, inputs))
+    return key
+
+
+def _end_model(structure: Structure, key: object, result: Any, error: BaseException | None) -> None:
+    """Record a model call that no seam has recorded."""
+    if not structure.is_recorded(key):
+        answer = None if error else read_safely(structure, _format_answer, result)
+        structure.end_model(key, answer, error)
 
 
 def _find_attribute(module: Any, inner: Any) -> str | None:
     """Return the name of the attribute in which a module has another one, alone or in a list or dict."""
-    for name, value in vars(module).items():
+    attributes: dict[str, Any] = vars(module)
+    for name, value in attributes.items():
         if value is inner:
             return name
         items = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
