@@ -207,7 +207,10 @@ def _begin(structure: Structure, tool_class: _ToolClass, tool: Any, *args: Any, 
 def _end(structure: Structure, tool_class: _ToolClass, key: object, returned: Any) -> None:
     """Record the result of a tool. Some frameworks report a failure in the result."""
     if isinstance(key, _StreamedCall):
-        followed = _follow_stream(structure, key, tool_class.result_of(returned))
+        result = tool_class.result_of(returned)
+        if _is_followed(result):  # by another method of the tool
+            return
+        followed = _follow_stream(structure, key, result)
         if followed is not None:
             # agno takes it from either object
             returned.result = key.tool.result = followed
@@ -240,3 +243,8 @@ def _follow_stream(structure: Structure, call: _StreamedCall, result: Any) -> An
     if isgenerator(result):
         return run_in_span(result, begin, end, note)
     return run_async_in_span(result, begin, end, note) if isasyncgen(result) else None
+
+
+def _is_followed(result: Any) -> bool:
+    code = getattr(result, "gi_code", None) or getattr(result, "ag_code", None)
+    return code in {run_in_span.__code__, run_async_in_span.__code__}
