@@ -3,7 +3,7 @@
 A workflow is a chain, and each of its steps is a step. An agent is a workflow too: its internal steps are not shown,
 but the turns that they make, each from a request to the model to the results of the tools. In a workflow of several
 agents, each is an agent from its first turn to its hand-off. A query is a chain; retrievers, which read the memory, and
-synthesizers are steps. Model calls are those recorded on the wire.
+synthesizers are steps. Model calls without a request, of models in the process, are recorded here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _AGENT_STEPS = frozenset(
 """The internal steps of an agent. One of them calls the model."""
 _TURN_ENDINGS = frozenset({"AgentInput", "StopEvent"})
 """The results of internal steps that end a turn: the input of the next one, or the result of the agent."""
+_MODEL_METHODS = frozenset({"chat", "achat", "complete", "acomplete"})
 _MOST_RUNS = 1024
 """How many runs are remembered. The end of a run whose event loop was closed is never reported."""
 
@@ -106,6 +107,7 @@ class _Observer:
             str, _AgentRun | None
         ] = {}  # by the id of the run; None for a workflow without agents
         self._internal_steps: dict[str, tuple[str, _AgentRun]] = {}
+        self._models: set[str] = set()
 
     def begin(
         self,
@@ -120,6 +122,11 @@ class _Observer:
         kind = _find_kind(instance, name)
         if kind is not None:
             structure.begin(id_, "chain", type(instance).__name__, prefix=kind.prefix, inputs=dict(arguments))
+        elif name in _MODEL_METHODS and "BaseLLM" in _base_names(instance):
+            if parent_span_id not in self._models:  # one method calls another
+                self._models.add(id_)
+                model = vars(instance).get("model") or type(instance).__name__
+                structure.begin_model(id_, str(model), inputs=lambda: _format_request(str(model), arguments))
         elif name == "run" and "start_event" in arguments:
             self._begin_run(id_, instance, _read_event(arguments["start_event"]))
         elif instance is None and parent_span_id in self._runs:
@@ -166,7 +173,11 @@ class _Observer:
     ) -> None:
         """Record the end of a call."""
         structure, kind = self._structure, _find_kind(instance, _function_name(id_))
-        if id_ in self._internal_steps:
+        if id_ in self._models:
+            self._models.discard(id_)
+            if not structure.is_recorded(id_):
+                structure.end_model(id_, _format_answer(result), err)
+        elif id_ in self._internal_steps:
             name, run = self._internal_steps.pop(id_)
             structure.end(id_)
             if name == _MODEL_STEP:
@@ -237,3 +248,24 @@ def _read_event(event: Any) -> dict[str, Any]:
     private = getattr(event, "__pydantic_private__", None) or {}
     result = {"result": private["_result"]} if "_result" in private else {}
     return {**vars(event), **private.get("_data", {}), **result}
+
+
+def _format_request(model: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    messages = arguments.get("messages")
+    if messages is None:
+        prompt = arguments.get("prompt") or next(iter(arguments.get("args") or ()), None)
+        formatted = [{"role": "user", "parts": [{"type": "text", "content": prompt}]}]
+    else:
+        formatted = [
+            {
+                "role": str(getattr(message.role, "value", message.role)),
+                "parts": [{"type": "text", "content": message.content}],
+            }
+            for message in messages
+        ]
+    return {"model": model, "messages": formatted}
+
+
+def _format_answer(response: Any) -> dict[str, Any]:
+    text = getattr(response, "text", None)
+    return {"text": getattr(getattr(response, "message", None), "content", None) if text is None else text}

@@ -284,6 +284,28 @@ def test_a_query_is_a_chain_and_a_retriever_reads_the_memory(root, recorded):
     assert query_end["outputs"] == {"result": ["It snows."]}
 
 
+class Local(type("BaseLLM", (), {})):
+    """A model in the process."""
+
+
+def test_an_answer_without_a_request_is_recorded_once(root, recorded):
+    """Also if one method of the model calls another; one that fails has failed."""
+    for kind, ended in (
+        ("span_exit", {"result": SimpleNamespace(text="cold")}),
+        ("span_drop", {"err": KeyError("boom")}),
+    ):
+        outer, inner = id_of("Local.acomplete"), id_of("Local.complete")
+        root.send("span_enter", outer, Local(), arguments={"args": ("How cold?",)})
+        root.send("span_enter", inner, Local(), parent_id=outer, arguments={"prompt": "How cold?"})
+        root.send(kind, inner, Local(), **ended)
+        root.send(kind, outer, Local(), **ended)
+    start, end, _start, failed = recorded()
+    assert (start["component_name"], start["metadata"]["seen"]) == ("Local", False)
+    assert start["inputs"]["messages"][0]["parts"][0]["content"] == "How cold?"
+    assert end["outputs"] == {"text": "cold"}
+    assert failed["status"] == "failed"
+
+
 def test_the_handlers_of_the_program_are_called_as_before(root):
     """Ours is one more."""
     asyncio.run(run(root, Workflow(), ("go", StartEvent(), None)))
