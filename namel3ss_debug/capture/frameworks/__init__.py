@@ -95,6 +95,17 @@ SEAMS: dict[str, Seam] = {
     "smolagents.agents": Seam("smolagents", "smolagents"),
     "smolagents.models": Seam("smolagents", "smolagents"),
     "smolagents.tools": Seam("smolagents", "smolagents"),
+    "uvicorn.protocols.http.h11_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.http.httptools_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.http.zttp_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.http.zttp_h2_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.websockets.websockets_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.websockets.websockets_sansio_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.websockets.wsproto_impl": Seam("uvicorn", "asgi"),
+    "hypercorn.app_wrappers": Seam("hypercorn", "asgi"),
+    "httpx._transports.asgi": Seam("httpx", "asgi"),
+    "httpx2._transports.asgi": Seam("httpx2", "asgi"),
+    "starlette.testclient": Seam("starlette", "asgi"),
 }
 """Module whose import installs the seam -> the seam."""
 
