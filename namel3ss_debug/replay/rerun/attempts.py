@@ -40,6 +40,7 @@ from namel3ss_debug.replay.rerun.recorded_calls import (
     outputs_of,
 )
 from namel3ss_debug.replay.rerun.requests import (
+    COMMAND,
     CONNECT,
     HTTP,
     LIST_TOOLS,
@@ -375,7 +376,7 @@ class Attempt:
         if self.seen.live_since and number >= self.plan.live_from:
             return False
         within = (inner for start_id in self._tools_run for inner in self.plan.recorded.within(start_id))
-        return kind != HTTP or number not in within
+        return kind not in (HTTP, COMMAND) or number not in within
 
     # --- answering
 
@@ -397,6 +398,8 @@ class Attempt:
         if self._is_real(request, event):
             self.seen.real.add(request.number)
             return {"run": True} | override_reply(self.mocks, request.number, event)
+        if request.kind == COMMAND and not self.plan.recorded.holds_commands:
+            return override_reply(self.mocks, request.number, event)
         result = self.matcher.answer(request, guesses=self._may_guess(request))
         if isinstance(result, Restart):
             self.restart = self.restart or result
@@ -437,7 +440,9 @@ class Attempt:
         return reply
 
     def _runs_for_real(self, request: Request) -> bool:
-        """Return whether a tool is run for real; all requests to an MCP server that was started are made."""
+        """Return whether a tool or command is run for real; all requests to an MCP server that was started are made."""
+        if request.kind == COMMAND:
+            return self.plan.runs(request)
         if request.kind == TOOL:
             return self.plan.runs(request) or (
                 self.plan.runs_when_changed(request.name)
@@ -455,10 +460,13 @@ class Attempt:
 
     def _is_real(self, request: Request, event: Event) -> bool:
         """Return whether a request goes to the network: from inside a tool that is run, or behind the event of `--from`."""
+        inside = event.get("parent_event_id") in self._inside
+        if request.kind == COMMAND:
+            return inside
         if request.kind in VALUED or self.matcher.with_overrides(MatchedAnswer(request, NEW)).replaced:
             return False
         found, same = self.matcher.likely(request)
-        if event.get("parent_event_id") in self._inside:
+        if inside:
             return request.kind == HTTP or found is None
         plan = self.plan
         if not plan.live_from:
@@ -571,7 +579,9 @@ class Attempt:
         flaws = tuple(
             flaw for flaw in plan.recorded.flaws_of(found.number) if flaw.kind != BEARER or not plan.is_closed
         )
-        if flaws and not self._is_open(found, request):
+        if request.kind == COMMAND and plan.recorded.records_itself(found.number):
+            return override  # its process is a part of the trace, and its calls are answered
+        if flaws and (request.kind == COMMAND or not self._is_open(found, request)):
             call = self._call(request)
             raise CannotGoOnError(UnansweredCall("unusable", request, found, answer.divergence, flaws, call))
         return recorded_reply(plan.recorded, found, request, realtime=plan.realtime) | override

@@ -26,14 +26,16 @@ from namel3ss_debug.wire import lenient
 _OTHER_FUNCTION: Final = "tool:NAME names a function that the trace holds no call of"
 _UNSEEN: Final = "the functions behind these calls were not observed"
 _RUNS_AGAIN: Final = f"{_UNSEEN}; these calls are made again, without overrides"
-_NOT_ANSWERED: Final = "a re-run answers calls of models, tools, HTTP and MCP; agents and steps run"
+_NOT_ANSWERED: Final = "a re-run answers calls of models, tools, commands, HTTP and MCP; agents and steps run"
 
 
 class _Events(Protocol):
     def events(self) -> Iterator[Event]: ...
 
 
-def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace: Trace) -> Iterator[str]:
+def checked_names(
+    mocks: Sequence[Mock | Fault], run_tools: Iterable[str], run_commands: Iterable[str], trace: Trace
+) -> Iterator[str]:
     """Check overrides against the trace, and yield notes on them.
 
     New code may make more calls. So a name without a call is allowed, with a note, if the trace holds a call of that
@@ -42,6 +44,7 @@ def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace
     Args:
         mocks: mocks and faults.
         run_tools: the names of the tools that are run for real.
+        run_commands: the names of the programs whose commands are run for real.
         trace: the trace.
 
     Raises:
@@ -68,6 +71,9 @@ def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace
     for name in run_tools:
         if name != ALL and name not in known.names.get("tool", ()):
             yield f"--run-tools {name}: the trace holds no call of such a tool"
+    for name in run_commands:
+        if name != ALL and name not in known.names.get("command", ()):
+            yield f"--run-commands {name}: the trace holds no such command"
 
 
 def unreached(overrides: Sequence[Mock | Fault], trace: _Events) -> Iterator[str]:

@@ -15,6 +15,8 @@ from itertools import chain, islice, pairwise
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.replay.rerun.requests import (
+    ANSWERED,
+    COMMAND,
     CONNECT,
     HTTP,
     LIST_TOOLS,
@@ -40,6 +42,9 @@ BEARER = "token"
 
 Programs pass such a token on unread, so it matters only if a server gets it.
 """
+UNRECORDED: Final = "unrecorded"
+"""The kind of a flaw: the trace does not hold all that a command has given the program."""
+
 _PASSED_ON = {"$.access_token", "$.refresh_token"}
 """Where a token response (it has a `token_type`) holds its tokens (RFC 6749, 5.1), which clients do not read (1.4)."""
 
@@ -148,6 +153,9 @@ def tool_answer(end: Event) -> ToolAnswer:
 
 def flaws_of_end(kind: str, end: Event, *, streamed: bool) -> tuple[Flaw, ...]:
     """Return the flaws in the end event of a call; the chunks of a stream have their own events."""
+    if kind == COMMAND:
+        missing = lenient.sequence(lenient.mapping(end.get("metadata")).get("unrecorded"))
+        return (*(Flaw(UNRECORDED, "$", str(each)) for each in missing), *tool_answer(end).flaws)
     if kind in VALUED:
         return tool_answer(end).flaws
     if streamed:
@@ -276,8 +284,8 @@ class ReplayFlaw(NamedTuple):
     """Something in a trace that cannot be replayed, or not exactly.
 
     Attributes:
-        kind: `cut redacted token opaque damaged` of one answer; `open` of a call that never ended; `level filtered
-            rotated lost inputs unseen spans chains` of the whole trace.
+        kind: `cut redacted token opaque damaged unrecorded` of one answer; `open` of a call that never ended; `level
+            filtered rotated lost inputs unseen spans chains` of the whole trace.
         number: the number of the call; 0 for the whole trace.
         what: what is affected, such as a path into the answer or a count of events.
         setting: the setting that would have kept it; "" for none.
@@ -317,6 +325,7 @@ class RecordedCalls:
         servers: the key of the request that connects to an MCP server -> the names of the server's tools.
         steps: the steps of all deliveries, in recorded order.
         codes: the name of a tool -> the code behind it; {} in a trace of an earlier version.
+        holds_commands: whether the trace was recorded by a version that records commands.
     """
 
     def __init__(
@@ -328,8 +337,13 @@ class RecordedCalls:
         servers: Mapping[str, set[str]] | None = None,
         lost: Mapping[int, int] | None = None,
         codes: Mapping[str, list[RecordedCode]] | None = None,
+        joined: Mapping[int, bool] | None = None,
+        *,
+        holds_commands: bool = True,
     ) -> None:
         self.codes = codes or {}
+        self.holds_commands = holds_commands
+        self._joined = joined or {}
         self._recording = recording
         self.calls = calls
         self.flaws = flaws
@@ -356,6 +370,17 @@ class RecordedCalls:
     def flaws_of(self, number: int) -> tuple[ReplayFlaw, ...]:
         """Return the flaws of one call."""
         return tuple(self._flaws.get(number, ()))
+
+    def records_itself(self, number: int) -> bool:
+        """Return whether a command is run again, because its process is a part of the trace.
+
+        That is one which made calls of its own, and any other whose output the trace does not hold. A Python process
+        which only computed an output that is recorded is answered like any command.
+        """
+        if number not in self._joined:
+            return False
+        result = lenient.mapping(lenient.mapping(self.end(number).get("outputs")).get("result"))
+        return self._joined[number] or "stdout" not in result or bool(self.flaws_of(number))
 
     def longest_silence(self) -> float:
         """Return the longest time without an event, in seconds; reads of inputs do not count as events."""
@@ -456,6 +481,8 @@ def read_recorded(
         reader.servers,
         reader.lost,
         reader.codes.by_name,
+        reader.joined,
+        holds_commands=reader.holds_commands,
     )
 
 
@@ -485,6 +512,9 @@ class _Reader:
         self._unseen_tools: dict[str, None] = {}
         # Number of a call that only a framework reports -> the tool.
         self._framework_only: dict[int, str] = {}
+        # Command whose process is a part of the trace -> whether that process has recorded a call or another span.
+        self.joined: dict[int, bool] = {}
+        self.holds_commands = True
         self._within: dict[str, int] = {}  # open span -> the call of these that it is, or is inside of
 
     def feed(self, number: int, event: Event) -> None:
@@ -523,11 +553,13 @@ class _Reader:
         request = read_request(number, event, keep_event=False)
         self._tools[event_id] = number if request is not None and request.kind in VALUED else inside
         self._look_for_spans(number, event, event_id)
+        self._join(inside, event)
         if event["event_type"] == "trace_start":
-            self._settings = self._settings or lenient.mapping(
-                lenient.mapping(event.get("metadata")).get("settings")
-            )
-        if self._settings.get("max_payload_size") and event.get("component") in (MODEL, HTTP, TOOL, MCP):
+            metadata = lenient.mapping(event.get("metadata"))
+            if not self._settings:
+                self._settings = lenient.mapping(metadata.get("settings"))
+                self.holds_commands = "commands" in metadata
+        if self._settings.get("max_payload_size") and event.get("component") in ANSWERED:
             asked = find_flaws([event.get("inputs"), event.get("metadata")])
             self._cut += any(flaw.kind == "cut" for flaw in asked)
         if request is None:
@@ -545,6 +577,15 @@ class _Reader:
             self._note_server(number, event, request)
         self._step(number, event, Step(number, START))
         self._cancelled.clear()
+
+    def _join(self, inside: int, event: Event) -> None:
+        """Note that the process of a command is a part of the trace, and whether it does more than run commands."""
+        works = event["event_type"] != "trace_start" and event.get("component") != COMMAND
+        while inside:
+            call = self.calls[inside]
+            if call.request.kind == COMMAND:
+                self.joined[inside] = self.joined.get(inside, False) or works
+            inside = call.inside
 
     def _look_for_spans(self, number: int, event: Event, event_id: str) -> None:
         """Note a tool call that only a span of a framework reports.
@@ -685,7 +726,10 @@ class _Reader:
             yield ReplayFlaw("unseen", 0, ", ".join(self._unseen_tools))
         if self._framework_only:
             yield ReplayFlaw("spans", 0, ", ".join(dict.fromkeys(self._framework_only.values())))
-        without = sum(not recorded_call.request.similar_keys for recorded_call in self.calls.values())
+        without = sum(
+            not recorded_call.request.similar_keys and recorded_call.request.kind != COMMAND
+            for recorded_call in self.calls.values()
+        )
         if without:
             yield ReplayFlaw("chains", 0, str(without))
 
