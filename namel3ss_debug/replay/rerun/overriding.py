@@ -34,7 +34,7 @@ class _Events(Protocol):
 
 
 def checked_names(
-    mocks: Sequence[Mock | Fault], run_tools: Iterable[str], run_commands: Iterable[str], trace: Trace
+    mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace: Trace, run_commands: Iterable[str] = ()
 ) -> Iterator[str]:
     """Check overrides against the trace, and yield notes on them.
 
@@ -44,8 +44,8 @@ def checked_names(
     Args:
         mocks: mocks and faults.
         run_tools: the names of the tools that are run for real.
-        run_commands: the names of the programs whose commands are run for real.
         trace: the trace.
+        run_commands: the names of the programs whose commands are run for real.
 
     Raises:
         MockError: an answer does not fit the calls it is for, or there is no call of its name.

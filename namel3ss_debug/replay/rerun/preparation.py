@@ -412,7 +412,7 @@ def _note_names(wanted: RerunOptions, trace: Trace) -> Iterable[str]:
         return ()
     from namel3ss_debug.replay.rerun.overriding import checked_names  # noqa: PLC0415  (only here is it needed)
 
-    return checked_names(wanted.mocks, wanted.run_tools, wanted.run_commands, trace)
+    return checked_names(wanted.mocks, wanted.run_tools, trace, wanted.run_commands)
 
 
 def options_of(wanted: RerunOptions) -> tuple[str, ...]:

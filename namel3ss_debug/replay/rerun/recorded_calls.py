@@ -18,7 +18,6 @@ from namel3ss_debug.replay.rerun.requests import (
     ANSWERED,
     COMMAND,
     CONNECT,
-    HTTP,
     LIST_TOOLS,
     MCP,
     MODEL,

@@ -276,7 +276,7 @@ class Commands:
         self,
         arguments: Any,
         *,
-        shell: bool,
+        by_shell: bool,
         folder: Any = None,
         environment: Any = None,
         streams: Mapping[str, str] | None = None,
@@ -286,8 +286,8 @@ class Commands:
         """Return a command that is about to run; its span is not open yet."""
         words = [arguments] if isinstance(arguments, str | bytes | os.PathLike) else [*arguments]
         texts = [os.fsdecode(word) for word in words]
-        inputs: dict[str, Any] = {"arguments": texts[0] if shell and len(texts) == 1 else texts}
-        if shell:
+        inputs: dict[str, Any] = {"arguments": texts[0] if by_shell and len(texts) == 1 else texts}
+        if by_shell:
             inputs["shell"] = True
         if (place := _folder(folder, self._start)) is not None:
             inputs["folder"] = place
@@ -302,7 +302,7 @@ class Commands:
         metadata |= task_paths.call_metadata()
         if _is_background(self._tracer, sys._getframe(depth)):  # noqa: SLF001  (the documented way to the caller)
             metadata["background"] = True
-        command = Command(self._tracer, program_of(texts, shell=shell), inputs, metadata)
+        command = Command(self._tracer, program_of(texts, by_shell=by_shell), inputs, metadata)
         if too_long:
             command.cannot_answer("its input has more than 16 MB")
         return command
@@ -333,7 +333,7 @@ class Commands:
             value, of_run = self._input_of_run()
             command = self._new(
                 arguments,
-                shell=bool(values[9]),
+                by_shell=bool(values[9]),
                 folder=folder,
                 environment=environment,
                 streams=_streams(popen, *values[10:16]),
@@ -469,7 +469,7 @@ class Commands:
         """Follow what the program does with a process of asyncio."""
 
         def make_init(original: Callable[..., None]) -> Callable[..., None]:
-            def __init__(process: Any, transport: Any, protocol: Any, loop: Any) -> None:
+            def init(process: Any, transport: Any, protocol: Any, loop: Any) -> None:
                 original(process, transport, protocol, loop)
                 command = _command_of(transport)
                 if command is None or command.answer is not None:
@@ -479,7 +479,7 @@ class Commands:
                     _note_first_use(getattr(process, name), "_maybe_resume_transport", command, name)
                 _note_first_use(process.stdin, "write", command, "stdin")
 
-            return __init__
+            return init
 
         def make_communicate(original: Callable[..., Any]) -> Callable[..., Any]:
             async def communicate(process: Any, input: Any = None) -> Any:  # noqa: A002  (its name there)
@@ -512,7 +512,7 @@ class Commands:
         def system(command: Any) -> int:
             try:
                 self.close_ended()
-                recorded = self._new(command, shell=True)
+                recorded = self._new(command, by_shell=True)
             except Exception as error:
                 self._tracer.problem("a command could not be recorded", error)
                 return original(command)
@@ -554,18 +554,18 @@ def _command_of(transport: Any) -> Command | None:
     return found if isinstance(found, Command) else None
 
 
-def program_of(words: list[str], *, shell: bool) -> str:
+def program_of(words: list[str], *, by_shell: bool) -> str:
     """Return the name of the program in a command line, such as `pytest` of `cd app && PYTHONPATH=. pytest -q | tail`.
 
     Args:
         words: the arguments; for a shell, the text is the first.
-        shell: whether a shell runs the text.
+        by_shell: whether a shell runs the text.
     """
     name = os.path.basename(words[0]) if words else ""
-    if not shell:
+    if not by_shell:
         options, rest = words[1:2], words[2:3]
         is_text = name in _SHELLS and options and re.fullmatch(r"-\w*c", options[0]) and rest
-        return (program_of(rest, shell=True) if is_text else name) or name
+        return (program_of(rest, by_shell=True) if is_text else name) or name
     first = ""
     for line in _SEPARATORS.split(words[0]):
         try:
@@ -617,11 +617,11 @@ def _changes(environment: Any) -> dict[str, str | None]:
     """Return the variables that a command gets another value of than this process has; None for one that it lacks."""
     if environment is None:
         return {}
+    # Not by name: reads of `os.environ` by name are recorded as those of the program.
+    ours = {os.fsdecode(name): os.fsdecode(value) for name, value in dict(os.environb).items()}
     theirs = {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
-    changed: dict[str, str | None] = {
-        name: value for name, value in theirs.items() if os.environ.get(name) != value
-    }
-    return changed | dict.fromkeys(name for name in os.environ if name not in theirs)
+    changed: dict[str, str | None] = {name: value for name, value in theirs.items() if ours.get(name) != value}
+    return changed | dict.fromkeys(name for name in ours if name not in theirs)
 
 
 def _caller() -> FrameType | None:
