@@ -296,6 +296,22 @@ class ReplayFlaw(NamedTuple):
     setting: str = ""
 
 
+class ChangedFile(NamedTuple):
+    """A file that a command has changed, and that the program read later.
+
+    Attributes:
+        path: the file.
+        command: the number of the recorded command.
+        program: the name of its program.
+        number: the number of the command in a re-run.
+    """
+
+    path: str
+    command: int
+    program: str
+    number: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
     """A recorded call that a re-run can answer.
@@ -324,6 +340,7 @@ class RecordedCalls:
         servers: the key of the request that connects to an MCP server -> the names of the server's tools.
         steps: the steps of all deliveries, in recorded order.
         codes: the name of a tool -> the code behind it; {} in a trace of an earlier version.
+        changed_files: the files that commands have changed, and that the program read later.
         holds_commands: whether the trace was recorded by a version that records commands.
     """
 
@@ -337,10 +354,12 @@ class RecordedCalls:
         lost: Mapping[int, int] | None = None,
         codes: Mapping[str, list[RecordedCode]] | None = None,
         joined: Mapping[int, bool] | None = None,
+        changed_files: tuple[ChangedFile, ...] = (),
         *,
         holds_commands: bool = True,
     ) -> None:
         self.codes = codes or {}
+        self.changed_files = changed_files
         self.holds_commands = holds_commands
         self._joined = joined or {}
         self._recording = recording
@@ -481,6 +500,7 @@ def read_recorded(
         reader.lost,
         reader.codes.by_name,
         reader.joined,
+        tuple(reader.changed_files),
         holds_commands=reader.holds_commands,
     )
 
@@ -513,6 +533,8 @@ class _Reader:
         self._framework_only: dict[int, str] = {}
         # Command whose process is a part of the trace -> whether that process has recorded a call or another span.
         self.joined: dict[int, bool] = {}
+        self.changed_files: list[ChangedFile] = []
+        self._commands: dict[str, int] = {}  # id of the start of a command -> its number
         self.holds_commands = True
         self._within: dict[str, int] = {}  # open span -> the call of these that it is, or is inside of
 
@@ -525,6 +547,8 @@ class _Reader:
             self._close(number, event)
         elif event_type == "error_occurred":
             self._failed(number, event)
+        elif event_type == "state_change":
+            self._note_change(event)
         elif event_type == "agent_message":
             self._look_for_spans(number, event, "")
         elif event_type == "stream_chunk":
@@ -534,6 +558,14 @@ class _Reader:
                 self._step(number, event, Step(recorded_call.number, len(recorded_call.chunks)), arrived)
                 recorded_call.chunks.append(number)
                 self._note(recorded_call.number, flaws_of_chunk(event.get("outputs")))
+
+    def _note_change(self, event: Event) -> None:
+        """Note a file that a command has changed."""
+        metadata = lenient.mapping(event.get("metadata"))
+        command = self._commands.get(str(metadata.get("command")))
+        if event.get("component") == COMMAND and command is not None:
+            path = str(metadata.get("file"))
+            self.changed_files.append(ChangedFile(path, command, self.calls[command].request.name))
 
     def _failed(self, number: int, event: Event) -> None:
         """Note that a connection to a server failed, or that Ctrl-C ended the program.
@@ -570,6 +602,8 @@ class _Reader:
             return
         self.calls[number] = RecordedCall(number, self._sharing(request), 0, inside)
         self._ids[event_id] = number
+        if request.kind == COMMAND:
+            self._commands[event_id] = number
         if request.kind == MCP and request.name == CONNECT:
             self._connections[event_id] = request.keys[0]
         elif request.kind in VALUED:

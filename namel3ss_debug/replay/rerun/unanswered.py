@@ -10,6 +10,9 @@ from namel3ss_debug.replay.rerun.divergences import Divergence
 from namel3ss_debug.replay.rerun.recorded_calls import BEARER, UNRECORDED, RecordedCall, ReplayFlaw
 from namel3ss_debug.replay.rerun.requests import COMMAND, CONNECT, HTTP, MCP, MODEL, TOOL, Request
 
+NO_OUTPUT: Final = "it wrote to the program's own stdout"
+"""Why the output of an answered command is missing: the trace does not hold it."""
+
 
 @dataclass(frozen=True)
 class UnansweredCall:
@@ -106,7 +109,13 @@ def describe_recorded(there: RecordedCall) -> str:
     )
 
 
-VERBS: Final = {MODEL: "calls", HTTP: "requests", TOOL: "calls", MCP: "requests from an MCP server:", COMMAND: "runs"}
+VERBS: Final = {
+    MODEL: "calls",
+    HTTP: "requests",
+    TOOL: "calls",
+    MCP: "requests from an MCP server:",
+    COMMAND: "runs",
+}
 _FLAWS: Final = {
     "cut": "the answer was cut",
     "redacted": "a secret in the answer was redacted",

@@ -31,7 +31,10 @@ _RUNNING: dict[int, AnsweredCommand] = {}
 def install_signals(missing: Callable[[str], None]) -> Undo:
     """Let signals and watchers know the ids of answered commands; return a function that restores everything."""
     undo = [replace(os, name, _make_signal) for name in ("kill", "killpg")]
-    undo += [replace(os, "getpgid", _make_group), when_imported({"asyncio.unix_events": _patch_watchers}, missing)]
+    undo += [
+        replace(os, "getpgid", _make_group),
+        when_imported({"asyncio.unix_events": _patch_watchers}, missing),
+    ]
 
     def restore() -> None:
         for each in reversed(undo):
@@ -108,12 +111,14 @@ class AnsweredCommand:
         """
         if timeout is None or not self._timeouts or popen.returncode is not None:
             return
-        lengths = self._timeouts.pop(0)
-        output = [
-            self._bytes[name][:length] if isinstance(length, int) and length else None
-            for name, length in zip(("stdout", "stderr"), lengths, strict=False)
-        ]
-        raise sys.modules["subprocess"].TimeoutExpired(popen.args, timeout, *output)
+        output = {
+            name: self._bytes[stream][:length]
+            for name, stream, length in zip(
+                ("output", "stderr"), ("stdout", "stderr"), self._timeouts.pop(0), strict=False
+            )
+            if isinstance(length, int) and length
+        }
+        raise sys.modules["subprocess"].TimeoutExpired(popen.args, timeout, **output)
 
     def is_running(self) -> bool:
         """Return whether a poll finds the command running, as it did when it was recorded."""
@@ -213,7 +218,10 @@ def _encode(value: Any, stream: Any) -> bytes:
     """Return the bytes that a stream decodes to this text."""
     if not isinstance(value, str):
         return _to_bytes(value)
-    encoding, errors = getattr(stream, "encoding", None) or "utf-8", getattr(stream, "errors", None) or "strict"
+    encoding, errors = (
+        getattr(stream, "encoding", None) or "utf-8",
+        getattr(stream, "errors", None) or "strict",
+    )
     try:
         return value.encode(encoding, "strict" if errors in ("replace", "ignore") else errors)
     except (UnicodeError, LookupError):
@@ -240,7 +248,9 @@ def _count(value: Any) -> int:
 def is_started_by_asyncio() -> bool:
     """Return whether asyncio starts the process: `Popen` is then called by the loop's own transport."""
     frames = _outer_frames()
-    return any(str(frame.f_globals.get("__name__")) == "asyncio.unix_events" for frame in itertools.islice(frames, 6))
+    return any(
+        str(frame.f_globals.get("__name__")) == "asyncio.unix_events" for frame in itertools.islice(frames, 6)
+    )
 
 
 def _outer_frames() -> Iterator[Any]:

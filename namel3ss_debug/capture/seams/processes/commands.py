@@ -38,6 +38,7 @@ from namel3ss_debug.capture.seams.processes.answered import (
     install_signals,
     is_started_by_asyncio,
 )
+from namel3ss_debug.capture.seams.processes.changed_files import ChangedFiles, file_clock_ns
 from namel3ss_debug.config import working_directory
 from namel3ss_debug.traces.clocks import perf_counter_ns
 
@@ -82,6 +83,8 @@ def install(tracer: ExecutionTracer) -> Undo:
     if tracer.answers is not None:
         undo.append(install_signals(tracer.problem))
     tracer.at_end.append(commands.close_ended)
+    tracer.at_end.append(commands.report_files)
+    undo.append(commands.files.stop)
 
     def restore() -> None:
         for each in reversed(undo):
@@ -108,6 +111,7 @@ class Command:
         self.streams: Mapping[str, str] = inputs.get("streams", {})
         self.reads_itself: set[str] = set()
         self.returns_early = False
+        self.began_ns = file_clock_ns()
         self.ended_ns = 0
         self._tracer = tracer
         self._name, self._inputs, self._metadata = name, inputs, metadata
@@ -258,6 +262,8 @@ class Commands:
     def __init__(self, tracer: ExecutionTracer) -> None:
         self._tracer = tracer
         self._ended: list[Command] = []
+        self._read_files: list[tuple[str, Command]] = []
+        self.files = ChangedFiles(lambda path, command: self._read_files.append((path, command)))
         self._start = str(working_directory())
         self._run: Any = None  # the code of `subprocess.run`
 
@@ -266,7 +272,26 @@ class Commands:
         while self._ended:
             self._ended.pop(0).finish()
 
+    def report_files(self) -> None:
+        """Record which files that commands have changed the program has read; not where it reads them, inside any lock."""
+        while self._read_files:
+            path, command = self._read_files.pop(0)
+            metadata = {"file": path, "command": command.span.event_id}
+            self._tracer.emit(
+                "state_change",
+                component=COMPONENT,
+                component_name=command.span.name,
+                metadata=metadata,
+                call_site="",
+            )
+
+    def _note_files(self, command: Command) -> None:
+        if command.answer is None and self._tracer.answers is None:
+            self.files.add(command.began_ns, command)
+
     def _exited(self, command: Command, status: int | None) -> None:
+        if status is not None:
+            self._note_files(command)
         if command.exited(status):
             self._ended.append(command)
             if len(self._ended) > _MOST_ENDED:
@@ -313,6 +338,8 @@ class Commands:
         """Follow the processes of `subprocess`."""
         self._run = module.run.__code__
         popen, expired = module.Popen, module.TimeoutExpired
+        if self._tracer.answers is None:
+            self.files.start()
         return [
             replace(popen, "_execute_child", self._make_execute),
             replace(popen, "communicate", lambda original: self._make_communicate(original, expired)),
@@ -329,6 +356,7 @@ class Commands:
             if INSIDE.get() or (caller is not None and caller.f_code.co_filename.startswith(CAPTURE_FOLDER)):
                 return None
             self.close_ended()
+            self.report_files()
             arguments, pass_fds, folder, environment = values[0], values[4], values[5], values[6]
             value, of_run = self._input_of_run()
             command = self._new(
@@ -512,6 +540,7 @@ class Commands:
         def system(command: Any) -> int:
             try:
                 self.close_ended()
+                self.report_files()
                 recorded = self._new(command, by_shell=True)
             except Exception as error:
                 self._tracer.problem("a command could not be recorded", error)
@@ -529,6 +558,7 @@ class Commands:
                 raise
             finally:
                 recorded.span.leave()
+            self._note_files(recorded)
             recorded.exited(os.waitstatus_to_exitcode(found))
             return found
 
@@ -620,7 +650,9 @@ def _changes(environment: Any) -> dict[str, str | None]:
     # Not by name: reads of `os.environ` by name are recorded as those of the program.
     ours = {os.fsdecode(name): os.fsdecode(value) for name, value in dict(os.environb).items()}
     theirs = {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
-    changed: dict[str, str | None] = {name: value for name, value in theirs.items() if ours.get(name) != value}
+    changed: dict[str, str | None] = {
+        name: value for name, value in theirs.items() if ours.get(name) != value
+    }
     return changed | dict.fromkeys(name for name in ours if name not in theirs)
 
 
@@ -652,7 +684,9 @@ def _is_background(tracer: ExecutionTracer, frame: FrameType | None) -> bool:
     while frame is not None:
         if tracer.sites.shown(frame.f_code.co_filename) is not None:
             return False
-        if frame.f_code.co_name == "_load_unlocked" and frame.f_code.co_filename.startswith("<frozen importlib"):
+        if frame.f_code.co_name == "_load_unlocked" and frame.f_code.co_filename.startswith(
+            "<frozen importlib"
+        ):
             return True
         frame = frame.f_back
     return False
