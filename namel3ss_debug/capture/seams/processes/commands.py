@@ -49,6 +49,7 @@ MOST_BYTES = 16 << 20
 
 _PIECE = 1 << 16
 
+_LATE_NS = 1_000_000
 _MOST_ENDED = 64
 """So many commands may have ended while the program may still fetch their output."""
 
@@ -112,7 +113,7 @@ class Command:
         self.reads_itself: set[str] = set()
         self.returns_early = False
         self.began_ns = file_clock_ns()
-        self.ended_ns = 0
+        self._ended_ns = 0
         self._tracer = tracer
         self._name, self._inputs, self._metadata = name, inputs, metadata
         self._communicates = False
@@ -208,7 +209,7 @@ class Command:
         """Note the exit status, and return whether the program may still fetch the output."""
         if self._status is not None or status is None:
             return False
-        self._status, self.ended_ns = status, perf_counter_ns()
+        self._status, self._ended_ns = status, perf_counter_ns()
         if self._communicates:
             return False
         if self.returns_early or "pipe" not in (self.streams.get("stdout"), self.streams.get("stderr")):
@@ -251,8 +252,10 @@ class Command:
         set_result(self.span, self._tracer, result)
         if self._unrecorded:
             add_metadata(self.span, {"unrecorded": self._unrecorded})
-        if self.ended_ns:
-            self.span.set(duration_ms=(self.ended_ns - self.span.started) / 1e6)
+        late_ns = perf_counter_ns() - self._ended_ns if self._ended_ns else 0
+        if late_ns > _LATE_NS:  # the program might still have fetched the output
+            lasted_ns = self._ended_ns - self.span.started
+            self.span.set(timestamp=self._tracer.now() - late_ns / 1e9, duration_ms=lasted_ns / 1e6)
         self.span.close()
 
 
