@@ -59,6 +59,8 @@ EVENT_TYPES: dict[str, str] = {
     "http_exchange_end": "its response, or the failure",
     "mcp_start": "a request to an MCP server that is no call of a tool, or the connection to it",
     "mcp_end": "its result, or the failure",
+    "command_start": "a command is run: its arguments, folder, changed environment and input",
+    "command_end": "its exit status and output, or why it did not start",
     "stream_chunk": "one piece of a streamed answer",
     "agent_message": "a message or hand-off between agents",
     "log_record": "a log record of the program",

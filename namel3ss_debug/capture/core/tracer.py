@@ -43,6 +43,9 @@ _LONG_TEXTS = frozenset({"error", "error_type", "stack_trace"})
 _GENERATOR_FLAGS = 0x20 | 0x200
 """inspect.CO_GENERATOR and CO_ASYNC_GENERATOR."""
 
+_WITH_EXCEPTION_STATE = frozenset({"tool", "command"})
+"""Components whose exceptions a re-run raises again."""
+
 _NO_FIELDS: Mapping[str, Any] = {}
 _NO_PAUSE = (0, 0)
 _NO_CODE = (0, 0)
@@ -411,7 +414,7 @@ class Span:
         # The innermost span that an exception leaves has its stack trace; the outer ones need not repeat it.
         with_trace = tracer.keeps_payloads and self._reported != id(error)
         event.update(span_failure(error, tracer.payloads, with_trace=with_trace).fields())
-        if self.component == "tool" and tracer.keeps_payloads:
+        if self.component in _WITH_EXCEPTION_STATE and tracer.keeps_payloads:
             self._keep_exception_state(error)
         if tracer.variables is not None and with_trace:
             return frame_of_failure(error, tracer.sites)
