@@ -64,6 +64,7 @@ class DebugConfiguration:
     variables_event_bytes: int = 16384
     variables_run_bytes: int = 50 * 1024 * 1024
     record_randomness: bool = False
+    file_digests: int = 1000
     log_level: str = "info"
     slow_ms: float = 1000.0
     rotate_max_bytes: int = 100 * 1024 * 1024
@@ -346,6 +347,12 @@ SETTINGS: tuple[Setting, ...] = (
         values.flag,
         _YES_NO,
         "record the seed and the clock reads that a re-run needs; `debug trace` makes true the default",
+    ),
+    Setting(
+        "file_digests",
+        values.whole(0),
+        "a whole number of files from 0",
+        "of how many opened files a digest is kept, to report what changed since; 0: none; only with record_randomness",
     ),
     Setting(
         "log_level",

@@ -43,6 +43,9 @@ _LONG_TEXTS = frozenset({"error", "error_type", "stack_trace"})
 _GENERATOR_FLAGS = 0x20 | 0x200
 """inspect.CO_GENERATOR and CO_ASYNC_GENERATOR."""
 
+_WITH_EXCEPTION_STATE = frozenset({"tool", "command"})
+"""Components whose exceptions a re-run raises again."""
+
 _NO_FIELDS: Mapping[str, Any] = {}
 _NO_PAUSE = (0, 0)
 _NO_CODE = (0, 0)
@@ -411,7 +414,7 @@ class Span:
         # The innermost span that an exception leaves has its stack trace; the outer ones need not repeat it.
         with_trace = tracer.keeps_payloads and self._reported != id(error)
         event.update(span_failure(error, tracer.payloads, with_trace=with_trace).fields())
-        if self.component == "tool" and tracer.keeps_payloads:
+        if self.component in _WITH_EXCEPTION_STATE and tracer.keeps_payloads:
             self._keep_exception_state(error)
         if tracer.variables is not None and with_trace:
             return frame_of_failure(error, tracer.sites)
@@ -502,6 +505,7 @@ class ExecutionTracer:
         self.network: Network | None = None
         self.now: Callable[[], float] = time  # replaced where the program's reads of the clock are recorded
         self.at_end: list[Callable[[], None]] = []
+        self.end_metadata: Event = {}  # what the functions in `at_end` add to the metadata of `trace_end`
         self.keeps_payloads = config.level != "basic"
         self.measures_memory = config.capture_memory
         self.measures_cpu = config.capture_performance
@@ -633,13 +637,14 @@ class ExecutionTracer:
 
     def unrecorded(self, what: str) -> None:
         """Count, once, that the program used the network in a way that is not recorded."""
-        self._report_once(f"{what} was used, but it is not recorded")
+        self.report_once(f"{what} was used, but it is not recorded")
 
     def uncounted(self, what: str) -> None:
         """Count, once, that the program made a request whose tokens and cost are in no event."""
-        self._report_once(f"{what} was requested, but its tokens and cost are not counted")
+        self.report_once(f"{what} was requested, but its tokens and cost are not counted")
 
-    def _report_once(self, what: str) -> None:
+    def report_once(self, what: str) -> None:
+        """Count a problem once, however often it occurs."""
         if what not in self.problems:
             self.problem(what)
 
@@ -676,6 +681,7 @@ class ExecutionTracer:
             "tracing_us": round(self.tracing_ns / 1000, 1),
             "dropped": writer.dropped,
             "problems": dict(self.problems),
+            **self.end_metadata,
         }
         if self.exit_status is not None:
             event["metadata"]["exit_status"] = self.exit_status
