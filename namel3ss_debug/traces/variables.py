@@ -62,7 +62,7 @@ class Variables:
     def notes(self, names: Collection[str] | None = None) -> tuple[str, ...]:
         """Return what the values do not show, a sentence each; with `names` only of these variables."""
         notes = [
-            f"{name} was recorded at event {self.recorded[name]}; since then only its type, length and some items were compared"
+            f"{name} was recorded at event {self.recorded[name]}; since then it was compared only in part"
             for name in self.not_compared
             if name in self.recorded and (names is None or name in names)
         ]
