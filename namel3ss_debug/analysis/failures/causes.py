@@ -59,8 +59,8 @@ from namel3ss_debug.analysis.failures.suspects import (
     shorten,
     sort_events,
 )
-from namel3ss_debug.wire import lenient
 from namel3ss_debug.analysis.sections.fingerprints import Fingerprints
+from namel3ss_debug.wire import lenient
 
 OWN: dict[str, float] = {
     "network": 0.85,
