@@ -17,7 +17,9 @@ from namel3ss_debug.inspection.streams import CHUNK
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event, ends_span
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 
-SKIPPED_TYPES = frozenset({CHUNK, INPUTS_READ, "resource_sample", "stack_sample", "trace_start", "trace_end"})
+SKIPPED_TYPES = frozenset(
+    {CHUNK, INPUTS_READ, "resource_sample", "stack_sample", "file_access", "trace_start", "trace_end"}
+)
 """Types of events that are no steps."""
 
 _ENDED_KEPT = 10_000

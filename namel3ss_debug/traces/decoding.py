@@ -53,6 +53,7 @@ _COMPONENTS = {prefix: component for component, prefix in EXECUTION_PREFIX.items
     "memory_summarization": "memory",
     "stream_chunk": "llm",
     "log_record": "log",
+    "file_access": "file",
     "validation": "validation",
 }
 _SURROGATES = re.compile("[\ud800-\udfff]")

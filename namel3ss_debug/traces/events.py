@@ -74,6 +74,7 @@ EVENT_TYPES: dict[str, str] = {
     "task_end": "its result, or the failure",
     "resource_sample": "memory and CPU at one moment",
     "stack_sample": "in which functions the time of a span went, where stacks are sampled",
+    "file_access": "a file was read or written, at the level `comprehensive`: how much, how often, how long",
     "inputs_read": "what the program read from outside since the event before: clock, environment, standard input",
     "divergence": "where a re-run diverged from its trace",
 }

@@ -53,6 +53,7 @@ class TraceEventType(StrEnum):
     TASK_END = "task_end"
     RESOURCE_SAMPLE = "resource_sample"
     STACK_SAMPLE = "stack_sample"
+    FILE_ACCESS = "file_access"
     INPUTS_READ = "inputs_read"
     DIVERGENCE = "divergence"
 

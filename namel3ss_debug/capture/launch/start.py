@@ -232,6 +232,14 @@ def activate(
         _undo.append(remove_sampler)
         if sampler is not None:
             _renewed_by_fork.append(sampler.renew)
+    if config.level == "comprehensive":
+        from namel3ss_debug.capture.seams.inputs import (
+            file_access,
+        )  # only this level counts accesses to files
+
+        renew_files, remove_files = file_access.install(tracer)
+        _renewed_by_fork.append(renew_files)
+        _undo.append(remove_files)
     _register_once()
     if config.buffer_size > 1:
         flush_on_exit(tracer.writer)

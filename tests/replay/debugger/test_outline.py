@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from namel3ss_debug.replay.debugger import outline as outline_module
 from namel3ss_debug.replay.debugger.outline import Outline
 
-NO_LEVEL = {"stream_chunk", "resource_sample", "stack_sample", "inputs_read"}
+NO_LEVEL = {"stream_chunk", "resource_sample", "stack_sample", "file_access", "inputs_read"}
 SPAN = st.builds(
     lambda kind, event_id, parent: {
         "event_type": f"tool_call_{kind}",

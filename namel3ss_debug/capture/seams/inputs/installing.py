@@ -29,7 +29,7 @@ from namel3ss_debug.capture.seams.processes import processes
 from namel3ss_debug.config import LINEAGE_VARIABLE
 from namel3ss_debug.traces.file_digests import FileDigester
 from namel3ss_debug.traces.inputs import VERSION, Recorded, find_interpreter_variables
-from namel3ss_debug.traces.signing import configuration_folder, file_key
+from namel3ss_debug.traces.signing import file_key
 
 _WITHOUT_IMPORTS = 2
 """The last version of task paths in which imports have none of their own."""
@@ -127,13 +127,8 @@ class InstalledInputs:
         if not tracer.config.file_digests or not key:
             return None
         digester = FileDigester(key, opened_files.MOST_BYTES)
-        folder = configuration_folder()
-        trace = tracer.writer.first.with_suffix("")
-        own = [str(trace), str(trace.with_name(f".{trace.name}"))]
-        own += [] if folder is None else [str(folder) + os.sep]
-        self.files = opened_files.OpenedFiles(
-            digester, tracer.config.file_digests, tuple(own), self.inputs.digest
-        )
+        own = opened_files.find_own_files(tracer.writer.first)
+        self.files = opened_files.OpenedFiles(digester, tracer.config.file_digests, own, self.inputs.digest)
         return {"execution": execution, "check": digester.check}
 
     def _put_files(self) -> list[Undo]:

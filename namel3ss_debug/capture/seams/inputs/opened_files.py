@@ -11,12 +11,14 @@ import os
 import sys
 from _thread import get_ident
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from namel3ss_debug.capture.core import interruptions
 from namel3ss_debug.capture.core.patching import Undo
 from namel3ss_debug.traces.file_digests import MISSING, FileDigester, describe_status, regular_status
+from namel3ss_debug.traces.signing import configuration_folder
 
 READ: Final = "read"
 WRITTEN: Final = "written"
@@ -34,18 +36,15 @@ OnOpen = Callable[[str, str], None]
 """Called with the absolute path of a file that is about to be opened, and `read`, `written` or `database`."""
 
 _consumers: tuple[OnOpen, ...] = ()
-_not_followed: tuple[str, ...] = ()
 _hooked = False
 _busy: set[int] = set()  # the threads that run a consumer, which opens files itself
 
 
 def on_open(consumer: OnOpen) -> Undo:
     """Call a function before each opening of a file, except for files of code, packages and the system."""
-    global _consumers, _hooked, _not_followed  # noqa: PLW0603  (an audit hook cannot be removed)
+    global _consumers, _hooked  # noqa: PLW0603  (an audit hook cannot be removed)
     if not _hooked:
         _hooked = True
-        installed = {os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix)}
-        _not_followed = (*installed, *_SYSTEM)
         sys.addaudithook(_audit)
     _consumers = (*_consumers, consumer)
 
@@ -66,11 +65,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     _busy.add(thread)
     try:
         path = _database_file(arguments[0]) if event != "open" else arguments[0]
-        if isinstance(path, bytes):
-            path = os.fsdecode(path)
-        if not isinstance(path, str) or path.endswith(_CODE):
-            return
-        path = _find_followed("" if path[:1] == os.sep else os.getcwd(), path)
+        path = find_followed(path)
         if path is None:
             return
         access = DATABASE if event != "open" else WRITTEN if _is_for_writing(*arguments[1:3]) else READ
@@ -83,11 +78,38 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         _busy.discard(thread)
 
 
+def is_busy() -> bool:
+    """Return whether this thread runs a consumer: what it opens is not opened by the program."""
+    return get_ident() in _busy
+
+
+def find_followed(path: object) -> str | None:
+    """Return the absolute path of a file of the program; None for code, packages, the system, and what is no path."""
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    if not isinstance(path, str) or path.endswith(_CODE):
+        return None
+    return _find_followed("" if path[:1] == os.sep else os.getcwd(), path)
+
+
 @lru_cache(4096)
 def _find_followed(folder: str, path: str) -> str | None:
     """Return the absolute path of a file; None if it belongs to a package or the system. Cached: programs open files often."""
     path = os.path.normpath(os.path.join(folder, path))
-    return None if path.startswith(_not_followed) or any(each in path for each in _PACKAGES) else path
+    return None if path.startswith(_not_followed()) or any(each in path for each in _PACKAGES) else path
+
+
+@cache
+def _not_followed() -> tuple[str, ...]:
+    return (*{os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix)}, *_SYSTEM)
+
+
+def find_own_files(trace: Path) -> tuple[str, ...]:
+    """Return the beginnings of the paths of our own files: of a trace, and of its keys."""
+    folder = configuration_folder()
+    stem = trace.with_suffix("")
+    own = (str(stem), str(stem.with_name(f".{stem.name}")))
+    return own if folder is None else (*own, str(folder) + os.sep)
 
 
 def _is_for_writing(mode: Any = None, flags: Any = None) -> bool:
