@@ -15,6 +15,7 @@ from namel3ss_debug.views.quantities import (
     duration,
     is_number,
     megabytes,
+    milliseconds,
     money,
     percent,
     tokens,
@@ -73,6 +74,8 @@ def resources(section: Section) -> Iterator[Block]:
         if any((windows.get(label) or {}).get("max_share") is not None for label in windows):
             yield Note("window: the largest share of its model's context that a call filled")
     yield from _conversations(section.get("context") or {})
+    yield from _waits(section.get("io_wait") or {})
+    yield from _files(section.get("files") or {})
     uncounted = used.get("without_usage_by_model") or {}
     unknown = cost.get("without_price_by_model") or {}
     lacking = {
@@ -81,6 +84,62 @@ def resources(section: Section) -> Iterator[Block]:
     yield from unpriced(used.get("total"), lacking)
     if uncounted and used.get("total"):
         yield Note(f"tokens not recorded: {_named(uncounted)}; such calls have no cost")
+
+
+def _waits(waits: Mapping[str, Section]) -> Iterator[Block]:
+    """Yield for how long the run waited, by component, where files were recorded."""
+    if "files" not in waits:
+        return
+    yield Heading(
+        "I/O wait",
+        "time outside of the processor; waits of concurrent and nested work add up to more than 100 %",
+    )
+    yield Table(
+        (name("waiting for", 14), number("count"), number("wait ms"), number("of the run")),
+        [
+            (
+                text(kind, COMPONENT_STYLES.get(kind, "")),
+                tokens(row.get("count")),
+                milliseconds(row.get("wait_ms")),
+                percent(row.get("share_of_wall")),
+            )
+            for kind, row in sorted(waits.items(), key=lambda item: -(item[1].get("wait_ms") or 0))
+        ],
+    )
+
+
+def _files(files: Section) -> Iterator[Block]:
+    """Yield the files in which the run spent most time."""
+    rows = files.get("listed") or []
+    if not rows:
+        return
+    yield Heading(
+        count(files["count"], "file"),
+        f"{bytes_text(files.get('bytes_read'))} read, {bytes_text(files.get('bytes_written'))} written,"
+        f" {duration(files.get('io_ms'))}",
+    )
+    yield Table(
+        (
+            name("file", 20),
+            number("opened"),
+            number("reads"),
+            number("writes"),
+            number("read"),
+            number("written"),
+            number("ms"),
+        ),
+        [
+            (
+                text(row.get("component_name") or "", "", 120),
+                *(tokens(row.get(key)) for key in ("opens", "reads", "writes")),
+                bytes_text(row.get("bytes_read")),
+                bytes_text(row.get("bytes_written")),
+                milliseconds(row.get("io_ms")),
+            )
+            for row in rows[:SHOWN]
+        ],
+    )
+    yield from more(files["count"], min(len(rows), SHOWN))
 
 
 def _conversations(context: Section) -> Iterator[Block]:

@@ -107,11 +107,20 @@ ENDS = {
         {"retry_of": "s2", "time_to_first_token_ms": 12.5},
         {"exchange": {"status": 429}},
         {"exchange": {"request_bytes": 10, "response_bytes": 20}},
+        {"bytes_read": 5, "bytes_written": 8, "reads": 1, "writes": 2, "io_ms": 0.3},
         {"events": 3, "bytes": 7, "tracing_us": 0.1, "problems": {"odd": 1}, "process": 1},
     ],
 }
 COMPONENTS = ["agent", "llm", "tool", "chain", "http", "mine"]
-POINTS = ["trace_start", "trace_end", "error_occurred", "resource_sample", "log_record", "agent_turn_start"]
+POINTS = [
+    "trace_start",
+    "trace_end",
+    "error_occurred",
+    "resource_sample",
+    "log_record",
+    "agent_turn_start",
+    "file_access",
+]
 
 
 class _Dice:

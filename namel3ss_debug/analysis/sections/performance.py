@@ -25,6 +25,7 @@ from namel3ss_debug.analysis.sections.bottlenecks import Effort, find_bottleneck
 from namel3ss_debug.analysis.sections.concurrency import Intervals, compute_wall_shares, measure_concurrency
 from namel3ss_debug.analysis.sections.hot_functions import EVENT_TYPE, HotFunctions
 from namel3ss_debug.analysis.sections.usage import used
+from namel3ss_debug.analysis.sections.waiting import own_cpu_ns
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.traces.facts import NS_PER_MS, whole_ns
 
@@ -65,9 +66,6 @@ COLUMNS = (BOTTLENECK_TABLE, OUTLIER_TABLE)
 _NS_PER_SECOND = 1_000_000_000
 _CPU_SUMS = "computed"
 """The sums that spans leave for their parent: their CPU time, and the durations of those that recorded it."""
-
-_TOLERANCE = 0.05
-"""The share by which these durations may differ from the time in which children ran, because clocks are not exact."""
 
 
 class _Spans:
@@ -212,7 +210,10 @@ class Performance(BaseFold):
                 spans.begins.append(int(at * 1e6 + 0.5) * 1000)  # as `since_epoch`
             cpu = span.end.get("cpu_time_ms")
             if cpu is not None:
-                _add_cpu_time(spans, span, duration, int(cpu * NS_PER_MS + 0.5))
+                own = own_cpu_ns(span, duration, int(cpu * NS_PER_MS + 0.5), _CPU_SUMS)
+                if own is not None:
+                    spans.cpu_ns += own
+                    spans.measured_ns += span.self_ns
             if duration > self._slow_ns:
                 self._slow_count += 1
                 if len(self._slow) < LISTED or duration >= self._slow[0][0]:
@@ -358,27 +359,6 @@ class Performance(BaseFold):
             }
             for (component, name, site), (count, total, self_ns, longest) in ordered[:LISTED]
         ]
-
-
-def _add_cpu_time(spans: _Spans, span: MeasuredSpan, duration: int, cpu: int) -> None:
-    """Add the CPU time of a span's self time, and leave the whole for its parent.
-
-    It is not known where the children of a span ran concurrently, or did not all record their CPU time. Other threads
-    may have computed at the same time, so it is never more than the self time.
-    """
-    below, above = span.below, span.above
-    if above is not None:
-        inside = above.vector(_CPU_SUMS, 2)
-        inside[0] += cpu
-        inside[1] += duration
-    if below is not None and below.intervals:
-        computed, measured = below.sums.get(_CPU_SUMS, (0, 0))
-        covered = duration - span.self_ns
-        if abs(measured - covered) > covered * _TOLERANCE:
-            return
-        cpu = max(cpu - computed, 0)
-    spans.cpu_ns += min(cpu, span.self_ns)
-    spans.measured_ns += span.self_ns
 
 
 def _make_effort(key: tuple[str, str], operation: _Spans) -> Effort:

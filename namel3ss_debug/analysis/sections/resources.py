@@ -23,6 +23,7 @@ from namel3ss_debug.analysis.sections.contexts import Contexts
 from namel3ss_debug.analysis.sections.memory import MemoryReadings
 from namel3ss_debug.analysis.sections.processes import Processes
 from namel3ss_debug.analysis.sections.usage import dollars, used
+from namel3ss_debug.analysis.sections.waiting import own_cpu_ns
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.config.values import TRIGGERS
 from namel3ss_debug.traces.costs import RECORDED
@@ -45,6 +46,13 @@ _SUMS = "usage"
 _CLAIMED = "usage of inner agents"
 _COUNTED = "usage of the tool "
 """The prefix of a tool's name: the sums that inner calls of the same tool include already."""
+_COMPUTED = "computed of what waits"
+"""The CPU time of spans, and their durations, for their parent."""
+
+WAITING = ("llm", "http", "tool", "mcp", "command")
+"""The components that wait for something outside of the process."""
+
+_FILE_COUNTS = ("opens", "reads", "writes", "bytes_read", "bytes_written")
 
 
 class _Turn(NamedTuple):
@@ -59,7 +67,7 @@ class _Turn(NamedTuple):
 class ResourceUsage(BaseFold):
     """Tokens, cost, contexts, memory, CPU, HTTP and the cost of tracing."""
 
-    events: frozenset[str] = frozenset({"resource_sample", "trace_end"})
+    events: frozenset[str] = frozenset({"resource_sample", "trace_end", "file_access"})
     needs: tuple[str, ...] = ("problems",)
 
     def __init__(self, options: Options) -> None:
@@ -76,6 +84,8 @@ class ResourceUsage(BaseFold):
         self._cpu_ns = 0
         self._cpu_known = False
         self._by_host: dict[str, list[int]] = {}
+        self._by_file: dict[str, list[int]] = {}  # `_FILE_COUNTS`, and nanoseconds
+        self._waits: dict[str, list[int]] = {}  # spans, of how many the waiting is known, and nanoseconds
         self._tracing = [0, 0, 0, 0, 0]
         self._problems: dict[str, int] = {}
 
@@ -89,6 +99,13 @@ class ResourceUsage(BaseFold):
         if "parent_event_id" not in start and "cpu_time_ms" in end:
             self._cpu_ns += whole_ns(end["cpu_time_ms"], NS_PER_MS)
             self._cpu_known = True
+        if span.duration_ns is not None:
+            own, cpu = None, end.get("cpu_time_ms")
+            if cpu is not None:
+                own = own_cpu_ns(span, span.duration_ns, whole_ns(cpu, NS_PER_MS), _COMPUTED)
+            if component in WAITING:
+                waits = (1, 0, 0) if own is None else (1, 1, span.self_ns - own)
+                add_up(self._waits.setdefault(component, [0, 0, 0]), waits)
         if component == "llm" or states_amounts(end):
             self._add_usage(span)
         if component == "http":
@@ -105,16 +122,20 @@ class ResourceUsage(BaseFold):
             self._pass_up(span, below.sums)
 
     def event(self, number: int, event: Event) -> None:
-        """Add a sample of a process, or its record of the cost of tracing."""
+        """Add a sample of a process, its record of the cost of tracing, or what it did with a file."""
         metadata = event.get("metadata", {})
+        if event["event_type"] == "file_access":
+            counts = (parse_count(metadata.get(name)) for name in _FILE_COUNTS[1:])
+            row = self._by_file.setdefault(event.get("component_name", ""), [0] * (len(_FILE_COUNTS) + 1))
+            add_up(row, (1, *counts, whole_ns(metadata.get("io_ms"), NS_PER_MS)))
         if "memory_usage_mb" in event:
             self._memory.add(number, event)
         if event["event_type"] == "resource_sample":
             self._processes.add(number, event)
         if event["event_type"] == "trace_end" and "tracing_us" in metadata:
-            counts = (parse_count(metadata.get(name)) for name in ("events", "bytes", "dropped"))
+            written = (parse_count(metadata.get(name)) for name in ("events", "bytes", "dropped"))
             spent = whole_ns(metadata.get("tracing_us"), _NS_PER_US)
-            add_up(self._tracing, (1, *counts, spent))
+            add_up(self._tracing, (1, *written, spent))
             problems = metadata.get("problems")
             for text, count in problems.items() if isinstance(problems, dict) else ():
                 self._problems[text] = self._problems.get(text, 0) + parse_count(count)
@@ -232,6 +253,10 @@ class ResourceUsage(BaseFold):
         self._cpu_known |= later._cpu_known
         for host, exchanges in later._by_host.items():
             add_up(self._by_host.setdefault(host, [0, 0, 0, 0]), exchanges)
+        for name, counts in later._by_file.items():
+            add_up(self._by_file.setdefault(name, [0] * len(counts)), counts)
+        for component, waits in later._waits.items():
+            add_up(self._waits.setdefault(component, [0, 0, 0]), waits)
         add_up(self._tracing, later._tracing)
         for text, count in later._problems.items():
             self._problems[text] = self._problems.get(text, 0) + count
@@ -244,7 +269,7 @@ class ResourceUsage(BaseFold):
         self._processes.renumber(by)
 
     def result(self, totals: TraceTotals) -> dict[str, Any]:
-        """Return tokens, cost, context, memory, cpu_ms, processes, http and tracing; None where not recorded."""
+        """Return the parts of the section, from `tokens` to `tracing`; None where not recorded."""
         source, total = self._find_source()
         return {
             "tokens": {
@@ -290,6 +315,8 @@ class ResourceUsage(BaseFold):
             "cpu_ms": milliseconds(self._cpu_ns) if self._cpu_known else None,
             "processes": self._processes.result(),
             "http": self._http_result(),
+            "files": self._files_result(),
+            "io_wait": self._io_wait_result(totals),
             "tracing": self._tracing_result(totals),
         }
 
@@ -303,6 +330,38 @@ class ResourceUsage(BaseFold):
         return {
             **dict(zip(names, total, strict=True)),
             "by_host": {host: dict(zip(names, rows[host], strict=True)) for host in hosts},
+        }
+
+    def _files_result(self) -> dict[str, Any]:
+        """Return the sums of all files, and those of each of the files with most time."""
+        rows = self._by_file
+        total = [sum(column) for column in zip(*rows.values(), strict=True)] if rows else [0] * 6
+        most = nsmallest(LISTED, rows, key=lambda name: (-rows[name][-1], -sum(rows[name][3:5]), name))
+        return {
+            "count": len(rows),
+            **_file_counts(total),
+            "listed": [{"component_name": name or None, **_file_counts(rows[name])} for name in most],
+        }
+
+    def _io_wait_result(self, totals: TraceTotals) -> dict[str, Any]:
+        """Return for how long the run waited for files, and by component; `wait_ms` is None where it is not known.
+
+        Waiting spans may have run concurrently, and the time of a file is also that of the tool that reads it, so the
+        shares of the wall time need not add up.
+        """
+        wall = totals.wall_ns
+        opens = sum(row[0] for row in self._by_file.values())
+        kinds = {name: self._waits[name] for name in WAITING if name in self._waits}
+        if opens:
+            kinds = {"files": [opens, opens, sum(row[-1] for row in self._by_file.values())], **kinds}
+        return {
+            name: {
+                "count": count,
+                "measured": measured,
+                "wait_ms": milliseconds(waited) if measured else None,
+                "share_of_wall": round(waited / wall, 6) if measured and wall else None,
+            }
+            for name, (count, measured, waited) in kinds.items()
         }
 
     def _find_source(self) -> tuple[str | None, list[int]]:
@@ -350,6 +409,11 @@ def _add_to_parent(above: Below, row: list[int], name: str) -> None:
         above.sums[name] = row
     else:
         add_up(known, row)
+
+
+def _file_counts(row: Sequence[int]) -> dict[str, Any]:
+    """Return the counts of a file by name."""
+    return {**dict(zip(_FILE_COUNTS, row[:-1], strict=True)), "io_ms": milliseconds(row[-1])}
 
 
 def _host(url: object) -> str:

@@ -31,7 +31,7 @@ from namel3ss_debug.capture.seams.inputs import opened_files
 from namel3ss_debug.traces.clocks import perf_counter_ns
 
 if TYPE_CHECKING:
-    _Proxy = wrapt.CallableObjectProxy[..., Any]
+    _Proxy = wrapt.CallableObjectProxy[Any]
 else:
     _Proxy = wrapt.CallableObjectProxy  # in version 1 it takes no parameters
 
@@ -131,7 +131,11 @@ class FileAccesses:
     def renew(self) -> None:
         """Leave the files that were open at a fork to the parent process."""
         self._open.clear()
-        self._ended = False
+
+    def stop(self) -> None:
+        """Follow no file any more: the program may have kept our `open`, and followed files."""
+        self._ended = True
+        self._open.clear()
 
     def _closed(self, access: FileAccess, name: Any) -> None:
         """Write the event of a file, once; never raises.
@@ -213,7 +217,7 @@ def _count_calls(raw: Any, access: FileAccess, closed: Callable[[FileAccess, Any
 class FollowedOpen(_Proxy):
     """`open`, whose files are followed. It is no function, which would become a method as the attribute of a class."""
 
-    _self_follow: Callable[[Any], None] | None
+    _self_follow: Callable[[Any], None]
 
     def __init__(self, original: Callable[..., Any], follow: Callable[[Any], None]) -> None:
         super().__init__(original)
@@ -230,8 +234,7 @@ class FollowedOpen(_Proxy):
         except BaseException as error:
             hide_own_frame(error)
             raise
-        if self._self_follow is not None:
-            self._self_follow(opened)
+        self._self_follow(opened)
         return opened
 
     def __repr__(self) -> str:
@@ -282,8 +285,7 @@ def install(tracer: ExecutionTracer) -> tuple[Callable[[], None], Undo]:
     tracer.at_end.append(accesses.finish)
 
     def put_back() -> None:
-        ours._self_follow = None  # the program may have kept this object
-        accesses.renew()
+        accesses.stop()
         for module in changed:
             if vars(module)["open"] is ours:
                 vars(module)["open"] = original

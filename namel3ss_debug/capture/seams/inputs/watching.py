@@ -13,6 +13,7 @@ from sys import _getframe as frame_at
 from types import FrameType
 from typing import Any, Final
 
+from namel3ss_debug.capture.core.own_code import CAPTURE_FOLDER
 from namel3ss_debug.capture.core.patching import Undo
 from namel3ss_debug.capture.seams.inputs.opened_files import READ, WRITTEN, on_open
 
@@ -58,6 +59,9 @@ def watch_files(opened: Opened) -> list[Undo]:
     def watch(path: str, access: str) -> None:
         # A database of SQLite counts as read.
         use = "written" if access == WRITTEN else "read"
-        opened(path, use if access != READ or os.path.lexists(path) else "missing", frame_at(2))
+        frame = frame_at(2)
+        if frame.f_code.co_filename.startswith(CAPTURE_FOLDER) and frame.f_back is not None:
+            frame = frame.f_back  # `file_access` stands in for `open`
+        opened(path, use if access != READ or os.path.lexists(path) else "missing", frame)
 
     return [on_open(watch)]
