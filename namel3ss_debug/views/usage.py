@@ -92,7 +92,7 @@ def _waits(waits: Mapping[str, Section]) -> Iterator[Block]:
         return
     yield Heading(
         "I/O wait",
-        "time outside of the processor; waits of concurrent and nested work add up to more than 100 %",
+        "calls of files, and time of spans outside of the processor; nested and concurrent waits both count",
     )
     yield Table(
         (name("waiting for", 14), number("count"), number("wait ms"), number("of the run")),

@@ -19,12 +19,16 @@ import os
 import stat
 import sys
 import warnings
+import weakref
 from collections.abc import Callable
+from sys import _getframe as frame_at
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
 
 from namel3ss_debug.capture.core import context
+from namel3ss_debug.capture.core.own_code import PACKAGE_FOLDER
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame
 from namel3ss_debug.capture.core.tracer import ExecutionTracer
 from namel3ss_debug.capture.seams.inputs import opened_files
@@ -38,6 +42,7 @@ else:
 EVENT_TYPE: Final = "file_access"
 COMPONENT: Final = "file"
 
+_STANDARD_LIBRARY: Final = (os.path.dirname(os.__file__) + os.sep, "<frozen ")
 _READS: Final = ("readinto", "read", "readall")
 _NOT_BUFFERED_BY_LINE: Final = (
     "line buffering (buffering=1) isn't supported in binary mode, the default buffer size will be used"
@@ -101,12 +106,18 @@ class FileAccesses:
             return
         began = perf_counter_ns()
         try:
-            raw = getattr(getattr(opened, "buffer", opened), "raw", None)
+            buffered = getattr(opened, "buffer", opened)
+            raw = getattr(buffered, "raw", None)
             # Descriptors have no path. A class of another library may depend on its own methods.
             if type(raw) is not io.FileIO or not isinstance(raw.name, str | bytes):
                 return
             path = opened_files.find_followed(raw.name)
-            if path is None or path.startswith(self._skipped) or opened_files.is_busy():
+            if (
+                path is None
+                or path.startswith(self._skipped)
+                or opened_files.is_busy()
+                or _is_ours(frame_at(2))
+            ):
                 return
             if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
                 return
@@ -116,7 +127,7 @@ class FileAccesses:
                 parent.session_id = span.session_id  # the span itself would keep its payloads in memory
             access = FileAccess(os.fsdecode(raw.name), str(opened.mode), parent, tracer.sites.find(2))
             self._open[access] = None
-            _count_calls(raw, access, self._closed)
+            _count_calls(buffered, raw, access, self._closed)
         except Exception as error:
             tracer.problem("the accesses to a file are not recorded", error)
         finally:
@@ -162,32 +173,51 @@ class FileAccesses:
             tracer.tracing_ns += perf_counter_ns() - began
 
 
-def _count_calls(raw: Any, access: FileAccess, closed: Callable[[FileAccess, Any], None]) -> None:
-    """Put methods that count into the dict of a raw file, until it is closed."""
-    attributes: dict[str, Any] = raw.__dict__
-    # Bound before the first one is replaced.
-    close_file = raw.close
+def _is_ours(frame: FrameType | None) -> bool:
+    """Return whether our own code opens a file, perhaps by a function of the standard library."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(PACKAGE_FOLDER):
+            return True
+        if not file.startswith(_STANDARD_LIBRARY) or opened_files.is_in_package(file):
+            return False
+        frame = frame.f_back
+    return False
 
-    def counting(call: Callable[..., Any], *, writes: bool) -> Callable[..., Any]:
-        def counted(*args: Any) -> Any:
-            began = perf_counter_ns()
-            try:
-                done = call(*args)
-            except BaseException as error:
-                access.io_ns += perf_counter_ns() - began
-                hide_own_frame(error)
-                raise
+
+def _counting(call: Callable[..., Any], access: FileAccess, *, writes: bool) -> Callable[..., Any]:
+    """Return a function that calls a method of a raw file, and counts the call."""
+
+    def counted(*args: Any) -> Any:
+        began = perf_counter_ns()
+        try:
+            done = call(*args)
+        except BaseException as error:
             access.io_ns += perf_counter_ns() - began
-            moved = done if isinstance(done, int) else len(done or b"")  # None: it would block
-            if writes:
-                access.writes += 1
-                access.bytes_written += moved
-            else:
-                access.reads += 1
-                access.bytes_read += moved
-            return done
+            hide_own_frame(error)
+            raise
+        access.io_ns += perf_counter_ns() - began
+        moved = done if isinstance(done, int) else len(done or b"")  # None: it would block
+        if writes:
+            access.writes += 1
+            access.bytes_written += moved
+        else:
+            access.reads += 1
+            access.bytes_read += moved
+        return done
 
-        return counted
+    return counted
+
+
+def _count_calls(
+    buffered: Any, raw: Any, access: FileAccess, closed: Callable[[FileAccess, Any], None]
+) -> None:
+    """Put methods that count into the dict of a raw file, until it is closed or its buffer is gone.
+
+    Meanwhile the raw file refers to itself. Its buffer does not, so a forgotten file is closed as soon as without this.
+    """
+    attributes: dict[str, Any] = raw.__dict__
+    close_file = raw.close
 
     def close() -> None:
         try:
@@ -202,16 +232,24 @@ def _count_calls(raw: Any, access: FileAccess, closed: Callable[[FileAccess, Any
             hide_own_frame(error)
             raise
         finally:
-            for name in (*_READS, "write", "close"):
-                attributes.pop(
-                    name, None
-                )  # a file that is closed is freed at once, as it refers to itself no more
-            closed(access, raw.name)
+            stop()
 
-    calls = {name: getattr(raw, name) for name in (*_READS, "write")}
-    for name, call in calls.items():
-        attributes[name] = counting(call, writes=name == "write")
-    attributes["close"] = close
+    def stop() -> None:
+        nonlocal buffer
+        buffer = None
+        for name, method in methods.items():
+            if attributes.get(name) is method:
+                del attributes[name]
+        methods.clear()
+        closed(access, raw.name)
+
+    methods = {
+        name: _counting(getattr(raw, name), access, writes=name == "write") for name in (*_READS, "write")
+    }
+    methods["close"] = close
+    attributes |= methods
+    # A file that was taken from its buffer by `detach` outlives it.
+    buffer: weakref.ref[Any] | None = weakref.ref(buffered, lambda _: stop())
 
 
 class FollowedOpen(_Proxy):
@@ -226,7 +264,7 @@ class FollowedOpen(_Proxy):
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Open a file as the original does."""
         try:
-            if (args[2:3] == (1,) or kwargs.get("buffering") == 1) and _warns_of_lines(*args, **kwargs):
+            if (args[2:3] == (1,) or kwargs.get("buffering") == 1) and _warns_of_lines(args, kwargs):
                 # The original would report this line as that of the program.
                 warnings.warn(_NOT_BUFFERED_BY_LINE, RuntimeWarning, stacklevel=2)
                 args, kwargs = args[:2], {**kwargs, "buffering": -1}
@@ -258,12 +296,22 @@ class FollowedOpen(_Proxy):
         return self
 
 
-def _warns_of_lines(
-    _file: Any = None, mode: Any = "r", buffering: Any = -1, *texts: Any, **named: Any
-) -> bool:
+def _warns_of_lines(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Return whether these arguments of `open` ask for lines of bytes, and nothing that is an error."""
-    is_plain = not texts and named.keys() <= {"file", "closefd", "opener"}
-    return is_plain and buffering == 1 and isinstance(mode, str) and "b" in mode and "t" not in mode
+    named = dict(zip(("file", "mode", "buffering"), args, strict=False))
+    if len(args) > len(named) or named.keys() & kwargs.keys():
+        return False
+    named |= kwargs
+    mode = named.get("mode")
+    return (
+        "file" in named
+        and named.keys() <= {"file", "mode", "buffering", "closefd", "opener"}
+        and isinstance(mode, str)
+        and len(set(mode)) == len(mode)
+        and set(mode) <= set("rwaxb+")
+        and len(set(mode) & set("rwax")) == 1
+        and "b" in mode
+    )
 
 
 def install(tracer: ExecutionTracer) -> tuple[Callable[[], None], Undo]:

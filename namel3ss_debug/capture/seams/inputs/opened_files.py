@@ -96,7 +96,12 @@ def find_followed(path: object) -> str | None:
 def _find_followed(folder: str, path: str) -> str | None:
     """Return the absolute path of a file; None if it belongs to a package or the system. Cached: programs open files often."""
     path = os.path.normpath(os.path.join(folder, path))
-    return None if path.startswith(_not_followed()) or any(each in path for each in _PACKAGES) else path
+    return None if path.startswith(_not_followed()) or is_in_package(path) else path
+
+
+def is_in_package(path: str) -> bool:
+    """Return whether a file belongs to an installed package."""
+    return any(each in path for each in _PACKAGES)
 
 
 @cache
@@ -108,7 +113,7 @@ def find_own_files(trace: Path) -> tuple[str, ...]:
     """Return the beginnings of the paths of our own files: of a trace, and of its keys."""
     folder = configuration_folder()
     stem = trace.with_suffix("")
-    own = (str(stem), str(stem.with_name(f".{stem.name}")))
+    own = (f"{stem}.", str(stem.with_name(f".{stem.name}.")))
     return own if folder is None else (*own, str(folder) + os.sep)
 
 
