@@ -23,7 +23,9 @@ counted in `trace_end`.
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.failures.claims import claimed_error, may_claim
@@ -66,7 +68,8 @@ _ALSO_LOGGED = 0.1
 _MOST_KEPT = 2_000
 _MOST_IDS = 200
 _LEAST_OTHERS = 2
-_MOST_KEYS = 20
+_LONGEST_JSON = 20_000
+_MOST_SHAPES = 1_000
 _DEEPEST = 6
 _LONGEST_VALUE = 60
 _NO_CALLS = frozenset({"llm", "http", "app", "log"})
@@ -248,7 +251,12 @@ class HandledExceptions(BaseFold):
             assert ended is not None
             return RESULT, ended.end_number, ended.shown, logged
         of_tool = each.component == "tool"  # then the result of the call decides
-        if each.has_value and not of_tool and each.error_type not in _EXPECTED and _is_empty(each.value):
+        if (
+            each.has_value
+            and not of_tool
+            and each.error_type not in _EXPECTED
+            and _is_empty(_read_text(each.value))
+        ):
             return RETURNED, None, own, logged
         if logged is not None and each.leaves_by != "continue":
             return LOGGED, None, own, logged
@@ -278,7 +286,9 @@ class HandledExceptions(BaseFold):
             return ended, False  # calls without such an exception have the same result
         if not shape.startswith(_EMPTY_SHAPE):
             return ended, len(others) == 1 and sum(others.values()) >= _LEAST_OTHERS
-        returned_it = each.has_value and (_show(each.value) == ended.shown or _is_empty(each.value))
+        returned_it = each.has_value and (
+            _show(each.value) == ended.shown or _is_empty(_read_text(each.value))
+        )
         return ended, bool(others) or (returned_it and shape != _NOTHING_SHAPE)
 
     def _find_warning(self, each: _Handled) -> _Warning | None:
@@ -318,6 +328,7 @@ def _failure_of(event: Event) -> tuple[str, str]:
 
 
 _REPORTED = "error"
+_KINDS = {bool: "boolean", int: "number", float: "number", str: "text", list: "list"}
 _EMPTY_SHAPE = "empty "
 _NOTHING_SHAPE = "empty nothing"
 
@@ -327,27 +338,29 @@ def _shape_of(value: Any) -> str:
     value = _read_text(value)
     if isinstance(value, dict):
         made = value.get("$type")
-        shape = (
-            str(made) if made is not None else f"object of {', '.join(sorted(map(str, value))[:_MOST_KEYS])}"
-        )
+        shape = _shape_of_keys(tuple(value)) if made is None else str(made)
     elif value is None:
         return _NOTHING_SHAPE
     else:
-        kinds = {bool: "boolean", int: "number", float: "number", str: "text", list: "list"}
-        shape = kinds.get(type(value), "value")
+        shape = _KINDS.get(type(value), "value")
     return f"{_EMPTY_SHAPE}{shape}" if _is_empty(value) else shape
+
+
+@lru_cache(4096)
+def _shape_of_keys(keys: tuple[str, ...]) -> str:
+    """Return the shape of an object; one of a limited number, because a program may use other keys each time."""
+    return f"object {crc32(' '.join(sorted(keys)).encode(errors='replace')) % _MOST_SHAPES}"
 
 
 def _read_text(value: Any) -> Any:
     """Return the value of a text that is JSON, as many tools return it, and any other value as it is."""
-    if isinstance(value, str) and value[:1] in {"{", "["}:
+    if isinstance(value, str) and value[:1] in {"{", "["} and len(value) <= _LONGEST_JSON:
         return lenient.load_or_text(value)
     return value
 
 
 def _is_empty(value: Any, depth: int = 0) -> bool:
-    """Return whether a value is zero, or has nothing in it but such values; `None` and booleans count inside others only."""
-    value = _read_text(value)
+    """Return whether a value is zero, or has nothing in it but such values and `None`."""
     if isinstance(value, dict | list):
         items = [item for key, item in value.items() if key != "$type"] if isinstance(value, dict) else value
         return depth < _DEEPEST and all(item is None or _is_empty(item, depth + 1) for item in items)

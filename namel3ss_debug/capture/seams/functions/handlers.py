@@ -133,7 +133,10 @@ class _Recorder:
         self._busy.clear()
 
     def finish(self) -> None:
-        """Hand what was only counted to the tracer, for `trace_end`."""
+        """End recording, because `trace_end` follows, and hand what was only counted to the tracer for it."""
+        global _recorder  # noqa: PLW0603  (see `install`)
+        if _recorder is self:
+            _recorder = None
         rows: list[dict[str, Any]] = []
         for (clause, name), numbers in list(self.numbers.items()):
             times = next(numbers)
