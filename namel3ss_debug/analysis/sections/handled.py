@@ -14,10 +14,12 @@ call around it failed or returned a report of an error, or if it is the failure 
 
     {"total": 31, "silent": 1, "sites": [{"number": 12, "call_site": "tools.py:17", "function": "convert",
      "error_type": "ValueError", "error": "...", "times": 1, "judged": "result", "returned": "{'eur': 0}",
-     "component": "tool", "component_name": "convert", "numbers": [12], "end_number": 14, "logged": null}]}
+     "component": "tool", "component_name": "convert", "numbers": [12], "end_number": 14, "logged": null}],
+     "warning_count": 1, "warnings": [{"number": 9, "call_site": "tools.py:30", "level": "warning", "logger": "shop",
+     "message": "..."}]}
 
 `sites` has one row for each clause and type of exception, silent ones first. `total` counts those as well that are only
-counted in `trace_end`.
+counted in `trace_end`. `warnings` are the log records of level warning and above.
 """
 
 from __future__ import annotations
@@ -58,6 +60,19 @@ COLUMNS = (
         ),
         "that the program's own code did not raise again",
     ),
+    TableSpec(
+        "Warnings in the log",
+        "warnings",
+        (
+            ColumnSpec("n", "number", "event"),
+            ColumnSpec("level", "level"),
+            ColumnSpec("logger", "logger", "name"),
+            ColumnSpec("message", "message", "prose"),
+            ColumnSpec("where", "call_site", "site"),
+        ),
+        "and above",
+        "warning_count",
+    ),
 )
 
 RESULT, RETURNED, LOGGED = "result", "returned", "logged"
@@ -71,6 +86,8 @@ _LEAST_OTHERS = 2
 _LONGEST_JSON = 20_000
 _MOST_SHAPES = 1_000
 _DEEPEST = 6
+_LONGEST_CLAUSE = 1_000
+_LONGEST_MESSAGE = 200
 _LONGEST_VALUE = 60
 _NO_CALLS = frozenset({"llm", "http", "app", "log"})
 _EXPECTED = frozenset({"FileNotFoundError"})
@@ -98,8 +115,9 @@ class _Warning(NamedTuple):
     """One log record of level warning or above."""
 
     number: int
-    file: str
-    line: int
+    call_site: str
+    level: str
+    logger: str
     message: str
 
 
@@ -134,6 +152,7 @@ class HandledExceptions(BaseFold):
         self._more = 0
         self._counted: Counter[tuple[str, str]] = Counter()
         self._warnings: list[_Warning] = []
+        self._warning_count = 0
         self._results: dict[tuple[str, str], _Results] = {}
         self._failed: set[str] = set()
         self._failures: set[tuple[str, str]] = set()
@@ -170,12 +189,15 @@ class HandledExceptions(BaseFold):
                 key = str(row.get("call_site")), str(row.get("error_type"))
                 self._counted[key] += lenient.count(row.get("times")) or 0
         elif event_type == "log_record":
-            file, _, line = str(event.get("call_site", "")).rpartition(":")
-            is_warning = LOG_LEVELS.get(str(metadata.get("level")), 0) >= LOG_LEVELS["warning"]
-            if is_warning and line.isdecimal() and len(self._warnings) < _MOST_KEPT:
-                self._warnings.append(
-                    _Warning(number, file, int(line), str(metadata.get("message", ""))[:200])
-                )
+            level = str(metadata.get("level"))
+            if LOG_LEVELS.get(level, 0) >= LOG_LEVELS["warning"]:
+                self._warning_count += 1
+                if len(self._warnings) < _MOST_KEPT:
+                    site, text = str(event.get("call_site", "")), str(metadata.get("message", ""))
+                    logger = lenient.string(event.get("component_name"))
+                    self._warnings.append(
+                        _Warning(number, site, level, logger or "", text[:_LONGEST_MESSAGE])
+                    )
         elif len(self._handled) < _MOST_KEPT:
             self._handled.append(_read(number, event, metadata))
         else:
@@ -187,6 +209,7 @@ class HandledExceptions(BaseFold):
         self._handled += later._handled[:room]
         self._more += later._more + len(later._handled[room:])
         self._counted += later._counted
+        self._warning_count += later._warning_count
         self._warnings = sorted({*self._warnings, *later._warnings})[:_MOST_KEPT]
         for key, results in later._results.items():
             mine = self._results.setdefault(key, _Results())
@@ -235,6 +258,8 @@ class HandledExceptions(BaseFold):
             "total": len(self._handled) + further,
             "silent": sum(row["judged"] is not None for row in ordered),
             "sites": ordered[:_MOST_KEPT],
+            "warning_count": self._warning_count,
+            "warnings": [warning._asdict() for warning in self._warnings[:LISTED]],
         }
 
     def _judge(
@@ -296,9 +321,12 @@ class HandledExceptions(BaseFold):
         file, _, line = each.call_site.rpartition(":")
         if not line.isdecimal():
             return None
-        lines = range(int(line), each.until + 1)
-        near = (one for one in self._warnings if one.file == file and one.line in lines)
-        return max((one for one in near if one.number < each.number), default=None)
+        sites = {
+            f"{file}:{number}"
+            for number in range(int(line), min(each.until, int(line) + _LONGEST_CLAUSE) + 1)
+        }
+        near = (one for one in self._warnings if one.number < each.number and one.call_site in sites)
+        return max(near, default=None)
 
 
 def _read(number: int, event: Event, metadata: Mapping[str, Any]) -> _Handled:
@@ -377,8 +405,8 @@ def name_of_handled(row: Row) -> str:
 
 
 def has_handled(section: Row) -> bool:
-    """Return whether exceptions were handled."""
-    return bool(section["sites"])
+    """Return whether exceptions were handled, or warnings logged."""
+    return bool(section["sites"] or section["warnings"])
 
 
 def find_findings(section: Row, _sections: Mapping[str, Any], _run: RunAmounts) -> Iterator[Finding]:
