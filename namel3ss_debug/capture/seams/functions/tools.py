@@ -73,7 +73,7 @@ def register_functions(
             rewrite.is_edited(function.__code__) and function.__code__ not in _REGISTERED
         ):
             continue
-        is_left = function.__globals__.get("__name__", "").partition(".")[0] in FRAMEWORK_PACKAGES
+        is_left = registered.package_of(function.__globals__) in FRAMEWORK_PACKAGES
         if (is_requested or not is_left) and REPLACER is not None and REPLACER.edit(function):
             _add_registered(name, function.__code__)
             if not is_requested:
@@ -302,11 +302,13 @@ def _reach_functions(tracer: ExecutionTracer, replacer: CodeReplacer, names: Ite
     The names of functions of the user's own modules are seams already, and other seams record the tools of hooks,
     frameworks and servers.
     """
-    known = (rewrite.EDITED, announced.NAMED, announced.HOOKED, announced.SERVED)
+    known = (rewrite.EDITED, announced.NAMED, announced.HOOKED)
     searched = [
         name
         for name in names
-        if _SEARCHES[name] < _MOST_SEARCHES and not any(name in others for others in known)
+        if _SEARCHES[name] < _MOST_SEARCHES
+        and not any(name in others for others in known)
+        and not announced.is_served(name)
     ]
     if not searched:
         return
