@@ -30,6 +30,7 @@ from namel3ss_debug.replay.debugger.variables import STATE_EVENTS, read_state
 from namel3ss_debug.replay.overrides.active import Overrides
 from namel3ss_debug.traces.costs import call_cost, priced, seller_of
 from namel3ss_debug.traces.events import Event, NumberedEvents, begins_span, is_unseen
+from namel3ss_debug.traces.variables import complete_variables
 
 MOST_FRAMES: Final = 1000
 """How many spans of a stack are shown."""
@@ -326,6 +327,8 @@ class Stepper:
             latest = number
             shown = self._override(number, event)
             read = self._add_price(number, shown) if detector.reads_cost else shown
+            if detector.reads_variables:
+                read = complete_variables(self.trace, number, read)
             hits = detector.find_hits(number, read, totals, values)
             if hits:
                 yield number, shown, hits
@@ -399,6 +402,8 @@ class Stepper:
         state = self.history.at(at)
         values = self.variables(state.changed) if "state" in expression.names else _NOTHING
         event = self.event_at(number) if number and not expression.names <= ACCUMULATED else {}
+        if number and "locals" in expression.text:
+            event = complete_variables(self.trace, number, event)
         if number and "cost_estimate" in expression.names:
             event = self._add_price(number, event)
         return expression.evaluate(event_scope(number, event, state.totals.scope(), values))

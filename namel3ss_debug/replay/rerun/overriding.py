@@ -26,14 +26,16 @@ from namel3ss_debug.wire import lenient
 _OTHER_FUNCTION: Final = "tool:NAME names a function that the trace holds no call of"
 _UNSEEN: Final = "the functions behind these calls could not be reached"
 _RUNS_AGAIN: Final = f"{_UNSEEN}, so these calls are made again, without overrides"
-_NOT_ANSWERED: Final = "a re-run answers calls of models, tools, HTTP and MCP; agents and steps run"
+_NOT_ANSWERED: Final = "a re-run answers calls of models, tools, commands, HTTP and MCP; agents and steps run"
 
 
 class _Events(Protocol):
     def events(self) -> Iterator[Event]: ...
 
 
-def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace: Trace) -> Iterator[str]:
+def checked_names(
+    mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace: Trace, run_commands: Iterable[str] = ()
+) -> Iterator[str]:
     """Check overrides against the trace, and yield notes on them.
 
     New code may make more calls. So a name without a call is allowed, with a note, if the trace holds a call of that
@@ -43,6 +45,7 @@ def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace
         mocks: mocks and faults.
         run_tools: the names of the tools that are run for real.
         trace: the trace.
+        run_commands: the names of the programs whose commands are run for real.
 
     Raises:
         MockError: an answer does not fit the calls it is for, there is no call of its name, or no override reaches its
@@ -73,6 +76,9 @@ def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace
     for name in run_tools:
         if name != ALL and name not in known.names.get("tool", ()):
             yield f"--run-tools {name}: the trace holds no call of such a tool"
+    for name in run_commands:
+        if name != ALL and name not in known.names.get("command", ()):
+            yield f"--run-commands {name}: the trace holds no such command"
 
 
 def unreached(overrides: Sequence[Mock | Fault], trace: _Events) -> Iterator[str]:

@@ -54,7 +54,10 @@ ORIGINAL = "n3_original"
 """The variable of a forwarding code (`code_replacement`) that holds the function with the original code."""
 
 HOOKED: weakref.WeakSet[CodeType] = weakref.WeakSet()
-"""The code of functions whose calls a hook records as tool calls. The seam in `tools` skips them."""
+"""The code of functions that the seam in `tools` skips.
+
+A hook records their calls as tool calls, or they only make a tool of the same name.
+"""
 
 TAKE: Callable[..., RequestedCall | None] | None = None
 """Returns the requested call that a tool of this name with these arguments answers; set by `tools`."""

@@ -28,7 +28,7 @@ def find_unedited_code(code: CodeType) -> CodeType:
     """Return the code of a function as compiled from its source, or `code` itself if nothing in it was edited."""
     code = find_original(code) or code
     modules = rewrite.PLAIN.get(code.co_filename)
-    if modules is None or not any(map(rewrite.is_edited, _codes(code))):
+    if modules is None or not any(map(rewrite.uses_our_names, _codes(code))):
         return code
     same = code.co_qualname, code.co_firstlineno
     return next((one for one in _codes(*modules) if (one.co_qualname, one.co_firstlineno) == same), code)

@@ -69,6 +69,7 @@ class ToolCalls:
         self._taken: OrderedDict[str, RequestedCall] = OrderedDict()  # a framework may retry these
         # Calls that were taken by name and arguments, and whose results were not sent back yet.
         self._guessed: list[RequestedCall] = []
+        self._ignored: set[str] = set()
         self._lock = threading.RLock()
 
     def renew(self) -> None:
@@ -78,6 +79,10 @@ class ToolCalls:
     def offer(self, names: Iterable[str]) -> None:
         """Note the names of tools that a model is offered."""
         self._on_offer(names)
+
+    def ignore(self, name: str) -> None:
+        """Do not report the results of the calls of this name: no tool has it."""
+        self._ignored.add(name)
 
     def add_requested(
         self,
@@ -227,7 +232,7 @@ class ToolCalls:
                 call = next((call for call in waiting if call.inside == inside), waiting[0])
                 self._remove(call)
                 was_answered = self._was_answered_by_twin(call)
-            if not call.awaits_consent and not was_answered:
+            if not call.awaits_consent and not was_answered and call.name not in self._ignored:
                 self._on_unseen(call, result)
 
     def _was_answered_by_twin(self, call: RequestedCall) -> bool:

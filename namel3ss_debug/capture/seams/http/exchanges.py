@@ -34,7 +34,7 @@ from namel3ss_debug.capture.payloads import parsed_json
 from namel3ss_debug.capture.seams.functions.requested_calls import RequestedCall, ToolCalls
 from namel3ss_debug.capture.seams.http import heads
 from namel3ss_debug.capture.seams.http.attempts import Attempts
-from namel3ss_debug.capture.seams.http.bodies import Decompressor, parse_body, parse_request_body
+from namel3ss_debug.capture.seams.http.bodies import Decompressor, encode_body, parse_body, parse_request_body
 from namel3ss_debug.capture.seams.http.chunks import (
     SPLITTING_NAMES,
     Chunks,
@@ -223,9 +223,9 @@ class Exchange:
             return
         call_reply = drop_impossible_cut(call_reply, self._owner.tracer.problem)
         response = make_response(call_reply, self._format, request, method=self._method, event_id=event_id)
-        self.response = response
         self._marks = call_reply.to_metadata()
         if response is not None:
+            response = self.response = encode_body(response)
             turn = delivery_turn(call_reply, answers.may_deliver, event_id)
             self.delivery = Delivery(turn, response.delays, len(response.pieces))
             return
@@ -282,7 +282,7 @@ class Exchange:
             self._head_seq = self._owner.tracer.writer.next_seq
             if head.encoding:
                 self._decompressor = Decompressor(head.encoding)
-            if self._format is not None:
+            if self._format is not None and self._is_decoded():
                 self._framing = wire.find_framing(head.content_type)
                 if self._framing is not None:
                     self._stream = self._framing.decoder()
@@ -305,7 +305,9 @@ class Exchange:
             return
         try:
             self._arrived += len(data)
-            plain = data if decoded or self._decompressor is None else self._decompressor.feed(data)
+            if decoded:
+                self._decompressor = None
+            plain = data if self._decompressor is None else self._decompressor.feed(data)
             self._received += len(plain)
             room = None if self._format is not None else self._owner.kept_bytes
             if room is None or self._received <= room:
@@ -346,6 +348,10 @@ class Exchange:
 
     def _next_seq(self) -> int:
         return self._owner.tracer.writer.next_seq
+
+    def _is_decoded(self) -> bool:
+        """Return whether the recorded body is text that can be read, and not in an encoding that cannot be undone."""
+        return self._decompressor is None or self._decompressor.decodes
 
     def fail(self, error: BaseException) -> None:
         """End the exchange with an exception."""
@@ -397,7 +403,7 @@ class Exchange:
                 text = parsed_json.clear_text(
                     owner.tracer.payloads, body, document, SPLITTING_NAMES, self._may_have_split_secrets
                 )
-            if self._status:
+            if self._status and self._is_decoded():
                 partial |= self._finish_llm(body, document)
             if text is None and body and not self._count:
                 raw = self._redact_split_secrets(body, document)
@@ -425,6 +431,11 @@ class Exchange:
         exchange["response_bytes"] = self._received
         if self._head_seq is not None:
             exchange["head_seq"] = self._head_seq
+        if self._decompressor is not None and self._received:
+            if self._decompressor.problem is not None:
+                self._owner.tracer.report_once(self._decompressor.problem)
+            if self._decompressor.recorded_coding is not None:
+                exchange["body_coding"] = self._decompressor.recorded_coding
         if self._count:
             exchange["chunks"] = self._count
         elif text is not None:
