@@ -60,7 +60,7 @@ class CodeReplacer:
         except (OSError, SyntaxError, ValueError):  # the file was removed, or changed since
             edited = code
         if self._anywhere and not rewrite.is_edited(edited):
-            edited = _make_forwarding(function) or edited
+            edited = _make_forwarding(function) or code
         if edited is code:
             return False
         self._replaced.append((function, code, edited))
