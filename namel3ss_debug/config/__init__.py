@@ -61,6 +61,8 @@ class DebugConfiguration:
     buffer_size: int = 1
     flush_interval_seconds: float = 1.0
     max_payload_size: int = 16384
+    variables_event_bytes: int = 16384
+    variables_run_bytes: int = 50 * 1024 * 1024
     record_randomness: bool = False
     file_digests: int = 1000
     log_level: str = "info"
@@ -327,6 +329,18 @@ SETTINGS: tuple[Setting, ...] = (
         values.size,
         _BYTES,
         "how much of one payload is kept; 0: all of it, which `debug trace` makes the default",
+    ),
+    Setting(
+        "variables_event_bytes",
+        values.size,
+        _BYTES,
+        "level comprehensive: how much of the values of variables one event may have; the names of the others are listed",
+    ),
+    Setting(
+        "variables_run_bytes",
+        values.size,
+        _BYTES,
+        "level comprehensive: how much of the values of variables one process records; 0: no limit",
     ),
     Setting(
         "record_randomness",

@@ -17,13 +17,14 @@ from namel3ss_debug.replay.debugger.replies import describe_exit
 from namel3ss_debug.replay.rerun.divergences import MISSING
 from namel3ss_debug.replay.rerun.file_changes import CHANGED, MISSING_NOW, MODIFIED, NEW
 from namel3ss_debug.replay.rerun.outcomes import (
+    CHANGED_FILES,
     MATCHED_WITH_OVERRIDES,
     STALE_MODELS,
     STALE_TOOLS,
     UNVERIFIED,
 )
 from namel3ss_debug.replay.rerun.tool_code import NO_DIGESTS
-from namel3ss_debug.replay.rerun.unanswered import describe_unanswered
+from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, describe_unanswered
 from namel3ss_debug.views.cleaning import ERROR, GOOD, WARNING, Piece, clean, piece, wrapped
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.rows import Row, labelled, shortened
@@ -114,11 +115,12 @@ def _verdict(outcome: RerunOutcome) -> Piece:
 
 
 def _kinds_of(unverified: Sequence[Unverified]) -> str:
-    """Return what is not verified, counted: `1 stale tool, 2 stale model calls`."""
+    """Return what is not verified, counted: `1 stale tool, 2 stale model calls, 1 changed file`."""
     tools = sum(each.kind == STALE_TOOLS for each in unverified)
     calls = sum(len(each.numbers) for each in unverified if each.kind == STALE_MODELS)
-    parts = [count(tools, "stale tool") if tools else "", count(calls, "stale model call") if calls else ""]
-    return ", ".join(filter(None, parts))
+    files = sum(each.kind == CHANGED_FILES for each in unverified)
+    parts = [(tools, "stale tool"), (calls, "stale model call"), (files, "changed file")]
+    return ", ".join(count(number, noun) for number, noun in parts if number)
 
 
 def _ended(outcome: RerunOutcome) -> Piece:
@@ -259,6 +261,8 @@ def _unverified(outcome: RerunOutcome) -> Iterator[str]:
     for why, names in by_reason.items():
         if why == NO_DIGESTS:
             yield "The trace holds no digests of code, so a change inside a tool is not noticed."
+        elif why == NO_OUTPUT:
+            yield f"The program's own stdout lacks what the commands {', '.join(names)} wrote there, because no trace holds it."
         else:
             yield f"Not verified: {', '.join(names)} ({why})"
 

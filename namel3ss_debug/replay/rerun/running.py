@@ -228,7 +228,14 @@ class _Run:
             attempts=attempts,
             notes=tuple(notes),
             interrupted=self.interrupted,
-            same_code=not (prepared.newer or changes or wanted.mocks or wanted.run_tools or wanted.live_from),
+            same_code=not (
+                prepared.newer
+                or changes
+                or wanted.mocks
+                or wanted.run_tools
+                or wanted.run_commands
+                or wanted.live_from
+            ),
         )
 
 

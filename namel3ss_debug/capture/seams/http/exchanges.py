@@ -9,7 +9,7 @@ not a model's answer, only as much as can be shown.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar, Token
 from functools import partial
 from types import MappingProxyType
@@ -31,7 +31,7 @@ from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn
 from namel3ss_debug.capture.core.failures import to_failure
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
 from namel3ss_debug.capture.payloads import parsed_json
-from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
+from namel3ss_debug.capture.seams.functions.requested_calls import RequestedCall, ToolCalls
 from namel3ss_debug.capture.seams.http import heads
 from namel3ss_debug.capture.seams.http.attempts import Attempts
 from namel3ss_debug.capture.seams.http.bodies import Decompressor, encode_body, parse_body, parse_request_body
@@ -187,6 +187,8 @@ class Exchange:
     _decompressor: Decompressor | None = None
     _pieces: Chunks | None = None
     _marks: Mapping[str, Any] = MappingProxyType({})
+    _offers_tools = False
+    _requested: Sequence[RequestedCall] = ()
 
     def __init__(
         self, owner: Exchanges, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
@@ -265,6 +267,7 @@ class Exchange:
         }
         self._owner.calls.add_results(decoded.get("messages") or [], self._inside)
         if decoded["tools"]:
+            self._offers_tools = True
             self._owner.calls.offer(tuple(tool["name"] for tool in decoded["tools"] if tool.get("name")))
         shown = parsed_json.ready_request(payloads, decoded)
         ready = parsed_json.ready_object(payloads, metadata, exchange, texts=chain)
@@ -285,7 +288,14 @@ class Exchange:
                     self._stream = self._framing.decoder()
                     tracer = self._owner.tracer
                     redactor = tracer.payloads.redactor if tracer.keeps_payloads else None
-                    self._pieces = Chunks(self._framing, redactor, self._emit_chunk, self._next_seq)
+                    self._pieces = Chunks(
+                        self._framing,
+                        redactor,
+                        self._emit_chunk,
+                        self._next_seq,
+                        self._format.call_end,
+                        self._add_complete_calls if self._offers_tools else None,
+                    )
         except Exception as error:
             self._owner.tracer.problem("an HTTP response could not be recorded", error)
 
@@ -316,6 +326,18 @@ class Exchange:
         if self._first_ms is None and any(map(self._format.codec.is_content, self._stream.feed(plain))):
             self._first_ms = (perf_counter_ns() - self._started) / 1e6
         self._pieces.feed(plain)
+
+    def _add_complete_calls(self) -> None:
+        """Add the tool calls in what has arrived of a stream: a program may run them before it reads on."""
+        assert self._format is not None
+        whole = self._format.join_stream(b"".join(self._chunks), self._head.content_type)
+        self._add_requested(self._format.codec.decode_response(whole))
+
+    def _add_requested(self, answer: wire.Answer) -> None:
+        if answer.tool_calls:
+            self._requested = self._owner.calls.add_requested(
+                answer.tool_calls, self._span.event_id, self._inside, self._requested
+            )
 
     def _emit_chunk(self, data: bytes, arrived: int | None) -> None:
         metadata = {"index": self._count}
@@ -473,8 +495,7 @@ class Exchange:
         cost = read_header_cost(headers) if answer.cost is None else answer.cost
         answer = answer._replace(cost=cost, billing=read_header_terms(headers) | answer.billing)
         self._span.set(**answer.to_usage_fields())
-        if answer.tool_calls:
-            self._owner.calls.add_requested(answer.tool_calls, self._span.event_id, self._inside)
+        self._add_requested(answer)
         failure = (wire.decode_failure if self._stream is None else wire.decode_error)(whole)
         if failure is not None:
             self._span.set(status="failed", error_type=failure[0], error=failure[1])

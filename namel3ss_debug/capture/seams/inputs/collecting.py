@@ -330,10 +330,7 @@ class Inputs:
         for _, name, value, place in items:
             entry: dict[str, Any] = {"call_site": place.call_site} if place.call_site else {}
             if value is not None:
-                secret = redactor is not None and redactor.key_is_secret(name)
-                shown = (
-                    "[REDACTED:key]" if secret else redactor.text(value) if redactor is not None else value
-                )
+                shown = redactor.field(name, value) if redactor is not None else value
                 shown = shown.encode("utf-8", "replace").decode()
                 entry |= {"value": shown} | ({} if shown == value else {"redacted": True})
             variables.setdefault(name, entry)
