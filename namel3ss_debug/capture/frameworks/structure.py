@@ -291,8 +291,7 @@ class Structure:
         holder = self._parent(parent, frame)
         all_metadata: dict[str, Any] = {"framework": self.framework, "seen": False, **(metadata or {})}
         inputs = {"arguments": arguments, "call_id": call_id}
-        elsewhere = (rewrite.EDITED, announced.NAMED, announced.HOOKED)
-        if any(name in names for names in elsewhere) or announced.is_served(name):
+        if is_recorded_elsewhere(name):
             expected = AnnouncedCall(announced.TOOL, name, call_id, arguments)
             self._expect(key, expected, name, inputs, all_metadata, parent, frame)
             return
@@ -385,6 +384,20 @@ class Structure:
             entry.span.set(**failure)
         elif isinstance(entry, _PendingCall):
             self._open[key] = entry._replace(failure=failure)
+
+    def backdate(self, key: Hashable, timestamp: float, started: int) -> None:
+        """Note that an open span or call began earlier. The start event of a span has its time already.
+
+        Args:
+            key: the framework's id of it.
+            timestamp: when it began, in seconds since 1970.
+            started: when it began, by the clock for durations, in nanoseconds.
+        """
+        entry = self._open.get(key)
+        if isinstance(entry, Inside):
+            entry.span.started = started
+        elif isinstance(entry, _PendingCall):
+            self._open[key] = entry._replace(timestamp=timestamp, started=started)
 
     def is_open(self, key: Hashable) -> bool:
         """Return whether something with this id has begun and not ended."""
@@ -529,6 +542,12 @@ class Structure:
         span.set(duration_ms=(ended - pending.started) / 1e6, **fields, **failure)
         span.close()
         return span.event_id
+
+
+def is_recorded_elsewhere(name: str) -> bool:
+    """Return whether a seam records the calls of a tool: of the user's function, or of the server that has it."""
+    elsewhere = (rewrite.EDITED, announced.NAMED, announced.HOOKED)
+    return any(name in names for names in elsewhere) or announced.is_served(name)
 
 
 def read_safely(structure: Structure, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
@@ -681,11 +700,12 @@ def find_existing_tools(kind: type) -> list[Any]:
     """
     if rewrite.LOADED is None:
         return []
-    return [tool for tool in gc.get_referrers(*_subclasses_of(kind)) if kind in type(tool).__mro__]
+    return [tool for tool in gc.get_referrers(*subclasses_of(kind)) if kind in type(tool).__mro__]
 
 
-def _subclasses_of(kind: type) -> Iterator[type]:
+def subclasses_of(kind: type) -> Iterator[type]:
+    """Yield a class and all its subclasses."""
     yield kind
     subclasses: list[type] = type.__subclasses__(kind)
     for subclass in subclasses:
-        yield from _subclasses_of(subclass)
+        yield from subclasses_of(subclass)

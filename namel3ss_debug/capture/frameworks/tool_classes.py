@@ -1,8 +1,8 @@
 """Tools of frameworks of which only the tools are followed: the functions of each tool, by its class.
 
 A tool of agno, camel, dspy, haystack or llama-index is recorded where its class calls it, because the framework does
-not report it. AutoGen, Semantic Kernel and Strands report the calls of their tools as spans of OpenTelemetry; the
-functions are registered when a tool is created.
+not report it. Agent Framework, AutoGen, Semantic Kernel and Strands report the calls of their tools as spans of
+OpenTelemetry; the functions are registered when a tool is created.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ class _ToolFunctions(NamedTuple):
         name: the name that a model knows.
         functions: the functions, the user's among them; a `None` among them is ignored.
         arguments_in: the parameter that takes all arguments at once, if there is one.
+        is_requested: whether only a request of the model shows that a call of the functions is a tool call.
     """
 
     name: str
     functions: tuple[Any, ...]
     arguments_in: str = ""
+    is_requested: bool = False
 
 
 class _ToolClass(NamedTuple):
@@ -113,6 +115,9 @@ _CLASSES = {
         result_of=lambda outcome: outcome.result,
         is_streamed=_is_generator,
     ),
+    "agent_framework._tools": _ToolClass(
+        "FunctionTool", lambda tool: _ToolFunctions(tool.name, (tool.func,)), created_by=("__init__",)
+    ),
     "autogen_core.tools._base": _ToolClass("BaseTool", _autogen_functions, created_by=("__init__",)),
     "camel.toolkits.function_tool": _ToolClass(
         "FunctionTool",
@@ -129,6 +134,12 @@ _CLASSES = {
             key: keywords[key] for key in keywords if key != tool.ctx_param_name
         },
         result_of=lambda output: output.raw_output,
+    ),
+    # Its model has one tool, `bash`, which each environment runs by `execute`, whatever the agent is.
+    "minisweagent.agents.default": _ToolClass(
+        "DefaultAgent",
+        lambda agent: _ToolFunctions("bash", (type(agent.env).execute,), is_requested=True),
+        created_by=("__init__",),
     ),
     "semantic_kernel.functions.kernel_function_from_method": _ToolClass(
         "KernelFunctionFromMethod",
@@ -179,7 +190,12 @@ def _learn(tool_class: _ToolClass, tool: Any) -> str | None:
     functions = tool_class.functions_of(tool)
     if functions is None:
         return None
-    register_functions(functions.name, *functions.functions, arguments_in=functions.arguments_in)
+    register_functions(
+        functions.name,
+        *functions.functions,
+        arguments_in=functions.arguments_in,
+        is_requested=functions.is_requested,
+    )
     return functions.name
 
 
