@@ -246,7 +246,7 @@ def _follow_stream(structure: Structure, call: _StreamedCall, result: Any) -> An
 
     def note(item: Any) -> None:
         # An event for the consumer may be a part of the result of the member that works.
-        text = item.content if type(item).__name__ == "RunContentEvent" else item
+        text = getattr(item, "content", None) if type(item).__name__ == "RunContentEvent" else item
         if isinstance(text, str):
             texts.append(text)
 
