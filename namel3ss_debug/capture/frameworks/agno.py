@@ -147,7 +147,9 @@ class _Run:
 
 def _begin(structure: Structure, kind: _Kind, run: _Run, key: object, frame: FrameType | None) -> None:
     name = str(getattr(run.runner, "name", None) or type(run.runner).__name__)
-    passed = run.passed.input if type(run.passed).__name__ == "StepInput" else run.passed
+    passed: Any = run.passed
+    if type(passed).__name__ == "StepInput":
+        passed = passed.input
     if kind.component == "agent":
         _record_delegation(structure, name, passed)
     structure.begin(
