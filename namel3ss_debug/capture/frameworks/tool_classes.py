@@ -181,6 +181,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     undo += [
         replace(kind, name, lambda original: observe(original, structure, begin, end, fail))
         for name in tool_class.called_by
+        if name == tool_class.called_by[0] or hasattr(kind, name)  # earlier versions have no second one
     ]
     return undo
 
