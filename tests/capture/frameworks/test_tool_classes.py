@@ -245,7 +245,7 @@ def test_a_version_without_methods_for_loops_is_followed(structure, recorded):
     """Haystack of a year ago calls its tools in one way."""
 
     class Tool:
-        name, function, async_function, _component = "lookup", str.upper, None, None
+        name, function = "lookup", None
 
         def invoke(self, word):
             return word.upper()
