@@ -9,6 +9,7 @@ What the framework reports goes to its `Structure`, under the framework's own id
     begin(id, component, name, parent=id, ...)    an agent, a turn (`prefix="agent_turn"`), a chain, a step of one
     end(id, outputs, error)                       (`prefix="chain_step"`), a guardrail (`validation`)
     skip(id, parent)                              something that is not a step, so that its children belong to the parent
+    enter(id, parent)                             something that goes on inside a span that another task has begun
     begin_model, end_model                        a model call: recorded only if no request of it is seen on the wire
     begin_tool, end_tool                          a tool: recorded only if the seam of the user's function does not see it
     record_event("agent_message", ...)            a single event: a hand-off, a memory operation

@@ -241,6 +241,21 @@ def test_what_fails_has_failed_and_shows_none_of_our_frames(recorded):
     assert ends[-1]["error"] == "no snow"
 
 
+def test_a_version_without_methods_for_loops_is_followed(structure, recorded):
+    """Haystack of a year ago calls its tools in one way."""
+
+    class Tool:
+        name, function = "lookup", None
+
+        def invoke(self, word):
+            return word.upper()
+
+    undo = tool_classes.follow(SimpleNamespace(__name__="haystack.tools.tool", Tool=Tool), structure)
+    assert Tool().invoke(word="snow") == "SNOW"
+    undo[0]()
+    assert [event["component_name"] for event in recorded() if "component_name" in event][:1] == ["lookup"]
+
+
 def test_the_tool_by_which_an_agent_of_dspy_ends_is_none(recorded):
     """It is the framework's own; one of the program's of that name is a tool."""
     done = functools.partial(str)
