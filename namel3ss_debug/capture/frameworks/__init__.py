@@ -46,6 +46,7 @@ class Seam(NamedTuple):
 SEAMS: dict[str, Seam] = {
     "agent_framework._tools": Seam("agent-framework-core", "tool_classes"),
     "agno.tools.function": Seam("agno", "tool_classes"),
+    "autogen_agentchat.teams._group_chat._base_group_chat": Seam("autogen-agentchat", "autogen"),
     "autogen_core.tools._base": Seam("autogen-core", "tool_classes"),
     "camel.toolkits.function_tool": Seam("camel-ai", "tool_classes"),
     "dspy.adapters.types.tool": Seam("dspy", "tool_classes"),
