@@ -62,6 +62,7 @@ SEAMS: dict[str, Seam] = {
     "crewai.tools.base_tool": Seam("crewai", "crewai"),
     "google.adk.tools.base_tool": Seam("google-adk", "google_adk"),
     "google.adk.tools.function_tool": Seam("google-adk", "google_adk"),
+    "inspect_ai._util.module": Seam("inspect-ai", "inspect_ai"),
     "inspect_ai.log._samples": Seam("inspect-ai", "inspect_ai"),
     "inspect_ai.log._transcript": Seam("inspect-ai", "inspect_ai"),
     "inspect_ai.tool._tool": Seam("inspect-ai", "inspect_ai"),
