@@ -29,6 +29,7 @@ from namel3ss_debug.capture.core.tracer import ExecutionTracer
 from namel3ss_debug.capture.frameworks import tasks
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
+from namel3ss_debug.capture.seams.functions.tools import FRAMEWORK_PACKAGES
 
 
 class Seam(NamedTuple):
@@ -45,13 +46,30 @@ class Seam(NamedTuple):
 
 SEAMS: dict[str, Seam] = {
     "agent_framework._tools": Seam("agent-framework-core", "tool_classes"),
+    "agno.agent.agent": Seam("agno", "agno"),
+    "agno.team.team": Seam("agno", "agno"),
+    "agno.workflow.condition": Seam("agno", "agno"),
+    "agno.workflow.loop": Seam("agno", "agno"),
+    "agno.workflow.parallel": Seam("agno", "agno"),
+    "agno.workflow.router": Seam("agno", "agno"),
+    "agno.workflow.step": Seam("agno", "agno"),
+    "agno.workflow.steps": Seam("agno", "agno"),
+    "agno.workflow.workflow": Seam("agno", "agno"),
     "agno.tools.function": Seam("agno", "tool_classes"),
     "autogen_agentchat.teams._group_chat._base_group_chat": Seam("autogen-agentchat", "autogen"),
     "autogen_core.tools._base": Seam("autogen-core", "tool_classes"),
     "camel.toolkits.function_tool": Seam("camel-ai", "tool_classes"),
     "dspy.adapters.types.tool": Seam("dspy", "tool_classes"),
+    "dspy.clients.base_lm": Seam("dspy", "dspy"),
+    "dspy.evaluate.evaluate": Seam("dspy", "dspy"),
+    "dspy.primitives.module": Seam("dspy", "dspy"),
     "haystack.tools.tool": Seam("haystack-ai", "tool_classes"),
+    "haystack.tracing.tracer": Seam("haystack-ai", "haystack"),
+    "instructor.core.hooks": Seam("instructor", "instructor"),
+    "instructor.v2.core.hooks": Seam("instructor", "instructor"),
     "llama_index.core.tools.function_tool": Seam("llama-index-core", "tool_classes"),
+    "minisweagent.agents.default": Seam("mini-swe-agent", "tool_classes"),
+    "llama_index_instrumentation": Seam("llama-index-core", "llama_index"),
     "semantic_kernel.functions.kernel_function_from_method": Seam("semantic-kernel", "tool_classes"),
     "strands.tools.decorator": Seam("strands-agents", "tool_classes"),
     "langchain_core.tracers.context": Seam("langchain-core", "langchain"),
@@ -79,6 +97,17 @@ SEAMS: dict[str, Seam] = {
     "smolagents.agents": Seam("smolagents", "smolagents"),
     "smolagents.models": Seam("smolagents", "smolagents"),
     "smolagents.tools": Seam("smolagents", "smolagents"),
+    "uvicorn.protocols.http.h11_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.http.httptools_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.http.zttp_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.http.zttp_h2_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.websockets.websockets_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.websockets.websockets_sansio_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.websockets.wsproto_impl": Seam("uvicorn", "asgi"),
+    "hypercorn.app_wrappers": Seam("hypercorn", "asgi"),
+    "httpx._transports.asgi": Seam("httpx", "asgi"),
+    "httpx2._transports.asgi": Seam("httpx2", "asgi"),
+    "starlette.testclient": Seam("starlette", "asgi"),
 }
 """Module whose import installs the seam -> the seam."""
 
@@ -90,6 +119,7 @@ def install(tracer: ExecutionTracer, calls: ToolCalls) -> Undo:
         tracer: writes the spans.
         calls: the tool calls that models requested.
     """
+    FRAMEWORK_PACKAGES.update(name.partition(".")[0] for name in SEAMS)
     structures = {seam.framework: Structure(tracer, calls, seam.framework) for seam in SEAMS.values()}
     patches: dict[str, Callable[[Any], list[Undo]]] = {
         name: functools.partial(_follow, seam=seam, structure=structures[seam.framework])

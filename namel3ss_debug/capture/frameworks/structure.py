@@ -9,7 +9,8 @@ Models and tools that are recorded where they are called are not recorded here a
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Hashable, Iterator, Mapping
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Iterator, Mapping
 from functools import wraps
 from inspect import iscoroutinefunction
 from types import FrameType, MappingProxyType
@@ -23,6 +24,7 @@ from namel3ss_debug.capture.core.patching import hide_own_frame
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span, set_result
 from namel3ss_debug.capture.frameworks import tasks
 from namel3ss_debug.capture.frameworks.current_span import (
+    GENERATOR,
     UNCHANGED,
     ContextChange,
     Inside,
@@ -70,6 +72,7 @@ class _Skipped(NamedTuple):
     """Something that is not recorded. What happens inside it belongs to its parent."""
 
     parent: Hashable
+    moved: ContextChange = UNCHANGED
 
 
 def _never_raises(method: F) -> F:
@@ -170,6 +173,8 @@ class Structure:
                 if fields:
                     span.set(**fields)
                 span.close(error)
+            elif isinstance(place, _Skipped):
+                place.moved.undo()
         except Exception as problem:
             self._report_problem(problem)
         self._count_time(before)
@@ -177,6 +182,14 @@ class Structure:
     def skip(self, key: Hashable, parent: Hashable = None) -> None:
         """Remember something that is not recorded. What names it as its parent belongs to `parent`."""
         self._open[key] = _Skipped(parent)
+
+    @_never_raises
+    def enter(self, key: Hashable, parent: Hashable) -> None:
+        """Continue an open span, begun in another thread or task, with something that is not recorded itself.
+
+        What runs next in this thread or task, until `end(key)`, is inside the span.
+        """
+        self._open[key] = _Skipped(parent, self._enter_named(self._find_named(parent), find_position(), None))
 
     def drop(self, key: Hashable) -> None:
         """Forget something whose end will not be reported: stop waiting for a call; a span stays open in the trace."""
@@ -283,9 +296,9 @@ class Structure:
             self._expect(key, expected, name, inputs, all_metadata, parent, frame)
             return
         all_metadata |= self._match_model_call(name, inputs, holder)
-        self._open_span(
-            key, self.tracer.span("tool", name, inputs, all_metadata), holder, find_open_position(), None
-        )
+        suspended = frame if frame is not None and frame.f_code.co_flags & GENERATOR else None
+        span = self.tracer.span("tool", name, inputs, all_metadata)
+        self._open_span(key, span, holder, find_open_position(), suspended)
 
     @_never_raises
     def end_tool(
@@ -359,6 +372,10 @@ class Structure:
         holder = self._parent(parent, None)
         requested = self._calls.take(name, {}, holder.event_id if holder is not None else None)
         return {} if requested is None else {"asked_in": requested.asked_in, "call_id": requested.call_id}
+
+    def expect_no_tool(self, name: str) -> None:
+        """Let the calls of a tool of this name not be recorded: they are the model's answers, and no function runs."""
+        self._calls.ignore(name)
 
     def mark_failed(self, key: Hashable, kind: str | None, text: str | None) -> None:
         """Mark an open span or call as failed, in the framework's words. Its end is reported separately."""
@@ -615,6 +632,65 @@ def observe_tool(
         structure.end_tool,
         lambda key, error: structure.end_tool(key, error=error),
     )
+
+
+def run_in_span(
+    steps: Generator[Any, Any, T],
+    begin: Callable[[object, FrameType], object],
+    end: Callable[[object, BaseException | None], object],
+    note: Callable[[Any], object] | None = None,
+) -> Generator[Any, Any, T | None]:
+    """Return a generator that runs inside a span, which begins when the first item is requested.
+
+    Args:
+        steps: the generator of a framework.
+        begin: called with a key and the frame that is suspended with the generator.
+        end: called with the key and the error that ended the generator, or `None`.
+        note: called with each item, if there is one.
+    """
+    key, error = object(), None
+    begin(key, sys._getframe())  # noqa: SLF001  (the documented way to a frame)
+    try:
+        if note is None:
+            return (yield from steps)
+        for step in steps:
+            note(step)
+            yield step
+    except GeneratorExit:  # the consumer has stopped, which is not an error
+        raise
+    except BaseException as raised:
+        hide_own_frame(raised)
+        error = raised
+        raise
+    finally:
+        if note is not None:  # as `yield from` does
+            steps.close()
+        end(key, error)
+    return None
+
+
+async def run_async_in_span(
+    steps: AsyncGenerator[Any, Any],
+    begin: Callable[[object, FrameType], object],
+    end: Callable[[object, BaseException | None], object],
+    note: Callable[[Any], object],
+) -> AsyncGenerator[Any, Any]:
+    """Return an asynchronous generator that runs inside a span; the arguments are as for `run_in_span`."""
+    key, error = object(), None
+    begin(key, sys._getframe())  # noqa: SLF001  (the documented way to a frame)
+    try:
+        async for step in steps:
+            note(step)
+            yield step
+    except GeneratorExit:  # the consumer has stopped, which is not an error
+        raise
+    except BaseException as raised:
+        hide_own_frame(raised)
+        error = raised
+        raise
+    finally:
+        await steps.aclose()
+        end(key, error)
 
 
 def find_existing_tools(kind: type) -> list[Any]:

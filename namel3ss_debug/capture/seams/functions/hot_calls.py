@@ -50,6 +50,9 @@ class Context(Protocol):
     ) -> Any: ...
 
 
+ORIGINAL = "n3_original"
+"""The variable of a forwarding code (`code_replacement`) that holds the function with the original code."""
+
 HOOKED: weakref.WeakSet[CodeType] = weakref.WeakSet()
 """The code of functions that the seam in `tools` skips.
 
@@ -117,6 +120,8 @@ class HotCall:
             frame = sys._getframe(1)  # noqa: SLF001  (as above)
             variables = frame.f_locals
             watched: Watched = variables["__n3__"]
+            if error is not None and trace is not None and not watched.handled and ORIGINAL in variables:
+                error.__traceback__ = trace.tb_next  # the program's own frames alone
             if watched.context is not None:
                 if error is not None and watched.handled:
                     trace = watched.context.traceback_for(frame, error) or trace
