@@ -16,7 +16,7 @@ from statistics import median
 from timing import holds, interleaved, ratios, show, spread
 
 CALLS = 60
-ROUNDS = 9
+ROUNDS = 5
 KINDS = ("prose", "code", "search", "image")
 MEASURED = f"""
 import base64, inspect, json, random, subprocess, sys, tempfile, time

@@ -95,7 +95,9 @@ for _order, _rule in _ORDERED:
     for _trigger in {one[:end] for one in _rule.literals for end in range(1, len(one) + 1)} & _TRIGGERS:
         _TRIGGERED[_trigger].append((_order, _rule))
 
-_HASH_LIKE = re.compile(r"[0-9]|[a-z][A-Z]|[A-Z][a-z]|[a-z]{24}|%")
+_HASH_LIKE = re.compile(r"[0-9]|[A-Za-z]{15}|[A-Za-z_\-+/]{24}")
+"""Occurs in every value of the rules that need a name; in nearly all by its digits."""
+
 _FAR_INSIDE = 2000
 
 _V = TypeVar("_V")
@@ -115,6 +117,7 @@ TRIGGER = trie(_TRIGGERS)
 
 LONGEST_TRIGGER = max(LONGEST_LITERAL, *map(len, _TRIGGERS))
 _TRIGGER = re.compile(f"(?=({TRIGGER}))")
+_TOKEN_TRIGGER = re.compile(trie(_shortest({literal for literal, _ in _TOKEN_LITERALS})))
 _PHRASE_TRIGGER = re.compile(
     trie(_shortest({literal for literal, _ in [*_PHRASE_LITERALS, *_NAME_LITERALS]}))
 )
@@ -413,15 +416,17 @@ class Redactor:
         return rules + self._own if self._own else rules
 
     def _orders(self, runs: list[str]) -> list[int]:
-        """Return the places of the rules of `TOKENS` with a literal in these runs; remembers runs without one."""
+        """Return the places of the rules of `TOKENS` with a literal in these runs; remembers the runs without one."""
         joined = " ".join(runs).lower()
         found: list[int] = []
         if len(joined) > _SHORT or _TRIGGER.search(joined):
             found = [order for literal, order in _TOKEN_LITERALS if literal in joined]
-        if not found:
-            if len(self._words) >= _REMEMBERED:
-                self._words.clear()
-            self._words.update(run for run in runs if len(run) <= _SHORT and not _is_special(run))
+        harmless = [run for run in runs if len(run) <= _SHORT and not _is_special(run)]
+        if found:
+            harmless = [run for run in harmless if not _TOKEN_TRIGGER.search(run.lower())]
+        if len(self._words) >= _REMEMBERED:
+            self._words.clear()
+        self._words.update(harmless)
         return list(dict.fromkeys(found))
 
     def _matches(self, rule: Rule, text: str, order: int, start: int = 0) -> Iterable[Find]:
