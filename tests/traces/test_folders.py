@@ -40,7 +40,7 @@ def test_what_commands_write_is_private(tmp_path, monkeypatch):
 
     run("trace", "-o", "run.jsonl", "agent.py")
     run("report", "run.jsonl", "-o", "report.md")
-    run("check", "run.jsonl", "--sarif", "a.sarif", "--junit", "a.xml")
+    run("check", "run.jsonl", "--rule", "tokens < 1000", "--sarif", "a.sarif", "--junit", "a.xml")
     run("make-test", "run.jsonl", "-o", "test_agent.py")
     for name in ("run.jsonl", "report.md", "a.sarif", "a.xml", "test_agent.jsonl"):
         assert mode(tmp_path / name) == 0o600, name

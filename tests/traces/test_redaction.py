@@ -579,6 +579,17 @@ SHAPES = {
     "spaces": "'secret' + ' ' * n",
     "curls": "'curl' + ' -u aaaaaaaa' * (n // 12)",
     "sendgrid": "'SG.aaaaaaaaaaaaaaaaaaaa.' * (n // 24)",
+    "percent escapes": "'%2B' * (n // 3)",
+    "escaped escapes": "'%252525' * (n // 7)",
+    "json escapes": "(chr(92) * 7 + 'u002b') * (n // 12)",
+    "queries": "'?a=b+c&' * (n // 7)",
+    "base64 texts": "'QUJDREVGR0hJSktMTU5PUFFSU1RVVldY ' * (n // 33)",
+    "one base64 text": "'QUJD' * (n // 4)",
+    "names of services": "'okta ' * (n // 5)",
+    "names of keys": "'okta_key_key_key_key ' * (n // 21)",
+    "hashes beside nothing": "'azure ' + '0a1b2c3d' * (n // 8)",
+    "marks of suffixes": "('a' * 30 + '-us1') * (n // 34)",
+    "netrc": "'machine a login ' * (n // 16)",
     "growing when lowered": "'\\u0130password=' * (n // 10)",
 }
 
