@@ -95,6 +95,9 @@ def examples(rule, count):
         count -= 1
 
 
+PROSE = "The agent asks a model, and the model asks for a tool; what it returns is in the next question. " * 5
+
+
 def name_and_value(rule, text, secret):
     """A field with the secret: under the name that shows it to be one, or under a harmless name."""
     if rule.name in {"docker_auth", "azure_sas"}:
@@ -134,6 +137,7 @@ def record(tracer, rule, text, secret, rng):
             "call",
             inputs={
                 "text": f"see {text}\nand then",
+                "long text": f"{PROSE}\nsee {text}\n{PROSE}",
                 "object": {"rows": [{name: value}], "more": [text]},
                 "json": json.dumps({"n": 1, "log": f"a\n{text}", "arguments": json.dumps({name: value})}),
                 "url": payloads.url("https://h.example/p?a=1&" + urlencode({name: value})),

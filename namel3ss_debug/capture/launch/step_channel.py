@@ -55,7 +55,7 @@ REPORTED_ONLY = frozenset({"stream_chunk", "resource_sample", "stack_sample", "i
 """Events that do not pause the program: parts of something, or no action of the program at all."""
 
 _BLOCK = 1 << 16
-_CALLS = ("llm", "http", "tool", "mcp")
+_CALLS = ("llm", "http", "tool", "mcp", "command")
 _SHELL_GONE = CallReply(
     raised=RecordedError("ConnectionError", "the debugger has ended, so no call is answered")
 )

@@ -35,7 +35,20 @@ from namel3ss_debug.traces.events import EVENT_TYPES, EXECUTION_PREFIX, Event, b
 from namel3ss_debug.traces.totals import is_failure
 
 COMPONENTS: Final = frozenset(
-    ["app", "agent", "prompt", "chain", "llm", "tool", "memory", "validation", "http", "mcp", "log"]
+    [
+        "app",
+        "agent",
+        "prompt",
+        "chain",
+        "llm",
+        "tool",
+        "memory",
+        "validation",
+        "http",
+        "mcp",
+        "command",
+        "log",
+    ]
 )
 
 _MOST_DIGITS = 15

@@ -45,7 +45,7 @@ ANSWER_SHAPE: Final = (
 )
 
 _RECORDED: Final = ("status", "error", "error_type", "stack_trace", "outputs")
-_ANSWERED: Final = ("tool", "http", "mcp")
+_ANSWERED: Final = ("tool", "http", "mcp", "command")
 """Components, apart from models, whose calls get an answer while a program runs."""
 
 _WHOLE: Final = {("text",), ("tool_calls",)}

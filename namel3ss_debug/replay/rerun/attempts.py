@@ -27,12 +27,14 @@ from namel3ss_debug.replay.rerun.divergences import (
     Match,
     in_order,
 )
+from namel3ss_debug.replay.rerun.file_changes import Descriptions, add_digests
 from namel3ss_debug.replay.rerun.matching import MatchedAnswer, Matcher, Restart, Unmatched
 from namel3ss_debug.replay.rerun.plan import ALL, ANSWER, Plan
 from namel3ss_debug.replay.rerun.recorded_calls import (
     BEARER,
     END,
     HEAD,
+    ChangedFile,
     RecordedCall,
     RecordedCalls,
     Step,
@@ -40,6 +42,7 @@ from namel3ss_debug.replay.rerun.recorded_calls import (
     outputs_of,
 )
 from namel3ss_debug.replay.rerun.requests import (
+    COMMAND,
     CONNECT,
     HTTP,
     LIST_TOOLS,
@@ -50,7 +53,7 @@ from namel3ss_debug.replay.rerun.requests import (
     read_request,
 )
 from namel3ss_debug.replay.rerun.tool_code import CHANGED, UNKNOWN, CodeByTool, CodeComparison, StaleTool
-from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError, UnansweredCall
+from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, CannotGoOnError, UnansweredCall
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.requests import LOOPBACK
@@ -148,6 +151,7 @@ class ObservedRun:
         last: those of its `trace_end`; None before it arrives.
         refused: the events that report a refused network connection.
         new_inputs: reads of inputs that the trace does not hold: source and call site, and how often.
+        files: the files that the program opened, as they were then.
         real: the numbers of the requests that were made for real.
         live_since: the number of the first request from which on the trace no longer answers; 0 for none.
     """
@@ -156,6 +160,7 @@ class ObservedRun:
     last: dict[str, Any] | None = None
     refused: list[Event] = field(default_factory=list)
     new_inputs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    files: Descriptions = field(default_factory=dict)
     real: set[int] = field(default_factory=set)
     live_since: int = 0
 
@@ -219,6 +224,8 @@ class Attempt:
         self._codes = CodeByTool()
         # The calls of tools that were answered from the trace, by the name of the tool.
         self._answered: dict[str, list[int]] = {}
+        self._silent: set[str] = set()  # answered commands whose output is not in the trace
+        self._commands: dict[int, int] = {}  # number of an answered recorded command -> that of the live one
         self._of_servers: set[str] = set()  # those of these tools that an MCP server provides
         self._live: set[int] = set()  # processes that were informed to leave the trace behind
 
@@ -244,6 +251,7 @@ class Attempt:
         elif event_type == "divergence":
             self.seen.refused.append(event)
         elif event_type == "inputs_read":
+            add_digests(self.seen.files, metadata)
             for source, sites in lenient.mapping(metadata.get("new")).items():
                 for site, times in lenient.mapping(sites).items():
                     self.seen.new_inputs[source, site] += lenient.count(times) or 0
@@ -341,10 +349,14 @@ class Attempt:
     def not_verified(self, *, wholly: bool = False) -> dict[str, tuple[str, ...]]:
         """Return the tools whose code is not verified, or not all of it, with the reasons; of those that were answered.
 
+        The answered commands whose output is not in the trace, because they inherited stdout, are among them.
+
         Args:
-            wholly: whether to leave out tools of whose code only a part is not verified.
+            wholly: whether to leave out tools of whose code only a part is not verified, and commands.
         """
         found: dict[str, tuple[str, ...]] = {}
+        if not wholly:
+            found |= dict.fromkeys(sorted(self._silent), (NO_OUTPUT,))
         for name in self._answered:
             comparison = self._compare_code(name)
             if name in self._of_servers:
@@ -375,7 +387,7 @@ class Attempt:
         if self.seen.live_since and number >= self.plan.live_from:
             return False
         within = (inner for start_id in self._tools_run for inner in self.plan.recorded.within(start_id))
-        return kind != HTTP or number not in within
+        return kind not in (HTTP, COMMAND) or number not in within
 
     # --- answering
 
@@ -397,12 +409,16 @@ class Attempt:
         if self._is_real(request, event):
             self.seen.real.add(request.number)
             return {"run": True} | override_reply(self.mocks, request.number, event)
+        if request.kind == COMMAND and not self.plan.recorded.holds_commands:
+            return override_reply(self.mocks, request.number, event)
         result = self.matcher.answer(request, guesses=self._may_guess(request))
         if isinstance(result, Restart):
             self.restart = self.restart or result
             result = result.answer
         if answers_itself(result, self.plan.recorded, self.listens):
             return self._reply_of_own_server(result, event)
+        if isinstance(result, MatchedAnswer) and result.is_started_again:
+            return self._start_again(result)
         return (
             self._raise_unanswered(result)
             if isinstance(result, Unmatched)
@@ -421,6 +437,13 @@ class Attempt:
                 self._run[event["event_id"]] = (request, found)
         return override_reply(self.mocks, request.number, event)
 
+    def _start_again(self, result: MatchedAnswer) -> dict[str, Any]:
+        """Let a command start whose process is a part of the trace: the calls of that process are answered."""
+        assert result.recorded is not None
+        self.order.mark_started(result.recorded.number)
+        self.order.skip_calls([result.recorded.number])
+        return {}
+
     def _reply_to_blocked(self, blocked: MatchedAnswer | Unmatched, event: Event) -> dict[str, Any]:
         """Return the reply for a call that was blocked before, with the overrides in force now."""
         before = blocked if isinstance(blocked, MatchedAnswer) else MatchedAnswer(blocked.request, NEW)
@@ -437,7 +460,9 @@ class Attempt:
         return reply
 
     def _runs_for_real(self, request: Request) -> bool:
-        """Return whether a tool is run for real; all requests to an MCP server that was started are made."""
+        """Return whether a tool or command is run for real; all requests to an MCP server that was started are made."""
+        if request.kind == COMMAND:
+            return self.plan.runs(request)
         if request.kind == TOOL:
             return self.plan.runs(request) or (
                 self.plan.runs_when_changed(request.name)
@@ -455,10 +480,13 @@ class Attempt:
 
     def _is_real(self, request: Request, event: Event) -> bool:
         """Return whether a request goes to the network: from inside a tool that is run, or behind the event of `--from`."""
+        inside = event.get("parent_event_id") in self._inside
+        if request.kind == COMMAND:
+            return inside
         if request.kind in VALUED or self.matcher.with_overrides(MatchedAnswer(request, NEW)).replaced:
             return False
         found, same = self.matcher.likely(request)
-        if event.get("parent_event_id") in self._inside:
+        if inside:
             return request.kind == HTTP or found is None
         plan = self.plan
         if not plan.live_from:
@@ -530,10 +558,29 @@ class Attempt:
         request, found = answer.request, answer.recorded
         if request.kind in VALUED and found is not None:
             self._answered_tools[event["event_id"]] = (request, found)
-            if request.kind == TOOL and not (answer.runs or answer.replaced):
+            if request.kind == COMMAND and not (answer.runs or answer.replaced):
+                self._follow_command(request, found)
+            elif request.kind == TOOL and not (answer.runs or answer.replaced):
                 self._answered.setdefault(request.name, []).append(request.number)
                 if "mcp" in lenient.mapping(event.get("metadata")):
                     self._of_servers.add(request.name)
+
+    def _follow_command(self, request: Request, found: RecordedCall) -> None:
+        self._commands[found.number] = request.number
+        event = request.event or {}
+        metadata = lenient.mapping(event.get("metadata"))
+        streams = lenient.mapping(lenient.mapping(event.get("inputs")).get("streams"))
+        started = bool(lenient.mapping(self.plan.recorded.end(found.number).get("outputs")))
+        if started and "stdout" not in streams and not metadata.get("background"):
+            self._silent.add(request.name)
+
+    def changed_files(self) -> tuple[ChangedFile, ...]:
+        """Return the files that answered commands have changed in the trace, and that the program read later."""
+        return tuple(
+            each._replace(number=self._commands[each.command])
+            for each in self.plan.recorded.changed_files
+            if each.command in self._commands
+        )
 
     def _deliver(self, found: RecordedCall, reply: dict[str, Any], event_id: str, *, left_out: bool) -> None:
         """Let the steps of an answer wait for their turn, if concurrent tasks could change their order."""
@@ -571,7 +618,7 @@ class Attempt:
         flaws = tuple(
             flaw for flaw in plan.recorded.flaws_of(found.number) if flaw.kind != BEARER or not plan.is_closed
         )
-        if flaws and not self._is_open(found, request):
+        if flaws and (request.kind == COMMAND or not self._is_open(found, request)):
             call = self._call(request)
             raise CannotGoOnError(UnansweredCall("unusable", request, found, answer.divergence, flaws, call))
         return recorded_reply(plan.recorded, found, request, realtime=plan.realtime) | override

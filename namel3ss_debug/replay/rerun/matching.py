@@ -63,6 +63,7 @@ class MatchedAnswer:
         divergence: how the request differs from the recorded one.
         overtook: the first recorded call of the same task that comes before it and was not made yet; with `--strict`, a
             divergence.
+        is_started_again: whether it is a command whose process is a part of the trace.
     """
 
     request: Request
@@ -73,6 +74,7 @@ class MatchedAnswer:
     runs: bool = False
     divergence: Divergence | None = None
     overtook: RecordedCall | None = None
+    is_started_again: bool = False
 
     @property
     def overridden(self) -> bool:
@@ -336,6 +338,8 @@ class Matcher:
             recorded=found,
             divergence=divergence,
             overtook=self._overtook(request, found),
+            is_started_again=not (answer.replaced or answer.runs)
+            and self.recorded.records_itself(found.number),
         )
         if answer.fails:
             self._excused.append(found)
@@ -399,7 +403,7 @@ class Matcher:
         request = answer.request
         self._used[found.number] = request.number
         # An answered tool does not run, so the calls inside it are never made.
-        if found.request.kind in VALUED and not answer.runs:
+        if found.request.kind in VALUED and not (answer.runs or answer.is_started_again):
             self._used.update(
                 (number, 0) for number in self.recorded.within(found.number) if self._free(number)
             )

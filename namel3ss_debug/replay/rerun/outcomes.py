@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import Divergence, DivergenceSummary, Match, in_order, summarize
-from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
+from namel3ss_debug.replay.rerun.file_changes import FileChange
+from namel3ss_debug.replay.rerun.recorded_calls import ChangedFile, RecordedCalls
 from namel3ss_debug.replay.rerun.requests import VALUED
 from namel3ss_debug.replay.rerun.tool_code import StaleTool
 from namel3ss_debug.replay.rerun.unanswered import UnansweredCall
@@ -37,7 +38,8 @@ VERDICTS: Final[Mapping[str, int]] = {
 
 STALE_TOOLS: Final = "stale-tools"
 STALE_MODELS: Final = "stale-models"
-ACCEPTABLE: Final = (STALE_TOOLS, STALE_MODELS)
+CHANGED_FILES: Final = "changed-files"
+ACCEPTABLE: Final = (STALE_TOOLS, STALE_MODELS, CHANGED_FILES)
 """The values of `--accept`: kinds of answers that were used although they may differ now."""
 
 _MOST_PACKAGES = 5
@@ -48,7 +50,7 @@ class Unverified:
     """Why some recorded answers that were used may differ now.
 
     Attributes:
-        kind: `stale-tools` or `stale-models`.
+        kind: `stale-tools`, `stale-models` or `changed-files`.
         text: the reason, a sentence without its full stop.
         numbers: the events of these calls in the re-run.
         recorded: their events in the trace; () if the code of a tool has changed.
@@ -102,9 +104,11 @@ class RerunOutcome:
         mistakes: how many of the debugger commands failed.
         same_code: whether no code is newer than the trace, and no other answers were wanted.
         stale_tools: the tools that were answered from the trace although their code has changed.
+        changed_files: the files that answered commands have changed in the trace, and that the program read later.
         not_verified: of other answered tools: the name -> why its code is not verified, or what of it.
         accepted: the kinds of unverified answers that the user accepts.
         options: the options of the command that started it, for the command that would verify it.
+        file_changes: of a re-run that diverges or is incomplete, the files that differ from the recorded run.
     """
 
     of: Path
@@ -129,9 +133,11 @@ class RerunOutcome:
     mistakes: int = 0
     same_code: bool = False
     stale_tools: tuple[StaleTool, ...] = ()
+    changed_files: tuple[ChangedFile, ...] = ()
     not_verified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     accepted: frozenset[str] = frozenset()
     options: tuple[str, ...] = ()
+    file_changes: tuple[FileChange, ...] = ()
 
     @property
     def ended_otherwise(self) -> bool:
@@ -175,6 +181,12 @@ class RerunOutcome:
             cause = "a tool that was run returned another result" if ran else "of your overrides"
             text += f" changed only because {cause}, so the recorded answer was used"
             found.append(Unverified(kind, text, numbers, recorded, name, verify))
+        for file in self.changed_files:
+            text = f"{file.program} changed {file.path}, which the program read later, and was not run"
+            verify = f"--run-commands {file.program}"
+            found.append(
+                Unverified(CHANGED_FILES, text, (file.number,), (file.command,), file.program, verify)
+            )
         return tuple(found)
 
     @property
@@ -270,6 +282,9 @@ def make_outcome(
         stale_tools=tuple(
             replace(tool, numbers=tuple(numbers.get(each, each) for each in tool.numbers))
             for tool in run.stale_tools()
+        ),
+        changed_files=tuple(
+            file._replace(number=numbers.get(file.number, file.number)) for file in run.changed_files()
         ),
         not_verified=run.not_verified(),
         **more,

@@ -24,16 +24,18 @@ from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire import lenient
 
 _OTHER_FUNCTION: Final = "tool:NAME names a function that the trace holds no call of"
-_UNSEEN: Final = "the functions behind these calls were not observed"
-_RUNS_AGAIN: Final = f"{_UNSEEN}; these calls are made again, without overrides"
-_NOT_ANSWERED: Final = "a re-run answers calls of models, tools, HTTP and MCP; agents and steps run"
+_UNSEEN: Final = "the functions behind these calls could not be reached"
+_RUNS_AGAIN: Final = f"{_UNSEEN}, so these calls are made again, without overrides"
+_NOT_ANSWERED: Final = "a re-run answers calls of models, tools, commands, HTTP and MCP; agents and steps run"
 
 
 class _Events(Protocol):
     def events(self) -> Iterator[Event]: ...
 
 
-def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace: Trace) -> Iterator[str]:
+def checked_names(
+    mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace: Trace, run_commands: Iterable[str] = ()
+) -> Iterator[str]:
     """Check overrides against the trace, and yield notes on them.
 
     New code may make more calls. So a name without a call is allowed, with a note, if the trace holds a call of that
@@ -43,12 +45,15 @@ def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace
         mocks: mocks and faults.
         run_tools: the names of the tools that are run for real.
         trace: the trace.
+        run_commands: the names of the programs whose commands are run for real.
 
     Raises:
-        MockError: an answer does not fit the calls it is for, or there is no call of its name.
+        MockError: an answer does not fit the calls it is for, there is no call of its name, or no override reaches its
+            calls.
 
     Returns:
-        Notes for the user: names that need new code to make more calls, and calls that no override reaches.
+        Notes for the user: names that need new code to make more calls, and calls that no override of the settings
+        reaches.
     """
     whole = count_contents(trace.events())
     known = _answered(whole)
@@ -64,10 +69,16 @@ def checked_names(mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace
         if calls is not None:
             what.check(calls.components)
             if _runs_again(calls.location, trace):
-                yield f"{in_line(what.name)}: {_RUNS_AGAIN}"
+                refused = f"{in_line(what.name)}: {_RUNS_AGAIN}"
+                if not what.optional:
+                    raise MockError(refused)
+                yield refused
     for name in run_tools:
         if name != ALL and name not in known.names.get("tool", ()):
             yield f"--run-tools {name}: the trace holds no call of such a tool"
+    for name in run_commands:
+        if name != ALL and name not in known.names.get("command", ()):
+            yield f"--run-commands {name}: the trace holds no such command"
 
 
 def unreached(overrides: Sequence[Mock | Fault], trace: _Events) -> Iterator[str]:

@@ -9,11 +9,11 @@ from typing import Final
 
 from namel3ss_debug.expressions import name_fits
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
-from namel3ss_debug.replay.rerun.requests import Request
+from namel3ss_debug.replay.rerun.requests import COMMAND, Request
 from namel3ss_debug.replay.rerun.tool_code import TraceCode
 
 ALL: Final = "all"
-"""In `Plan.run_tools`: run every tool for real."""
+"""In `Plan.run_tools` and `Plan.run_commands`: run every one for real."""
 
 RUN: Final = "run"
 ANSWER: Final = "answer"
@@ -36,6 +36,7 @@ class Plan:
         run_changed_tools: whether tools are run whose code has changed since the trace was recorded.
         tools: the setting `tools`: a pattern of names -> `run` or `answer`, for tools whose code has changed.
         code: the code that the trace holds of its tools.
+        run_commands: the names of the programs whose commands are run for real, or `ALL`.
     """
 
     recorded: RecordedCalls
@@ -47,6 +48,7 @@ class Plan:
     run_changed_tools: bool = False
     tools: Mapping[str, str] = field(default_factory=dict)
     code: TraceCode = field(default_factory=TraceCode)
+    run_commands: frozenset[str] = frozenset()
 
     @cached_property
     def ordered(self) -> bool:
@@ -57,7 +59,7 @@ class Plan:
     @property
     def answers_calls_only(self) -> bool:
         """Whether the program has to wait at its calls only: one task made them, and the trace answers all."""
-        return not (self.ordered or self.live_from or self.run_tools or self.may_run_changed_tools)
+        return not (self.ordered or self.live_from or self._runs_some or self.may_run_changed_tools)
 
     @property
     def may_run_changed_tools(self) -> bool:
@@ -67,11 +69,16 @@ class Plan:
     @property
     def is_closed(self) -> bool:
         """Whether nothing is called for real, so that no server sees what a program only passes on."""
-        return not (self.run_tools or self.may_run_changed_tools) and (self.offline or not self.live_from)
+        return not (self._runs_some or self.may_run_changed_tools) and (self.offline or not self.live_from)
+
+    @property
+    def _runs_some(self) -> bool:
+        return bool(self.run_tools or self.run_commands)
 
     def runs(self, request: Request) -> bool:
-        """Return whether a tool is run for real."""
-        return ALL in self.run_tools or request.name in self.run_tools
+        """Return whether a tool or a command is run for real."""
+        names = self.run_commands if request.kind == COMMAND else self.run_tools
+        return ALL in names or request.name in names
 
     def runs_when_changed(self, name: str) -> bool:
         """Return whether a tool is run once its code has changed.

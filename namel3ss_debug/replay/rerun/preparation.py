@@ -253,6 +253,7 @@ class RerunOptions:
         run_changed_tools: whether tools are run whose code has changed since the trace was recorded.
         accept: what counts as verified although it may differ now: `stale-tools`, `stale-models`.
         program: the program and its arguments that run in place of the recorded one; () for the recorded one.
+        run_commands: the names of the programs whose commands are run for real; `all` for every one.
     """
 
     mocks: tuple[Mock | Fault, ...] = ()
@@ -267,6 +268,7 @@ class RerunOptions:
     run_changed_tools: bool = False
     accept: tuple[str, ...] = ()
     program: tuple[str, ...] = ()
+    run_commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -355,6 +357,7 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
         config.tools,
         # Call sites and parts of code are named relative to the working directory.
         TraceCode(recorded.codes, cwd, since),
+        frozenset(wanted.run_commands),
     )
     script = cwd / target.value if target.kind in {"script", "app"} else None
     newer = find_newer_code(recorded, Path(session.root), script, since)
@@ -405,11 +408,11 @@ def _new_session(
 
 def _note_names(wanted: RerunOptions, trace: Trace) -> Iterable[str]:
     """Check overrides against the trace, and return notes on them."""
-    if not (wanted.mocks or wanted.run_tools):
+    if not (wanted.mocks or wanted.run_tools or wanted.run_commands):
         return ()
     from namel3ss_debug.replay.rerun.overriding import checked_names  # noqa: PLC0415  (only here is it needed)
 
-    return checked_names(wanted.mocks, wanted.run_tools, trace)
+    return checked_names(wanted.mocks, wanted.run_tools, trace, wanted.run_commands)
 
 
 def options_of(wanted: RerunOptions) -> tuple[str, ...]:
@@ -422,6 +425,7 @@ def options_of(wanted: RerunOptions) -> tuple[str, ...]:
         options += [f"--mock {shlex.quote(each)}" for each in changes["mocks"]]
         options += [f"--fault {shlex.quote(each)}" for each in changes["faults"]]
     options += [f"--run-tools {shlex.quote(each)}" for each in wanted.run_tools]
+    options += [f"--run-commands {shlex.quote(each)}" for each in wanted.run_commands]
     options += ["--run-changed-tools"] if wanted.run_changed_tools else []
     options += [f"--from {wanted.live_from}"] if wanted.live_from else []
     options += ["--offline"] if wanted.live_from and wanted.offline else []
@@ -439,6 +443,7 @@ def _changes(wanted: RerunOptions) -> dict[str, Any]:
         changes |= written(wanted.mocks)
     changes |= {
         "run_tools": list(wanted.run_tools),
+        "run_commands": list(wanted.run_commands),
         "run_changed_tools": True if wanted.run_changed_tools else None,
         "accept": list(wanted.accept),
         "program": list(wanted.program),

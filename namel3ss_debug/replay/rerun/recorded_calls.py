@@ -15,8 +15,9 @@ from itertools import chain, islice, pairwise
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.replay.rerun.requests import (
+    ANSWERED,
+    COMMAND,
     CONNECT,
-    HTTP,
     LIST_TOOLS,
     MCP,
     MODEL,
@@ -40,11 +41,14 @@ BEARER = "token"
 
 Programs pass such a token on unread, so it matters only if a server gets it.
 """
+UNRECORDED: Final = "unrecorded"
+"""The kind of a flaw: the trace does not hold all that a command has given the program."""
+
 _PASSED_ON = {"$.access_token", "$.refresh_token"}
 """Where a token response (it has a `token_type`) holds its tokens (RFC 6749, 5.1), which clients do not read (1.4)."""
 
-_NOT_ON_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
-"""Headers that describe the body as it was sent; a trace holds it decoded."""
+_NOT_ON_THE_WIRE = {"content-length", "transfer-encoding"}
+"""Headers that describe the body as it was sent, which is sent again in other pieces."""
 
 
 class Raised(NamedTuple):
@@ -67,13 +71,13 @@ class HttpAnswer:
 
     Attributes:
         status: the HTTP status; 0 if no head arrived.
-        headers: the recorded ones, without those that describe the encoding on the wire.
+        headers: the recorded ones, without those about the length of the body.
         chunks: the body: the chunks of a stream, else one.
         raised: the exception that ended it, after the head and the chunks if there are any.
         abandoned: whether the program gave it up, by its own timeout or by cancelling.
         whole: whether the body was received to its end.
         reason: the reason phrase, if it was not the usual one.
-        encoding: how the body was encoded on the wire; "" for not at all.
+        encoding: how the chunks were encoded on the wire; "" for not at all.
     """
 
     status: int
@@ -125,7 +129,7 @@ def http_answer(end: Event, pieces: tuple[Any, ...]) -> HttpAnswer:
         abandoned=abandoned or not end,
         whole=bool(end) and raised is None and not abandoned and end.get("status") != "partial",
         reason=lenient.string(exchange.get("reason")) or "",
-        encoding=(lenient.string(headers.get("content-encoding")) or "").strip().lower(),
+        encoding=lenient.string(exchange.get("body_coding") or headers.get("content-encoding")) or "",
     )
 
 
@@ -148,6 +152,9 @@ def tool_answer(end: Event) -> ToolAnswer:
 
 def flaws_of_end(kind: str, end: Event, *, streamed: bool) -> tuple[Flaw, ...]:
     """Return the flaws in the end event of a call; the chunks of a stream have their own events."""
+    if kind == COMMAND:
+        missing = lenient.sequence(lenient.mapping(end.get("metadata")).get("unrecorded"))
+        return (*(Flaw(UNRECORDED, "$", str(each)) for each in missing), *tool_answer(end).flaws)
     if kind in VALUED:
         return tool_answer(end).flaws
     if streamed:
@@ -276,8 +283,8 @@ class ReplayFlaw(NamedTuple):
     """Something in a trace that cannot be replayed, or not exactly.
 
     Attributes:
-        kind: `cut redacted token opaque damaged` of one answer; `open` of a call that never ended; `level filtered
-            rotated lost inputs unseen spans chains` of the whole trace.
+        kind: `cut redacted token opaque damaged unrecorded` of one answer; `open` of a call that never ended; `level
+            filtered rotated lost inputs unseen spans chains` of the whole trace.
         number: the number of the call; 0 for the whole trace.
         what: what is affected, such as a path into the answer or a count of events.
         setting: the setting that would have kept it; "" for none.
@@ -287,6 +294,22 @@ class ReplayFlaw(NamedTuple):
     number: int
     what: str
     setting: str = ""
+
+
+class ChangedFile(NamedTuple):
+    """A file that a command has changed, and that the program read later.
+
+    Attributes:
+        path: the file.
+        command: the number of the recorded command.
+        program: the name of its program.
+        number: the number of the command in a re-run.
+    """
+
+    path: str
+    command: int
+    program: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +340,8 @@ class RecordedCalls:
         servers: the key of the request that connects to an MCP server -> the names of the server's tools.
         steps: the steps of all deliveries, in recorded order.
         codes: the name of a tool -> the code behind it; {} in a trace of an earlier version.
+        changed_files: the files that commands have changed, and that the program read later.
+        holds_commands: whether the trace was recorded by a version that records commands.
     """
 
     def __init__(
@@ -328,8 +353,15 @@ class RecordedCalls:
         servers: Mapping[str, set[str]] | None = None,
         lost: Mapping[int, int] | None = None,
         codes: Mapping[str, list[RecordedCode]] | None = None,
+        joined: Mapping[int, bool] | None = None,
+        changed_files: tuple[ChangedFile, ...] = (),
+        *,
+        holds_commands: bool = True,
     ) -> None:
         self.codes = codes or {}
+        self.changed_files = changed_files
+        self.holds_commands = holds_commands
+        self._joined = joined or {}
         self._recording = recording
         self.calls = calls
         self.flaws = flaws
@@ -356,6 +388,17 @@ class RecordedCalls:
     def flaws_of(self, number: int) -> tuple[ReplayFlaw, ...]:
         """Return the flaws of one call."""
         return tuple(self._flaws.get(number, ()))
+
+    def records_itself(self, number: int) -> bool:
+        """Return whether a command is run again, because its process is a part of the trace.
+
+        That is one which made calls of its own, and any other whose output the trace does not hold. A Python process
+        which only computed an output that is recorded is answered like any command.
+        """
+        if number not in self._joined:
+            return False
+        result = lenient.mapping(lenient.mapping(self.end(number).get("outputs")).get("result"))
+        return self._joined[number] or "stdout" not in result or bool(self.flaws_of(number))
 
     def longest_silence(self) -> float:
         """Return the longest time without an event, in seconds; reads of inputs do not count as events."""
@@ -456,6 +499,9 @@ def read_recorded(
         reader.servers,
         reader.lost,
         reader.codes.by_name,
+        reader.joined,
+        tuple(reader.changed_files),
+        holds_commands=reader.holds_commands,
     )
 
 
@@ -485,6 +531,11 @@ class _Reader:
         self._unseen_tools: dict[str, None] = {}
         # Number of a call that only a framework reports -> the tool.
         self._framework_only: dict[int, str] = {}
+        # Command whose process is a part of the trace -> whether that process has recorded a call or another span.
+        self.joined: dict[int, bool] = {}
+        self.changed_files: list[ChangedFile] = []
+        self._commands: dict[str, int] = {}  # id of the start of a command -> its number
+        self.holds_commands = True
         self._within: dict[str, int] = {}  # open span -> the call of these that it is, or is inside of
 
     def feed(self, number: int, event: Event) -> None:
@@ -496,6 +547,8 @@ class _Reader:
             self._close(number, event)
         elif event_type == "error_occurred":
             self._failed(number, event)
+        elif event_type == "state_change":
+            self._note_change(event)
         elif event_type == "agent_message":
             self._look_for_spans(number, event, "")
         elif event_type == "stream_chunk":
@@ -505,6 +558,14 @@ class _Reader:
                 self._step(number, event, Step(recorded_call.number, len(recorded_call.chunks)), arrived)
                 recorded_call.chunks.append(number)
                 self._note(recorded_call.number, flaws_of_chunk(event.get("outputs")))
+
+    def _note_change(self, event: Event) -> None:
+        """Note a file that a command has changed."""
+        metadata = lenient.mapping(event.get("metadata"))
+        command = self._commands.get(str(metadata.get("command")))
+        if event.get("component") == COMMAND and command is not None:
+            path = str(metadata.get("file"))
+            self.changed_files.append(ChangedFile(path, command, self.calls[command].request.name))
 
     def _failed(self, number: int, event: Event) -> None:
         """Note that a connection to a server failed, or that Ctrl-C ended the program.
@@ -523,11 +584,13 @@ class _Reader:
         request = read_request(number, event, keep_event=False)
         self._tools[event_id] = number if request is not None and request.kind in VALUED else inside
         self._look_for_spans(number, event, event_id)
+        self._join(inside, event)
         if event["event_type"] == "trace_start":
-            self._settings = self._settings or lenient.mapping(
-                lenient.mapping(event.get("metadata")).get("settings")
-            )
-        if self._settings.get("max_payload_size") and event.get("component") in (MODEL, HTTP, TOOL, MCP):
+            metadata = lenient.mapping(event.get("metadata"))
+            if not self._settings:
+                self._settings = lenient.mapping(metadata.get("settings"))
+                self.holds_commands = "commands" in metadata
+        if self._settings.get("max_payload_size") and event.get("component") in ANSWERED:
             asked = find_flaws([event.get("inputs"), event.get("metadata")])
             self._cut += any(flaw.kind == "cut" for flaw in asked)
         if request is None:
@@ -539,12 +602,23 @@ class _Reader:
             return
         self.calls[number] = RecordedCall(number, self._sharing(request), 0, inside)
         self._ids[event_id] = number
+        if request.kind == COMMAND:
+            self._commands[event_id] = number
         if request.kind == MCP and request.name == CONNECT:
             self._connections[event_id] = request.keys[0]
         elif request.kind in VALUED:
             self._note_server(number, event, request)
         self._step(number, event, Step(number, START))
         self._cancelled.clear()
+
+    def _join(self, inside: int, event: Event) -> None:
+        """Note that the process of a command is a part of the trace, and whether it does more than run commands."""
+        works = event["event_type"] != "trace_start" and event.get("component") != COMMAND
+        while inside:
+            call = self.calls[inside]
+            if call.request.kind == COMMAND:
+                self.joined[inside] = self.joined.get(inside, False) or works
+            inside = call.inside
 
     def _look_for_spans(self, number: int, event: Event, event_id: str) -> None:
         """Note a tool call that only a span of a framework reports.
@@ -685,7 +759,10 @@ class _Reader:
             yield ReplayFlaw("unseen", 0, ", ".join(self._unseen_tools))
         if self._framework_only:
             yield ReplayFlaw("spans", 0, ", ".join(dict.fromkeys(self._framework_only.values())))
-        without = sum(not recorded_call.request.similar_keys for recorded_call in self.calls.values())
+        without = sum(
+            not recorded_call.request.similar_keys and recorded_call.request.kind != COMMAND
+            for recorded_call in self.calls.values()
+        )
         if without:
             yield ReplayFlaw("chains", 0, str(without))
 

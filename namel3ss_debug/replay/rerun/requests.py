@@ -1,4 +1,4 @@
-"""Read what a program requests with a call: an answer of a model, another HTTP response, a tool, an MCP server.
+"""Read what a program requests with a call: an answer of a model, another HTTP response, a tool, a command, an MCP server.
 
 A request is read from the start event of its call, in a trace and in a live program alike. Two requests are the same if
 they share a key. One may be an edited form of the other if they share a similar key.
@@ -22,11 +22,12 @@ MODEL: Final = "llm"
 HTTP: Final = "http"
 TOOL: Final = "tool"
 MCP: Final = "mcp"
+COMMAND: Final = "command"
 
-ANSWERED: Final = frozenset({MODEL, HTTP, TOOL, MCP})
+ANSWERED: Final = frozenset({MODEL, HTTP, TOOL, MCP, COMMAND})
 """Components whose calls are answered. Agents, steps and everything else that consists of calls run."""
 
-VALUED: Final = frozenset({TOOL, MCP})
+VALUED: Final = frozenset({TOOL, MCP, COMMAND})
 """Kinds of requests that are answered by a value, not by an HTTP response."""
 
 LIST_TOOLS: Final = "tools/list"
@@ -63,12 +64,12 @@ class Request:
     """What a program requests with a call.
 
     Attributes:
-        kind: `llm`, `http`, `tool` or `mcp`.
-        name: the model, the host, the tool, or the method.
+        kind: `llm`, `http`, `tool`, `mcp` or `command`.
+        name: the model, the host, the tool, the method, or the program.
         keys: equal for the same request, the most exact first.
         similar_keys: equal for two requests if one may be an edited form of the other, the most exact first. A tool has
             the id under which a model requested the call; every kind has the functions of the user that made the call.
-            Empty if the trace does not hold these.
+            Empty if the trace does not hold these, and for a command, which gets no answer to another one.
         chain: the user's functions that made the call, outermost first: `agent.py:main`.
         task_key: where the call was made.
         call_site: the line of the user's code, `agent.py:42`.
@@ -117,6 +118,10 @@ def read_request(number: int, event: Event, *, keep_event: bool = True) -> Reque
         if "mcp" not in metadata:  # the user's own span
             return None
         keys, similar_keys = _of_mcp(event, inputs, functions)
+    elif component == COMMAND:
+        if "arguments" not in inputs:  # the user's own span
+            return None
+        keys, similar_keys = _of_command(inputs), ()
     else:
         exchange = lenient.mapping(metadata.get("exchange"))
         if not exchange:
@@ -226,6 +231,13 @@ def _of_mcp(event: Event, inputs: dict[str, Any], chain: tuple[str, ...] | None)
         inputs = inputs | {"command": os.path.basename(command)}
     digest = hashlib.sha256(lenient.dump([name, inputs, server], ordered=True)).hexdigest()[:16]
     return (f"mcp {digest}",), () if chain is None else ((MCP, name, chain),)
+
+
+def _of_command(inputs: dict[str, Any]) -> tuple[str, ...]:
+    """Return the keys of a command; its changed environment only prefers one of several that are the same otherwise."""
+    rest = {name: value for name, value in inputs.items() if name != "environment"}
+    digests = (hashlib.sha256(lenient.dump(each, ordered=True)).hexdigest()[:16] for each in (inputs, rest))
+    return tuple(f"command {digest}" for digest in dict.fromkeys(digests))
 
 
 def _plain(body: Any) -> Any:

@@ -7,8 +7,11 @@ from typing import Final, Literal
 
 from namel3ss_debug.errors import RerunError
 from namel3ss_debug.replay.rerun.divergences import Divergence
-from namel3ss_debug.replay.rerun.recorded_calls import BEARER, RecordedCall, ReplayFlaw
-from namel3ss_debug.replay.rerun.requests import CONNECT, HTTP, MCP, MODEL, TOOL, Request
+from namel3ss_debug.replay.rerun.recorded_calls import BEARER, UNRECORDED, RecordedCall, ReplayFlaw
+from namel3ss_debug.replay.rerun.requests import COMMAND, CONNECT, HTTP, MCP, MODEL, TOOL, Request
+
+NO_OUTPUT: Final = "it wrote to the program's own stdout"
+"""Why the output of an answered command is missing: the trace does not hold it."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,12 @@ def describe_flaw(stop: UnansweredCall) -> str:
     """Describe an unusable answer: the call, and what is wrong with its recorded answer."""
     flaw, there = stop.flaws[0], stop.recorded
     number = 0 if there is None else there.number
-    return f"{describe_request(stop.request)} as recorded at event {number}, but {_FLAWS.get(flaw.kind, flaw.kind)} ({flaw.what})"
+    what = flaw.what.removeprefix("$: ")
+    why = _FLAWS.get(flaw.kind, flaw.kind)
+    if stop.request.kind == COMMAND and flaw.kind == "open":
+        why, what = "it had not ended when the trace ended", ""
+    shown = f"{why} ({what})" if why and what else why or what
+    return f"{describe_request(stop.request)} as recorded at event {number}, but {shown}"
 
 
 def describe_setting(flaw: ReplayFlaw) -> str:
@@ -93,13 +101,21 @@ def describe_request(request: Request) -> str:
 def describe_recorded(there: RecordedCall) -> str:
     """Describe a recorded call: `the call of gpt-4o from app.py:42`."""
     request = there.request
-    what = {HTTP: "the request to", MCP: "the MCP request"}.get(request.kind, "the call of")
+    what = {HTTP: "the request to", MCP: "the MCP request", COMMAND: "the command"}.get(
+        request.kind, "the call of"
+    )
     return f"{what} {request.name or request.kind}" + (
         f" from {request.call_site}" if request.call_site else ""
     )
 
 
-VERBS: Final = {MODEL: "calls", HTTP: "requests", TOOL: "calls", MCP: "requests from an MCP server:"}
+VERBS: Final = {
+    MODEL: "calls",
+    HTTP: "requests",
+    TOOL: "calls",
+    MCP: "requests from an MCP server:",
+    COMMAND: "runs",
+}
 _FLAWS: Final = {
     "cut": "the answer was cut",
     "redacted": "a secret in the answer was redacted",
@@ -107,6 +123,7 @@ _FLAWS: Final = {
     "opaque": "the value is not plain data",
     "damaged": "the answer is damaged",
     "open": "the end of the call is missing in the trace",
+    UNRECORDED: "",
 }
 _VALUES: Final = {"max_payload_size": "0", "redact": "false"}
 
@@ -116,6 +133,8 @@ def _ways_around(flaw: ReplayFlaw, stop: UnansweredCall) -> str:
     ways = [] if stop.request.kind == MCP else [f"give an answer with {_mock(stop)}"]
     if stop.request.kind == TOOL:
         ways.insert(0, f"run the tool with --run-tools {stop.request.name}")
+    if stop.request.kind == COMMAND:
+        ways.insert(0, f"run the command with --run-commands {stop.request.name}")
     if flaw.setting:
         ways.append(f"record it again with {describe_setting(flaw)}")
     return _join_ways(ways or ["record it again"])
@@ -130,6 +149,8 @@ def _ways_out(stop: UnansweredCall) -> str:
     ways = [f"give an answer with {_mock(stop)}"]
     if stop.request.kind == TOOL:
         ways.append(f"run the tool with --run-tools {stop.request.name}")
+    elif stop.request.kind == COMMAND:
+        ways.append(f"run the command with --run-commands {stop.request.name}")
     elif stop.offline:
         ways.append("call it for real without --offline")
     elif stop.recorded is not None:

@@ -141,7 +141,7 @@ def decode_base64(text: str, start: int = 0) -> Iterator[tuple[int, int, str]]:
             data = data[:-1]
         try:
             # UTF-16, as in the encoded commands of PowerShell, is ASCII with zeros between.
-            decoded = a2b_base64(data + "==").replace(b"\0", b"").decode()
-        except ValueError:
+            decoded = a2b_base64(data + "==").replace(b"\0", b"").decode("utf-8", "replace")
+        except ValueError:  # not base64 after all
             continue
         yield begin, end + len(text[end : end + 2]) - len(text[end : end + 2].lstrip("=")), decoded

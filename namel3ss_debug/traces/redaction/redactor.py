@@ -27,7 +27,7 @@ from namel3ss_debug.traces.redaction.checks import (
 )
 from namel3ss_debug.traces.redaction.decoding import SHORTEST_RUN, decode_base64, has_base64, unescape
 from namel3ss_debug.traces.redaction.openings import LONGEST_LITERAL, first_literal, opening
-from namel3ss_debug.traces.redaction.rules import PHRASES, RUN, TOKENS, Rule, assigned
+from namel3ss_debug.traces.redaction.rules import HASHES, PHRASES, RUN, TOKENS, Rule, assigned
 
 KEY = "[REDACTED:key]"
 """The placeholder for the value of a field whose name is secret."""
@@ -67,10 +67,10 @@ _KEY_LINE = re.compile(r"\s*(?:[A-Za-z0-9+/=]+|(?:Proc-Type|DEK-Info|Version|Com
 
 _TOKEN_LITERALS = [(literal, order) for order, rule in enumerate(TOKENS) for literal in rule.literals]
 _PHRASE_LITERALS = [
-    (literal, order) for order, rule in enumerate(PHRASES) if not rule.is_named for literal in rule.literals
+    (literal, order) for order, rule in enumerate(PHRASES) if rule not in HASHES for literal in rule.literals
 ]
 _NAME_LITERALS = [
-    (literal, order) for order, rule in enumerate(PHRASES) if rule.is_named for literal in rule.literals
+    (literal, order) for order, rule in enumerate(PHRASES) if rule in HASHES for literal in rule.literals
 ]
 _AFTER_TOKENS = 1000
 _OWN_FIRST = -1000
@@ -99,6 +99,7 @@ _HASH_LIKE = re.compile(r"[0-9]|[A-Za-z]{15}|[A-Za-z_\-+/]{24}")
 """Occurs in every value of the rules that need a name; in nearly all by its digits."""
 
 _FAR_INSIDE = 2000
+"""A token so far inside of a run of characters is there by chance."""
 
 _V = TypeVar("_V")
 
@@ -518,8 +519,7 @@ def _rules_of_name(name: str) -> list[tuple[int, Rule]]:
 
 def _is_special(run: str) -> bool:
     """Return whether a run of characters may be a secret without a literal, or a text in base64."""
-    # The letter of an escape such as `\\n`, whose backslash is in no run, may be before the secret. What is far inside of
-    # a run is there by chance.
+    # The letter of an escape such as `\\n`, whose backslash is in no run, may be before the secret.
     return len(run) >= SHORTEST_RUN and (
         has_base64(run := "\\" + run) or _RUN_FORM.search(run, 0, _FAR_INSIDE) is not None
     )

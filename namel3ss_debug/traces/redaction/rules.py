@@ -583,6 +583,89 @@ _NOT_URL = r"\"'<>`\\\[\]{}()"
 _NOT_AT = rf"\s/@:{_NOT_URL}"
 _BARE = r"[^\s\"'\\]"
 
+HASHES: tuple[Rule, ...] = (
+    _beside(
+        "aws_secret",
+        "aws",
+        r"(?=[0-9a-f]{0,39}[A-Zg-z/+])[A-Za-z0-9/+]{40}",
+        r"AWS_SIGNING_KEY=([A-Za-z0-9/+]{40})",
+        end=r"[\w/+=\-]",
+    ),
+    _beside(
+        "azure_openai",
+        "azure aoai cognitive",
+        "[0-9a-f]{32}|[A-Za-z0-9]{84}|[A-Za-z0-9]{52}",
+        r"AZURE_OPENAI_KEY=([0-9a-f]{32}|[A-Za-z0-9]{84})",
+    ),
+    _beside("azure", "azure", "[A-Za-z0-9+/]{86}==", r"AZURE_STORAGE_KEY=([A-Za-z0-9+/]{86}==)"),
+    _beside(
+        "bitbucket",
+        "bitbucket",
+        r"[\w=\-]{64}|[A-Za-z0-9]{44}|[A-Za-z0-9]{32}",
+        r"BITBUCKET_CLIENT_KEY=([A-Za-z0-9]{32}|[\w\-]{64})",
+    ),
+    _beside(
+        "buildkite",
+        "buildkite",
+        "[0-9a-f]{40}|[A-Za-z0-9]{50}",
+        r"BUILDKITE_AGENT_PAT=([0-9a-f]{40}|[A-Za-z0-9]{50})",
+    ),
+    _beside("circleci", "circle", "[0-9a-f]{40}", r"CIRCLECI_KEY=([0-9a-f]{40})", key=r"circle[_\-]?ci"),
+    _beside("contentful", "contentful", r"[\w=\-]{43}|[\w=\-]{64}", r"CONTENTFUL_DELIVERY_KEY=([\w\-]{43})"),
+    _beside("dropbox", "dropbox", "[a-z0-9]{15}", r"DROPBOX_APP_KEY=([a-z0-9]{15})"),
+    _beside("netlify", "netlify", r"[\w=\-]{40,46}", r"NETLIFY_AUTH=([\w\-]{40,46})"),
+    _beside("okta", "okta", r"00[\w=\-]{40}", r"OKTA_KEY=(00[\w\-]{40})"),
+    _beside("plaid", "plaid", "[a-z0-9]{30}|[a-z0-9]{24}", r"PLAID_KEY=([0-9a-f]{30}|[0-9a-f]{24})"),
+    _beside("sonarqube", "sonar", "[0-9a-f]{40}", r"SONAR_KEY=([0-9a-f]{40})"),
+    _beside("hubspot", "hubspot", f"(?i:{_UUID})", rf"HUBSPOT_KEY=({_UUID})"),
+    _beside("alibaba", "alibaba aliyun alicloud", "[A-Za-z0-9]{30}", r"ALIBABA_CLOUD_KEY=([A-Za-z0-9]{30})"),
+    _beside("tencent", "tencent qcloud", "[A-Za-z0-9]{32}", r"TENCENTCLOUD_KEY=([A-Za-z0-9]{32})"),
+    _beside("dynatrace", "dynatrace", r"[A-Za-z0-9]{21}|[\w\-]{40,64}", r"DYNATRACE_PAT=([A-Za-z0-9]{21})"),
+    _beside(
+        "mapbox", "mapbox", r"[\w\-]{80,}\.[\w\-]{22}|[A-Za-z0-9]{32,64}", r"MAPBOX_KEY=([A-Za-z0-9]{32})"
+    ),
+    _beside("sentry", "sentry", "[0-9a-f]{64}|[0-9a-f]{32}", r"SENTRY_AUTH=([0-9a-f]{64})"),
+    _beside("discord", "discord", r"[0-9a-f]{64}|[\w=\-]{32}", r"DISCORD_KEY=([0-9a-f]{64}|[\w\-]{32})"),
+    _beside("doppler", "doppler", "[A-Za-z0-9]{40,44}", r"DOPPLER_KEY=([A-Za-z0-9]{43})"),
+    _beside("cloudant", "cloudant", "[0-9a-f]{64}|[a-z]{24}", r"CLOUDANT_PW=([0-9a-f]{64}|[a-z]{24})"),
+    _beside(
+        "ibm", "ibm iam cloud_iam", r"[\w\-]{44}|[0-9a-f]{48}", r"IBM_CLOUD_IAM_KEY=([\w\-]{44}|[0-9a-f]{48})"
+    ),
+    _beside("softlayer", "softlayer", "[a-z0-9]{64}", r"SOFTLAYER_PW=([a-z0-9]{64})"),
+    _beside("algolia", "algolia", "[A-Za-z0-9]{32}", r"ALGOLIA_KEY=([a-z0-9]{32})"),
+    _beside("assemblyai", "assemblyai", "[0-9a-f]{32}", r"ASSEMBLYAI_KEY=([0-9a-f]{32})"),
+    _beside(
+        "cloudflare", "cloudflare", r"[0-9a-f]{37}|[\w\-]{40}", r"CLOUDFLARE_KEY=([0-9a-f]{37}|[\w\-]{40})"
+    ),
+    _beside("codecov", "codecov", f"[a-z0-9]{{32}}|{_UUID}", rf"CODECOV_KEY=([a-z0-9]{{32}}|{_UUID})"),
+    _beside("cohere", "cohere", "[A-Za-z0-9]{40}", r"COHERE_KEY=([A-Za-z0-9]{40})"),
+    _beside(
+        "datadog", "datadog", "[0-9a-f]{40}|[0-9a-f]{32}", r"DATADOG_APP_KEY=([0-9a-f]{32}|[0-9a-f]{40})"
+    ),
+    _beside("deepgram", "deepgram", "[0-9a-f]{40}", r"DEEPGRAM_KEY=([0-9a-f]{40})"),
+    _beside("fastly", "fastly", r"[\w=\-]{32}", r"FASTLY_KEY=([\w\-]{32})"),
+    _beside("heroku", "heroku", _UUID, rf"HEROKU_KEY=({_UUID})"),
+    _beside(
+        "mailgun",
+        "mailgun",
+        "[0-9a-h]{32}-[0-9a-h]{8}-[0-9a-h]{8}",
+        r"MAILGUN_SIGNING_KEY=([0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8})",
+    ),
+    _beside("mistral", "mistral", "[A-Za-z0-9]{32}", r"MISTRAL_KEY=([A-Za-z0-9]{32})"),
+    _beside("rapidapi", "rapidapi rapid_api", r"[\w\-]{50}", r"RAPIDAPI_KEY=([\w\-]{50})"),
+    _beside("snyk", "snyk", _UUID, rf"SNYK_KEY=({_UUID})"),
+    _beside("twilio", "twilio", "[0-9a-f]{32}", r"TWILIO_AUTH=([0-9a-f]{32})"),
+    _beside("twitch", "twitch", "[a-z0-9]{30}", r"TWITCH_KEY=([a-z0-9]{30})"),
+    _beside(
+        "twitter",
+        "twitter",
+        "[A-Za-z0-9]{50}|[A-Za-z0-9]{45}|[A-Za-z0-9]{25}|A{22}[A-Za-z0-9%]{80,100}",
+        r"TWITTER_APP_KEY=([A-Za-z0-9]{25}|[A-Za-z0-9]{50})",
+    ),
+    _beside("zendesk", "zendesk", "[A-Za-z0-9]{40}", r"ZENDESK_KEY=([a-z0-9]{40})"),
+)
+"""Secrets that look like any hash, at least `RUN` long, beside the name of their service."""
+
 PHRASES: tuple[Rule, ...] = (
     Rule(
         "private_key",
@@ -690,86 +773,7 @@ PHRASES: tuple[Rule, ...] = (
         ("secret",),
         r"aws secret access key: ([A-Za-z0-9/+]{40})",
     ),
-    # What looks like any hash, beside the name of its service.
-    _beside(
-        "aws_secret",
-        "aws",
-        r"(?=[0-9a-f]{0,39}[A-Zg-z/+])[A-Za-z0-9/+]{40}",
-        r"AWS_SIGNING_KEY=([A-Za-z0-9/+]{40})",
-        end=r"[\w/+=\-]",
-    ),
-    _beside(
-        "azure_openai",
-        "azure aoai cognitive",
-        "[0-9a-f]{32}|[A-Za-z0-9]{84}|[A-Za-z0-9]{52}",
-        r"AZURE_OPENAI_KEY=([0-9a-f]{32}|[A-Za-z0-9]{84})",
-    ),
-    _beside("azure", "azure", "[A-Za-z0-9+/]{86}==", r"AZURE_STORAGE_KEY=([A-Za-z0-9+/]{86}==)"),
-    _beside(
-        "bitbucket",
-        "bitbucket",
-        r"[\w=\-]{64}|[A-Za-z0-9]{44}|[A-Za-z0-9]{32}",
-        r"BITBUCKET_CLIENT_KEY=([A-Za-z0-9]{32}|[\w\-]{64})",
-    ),
-    _beside(
-        "buildkite",
-        "buildkite",
-        "[0-9a-f]{40}|[A-Za-z0-9]{50}",
-        r"BUILDKITE_AGENT_PAT=([0-9a-f]{40}|[A-Za-z0-9]{50})",
-    ),
-    _beside("circleci", "circle", "[0-9a-f]{40}", r"CIRCLECI_KEY=([0-9a-f]{40})", key=r"circle[_\-]?ci"),
-    _beside("contentful", "contentful", r"[\w=\-]{43}|[\w=\-]{64}", r"CONTENTFUL_DELIVERY_KEY=([\w\-]{43})"),
-    _beside("dropbox", "dropbox", "[a-z0-9]{15}", r"DROPBOX_APP_KEY=([a-z0-9]{15})"),
-    _beside("netlify", "netlify", r"[\w=\-]{40,46}", r"NETLIFY_AUTH=([\w\-]{40,46})"),
-    _beside("okta", "okta", r"00[\w=\-]{40}", r"OKTA_KEY=(00[\w\-]{40})"),
-    _beside("plaid", "plaid", "[a-z0-9]{30}|[a-z0-9]{24}", r"PLAID_KEY=([0-9a-f]{30}|[0-9a-f]{24})"),
-    _beside("sonarqube", "sonar", "[0-9a-f]{40}", r"SONAR_KEY=([0-9a-f]{40})"),
-    _beside("hubspot", "hubspot", f"(?i:{_UUID})", rf"HUBSPOT_KEY=({_UUID})"),
-    _beside("alibaba", "alibaba aliyun alicloud", "[A-Za-z0-9]{30}", r"ALIBABA_CLOUD_KEY=([A-Za-z0-9]{30})"),
-    _beside("tencent", "tencent qcloud", "[A-Za-z0-9]{32}", r"TENCENTCLOUD_KEY=([A-Za-z0-9]{32})"),
-    _beside("dynatrace", "dynatrace", r"[A-Za-z0-9]{21}|[\w\-]{40,64}", r"DYNATRACE_PAT=([A-Za-z0-9]{21})"),
-    _beside(
-        "mapbox", "mapbox", r"[\w\-]{80,}\.[\w\-]{22}|[A-Za-z0-9]{32,64}", r"MAPBOX_KEY=([A-Za-z0-9]{32})"
-    ),
-    _beside("sentry", "sentry", "[0-9a-f]{64}|[0-9a-f]{32}", r"SENTRY_AUTH=([0-9a-f]{64})"),
-    _beside("discord", "discord", r"[0-9a-f]{64}|[\w=\-]{32}", r"DISCORD_KEY=([0-9a-f]{64}|[\w\-]{32})"),
-    _beside("doppler", "doppler", "[A-Za-z0-9]{40,44}", r"DOPPLER_KEY=([A-Za-z0-9]{43})"),
-    _beside("cloudant", "cloudant", "[0-9a-f]{64}|[a-z]{24}", r"CLOUDANT_PW=([0-9a-f]{64}|[a-z]{24})"),
-    _beside(
-        "ibm", "ibm iam cloud_iam", r"[\w\-]{44}|[0-9a-f]{48}", r"IBM_CLOUD_IAM_KEY=([\w\-]{44}|[0-9a-f]{48})"
-    ),
-    _beside("softlayer", "softlayer", "[a-z0-9]{64}", r"SOFTLAYER_PW=([a-z0-9]{64})"),
-    _beside("algolia", "algolia", "[A-Za-z0-9]{32}", r"ALGOLIA_KEY=([a-z0-9]{32})"),
-    _beside("assemblyai", "assemblyai", "[0-9a-f]{32}", r"ASSEMBLYAI_KEY=([0-9a-f]{32})"),
-    _beside(
-        "cloudflare", "cloudflare", r"[0-9a-f]{37}|[\w\-]{40}", r"CLOUDFLARE_KEY=([0-9a-f]{37}|[\w\-]{40})"
-    ),
-    _beside("codecov", "codecov", f"[a-z0-9]{{32}}|{_UUID}", rf"CODECOV_KEY=([a-z0-9]{{32}}|{_UUID})"),
-    _beside("cohere", "cohere", "[A-Za-z0-9]{40}", r"COHERE_KEY=([A-Za-z0-9]{40})"),
-    _beside(
-        "datadog", "datadog", "[0-9a-f]{40}|[0-9a-f]{32}", r"DATADOG_APP_KEY=([0-9a-f]{32}|[0-9a-f]{40})"
-    ),
-    _beside("deepgram", "deepgram", "[0-9a-f]{40}", r"DEEPGRAM_KEY=([0-9a-f]{40})"),
-    _beside("fastly", "fastly", r"[\w=\-]{32}", r"FASTLY_KEY=([\w\-]{32})"),
-    _beside("heroku", "heroku", _UUID, rf"HEROKU_KEY=({_UUID})"),
-    _beside(
-        "mailgun",
-        "mailgun",
-        "[0-9a-h]{32}-[0-9a-h]{8}-[0-9a-h]{8}",
-        r"MAILGUN_SIGNING_KEY=([0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8})",
-    ),
-    _beside("mistral", "mistral", "[A-Za-z0-9]{32}", r"MISTRAL_KEY=([A-Za-z0-9]{32})"),
-    _beside("rapidapi", "rapidapi rapid_api", r"[\w\-]{50}", r"RAPIDAPI_KEY=([\w\-]{50})"),
-    _beside("snyk", "snyk", _UUID, rf"SNYK_KEY=({_UUID})"),
-    _beside("twilio", "twilio", "[0-9a-f]{32}", r"TWILIO_AUTH=([0-9a-f]{32})"),
-    _beside("twitch", "twitch", "[a-z0-9]{30}", r"TWITCH_KEY=([a-z0-9]{30})"),
-    _beside(
-        "twitter",
-        "twitter",
-        "[A-Za-z0-9]{50}|[A-Za-z0-9]{45}|[A-Za-z0-9]{25}|A{22}[A-Za-z0-9%]{80,100}",
-        r"TWITTER_APP_KEY=([A-Za-z0-9]{25}|[A-Za-z0-9]{50})",
-    ),
-    _beside("zendesk", "zendesk", "[A-Za-z0-9]{40}", r"ZENDESK_KEY=([a-z0-9]{40})"),
+    *HASHES,
     Rule(
         "assignment",
         assigned(_KEYWORD, in_lists=True),

@@ -9,6 +9,16 @@ CALLED = 'get_weather\n\n[[ ## next_tool_args ## ]]\n{"city": "Oslo"}'
 """How a model asks ReAct of dspy for a tool."""
 
 
+COMMANDS = [
+    "echo 'how cold it is' > notes.txt && cat notes.txt",
+    "grep -c warm notes.txt; printf 'b\\na\\n' | sort | head -1; python3 -c 'print(6 * 7)'; printf '\\303\\244\\n'",
+    "echo waiting; sleep 30",
+    "rm notes.txt; kill -TERM $$",
+    "printf 'COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT\\nDress warmly.\\n'",
+]
+"""What mini-swe-agent is asked to run: files, a failure in a pipeline, a timeout, a signal, and its word for the end."""
+
+
 def answer(request):
     """The reply to a decoded request: a tool is asked for once, a hand-off before any other."""
     parts = [part for message in request["messages"] for part in message["parts"]]
@@ -17,6 +27,9 @@ def answer(request):
     done = {part.get("name") for part in parts if part["type"] == "tool_call"}
     transfer = next((name for name in tools if name.startswith("transfer_to") and name not in done), None)
     words = "It is cold in Oslo. \N{SNOWMAN}" if "Oslo" in heard else "Dress warmly."
+    if tools == ["bash"]:
+        done = sum(part["type"] == "tool_call_response" for part in parts)
+        return say("", call("bash", command=COMMANDS[done]))
     last = " ".join(str(part.get("content")) for part in request["messages"][-1]["parts"])
     if transfer:
         return say("", call(transfer, **arguments(request["tools"], transfer)))
@@ -30,6 +43,8 @@ def answer(request):
     if "<code>" in heard:  # an agent of smolagents that writes code
         code = "final_answer(told)" if "Execution logs" in last else "told = get_weather(city='Oslo')"
         return say(f"Thought: do it.\n<code>\n{code}\n</code>")
+    if "Validation Error" in str(request["messages"][-1]["parts"]) and tools:  # instructor
+        return say("", call(tools[0], **arguments(request["tools"], tools[0])))
     if tools and not any(part["type"] == "tool_call_response" for part in parts):
         return say("", call(tools[0], **(arguments(request["tools"], tools[0]) or {"city": "Oslo"})))
     return say(words)
@@ -38,5 +53,7 @@ def answer(request):
 def arguments(tools, name):
     """What a tool is given, of what it takes."""
     takes = next((tool.get("parameters") or {} for tool in tools if tool["name"] == name), {})
-    known = {"city": "Oslo", "request": "How cold is it?", "task": "How cold is it?", "agent_name": "refunds"}
+    known = {"city": "Oslo", "input": "How cold is it in Oslo?", "request": "How cold is it?", "task": "How cold is it?", "agent_name": "refunds"}
+    known |= {"to_agent": "Packer", "reason": "It is cold."}  # to hand over in LlamaIndex
+    known |= {"member_id": "scout"}  # to delegate in agno
     return {key: known[key] for key in takes.get("properties", {}) if key in known}

@@ -6,6 +6,7 @@ that an exception passes the program's own frames.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -25,11 +26,17 @@ from namel3ss_debug.capture.seams.inputs import stdin
 NOT_MADE = "not_made"
 """The key in the `metadata` of an end event for the class of a recorded answer that the program does not have."""
 
-_OF_TOOLS = frozenset({"tool", "mcp"})
+_OF_TOOLS = frozenset({"tool", "mcp", "command"})
 
 
-def take_reply(tracer: ExecutionTracer, span: Span) -> Reply | None:
-    """Return what happens to the call of an open span besides or instead of being made, or None."""
+def take_reply(tracer: ExecutionTracer, span: Span, *, has_own_path: bool = True) -> Reply | None:
+    """Return what happens to the call of an open span besides or instead of being made, or None.
+
+    Args:
+        tracer: the tracer.
+        span: the span.
+        has_own_path: whether the call has a task path of its own, as a tool has, and may have read standard input there.
+    """
     answers = tracer.answers
     call_reply = None if answers is None else answers.take(span.event_id)
     if answers is None or call_reply is None:
@@ -37,7 +44,7 @@ def take_reply(tracer: ExecutionTracer, span: Span) -> Reply | None:
     call_reply = drop_impossible_cut(call_reply, tracer.problem)
     turn = delivery_turn(call_reply, answers.may_deliver, span.event_id)
     delay = call_reply.delay + (0.0 if call_reply.effect is None else call_reply.effect.delay_ms / 1000)
-    if call_reply.answers:
+    if call_reply.answers and has_own_path:
         stdin.skip_lines_of_call(task_paths.current().path)
     if marks := call_reply.to_metadata():
         add_metadata(span, marks)
@@ -75,6 +82,24 @@ class Reply:
     async def wait_before_async(self) -> None:
         """Wait on the event loop until the call may be made."""
         await self._delivery.reach("head")
+
+    def answer(self) -> Any:
+        """Return the answer now; `wait_for_turn` or `turns` waits until the program may learn of it.
+
+        Raises:
+            BaseException: the exception that is raised in place of an answer.
+        """
+        if self._call_reply.hangs:
+            wait_forever()
+        return self._answer()
+
+    def wait_for_turn(self) -> None:
+        """Wait until the answer may be delivered."""
+        self._delivery.wait("end")
+
+    def turns(self) -> Iterator[float]:
+        """Yield seconds to wait, again and again, until the answer may be delivered."""
+        return self._delivery.pauses("end")
 
     def wait(self) -> Any:
         """Wait until the answer may be delivered, and return it.

@@ -16,7 +16,8 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FunctionType, ModuleType
 from typing import Any, Protocol
 
@@ -120,6 +121,24 @@ def record_children(session: str) -> Callable[[], None]:
         _hidden.pop(SESSION_VARIABLE.encode(), None)
 
     return restore
+
+
+@contextmanager
+def span_in_environment() -> Iterator[None]:
+    """Pass the current span on to a process that inherits the C environment, which `os.environ` does not show."""
+    parent = _current() if _current is not None else None
+    if parent is None or SESSION_VARIABLE.encode() not in _hidden:
+        yield
+        return
+    os.putenv(PARENT_VARIABLE, parent)
+    try:
+        yield
+    finally:
+        before = _hidden.get(PARENT_VARIABLE.encode())
+        if before is None:
+            os.unsetenv(PARENT_VARIABLE)
+        else:
+            os.putenv(PARENT_VARIABLE.encode(), before)
 
 
 def has_our_session(environ: Mapping[str, str]) -> bool:

@@ -1,0 +1,90 @@
+"""Find files that a command has changed and that the program reads later.
+
+A re-run that answers the command leaves such a file as it is, so what the program reads there is not verified. The seam is
+an audit hook, which is added when the program imports `subprocess`. A file counts if it was modified while a command ran,
+by the time in its inode, and if the program had not opened it for writing right before.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from namel3ss_debug.traces.clocks import time_ns
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_TRUNC | os.O_CREAT
+_WRITES = frozenset("wax+")
+_MOST_COMMANDS = 256
+_MOST_FILES = 1000
+_COARSE = 5
+"""CLOCK_REALTIME_COARSE of Linux, which file times are taken from; `time` has no name for it."""
+
+_TICK_NS = 10_000_000
+
+
+def file_clock_ns() -> int:
+    """Return the time that a file would get which is modified now, or a little earlier one."""
+    if sys.platform == "linux":
+        return time.clock_gettime_ns(_COARSE)
+    return time_ns() - _TICK_NS
+
+
+class ChangedFiles:
+    """The files that commands have changed.
+
+    Args:
+        report: called with the path of such a file when the program reads it, and with the command.
+    """
+
+    def __init__(self, report: Callable[[str, Any], None]) -> None:
+        self._report = report
+        self._commands: deque[tuple[int, int, Any]] = deque(maxlen=_MOST_COMMANDS)
+        self._written: dict[str, int] = {}  # by the program itself, and when it opened them
+        self._reported: set[str] = set()
+        self._skipped = tuple({os.path.realpath(each) + os.sep for each in (sys.prefix, sys.base_prefix)})
+        self._is_active = False
+
+    def start(self) -> None:
+        """Begin to look at the files that the program opens."""
+        if not self._is_active:
+            self._is_active = True
+            sys.addaudithook(self._audit)
+
+    def add(self, began_ns: int, command: Any) -> None:
+        """Note a command that has ended, and when it began by `file_clock_ns`."""
+        self._commands.append((began_ns, file_clock_ns() + _TICK_NS, command))
+
+    def stop(self) -> None:
+        """Look at no file any more; an audit hook cannot be removed."""
+        self._is_active = False
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or not self._is_active:
+            return
+        try:
+            self._look_at(*arguments)
+        except Exception:  # opening a file never fails because of us
+            return
+
+    def _look_at(self, path: Any, mode: Any, flags: Any) -> None:
+        writes = (isinstance(mode, str) and not _WRITES.isdisjoint(mode)) or int(flags or 0) & _WRITING
+        if not (writes or self._commands) or not isinstance(path, str | bytes | os.PathLike):
+            return
+        name = os.path.abspath(os.fsdecode(path))
+        if name in self._reported or name.startswith(self._skipped):
+            return
+        if writes:
+            if len(self._written) >= _MOST_FILES:
+                self._written.pop(next(iter(self._written)))
+            self._written[name] = file_clock_ns()
+            return
+        modified, own = os.stat(name).st_mtime_ns, self._written.get(name, 0)
+        for began, ended, command in reversed(self._commands):
+            if max(began, own + _TICK_NS) <= modified <= ended and len(self._reported) < _MOST_FILES:
+                self._reported.add(name)
+                self._report(name, command)
+                return
