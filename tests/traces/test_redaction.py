@@ -492,6 +492,36 @@ def test_redacting_twice_is_redacting_once(text):
     assert REDACTOR.text(once) == once
 
 
+@pytest.mark.parametrize("secret", ["password = " + TOKEN[:20], "sk-" + "proj-" + TOKEN])
+def test_a_run_of_base64_is_replaced_as_a_whole_and_what_was_replaced_in_it_stays(secret):
+    """Also UTF-16, and in the alphabet of URLs; a text without a secret and an image come back as they are."""
+    for text in (secret, json.dumps({"a": secret}), secret.encode("utf-16-le").decode()):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            run = encode(text.encode()).decode()
+            assert re.fullmatch(r"it is \[REDACTED:\w+\] there", REDACTOR.text(f"it is {run} there"))
+    for text in (REDACTOR.text(secret), "the agent asks a model and the model asks for a tool"):
+        run = base64.b64encode(text.encode()).decode()
+        assert REDACTOR.text(f"it is {run} there") == f"it is {run} there"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "q=Bearer%20" + TOKEN,
+        "x%3Dsk%2Dproj%2D" + TOKEN,
+        "sk\\u002dproj\\u002d" + TOKEN,
+        "a=1&token=Bearer+" + TOKEN,
+        "AccountKey%3D" + made_of(LETTERS, 40) + "%252F" + made_of(LETTERS, 40),
+    ],
+)
+def test_a_secret_behind_escapes_is_replaced(text):
+    """And only once: what is left has nothing to find."""
+    once = REDACTOR.text(text)
+    assert TOKEN[-20:] not in once
+    assert "[REDACTED:" in once
+    assert REDACTOR.text(once) == once
+
+
 @given(JSON, st.booleans())
 def test_json_stays_json_whatever_it_holds(document, escaped):
     """Law: the text of any document is still a document afterwards."""
@@ -518,7 +548,7 @@ def test_the_same_words_are_looked_at_once(monkeypatch):
         assert secret not in redactor.text(f"{n} completion_tokens_details {secret}")
     assert redactor.text("completion_tokens_details, again") == "completion_tokens_details, again"
     assert redactor.text("and again completion_tokens_details") == "and again completion_tokens_details"
-    assert [runs for runs in asked if secret not in runs] == [["completion_tokens_details"]]
+    assert [runs for runs in asked if secret not in runs] == []
 
 
 EDGES = st.sampled_from([" ", "\n", "\t", '"', "'", "(", "<", "=", ",", "\\n", "\\u00e9", "…"])

@@ -364,8 +364,9 @@ class Redactor:
             for begin, end, decoded in decode_base64(text, start):
                 inside = [
                     find
-                    for order, rule in self._worth_trying(decoded)
-                    for find in self._matches(rule, decoded, order)
+                    for piece in _PLACEHOLDER.split(decoded)[::2]  # what was replaced there is no secret
+                    for order, rule in self._worth_trying(piece)
+                    for find in self._matches(rule, piece, order)
                 ]
                 if inside:
                     yield Find(begin, end, *min((find.order, find.name) for find in inside))
