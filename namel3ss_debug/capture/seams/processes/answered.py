@@ -13,8 +13,10 @@ import itertools
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from sys import _getframe as frame_at
+from types import FrameType
 from typing import Any
 
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace, when_imported
@@ -23,6 +25,7 @@ from namel3ss_debug.capture.seams.functions.replies import Reply
 _FIRST_PID = 1 << 30
 """Above the highest process id of Linux (1 << 22) and macOS (99999)."""
 
+_MOST_LAYERS = 6
 _LOST_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 _PIDS = itertools.count(_FIRST_PID)
 _RUNNING: dict[int, AnsweredCommand] = {}
@@ -247,17 +250,12 @@ def _count(value: Any) -> int:
 
 def is_started_by_asyncio() -> bool:
     """Return whether asyncio starts the process: `Popen` is then called by the loop's own transport."""
-    frames = _outer_frames()
-    return any(
-        str(frame.f_globals.get("__name__")) == "asyncio.unix_events" for frame in itertools.islice(frames, 6)
-    )
-
-
-def _outer_frames() -> Iterator[Any]:
-    frame = sys._getframe(2)  # noqa: SLF001  (the documented way to the caller)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back  # type: ignore[assignment]
+    frame: FrameType | None = frame_at(1)
+    for _ in range(_MOST_LAYERS):
+        if frame is None or frame.f_globals.get("__name__") == "asyncio.unix_events":
+            return frame is not None
+        frame = frame.f_back
+    return False
 
 
 def _make_signal(original: Callable[[int, int], None]) -> Callable[[int, int], None]:
