@@ -228,8 +228,21 @@ def _encode(value: Any, stream: Any) -> bytes:
     try:
         return value.encode(encoding, "strict" if errors in ("replace", "ignore") else errors)
     except (UnicodeError, LookupError):
-        # A byte that was not valid became this character; any byte that is not valid becomes it again.
-        return b"\xff".join(part.encode(encoding, "replace") for part in value.split(_LOST_CHARACTER))
+        # Bytes that were not valid became this character; the same bytes become it again.
+        invalid = _invalid_byte(encoding)
+        return invalid.join(part.encode(encoding, "replace") for part in value.split(_LOST_CHARACTER))
+
+
+def _invalid_byte(encoding: str) -> bytes:
+    """Return a byte that is not valid in an encoding; a question mark if all are."""
+    for each in range(0xFF, 0x7F, -1):
+        try:
+            bytes([each]).decode(encoding)
+        except UnicodeDecodeError:
+            return bytes([each])
+        except LookupError:
+            break
+    return b"?"
 
 
 def _to_bytes(value: Any) -> bytes:
