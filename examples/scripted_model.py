@@ -8,6 +8,8 @@ is a `Reply`, or a list of them: one for each attempt, to let a first attempt fa
     with ScriptedModel([say("", call("add", a=1, b=2)), say("It is 3.")]) as model:
         client = OpenAI(base_url=f"{model.url}/v1", api_key="unused")
 
+With `encodings`, answers are compressed as those of real providers are: in one of these that the request accepts.
+
 Nothing is remembered between requests: the turn is read from the messages of a request and the attempt from
 the header in which both SDKs count their retries.
 """
@@ -16,10 +18,12 @@ from __future__ import annotations
 
 import os
 import threading
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from itertools import groupby
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -72,12 +76,14 @@ def fail(status: int, message: str, *, seconds: float = 0.0, **headers: str) -> 
 class ScriptedModel:
     """The server. It listens on a free port from the start of a `with` block to its end.
 
-    `url` is where it listens, `requests` what it was asked: `{path, headers, body}` each, in order of arrival, and
+    `encodings` are the content encodings that it knows: `gzip`, `deflate`, and `br` and `zstd` where brotli and
+    zstandard are installed. `url` is where it listens, `requests` what it was asked: `{path, headers, body}` each, in order of arrival, and
     `usage` the tokens that it told each answer took.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, encodings: Sequence[str] = ()) -> None:
         self.script = script
+        self.encodings = encodings
         self.requests: list[Json] = []
         self.usage: list[dict[str, int]] = []
         self.closing = threading.Event()
@@ -163,19 +169,35 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_json(self, status: int, body: Json, headers: Json | None = None) -> None:
         """Write one JSON document."""
-        data = orjson.dumps(body)
-        self.send_headers(
-            status, {"content-type": "application/json", "content-length": len(data), **(headers or {})}
-        )
+        encoder = self.choose_encoder(orjson.dumps(body))
+        data = encoder.encode(orjson.dumps(body)) + encoder.finish()
+        kind = {"content-type": "application/json", "content-length": len(data)}
+        self.send_headers(status, {**kind, **encoder.headers, **(headers or {})})
         self.wfile.write(data)
 
     def send_stream(self, events: list[bytes], between: float, content_type: str) -> None:
         """Write the events of a stream, each as one chunk of its own."""
-        self.send_headers(200, {"content-type": content_type, "transfer-encoding": "chunked"})
+        encoder = self.choose_encoder(b"".join(events))
+        kind = {"content-type": content_type, "transfer-encoding": "chunked"}
+        self.send_headers(200, {**kind, **encoder.headers})
         for place, event in enumerate(events):
             self.model.closing.wait(between if place else 0)
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+            self.send_chunk(encoder.encode(event))
+        self.send_chunk(encoder.finish())
         self.wfile.write(b"0\r\n\r\n")
+
+    def send_chunk(self, data: bytes) -> None:
+        """Write one chunk of a body; an empty one would end it."""
+        if data:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def choose_encoder(self, body: bytes) -> Encoder:
+        """Begin an encoding that the request accepts. Which one depends on the body alone, so it is the same on every run."""
+        accepted = {
+            each.partition(";")[0].strip() for each in self.headers.get("accept-encoding", "").split(",")
+        }
+        usable = [name for name in self.model.encodings if name in accepted]
+        return begin_encoding(usable[zlib.crc32(body) % len(usable)] if usable else "")
 
     def send_headers(self, status: int, headers: Json) -> None:
         """Write the status line and the headers; no date among them, because it would differ on every run."""
@@ -186,6 +208,34 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing: the output belongs to the agent."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Encodes a body: `encode` each piece so that it can be read at once, then `finish`; `headers` name the encoding."""
+
+    encode: Callable[[bytes], bytes]
+    finish: Callable[[], bytes]
+    headers: Json
+
+
+def begin_encoding(name: str) -> Encoder:
+    """Begin to encode a body; the empty name leaves it as it is."""
+    headers = {"content-encoding": name}
+    if not name:
+        return Encoder(lambda data: data, bytes, {})
+    if name == "br":
+        brotli_body = import_module("brotli").Compressor()
+        return Encoder(
+            lambda data: brotli_body.process(data) + brotli_body.flush(), brotli_body.finish, headers
+        )
+    if name == "zstd":
+        zstandard = import_module("zstandard")
+        frame = zstandard.ZstdCompressor().compressobj()
+        flush = zstandard.COMPRESSOBJ_FLUSH_BLOCK
+        return Encoder(lambda data: frame.compress(data) + frame.flush(flush), frame.flush, headers)
+    body = zlib.compressobj(wbits=31 if name == "gzip" else 15)
+    return Encoder(lambda data: body.compress(data) + body.flush(zlib.Z_SYNC_FLUSH), body.flush, headers)
 
 
 def told_usage(spoken: Format, body: Json, usage: dict[str, int]) -> dict[str, int]:

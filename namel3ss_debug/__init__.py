@@ -28,6 +28,11 @@ _HOMES = {
     "trace_error": "capture.seams.functions.hooks",
     "performance_marker": "capture.seams.functions.hooks",
     "instrument_agent": "capture.seams.functions.hooks",
+    "observe": "capture.seams.functions.observing",
+    "start_session": "capture.seams.functions.observing",
+    "trace": "capture.seams.functions.observing",
+    "circuit_breaker": "capture.seams.functions.circuits",
+    "CircuitOpenError": "capture.seams.functions.circuits",
     "continue_trace": "capture.seams.http.services",
     "TracedASGI": "capture.seams.http.services",
     "TracedWSGI": "capture.seams.http.services",
@@ -66,6 +71,7 @@ _HOMES = {
 
 __all__ = [
     "AgentLogger",
+    "CircuitOpenError",
     "CorrelationFilter",
     "DebugConfiguration",
     "DebugProfiler",
@@ -87,6 +93,7 @@ __all__ = [
     "__version__",
     "analyze_session",
     "check_trace",
+    "circuit_breaker",
     "continue_trace",
     "debug_issue",
     "diff_traces",
@@ -95,12 +102,15 @@ __all__ = [
     "instrument_agent",
     "loguru_sink",
     "measure_performance",
+    "observe",
     "performance_marker",
     "profile_execution",
     "read_trace",
     "setup_logging",
     "shutdown_tracing",
+    "start_session",
     "structlog_processor",
+    "trace",
     "trace_agent_action",
     "trace_agent_execution",
     "trace_agent_turn",
@@ -142,6 +152,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.capture.core.switch import OffTracer, get_global_tracer
     from namel3ss_debug.capture.core.tracer import ExecutionTracer
     from namel3ss_debug.capture.launch.start import initialize_tracing, shutdown_tracing
+    from namel3ss_debug.capture.seams.functions.circuits import CircuitOpenError, circuit_breaker
     from namel3ss_debug.capture.seams.functions.hooks import (
         instrument_agent,
         performance_marker,
@@ -156,6 +167,7 @@ if TYPE_CHECKING:
         trace_tool_call,
         trace_validation,
     )
+    from namel3ss_debug.capture.seams.functions.observing import observe, start_session, trace
     from namel3ss_debug.capture.seams.functions.profiling import (
         DebugProfiler,
         MemoryTracker,

@@ -180,11 +180,15 @@ def scripted_model_module():
     return load_file(ROOT / "examples" / "scripted_model.py")
 
 
+ENCODINGS = ("gzip", "deflate", "br", "zstd")
+"""The encodings in which the scripted server answers, as far as a program accepts them."""
+
+
 @pytest.fixture
 def scripted_model(scripted_model_module):
     """A running `ScriptedModel` that answers the programs in `tests/data/programs_sdk`."""
     script = load_file(ROOT / "tests" / "data" / "programs_sdk" / "script.py")
-    with scripted_model_module.ScriptedModel(script.answer) as model:
+    with scripted_model_module.ScriptedModel(script.answer, ENCODINGS) as model:
         yield model
 
 

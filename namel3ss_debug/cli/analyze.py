@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,12 +243,20 @@ def report_plugins(document: dict[str, Any]) -> None:
     type=click.Choice(("day", "version", "agent")),
     help="Group several traces, with a row for each.",
 )
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    metavar="TRACES",
+    help="Compare the time of each operation with this trace, or all in a directory; repeatable.",
+)
 @reporting()
 def command(
     references: Sequence[str],
     named: tuple[str, ...],
     last: str | None,
     by: str | None,
+    baselines: tuple[str, ...],
     **flags: bool,
 ) -> Report:
     """Report what was slow, what failed and what it cost.
@@ -269,5 +279,33 @@ def command(
     sections = [row.name for row in SECTIONS.values() if row.flag.replace("-", "_") in chosen]
     sections += named
     if len(paths) == 1 and not by and not any(Path(reference).is_dir() for reference in references):
-        return one(paths[0], sections or None, config, references[0] if references else "")
-    return several(paths, sections or None, by, config, reruns)
+        made = one(paths[0], sections or None, config, references[0] if references else "")
+    else:
+        made = several(paths, sections or None, by, config, reruns)
+    if baselines:
+        others = [path for path in find_paths(baselines, directory, []) if path not in paths]
+        made = add_comparison(made, paths, others, brief=not sections)
+    return made
+
+
+def add_comparison(
+    report: Report, paths: Sequence[Path], baselines: Sequence[Path], *, brief: bool
+) -> Report:
+    """Return a report with the comparison of its traces with baselines at the end, and in its document.
+
+    Raises:
+        TraceNotFoundError: there are no baselines apart from the traces themselves.
+        UnreadableTraceError: nothing in one of them can be read.
+    """
+    from namel3ss_debug.analysis.aggregate.slower import compare_with_baselines
+    from namel3ss_debug.errors import TraceNotFoundError
+    from namel3ss_debug.views.baseline_comparison import describe_comparison
+
+    if not baselines:
+        raise TraceNotFoundError("--baseline: there is no trace other than those that are analyzed")
+    comparison = compare_with_baselines(paths, baselines)
+    return replace(
+        report,
+        blocks=chain(report.blocks, describe_comparison(comparison, brief=brief)),
+        document=lambda: {**report.find_document(), "baseline_comparison": comparison},
+    )

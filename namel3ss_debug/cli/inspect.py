@@ -63,11 +63,13 @@ def report_event(trace: Trace, number: int) -> Report:
     """
     from namel3ss_debug.inspection import find_surroundings
     from namel3ss_debug.traces.costs import span_cost
+    from namel3ss_debug.traces.variables import read_variables
     from namel3ss_debug.views.blocks import Lines
     from namel3ss_debug.views.details import event_in_full
 
     with reading(trace):
         around = find_surroundings(trace, number)
+        variables = read_variables(trace, number)
     half = around.other_half
     cost = span_cost(half[1] if half else {}, around.event)
     document = {
@@ -81,8 +83,9 @@ def report_event(trace: Trace, number: int) -> Report:
         "inside_total": around.inside_total,
         "cost": cost.dollars if cost else None,
         "priced_by": cost.source if cost else None,
+        "variables": variables and asdict(variables),
     }
-    drawn = Lines(lambda width: event_in_full(around, width, find_start(trace)))
+    drawn = Lines(lambda width: event_in_full(around, width, find_start(trace), variables))
     row = {"number": number} | around.event
     return Report([drawn], document, rows=[around.event], tables={"events": Records([row], EVENT_COLUMNS)})
 

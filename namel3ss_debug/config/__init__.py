@@ -61,7 +61,10 @@ class DebugConfiguration:
     buffer_size: int = 1
     flush_interval_seconds: float = 1.0
     max_payload_size: int = 16384
+    variables_event_bytes: int = 16384
+    variables_run_bytes: int = 50 * 1024 * 1024
     record_randomness: bool = False
+    file_digests: int = 1000
     log_level: str = "info"
     slow_ms: float = 1000.0
     rotate_max_bytes: int = 100 * 1024 * 1024
@@ -328,10 +331,28 @@ SETTINGS: tuple[Setting, ...] = (
         "how much of one payload is kept; 0: all of it, which `debug trace` makes the default",
     ),
     Setting(
+        "variables_event_bytes",
+        values.size,
+        _BYTES,
+        "level comprehensive: how much of the values of variables one event may have; the names of the others are listed",
+    ),
+    Setting(
+        "variables_run_bytes",
+        values.size,
+        _BYTES,
+        "level comprehensive: how much of the values of variables one process records; 0: no limit",
+    ),
+    Setting(
         "record_randomness",
         values.flag,
         _YES_NO,
         "record the seed and the clock reads that a re-run needs; `debug trace` makes true the default",
+    ),
+    Setting(
+        "file_digests",
+        values.whole(0),
+        "a whole number of files from 0",
+        "of how many opened files a digest is kept, to report what changed since; 0: none; only with record_randomness",
     ),
     Setting(
         "log_level",

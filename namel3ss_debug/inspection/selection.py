@@ -19,6 +19,7 @@ from namel3ss_debug.traces.costs import CallCosts, priced
 from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.traces.totals import RunningTotals, is_failure
 from namel3ss_debug.traces.typed_events import TraceEvent
+from namel3ss_debug.traces.variables import VariableHistory
 
 if TYPE_CHECKING:
     from namel3ss_debug.expressions import Expression
@@ -150,6 +151,7 @@ class Chooser:
         condition = self.wanted.condition
         self.counts_totals = condition is not None and "totals" in condition.names
         self.costs = CallCosts() if condition is not None and "cost_estimate" in condition.names else None
+        self.variables = VariableHistory() if condition is not None and "locals" in condition.text else None
 
     def choose(self, number: int, event: Event) -> bool:
         """Take the next event and return whether it is wanted."""
@@ -157,6 +159,7 @@ class Chooser:
         if self.counts_totals:
             self.totals.add(event)
         cost = None if self.costs is None else self.costs.of(event)
+        complete = None if self.variables is None else self.variables.complete(event)
         # Every event is checked against every name, because each name remembers the spans that have begun.
         are_inside = [spans.take(event) for spans in self.spans]
         if not all(are_inside) or (wanted.components and event.get("component") not in wanted.components):
@@ -164,6 +167,7 @@ class Chooser:
         if wanted.errors_only and not is_failure(event):
             return False
         where = wanted.condition
+        event = complete or event
         return where is None or where.matches_event(
             number, priced(event, cost), self.totals.totals().scope() if self.counts_totals else {}
         )

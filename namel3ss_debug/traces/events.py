@@ -18,7 +18,8 @@ FORMAT_VERSION = 2
 History (a trace of any released version opens for ever; tests/data holds one of each):
 
 - 2: `held_before_ms` is now `paused_before_ms`, and `held_ms` in the metadata of an end is now `paused_ms`; old traces
-  are read with the new names (`RENAMED_FIELDS`).
+  are read with the new names (`RENAMED_FIELDS`). At level `comprehensive`, `metadata.locals` has what changed, as
+  `metadata.locals_record` says; without that, it has all variables.
 - 1: the first. Added to it: in `usage` the counts of what few calls have, and the field `billing`; blanks behind the
   first line of a segment, which on a full disk become a line of their own, `{"dropped": 22191, "next_seq": 22350,
   "error": "ENOSPC"}`; `file_removed` in a `trace_start`, and `stopped_by` in a `trace_end`.
@@ -52,6 +53,7 @@ EVENT_TYPES: dict[str, str] = {
     "validation_start": "a validation or guardrail begins",
     "validation_end": "a validation or guardrail has ended",
     "error_occurred": "an error the program reported",
+    "exception_handled": "an exception that the program's own code handled without raising again",
     "performance_marker": "a measurement the program made",
     "http_exchange_start": "an HTTP request that is not a model's",
     "http_exchange_end": "its response, or the failure",
@@ -64,8 +66,10 @@ EVENT_TYPES: dict[str, str] = {
     "log_record": "a log record of the program",
     "decision": "a choice the program made",
     "state_change": "state the program changed",
-    "request_start": "another service's request is answered",
+    "request_start": "a request to a server of the program is answered",
     "request_end": "its answer, or the failure",
+    "cell_start": "a cell of a notebook or of IPython begins",
+    "cell_end": "the cell has ended",
     "task_start": "a task of a queue, such as Celery, begins",
     "task_end": "its result, or the failure",
     "resource_sample": "memory and CPU at one moment",

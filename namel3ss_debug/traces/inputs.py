@@ -61,6 +61,8 @@ class Recorded:
         stdin_lines: how many of its lines were read in a call of a tool, by the line of work of that call.
         terminal: whether the standard input was a terminal.
         trusted: whether this user recorded the trace, or allowed it; else it supplies only locale and time zone.
+        files_of: the execution by whose key the digests of opened files are keyed; "" if there are none.
+        file_key: that key, hexadecimal, if a re-run is to use it.
     """
 
     seed: str = ""
@@ -81,6 +83,8 @@ class Recorded:
     stdin_lines: dict[str, int] = field(default_factory=dict)
     terminal: bool = False
     trusted: bool = True
+    files_of: str = ""
+    file_key: str = ""
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Recorded:
@@ -174,6 +178,7 @@ class Recorded:
         interpreter = randomness.get("interpreter")
         self.interpreter = interpreter if isinstance(interpreter, dict) else None
         self.terminal = randomness.get("terminal") is True
+        self.files_of = lenient.string(lenient.mapping(randomness.get("files")).get("execution")) or ""
         self.started = int(float(event.get("timestamp", 0.0)) * 1e9)
 
     def _add(

@@ -98,15 +98,9 @@ def signer(key_file: str, execution_id: str) -> Callable[[Event], None] | None:
         key_file: the path that `key_file_for` returned.
         execution_id: the execution, whose id stands in the events.
     """
-    if not key_file:
-        return None
-    path = Path(key_file)
-    key = _read_key(path, _EXECUTION)
+    key = _execution_key(key_file, execution_id)
     if key is None:
-        user_key = _read_key(path, _USER)
-        if user_key is None:
-            return None
-        key = derive_key(user_key, execution_id)
+        return None
     # A keyed hash object is costly to make and cheap to copy.
     keyed = _keyed(key)
 
@@ -119,6 +113,27 @@ def signer(key_file: str, execution_id: str) -> Callable[[Event], None] | None:
             metadata[SIGNATURE] = state.hexdigest()
 
     return sign
+
+
+def _execution_key(key_file: str, execution_id: str) -> bytes | None:
+    """Return the key of an execution from the file that its session names; None without a usable file."""
+    if not key_file:
+        return None
+    path = Path(key_file)
+    key = _read_key(path, _EXECUTION)
+    user_key = _read_key(path, _USER) if key is None else None
+    return key if user_key is None else derive_key(user_key, execution_id)
+
+
+def file_key(key_file: str, execution_id: str) -> bytes | None:
+    """Return the key of the digests of the files that an execution opens; None without a usable key file."""
+    key = _execution_key(key_file, execution_id)
+    return None if key is None else derive_file_key(key)
+
+
+def derive_file_key(execution_key: bytes) -> bytes:
+    """Return the key of the digests of opened files, from that of their execution."""
+    return hashlib.blake2b(b"files", key=execution_key, digest_size=_KEY_BYTES, person=_PERSON).digest()
 
 
 def derive_key(user_key: bytes, execution_id: str) -> bytes:

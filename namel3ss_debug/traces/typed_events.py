@@ -36,6 +36,7 @@ class TraceEventType(StrEnum):
     VALIDATION_START = "validation_start"
     VALIDATION_END = "validation_end"
     ERROR_OCCURRED = "error_occurred"
+    EXCEPTION_HANDLED = "exception_handled"
     PERFORMANCE_MARKER = "performance_marker"
     HTTP_EXCHANGE_START = "http_exchange_start"
     HTTP_EXCHANGE_END = "http_exchange_end"

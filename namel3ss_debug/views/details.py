@@ -11,6 +11,7 @@ from namel3ss_debug.inspection import Surroundings, read_first_token_ms
 from namel3ss_debug.prices import is_extra_installed
 from namel3ss_debug.traces.costs import call_cost, seller_of, terms_of
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.variables import Variables
 from namel3ss_debug.views.cleaning import cells, wrapped
 from namel3ss_debug.views.events import LINE_NAME_CELLS, facts, offset, status_style, titled
 from namel3ss_debug.views.gists import summary
@@ -36,8 +37,13 @@ from namel3ss_debug.views.usage import price_hint, price_source
 SITE_CELLS = 60
 
 
-def event_in_full(around: Surroundings, width: int, started_at: float | None = None) -> Iterator[Text]:
-    """Everything about one event: what and when, the spans around it, its neighbours, and its payloads."""
+def event_in_full(
+    around: Surroundings,
+    width: int,
+    started_at: float | None = None,
+    variables: Variables | None = None,
+) -> Iterator[Text]:
+    """Yield everything about one event: what and when, the spans around it, its neighbours, its payloads and variables."""
     place, event = around.number, around.event
     numbered = Piece(f"event {place}  ", DIM)
     room = width - cells(numbered.plain) - cells(clean(event.get("event_type") or "event", 60)) - 1
@@ -61,10 +67,20 @@ def event_in_full(around: Surroundings, width: int, started_at: float | None = N
             yield _one_line(inner, inside, width)
         if around.inside_total > len(around.inside):
             yield line((f"  … {around.inside_total - len(around.inside):,} more", DIM))
-    for label in ("inputs", "outputs", "metadata"):
-        if event.get(label):
+    shown = {label: event.get(label) for label in ("inputs", "outputs", "metadata")}
+    if variables is not None:
+        shown["metadata"] = {
+            key: value for key, value in event["metadata"].items() if key not in ("locals", "locals_record")
+        }
+        shown["variables"] = variables.values
+        if variables.module is not None:
+            shown[f"variables of the module, at event {variables.module.number}"] = variables.module.values
+    for label, value in shown.items():
+        if value:
             yield from _section(label)
-            yield from json_text(event[label], width, indent="  ")
+            yield from json_text(value, width, indent="  ")
+    for note in variables.notes() if variables is not None else ():
+        yield line((clean(note), DIM))
     further = {key: value for key, value in event.items() if key not in FIELD_NAMES}
     if further:
         yield from _section("further fields")

@@ -234,6 +234,7 @@ def report_rows(outcome: RerunOutcome) -> Iterator[dict[str, Any]]:
             {"source": source, "call_site": site, "times": times}
             for source, site, times in outcome.new_inputs
         ],
+        "files": [each._asdict() for each in outcome.file_changes],
         "notes": list(outcome.notes),
         "interrupted": outcome.interrupted,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from namel3ss_debug.traces.marks import BAD, mark_from_json
@@ -61,9 +61,52 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
         yield Note(ends.format(number=root.get("number")) + words)
     if not document.get("complete"):
         yield Note("there may be more before it, which was not looked at")
+    yield from _signs(document.get("signs") or ())
+    if document.get("context"):
+        yield from _context(document["context"])
     if document.get("resolution"):
         yield Note(str(document["resolution"]))
     yield Note(f"namel3ss debug inspect --event N{f' {recording}' if recording else ''} shows a step")
+
+
+def _signs(signs: Sequence[Section]) -> Iterator[Block]:
+    """Yield the handled exceptions and the warnings near the event."""
+    if signs:
+        rows: list[tuple[Cell, ...]] = []
+        for sign in signs:
+            first, *more = wrap(clean(sign["what"], 400), _LINE) or [""]
+            rows.append((text(sign["number"], DIM), text(first), text(sign["call_site"] or "", DIM)))
+            rows += [("", text(line), "") for line in more]
+        yield Heading("Handled or logged on the way")
+        yield Table((Column("n", align="right", style=DIM), prose("what", 20), name("where", 16)), rows)
+
+
+def _context(context: Section) -> Iterator[Block]:
+    """Yield what filled the context of a model call."""
+    first = context.get("first_call")
+    grew = ""
+    if first:
+        grew = f"; the first call, {first['number']}, had {first['characters']:,} in {count(first['messages'], 'message')}"
+    sent = f"{context['characters']:,} characters in {count(context['messages'], 'message')}"
+    yield Heading("What filled the context", sent + grew)
+    rows = []
+    for message in context["largest"]:
+        source = (
+            f"result of {message['component_name'] or 'a tool'}" if message["number"] else message["role"]
+        )
+        rows.append(
+            (
+                text(message["number"] or "", DIM),
+                text(source or "", limit=60),
+                text(f"{message['characters']:,}"),
+                text(f"{message['share']:.0%}".replace("%", " %")),
+                text(message["begins"], DIM, 120),
+            )
+        )
+    numbers = (Column("characters", align="right"), Column("share", align="right"))
+    yield Table(
+        (Column("n", align="right", style=DIM), name("message", 14), *numbers, prose("begins", 16)), rows
+    )
 
 
 def _mark(mark: Section | None) -> Cell:

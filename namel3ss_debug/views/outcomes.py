@@ -5,6 +5,7 @@ Most re-runs have nothing else to report, so this is written without rich (`rows
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections import Counter
@@ -13,6 +14,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.replay.debugger.replies import describe_exit
+from namel3ss_debug.replay.rerun.divergences import MISSING
+from namel3ss_debug.replay.rerun.file_changes import CHANGED, MISSING_NOW, MODIFIED, NEW
 from namel3ss_debug.replay.rerun.outcomes import (
     CHANGED_FILES,
     MATCHED_WITH_OVERRIDES,
@@ -27,10 +30,18 @@ from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.rows import Row, labelled, shortened
 
 if TYPE_CHECKING:
+    from namel3ss_debug.replay.rerun.file_changes import FileChange
     from namel3ss_debug.replay.rerun.outcomes import RerunOutcome, Unverified
 
 MOST_NUMBERS = 8
 MOST_WORDS = 4
+_MANY_FILES = 4
+_CHANGES = {
+    CHANGED: "has changed",
+    MISSING_NOW: "does not exist any more",
+    NEW: "did not exist then",
+    MODIFIED: "was modified, but is equal at its beginning and its end, which were compared",
+}
 _OF_PROGRAM = re.compile(r":\d+\Z")
 """The end of a place in the program's own code; a place in a library ends with the name of a function."""
 
@@ -54,8 +65,16 @@ def outcome_rows(outcome: RerunOutcome, width: int) -> Iterator[Row]:
         *(("new input", piece(each, "", 200)) for each in islice(_new_inputs(outcome), MOST_NUMBERS)),
     ]
     yield from labelled(rows, width, indent="  ")
-    texts = [*_stopped(outcome), *outcome.notes, *_unverified(outcome)]
-    if outcome.same_code and outcome.diverged and not (outcome.interrupted or outcome.not_done):
+    if outcome.file_changes:
+        yield (Piece("  files that differ from the recorded run"),)
+        changes = list(_file_changes(outcome))
+        more = [f"and {len(changes) - MOST_NUMBERS} more"] if len(changes) > MOST_NUMBERS else []
+        for text in [*changes[:MOST_NUMBERS], *more]:
+            for place, row in enumerate(wrapped(clean(text), width - 6, width - 6)):
+                yield (Piece(("      " if place else "    ") + row.rstrip()),)
+    texts = [*_stopped(outcome), *outcome.notes, *_unverified(outcome), *_advise_on_files(outcome)]
+    is_unexplained = outcome.same_code and not outcome.file_changes
+    if is_unexplained and outcome.diverged and not (outcome.interrupted or outcome.not_done):
         texts.append(
             "no code is newer than the trace; namel3ss debug doctor finds what makes the program non-deterministic"
         )
@@ -176,6 +195,40 @@ def _new_inputs(outcome: RerunOutcome) -> Iterator[str]:
             yield f"{source}{f' at {site}' if site else ''}, read {count(times, 'time')} more than recorded"
     for source, times in of_libraries.items():
         yield f"{source}, read {count(times, 'time')} more by libraries than recorded"
+
+
+def _file_changes(outcome: RerunOutcome) -> Iterator[str]:
+    """Yield the files that differ from the recorded run; many in one folder, or in folders beside each other, together."""
+    alike: dict[tuple[object, ...], list[FileChange]] = {}
+    for each in outcome.file_changes:
+        alike.setdefault((os.path.dirname(os.path.dirname(each.path)), *each[1:]), []).append(each)
+    for (folder, *_same), changes in alike.items():
+        how = describe_file_change(changes[0])
+        if len(changes) < _MANY_FILES:
+            yield from (f"{each.path} {how}" for each in changes)
+        else:
+            yield f"{len(changes)} files below {folder}; each {how}"
+
+
+def describe_file_change(change: FileChange) -> str:
+    """Return how a file differs from the recorded run, and whether that run changed it itself."""
+    if not change.written:
+        return _CHANGES[change.change]
+    left = {
+        True: "the recorded run itself wrote it, and the re-run found it as that run left it",
+        False: "the recorded run itself wrote it, and it has changed again since",
+        None: "the recorded run itself had it open for writing",
+    }
+    return f"{_CHANGES[change.change]}; {left[change.as_left]}"
+
+
+def _advise_on_files(outcome: RerunOutcome) -> Iterator[str]:
+    """Yield what to do if a cache that the recorded run filled may have answered a call."""
+    if MISSING in outcome.summary.kinds and any(each.written for each in outcome.file_changes):
+        yield (
+            "A call that was not made may have been answered from a file that the recorded run wrote, such as a cache. "
+            "Restore these files, or empty the cache, and run it again."
+        )
 
 
 def _stopped(outcome: RerunOutcome) -> Iterator[str]:

@@ -239,6 +239,19 @@ def _value(found: results.Value, options: DrawOptions) -> Iterator[Text]:
     yield from _cut(json_text(found.value, options.width), most, f"… cut here{more}", options.width)
 
 
+def _locals(found: results.Locals, options: DrawOptions) -> Iterator[Text]:
+    scope = f"{clean(found.scope, 200)} at event {found.number}" if found.scope else "variables"
+    parts = [(Piece(scope, HEADING), found.values)]
+    if found.module is not None:
+        since = "" if found.module_number == found.number else ", not compared since"
+        parts.append((Piece(f"its module at event {found.module_number}{since}", HEADING), found.module))
+    for heading, values in parts:
+        yield fitted([heading], options.width)
+        yield from _cut(json_text(values, options.width), PRETTY_LINES, "… cut here", options.width)
+    for note in found.notes:
+        yield from _dim_lines(clean(note), options.width)
+
+
 def _cut(rows: Iterable[Text], most: int, note: str, width: int) -> Iterator[Text]:
     """Yield the first lines, and a note on the others if there are any."""
     iterator = iter(rows)
@@ -472,6 +485,7 @@ DRAWINGS: dict[type, Callable[[Any, DrawOptions], Iterator[Text]]] = {
     results.Stack: _stack,
     results.OpenSpans: _open_spans,
     results.Value: _value,
+    results.Locals: _locals,
     results.Displays: _displays,
     results.SourceLines: _source,
     results.Messages: _messages,

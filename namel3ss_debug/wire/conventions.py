@@ -1,8 +1,8 @@
 """Read spans of OpenTelemetry by their attributes, into the fields of our events.
 
-Three conventions are read, also mixed in one span: OpenTelemetry GenAI with its deprecated names (`gen_ai.*`),
-OpenInference (`openinference.*`, `llm.*`, `tool.*`) and OpenLLMetry (`traceloop.*`, indexed `gen_ai.prompt.N.*`). Every
-function takes the attributes as they are: values are scalars or lists of them, and a structured value is JSON in a text
+Four conventions are read, also mixed in one span: OpenTelemetry GenAI with its deprecated names (`gen_ai.*`),
+OpenInference (`openinference.*`, `llm.*`, `tool.*`), OpenLLMetry (`traceloop.*`, indexed `gen_ai.prompt.N.*`) and
+AgentOps (`agentops.*`). Every function takes the attributes as they are: values are scalars or lists of them, and a structured value is JSON in a text
 or flattened over several attributes. Nothing here raises; whatever has an unexpected form counts as missing.
 """
 
@@ -23,19 +23,26 @@ _OPERATIONS = {
     "invoke_workflow": "chain",
     "invoke_node": "step",
     "retrieval": "step",
+    "workflow.run": "chain",
+    "executor.process": "step",
     "execute_tool": "tool",
     "chat": "model",
     "generate_content": "model",
     "text_completion": "model",
     "embeddings": "model",
 }
-"""`gen_ai.operation.name`, which also begins the name of such a span -> the kind of the span."""
+"""`gen_ai.operation.name`, which also begins the name of such a span -> the kind of the span.
+
+The names with a dot are those of Microsoft's Agent Framework.
+"""
 
 _KINDS = {
     "AGENT": "agent",
     "WORKFLOW": "chain",
     "CHAIN": "chain",
+    "SESSION": "chain",
     "TASK": "step",
+    "OPERATION": "step",
     "RETRIEVER": "step",
     "RERANKER": "step",
     "TOOL": "tool",
@@ -44,21 +51,33 @@ _KINDS = {
     "GUARDRAIL": "validation",
     "EVALUATOR": "validation",
 }
-"""`openinference.span.kind` and `traceloop.span.kind` -> the kind of the span."""
+"""The value of one of `_KIND_KEYS`, in capitals -> the kind of the span."""
 
-_KIND_KEYS = ("openinference.span.kind", "traceloop.span.kind")
-_REQUEST_TYPE = "llm.request.type"
-"""OpenLLMetry marks model calls with this attribute in place of a kind."""
+_KIND_KEYS = ("openinference.span.kind", "traceloop.span.kind", "agentops.span.kind")
+_REQUEST_TYPES = ("llm.request.type", "gen_ai.request.type")
+"""OpenLLMetry and AgentOps mark model calls with one of these attributes in place of a kind."""
 
 _MODELS = ("gen_ai.request.model", "llm.request.model_name", "llm.model_name", "embedding.model_name")
+_ENTITY_NAMES = ("traceloop.entity.name", "operation.name")
 _NAMES = {
-    "agent": ("gen_ai.agent.name", "agent.name", "traceloop.entity.name"),
-    "chain": ("gen_ai.workflow.name", "traceloop.entity.name"),
-    "tool": ("gen_ai.tool.name", "tool.name", "traceloop.entity.name"),
+    "agent": ("gen_ai.agent.name", "agent.name", *_ENTITY_NAMES),
+    "chain": ("gen_ai.workflow.name", "workflow.name", *_ENTITY_NAMES),
+    "step": ("executor.id", *_ENTITY_NAMES),
+    "tool": ("gen_ai.tool.name", "tool.name", *_ENTITY_NAMES),
     "model": _MODELS,
+    "validation": _ENTITY_NAMES,
 }
-_ARGUMENTS = ("gen_ai.tool.call.arguments", "input.value", "traceloop.entity.input")
-_RESULTS = ("gen_ai.tool.call.result", "output.value", "traceloop.entity.output")
+_AGENTOPS_KINDS = (
+    "entity", "agent", "chain", "guardrail", "operation", "session", "task", "tool", "workflow", "http"
+)  # fmt: skip
+_INPUTS = ("input.value", "traceloop.entity.input", *(f"agentops.{kind}.input" for kind in _AGENTOPS_KINDS))
+_OUTPUTS = (
+    "output.value",
+    "traceloop.entity.output",
+    *(f"agentops.{kind}.output" for kind in _AGENTOPS_KINDS),
+)
+_ARGUMENTS = ("gen_ai.tool.call.arguments", *_INPUTS)
+_RESULTS = ("gen_ai.tool.call.result", *_OUTPUTS)
 _SESSIONS = ("gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id")
 _PROVIDERS = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
 _RESPONSE_MODELS = ("gen_ai.response.model", "llm.response.model_name")
@@ -90,7 +109,7 @@ _PARAMS = "gen_ai.request."
 _PROMPT, _COMPLETION = "gen_ai.prompt.", "gen_ai.completion."
 _MESSAGE = "message."
 
-_NO_CALL = "(merged)"
+NO_CALL = "(merged)"
 """Part of the names of spans that look like tool calls but are none: google-adk merges results in them."""
 
 
@@ -108,13 +127,13 @@ def interpret(name: str, attributes: Attributes) -> Meaning | None:
         name: the name of the span.
         attributes: its attributes at its start.
     """
-    if _NO_CALL in name:
+    if NO_CALL in name:
         return None
     first, _, rest = name.partition(" ")
     kind = _OPERATIONS.get(str(attributes.get("gen_ai.operation.name")))
     for key in _KIND_KEYS:
         kind = kind or _KINDS.get(str(attributes.get(key)).upper())
-    if kind is None and _REQUEST_TYPE in attributes:
+    if kind is None and any(key in attributes for key in _REQUEST_TYPES):
         kind = "model"
     rest = rest.strip("[]") if first in _OPERATIONS else name
     kind = kind or _OPERATIONS.get(first)
@@ -131,6 +150,12 @@ def read_arguments(attributes: Attributes) -> dict[str, Any] | None:
     """Return the arguments of a tool, if its span has them."""
     value = _parse_json(_first_present(attributes, _ARGUMENTS))
     return value if isinstance(value, dict) else None if value is None else {"input": value}
+
+
+def read_inputs(attributes: Attributes) -> dict[str, Any]:
+    """Return the `inputs` of an agent, a chain, a step or a validation, as far as its span has them."""
+    value = _parse_json(_first_present(attributes, _INPUTS))
+    return value if isinstance(value, dict) else {} if value is None else {"input": value}
 
 
 def read_request(attributes: Attributes) -> dict[str, Any]:

@@ -118,6 +118,7 @@ _ROWS = (
         ("/responses", "/responses/compact"),
         _has_input_or_conversation,
         openai_responses,
+        call_end=rb"response\.(?:output_item\.done|completed)",
     ),
     Format(
         "openai.embeddings",
@@ -135,6 +136,7 @@ _ROWS = (
         ("/messages",),
         lambda body: _has_messages(body) and ("max_tokens" in body or "anthropic_version" in body),
         anthropic_messages,
+        call_end=b"content_block_stop",
     ),
     # Bedrock puts Anthropic's events into its own event stream, Vertex AI sends them as they are.
     Format(
@@ -145,6 +147,7 @@ _ROWS = (
         _has_hosted_messages,
         anthropic_bedrock,
         complete=_add_model_and_stream,
+        call_end=b"content_block_stop",
         stream_type="application/vnd.amazon.eventstream",
     ),
     Format(
@@ -165,6 +168,7 @@ _ROWS = (
         lambda body: isinstance(body.get("contents"), (list, dict)),
         gemini,
         complete=_add_model_and_stream,
+        call_end=b'"functionCall"',
     ),
     Format(
         "bedrock.converse",
@@ -174,6 +178,7 @@ _ROWS = (
         _has_messages,
         bedrock_converse,
         complete=_add_model_and_stream,
+        call_end=b"contentBlockStop",
         stream_type="application/vnd.amazon.eventstream",
     ),
     Format(
@@ -184,6 +189,7 @@ _ROWS = (
         _has_messages,
         ollama_chat,
         complete=_add_default_stream,
+        call_end=b'"tool_calls"',
         stream_type="application/x-ndjson",
     ),
     Format(
@@ -196,7 +202,9 @@ _ROWS = (
         complete=_add_default_stream,
         stream_type="application/x-ndjson",
     ),
-    Format("cohere.chat", "cohere", "chat", ("/v2/chat",), _has_messages, cohere_chat),
+    Format(
+        "cohere.chat", "cohere", "chat", ("/v2/chat",), _has_messages, cohere_chat, call_end=b"tool-call-end"
+    ),
 )
 
 FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}

@@ -89,3 +89,25 @@ def test_sentences_below_the_chain_fill_the_lines_that_there_are():
         "  error back to the model; say in the schema what",
         "  there is.",
     ]
+
+
+def test_signs_and_the_context_are_shown_where_there_are_any():
+    """Handled exceptions and warnings with their lines, and the messages that filled the context."""
+    message = {"message": 3, "role": "tool", "characters": 5000, "share": 0.986, "number": 7}
+    document = DOCUMENT | {
+        "signs": [
+            {"number": 5, "what": "convert handled ValueError: x" + " y" * 30, "call_site": "rates.py:17"}
+        ],
+        "context": {
+            "messages": 3,
+            "characters": 5073,
+            "largest": [message | {"component_name": "read_log", "begins": "mon 0: served"}],
+            "calls_before": 2,
+            "first_call": {"number": 1, "characters": 23, "messages": 1},
+        },
+    }
+    shown = "\n".join(line.plain for line in lines(explain(document), 80))
+    assert "Handled or logged on the way" in shown
+    assert shown.count(" y") == 30
+    assert "5,073 characters in 3 messages; the first call, 1, had 23 in 1 message" in shown
+    assert "result of read_log" in shown

@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry are read by their attributes, in three conventions."""
+"""Spans of OpenTelemetry are read by their attributes, in four conventions."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ KEYS = (
         ("Ada.run", {"openinference.span.kind": "AGENT"}, "agent", "Ada.run"),
         ("plan", {"traceloop.span.kind": "task"}, "step", "plan"),
         ("polite", {"openinference.span.kind": "GUARDRAIL"}, "validation", "polite"),
+        ("trip.session", {"agentops.span.kind": "session", "operation.name": "trip"}, "chain", "trip"),
+        ("plan.operation", {"agentops.span.kind": "operation", "operation.name": "plan"}, "step", "plan"),
+        ("openai.chat.completion", {"gen_ai.request.type": "chat"}, "model", "openai.chat.completion"),
+        ("workflow.run", {"workflow.name": "trip"}, "chain", "trip"),
+        ("executor.process ask", {"executor.id": "ask"}, "step", "ask"),
         ("openai.chat", {"llm.request.type": "chat", "gen_ai.request.model": "gpt-4o"}, "model", "gpt-4o"),
     ],
 )
@@ -62,6 +67,14 @@ def test_arguments_and_results_are_json_or_text():
     assert conventions.read_arguments({}) is None
     assert conventions.read_result({"output.value": "[1]"}) == [1]
     assert conventions.read_result({}) is None
+
+
+@pytest.mark.parametrize("key", ["input.value", "traceloop.entity.input", "agentops.operation.input"])
+def test_inputs_are_a_mapping(key):
+    """Any other value is its `input`."""
+    assert conventions.read_inputs({key: '{"word": "snow"}'}) == {"word": "snow"}
+    assert conventions.read_inputs({key: "snow"}) == {"input": "snow"}
+    assert conventions.read_inputs({}) == {}
 
 
 def test_an_answer_is_put_together():

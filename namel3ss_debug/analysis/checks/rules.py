@@ -418,6 +418,16 @@ def _read_no(written: Mapping[str, Any], _: Path) -> _ParsedRule:
     categories = _get_choices(written, "of", CATEGORIES) if "of" in written else []
     if categories and state != "failures":
         raise RuleError("of: names categories of failures; it needs no: failures")
+    if "except" in written and state != "handled_exceptions":
+        raise RuleError("except: names handled exceptions that are allowed; it needs no: handled_exceptions")
+    if state == "handled_exceptions":
+        allowed = written.get("except", [])
+        if not isinstance(allowed, list) or not all(isinstance(name, str) for name in allowed):
+            raise RuleError(
+                f"except is {_format_value(allowed)}, allowed is a list of texts such as ValueError in convert"
+            )
+        needs = Needs(payloads=True)
+        return _ParsedRule(lambda _: states.NoHandledExceptions(allowed), needed, spans=False, needs=needs)
     if state == "secrets":
         needs = Needs(payloads=True)
         return _ParsedRule(
@@ -462,7 +472,7 @@ KINDS: Final[dict[str, tuple[str, tuple[str, ...], Reader]]] = {
     "require": ("what must be called", ("in_order",), _read_require),
     "calls": ("what is counted", ("at_most", "at_least"), _read_calls),
     "schema": ("a JSON schema, or a file that holds one", ("on", "of"), _read_schema),
-    "no": ("what must not be in the run", ("of",), _read_no),
+    "no": ("what must not be in the run", ("of", "except"), _read_no),
     "trigger": (
         "which built-in rules must hold, with the thresholds of the setting triggers",
         (),

@@ -18,6 +18,7 @@ from namel3ss_debug.analysis.checks.findings import Violation
 from namel3ss_debug.analysis.checks.measures import MEASURES, CheckedRun
 from namel3ss_debug.analysis.checks.messages import describe_broken, iter_values
 from namel3ss_debug.analysis.findings import format_subject
+from namel3ss_debug.analysis.sections.handled import name_of_handled
 from namel3ss_debug.errors import RuleError, short
 from namel3ss_debug.expressions import nearest
 from namel3ss_debug.wire import lenient
@@ -32,7 +33,10 @@ _BY_NAME = frozenset({"component_breakdown", "event_type_breakdown"})
 
 _LONGEST = 160
 _COSTS: Final = frozenset({"cost", "execution_overview.cost", "resource_usage.cost.total"})
-_EVIDENCE: Final = (("errors", "failures"), ("integrity", "findings"), ("patterns", "found"))
+_EVIDENCE: Final = (
+    *(("errors", "failures"), ("integrity", "findings"), ("patterns", "found")),
+    ("handled_exceptions", "sites"),
+)
 """The lists in the sections that name the events behind their figures."""
 
 _FORMER_STATES: Final = {"triggered": "fired", "ok": "quiet"}
@@ -195,6 +199,26 @@ class NoLoops(BaseWatcher):
                 yield Violation(subject, what, row["numbers"], None, f"loop {row['form']}")
 
 
+class NoHandledExceptions(BaseWatcher):
+    """`no: handled_exceptions`: the program handled no exceptions but those of some types in some functions."""
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        self._allowed = frozenset(allowed)
+
+    def find_violations(self, run: CheckedRun) -> Iterator[Violation]:
+        """Yield the handled exceptions that are not allowed, each type once in each function."""
+        rows = run.document["handled_exceptions"]["sites"]
+        for row in rows:
+            name = name_of_handled(row)
+            if name in self._allowed:
+                continue
+            subject = f"function:{row['function']}"
+            error = short(": ".join(filter(None, (row["error_type"], row["error"]))), _LONGEST)
+            returned = "" if row["returned"] is None else f" and returned {row['returned']}"
+            what = f"{row['function']} handled {error}{returned}"
+            yield Violation(subject, what, row["numbers"], row["call_site"], name, row["times"])
+
+
 class Triggered(BaseWatcher):
     """`trigger`: none of the thresholds of the setting `triggers` was exceeded.
 
@@ -291,6 +315,7 @@ STATES: Final[dict[str, tuple[str, ...]]] = {
     "failures": ("errors",),
     "open_spans": ("errors", "execution_overview"),
     "loops": ("patterns",),
+    "handled_exceptions": ("handled_exceptions",),
     "secrets": (),
 }
 """The values of `no`, and the sections that each reads."""

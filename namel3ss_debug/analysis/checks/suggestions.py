@@ -9,9 +9,11 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from namel3ss_debug.analysis.analyzer import analyze
 from namel3ss_debug.analysis.checks.budgets import measure_run
 from namel3ss_debug.analysis.checks.evaluation import evaluate, observe
 from namel3ss_debug.analysis.checks.rules import RuleSource, read_rules
+from namel3ss_debug.analysis.sections.handled import name_of_handled
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.checks.measures import CheckedRun
@@ -34,7 +36,18 @@ class Suggested(NamedTuple):
 def suggest(trace: Trace) -> Suggested:
     """Return the rules that the run itself keeps, in an order that reads well."""
     run, _ = observe(trace, [], None, None, always=True)
-    suggested = [*_suggest_states(), *_suggest_budgets(run), *_suggest_tools(run)]
+    handled = analyze(trace, ["handled_exceptions"])["handled_exceptions"]["sites"]
+    suggested = [
+        *_suggest_states(),
+        {
+            "name": "no-new-handled-exceptions",
+            "no": "handled_exceptions",
+            "except": sorted({name_of_handled(row) for row in handled}),
+            "message": "The program handled an exception that the first run did not have",
+        },
+        *_suggest_budgets(run),
+        *_suggest_tools(run),
+    ]
     report = evaluate(trace, read_rules([RuleSource("--init", suggested)]))
     broken = {rule.rule for rule in report.rules if rule.findings}
     kept = [rule for rule in suggested if rule["name"] not in broken]

@@ -34,7 +34,10 @@ NO_ROW: Final = -1
 
 OPEN: Final = "open"
 _IGNORED_TYPES: Final = frozenset(
-    {"stream_chunk", "resource_sample", "stack_sample", "performance_marker", "divergence", INPUTS_READ}
+    {
+        *("stream_chunk", "resource_sample", "stack_sample", "performance_marker", "exception_handled"),
+        *("divergence", INPUTS_READ),
+    }
 )
 """Events about how something happened, not what happened. They differ in runs that are otherwise the same."""
 

@@ -56,32 +56,78 @@ TYPES = _rules(
 """Exception types, without the module they come from."""
 
 WORDS = _rules(
-    (r"context (length|window)|maximum context|prompt is too long|too many tokens", "context_overflow"),
-    (r"rate limit|too many requests|quota exceeded", "rate_limit"),
+    (
+        r"context (length|window)|maximum context|prompt is too long|too many tokens (in|for)",
+        "context_overflow",
+    ),
+    (r"disk|no space left", "resource"),
+    (
+        r"rate[ -]?limit|slow ?down|request rate|too many requests|throttl|quota exceeded|exceeded your .*quota|check quota",
+        "rate_limit",
+    ),
     (r"content (policy|filter)|flagged|refus(ed to (answer|comply)|al)", "model_refusal"),
-    (r"api[ _-]?key|unauthori[sz]ed|forbidden|permission denied|access denied", "authentication"),
-    (r"tim(ed|e) ?out|deadline exceeded", "timeout"),
+    (
+        r"api[ _-]?key|unauthori[sz]ed|\bforbidden\b|(permission|access) denied|credential|security token",
+        "authentication",
+    ),
+    (
+        r"\bauth\b|authenticat|authori[sz]ation|login|password|no permission|token (has )?expired",
+        "authentication",
+    ),
+    (r"time(d|s)?[ -]?out|deadline exceeded", "timeout"),
     (r"cancell?ed", "cancelled"),
-    (r"connection (refused|reset|error|aborted|closed)|name resolution|unreachable|network", "network"),
-    (r"out of memory|no space left|too many open files|disk", "resource"),
+    (
+        r"too many (clients|connections)|out of memory|bad_alloc|too many open files|start new thread",
+        "resource",
+    ),
+    (
+        r"(allocate|enough|insufficient) .*(memory|[kmg]i?b\b)|no such file|resource .*(exhausted|limit)",
+        "resource",
+    ),
+    (
+        r"upstream|service unavailable|bad gateway|internal server error|overloaded|server had an error",
+        "dependency",
+    ),
+    (r"no module named|importerror|shared object file|dependency|prerequisite", "dependency"),
+    (r"connect(ion|ing)?\b|name resolution|unreachable|network|\bdns\b|name or service not known", "network"),
+    (
+        r"name_not_resolved|getaddrinfo|no route to host|\bssl\b|certificate|server disconnected|hang up",
+        "network",
+    ),
     (r"(invalid|malformed|not valid) json|could not parse|expecting value", "malformed_output"),
-    (r"service unavailable|bad gateway|internal server error|overloaded", "dependency"),
-    (r"missing .*argument|unexpected keyword|invalid (argument|parameter|value)|is required", "parameter"),
+    (
+        r"missing .*argument|unexpected keyword|invalid (argument|input|parameter|value|literal|.*format)",
+        "parameter",
+    ),
+    (
+        r"is required|(property|field) required|required (property|field)|not permitted|validation (error|failed)|could not convert|does not match",
+        "parameter",
+    ),
+    (
+        r"object has no attribute|unsupported operand|division by zero|index out of range|is not (callable|subscriptable|iterable)",
+        "logic",
+    ),
+    (r"memory|resource|quota", "resource"),
+    (r"parameter|argument|validation", "parameter"),
 )
-"""Words of the message, asked last."""
+"""Words of the message, asked last. The last two rows have words that other messages use, too."""
 
 _STATUS = re.compile(r"[45][0-9]{2}")
 _OF_SERVER = re.compile(r"(server|api)_error")
 """The error type in a stream of OpenAI or Anthropic where their status would be 500."""
 
 _GENERIC = re.compile(r"^(value|type|key|index|attribute|lookup|assertion)error$", re.IGNORECASE)
+_OF_PROGRAM = re.compile(
+    r"(assertion|attribute|index|key|name|notimplemented|type|unboundlocal|zerodivision)error", re.IGNORECASE
+)
+"""Exceptions that a mistake in the program itself raises."""
 _WRONG_INPUT = re.compile(
     r"validationerror|badrequest|unprocessable|invalid_?request|schemaerror", re.IGNORECASE
 )
 
 CATEGORIES = (
     *("tool", "parameter", "timeout", "dependency", "resource", "network", "authentication", "rate_limit"),
-    *("model_refusal", "malformed_output", "context_overflow", "cancelled", "unknown"),
+    *("model_refusal", "malformed_output", "context_overflow", "cancelled", "logic", "unknown"),
 )
 """All categories."""
 
@@ -133,6 +179,8 @@ def _candidates(
         yield "malformed_output" if component in {"llm", "validation"} else "parameter"
     if component == "tool":
         yield "parameter" if _GENERIC.match(name) and name.lower() != "assertionerror" else "tool"
+    if _OF_PROGRAM.fullmatch(name):
+        yield "logic"
 
 
 def _first_match(rules: tuple[CategoryRule, ...], text: str) -> str | None:

@@ -70,6 +70,7 @@ OWN: dict[str, float] = {
     "tool": 0.55,
     "cancelled": 0.5,
     "model_refusal": 0.5,
+    "logic": 0.5,
     "unknown": 0.5,
     "context_overflow": 0.4,
     "malformed_output": 0.4,
@@ -90,6 +91,7 @@ _OWN_WORDS: dict[str, str] = {
     "context_overflow": "sent more than the model can read",
     "malformed_output": "could not use its input",
     "parameter": "did not take what it was given",
+    "logic": "has a mistake in its code",
     MARKED: "is marked bad",
 }
 _LEAST = 0.05

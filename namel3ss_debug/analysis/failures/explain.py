@@ -9,6 +9,9 @@ From any other event, and from the origin on, each step is followed to the first
 - `took`: the call that returned a value in its inputs;
 - `inside`: the span around it; not for a model call that read a user's message, where the chain ends.
 
+Beside the chain stand the exceptions that the program handled, and the warnings that it logged, in the steps of the chain and
+outside of all spans (`signs`); of a context overflow also what filled the context (`overflows`).
+
 The chain ends where none of these is known: at a user's message, at a value that a model made up, or at the program. It
 has at most `MOST_STEPS` steps. The last `HISTORY` events before the event are looked at, and the spans around it.
 """
@@ -22,7 +25,9 @@ from typing import Any, NamedTuple, Protocol
 from namel3ss_debug.analysis.failures.causes import find_origins
 from namel3ss_debug.analysis.failures.failure_fingerprints import compute_fingerprint
 from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, WATCHED
+from namel3ss_debug.analysis.failures.overflows import measure_context
 from namel3ss_debug.analysis.failures.resolutions import resolution
+from namel3ss_debug.analysis.failures.signs import describe_sign, is_sign, list_signs
 from namel3ss_debug.analysis.failures.steps import (
     Numbered,
     SpanStep,
@@ -51,6 +56,7 @@ MOST_STEPS = 12
 HISTORY = 20_000
 _LOOKED_BACK = 400
 _MOST_OTHERS = 3
+_MOST_SIGNS_KEPT = 500
 _LONGEST = 200
 _NOTHING: Event = {}
 
@@ -73,12 +79,14 @@ class _History(NamedTuple):
         events: the latest events before the end of the span, or before the event.
         around: the starts of the spans around it, innermost first.
         whole: whether `events` begins with the trace.
+        signs: the latest handled exceptions and warnings before the end of the span.
     """
 
     target: SpanStep
     events: list[Numbered]
     around: list[Numbered]
     whole: bool
+    signs: Sequence[Numbered]
 
 
 def explain(trace: ReadableTrace, number: int, mark: Mark | None = None) -> dict[str, Any]:
@@ -130,6 +138,8 @@ def explain(trace: ReadableTrace, number: int, mark: Mark | None = None) -> dict
         "chain": rows,
         "root": chain.root,
         "complete": chain.complete,
+        "signs": list_signs(history.signs, chain.ids(rows), step.number),
+        "context": chain.measure_context() if info and info.category == "context_overflow" else None,
     }
 
 
@@ -139,6 +149,7 @@ def _read_history(trace: ReadableTrace, number: int, event: Event) -> _History:
     begins = begins_span(kind)
     wanted = event.get("event_id") if begins else None
     events: deque[Numbered] = deque(maxlen=HISTORY)
+    signs: deque[Numbered] = deque(maxlen=_MOST_SIGNS_KEPT)
     running: dict[str, Numbered] = {}
     ended: Event = _NOTHING
     end_number = 0
@@ -150,6 +161,8 @@ def _read_history(trace: ReadableTrace, number: int, event: Event) -> _History:
         if position > number and ends and other.get("parent_event_id") == wanted:
             ended, end_number = other, position
             break
+        if is_sign(other):
+            signs.append((position, other))
         if other_kind not in WATCHED:
             continue
         events.append((position, other))
@@ -167,6 +180,7 @@ def _read_history(trace: ReadableTrace, number: int, event: Event) -> _History:
         [entry for entry in events if entry[0] != target.number],
         _find_enclosing(target, running),
         whole,
+        signs if not begins or end_number else [entry for entry in signs if entry[0] < number],
     )
 
 
@@ -210,6 +224,11 @@ def _find_failure_info(step: SpanStep) -> FailureInfo | None:
     return get_failure_info(step)
 
 
+def _has_overflowed(step: SpanStep) -> bool:
+    info = get_failure_info(step)
+    return info is not None and info.category == "context_overflow"
+
+
 def _compute_fingerprint(step: SpanStep, info: FailureInfo) -> str:
     site = step.get("call_site")
     return compute_fingerprint(
@@ -224,6 +243,8 @@ def _compute_fingerprint(step: SpanStep, info: FailureInfo) -> str:
 
 def _describe_itself(step: SpanStep, info: FailureInfo | None) -> str:
     """Return what the event that is explained did, with the type of its exception."""
+    if step.end.get("event_type") == "exception_handled":
+        return describe_sign(step.end)
     if info is None:
         return "is the event to explain"
     if info.category == MARKED:
@@ -249,6 +270,22 @@ class _Chain:
         self.origins: list[SuspectedCause] = []
         self.root: dict[str, Any] = {}
         self.complete = history.whole
+
+    def measure_context(self) -> dict[str, Any] | None:
+        """Return what filled the context of the model call that overflowed: the event itself, or the latest before it."""
+        target = self._history.target
+        calls = [target, *reversed(self._steps)]
+        call = next((step for step in calls if step.component == "llm" and _has_overflowed(step)), None)
+        if call is None:
+            return None
+        return measure_context(call, [step for step in self._steps if 0 < step.end_number < call.number])
+
+    def ids(self, rows: Sequence[dict[str, Any]]) -> set[str]:
+        """Return the ids of the spans of the chain, and of those around the event."""
+        target = self._history.target
+        steps = (target, *(self._by_number.get(row["number"], target) for row in rows))
+        around = (start.get("event_id") for _, start in self._history.around)
+        return {str(event_id) for event_id in (*(step.id for step in steps), *around) if event_id}
 
     def rows(self, info: FailureInfo | None) -> list[dict[str, Any]]:
         """Return the steps of the chain, beginning with the event itself."""
@@ -287,7 +324,24 @@ class _Chain:
         else:
             self.complete = False
         self.root = _find_root(step)
+        for row in rows:
+            row["reason"] += self._describe_handled(row["number"])
         return rows
+
+    def _describe_handled(self, number: int) -> str:
+        """Return what to add to the reason of a step in which an exception was handled; "" for any other step."""
+        step = self._by_number.get(number, self._history.target)
+        handled = [
+            (position, event)
+            for position, event in self._history.signs
+            if event["event_type"] == "exception_handled"
+            and step.id
+            and event.get("parent_event_id") == step.id
+        ]
+        if not handled or step.number != number:
+            return ""
+        position, event = handled[-1]
+        return f"; {event.get('error_type')} had been handled in it at {position}"
 
     def _trace_to_origin(
         self, info: FailureInfo

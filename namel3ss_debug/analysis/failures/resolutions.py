@@ -22,6 +22,7 @@ BY_CATEGORY: dict[str, str] = {
     "cancelled": "Find who cancelled it: a timeout around it, the user, or a sibling that failed.",
     "context_overflow": "Send less: summarise or drop old messages, and return less from tools.",
     "dependency": "Try again with growing pauses, and decide what to do when the service stays away.",
+    "logic": "Correct the line that the traceback ends in; the values there are in the inputs of the call.",
     "malformed_output": "Ask for structured output, check it, and give the error back to the model for another attempt.",
     "model_refusal": "Explain in the prompt why it is allowed, or handle a refusal as an answer.",
     "network": "Try again with growing pauses; check name, port and proxy of the address.",

@@ -28,6 +28,7 @@ WEIGHTS: dict[str, float] = {
     "malformed_output": 0.5,
     "parameter": 0.5,
     "tool": 0.5,
+    "logic": 0.5,
     "unknown": 0.5,
     "model_refusal": 0.4,
     "rate_limit": 0.4,

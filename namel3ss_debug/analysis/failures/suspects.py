@@ -33,6 +33,7 @@ FIT: dict[str, float] = {
     "parameter": 1.0,
     "malformed_output": 1.0,
     "tool": 0.8,
+    "logic": 0.7,
     "unknown": 0.7,
     "model_refusal": 0.6,
     "resource": 0.5,

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -51,6 +52,8 @@ EVIDENCE_TABLE = TableSpec(
 COLUMNS = (EVIDENCE_TABLE,)
 
 LEAST_SHARE = 0.01
+MOST_NEEDS = 100_000
+"""How many events with `depends_on` are kept, for circles among them."""
 MOST_OF_A_KIND = 20
 TOLERANCE_NS = 50 * NS_PER_MS
 """Clocks may differ by this much without a finding: threads read the time before it is their turn to write."""
@@ -84,6 +87,7 @@ CHECKS: tuple[Check, ...] = (
     Check("duplicate_ids", 1.0, "events", "the id may mean either event", "an earlier event has the same id"),
     Check("missing_references", 1.0, "events", "their position is unknown", "names a missing event"),
     Check("parent_circles", 1.0, "events", "their position is unknown", "is its own ancestor"),
+    Check("circular_dependencies", 1.0, "events", "no order fits them", "circular dependency: {}"),
     Check(
         "late_references",
         0.5,
@@ -147,6 +151,7 @@ class Integrity:
         self._largest_error = 0
         self._begun: set[int] = set()
         self._ended = 0
+        self._needs: dict[str, tuple[int, tuple[str, ...]]] = {}
 
     def event(self, number: int, event: Event) -> None:
         """Add the next event: its order, and the marks of what was cut or redacted."""
@@ -157,6 +162,11 @@ class Integrity:
             self._begun.add(process if isinstance(process, int) else 0)
         elif kind == "trace_end":
             self._ended += 1
+        if "depends_on" in event and len(self._needs) < MOST_NEEDS:
+            needing = event.get("parent_event_id") if kind[-4:] == "_end" else event.get("event_id")
+            if isinstance(needing, str):
+                needed = tuple(name for name in event["depends_on"] if isinstance(name, str))
+                self._needs.setdefault(needing, (number, needed))
         if self.may_hold_marks:
             self._note_marks(number, event)
 
@@ -213,11 +223,16 @@ class Integrity:
         self._largest_error = max(self._largest_error, later._largest_error)
         self._begun |= later._begun
         self._ended += later._ended
+        self._needs = {**later._needs, **self._needs}
 
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the section."""
         reader: dict[str, Any] | None = totals.sections.get("problems")
         notes = self._collect_notes()
+        circles = self._find_circular_dependencies()
+        notes["circular_dependencies"] = ProblemNotes(MOST_OF_A_KIND)
+        for number in circles:
+            notes["circular_dependencies"].add(number)
         counts: dict[str, int | None] = {name: notes_of_check.count for name, notes_of_check in notes.items()}
         gaps = [gap for process in self._sequence.processes.values() for gap in process.gaps()]
         counts["lost_events"] = sum(missing for _, missing, _ in gaps)
@@ -233,7 +248,7 @@ class Integrity:
         notes["lost_events"] = lost
         lowered = _deductions(counts, self._bases(totals, counts))
         score = max(round(1.0 - sum(deduction["lowered_by"] for deduction in lowered), 6), 0.0)
-        findings = _findings(notes)
+        findings = _findings(notes, circles)
         return {
             "score": score if totals.events else None,
             "lowered_by": lowered,
@@ -244,6 +259,23 @@ class Integrity:
             "largest_step_back_ms": milliseconds(self._sequence.largest_step),
             "largest_clock_error_ms": milliseconds(self._largest_error),
         }
+
+    def _find_circular_dependencies(self) -> dict[int, str]:
+        """Return the ids in each circle of `depends_on`, as text, by the number of its first event."""
+        graph = {needing: set(needed) for needing, (_, needed) in self._needs.items()}
+        circles: dict[int, str] = {}
+        for _ in range(MOST_OF_A_KIND):
+            try:
+                TopologicalSorter(graph).prepare()
+            except CycleError as error:
+                ring: list[str] = error.args[1][:-1]  # each needs the one before it
+                first = min(range(len(ring)), key=lambda place: self._needs[ring[place]][0])
+                around = [ring[first - step] for step in range(len(ring) + 1)]
+                circles.setdefault(self._needs[around[0]][0], " -> ".join(around))
+                graph[around[0]].discard(around[1])  # look for the next circle without this one
+            else:
+                break
+        return circles
 
     def _collect_notes(self) -> dict[str, ProblemNotes]:
         """Return the notes of each check, with their events."""
@@ -304,16 +336,20 @@ def _deductions(counts: dict[str, int | None], bases: dict[str, int]) -> list[di
     return sorted(lowered, key=lambda deduction: -deduction["lowered_by"])
 
 
-def _findings(notes: dict[str, ProblemNotes]) -> list[dict[str, Any]]:
-    """Return the first findings of each check, in the order of `CHECKS`."""
+def _findings(notes: dict[str, ProblemNotes], circles: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Return the first findings of each check, in the order of `CHECKS`.
+
+    Args:
+        notes: by check.
+        circles: the ids in each circular dependency, by the number of its first event.
+    """
     findings = []
     for check in CHECKS:
         for number, seen in notes[check.name].first() if check.name in notes else ():
-            amount = (
-                f"{seen:,}"
-                if check.of == "events" and check.name == "lost_events"
-                else f"{seen / NS_PER_MS:,.3f}"
-            )
+            if check.name == "circular_dependencies":
+                amount = circles[number]
+            else:
+                amount = f"{seen:,}" if check.name == "lost_events" else f"{seen / NS_PER_MS:,.3f}"
             findings.append({"check": check.name, "number": number, "what": check.what.format(amount)})
     return findings
 

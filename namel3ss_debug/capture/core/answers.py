@@ -34,7 +34,7 @@ Step = Literal["head", "piece", "end"]
 
 _REPLY_KEYS = {"answer", "fault", "http", "raised", "given_up", "run"}
 _JSON = "application/json"
-_TRANSPORT_HEADERS = {"content-encoding", "content-length", "transfer-encoding", "connection", "keep-alive"}
+_TRANSPORT_HEADERS = {"content-length", "transfer-encoding", "connection", "keep-alive"}
 _ANSWER_FIELDS = frozenset(
     {"text", "tool_calls", "finish_reason", "response_model", "reasoning", "refusal", "usage"}
 )
@@ -60,13 +60,13 @@ class Response(NamedTuple):
     Attributes:
         status: the HTTP status; 0 if no head ever arrives.
         reason: the reason phrase of the status.
-        headers: the headers, without those about the encoding of the body, which is decoded.
+        headers: the headers, without those about the length of the body.
         pieces: the body, in pieces as it arrived, or as a stream would deliver it.
         raised: the exception that ends it, after the head and the pieces if there are any. Its type is a recorded class,
             or `timeout` or `connection`.
         hangs: whether nothing more arrives, until the program gives up by itself.
         delays: the seconds before the head, before each piece and before the end; those that are missing are 0.
-        encoding: the content encoding of the recorded body; "" if there was none.
+        encoding: how the pieces have yet to be encoded to be what the headers say; "" if they are already.
     """
 
     status: int

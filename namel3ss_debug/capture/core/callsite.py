@@ -178,6 +178,11 @@ class CallSites:
         return path.removeprefix(self._cwd)
 
 
+def is_library(filename: str) -> bool:
+    """Return whether a file belongs to Python or to an installed package."""
+    return os.path.abspath(filename).startswith(_LIBRARIES)
+
+
 def cell_name(filename: str) -> str | None:
     """Return the name `In[5]` of a cell that IPython has compiled under this file name; `None` for other files."""
     shell = running_shell()

@@ -22,8 +22,14 @@ ATTRIBUTE = "_namel3ss_debug_span"
 class SpanLike(Protocol):
     """A value of the context: an open span, or the span of another process by its id."""
 
-    event_id: str
-    session_id: str | None
+    @property
+    def event_id(self) -> str:
+        """Return the id of the start event."""
+
+    @property
+    def session_id(self) -> str | None:
+        """Return the id of the session that it belongs to."""
+
     may_be_outside: bool
     """Whether the running code may be outside of it although the context holds it, so that `here` must be called."""
 

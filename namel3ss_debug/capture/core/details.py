@@ -1,13 +1,11 @@
-"""Add what the level `comprehensive` records: variables of the user's code, and samples of the process's resources."""
+"""Take samples of the process's resources, which the level `comprehensive` records."""
 
 from __future__ import annotations
 
 import gc
 import threading
-from types import FrameType, FunctionType, ModuleType
 from typing import Any, Final
 
-from namel3ss_debug.capture.core.callsite import CallSites
 from namel3ss_debug.capture.core.resources import cpu_time_ns, memory_mb
 from namel3ss_debug.traces.clocks import monotonic
 
@@ -21,43 +19,6 @@ _DISK: Final = {
     "write_bytes": "write_bytes",
 }
 """Line of `/proc/self/io` -> its name in psutil."""
-
-_CODE_TYPES = (ModuleType, FunctionType, type)
-_IPYTHON_NAMES = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open"})
-_CELL_INPUTS = "_ih"  # IPython keeps the source of all cells among the variables of each
-
-
-def variables(frame: FrameType) -> dict[str, Any]:
-    """Return the local variables of a frame without code; of a module its globals, of a notebook cell those of the session.
-
-    In a cell, names that IPython itself keeps there and names with a leading underscore are left out, as in its `%who`.
-    """
-    values = frame.f_locals
-    of_cell = _CELL_INPUTS in values
-    return {
-        name: value
-        for name, value in list(values.items())
-        if not name.startswith("_" if of_cell else "__")
-        and not isinstance(value, _CODE_TYPES)
-        and not (of_cell and name in _IPYTHON_NAMES)
-    }
-
-
-def variables_at(frame: FrameType | None, sites: CallSites) -> dict[str, Any] | None:
-    """Return the variables of this frame, or of the innermost user frame above it."""
-    while frame is not None and sites.shown(frame.f_code.co_filename) is None:
-        frame = frame.f_back
-    return None if frame is None else variables(frame)
-
-
-def variables_of_failure(error: BaseException, sites: CallSites) -> dict[str, Any] | None:
-    """Return the variables of the innermost user frame that the exception passed."""
-    found, trace = None, error.__traceback__
-    while trace is not None:
-        if sites.shown(trace.tb_frame.f_code.co_filename) is not None:
-            found = trace.tb_frame
-        trace = trace.tb_next
-    return None if found is None else variables(found)
 
 
 def disk() -> dict[str, int]:

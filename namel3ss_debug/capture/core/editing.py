@@ -1,4 +1,4 @@
-"""Edit functions of the standard library in their bodies.
+"""Edit functions of the standard library, and of a few libraries, in their bodies.
 
 A wrapper would be a foreign frame in the traceback of each failing call. An edited body keeps its name, its file and its
 line numbers.
@@ -72,12 +72,19 @@ def _source_tree(code: CodeType) -> ast.Module:
 
 @lru_cache(maxsize=64)  # a test runner starts and stops tracing many times
 def _source_of(path: str, first: int) -> str:
-    """Return the source of a function, which ends before the next line that is indented no further than its first."""
+    """Return the source of a function, which ends before the next line that is indented no further than its first.
+
+    Only the end of a signature of several lines, `) -> None:`, is indented as its first.
+    """
     with open(path, encoding="utf-8") as file:
         rest = islice(file, first - 1, None)
         head = next(rest)
         indent = _indent(head)
-        return head + "".join(takewhile(lambda line: not line.strip() or _indent(line) > indent, rest))
+
+        def is_inside(line: str) -> bool:
+            return not line.strip() or _indent(line) > indent or line.lstrip().startswith(")")
+
+        return head + "".join(takewhile(is_inside, rest))
 
 
 def _function_in(code: CodeType) -> CodeType:

@@ -23,9 +23,10 @@ from namel3ss_debug.capture.core import context, interruptions
 from namel3ss_debug.capture.core.answers import Network, ReplySource
 from namel3ss_debug.capture.core.callsite import CallSites, innermost, on_stack
 from namel3ss_debug.capture.core.context import CURRENT, MAIN, NOWHERE, SpanLike
-from namel3ss_debug.capture.core.details import Sampler, variables_at, variables_of_failure
+from namel3ss_debug.capture.core.details import Sampler
 from namel3ss_debug.capture.core.failures import call_site_of, exception_state, span_failure, to_failure
 from namel3ss_debug.capture.core.resources import cpu_time_ns, memory_mb_of_span
+from namel3ss_debug.capture.core.variables import VariableRecorder, frame_of_failure, user_frame
 from namel3ss_debug.capture.payloads import exact
 from namel3ss_debug.capture.payloads.conversion import Payloads, Ready
 from namel3ss_debug.config import DebugConfiguration
@@ -249,8 +250,7 @@ class Span:
                 tracer.place(event, loop)
             paused = 0 if tracer.paused_ns is None else self._paused_ns(tracer.paused_ns, ended)
             event["duration_ms"] = (ended - self.started - paused) / 1e6
-            if error is not None:
-                self._add_failure(event, error)
+            failed = None if error is None else self._add_failure(event, error)
             outputs = self.outputs
             if outputs and tracer.keeps_payloads:
                 payloads = tracer.payloads
@@ -269,7 +269,8 @@ class Span:
             if paused >= LEAST_PAUSE_NS and tracer.keeps_payloads:
                 event["metadata"] = {**event.get("metadata", {}), "paused_ms": round(paused / 1e6, 3)}
             self.outputs = self._text = None
-            tracer.writer.append(event)
+            # A conditional, because a call for each span costs more than the check.
+            tracer.writer.append(event) if failed is None else tracer.append_with_variables(event, failed)
             if tracer.sampler is not None:
                 tracer.sample_when_due()
             if self._parent is not None and self.component == "llm":
@@ -339,10 +340,13 @@ class Span:
                     site = tracer.sites.at(frame or frame_at(2))
                 if site is not None:
                     event["call_site"] = site
-            if tracer.sampler is not None:
-                tracer.add_variables(event, variables_at(innermost(2), tracer.sites))
             self._paused_at_start = _NO_PAUSE if tracer.paused_ns is None else tracer.pause_here()
-            self._writer, self.event_id = tracer.writer.generation, tracer.writer.append(event)
+            self._writer = tracer.writer.generation
+            self.event_id = (
+                tracer.writer.append(event)
+                if tracer.variables is None
+                else tracer.append_with_variables(event, user_frame(innermost(2), tracer.sites))
+            )
             self.is_open = True
         except Exception as error:
             tracer.problem("the start of a span could not be recorded", error)
@@ -402,7 +406,8 @@ class Span:
         thread, before = self._paused_at_start
         return max(0, min(paused_ns[thread] - before, ended - self.started))
 
-    def _add_failure(self, event: Event, error: BaseException) -> None:
+    def _add_failure(self, event: Event, error: BaseException) -> FrameType | None:
+        """Add the failure to the end event, and return the frame whose variables belong to it."""
         tracer = self._tracer
         if isinstance(self._parent, Span):
             self._parent._reported = id(error)  # noqa: SLF001  (a span of our own)
@@ -411,8 +416,9 @@ class Span:
         event.update(span_failure(error, tracer.payloads, with_trace=with_trace).fields())
         if self.component in _WITH_EXCEPTION_STATE and tracer.keeps_payloads:
             self._keep_exception_state(error)
-        if tracer.sampler is not None and with_trace:
-            tracer.add_variables(event, variables_of_failure(error, tracer.sites))
+        if tracer.variables is not None and with_trace:
+            return frame_of_failure(error, tracer.sites)
+        return None
 
     def _keep_exception_state(self, error: BaseException) -> None:
         """Record what the exception of a tool contains, for a re-run to raise it again."""
@@ -499,6 +505,7 @@ class ExecutionTracer:
         self.network: Network | None = None
         self.now: Callable[[], float] = time  # replaced where the program's reads of the clock are recorded
         self.at_end: list[Callable[[], None]] = []
+        self.end_metadata: Event = {}  # what the functions in `at_end` add to the metadata of `trace_end`
         self.keeps_payloads = config.level != "basic"
         self.measures_memory = config.capture_memory
         self.measures_cpu = config.capture_performance
@@ -506,7 +513,9 @@ class ExecutionTracer:
             form for name in config.default_components for form in (name, name.lower())
         )
         self.templates = EventTemplates(execution_id, payloads)
-        self.sampler = Sampler() if config.level == "comprehensive" else None
+        is_comprehensive = config.level == "comprehensive"
+        self.sampler = Sampler() if is_comprehensive else None
+        self.variables = VariableRecorder(payloads, writer, config) if is_comprehensive else None
         self.stacks: StackSampler | None = None
         self.load_tool_code: Callable[[CallSites], ToolCodeSource] | None = None
         self._tool_code: ToolCodeSource | None = None
@@ -628,13 +637,14 @@ class ExecutionTracer:
 
     def unrecorded(self, what: str) -> None:
         """Count, once, that the program used the network in a way that is not recorded."""
-        self._report_once(f"{what} was used, but it is not recorded")
+        self.report_once(f"{what} was used, but it is not recorded")
 
     def uncounted(self, what: str) -> None:
         """Count, once, that the program made a request whose tokens and cost are in no event."""
-        self._report_once(f"{what} was requested, but its tokens and cost are not counted")
+        self.report_once(f"{what} was requested, but its tokens and cost are not counted")
 
-    def _report_once(self, what: str) -> None:
+    def report_once(self, what: str) -> None:
+        """Count a problem once, however often it occurs."""
         if what not in self.problems:
             self.problem(what)
 
@@ -671,6 +681,7 @@ class ExecutionTracer:
             "tracing_us": round(self.tracing_ns / 1000, 1),
             "dropped": writer.dropped,
             "problems": dict(self.problems),
+            **self.end_metadata,
         }
         if self.exit_status is not None:
             event["metadata"]["exit_status"] = self.exit_status
@@ -708,10 +719,19 @@ class ExecutionTracer:
             plain = name[:5] == "Task-" and name[5:].isdecimal()
             event["task"] = name if plain else self.payloads.text(name)
 
-    def add_variables(self, event: Event, variables: dict[str, Any] | None) -> None:
-        """Add the variables of the user's code to the metadata of an event."""
-        if variables:
-            event["metadata"] = {**event.get("metadata", {}), "locals": self.payloads.mapping(variables)}
+    def append_with_variables(self, event: Event, frame: FrameType | None) -> str:
+        """Write an event with the variables of a frame in its metadata, and return its id."""
+        if self.variables is None or frame is None:
+            return self.writer.append(event)
+        try:
+            changes = self.variables.of_frame(frame, self.sites)
+        except Exception as error:  # the event itself is worth more than its variables
+            self.problem("the variables at an event could not be recorded", error)
+            return self.writer.append(event)
+        event["metadata"] = {**event.get("metadata", {}), **changes.metadata}
+        event_id = self.writer.append(event)
+        self.variables.commit(changes, event_id)
+        return event_id
 
     def sample_when_due(self) -> None:
         """Record the resources of the process if a sample is due."""

@@ -29,6 +29,7 @@ from namel3ss_debug.capture.core.tracer import ExecutionTracer
 from namel3ss_debug.capture.frameworks import tasks
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
+from namel3ss_debug.capture.seams.functions.tools import FRAMEWORK_PACKAGES
 
 
 class Seam(NamedTuple):
@@ -44,12 +45,30 @@ class Seam(NamedTuple):
 
 
 SEAMS: dict[str, Seam] = {
+    "agent_framework._tools": Seam("agent-framework-core", "tool_classes"),
+    "agno.agent.agent": Seam("agno", "agno"),
+    "agno.team.team": Seam("agno", "agno"),
+    "agno.workflow.condition": Seam("agno", "agno"),
+    "agno.workflow.loop": Seam("agno", "agno"),
+    "agno.workflow.parallel": Seam("agno", "agno"),
+    "agno.workflow.router": Seam("agno", "agno"),
+    "agno.workflow.step": Seam("agno", "agno"),
+    "agno.workflow.steps": Seam("agno", "agno"),
+    "agno.workflow.workflow": Seam("agno", "agno"),
     "agno.tools.function": Seam("agno", "tool_classes"),
     "autogen_core.tools._base": Seam("autogen-core", "tool_classes"),
     "camel.toolkits.function_tool": Seam("camel-ai", "tool_classes"),
     "dspy.adapters.types.tool": Seam("dspy", "tool_classes"),
+    "dspy.clients.base_lm": Seam("dspy", "dspy"),
+    "dspy.evaluate.evaluate": Seam("dspy", "dspy"),
+    "dspy.primitives.module": Seam("dspy", "dspy"),
     "haystack.tools.tool": Seam("haystack-ai", "tool_classes"),
+    "haystack.tracing.tracer": Seam("haystack-ai", "haystack"),
+    "instructor.core.hooks": Seam("instructor", "instructor"),
+    "instructor.v2.core.hooks": Seam("instructor", "instructor"),
     "llama_index.core.tools.function_tool": Seam("llama-index-core", "tool_classes"),
+    "minisweagent.agents.default": Seam("mini-swe-agent", "tool_classes"),
+    "llama_index_instrumentation": Seam("llama-index-core", "llama_index"),
     "semantic_kernel.functions.kernel_function_from_method": Seam("semantic-kernel", "tool_classes"),
     "strands.tools.decorator": Seam("strands-agents", "tool_classes"),
     "langchain_core.tracers.context": Seam("langchain-core", "langchain"),
@@ -60,6 +79,12 @@ SEAMS: dict[str, Seam] = {
     "crewai.tools.base_tool": Seam("crewai", "crewai"),
     "google.adk.tools.base_tool": Seam("google-adk", "google_adk"),
     "google.adk.tools.function_tool": Seam("google-adk", "google_adk"),
+    "inspect_ai.log._samples": Seam("inspect-ai", "inspect_ai"),
+    "inspect_ai.log._transcript": Seam("inspect-ai", "inspect_ai"),
+    "inspect_ai.tool._tool": Seam("inspect-ai", "inspect_ai"),
+    "inspect_ai.tool._tool_def": Seam("inspect-ai", "inspect_ai"),
+    "langfuse._client.client": Seam("langfuse", "langfuse"),
+    "langfuse._client.span": Seam("langfuse", "langfuse"),
     "litellm": Seam("litellm", "litellm"),
     "opentelemetry.trace": Seam("opentelemetry-api", "opentelemetry"),
     "opentelemetry.sdk.trace": Seam("opentelemetry-api", "opentelemetry"),
@@ -70,6 +95,17 @@ SEAMS: dict[str, Seam] = {
     "smolagents.agents": Seam("smolagents", "smolagents"),
     "smolagents.models": Seam("smolagents", "smolagents"),
     "smolagents.tools": Seam("smolagents", "smolagents"),
+    "uvicorn.protocols.http.h11_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.http.httptools_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.http.zttp_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.http.zttp_h2_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.websockets.websockets_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.websockets.websockets_sansio_impl": Seam("uvicorn", "asgi"),
+    "uvicorn.protocols.websockets.wsproto_impl": Seam("uvicorn", "asgi"),
+    "hypercorn.app_wrappers": Seam("hypercorn", "asgi"),
+    "httpx._transports.asgi": Seam("httpx", "asgi"),
+    "httpx2._transports.asgi": Seam("httpx2", "asgi"),
+    "starlette.testclient": Seam("starlette", "asgi"),
 }
 """Module whose import installs the seam -> the seam."""
 
@@ -81,6 +117,7 @@ def install(tracer: ExecutionTracer, calls: ToolCalls) -> Undo:
         tracer: writes the spans.
         calls: the tool calls that models requested.
     """
+    FRAMEWORK_PACKAGES.update(name.partition(".")[0] for name in SEAMS)
     structures = {seam.framework: Structure(tracer, calls, seam.framework) for seam in SEAMS.values()}
     patches: dict[str, Callable[[Any], list[Undo]]] = {
         name: functools.partial(_follow, seam=seam, structure=structures[seam.framework])

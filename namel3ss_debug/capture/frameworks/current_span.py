@@ -12,8 +12,13 @@ from namel3ss_debug.capture.core.callsite import on_stack
 from namel3ss_debug.capture.core.context import CURRENT, SpanLike
 from namel3ss_debug.capture.core.tracer import Span
 
-_GENERATOR = 0x20 | 0x200
+GENERATOR = 0x20 | 0x200
 """inspect.CO_GENERATOR and CO_ASYNC_GENERATOR."""
+
+
+def is_generator(frame: FrameType | None) -> bool:
+    """Return whether a frame is that of a generator."""
+    return frame is not None and bool(frame.f_code.co_flags & GENERATOR)
 
 
 class Inside:
@@ -43,7 +48,7 @@ class Inside:
         self.outer = outer
         self._frame_id = id(frame)
         self._code = None if frame is None else frame.f_code
-        self.generates = frame is not None and bool(frame.f_code.co_flags & _GENERATOR)
+        self.generates = is_generator(frame)
         self._task_id: int | None = context.task_or_thread_id()  # None: the first that asks
 
     def enter(self) -> None:

@@ -5,33 +5,45 @@ change. Without a provider, OpenTelemetry's proxy tracer makes spans that record
 for the program they still record nothing. No provider is installed, and no SDK is needed. When the program makes a
 span current, the code that runs next is inside our span for it.
 
-The meaning of a span is read from its attributes (GenAI conventions, OpenInference, OpenLLMetry). Any other span is a
-step if the user's own code made it, and is ignored if a library did.
+The meaning of a span is read from its attributes (GenAI conventions, OpenInference, OpenLLMetry, AgentOps). Any other
+span is a step if the user's own code made it. If a library did, it is a `span` in a program with a provider, which wants
+such spans, and ignored in any other.
+
+Programs often set the attributes right after the start. Such a span is deferred: it begins to be recorded when something
+is recorded inside it, or when it ends, with the time of its real start.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import Token
 from functools import lru_cache
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from namel3ss_debug.capture.core import context
-from namel3ss_debug.capture.core.context import CURRENT, SpanLike
+from namel3ss_debug.capture.core.context import CURRENT, NOWHERE, SpanLike
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.core.tracer import Span
 from namel3ss_debug.capture.frameworks import tasks
-from namel3ss_debug.capture.frameworks.current_span import Inside
-from namel3ss_debug.capture.frameworks.structure import Structure, read_safely
+from namel3ss_debug.capture.frameworks.current_span import Inside, is_generator
+from namel3ss_debug.capture.frameworks.structure import (
+    Structure,
+    is_recorded_elsewhere,
+    read_safely,
+    subclasses_of,
+)
 from namel3ss_debug.traces.clocks import perf_counter_ns
 from namel3ss_debug.wire import conventions
 from namel3ss_debug.wire.conventions import Meaning
 
 _COMPONENTS = {"step": ("chain", "chain_step")}
+_LIBRARY_SPAN = "span"
+"""The component of spans of libraries that have no meaning here."""
 SDK = "opentelemetry.sdk.trace"
 _OWN = __name__.partition(".")[0] + "."
 _PLUMBING = ("contextlib", "opentelemetry.", __name__)
@@ -41,9 +53,12 @@ _DECORATING = ("inner", "async_wrapper")
 """Functions of these modules that start a span for a decorated function, which is their local `func`."""
 _FOLLOWED_DIRECTLY = (
     "pydantic-ai", "pydantic_ai", "langchain", "langgraph", "openai_agents", "openai-agents", "smolagents", "crewai",
-    "mcp-python-sdk",
+    "mcp-python-sdk", "langfuse-sdk",
 )  # fmt: skip
 """Parts of the names of instrumentations whose frameworks have a seam of their own here."""
+_SETTERS = {"set_attribute", "set_attributes"}
+_SET_LATER = ("agentops",)
+"""Scopes whose spans get attributes in another function than the one that starts them."""
 _END_ON_EXIT = 8
 """The index of `end_on_exit`, which `start_span` does not take, in the arguments of `start_as_current_span`."""
 
@@ -81,6 +96,69 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     ]
 
 
+class _Since(NamedTuple):
+    """When a deferred span started, by both clocks, and where."""
+
+    timestamp: float
+    at: int
+    call_site: str | None
+
+
+class _StartedSpan(NamedTuple):
+    """A span that has started.
+
+    Attributes:
+        parent: the identity of its parent.
+        scope: the name of its tracer.
+        name: its name.
+        attributes: its attributes at the start, or those it has by now.
+        provided: the span of the SDK; `None` if it records nothing for the program.
+        code: the code that started it.
+        since: its start, if it is deferred.
+    """
+
+    parent: Any
+    scope: str
+    name: str
+    attributes: Mapping[str, Any]
+    provided: Any
+    code: CodeType | None
+    since: _Since | None = None
+
+
+class _DeferredPlace:
+    """A position inside a span that is deferred, as a value of the context. The first question about it ends that."""
+
+    __slots__ = ("_frame", "_inside", "_key", "_outer", "_spans")
+    may_be_outside = True
+
+    def __init__(
+        self, spans: _SpanTracker, key: Any, outer: SpanLike | None, frame: FrameType | None
+    ) -> None:
+        self._spans, self._key = spans, key
+        self._outer, self._frame = outer, frame
+        self._inside: SpanLike | None = None
+
+    def here(self) -> SpanLike | None:
+        """Return the span, or the nearest outer one that is recorded."""
+        if self._inside is None:
+            self._inside = self._spans.find_place(self._key, self._outer, self._frame) or NOWHERE
+            self._frame = None  # it would keep the locals of the program alive
+        return self._inside.here()
+
+    @property
+    def event_id(self) -> str:
+        """Return the id of the span."""
+        here = self.here()
+        return "" if here is None else here.event_id
+
+    @property
+    def session_id(self) -> str | None:
+        """Return the session of the span."""
+        here = self.here()
+        return None if here is None else here.session_id
+
+
 class _LeftSpan(NamedTuple):
     """The state of a span when it was left, in case the program never ends it."""
 
@@ -102,6 +180,7 @@ class _SpanTracker:
         self._kinds: dict[Any, Meaning] = {}
         self.attached: dict[int, tuple[object, Token[SpanLike | None], Any]] = {}
         # id of a token of OpenTelemetry -> the token itself, our token to reset, and the span that was entered
+        self._deferred: dict[Any, _StartedSpan] = {}
         self._left: dict[Any, _LeftSpan] = {}
         self._collected: list[Any] = []  # keys of left spans that were garbage-collected
 
@@ -114,40 +193,121 @@ class _SpanTracker:
             return None
         return span_context.trace_id, span_context.span_id
 
-    def begin(self, key: Any, parent: Any, scope: str, name: str, attributes: Mapping[str, Any]) -> None:
-        """Begin to record a span, which is not entered yet."""
+    def begin(
+        self,
+        key: Any,
+        parent: Any,
+        scope: str,
+        name: str,
+        attributes: Mapping[str, Any],
+        provided: Any = None,
+    ) -> None:
+        """Begin to record a span, which is not entered yet.
+
+        Args:
+            key: its identity.
+            parent: that of its parent.
+            scope: the name of its tracer.
+            name: its name.
+            attributes: its attributes.
+            provided: the span of the SDK; `None` for a span that records nothing for the program.
+        """
         with contextlib.suppress(IndexError):
             while self._collected:
-                self._end_left_span(self._collected.pop())
-        meaning = self._interpret(scope, name, attributes) if self.active else None
-        structure = self.structure
-        if meaning is None or self._repeats_outer(parent, meaning):
-            structure.skip(key, parent)
+                left = self._collected.pop()
+                self.decide(left)
+                self._end_left_span(left)
+        started = _StartedSpan(parent, scope, name, attributes, provided, _starting_code())
+        if not self.active or _is_followed_directly(scope) or conventions.NO_CALL in name:
+            self._skip(key, started)
+        elif self._is_deferred(started):
+            site = self.structure.tracer.sites.at(sys._getframe(1))  # noqa: SLF001  (our caller)
+            since = _Since(self.structure.tracer.now(), perf_counter_ns(), site)
+            self._deferred[key] = started._replace(since=since)
+        else:
+            self._record(key, started)
+
+    def decide(self, key: Any, *, is_over: bool = False) -> None:
+        """Begin to record a span that is deferred.
+
+        Args:
+            key: its identity; nothing happens if it is not deferred.
+            is_over: whether it has ended, so that nothing was recorded inside it.
+        """
+        started = self._deferred.pop(key, None)
+        if started is not None:
+            if started.provided is not None:
+                started = started._replace(attributes=dict(started.provided.attributes or {}))
+            self._record(key, started, is_over=is_over)
+
+    def _is_deferred(self, started: _StartedSpan) -> bool:
+        """Return whether a span may get its attributes later."""
+        if started.code is None or not (
+            _SETTERS.intersection(started.code.co_names) or started.scope in _SET_LATER
+        ):
+            return False
+        if started.provided is None and not self._is_own(started):
+            return False
+        meaning = conventions.interpret(started.name, started.attributes)
+        return meaning is None or meaning.kind not in {"model", "tool"}
+
+    def _skip(self, key: Any, started: _StartedSpan) -> None:
+        """Leave a span out, so that what is inside it belongs to its parent."""
+        self.decide(started.parent)
+        self.structure.skip(key, started.parent)
+
+    def _record(self, key: Any, started: _StartedSpan, *, is_over: bool = False) -> None:
+        meaning = self._interpret(started)
+        is_late = started.since is not None and not is_over
+        # When something inside it is recorded, that may be this very call.
+        if (
+            meaning is None
+            or self._repeats_outer(started.parent, meaning)
+            or (is_late and meaning.kind == "model")
+            or (is_late and meaning.kind == "tool" and is_recorded_elsewhere(meaning.name or started.name))
+        ):
+            self._skip(key, started)
             return
+        parent, attributes, structure = started.parent, started.attributes, self.structure
+        self.decide(parent)
         self._kinds[key] = meaning
-        metadata = {"scope": scope}
+        metadata = {"scope": started.scope}
         outer = self._place(parent)
         if outer is not None:
             self._places[key] = outer
         if meaning.kind == "model":
             structure.begin_model(key, meaning.name, parent=parent, metadata=metadata)
-            return
-        token = CURRENT.set(CURRENT.get())
-        try:
-            if meaning.kind == "tool":
-                arguments = conventions.read_arguments(attributes)
-                call_id = attributes.get("gen_ai.tool.call.id")
-                structure.begin_tool(
-                    key, meaning.name or name, arguments, parent=parent, call_id=call_id, metadata=metadata
-                )
-            else:
-                component, prefix = _COMPONENTS.get(meaning.kind, (meaning.kind, None))
-                structure.begin(key, component, meaning.name, parent=parent, prefix=prefix, metadata=metadata)
-            inside = CURRENT.get()
-            if isinstance(inside, Inside) and structure.parent_of(key) is key:
-                self._places[key] = inside
-        finally:
-            CURRENT.reset(token)
+        else:
+            token = CURRENT.set(CURRENT.get())
+            try:
+                if meaning.kind == "tool":
+                    arguments = conventions.read_arguments(attributes)
+                    call_id = attributes.get("gen_ai.tool.call.id")
+                    name = meaning.name or started.name
+                    structure.begin_tool(
+                        key, name, arguments, parent=parent, call_id=call_id, metadata=metadata
+                    )
+                else:
+                    component, prefix = _COMPONENTS.get(meaning.kind, (meaning.kind, None))
+                    since = started.since
+                    structure.begin(
+                        key,
+                        component,
+                        meaning.name,
+                        parent=parent,
+                        prefix=prefix,
+                        inputs=conventions.read_inputs(attributes),
+                        metadata=metadata,
+                        timestamp=None if since is None else since.timestamp,
+                        call_site=None if since is None else since.call_site,
+                    )
+                inside = CURRENT.get()
+                if isinstance(inside, Inside) and structure.parent_of(key) is key:
+                    self._places[key] = inside
+            finally:
+                CURRENT.reset(token)
+        if started.since is not None:
+            structure.backdate(key, started.since.timestamp, started.since.at)
 
     def make_noted_span(
         self, plain: Any, tracer: Any, name: str, context_of_parent: Any, attributes: Any
@@ -165,7 +325,7 @@ class _SpanTracker:
 
         Our span ended when it was left, if the program had asked whether it records. Otherwise it stays open.
         """
-        if key in self._left:
+        if key in self._left or key in self._deferred:
             self._collected.append(key)  # nothing else, because garbage collection may run at any point
             return
         self._kinds.pop(key, None)
@@ -179,7 +339,9 @@ class _SpanTracker:
             self._left[span.tracking_key] = _LeftSpan(self.structure.tracer.now(), perf_counter_ns(), failure)
 
     def end_left(self) -> None:
-        """End the spans that were left, because recording ends."""
+        """Record the spans that are deferred, and end those that were left, because recording ends."""
+        for key in list(self._deferred):
+            read_safely(self.structure, self.decide, key)
         for key in list(self._left):
             read_safely(self.structure, self._end_left_span, key)
 
@@ -199,6 +361,7 @@ class _SpanTracker:
 
     def end(self, key: Any, attributes: Mapping[str, Any], failure: tuple[str, str] | None) -> None:
         """Record the end of a span. `failure` is the type and the text of its error."""
+        self.decide(key, is_over=True)
         meaning = self._kinds.pop(key, None)
         self._places.pop(key, None)
         self._left.pop(key, None)
@@ -220,14 +383,15 @@ class _SpanTracker:
         else:
             if failure is not None:
                 structure.mark_failed(key, *failure)
-            own = {"attributes": dict(attributes)} if meaning.kind == "step" and attributes else None
+            is_described = meaning.kind in {"step", _LIBRARY_SPAN} and bool(attributes)
+            own = {"attributes": dict(attributes)} if is_described else None
             structure.end(key, conventions.read_result(attributes), metadata=own)
 
     def on_sdk_start(self, span: Any, context_of_parent: Any) -> None:
         """Record the beginning of a span of the SDK."""
         parent = self.key(self.trace.get_current_span(context_of_parent))
         scope = getattr(span.instrumentation_scope, "name", "")
-        self.begin(self.key(span), parent, scope, span.name, dict(span.attributes or {}))
+        self.begin(self.key(span), parent, scope, span.name, dict(span.attributes or {}), span)
 
     def on_sdk_end(self, span: Any) -> None:
         """Record the end of a span of the SDK."""
@@ -236,16 +400,38 @@ class _SpanTracker:
     def enter(self, entered: Any, frame: FrameType | None) -> Token[SpanLike | None] | None:
         """Make our span current when a context becomes current, unless the running code is inside it already."""
         span = entered.get(self._span_key)
-        place = None if span is None else self._place(self.key(span))
-        if place is None or not place.span.is_open or _is_inside(place.span):
-            return None
-        inside = Inside(place.span, CURRENT.get(), frame)
-        if inside.generates:
-            tasks.follow(self.structure.tracer.problem)
+        key = None if span is None else self.key(span)
+        holder: SpanLike
+        if key in self._deferred and not is_generator(frame):
+            holder = _DeferredPlace(self, key, CURRENT.get(), frame)
+        else:
+            self.decide(key)
+            place = self._place(key)
+            if place is None or not place.span.is_open or _is_inside(place.span):
+                return None
+            holder = inside = Inside(place.span, CURRENT.get(), frame)
+            if inside.generates:
+                tasks.follow(self.structure.tracer.problem)
         if isinstance(span, self.noted_class):
             span.entered += 1
             self._left.pop(span.tracking_key, None)
-        return CURRENT.set(inside)
+        return CURRENT.set(holder)
+
+    def find_place(self, key: Any, outer: SpanLike | None, frame: FrameType | None) -> SpanLike | None:
+        """Return the position inside a span that was entered while it was deferred, and record it by now.
+
+        Args:
+            key: its identity.
+            outer: the position that it was entered from; it is returned if the span is not recorded.
+            frame: the frame that entered it.
+        """
+        token = CURRENT.set(outer)
+        try:
+            read_safely(self.structure, self.decide, key)
+        finally:
+            CURRENT.reset(token)
+        place = self._place(key)
+        return outer if place is None or not place.span.is_open else Inside(place.span, outer, frame)
 
     def _place(self, key: Any) -> Inside | None:
         """Return the place of our span, or of our span for the nearest outer span that has a meaning."""
@@ -261,7 +447,7 @@ class _SpanTracker:
             CURRENT.reset(our_token)
 
     def follow_providers(self, sdk: Any) -> list[Undo]:
-        """Add a processor to each provider that is created from now on, and to the current one."""
+        """Add a processor to each provider that is created from now on, and to those that exist."""
         processor = _make_processor(sdk, self)
 
         def wrap_init(original: Callable[..., None]) -> Callable[..., None]:
@@ -271,9 +457,12 @@ class _SpanTracker:
 
             return __init__
 
-        current = getattr(self.trace, "_TRACER_PROVIDER", None)
-        if isinstance(current, sdk.TracerProvider):
-            current.add_span_processor(processor)
+        if (
+            getattr(self.trace, "_TRACER_PROVIDER", None) is not None
+        ):  # the program ran before recording began
+            for provider in gc.get_referrers(*subclasses_of(sdk.TracerProvider)):
+                if sdk.TracerProvider in type(provider).__mro__:
+                    provider.add_span_processor(processor)
         return [replace(sdk.TracerProvider, "__init__", wrap_init), self._stop]
 
     def _stop(self) -> None:
@@ -286,18 +475,23 @@ class _SpanTracker:
             return False
         return meaning.kind == outer.kind == "model" or (meaning.kind == "tool" and meaning == outer)
 
-    def _interpret(self, scope: str, name: str, attributes: Mapping[str, Any]) -> Meaning | None:
+    def _interpret(self, started: _StartedSpan) -> Meaning | None:
         """Return the meaning of a span. A span of the user's own code is a step."""
-        meaning = None if _is_followed_directly(scope) else conventions.interpret(name, attributes)
-        return Meaning("step", name) if meaning is None and self._is_own(scope) else meaning
+        meaning = conventions.interpret(started.name, started.attributes)
+        if meaning is not None:
+            return meaning
+        if self._is_own(started):
+            return Meaning("step", started.name)
+        return None if started.provided is None else Meaning(_LIBRARY_SPAN, started.name)
 
-    def _is_own(self, scope: str) -> bool:
+    def _is_own(self, started: _StartedSpan) -> bool:
         """Return whether the user's own code makes a span.
 
         An instrumentation is usually named after its module; otherwise the code that starts the span decides.
         """
-        file = getattr(sys.modules.get(scope), "__dict__", {}).get("__file__")
-        file = file if isinstance(file, str) else _starting_file()
+        file = getattr(sys.modules.get(started.scope), "__dict__", {}).get("__file__")
+        if not isinstance(file, str):
+            file = "" if started.code is None else started.code.co_filename
         return self.structure.tracer.sites.shown(file) is not None
 
 
@@ -458,16 +652,16 @@ def _caller() -> FrameType | None:
     return None if module.startswith(_PLUMBING) else frame
 
 
-def _starting_file() -> str:
-    """Return the file of the code that starts a span, or of the function that a tracer decorates."""
+def _starting_code() -> CodeType | None:
+    """Return the code that starts a span, or that of the function that a tracer decorates."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  (the documented way to a frame)
     while frame is not None and str(frame.f_globals.get("__name__")).startswith(_STARTING):
         if frame.f_code.co_name in _DECORATING:
             decorated = getattr(frame.f_locals.get("func"), "__code__", None)
-            if decorated is not None:
-                return str(decorated.co_filename)
+            if isinstance(decorated, CodeType):
+                return decorated
         frame = frame.f_back
-    return "" if frame is None else frame.f_code.co_filename
+    return None if frame is None else frame.f_code
 
 
 def _make_processor(sdk: Any, spans: _SpanTracker) -> Any:

@@ -7,14 +7,19 @@ are called.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
 from namel3ss_debug.capture.core import context
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.core.tracer import Span
-from namel3ss_debug.capture.frameworks.structure import Structure, observe, observe_tool, read_safely
+from namel3ss_debug.capture.frameworks.structure import (
+    Structure,
+    observe,
+    observe_tool,
+    read_safely,
+    run_in_span,
+)
 from namel3ss_debug.capture.seams.functions.tools import register_functions
 
 _LOCAL_MODELS = ("TransformersModel", "VLLMModel", "MLXModel")
@@ -83,24 +88,24 @@ def _follow_stream(
     agent: Any, structure: Structure, task: Any, steps: Generator[Any, Any, Any]
 ) -> Generator[Any, Any, Any]:
     """Return the steps of a streamed run. The run is inside its span while it works on a step."""
-    return _run_in_span(
+    return run_in_span(
         steps,
-        structure,
         lambda key, frame: structure.begin(
             key, "agent", _agent_name(agent), inputs={"task": task}, frame=frame
         ),
+        lambda key, error: structure.end(key, error=error),
     )
 
 
 def _wrap_step(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def _step_stream(self: Any, memory_step: Any, *args: Any, **kwargs: Any) -> Any:
         turn = getattr(memory_step, "step_number", None)
-        return _run_in_span(
+        return run_in_span(
             original(self, memory_step, *args, **kwargs),
-            structure,
             lambda key, frame: structure.begin(
                 key, "agent", _agent_name(self), prefix="agent_turn", metadata={"turn": turn}, frame=frame
             ),
+            lambda key, error: structure.end(key, error=error),
         )
 
     return _step_stream
@@ -108,32 +113,13 @@ def _wrap_step(original: Callable[..., Any], structure: Structure) -> Callable[.
 
 def _wrap_planning_step(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:
     def _generate_planning_step(*args: Any, **kwargs: Any) -> Any:
-        return _run_in_span(
+        return run_in_span(
             original(*args, **kwargs),
-            structure,
             lambda key, frame: structure.begin(key, "chain", "planning", prefix="chain_step", frame=frame),
+            lambda key, error: structure.end(key, error=error),
         )
 
     return _generate_planning_step
-
-
-def _run_in_span(
-    steps: Generator[Any, Any, Any], structure: Structure, begin: Callable[[object, Any], None]
-) -> Generator[Any, Any, Any]:
-    """Return a generator that runs inside a span, which begins when the first item is requested."""
-    key = object()
-    begin(key, sys._getframe())  # noqa: SLF001  (the frame that is suspended with the generator)
-    error: BaseException | None = None
-    try:
-        return (yield from steps)
-    except GeneratorExit:  # the consumer has stopped, which is not an error
-        raise
-    except BaseException as raised:
-        hide_own_frame(raised)
-        error = raised
-        raise
-    finally:
-        structure.end(key, error=error)
 
 
 def _wrap_answer_check(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:

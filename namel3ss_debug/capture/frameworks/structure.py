@@ -9,7 +9,8 @@ Models and tools that are recorded where they are called are not recorded here a
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Hashable, Iterator, Mapping
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Iterator, Mapping
 from functools import wraps
 from inspect import iscoroutinefunction
 from types import FrameType, MappingProxyType
@@ -23,6 +24,7 @@ from namel3ss_debug.capture.core.patching import hide_own_frame
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span, set_result
 from namel3ss_debug.capture.frameworks import tasks
 from namel3ss_debug.capture.frameworks.current_span import (
+    GENERATOR,
     UNCHANGED,
     ContextChange,
     Inside,
@@ -70,6 +72,7 @@ class _Skipped(NamedTuple):
     """Something that is not recorded. What happens inside it belongs to its parent."""
 
     parent: Hashable
+    moved: ContextChange = UNCHANGED
 
 
 def _never_raises(method: F) -> F:
@@ -170,6 +173,8 @@ class Structure:
                 if fields:
                     span.set(**fields)
                 span.close(error)
+            elif isinstance(place, _Skipped):
+                place.moved.undo()
         except Exception as problem:
             self._report_problem(problem)
         self._count_time(before)
@@ -177,6 +182,14 @@ class Structure:
     def skip(self, key: Hashable, parent: Hashable = None) -> None:
         """Remember something that is not recorded. What names it as its parent belongs to `parent`."""
         self._open[key] = _Skipped(parent)
+
+    @_never_raises
+    def enter(self, key: Hashable, parent: Hashable) -> None:
+        """Continue an open span, begun in another thread or task, with something that is not recorded itself.
+
+        What runs next in this thread or task, until `end(key)`, is inside the span.
+        """
+        self._open[key] = _Skipped(parent, self._enter_named(self._find_named(parent), find_position(), None))
 
     def drop(self, key: Hashable) -> None:
         """Forget something whose end will not be reported: stop waiting for a call; a span stays open in the trace."""
@@ -278,15 +291,14 @@ class Structure:
         holder = self._parent(parent, frame)
         all_metadata: dict[str, Any] = {"framework": self.framework, "seen": False, **(metadata or {})}
         inputs = {"arguments": arguments, "call_id": call_id}
-        elsewhere = (rewrite.EDITED, announced.NAMED, announced.HOOKED)
-        if any(name in names for names in elsewhere) or announced.is_served(name):
+        if is_recorded_elsewhere(name):
             expected = AnnouncedCall(announced.TOOL, name, call_id, arguments)
             self._expect(key, expected, name, inputs, all_metadata, parent, frame)
             return
         all_metadata |= self._match_model_call(name, inputs, holder)
-        self._open_span(
-            key, self.tracer.span("tool", name, inputs, all_metadata), holder, find_open_position(), None
-        )
+        suspended = frame if frame is not None and frame.f_code.co_flags & GENERATOR else None
+        span = self.tracer.span("tool", name, inputs, all_metadata)
+        self._open_span(key, span, holder, find_open_position(), suspended)
 
     @_never_raises
     def end_tool(
@@ -361,6 +373,10 @@ class Structure:
         requested = self._calls.take(name, {}, holder.event_id if holder is not None else None)
         return {} if requested is None else {"asked_in": requested.asked_in, "call_id": requested.call_id}
 
+    def expect_no_tool(self, name: str) -> None:
+        """Let the calls of a tool of this name not be recorded: they are the model's answers, and no function runs."""
+        self._calls.ignore(name)
+
     def mark_failed(self, key: Hashable, kind: str | None, text: str | None) -> None:
         """Mark an open span or call as failed, in the framework's words. Its end is reported separately."""
         entry, failure = self._open.get(key), {"status": "failed", "error_type": kind, "error": text}
@@ -368,6 +384,20 @@ class Structure:
             entry.span.set(**failure)
         elif isinstance(entry, _PendingCall):
             self._open[key] = entry._replace(failure=failure)
+
+    def backdate(self, key: Hashable, timestamp: float, started: int) -> None:
+        """Note that an open span or call began earlier. The start event of a span has its time already.
+
+        Args:
+            key: the framework's id of it.
+            timestamp: when it began, in seconds since 1970.
+            started: when it began, by the clock for durations, in nanoseconds.
+        """
+        entry = self._open.get(key)
+        if isinstance(entry, Inside):
+            entry.span.started = started
+        elif isinstance(entry, _PendingCall):
+            self._open[key] = entry._replace(timestamp=timestamp, started=started)
 
     def is_open(self, key: Hashable) -> bool:
         """Return whether something with this id has begun and not ended."""
@@ -514,6 +544,12 @@ class Structure:
         return span.event_id
 
 
+def is_recorded_elsewhere(name: str) -> bool:
+    """Return whether a seam records the calls of a tool: of the user's function, or of the server that has it."""
+    elsewhere = (rewrite.EDITED, announced.NAMED, announced.HOOKED)
+    return any(name in names for names in elsewhere) or announced.is_served(name)
+
+
 def read_safely(structure: Structure, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
     """Return the result of `make`, or `None` if it fails.
 
@@ -598,6 +634,65 @@ def observe_tool(
     )
 
 
+def run_in_span(
+    steps: Generator[Any, Any, T],
+    begin: Callable[[object, FrameType], object],
+    end: Callable[[object, BaseException | None], object],
+    note: Callable[[Any], object] | None = None,
+) -> Generator[Any, Any, T | None]:
+    """Return a generator that runs inside a span, which begins when the first item is requested.
+
+    Args:
+        steps: the generator of a framework.
+        begin: called with a key and the frame that is suspended with the generator.
+        end: called with the key and the error that ended the generator, or `None`.
+        note: called with each item, if there is one.
+    """
+    key, error = object(), None
+    begin(key, sys._getframe())  # noqa: SLF001  (the documented way to a frame)
+    try:
+        if note is None:
+            return (yield from steps)
+        for step in steps:
+            note(step)
+            yield step
+    except GeneratorExit:  # the consumer has stopped, which is not an error
+        raise
+    except BaseException as raised:
+        hide_own_frame(raised)
+        error = raised
+        raise
+    finally:
+        if note is not None:  # as `yield from` does
+            steps.close()
+        end(key, error)
+    return None
+
+
+async def run_async_in_span(
+    steps: AsyncGenerator[Any, Any],
+    begin: Callable[[object, FrameType], object],
+    end: Callable[[object, BaseException | None], object],
+    note: Callable[[Any], object],
+) -> AsyncGenerator[Any, Any]:
+    """Return an asynchronous generator that runs inside a span; the arguments are as for `run_in_span`."""
+    key, error = object(), None
+    begin(key, sys._getframe())  # noqa: SLF001  (the documented way to a frame)
+    try:
+        async for step in steps:
+            note(step)
+            yield step
+    except GeneratorExit:  # the consumer has stopped, which is not an error
+        raise
+    except BaseException as raised:
+        hide_own_frame(raised)
+        error = raised
+        raise
+    finally:
+        await steps.aclose()
+        end(key, error)
+
+
 def find_existing_tools(kind: type) -> list[Any]:
     """Return the tools of a class and its subclasses that the program made before recording began, as in a test.
 
@@ -605,11 +700,12 @@ def find_existing_tools(kind: type) -> list[Any]:
     """
     if rewrite.LOADED is None:
         return []
-    return [tool for tool in gc.get_referrers(*_subclasses_of(kind)) if kind in type(tool).__mro__]
+    return [tool for tool in gc.get_referrers(*subclasses_of(kind)) if kind in type(tool).__mro__]
 
 
-def _subclasses_of(kind: type) -> Iterator[type]:
+def subclasses_of(kind: type) -> Iterator[type]:
+    """Yield a class and all its subclasses."""
     yield kind
     subclasses: list[type] = type.__subclasses__(kind)
     for subclass in subclasses:
-        yield from _subclasses_of(subclass)
+        yield from subclasses_of(subclass)

@@ -1,14 +1,16 @@
 """Tools of frameworks of which only the tools are followed: the functions of each tool, by its class.
 
 A tool of agno, camel, dspy, haystack or llama-index is recorded where its class calls it, because the framework does
-not report it. AutoGen, Semantic Kernel and Strands report the calls of their tools as spans of OpenTelemetry; the
-functions are registered when a tool is created.
+not report it. Agent Framework, AutoGen, Semantic Kernel and Strands report the calls of their tools as spans of
+OpenTelemetry; the functions are registered when a tool is created.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import isasyncgen, isasyncgenfunction, isgenerator, isgeneratorfunction, unwrap
+from types import FrameType
 from typing import Any, NamedTuple
 
 from namel3ss_debug.capture.core import announced
@@ -20,6 +22,8 @@ from namel3ss_debug.capture.frameworks.structure import (
     observe,
     observe_creation,
     read_safely,
+    run_async_in_span,
+    run_in_span,
 )
 from namel3ss_debug.capture.seams.functions.tools import register_functions
 
@@ -31,11 +35,13 @@ class _ToolFunctions(NamedTuple):
         name: the name that a model knows.
         functions: the functions, the user's among them; a `None` among them is ignored.
         arguments_in: the parameter that takes all arguments at once, if there is one.
+        is_requested: whether only a request of the model shows that a call of the functions is a tool call.
     """
 
     name: str
     functions: tuple[Any, ...]
     arguments_in: str = ""
+    is_requested: bool = False
 
 
 class _ToolClass(NamedTuple):
@@ -48,6 +54,7 @@ class _ToolClass(NamedTuple):
         called_by: the methods that call a tool, if nothing else reports its calls.
         arguments_of: returns the arguments by name from the tool and the keyword arguments.
         result_of: returns the result of the tool from what these methods return.
+        is_streamed: returns whether the tool works while its result, a generator, is iterated.
     """
 
     name: str
@@ -56,6 +63,19 @@ class _ToolClass(NamedTuple):
     called_by: tuple[str, ...] = ()
     arguments_of: Callable[[Any, dict[str, Any]], Mapping[str, Any]] = lambda _tool, keywords: keywords
     result_of: Callable[[Any], Any] = lambda returned: returned
+    is_streamed: Callable[[Any], bool] = lambda _tool: False
+
+
+class _StreamedCall(NamedTuple):
+    """A call of a tool that has yet to be iterated.
+
+    Attributes:
+        tool: the tool.
+        begin: records its beginning, as `Structure.begin_tool` does.
+    """
+
+    tool: Any
+    begin: Callable[..., None]
 
 
 def _dspy_functions(tool: Any) -> _ToolFunctions | None:
@@ -74,6 +94,11 @@ def _llama_index_functions(tool: Any) -> _ToolFunctions:
     return _ToolFunctions(tool.metadata.get_name(), (getattr(tool, "real_fn", None), tool.fn, tool.async_fn))
 
 
+def _is_generator(call: Any) -> bool:
+    function = unwrap(call.function.entrypoint)  # agno wraps it, to validate the arguments
+    return isgeneratorfunction(function) or isasyncgenfunction(function)
+
+
 def _autogen_functions(tool: Any) -> _ToolFunctions:
     function = getattr(tool, "_func", None)
     if function is not None:
@@ -88,6 +113,10 @@ _CLASSES = {
         called_by=("execute", "aexecute"),
         arguments_of=lambda call, _keywords: call.arguments or {},
         result_of=lambda outcome: outcome.result,
+        is_streamed=_is_generator,
+    ),
+    "agent_framework._tools": _ToolClass(
+        "FunctionTool", lambda tool: _ToolFunctions(tool.name, (tool.func,)), created_by=("__init__",)
     ),
     "autogen_core.tools._base": _ToolClass("BaseTool", _autogen_functions, created_by=("__init__",)),
     "camel.toolkits.function_tool": _ToolClass(
@@ -105,6 +134,12 @@ _CLASSES = {
             key: keywords[key] for key in keywords if key != tool.ctx_param_name
         },
         result_of=lambda output: output.raw_output,
+    ),
+    # Its model has one tool, `bash`, which each environment runs by `execute`, whatever the agent is.
+    "minisweagent.agents.default": _ToolClass(
+        "DefaultAgent",
+        lambda agent: _ToolFunctions("bash", (type(agent.env).execute,), is_requested=True),
+        created_by=("__init__",),
     ),
     "semantic_kernel.functions.kernel_function_from_method": _ToolClass(
         "KernelFunctionFromMethod",
@@ -138,6 +173,9 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     begin, end = partial(_begin, structure, tool_class), partial(_end, structure, tool_class)
 
     def fail(key: object, error: BaseException) -> None:
+        if isinstance(key, _StreamedCall):
+            streamed, key = key, object()
+            streamed.begin(key)
         structure.end_tool(key, error=error)
 
     undo += [
@@ -152,7 +190,12 @@ def _learn(tool_class: _ToolClass, tool: Any) -> str | None:
     functions = tool_class.functions_of(tool)
     if functions is None:
         return None
-    register_functions(functions.name, *functions.functions, arguments_in=functions.arguments_in)
+    register_functions(
+        functions.name,
+        *functions.functions,
+        arguments_in=functions.arguments_in,
+        is_requested=functions.is_requested,
+    )
     return functions.name
 
 
@@ -170,14 +213,54 @@ def _begin(structure: Structure, tool_class: _ToolClass, tool: Any, *args: Any, 
     call_id = getattr(tool, "call_id", None)
     # The scope is the module, as for tools in spans of OpenTelemetry.
     scope = {"scope": type(tool).__module__}
-    structure.begin_tool(key, name, arguments, call_id=call_id, metadata=scope)
+    begin = partial(structure.begin_tool, name=name, arguments=arguments, call_id=call_id, metadata=scope)
+    if tool_class.is_streamed(tool):
+        return _StreamedCall(tool, begin)
+    begin(key)
     return key
 
 
 def _end(structure: Structure, tool_class: _ToolClass, key: object, returned: Any) -> None:
     """Record the result of a tool. Some frameworks report a failure in the result."""
+    if isinstance(key, _StreamedCall):
+        result = tool_class.result_of(returned)
+        if _is_followed(result):  # by another method of the tool
+            return
+        followed = _follow_stream(structure, key, result)
+        if followed is not None:
+            # agno takes it from either object
+            returned.result = key.tool.result = followed
+            return
+        begin, key = key.begin, object()
+        begin(key)
     if key is not None:
         failure = getattr(returned, "error", None)
         if isinstance(failure, str):
             structure.mark_failed(key, "error", failure)
         structure.end_tool(key, tool_class.result_of(returned))
+
+
+def _follow_stream(structure: Structure, call: _StreamedCall, result: Any) -> Any:
+    """Return a generator like the result of a tool, inside whose span it is iterated; `None` if it is none."""
+    texts: list[str] = []
+
+    def note(item: Any) -> None:
+        # An event for the consumer may be a part of the result of the member that works.
+        text = item.content if type(item).__name__ == "RunContentEvent" else item
+        if isinstance(text, str):
+            texts.append(text)
+
+    def begin(key: object, frame: FrameType) -> None:
+        call.begin(key, frame=frame)
+
+    def end(key: object, error: BaseException | None) -> None:
+        structure.end_tool(key, "".join(texts), error)
+
+    if isgenerator(result):
+        return run_in_span(result, begin, end, note)
+    return run_async_in_span(result, begin, end, note) if isasyncgen(result) else None
+
+
+def _is_followed(result: Any) -> bool:
+    code = getattr(result, "gi_code", None) or getattr(result, "ag_code", None)
+    return code in {run_in_span.__code__, run_async_in_span.__code__}

@@ -28,7 +28,7 @@ from namel3ss_debug.capture.launch.session import Session, new_session
 from namel3ss_debug.capture.launch.target_hints import NOTEBOOK
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.seams import mcp
-from namel3ss_debug.capture.seams.functions import notebooks, pickling, rewrite, tools
+from namel3ss_debug.capture.seams.functions import handlers, notebooks, pickling, rewrite, tools
 from namel3ss_debug.capture.seams.functions.loaded import LoadedFunctions
 from namel3ss_debug.capture.seams.http import libraries as transport
 from namel3ss_debug.capture.seams.http import services, traceparent
@@ -214,8 +214,10 @@ def activate(
     exchanges = Exchanges(tracer, calls)
     _undo.extend([remove_tools, transport.install(exchanges), mcp.install(tracer)])
     _undo.append(frameworks.install(tracer, calls))
+    renew_handled, remove_handled = handlers.install(tracer)
+    _undo.append(remove_handled)
     tracer.at_end.append(exchanges.abandon)
-    _renewed_by_fork.append(exchanges.renew)
+    _renewed_by_fork.extend([exchanges.renew, renew_handled])
     _undo.append(_renewed_by_fork.clear)
     if session.offline:
         from namel3ss_debug.capture.seams.http.offline import Offline  # only a re-run needs it
@@ -236,7 +238,8 @@ def activate(
     if session.randomness:
         from namel3ss_debug.capture.seams.inputs.installing import install
 
-        _undo.append(install(tracer, session.randomness, fresh=fresh, first_process=first_process, test=test))
+        inputs = {"fresh": fresh, "first_process": first_process, "test": test, "key_file": session.key_file}
+        _undo.append(install(tracer, session.randomness, **inputs))
     if first_process:
         tracer.writer.begin()
     return tracer

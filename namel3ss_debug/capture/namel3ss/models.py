@@ -206,6 +206,7 @@ class ModelCallRecorder:
     def _open(self, provider: str, request: dict[str, Any]) -> Span:
         """Open the span of a call, with its request in the format of OpenAI's chat."""
         scope = self._scope
+        scope.begin_turn()
         url = f"namel3ss:{provider}"
         metadata: dict[str, Any] = {
             "chain": scope.chain(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -64,6 +65,8 @@ class Scope:
         self.failure = 0
         self.explained = ("", "")
         self._open: list[Span] = []
+        self._turn: Span | None = None
+        self._turns: Counter[str] = Counter()
 
     @property
     def definition(self) -> Definition | None:
@@ -112,6 +115,16 @@ class Scope:
         ).open()
         self._open.append(span)
         return span
+
+    def begin_turn(self) -> None:
+        """Begin a turn of an agent, if the model call that follows is the agent's own; its turn before ends here."""
+        if self._open and self._open[-1] is self._turn:
+            self.close(self._turn)
+        agent = self._open[-1] if self._open else None
+        if agent is not None and agent.component == "agent":
+            self._turns[agent.event_id] += 1
+            turn = {"turn": self._turns[agent.event_id]}
+            self._turn = self.open("agent", agent.name, self.location, None, turn, prefix="agent_turn")
 
     def guard(self, problem: str) -> ProblemGuard:
         """Return a context manager that reports an exception as a problem of tracing, and not of the app."""

@@ -12,6 +12,7 @@ from namel3ss_debug.capture.namel3ss.messages import error_type
 from namel3ss_debug.capture.namel3ss.patches import Seams
 from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.namel3ss.values import to_plain, variables
+from namel3ss_debug.capture.payloads.conversion import Ready
 from namel3ss_debug.capture.seams.logs.records import level_of, record_log
 from namel3ss_debug.traces.events import LOG_LEVELS
 
@@ -209,9 +210,18 @@ class StepRecorder:
     def _open_statement(self, ctx: Any, stmt: Any) -> Span:
         scope = self._scope
         scope.location = location = scope.locations.at(stmt, scope.definition)
-        metadata = {"locals": variables(ctx.locals, ctx.state)} if scope.shows_variables else None
+        recorder = scope.tracer.variables
+        changes = None
+        metadata: dict[str, Any] | None = None
+        if recorder is not None:
+            changes = recorder.compare(
+                scope.chain()[-1] if scope.chain() else "app", variables(ctx.locals, ctx.state)
+            )
+            metadata = {name: Ready(value) for name, value in changes.metadata.items()}
+        elif scope.shows_variables:
+            metadata = {"locals": variables(ctx.locals, ctx.state)}
         step_type = _find_step_type(stmt)
-        return scope.open(
+        span = scope.open(
             "chain",
             describe_statement(stmt),
             location,
@@ -220,6 +230,9 @@ class StepRecorder:
             prefix="chain_step",
             step_type=step_type,
         )
+        if recorder is not None and changes is not None and span.is_open:
+            recorder.commit(changes, span.event_id)
+        return span
 
     def _record_log(self, ctx: Any, stmt: Any) -> None:
         """Record what a flow logs, if the settings include its level."""

@@ -361,6 +361,8 @@ class _Conversion:
                 result[key] = self.convert(item, depth + 1)
                 continue
             name, secret = self._name(key, result, taken)
+            if type(item) is str and self.redactor is not None:
+                secret = secret or self.redactor.is_secret_value(name, item)
             self._left -= len(name) + _ITEM_SIZE
             if secret and not reveals_nothing(item):
                 result[name] = KEY

@@ -284,6 +284,7 @@ class HitDetector:
         names: frozenset[str] = frozenset().union(*(stop.names for stop in self.stops))
         self.reads_totals, self.reads_state = "totals" in names, "state" in names
         self.reads_cost = "cost_estimate" in names
+        self.reads_variables = any("locals" in stop.location for stop in self.stops)
         self.watches = any(stop.watch is not None for stop in self.stops)
         self._occurrence = occurrence
         self._evaluate_before = evaluate_before

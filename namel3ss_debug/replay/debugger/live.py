@@ -26,7 +26,13 @@ import orjson
 from namel3ss_debug.capture.launch.foreground import WANTS_TERMINAL, Foreground
 from namel3ss_debug.capture.launch.ports import OwnPorts, read_activity
 from namel3ss_debug.capture.launch.step_messages import ASKS, FLUSHED, LISTENS, WAITS
-from namel3ss_debug.replay.debugger.replies import CallAnswerer, describe_exit, mocked_tool, override_reply
+from namel3ss_debug.replay.debugger.replies import (
+    CallAnswerer,
+    describe_exit,
+    mocked_tool,
+    override_reply,
+    refuse_unreached,
+)
 from namel3ss_debug.replay.debugger.step_channel import CALL_STARTS, StepChannel, SteppedProcess
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
@@ -296,8 +302,11 @@ class LiveProgram:
             process, number, event = self._waiting[0]
             if self.answering is not None:
                 answer = self.answering.reply(number, event)
+            elif self.overrides:
+                refuse_unreached(self.overrides, number, event)
+                answer = override_reply(self.overrides, number, event)
             else:
-                answer = override_reply(self.overrides, number, event) if self.overrides else {}
+                answer = {}
             del self._waiting[0]
             self._send(process, self._start_reply(process, event) | answer)
 

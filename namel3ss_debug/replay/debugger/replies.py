@@ -9,7 +9,8 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.errors import MockError
+from namel3ss_debug.traces.events import Event, is_unseen
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:  # a program without mocks does not load their grammar
@@ -68,6 +69,28 @@ def override_reply(
     outputs = mock.outputs(number, event, recorded)
     whole = outputs.get("result", outputs) if mock.changes else mock.answer
     return reply | {"answer": whole, "outputs": outputs}
+
+
+def refuse_unreached(overrides: Overrides, number: int, event: Event) -> None:
+    """Refuse the override of a live call that no seam can answer.
+
+    Args:
+        overrides: the mocks and faults in force.
+        number: the number of the event.
+        event: the event.
+
+    Raises:
+        MockError: the user has set an override for this call, and it cannot have an effect.
+    """
+    if not is_unseen(event):
+        return
+    for override in (overrides.mock_for(number, event), overrides.fault_for(number, event)):
+        if override is not None and not override.optional:
+            name = event.get("component_name") or event.get("component")
+            raise MockError(
+                f"event {number}: the function of {name} could not be reached, so {override.name} cannot be "
+                f"overridden; unmock {override.name} to go on"
+            )
 
 
 def describe_exit(status: int) -> str:

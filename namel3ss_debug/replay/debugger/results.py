@@ -118,6 +118,18 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Locals:
+    """The variables of the user's code at an event, those of its module at an earlier one, and what they do not show."""
+
+    number: int
+    scope: str
+    values: dict[str, Any]
+    module: dict[str, Any] | None = None
+    module_number: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Displays:
     """The expressions that are shown at every stop, with their values here."""
 
@@ -324,6 +336,7 @@ Result = (
     | Stack
     | OpenSpans
     | Value
+    | Locals
     | Displays
     | SourceLines
     | Messages

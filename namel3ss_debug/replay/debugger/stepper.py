@@ -29,7 +29,8 @@ from namel3ss_debug.replay.debugger.step_channel import CALL_STARTS
 from namel3ss_debug.replay.debugger.variables import STATE_EVENTS, read_state
 from namel3ss_debug.replay.overrides.active import Overrides
 from namel3ss_debug.traces.costs import call_cost, priced, seller_of
-from namel3ss_debug.traces.events import Event, NumberedEvents, begins_span
+from namel3ss_debug.traces.events import Event, NumberedEvents, begins_span, is_unseen
+from namel3ss_debug.traces.variables import complete_variables
 
 MOST_FRAMES: Final = 1000
 """How many spans of a stack are shown."""
@@ -326,6 +327,8 @@ class Stepper:
             latest = number
             shown = self._override(number, event)
             read = self._add_price(number, shown) if detector.reads_cost else shown
+            if detector.reads_variables:
+                read = complete_variables(self.trace, number, read)
             hits = detector.find_hits(number, read, totals, values)
             if hits:
                 yield number, shown, hits
@@ -364,8 +367,9 @@ class Stepper:
         )
 
     def _waits_at(self, event: Event | None) -> bool:
-        """Return whether the current event is the start of a call, and the last event so far."""
-        return event is not None and event["event_type"] in CALL_STARTS and self.position == self.total
+        """Return whether the current event is the start of a call that has not run, and the last event so far."""
+        is_start = event is not None and event["event_type"] in CALL_STARTS and not is_unseen(event)
+        return is_start and self.position == self.total
 
     def _next_over(self, outline: Outline, number: int) -> int:
         """Return where `next` leads; in a live program 0 until the span that is passed over has ended."""
@@ -398,6 +402,8 @@ class Stepper:
         state = self.history.at(at)
         values = self.variables(state.changed) if "state" in expression.names else _NOTHING
         event = self.event_at(number) if number and not expression.names <= ACCUMULATED else {}
+        if number and "locals" in expression.text:
+            event = complete_variables(self.trace, number, event)
         if number and "cost_estimate" in expression.names:
             event = self._add_price(number, event)
         return expression.evaluate(event_scope(number, event, state.totals.scope(), values))

@@ -27,6 +27,7 @@ from namel3ss_debug.replay.rerun.divergences import (
     Match,
     in_order,
 )
+from namel3ss_debug.replay.rerun.file_changes import Descriptions, add_digests
 from namel3ss_debug.replay.rerun.matching import MatchedAnswer, Matcher, Restart, Unmatched
 from namel3ss_debug.replay.rerun.plan import ALL, ANSWER, Plan
 from namel3ss_debug.replay.rerun.recorded_calls import (
@@ -150,6 +151,7 @@ class ObservedRun:
         last: those of its `trace_end`; None before it arrives.
         refused: the events that report a refused network connection.
         new_inputs: reads of inputs that the trace does not hold: source and call site, and how often.
+        files: the files that the program opened, as they were then.
         real: the numbers of the requests that were made for real.
         live_since: the number of the first request from which on the trace no longer answers; 0 for none.
     """
@@ -158,6 +160,7 @@ class ObservedRun:
     last: dict[str, Any] | None = None
     refused: list[Event] = field(default_factory=list)
     new_inputs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    files: Descriptions = field(default_factory=dict)
     real: set[int] = field(default_factory=set)
     live_since: int = 0
 
@@ -248,6 +251,7 @@ class Attempt:
         elif event_type == "divergence":
             self.seen.refused.append(event)
         elif event_type == "inputs_read":
+            add_digests(self.seen.files, metadata)
             for source, sites in lenient.mapping(metadata.get("new")).items():
                 for site, times in lenient.mapping(sites).items():
                     self.seen.new_inputs[source, site] += lenient.count(times) or 0

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import Divergence, DivergenceSummary, Match, in_order, summarize
+from namel3ss_debug.replay.rerun.file_changes import FileChange
 from namel3ss_debug.replay.rerun.recorded_calls import ChangedFile, RecordedCalls
 from namel3ss_debug.replay.rerun.requests import VALUED
 from namel3ss_debug.replay.rerun.tool_code import StaleTool
@@ -107,6 +108,7 @@ class RerunOutcome:
         not_verified: of other answered tools: the name -> why its code is not verified, or what of it.
         accepted: the kinds of unverified answers that the user accepts.
         options: the options of the command that started it, for the command that would verify it.
+        file_changes: of a re-run that diverges or is incomplete, the files that differ from the recorded run.
     """
 
     of: Path
@@ -135,6 +137,7 @@ class RerunOutcome:
     not_verified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     accepted: frozenset[str] = frozenset()
     options: tuple[str, ...] = ()
+    file_changes: tuple[FileChange, ...] = ()
 
     @property
     def ended_otherwise(self) -> bool:

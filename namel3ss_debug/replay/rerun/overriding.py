@@ -24,8 +24,8 @@ from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire import lenient
 
 _OTHER_FUNCTION: Final = "tool:NAME names a function that the trace holds no call of"
-_UNSEEN: Final = "the functions behind these calls were not observed"
-_RUNS_AGAIN: Final = f"{_UNSEEN}; these calls are made again, without overrides"
+_UNSEEN: Final = "the functions behind these calls could not be reached"
+_RUNS_AGAIN: Final = f"{_UNSEEN}, so these calls are made again, without overrides"
 _NOT_ANSWERED: Final = "a re-run answers calls of models, tools, commands, HTTP and MCP; agents and steps run"
 
 
@@ -48,10 +48,12 @@ def checked_names(
         run_commands: the names of the programs whose commands are run for real.
 
     Raises:
-        MockError: an answer does not fit the calls it is for, or there is no call of its name.
+        MockError: an answer does not fit the calls it is for, there is no call of its name, or no override reaches its
+            calls.
 
     Returns:
-        Notes for the user: names that need new code to make more calls, and calls that no override reaches.
+        Notes for the user: names that need new code to make more calls, and calls that no override of the settings
+        reaches.
     """
     whole = count_contents(trace.events())
     known = _answered(whole)
@@ -67,7 +69,10 @@ def checked_names(
         if calls is not None:
             what.check(calls.components)
             if _runs_again(calls.location, trace):
-                yield f"{in_line(what.name)}: {_RUNS_AGAIN}"
+                refused = f"{in_line(what.name)}: {_RUNS_AGAIN}"
+                if not what.optional:
+                    raise MockError(refused)
+                yield refused
     for name in run_tools:
         if name != ALL and name not in known.names.get("tool", ()):
             yield f"--run-tools {name}: the trace holds no call of such a tool"

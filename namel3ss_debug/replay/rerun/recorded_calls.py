@@ -47,8 +47,8 @@ UNRECORDED: Final = "unrecorded"
 _PASSED_ON = {"$.access_token", "$.refresh_token"}
 """Where a token response (it has a `token_type`) holds its tokens (RFC 6749, 5.1), which clients do not read (1.4)."""
 
-_NOT_ON_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
-"""Headers that describe the body as it was sent; a trace holds it decoded."""
+_NOT_ON_THE_WIRE = {"content-length", "transfer-encoding"}
+"""Headers that describe the body as it was sent, which is sent again in other pieces."""
 
 
 class Raised(NamedTuple):
@@ -71,13 +71,13 @@ class HttpAnswer:
 
     Attributes:
         status: the HTTP status; 0 if no head arrived.
-        headers: the recorded ones, without those that describe the encoding on the wire.
+        headers: the recorded ones, without those about the length of the body.
         chunks: the body: the chunks of a stream, else one.
         raised: the exception that ended it, after the head and the chunks if there are any.
         abandoned: whether the program gave it up, by its own timeout or by cancelling.
         whole: whether the body was received to its end.
         reason: the reason phrase, if it was not the usual one.
-        encoding: how the body was encoded on the wire; "" for not at all.
+        encoding: how the chunks were encoded on the wire; "" for not at all.
     """
 
     status: int
@@ -129,7 +129,7 @@ def http_answer(end: Event, pieces: tuple[Any, ...]) -> HttpAnswer:
         abandoned=abandoned or not end,
         whole=bool(end) and raised is None and not abandoned and end.get("status") != "partial",
         reason=lenient.string(exchange.get("reason")) or "",
-        encoding=(lenient.string(headers.get("content-encoding")) or "").strip().lower(),
+        encoding=lenient.string(exchange.get("body_coding") or headers.get("content-encoding")) or "",
     )
 
 

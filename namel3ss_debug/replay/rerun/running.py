@@ -12,7 +12,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,12 @@ from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.replay.debugger.live import LiveProgram
 from namel3ss_debug.replay.debugger.replies import CallAnswerer
 from namel3ss_debug.replay.debugger.step_channel import StepChannel
+from namel3ss_debug.replay.rerun.file_changes import (
+    Descriptions,
+    find_file_changes,
+    find_file_key,
+    read_digests,
+)
 from namel3ss_debug.replay.rerun.output_relay import OutputEnds, OutputRelay
 from namel3ss_debug.replay.rerun.plan import MAX_ATTEMPTS
 from namel3ss_debug.replay.rerun.preparation import (
@@ -68,11 +74,13 @@ def rerun(
         early.end()
         early = None
     reserved: frozenset[int] = frozenset()
+    opened: Descriptions = {}
     for attempts in range(1, MAX_ATTEMPTS + 1):
         if attempts > 1:
             remove_old_trace(Path(prepared.session.trace))
         run = _Run(prepared, outputs, reserved, notice)
         run.through(meanwhile, early if attempts == 1 else None)
+        opened = run.answering.seen.files | opened  # a later attempt sees what the first one has written
         failed = run.answering.restart is not None
         doomed = failed and not run.interrupted and attempts < MAX_ATTEMPTS
         # The output since the first guess is shown only if this attempt counts.
@@ -80,7 +88,24 @@ def rerun(
         if not doomed:
             break
         reserved = run.answering.matcher.reserved_next
-    return _with_verdict(run.outcome(attempts))
+    return _with_verdict(_with_files(run.outcome(attempts), prepared, opened))
+
+
+def _with_files(outcome: RerunOutcome, prepared: Prepared, opened: Descriptions) -> RerunOutcome:
+    """Return the outcome with the files that differ from the recorded run, if it diverges or is incomplete.
+
+    Args:
+        outcome: the outcome of the re-run.
+        prepared: the program.
+        opened: the files that the re-run opened, as they were then.
+    """
+    if not (outcome.diverged or outcome.not_done):
+        return outcome
+    key = find_file_key(prepared.start)
+    if key is None:
+        return outcome
+    recorded = read_digests(prepared.trace.events())
+    return replace(outcome, file_changes=find_file_changes(recorded, opened, key))
 
 
 def _with_verdict(outcome: RerunOutcome) -> RerunOutcome:
@@ -241,7 +266,7 @@ def stepped_outcome(
         mistakes=mistakes,
         notes=tuple(notes),
     )
-    return _with_verdict(outcome)
+    return _with_verdict(_with_files(outcome, prepared, run.seen.files))
 
 
 def _of_prepared(prepared: Prepared) -> dict[str, Any]:
@@ -325,7 +350,8 @@ def _session(prepared: Prepared, meeting: StepChannel, *, waits_at_calls: bool) 
     file = meeting.folder / "inputs.json"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(inputs.to_text())
+        key = find_file_key(prepared.start)
+        stream.write(replace(inputs, file_key="" if key is None else key.hex()).to_text())
     randomness = randomness_of(inputs) | {"recorded": str(file)}
     if prepared.wanted.watch:
         randomness["watch"] = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from namel3ss_debug.traces.redaction.decoding import BEGUN_ESCAPE, LONGEST, has_base64, unescape
 from namel3ss_debug.traces.redaction.openings import opening
 from namel3ss_debug.traces.redaction.redactor import (
     CARD,
@@ -46,7 +47,15 @@ class Secret(NamedTuple):
     shown: str
 
 
-_ALERT = re.compile(rf'{TRIGGER}|":|{CARD}')
+_RUN = 16
+"""A run of so many characters at the end of a text waits for its end: what tells a secret by may be in its middle."""
+
+_LONGEST_RUN = 100
+"""A longer run waits only if it may be a text in base64; no secret that its middle or end marks is longer."""
+
+_RUN_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.~:@"
+_BASE64_CHARACTERS = _RUN_CHARACTERS[:64] + "_-"
+_ALERT = re.compile(rf'{TRIGGER}|":|{CARD}|%[0-9a-f]{{2}}|\\\\/|\\\\u00|[a-z0-9+/_\-]{{{_RUN}}}')
 """Matches in a lower-case text that may hold a secret or the beginning of one."""
 
 
@@ -63,7 +72,18 @@ class IncrementalRedaction:
         secrets: the secrets before `settled`, in order; may be cleared when they are no longer needed.
     """
 
-    __slots__ = ("_alert", "_due", "_from", "_is_json", "_redactor", "_text", "length", "secrets", "settled")
+    __slots__ = (
+        "_alert",
+        "_due",
+        "_from",
+        "_is_json",
+        "_last",
+        "_redactor",
+        "_text",
+        "length",
+        "secrets",
+        "settled",
+    )
 
     def __init__(self, redactor: Redactor, *, is_json: bool = False) -> None:
         self.length = 0
@@ -75,6 +95,7 @@ class IncrementalRedaction:
         self._from = 0  # where in it an unfinished match may begin
         self._alert = redactor.is_always_near
         self._due = 0
+        self._last = ""
 
     def is_plain(self, piece: str) -> bool:
         """Return whether a piece, if it were the next, would be decided at once and hold no secret."""
@@ -87,6 +108,7 @@ class IncrementalRedaction:
         """Take a piece for which `is_plain` is true."""
         self.length += len(piece)
         self.settled = self.length
+        self._last = piece
         text = self._text + piece
         if len(text) > 2 * _BEFORE:
             text = text[-_BEFORE:]
@@ -100,27 +122,45 @@ class IncrementalRedaction:
             return
         self.length += len(piece)
         self._text += piece
+        is_repeated = len(piece) > 2 and piece == self._last
+        self._last = piece
         if self.length >= self._due:
-            self._look(self._text)
+            self._look(self._text, is_repeated)
 
     def finish(self) -> None:
         """Decide the rest of the text, which has ended."""
         if self.settled < self.length:
             self._take(self._text, len(self._text), self._redactor.near(self._text, self._from))
 
-    def _look(self, text: str) -> None:
-        """Find where the end of the text may be the beginning of a secret, and decide everything before it."""
-        end = begun = kept = len(text)
+    def _look(self, text: str, is_repeated: bool) -> None:
+        """Find where the end of the text may be the beginning of a secret, and decide everything before it.
+
+        What is the same in each event of a stream, such as an id, makes a run without end that need not wait.
+        """
+        end = len(text)
         rules = self._redactor.near(text, self._from)
-        for order, rule in rules:
-            pattern = opening(rule.pattern)
-            at = pattern.search(text, self._from)
-            while at is not None and at.start() < end:
-                if not is_by_chance(order, text, at.start()):
-                    kept = min(kept, at.start())
-                    if not pattern.groups or at.lastindex:
-                        begun = min(begun, at.start(at.lastindex or 0))
-                at = pattern.search(text, at.start() + 1)
+        kept, begun = self._unfinished(text, rules, self._from)
+        ends = BEGUN_ESCAPE.search(text, max(0, end - 12))
+        if ends is not None:  # the secret may end or go on after it
+            whole = text[: ends.start()]
+            unfinished = self._unfinished(whole, self._redactor.near(whole, self._from), self._from)
+            kept, begun = min(kept, *unfinished), min(begun, unfinished[1])
+        for view in unescape(text if ends is None else whole):
+            start = view.position(self._from)
+            found = self._unfinished(view.text, self._redactor.near(view.text, start), start)
+            for place in found:
+                if place < len(view.text):
+                    kept = min(kept, view.origin(place, place + 1)[0])
+            if found[1] < len(view.text):
+                begun = min(begun, view.origin(found[1], found[1] + 1)[0])
+        run = len(text.rstrip(_RUN_CHARACTERS))
+        if end - run > _LONGEST_RUN:
+            run = len(text.rstrip(_BASE64_CHARACTERS))
+            if end - run > LONGEST or not has_base64(text[max(0, run - 2) : run + _LONGEST_RUN]):
+                run = end
+        # A run that is decided but for its end did not wait, or no longer does.
+        if not is_repeated and end - run >= _RUN and self.settled - (self.length - end) - run <= 2 * _RUN:
+            kept, begun = min(kept, run), min(begun, run)
         if self._is_json:
             kept, begun = self._named_begun(text, kept, begun)
         begun = self._take(text, begun, rules)
@@ -129,6 +169,22 @@ class IncrementalRedaction:
         self._due = self.length + (end - begun) // 4 if end - begun > _OFTEN else 0
         cut = max(0, kept - _BEFORE)
         self._text, self._from = text[cut:], max(0, min(kept, end - _BEFORE_LITERAL) - cut)
+
+    def _unfinished(self, text: str, rules: list[tuple[int, Rule]], start: int) -> tuple[int, int]:
+        """Return where matches that the end of the text may have cut begin, and where their secret parts do."""
+        end = begun = kept = len(text)
+        for order, rule in rules:
+            if not rule.pattern:
+                continue
+            pattern = opening(rule.pattern)
+            at = pattern.search(text, start)
+            while at is not None and at.start() < end:
+                if not is_by_chance(order, text, at.start()):
+                    kept = min(kept, at.start())
+                    if not pattern.groups or at.lastindex:
+                        begun = min(begun, at.start(at.lastindex or 0))
+                at = pattern.search(text, at.start() + 1)
+        return kept, begun
 
     def _named_begun(self, text: str, kept: int, begun: int) -> tuple[int, int]:
         pattern = opening(_NAMED.pattern)

@@ -4,12 +4,16 @@ A text is searched once: the result is remembered, so that a system prompt that 
 look-up in a table. All rules search the same text and their finds are united, so that no rule leaves the tail of a
 secret that another rule has cut; that is repeated until nothing changes, since a placeholder may uncover a secret
 beside it.
+
+The rules also search what a text hides: its percent and JSON escapes decoded, and the text in its runs of base64. What
+they find there is replaced as it stands in the text itself, a run of base64 as a whole.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from namel3ss_debug.config.values import check_pattern
@@ -21,7 +25,8 @@ from namel3ss_debug.traces.redaction.checks import (
     is_stand_in,
     snake,
 )
-from namel3ss_debug.traces.redaction.openings import LONGEST_LITERAL, first_literal
+from namel3ss_debug.traces.redaction.decoding import SHORTEST_RUN, decode_base64, has_base64, unescape
+from namel3ss_debug.traces.redaction.openings import LONGEST_LITERAL, first_literal, opening
 from namel3ss_debug.traces.redaction.rules import PHRASES, RUN, TOKENS, Rule, assigned
 
 KEY = "[REDACTED:key]"
@@ -49,6 +54,7 @@ _SHORT = 256
 _REMEMBERED = 4096
 _ROUNDS = 6
 _LOOK_BACK = 4096
+_LONGEST_NAME = 100
 _PLACEHOLDER = re.compile(r"(\[REDACTED:[\w.\-]{1,64}\])")
 _PARAMETER = re.compile(r"([?&;#])([^=&#?;\s]{1,100}+)=([^&#;\s]*+)")
 _RUNS = re.compile(rf"[A-Za-z0-9_\-+/=.:]{{{RUN},}}+")
@@ -64,6 +70,9 @@ _PHRASE_LITERALS = [(literal, order) for order, rule in enumerate(PHRASES) for l
 _AFTER_TOKENS = 1000
 _OWN_FIRST = -1000
 
+_RUN_RULES = [(order, rule) for order, rule in enumerate(TOKENS) if not rule.literals]
+_RUN_FORM = re.compile("|".join(f"(?:{rule.pattern})" for _, rule in _RUN_RULES))
+_LONG_RUN = re.compile(rf"[A-Za-z0-9_\-.+/]{{{SHORTEST_RUN}}}")
 _ORDERED = [*enumerate(TOKENS), *enumerate(PHRASES, _AFTER_TOKENS)]
 _LITERALS = {literal for _, rule in _ORDERED for literal in rule.literals}
 
@@ -107,6 +116,15 @@ CARD = r"[0-9](?:[ \-]?[0-9]){12}|[0-9][0-9 \-]{0,24}\.?\Z"
 _CARD_LIKE = re.compile(CARD)
 _LONG_NUMBER = re.compile(r"\d(?:[ \-]?\d){12}")
 _CARD = next((order, rule) for order, rule in _ORDERED if rule.name == "card")
+_BASE64 = (_AFTER_TOKENS - 1, Rule("base64", "", (), ""))
+"""Stands among the rules worth trying for a look at the texts in base64."""
+
+_NAMED_RULES = [
+    (order, rule, tuple(literal.rstrip("=:\"'\\") for literal in rule.literals))
+    for order, rule in _ORDERED
+    if rule.is_named
+]
+"""Rules for which the name of a field, header or variable may be the beginning of a match, with its literals."""
 
 
 class Find(NamedTuple):
@@ -149,11 +167,11 @@ class Redactor:
         own = []
         for name, pattern in (patterns or {}).items():
             check_pattern(name, pattern)
-            own.append(Rule(name, pattern, (first_literal(pattern),)))
+            own.append(Rule(name, pattern, (first_literal(pattern),), ""))
         if self._keys:
             words = "|".join(key.replace("_", r"[_\-. ]?") for key in self._keys)
             firsts = tuple({key.partition("_")[0][:LONGEST_LITERAL] for key in self._keys})
-            own.append(Rule("key", assigned(f"(?i:{words})", shortest=1), firsts))
+            own.append(Rule("key", assigned(f"(?i:{words})", shortest=1), firsts, ""))
         self._own = [(_OWN_FIRST + order, rule) for order, rule in enumerate(own)]
         self._always = any(not literal for rule in own for literal in rule.literals)
         self._literals = tuple({literal for rule in own for literal in rule.literals if literal})
@@ -175,8 +193,24 @@ class Redactor:
         return known
 
     def name_is_clear(self, name: str) -> bool:
-        """Return whether a field of this name is not secret by its name, in an object or in the text of one."""
-        return not self.key_is_secret(name) and not any(self.finds(value % name) for value in _NAMED)
+        """Return whether no value is secret because of this name, in an object or in the text of one."""
+        return (
+            not self.key_is_secret(name)
+            and not _rules_of_name(name)
+            and not any(self.finds(value % name) for value in _NAMED)
+        )
+
+    def is_secret_value(self, name: str, value: str) -> bool:
+        """Return whether a value that looks like any hash is secret because of its field's name."""
+        rules = _rules_of_name(name)
+        begin = f"{name[-_LONGEST_NAME:]}="
+        return bool(rules) and any(find.end > len(begin) for find in self.finds(begin + value, 0, rules))
+
+    def field(self, name: str, value: str) -> str:
+        """Return the value of a header, parameter or variable without secrets, also those recognised by its name."""
+        if self.key_is_secret(name) or self.is_secret_value(name, value):
+            return KEY
+        return self.text(value)
 
     def text(self, text: str) -> str:
         """Return the text with a placeholder for every secret in it; the same object if there is none.
@@ -213,7 +247,7 @@ class Redactor:
 
         def replace(match: re.Match[str]) -> str:
             before, name, value = match.groups()
-            secret = value and (snake(name) in SECRET_PARAMETERS or self.key_is_secret(name))
+            secret = value and (snake(name) in SECRET_PARAMETERS or self.field(name, value) == KEY)
             return f"{before}{name}={KEY}" if secret and value != KEY else match[0]
 
         return self.text(_PARAMETER.sub(replace, url) if "=" in url else url)
@@ -221,11 +255,11 @@ class Redactor:
     def words(self, words: Iterable[str]) -> list[str]:
         """Return the words of a command line without the values of options with secret names, also those in the next word."""
         clear: list[str] = []
-        is_secret = False
+        option = ""
         for word in words:
             is_option = word.startswith("-")
-            clear.append(KEY if is_secret and not is_option and word else self.text(word))
-            is_secret = is_option and "=" not in word and self.key_is_secret(word.lstrip("-"))
+            clear.append(self.field(option, word) if option and word and not is_option else self.text(word))
+            option = word.lstrip("-") if is_option and "=" not in word else ""
         return clear
 
     def hidden(self, items: Sequence[Any]) -> dict[int, str]:
@@ -262,7 +296,7 @@ class Redactor:
     def _scan(self, text: str) -> str:
         if "[REDACTED:" not in text:
             rules = self._worth_trying(text)
-            if not rules or not self.finds(text, 0, rules):
+            if not self.finds(text, 0, rules):
                 return text
         for _ in range(_ROUNDS):
             replaced = self._once(text)
@@ -302,17 +336,29 @@ class Redactor:
             start: where the search begins; what a secret is recognised by may be before it.
             rules: the rules to search with, as `near` returns them; all if left out.
         """
-        if rules is None and not (rules := self._worth_trying(text)):
-            return []
-        united: list[Find] = []
-        for find in sorted(find for order, rule in rules for find in self._matches(rule, text, order, start)):
-            last = united[-1] if united else None
-            if last is None or find.start >= last.end:
-                united.append(find)
+        if rules is None:
+            rules = self._worth_trying(text)
+        found = [*self._search(text, rules, start)]
+        for view in unescape(text):
+            for find in self._search(view.text, self._worth_trying(view.text), 0):
+                begin, end = view.origin(find.start, find.end)
+                if end > start:
+                    found.append(Find(max(begin, start), end, find.order, find.name))
+        return unite(found)
+
+    def _search(self, text: str, rules: Iterable[tuple[int, Rule]], start: int) -> Iterator[Find]:
+        for order, rule in rules:
+            if order != _BASE64[0]:
+                yield from self._matches(rule, text, order, start)
                 continue
-            order, name = min(last[2:], find[2:])
-            united[-1] = Find(last.start, max(last.end, find.end), order, name)
-        return united
+            for begin, end, decoded in decode_base64(text, start):
+                inside = [
+                    find
+                    for order, rule in self._worth_trying(decoded)
+                    for find in self._matches(rule, decoded, order)
+                ]
+                if inside:
+                    yield Find(begin, end, *min((find.order, find.name) for find in inside))
 
     def near(self, text: str, start: int = 0) -> list[tuple[int, Rule]]:
         """Return the rules whose secrets may be in a text, or may have begun in it, each with its place among all.
@@ -324,6 +370,8 @@ class Redactor:
         lower = text[start:].lower()
         found = {literal for literal in _TRIGGER.findall(lower) if literal}
         rules = [rule for literal in found for rule in _TRIGGERED[literal]] if found else []
+        if _LONG_RUN.search(text, start):
+            rules += [*_RUN_RULES, _BASE64]
         if _CARD_LIKE.search(text, start):
             rules.append(_CARD)
         rules += [(order, rule) for order, rule in self._own if any(one in lower for one in rule.literals)]
@@ -345,6 +393,8 @@ class Redactor:
             runs = [run for run in _RUNS.findall(text) if run not in self._words]
             if runs:
                 rules += [(order, TOKENS[order]) for order in self._orders(runs)]
+                if any(map(_is_special, runs)):
+                    rules += [*_RUN_RULES, _BASE64]
             lower = text.lower()
             if len(text) > _SHORT or _PHRASE_TRIGGER.search(lower):
                 found = [order for literal, order in _PHRASE_LITERALS if literal in lower]
@@ -362,7 +412,7 @@ class Redactor:
         if not found:
             if len(self._words) >= _REMEMBERED:
                 self._words.clear()
-            self._words.update(run for run in runs if len(run) <= _SHORT)
+            self._words.update(run for run in runs if len(run) <= _SHORT and not _is_special(run))
         return list(dict.fromkeys(found))
 
     def _matches(self, rule: Rule, text: str, order: int, start: int = 0) -> Iterable[Find]:
@@ -370,10 +420,12 @@ class Redactor:
         if pattern is None:
             pattern = self._compiled[rule.pattern] = re.compile(rule.pattern)
         reached = 0
-        # a text in lower case may have another length
-        beginning = rule.at_literals and text.isascii()
+        lower = text.lower() if rule.at_literals else ""
+        # Some letters are two in lower case; then the places of the literals are unknown.
         for match in (
-            at_literals(rule.literals, pattern, text, start) if beginning else pattern.finditer(text, start)
+            at_literals(rule.literals, pattern, text, lower, start)
+            if len(lower) == len(text)
+            else pattern.finditer(text, start)
         ):
             begin, end = match.span(match.lastindex or 0)
             if is_by_chance(order, text, match.start()):
@@ -390,19 +442,40 @@ def redact_headers(pairs: Iterable[tuple[str, str]], redactor: Redactor | None) 
         pairs: name and value of each header, in their order.
         redactor: looks at the other headers; `None` where redaction is off.
     """
-    secret = redactor.key_is_secret if redactor else is_secret_name
-    clean: Callable[[str], str] = redactor.text if redactor else str
-    return [
-        (name, HEADER if name.lower() in SECRET_HEADERS or secret(name) else clean(value))
-        for name, value in pairs
-    ]
+
+    def clear(name: str, value: str) -> str:
+        if name.lower() in SECRET_HEADERS or (redactor.key_is_secret if redactor else is_secret_name)(name):
+            return HEADER
+        return redactor.field(name, value) if redactor else value
+
+    return [(name, clear(name, value)) for name, value in pairs]
+
+
+def unite(finds: Iterable[Find]) -> list[Find]:
+    """Return finds in order, those that overlap united under the name of the most specific."""
+    united: list[Find] = []
+    for find in sorted(finds):
+        last = united[-1] if united else None
+        if last is None or find.start >= last.end:
+            united.append(find)
+            continue
+        order, name = min(last[2:], find[2:])
+        united[-1] = Find(last.start, max(last.end, find.end), order, name)
+    return united
 
 
 def at_literals(
-    literals: Iterable[str], pattern: re.Pattern[str], text: str, start: int
+    literals: Iterable[str], pattern: re.Pattern[str], text: str, lower: str, start: int
 ) -> Iterator[re.Match[str]]:
-    """Like `finditer` for a pattern that begins with one of these literals, but much faster: it finds these first."""
-    lower = text.lower()
+    """Like `finditer` for a pattern that begins with one of these literals, but much faster: it finds these first.
+
+    Args:
+        literals: what every match begins with, in lower case.
+        pattern: the pattern.
+        text: the text.
+        lower: the text in lower case.
+        start: where the search begins.
+    """
     places: list[int] = []
     for literal in literals:
         place = lower.find(literal, start)
@@ -414,6 +487,25 @@ def at_literals(
         if place >= reached and (match := pattern.match(text, place)) is not None:
             reached = match.end()
             yield match
+
+
+@lru_cache(_REMEMBERED)
+def _rules_of_name(name: str) -> list[tuple[int, Rule]]:
+    """Return the rules of which `name=` may be the beginning of a match."""
+    lower, begin = name.lower(), f"{name[-_LONGEST_NAME:]}="
+    return [
+        (order, rule)
+        for order, rule, literals in _NAMED_RULES
+        if any(literal in lower for literal in literals)
+        and (found := opening(rule.pattern).search(begin)) is not None
+        and found.start() < len(begin) - 1
+    ]
+
+
+def _is_special(run: str) -> bool:
+    """Return whether a run of characters may be a secret without a literal, or a text in base64."""
+    # The letter of an escape such as `\\n`, whose backslash is in no run, may be before the secret.
+    return len(run) >= SHORTEST_RUN and (has_base64(run := "\\" + run) or _RUN_FORM.search(run) is not None)
 
 
 def is_by_chance(order: int, text: str, start: int) -> bool:

@@ -45,7 +45,7 @@ WRONG = [
     ({"schema": {}}, "it needs on"),
     ({"schema": [], "on": "tool"}, "schema: it is no object"),
     ({"schema": "nowhere.json", "on": "tool"}, "cannot read"),
-    ({"no": "fun"}, 'no is "fun", allowed is failures, open_spans, loops, secrets'),
+    ({"no": "fun"}, 'no is "fun", allowed is failures, open_spans, loops, handled_exceptions, secrets'),
     ({"no": "failures", "of": "timeouts"}, "did you mean 'timeout'"),
     ({"no": "secrets", "of": "timeout"}, "it needs no: failures"),
     ({"baseline": "speed"}, 'there is no "speed"'),

@@ -40,6 +40,8 @@ CASES = [
     ("parameter", {"error_type": "ValueError", "error": "bad day", "component": "tool"}),
     ("model_refusal", {"error_type": "ContentFilterFinishReasonError"}),
     ("tool", {"error_type": "SearchFailed", "component": "tool"}),
+    ("logic", {"error_type": "ZeroDivisionError", "component": "agent"}),
+    ("logic", {"error": "'NoneType' object has no attribute 'split'"}),
     ("unknown", {"error_type": "ValueError", "component": "agent"}),
     ("unknown", {}),
 ]

@@ -233,3 +233,89 @@ def test_an_event_that_is_marked_bad_is_explained_like_a_failure(shop, recording
     assert (found["failed"], found["category"], found["fingerprint"]) == (False, None, None)
     for mark in (None, Mark("good", "", 8), Mark("bad", "", 3), Mark("bad")):
         assert explain(trace, 9, mark)["chain"][0]["reason"] == "is the event to explain"
+
+
+def add_handled(recording, at, parent=None, **fields):
+    """Add an exception that the program handled, and a warning that it logged meanwhile."""
+    inside = {} if parent is None else {"parent_event_id": parent}
+    metadata = {"level": "warning", "message": "no rate for today"}
+    recording.add("log_record", at, component="log", call_site="rates.py:18", metadata=metadata, **inside)
+    recording.add(
+        "exception_handled",
+        at,
+        status="completed",
+        error_type="ValueError",
+        error="not a number: 'x'",
+        call_site="rates.py:17",
+        metadata={"function": "convert", "exit": "return", "until": 19},
+        outputs={"result": 0},
+        **inside,
+        **fields,
+    )
+
+
+def test_handled_exceptions_and_warnings_on_the_way_are_shown(shop, explained):
+    """Those in the steps of the chain and outside of all spans, not those beside it; with the step that they were in."""
+    other = shop.start("tool", "other", 9.1)
+    add_handled(shop, 9.2, other)
+    shop.end(other, 9.3)
+    tool = shop.start("tool", "convert", 9.4, inputs={"arguments": {"amount": "x"}})
+    add_handled(shop, 9.5, tool)
+    add_handled(shop, 9.6)
+    shop.end(tool, 9.7, outputs={"result": 0})
+    found = explained(20)
+    assert [(sign["number"], sign["event_type"], sign["call_site"]) for sign in found["signs"]] == [
+        (16, "log_record", "rates.py:18"),
+        (17, "exception_handled", "rates.py:17"),
+        (18, "log_record", "rates.py:18"),
+        (19, "exception_handled", "rates.py:17"),
+    ]
+    assert found["signs"][0]["what"] == "logged warning: no rate for today"
+    assert found["signs"][1]["what"] == "convert handled ValueError: not a number: 'x' and returned 0"
+    assert found["chain"][0]["reason"] == "is the event to explain; ValueError had been handled in it at 17"
+
+
+def test_a_handled_exception_is_explained_by_what_it_was_in(shop, explained):
+    """It is no failure, and it is not among the signs beside it."""
+    tool = shop.start("tool", "convert", 9.4, inputs={"arguments": {"amount": "x"}})
+    add_handled(shop, 9.5, tool)
+    shop.end(tool, 9.7, outputs={"result": 0})
+    found = explained(13)
+    assert not found["failed"]
+    assert found["chain"][0]["reason"] == "convert handled ValueError: not a number: 'x' and returned 0"
+    assert (found["chain"][1]["number"], found["chain"][1]["kind"]) == (11, "inside")
+    assert [sign["number"] for sign in found["signs"]] == [12]
+
+
+def test_a_context_overflow_is_explained_by_what_filled_it(recording, explained):
+    """The largest messages with the calls that they come from, and the size of the first call of the conversation."""
+
+    def ask(at, *messages, **end):
+        call = recording.start("llm", "gpt", at, inputs={"messages": [*READ["messages"], *messages]})
+        recording.end(call, at + 1, **end)
+
+    def result(call_id, size):
+        recording_at = len(recording.events)
+        tool = recording.start("tool", "read_log", recording_at, inputs={"arguments": {}, "call_id": call_id})
+        recording.end(tool, recording_at + 1, outputs={"result": "x" * size})
+        response = {"type": "tool_call_response", "id": call_id, "response": "x" * size}
+        return {"role": "tool", "parts": [response]}
+
+    ask(0, outputs={"tool_calls": [{"id": "a", "name": "read_log", "arguments": {}}]})
+    small = result("a", 50)
+    ask(10, small, outputs={"tool_calls": [{"id": "b", "name": "read_log", "arguments": {}}]})
+    large = result("b", 5000)
+    ask(20, small, large, status="failed", error="maximum context length exceeded", error_type="BadRequest")
+    found = explained(9)
+    assert found["category"] == "context_overflow"
+    context = found["context"]
+    assert (context["messages"], context["characters"]) == (3, len(WORDS) + 5050)
+    assert [(each["message"], each["number"], each["component_name"]) for each in context["largest"]] == [
+        (3, 7, "read_log"),
+        (2, 3, "read_log"),
+        (1, None, None),
+    ]
+    assert context["largest"][0]["share"] == 0.986
+    assert context["calls_before"] == 2
+    assert context["first_call"] == {"number": 1, "characters": len(WORDS), "messages": 1}
+    assert explained(5)["context"] is None

@@ -127,6 +127,18 @@ def test_circles_of_parents(recording, checked):
     assert at(section, "parent_circles") == [1, 4]
 
 
+def test_circular_dependencies(recording, checked):
+    """Each circle of `depends_on` is found once, with its ids in the order of need; a tree of needs has none."""
+    for needed in (["e2"], ["e3"], ["e1"], ["e4"], ["e1", "e6"], []):
+        recording.start("tool", "t", 0, depends_on=needed)
+    section = checked(recording.events)
+    assert section["checks"]["circular_dependencies"] == 2
+    assert [row["what"] for row in section["findings"] if row["check"] == "circular_dependencies"] == [
+        "circular dependency: e1 -> e2 -> e3 -> e1",
+        "circular dependency: e4 -> e4",
+    ]
+
+
 def test_ends_without_starts_and_starts_without_ends(recording, checked):
     """Both are told, each with its event."""
     recording.end("lost", 1)

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -69,10 +71,10 @@ def tool(name):
 
 
 def test_agents_and_steps_are_spans_in_one_another(tracer_of_a_framework, tree):
-    """What runs inside of them is recorded inside; a library's own span is passed over."""
+    """What runs inside of them is recorded inside."""
     loom = tracer_of_a_framework
     current = loom.start_as_current_span
-    with current("invoke_agent ada"), current("warm up"), current("invoke_node plan"):
+    with current("invoke_agent ada"), current("invoke_node plan"):
         tool("lookup")
     tool("after")
     assert tree() == [
@@ -349,7 +351,95 @@ def test_spans_of_a_provider_go_where_they_went(provided, recorded):
     done = exporter.get_finished_spans()
     assert [span.name for span in done] == ["invoke_agent ada", "whole"]
     assert done[0].parent.span_id == whole.get_span_context().span_id
-    assert len(recorded()) == 4
+    assert len(recorded()) == 6
+
+
+def test_a_span_of_a_library_without_a_meaning_is_recorded_if_the_program_has_a_provider(provided, recorded):
+    """It has its attributes at its end. That of a framework with a seam of its own is left out."""
+    loom, _exporter = provided
+    with loom.start_as_current_span("warm up", attributes={"threads": 3}):
+        tool("lookup")
+    with sdk.TracerProvider().get_tracer("pydantic-ai").start_as_current_span("warm up"):
+        tool("lookup")
+    begun, inside, _inside_ended, ended, after, _after_ended = recorded()
+    assert (begun["event_type"], begun["component_name"]) == ("span_start", "warm up")
+    assert inside["parent_event_id"] == begun["event_id"]
+    assert ended["metadata"] == {"attributes": {"threads": 3}}
+    assert "parent_event_id" not in after
+
+
+def test_a_span_of_a_library_without_a_meaning_is_left_out_if_there_is_no_provider(nobody, tree):
+    """A framework reports its work to nobody then."""
+    with nobody.start_as_current_span("warm up"):
+        tool("lookup")
+    assert tree() == ["tool_call lookup"]
+
+
+@pytest.fixture
+def own_tracer(provided, followed, monkeypatch):
+    """Return a tracer of the user's own code, in a program with a provider."""
+    monkeypatch.setattr(followed.tracer.sites, "shown", lambda path: path if path == __file__ else None)
+    return sdk.TracerProvider().get_tracer("shop")
+
+
+def test_attributes_that_are_set_right_after_the_start_count(own_tracer, recorded):
+    """The span has the time of its real start all the same."""
+    with own_tracer.start_as_current_span("answer") as span:
+        span.set_attribute("openinference.span.kind", "AGENT")
+        span.set_attribute("agent.name", "ada")
+        span.set_attribute("input.value", "How cold is it?")
+        began = time.time()
+        tool("lookup")
+    begun, inside, _inside_ended, ended = recorded()
+    assert (begun["event_type"], begun["component_name"]) == ("agent_execution_start", "ada")
+    assert begun["inputs"] == {"input": "How cold is it?"}
+    assert begun["timestamp"] <= began
+    assert inside["parent_event_id"] == begun["event_id"] == ended["parent_event_id"]
+
+
+def test_a_span_with_nothing_inside_is_recorded_at_its_end(own_tracer, recorded):
+    """A model call that nothing else records is one, with its tokens."""
+    with own_tracer.start_as_current_span("ask") as span:
+        span.set_attributes({"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt"})
+        span.set_attribute("gen_ai.usage.input_tokens", 3)
+    begun, ended = recorded()
+    assert (begun["event_type"], begun["component_name"]) == ("llm_call_start", "gpt")
+    assert ended["usage"] == {"input_tokens": 3}
+    assert ended["timestamp"] - begun["timestamp"] == pytest.approx(ended["duration_ms"] / 1e3, abs=0.05)
+
+
+def test_a_model_span_with_the_request_inside_is_recorded_once(own_tracer, recorded):
+    """Its attributes arrive late, so the request forces the decision."""
+    with own_tracer.start_as_current_span("ask") as span:
+        span.set_attribute("openinference.span.kind", "LLM")
+        with switch.ACTIVE.span("llm", "gpt"):
+            announced.mark_recorded(announced.LLM)
+    assert [event["event_type"] for event in recorded()] == ["llm_call_start", "llm_call_end"]
+
+
+def test_spans_that_are_deferred_in_one_another_keep_their_order(own_tracer, tree):
+    """Also where a thread is the first to record something inside."""
+
+    def look():
+        tool("lookup")
+
+    with own_tracer.start_as_current_span("outer") as outer:
+        outer.set_attribute("number", 1)
+        with own_tracer.start_as_current_span("inner") as inner:
+            inner.set_attribute("number", 2)
+            thread = threading.Thread(target=look)
+            thread.start()
+            thread.join()
+    assert tree() == ["chain_step outer", "  chain_step inner", "    tool_call lookup"]
+
+
+def test_a_deferred_span_that_never_ends_stays_open(own_tracer, followed, recorded):
+    """It is recorded when the recording ends."""
+    span = own_tracer.start_span("endless")
+    span.set_attribute("number", 1)
+    for end in followed.tracer.at_end:
+        end()
+    assert [event["event_type"] for event in recorded()] == ["chain_step_start"]
 
 
 def test_a_span_that_nobody_provides_records_nothing_for_the_program(nobody):
@@ -440,6 +530,20 @@ def test_a_surprise_costs_structure_and_not_the_run(nobody, followed, monkeypatc
         span.set_attribute("city", "Oslo")
     assert sum(followed.tracer.problems.values())
     followed.tracer.problems.clear()
+
+
+def test_providers_that_exist_when_recording_begins_are_followed(structure, monkeypatch, tree):
+    """The one that is set, and others."""
+    providers = [sdk.TracerProvider(), sdk.TracerProvider()]
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", providers[0])
+    undo = opentelemetry.follow(trace, structure) + opentelemetry.follow(sdk, structure)
+    for number, provider in enumerate(providers):
+        with provider.get_tracer("loom").start_as_current_span(f"invoke_agent {number}"):
+            pass
+    lines = tree()
+    while undo:
+        undo.pop()()
+    assert lines == ["agent_execution 0", "agent_execution 1"]
 
 
 def test_everything_is_put_back(structure, monkeypatch, tree):

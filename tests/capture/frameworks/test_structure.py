@@ -75,6 +75,43 @@ def test_a_thread_without_the_context_finds_a_named_parent(structure, tree):
     assert tree() == ["chain_execution graph", "  chain_step node"]
 
 
+def test_an_open_span_is_entered_in_another_task(structure, tracer, tree):
+    """What runs there is inside it until the end of what entered it, and what runs beside it is not."""
+
+    async def work(name, within):
+        if within is not None:
+            structure.enter(name, within)
+        with tracer.span("tool", name):
+            await asyncio.sleep(0)
+        structure.end(name)
+        with tracer.span("tool", f"after {name}"):
+            pass
+
+    async def main():
+        structure.begin("run", "chain", "run")
+
+        async def begin_turn():
+            structure.begin("turn", "agent", "ada", prefix="agent_turn")
+
+        await asyncio.create_task(begin_turn())
+        tasks = [asyncio.create_task(work(*each)) for each in (("inside", "turn"), ("beside", None))]
+        await asyncio.gather(*tasks)
+        structure.end("turn")
+        structure.enter("late", "turn")  # of what has ended nothing is left to enter
+        structure.end("late")
+        structure.end("run")
+
+    asyncio.run(main())
+    assert tree() == [
+        "chain_execution run",
+        "  agent_turn ada",
+        "    tool_call inside",
+        "  tool_call beside",
+        "  tool_call after inside",
+        "  tool_call after beside",
+    ]
+
+
 def test_branches_in_tasks_and_threads_keep_their_parents(structure, tracer, tree):
     """What runs in each of two tasks, and in a thread of each, is inside the branch that the task has begun."""
     both = asyncio.Barrier(2)

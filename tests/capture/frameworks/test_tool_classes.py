@@ -143,7 +143,16 @@ class OfStrands:
         self._tool_func = tool_func
 
 
+class OfAgentFramework:
+    """A tool whose calls its spans report."""
+
+    def __init__(self, name, func):
+        self.name = name
+        self.func = func
+
+
 STAND_INS = {
+    "agent_framework._tools": OfAgentFramework,
     "agno.tools.function": OfAgno,
     "autogen_core.tools._base": OfAutogen,
     "camel.toolkits.function_tool": OfCamel,
@@ -242,6 +251,7 @@ def test_the_tool_by_which_an_agent_of_dspy_ends_is_none(recorded):
 
 
 LEARNED = {
+    "agent-framework": lambda own: OfAgentFramework("lookup", own.look),
     "autogen": lambda own: OfAutogen("lookup", own.look),
     "semantic-kernel": lambda own: OfSemanticKernel(own.look, "words").function_copy("lookup"),
     "strands": lambda own: OfStrands("lookup", own.look),

@@ -1,4 +1,4 @@
-"""litellm: a call, a streamed one, one on a loop, and one that the program answers itself."""
+"""litellm: a call, a streamed one, three on a loop with one of them streamed, and one that the program answers itself."""
 
 import asyncio
 import os
@@ -14,6 +14,8 @@ ASK = [{"role": "user", "content": "How cold is it in Oslo?"}]
 async def main():
     told = await asyncio.gather(*(acompletion(messages=ASK, **MODEL) for _ in range(2)))
     print([each.choices[0].message.content for each in told])
+    parts = await acompletion(messages=ASK, stream=True, stream_options={"include_usage": True}, **MODEL)
+    print([part.choices[0].delta.content async for part in parts if part.choices])
 
 
 print(completion(messages=ASK, **MODEL).choices[0].message.content)

@@ -43,6 +43,8 @@ def answer(request):
     if "<code>" in heard:  # an agent of smolagents that writes code
         code = "final_answer(told)" if "Execution logs" in last else "told = get_weather(city='Oslo')"
         return say(f"Thought: do it.\n<code>\n{code}\n</code>")
+    if "Validation Error" in str(request["messages"][-1]["parts"]) and tools:  # instructor
+        return say("", call(tools[0], **arguments(request["tools"], tools[0])))
     if tools and not any(part["type"] == "tool_call_response" for part in parts):
         return say("", call(tools[0], **(arguments(request["tools"], tools[0]) or {"city": "Oslo"})))
     return say(words)
@@ -51,5 +53,7 @@ def answer(request):
 def arguments(tools, name):
     """What a tool is given, of what it takes."""
     takes = next((tool.get("parameters") or {} for tool in tools if tool["name"] == name), {})
-    known = {"city": "Oslo", "request": "How cold is it?", "task": "How cold is it?", "agent_name": "refunds"}
+    known = {"city": "Oslo", "input": "How cold is it in Oslo?", "request": "How cold is it?", "task": "How cold is it?", "agent_name": "refunds"}
+    known |= {"to_agent": "Packer", "reason": "It is cold."}  # to hand over in LlamaIndex
+    known |= {"member_id": "scout"}  # to delegate in agno
     return {key: known[key] for key in takes.get("properties", {}) if key in known}

@@ -523,3 +523,54 @@ def test_save_is_left_to_whoever_shows_the_results(session):
     """The core knows what was said, and not how it looked."""
     assert session.execute("save notes of today.txt") == [Save("notes of today.txt")]
     assert "save needs the name of a file" in mistake(session, "save")
+
+
+@pytest.fixture
+def with_variables(listed):
+    """A debugger on two calls in a function: its variables as differences, and the globals of its module once."""
+
+    def call(number, values, **more):
+        record = {"scope": "app.py:main"} | more
+        return {
+            "event_type": "tool_call_start",
+            "event_id": f"{number}",
+            "component": "tool",
+            "metadata": {"locals": values, "locals_record": record},
+        }
+
+    def end(number):
+        return {"event_type": "tool_call_end", "event_id": f"{number}", "parent_event_id": f"{number - 1}"}
+
+    module = {"scope": "app.py", "values": {"LIMIT": 3}}
+    first = call(1, {"city": "Oslo", "turn": 0, "rows": {"$type": "list"}}, globals=module)
+    second = call(3, {"turn": 1}, since="1", not_compared=["rows"], module="1")
+    log = {"event_type": "log_record", "event_id": "5", "component": "log"}
+    return Debugger(listed([first, end(2), second, end(4), log]))
+
+
+def test_locals_are_all_variables_at_the_event(with_variables):
+    """Forwards and backwards, at a start and at its end, all variables of that moment are there."""
+    found = last(with_variables, "goto 4 ;; locals")
+    assert (found.number, found.scope) == (3, "app.py:main")
+    assert found.values == {"city": "Oslo", "turn": 1, "rows": {"$type": "list"}}
+    assert (found.module, found.module_number) == ({"LIMIT": 3}, 1)
+    assert last(with_variables, "rs 3 ;; locals").values["turn"] == 0
+    with_variables.execute("goto 5")
+    assert mistake(with_variables, "locals").startswith("no variables are recorded here")
+
+
+def test_print_shows_a_variable_and_how_old_it_is(with_variables):
+    """A variable that was compared is a value; for another, and for a global, the event that recorded it is named."""
+    assert last(with_variables, "goto 3 ;; p city").value == "Oslo"
+    rows = last(with_variables, "p rows")
+    assert (rows.number, rows.values, len(rows.notes)) == (1, {"rows": {"$type": "list"}}, 1)
+    limit = last(with_variables, "p LIMIT")
+    assert (limit.number, limit.scope, limit.values) == (1, "app.py", {"LIMIT": 3})
+    assert "nowhere" in mistake(with_variables, "p nowhere")
+
+
+def test_conditions_read_all_variables(with_variables):
+    """A breakpoint stops where a variable has its value, although the event does not repeat it."""
+    with_variables.execute('b tool if metadata.locals.city == "Oslo" and metadata.locals.turn == 1 ;; goto 0')
+    assert last(with_variables, "c").number == 3
+    assert last(with_variables, "p metadata.locals.city").value == "Oslo"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from namel3ss_debug.errors import MockError
@@ -120,17 +122,23 @@ def test_what_reached_no_call_is_told_at_the_end(written, boundary_events):
     assert told == [
         "Mock other was never used; the program has tools ask_expert, seen.",
         "Mock seen@2 was never used; it was called only once.",
-        "Fault ask_expert was never used; the functions behind these calls were not observed.",
+        "Fault ask_expert was never used; the functions behind these calls could not be reached.",
     ]
 
 
 @pytest.mark.parametrize("what", [parse_mock("ask_expert:1"), parse_fault("tool:ask_expert:timeout")])
-def test_what_only_a_framework_tells_of_gets_no_answer_and_that_is_told(written, boundary_events, what):
+def test_an_override_of_calls_whose_function_was_not_reached_is_refused(written, boundary_events, what):
     """An agent that is a tool runs again; where a function was seen in one of its calls, that one is answered."""
     made = boundary_events()
     made.add("trace_start", "app", metadata={"format": 1})
     made.give(made.call("ask_expert", {}, metadata={"seen": False}), "ask_expert", 7)
-    told = ": the functions behind these calls were not observed; these calls are made again, without"
-    assert list(checked_names([what], (), written(made.events))) == [f"{what.name}{told} overrides"]
+    trace = written(made.events)
+    reason = (
+        f"{what.name}: the functions behind these calls could not be reached, so these calls are made again"
+    )
+    with pytest.raises(MockError, match=reason):
+        list(checked_names([what], (), trace))
+    [note] = checked_names([replace(what, optional=True)], (), trace)
+    assert note.startswith(reason)
     made.give(made.call("ask_expert", {}), "ask_expert", 7)
     assert list(checked_names([what], (), written(made.events))) == []

@@ -85,13 +85,13 @@ def test_the_tools_of_a_real_recording_have_their_results():
         assert (answer.value, answer.flaws) == (end.get("outputs", {}).get("result"), ())
 
 
-def test_headers_that_speak_of_the_wire_are_left_out(listed, boundary_events):
-    """A body is recorded decoded, so nothing may tell the program to decode it again."""
+def test_the_encoding_of_a_body_is_kept_beside_its_headers(listed, boundary_events):
+    """A body is recorded decoded, and the seam encodes it again, as the headers say."""
     made = boundary_events()
     made.say(made.ask("Plan."), "Rome")
     answer = read_recorded(listed(made.events)).http_answer(1)
-    assert answer.headers == (("content-type", "application/json"),)
-    assert answer.chunks == (b"Rome",)
+    assert answer.headers == (("content-type", "application/json"), ("content-encoding", "gzip"))
+    assert (answer.chunks, answer.encoding) == ((b"Rome",), "gzip")
 
 
 def exchange(made, end, **fields):

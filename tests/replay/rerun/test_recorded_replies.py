@@ -42,13 +42,13 @@ def test_a_request_whose_connection_was_lost_tells_by_what(made, told):
 
 
 def test_a_response_is_told_with_its_bytes(made, told):
-    """Status, reason, headers without those of the encoding, the body decoded, and beside it how it was encoded."""
+    """Status, reason, headers, the body decoded, and beside it how it was encoded."""
     made.say(made.ask("hello"), '{"a":1}')
     assert told(made) == {
         "http": {
             "status": 200,
             "reason": "OK",
-            "headers": [["content-type", "application/json"]],
+            "headers": [["content-type", "application/json"], ["content-encoding", "gzip"]],
             "pieces": [base64.b64encode(b'{"a":1}').decode()],
             "encoding": "gzip",
         }

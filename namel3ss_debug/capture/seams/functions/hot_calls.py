@@ -50,8 +50,14 @@ class Context(Protocol):
     ) -> Any: ...
 
 
+ORIGINAL = "n3_original"
+"""The variable of a forwarding code (`code_replacement`) that holds the function with the original code."""
+
 HOOKED: weakref.WeakSet[CodeType] = weakref.WeakSet()
-"""The code of functions whose calls a hook records as tool calls. The seam in `tools` skips them."""
+"""The code of functions that the seam in `tools` skips.
+
+A hook records their calls as tool calls, or they only make a tool of the same name.
+"""
 
 TAKE: Callable[..., RequestedCall | None] | None = None
 """Returns the requested call that a tool of this name with these arguments answers; set by `tools`."""
@@ -114,6 +120,8 @@ class HotCall:
             frame = sys._getframe(1)  # noqa: SLF001  (as above)
             variables = frame.f_locals
             watched: Watched = variables["__n3__"]
+            if error is not None and trace is not None and not watched.handled and ORIGINAL in variables:
+                error.__traceback__ = trace.tb_next  # the program's own frames alone
             if watched.context is not None:
                 if error is not None and watched.handled:
                     trace = watched.context.traceback_for(frame, error) or trace

@@ -3,9 +3,9 @@
 A program that records itself has begun already, a test runner has imported the program before a test begins to record,
 and the main module of a child process is read by Python itself or by `multiprocessing`. So when a model is offered
 tools, the functions of these names are searched in the user's modules, inside other functions, and in the variables of
-running functions. They get the code that `rewrite` would have compiled, and stay the same objects.
+running functions. They get the code that `rewrite` would have compiled (`code_replacement`).
 
-The code comes from the file, if the file still holds the loaded code. Copies of the user's project that an installer
+Copies of the user's project that an installer
 made, as tox and nox do, are the user's as well. A function that pytest compiled with rewritten asserts stays as it is,
 but functions inside it are edited. Everything is restored at the end.
 """
@@ -18,18 +18,16 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
 from namel3ss_debug.capture.core.callsite import innermost
-from namel3ss_debug.capture.seams.functions import hot_calls, rewrite
+from namel3ss_debug.capture.seams.functions import rewrite
+from namel3ss_debug.capture.seams.functions.code_replacement import CodeReplacer, functions_in
 
-_Position = tuple[str, int]
 _INSTALLED = f"{os.sep}site-packages{os.sep}"
 _MOST_WRAPPED = 20
 _MOST_ITEMS = 1000
-
-_SHAPE = ("co_freevars", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_flags")
 
 
 class LoadedFunctions:
@@ -45,8 +43,7 @@ class LoadedFunctions:
         self._own: dict[str, bool] = {}
         self._seen: dict[str, Callable[[], Any]] = {}
         self._functions: dict[str, list[weakref.ref[FunctionType]]] = {}
-        self._codes: dict[str, tuple[dict[_Position, CodeType], dict[_Position, CodeType]]] = {}
-        self._edited: list[tuple[FunctionType, CodeType]] = []
+        self._replacer = CodeReplacer()
 
     def install(self) -> Callable[[], None]:
         """Edit functions from now on, those of later imports too. The result restores everything."""
@@ -69,17 +66,15 @@ class LoadedFunctions:
             for reference in self._functions.get(name, ()):
                 function = reference()
                 if function is not None:
-                    self._edit(function)
+                    self._replacer.edit(function)
         for function in _find_in_variables(wanted, self._is_own):
-            self._edit(function)
+            self._replacer.edit(function)
 
     def _restore(self) -> None:
         rewrite.LOADED = None
         if self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)
-        while self._edited:
-            function, code = self._edited.pop()
-            function.__code__ = code
+        self._replacer.restore()
 
     def _update_index(self) -> None:
         """Index the functions by name again if the user's modules have changed. Safe in several threads at once."""
@@ -91,7 +86,7 @@ class LoadedFunctions:
             functions: dict[str, list[weakref.ref[FunctionType]]] = {}
             for each in gc.get_objects():
                 if type(each) is FunctionType and self._is_own(each.__code__.co_filename):
-                    for name in {code.co_name for _, code in _functions_in(each.__code__)}:
+                    for name in {code.co_name for _, code in functions_in(each.__code__)}:
                         functions.setdefault(name, []).append(weakref.ref(each))
             self._functions = functions
         self._seen = loaded
@@ -116,42 +111,6 @@ class LoadedFunctions:
         except OSError:
             return False
 
-    def _edit(self, function: FunctionType) -> None:
-        """Give a function the code that the import hook would have given it."""
-        code = function.__code__
-        if code in hot_calls.HOOKED or "__n3_hot__" in code.co_names:
-            return
-        try:
-            edited = self._replace_code(code)
-        except (OSError, SyntaxError, ValueError):  # the file was removed, or changed since
-            return
-        if edited is not code:
-            self._edited.append((function, code))
-            function.__code__ = edited
-
-    def _replace_code(self, code: CodeType) -> CodeType:
-        """Return the edited code of a function, or its code with edited functions in it."""
-        plain, edited = self._compile_both(code.co_filename)
-        position = code.co_qualname, code.co_firstlineno
-        same, ours = plain.get(position), edited.get(position)
-        if same == code and ours is not None and _fits(ours, code):
-            return ours
-        inner = tuple(
-            self._replace_code(each) if isinstance(each, CodeType) else each for each in code.co_consts
-        )
-        changed = any(new is not old for new, old in zip(inner, code.co_consts, strict=True))
-        return code.replace(co_consts=inner) if changed else code
-
-    def _compile_both(self, path: str) -> tuple[dict[_Position, CodeType], dict[_Position, CodeType]]:
-        """Return the functions of a file by position, as Python compiles them and as edited."""
-        if path not in self._codes:
-            with open(path, "rb") as file:
-                source = file.read()
-            plain = compile(source, path, "exec", dont_inherit=True)
-            edited = rewrite.compile_source(source, path, silent=True)
-            self._codes[path] = dict(_functions_in(plain)), dict(_functions_in(edited))
-        return self._codes[path]
-
 
 def _refer_to(module: Any) -> Callable[[], Any]:
     """Return a function that returns a module while it exists. One that runs as `__main__` may be replaced."""
@@ -159,18 +118,6 @@ def _refer_to(module: Any) -> Callable[[], Any]:
         return weakref.ref(module)
     except TypeError:  # a program may put any object into `sys.modules`
         return lambda: module
-
-
-def _fits(new: CodeType, old: CodeType) -> bool:
-    return all(getattr(new, name) == getattr(old, name) for name in _SHAPE)
-
-
-def _functions_in(code: CodeType) -> Iterator[tuple[_Position, CodeType]]:
-    pending = [code]
-    while pending:
-        code = pending.pop()
-        yield (code.co_qualname, code.co_firstlineno), code
-        pending += [each for each in code.co_consts if isinstance(each, CodeType)]
 
 
 def _find_in_variables(names: set[str], is_own: Callable[[str], bool]) -> Iterator[FunctionType]:

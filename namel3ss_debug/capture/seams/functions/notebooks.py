@@ -1,4 +1,4 @@
-"""Record cells of IPython, in a notebook or a shell: their functions as tools, and the errors that end them.
+"""Record cells of IPython, in a notebook or a shell: each is a span, and their functions are tools.
 
 IPython compiles each statement of a cell by itself, under a name of its own. While recording, the functions in it are
 edited like those of modules (`rewrite`). IPython shows an exception that leaves a cell and goes on with the next cell,
@@ -14,8 +14,9 @@ from types import CodeType
 from typing import Any
 
 from namel3ss_debug.capture.core import task_paths
+from namel3ss_debug.capture.core.context import CURRENT
 from namel3ss_debug.capture.core.patching import Undo, replace, when_imported
-from namel3ss_debug.capture.core.tracer import ExecutionTracer
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
 from namel3ss_debug.capture.seams.functions import pickling, rewrite
 
 _for_good: list[Undo] = []
@@ -25,6 +26,7 @@ _for_good: list[Undo] = []
 def install(tracer: ExecutionTracer) -> Undo:
     """Follow the cells that run from now on. The result stops following them."""
     cells = _Cells(tracer)
+    tracer.at_end.append(cells.close)
     return when_imported({"IPython.core.interactiveshell": cells.follow}, tracer.problem)
 
 
@@ -38,10 +40,14 @@ class _Cells:
     def __init__(self, tracer: ExecutionTracer) -> None:
         self._tracer = tracer
         self._numbers = itertools.count(1)
-        self._running: list[task_paths.Moved | None] = []
+        self._counts_first = False
+        self._running: list[tuple[task_paths.Moved | None, Span | None]] = []
 
     def follow(self, module: Any) -> list[Undo]:
         """Edit the functions of cells when they are compiled, and note the beginning and the end of each cell."""
+        run_cell = module.InteractiveShell.run_cell_async.__code__
+        # Since release 9.10 at the latest, a shell counts a cell before it reports its start, and keeps the number in a variable.
+        self._counts_first = "execution_count" in run_cell.co_varnames + run_cell.co_cellvars
         return [
             replace(module.CachingCompiler, "__call__", self._wrap_compiler),
             replace(module.EventManager, "trigger", self._wrap_trigger),
@@ -73,7 +79,7 @@ class _Cells:
     def _wrap_trigger(self, trigger: Callable[..., Any]) -> Callable[..., Any]:
         def trigger_noting_cells(manager: Any, event: str, *args: Any, **named: Any) -> Any:
             if event == "pre_run_cell":
-                self._running.append(task_paths.begin_cell(next(self._numbers)))
+                self._note_start(manager, *args)
             try:
                 return trigger(manager, event, *args, **named)
             finally:
@@ -82,13 +88,37 @@ class _Cells:
 
         return trigger_noting_cells
 
-    def _note_end(self, result: Any) -> None:
+    def _note_start(self, manager: Any, info: Any) -> None:
+        moved, span = task_paths.begin_cell(next(self._numbers)), None
         try:
-            moved = self._running.pop() if self._running else None
+            number = manager.shell.execution_count - (self._counts_first and info.store_history)
+            name, inputs = f"In[{number}]", {"source": info.raw_cell}
+            span = self._tracer.span("cell", name, inputs, call_site=f"{name}:1").open()
+        except Exception as error:
+            self._tracer.problem("the start of a cell is not recorded", error)
+        self._running.append((moved, span))
+
+    def close(self) -> None:
+        """End the spans of the cells that run: the recording ends inside them."""
+        for _, span in reversed(self._running):
+            if span is not None:
+                span.close()
+
+    def _note_end(self, result: Any) -> None:
+        """Note the end of the latest cell; the one in which recording began has no beginning."""
+        try:
+            moved, span = self._running.pop() if self._running else (None, None)
             if moved is not None:
                 task_paths.end_cell(moved)
             error = result.error_in_exec or result.error_before_exec
-            if isinstance(error, BaseException) and not isinstance(error, SystemExit):
-                self._tracer.record_uncaught(error)
+            failure = (
+                error if isinstance(error, BaseException) and not isinstance(error, SystemExit) else None
+            )
+            if span is not None and CURRENT.get() is not span:
+                span.enter()  # the cell ran in a task with a context of its own, which has ended
+            if failure is not None:
+                self._tracer.record_uncaught(failure)
+            if span is not None:
+                span.close(failure)
         except Exception as error:
             self._tracer.problem("the end of a cell is not recorded", error)

@@ -12,6 +12,7 @@ from typing import Any
 
 from namel3ss_debug.capture.core.patching import Undo, when_imported
 from namel3ss_debug.capture.seams.functions import rewrite
+from namel3ss_debug.capture.seams.functions.code_replacement import find_original
 
 
 def install(missing: Callable[[str], None]) -> Undo:
@@ -25,8 +26,9 @@ def install(missing: Callable[[str], None]) -> Undo:
 
 def find_unedited_code(code: CodeType) -> CodeType:
     """Return the code of a function as compiled from its source, or `code` itself if nothing in it was edited."""
+    code = find_original(code) or code
     modules = rewrite.PLAIN.get(code.co_filename)
-    if modules is None or not any(map(rewrite.is_edited, _codes(code))):
+    if modules is None or not any(map(rewrite.uses_our_names, _codes(code))):
         return code
     same = code.co_qualname, code.co_firstlineno
     return next((one for one in _codes(*modules) if (one.co_qualname, one.co_firstlineno) == same), code)

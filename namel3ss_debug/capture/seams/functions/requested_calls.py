@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from namel3ss_debug.capture.core.announced import is_prefixed
+from namel3ss_debug.wire.lenient import load_arguments
 from namel3ss_debug.wire.tools import find_tool_results
 
 _MOST_IDS = 4096
@@ -52,17 +53,23 @@ class ToolCalls:
     Args:
         on_offer: called with the names of tools when a model is offered them.
         on_unseen: called with a call and its result when the result is sent back and no function was seen.
+        on_request: called with the names of tools when a model requests calls of them.
     """
 
     def __init__(
-        self, on_offer: Callable[[Iterable[str]], None], on_unseen: Callable[[RequestedCall, Any], None]
+        self,
+        on_offer: Callable[[Iterable[str]], None],
+        on_unseen: Callable[[RequestedCall, Any], None],
+        on_request: Callable[[set[str]], None] = lambda _names: None,
     ) -> None:
         self._on_offer = on_offer
         self._on_unseen = on_unseen
+        self._on_request = on_request
         self._waiting: OrderedDict[str, list[RequestedCall]] = OrderedDict()
         self._taken: OrderedDict[str, RequestedCall] = OrderedDict()  # a framework may retry these
         # Calls that were taken by name and arguments, and whose results were not sent back yet.
         self._guessed: list[RequestedCall] = []
+        self._ignored: set[str] = set()
         self._lock = threading.RLock()
 
     def renew(self) -> None:
@@ -73,19 +80,55 @@ class ToolCalls:
         """Note the names of tools that a model is offered."""
         self._on_offer(names)
 
-    def add_requested(self, calls: Iterable[Mapping[str, Any]], asked_in: str, inside: str | None) -> None:
-        """Add the calls in a model's answer, each `{id, name, arguments}`. The model was called inside the span `inside`."""
+    def ignore(self, name: str) -> None:
+        """Do not report the results of the calls of this name: no tool has it."""
+        self._ignored.add(name)
+
+    def add_requested(
+        self,
+        calls: Iterable[Mapping[str, Any]],
+        asked_in: str,
+        inside: str | None,
+        earlier: Sequence[RequestedCall] = (),
+    ) -> list[RequestedCall]:
+        """Add the calls in a model's answer.
+
+        Args:
+            calls: the calls, each `{id, name, arguments}`.
+            asked_in: the id of the model call.
+            inside: the span that the model was called in.
+            earlier: what this method returned when less of the answer had arrived. The calls in it are not added
+                again. One that was incomplete then is replaced, because no function can have taken it yet.
+
+        Returns:
+            All calls of the answer.
+        """
+        requested = [
+            RequestedCall(
+                call.get("id") or "", str(call.get("name")), call.get("arguments"), asked_in, inside
+            )
+            for call in calls
+        ]
         with self._lock:
-            for call in calls:
-                call_id = call.get("id") or ""
-                requested = RequestedCall(
-                    call_id, str(call.get("name")), call.get("arguments"), asked_in, inside
-                )
-                waiting = self._waiting.setdefault(call_id, [])
-                waiting.append(requested)
-                del waiting[:-_MOST_OF_AN_ID]
+            for position, known in enumerate(earlier[: len(requested)]):
+                is_waiting = known in self._waiting.get(known.call_id, ())
+                if is_waiting and not _is_same_request(known, requested[position]):
+                    self._remove(known)
+                    self._add(requested[position])
+                else:
+                    requested[position] = known
+            for call in requested[len(earlier) :]:
+                self._add(call)
             while len(self._waiting) > _MOST_IDS:
                 self._waiting.popitem(last=False)
+        if len(requested) > len(earlier):
+            self._on_request({call.name for call in requested[len(earlier) :]})
+        return requested
+
+    def _add(self, call: RequestedCall) -> None:
+        waiting = self._waiting.setdefault(call.call_id, [])
+        waiting.append(call)
+        del waiting[:-_MOST_OF_AN_ID]
 
     def take(
         self,
@@ -127,6 +170,40 @@ class ToolCalls:
                 del self._guessed[:-_MOST_TAKEN]
             return found
 
+    def take_fitting(
+        self,
+        names: Collection[str],
+        passed: Mapping[str, Any],
+        inside: str | None,
+        *,
+        only_inside: bool = False,
+    ) -> RequestedCall | None:
+        """Take the waiting call of one of these tools whose arguments a function got, in whatever form.
+
+        A call whose result was not sent back yet is taken again, because a program may retry a function that failed.
+
+        Args:
+            names: the names of the tools that the function is registered as.
+            passed: the arguments of the function, by name.
+            inside: the span that the function was called in. Calls that were requested there are preferred.
+            only_inside: whether the call must have been requested there.
+        """
+        with self._lock:
+            waiting = [call for calls in self._waiting.values() for call in calls]
+            for calls in (waiting, self._guessed):
+                fitting = [call for call in calls if call.name in names and _fits(call.arguments, passed)]
+                found = next((call for call in fitting if call.inside == inside), None)
+                if found is None and fitting and not only_inside:
+                    found = fitting[0]
+                if found is None:
+                    continue
+                if calls is waiting:
+                    self._remove(found)
+                    self._guessed.append(found)
+                    del self._guessed[:-_MOST_TAKEN]
+                return found
+            return None
+
     def await_consent(self, name: str, arguments: Mapping[str, Any], inside: str | None) -> None:
         """Mark the call that `take` would find as one that a person has to allow."""
         with self._lock:
@@ -155,7 +232,7 @@ class ToolCalls:
                 call = next((call for call in waiting if call.inside == inside), waiting[0])
                 self._remove(call)
                 was_answered = self._was_answered_by_twin(call)
-            if not call.awaits_consent and not was_answered:
+            if not call.awaits_consent and not was_answered and call.name not in self._ignored:
                 self._on_unseen(call, result)
 
     def _was_answered_by_twin(self, call: RequestedCall) -> bool:
@@ -207,6 +284,27 @@ def _same(requested: Any, passed: Mapping[str, Any]) -> bool:
     return isinstance(requested, dict) and all(
         key in passed and _equal(requested[key], passed[key]) for key in requested
     )
+
+
+def _fits(requested: Any, passed: Mapping[str, Any]) -> bool:
+    """Return whether a function got the requested arguments: by name, as one dict or its JSON, or under other names."""
+    if _same(requested, passed):
+        return True
+    if not isinstance(requested, dict) or not requested:
+        return False
+    for value in passed.values():
+        if type(value) is str and value.lstrip()[:1] == "{":
+            value = load_arguments(value)  # noqa: PLW2901  (the argument as the function reads it)
+        if type(value) is dict and _same(requested, value):
+            return True
+    values = list(passed.values())
+    values += [item for value in values if type(value) is tuple for item in value]  # of `*args`
+    return all(any(_equal(wanted, value) for value in values) for wanted in requested.values())
+
+
+def _is_same_request(one: RequestedCall, other: RequestedCall) -> bool:
+    same = one.call_id == other.call_id and one.name == other.name
+    return same and _equal(one.arguments, other.arguments)
 
 
 def _equal(requested: Any, passed: Any) -> bool:

@@ -20,6 +20,8 @@ The code before the body has the line on which the body begins, the code after i
 coverage see the user's lines only. While a name is not in `HOT`, a call costs a look into a set and an empty `with`.
 For a name in `HOT`, `hot_calls` does the rest.
 
+Each `except` clause also notes which exception it has handled (`handlers`), in generators and at the top of a module too.
+
 Not edited are generators (their body runs later), dunder methods except `__call__`, functions that look at their own
 locals (`locals vars dir exec eval`, `f_locals`), empty functions, and those whose decorator compiles their bytecode
 (`jit`). Only modules below the user's root are edited, and never read from or written to `.pyc` files.
@@ -42,6 +44,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from namel3ss_debug.capture.core.own_code import PACKAGE_FOLDER
+from namel3ss_debug.capture.seams.functions import handlers
 from namel3ss_debug.capture.seams.functions.hot_calls import HotCall
 
 HOT: set[str] = set()
@@ -64,6 +67,9 @@ CALLS = "__n3_calls__"
 
 _LOOKS_AT_LOCALS = frozenset({"locals", "vars", "dir", "exec", "eval", "f_locals"})
 _COMPILES_BYTECODE = frozenset({"jit", "njit", "vectorize", "guvectorize", "cfunc", "stencil"})
+_WITH_EDITABLE_CLAUSES = frozenset(
+    {"__call__", "__init__", "__enter__", "__exit__", "__aenter__", "__aexit__", "__next__", "__anext__"}
+)
 _FOREIGN = frozenset({"site-packages", "dist-packages", "lib2to3"})
 
 _PLAIN_LOADER = importlib.machinery.SourceFileLoader
@@ -78,6 +84,11 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 def is_edited(code: CodeType) -> bool:
     """Return whether this is the code of an edited function."""
     return CALLS in code.co_names
+
+
+def uses_our_names(code: CodeType) -> bool:
+    """Return whether this code can only run where edited code can: that of an edited function, or of an edited clause."""
+    return CALLS in code.co_names or handlers.HANDLED in code.co_names
 
 
 def _make_empty_context() -> AbstractContextManager[object]:
@@ -105,8 +116,14 @@ class _RestoresBuiltins:
 
 
 _COLD = _make_empty_context()
-_NAMES = {"__n3_hot__": HOT, "__n3_cold__": _COLD, CALLS: (_COLD, HotCall())}
-"""The names that edited functions use."""
+_NAMES = {
+    "__n3_hot__": HOT,
+    "__n3_cold__": _COLD,
+    CALLS: (_COLD, HotCall()),
+    handlers.HANDLED: handlers.note_handled,
+    "__n3_overflow__": (RecursionError, MemoryError),
+}
+"""The names that edited code uses."""
 
 
 def _offer_names() -> None:
@@ -163,7 +180,7 @@ def compile_statements(
     Returns:
         Their code; `plain` if there is nothing to edit, or editing fails for whatever reason.
     """
-    if not any(isinstance(node, _Function) for node in ast.walk(tree)):
+    if not any(isinstance(node, _Function | ast.Try | ast.TryStar) for node in ast.walk(tree)):
         return plain
     return _compile_edited(deepcopy(tree), plain, path, compiled)
 
@@ -174,6 +191,9 @@ def _compile_edited(
     """Edit a tree and return its code, or the plain code if that fails."""
     _offer_names()
     try:
+        # A statement that Python runs interactively would display the result of our call.
+        is_module = isinstance(tree, ast.Module)
+        handlers.edit_clauses(tree.body, path, _has_editable_clauses, inside=is_module)
         _edit_block(tree.body, _first_lines(plain))
         with _without_warnings(path):
             code = compiled(tree)
@@ -239,28 +259,42 @@ def _blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 def _is_editable(function: _Function) -> bool:
     """Return whether a body means the same inside the guard: not that of a generator, nor one that reads its locals."""
-    if function.name.startswith("__") and function.name.endswith("__") and function.name != "__call__":
+    if not _has_editable_clauses(function) or (function.name != "__call__" and _is_special(function)):
         return False
-    for decorator in function.decorator_list:
-        if _last_name(decorator.func if isinstance(decorator, ast.Call) else decorator) in _COMPILES_BYTECODE:
-            return False
     if all(
         isinstance(statement, ast.Pass)
         or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
         for statement in function.body
     ):
         return False
+    return not any(isinstance(node, ast.Yield | ast.YieldFrom) for node in _own_nodes(function))
+
+
+def _has_editable_clauses(function: _Function) -> bool:
+    """Return whether a function may have one more variable, and is not a special method that recording itself may call."""
+    if function.name not in _WITH_EDITABLE_CLAUSES and _is_special(function):
+        return False
+    for decorator in function.decorator_list:
+        if _last_name(decorator.func if isinstance(decorator, ast.Call) else decorator) in _COMPILES_BYTECODE:
+            return False
+    return not any(_last_name(node) in _LOOKS_AT_LOCALS for node in _own_nodes(function))
+
+
+def _is_special(function: _Function) -> bool:
+    return function.name.startswith("__") and function.name.endswith("__")
+
+
+def _own_nodes(function: _Function) -> Iterator[ast.AST]:
+    """Yield the nodes of a function's body, without those inside the functions and classes in it."""
     pending: list[ast.AST] = list(function.body)
     while pending:
         node = pending.pop()
-        if isinstance(node, ast.Yield | ast.YieldFrom) or _last_name(node) in _LOOKS_AT_LOCALS:
-            return False
+        yield node
         if not isinstance(node, _SCOPES):
             pending.extend(ast.iter_child_nodes(node))
-    return True
 
 
-def _last_name(node: ast.AST) -> str:
+def _last_name(node: ast.AST | None) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
@@ -294,6 +328,8 @@ def _edit_returns(block: list[ast.stmt]) -> None:
     """Let each `return` of a function's own body leave its value in `__n3_value__`."""
     for position in range(len(block) - 1, -1, -1):
         statement = block[position]
+        if isinstance(statement, ast.Return) and _last_name(statement.value) == handlers.VALUE:
+            continue
         if isinstance(statement, ast.Return):
             value = statement.value or ast.copy_location(ast.Constant(None), statement)
             keep = ast.copy_location(ast.Assign([_name(statement, ast.Store())], value), statement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from inspect import CO_COROUTINE, CO_VARKEYWORDS
@@ -11,9 +12,11 @@ from typing import Any, Self
 from namel3ss_debug.capture.core import announced, context, task_paths
 from namel3ss_debug.capture.core.delivery import end_turn, extend_turn
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span, is_in_tool, set_result
-from namel3ss_debug.capture.seams.functions import hot_calls, rewrite
+from namel3ss_debug.capture.seams.functions import hot_calls, registered, rewrite
+from namel3ss_debug.capture.seams.functions.code_replacement import FORWARDING, CodeReplacer
 from namel3ss_debug.capture.seams.functions.replies import Reply, take_reply
 from namel3ss_debug.capture.seams.functions.requested_calls import RequestedCall, ToolCalls
+from namel3ss_debug.traces.clocks import perf_counter_ns
 
 _TOOLS_OF: dict[CodeType, set[str]] = {}
 """Code of a function -> the names of the tools that it runs as, where these differ from its own."""
@@ -21,21 +24,41 @@ _TOOLS_OF: dict[CodeType, set[str]] = {}
 _ARGUMENTS_IN: dict[CodeType, str] = {}
 """Code of a function that takes all arguments of a tool as one dict -> the name of that parameter."""
 
+_REGISTERED: dict[CodeType, set[str]] = {}
+"""Code of a function -> the names of the tools that it seems to be registered as (`registered`)."""
+
+FRAMEWORK_PACKAGES: set[str] = set()
+"""The packages of the frameworks whose tools are registered."""
+
+REPLACER: CodeReplacer | None = None
+"""Edits the functions of tools that are outside of the user's modules; set by `install`."""
+
+_SEARCHES: Counter[str] = Counter()
+"""How often the functions of a tool were searched."""
+
+_MOST_SEARCHES = 3
+"""A tool whose function was not found is searched again, because the program may register it later."""
+
 _RECEIVERS = frozenset({"self", "cls"})
 
 _HOT_AS_TOOLS: set[str] = set()
-"""The names of the functions in `_TOOLS_OF`."""
+"""The names of the functions in `_TOOLS_OF` and `_REGISTERED`."""
 
 
-def register_functions(name: str, *functions: Any, arguments_in: str = "") -> None:
-    """Note by which functions a framework runs a tool; those of the user's code become seams.
+def register_functions(
+    name: str, *functions: Any, arguments_in: str = "", is_requested: bool = False
+) -> None:
+    """Note by which functions a framework runs a tool, and make seams of them.
 
-    A method belongs to every tool that is made of its class.
+    A method belongs to every tool that is made of its class. Functions of a framework's own package are left as they
+    are: a tool such as a hand-off changes the state of the framework, so a re-run has to run it.
 
     Args:
         name: the name of the tool.
         *functions: the functions; `None` is skipped.
         arguments_in: the parameter that takes all arguments of the tool as one dict, if there is one.
+        is_requested: whether the framework does not announce its calls, so that only a request of the model shows them.
+            Then functions of its package are seams as well.
     """
     codes = _codes(functions)
     new = {code.co_name for code in codes} - rewrite.HOT - {name}
@@ -43,13 +66,35 @@ def register_functions(name: str, *functions: Any, arguments_in: str = "") -> No
         rewrite.LOADED(new)
         codes = _codes(functions)
     for code in codes:
-        if code.co_name != name and rewrite.is_edited(code):
-            _TOOLS_OF.setdefault(code, set()).add(name)
-            announced.NAMED.add(name)
-            rewrite.HOT.add(code.co_name)
-            _HOT_AS_TOOLS.add(code.co_name)
-            if arguments_in:
-                _ARGUMENTS_IN[code] = arguments_in
+        if code.co_name != name and rewrite.is_edited(code) and code not in _REGISTERED:
+            _add_tool(name, code, arguments_in)
+    for function in map(registered.unwrap, functions):
+        if function is None or (
+            rewrite.is_edited(function.__code__) and function.__code__ not in _REGISTERED
+        ):
+            continue
+        is_left = function.__globals__.get("__name__", "").partition(".")[0] in FRAMEWORK_PACKAGES
+        if (is_requested or not is_left) and REPLACER is not None and REPLACER.edit(function):
+            _add_registered(name, function.__code__)
+            if not is_requested:
+                _add_tool(name, function.__code__, arguments_in)
+
+
+def _add_registered(name: str, code: CodeType) -> None:
+    """Note that the program seems to run a tool by an edited function."""
+    _REGISTERED.setdefault(code, set()).add(name)
+    rewrite.HOT.update((code.co_name, FORWARDING))
+    _HOT_AS_TOOLS.add(code.co_name)
+
+
+def _add_tool(name: str, code: CodeType, arguments_in: str) -> None:
+    """Note that a framework runs a tool by an edited function, and announces its calls."""
+    _TOOLS_OF.setdefault(code, set()).add(name)
+    announced.NAMED.add(name)
+    rewrite.HOT.add(code.co_name)
+    _HOT_AS_TOOLS.add(code.co_name)
+    if arguments_in:
+        _ARGUMENTS_IN[code] = arguments_in
 
 
 def _codes(functions: Iterable[Any]) -> list[CodeType]:
@@ -80,7 +125,13 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         if fresh and rewrite.LOADED is not None:
             rewrite.LOADED(fresh)
 
-    calls = ToolCalls(on_offer=offer, on_unseen=lambda call, result: _record_unseen(tracer, call, result))
+    global REPLACER  # noqa: PLW0603  (frameworks register functions as long as the seam is installed)
+    REPLACER = replacer = CodeReplacer(anywhere=True)
+    calls = ToolCalls(
+        on_offer=offer,
+        on_unseen=lambda call, result: _record_unseen(tracer, call, result),
+        on_request=lambda names: _reach_functions(tracer, replacer, names),
+    )
 
     def take(name: str, arguments: dict[str, Any], *, served: bool = False) -> RequestedCall | None:
         return calls.take(
@@ -96,9 +147,22 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         """Return the span of a tool call, or None if the call has a span already or is not a tool call."""
         if code in hot_calls.HOOKED:  # its span is open already
             return None
+        receiver = next(iter(arguments.values())) if set(arguments) & _RECEIVERS else None
         expected = announced.find_announced(_TOOLS_OF.get(code, ()))
         if expected is not None:
             name = str(expected.name)
+        elif code in _REGISTERED:
+            span = context.current()
+            # A tool may call functions that are tools themselves.
+            only_inside = isinstance(span, Span) and span.component == "tool"
+            requested = calls.take_fitting(
+                _REGISTERED[code], arguments, context.current_id(), only_inside=only_inside
+            )
+            if requested is None:
+                return None
+            return ToolCall(
+                tracer, requested.name, code, _shown_as(requested, code, arguments), requested, receiver
+            )
         elif name not in offered and (name in _HOT_AS_TOOLS or _has_span(name)):
             return None  # not run as a tool now; or only an override names it, which the hook's span takes
         shown = (
@@ -109,14 +173,18 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         requested = take(name, shown)
         if requested is None and is_in_tool(name):  # the tool calls itself, or a helper of the same name
             return None
-        receiver = next(iter(arguments.values())) if set(arguments) & _RECEIVERS else None
         return ToolCall(tracer, name, code, shown, requested, receiver)
 
     hot_calls.CALL = call
     hot_calls.TAKE = take
 
     def uninstall() -> None:
+        global REPLACER  # noqa: PLW0603  (as above)
+        REPLACER = None
         hot_calls.CALL = hot_calls.TAKE = None
+        replacer.restore()
+        _REGISTERED.clear()
+        _SEARCHES.clear()
         rewrite.HOT.clear()
         _TOOLS_OF.clear()
         _ARGUMENTS_IN.clear()
@@ -219,6 +287,40 @@ def _shown(code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
     if code.co_flags & CO_VARKEYWORDS:
         shown |= shown.pop(list(arguments)[-1], {})
     return shown
+
+
+def _shown_as(requested: RequestedCall, code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a requested call by the names that the model knows, with defaults of the function."""
+    shown = _shown(code, arguments)
+    wanted = requested.arguments
+    return shown if not isinstance(wanted, dict) or wanted.keys() <= shown.keys() else wanted
+
+
+def _reach_functions(tracer: ExecutionTracer, replacer: CodeReplacer, names: Iterable[str]) -> None:
+    """Make seams of the functions that the program has registered as the tools of these names.
+
+    The names of functions of the user's own modules are seams already, and other seams record the tools of hooks,
+    frameworks and servers.
+    """
+    known = (rewrite.EDITED, announced.NAMED, announced.HOOKED, announced.SERVED)
+    searched = [
+        name
+        for name in names
+        if _SEARCHES[name] < _MOST_SEARCHES and not any(name in others for others in known)
+    ]
+    if not searched:
+        return
+    started = perf_counter_ns()
+    _SEARCHES.update(searched)
+    try:
+        for name, functions in registered.find_functions(searched).items():
+            for function in functions:
+                if replacer.edit(function):
+                    _add_registered(name, function.__code__)
+                    _SEARCHES[name] = _MOST_SEARCHES
+    except Exception as error:
+        tracer.problem("the functions of tools could not be searched", error)
+    tracer.tracing_ns += perf_counter_ns() - started
 
 
 def _has_span(name: str) -> bool:

@@ -1,60 +1,185 @@
-"""Decode HTTP bodies piece by piece, and read them by their content type."""
+"""Decode HTTP bodies piece by piece, encode recorded ones again, and read bodies by their content type."""
 
 from __future__ import annotations
 
 import sys
 import zlib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
+from namel3ss_debug.capture.core.answers import Response
 from namel3ss_debug.wire.lenient import load
 
-_ZLIB_WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15, "deflate-raw": -15}
+"""Content coding -> the `wbits` with which zlib reads and writes it."""
+_RAW_DEFLATE = "deflate-raw"
+"""`deflate` without the two bytes of zlib before it. Some servers send it under the same name, and clients accept both."""
+AS_RECEIVED = "identity"
+"""The coding of a recorded body that was not decoded."""
 
 _ZSTD = ("compression.zstd", "backports.zstd")
 """The module of the standard library from Python 3.14 on, and its backport."""
+_SPECIFIED = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd"})
 
 
 class Decompressor:
     """Undoes a content encoding as the pieces arrive. A body in an unknown encoding stays as it is.
 
+    Attributes:
+        decodes: whether this process can undo the encoding.
+
     Args:
         encoding: the value of the `content-encoding` header.
     """
 
-    def __init__(self, encoding: str | None) -> None:
-        self._decode = _find_decoder(encoding.strip().lower()) if encoding else None
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        codings = _split(encoding)
+        decoders = [_find_decoder(coding) for coding in reversed(codings)]
+        self._decoders: list[Callable[[bytes], bytes]] = [each for each in decoders if each is not None]
+        self.decodes = len(self._decoders) == len(codings)
+        self._has_decoded = self._failed = False
+        self._is_raw_deflate = False
+        self._is_deflate = codings == ["deflate"]
 
     def feed(self, data: bytes) -> bytes:
         """Decode a piece. A piece that is not encoded correctly is returned as it is, and so are all after it."""
-        if self._decode is None:
+        if self._failed or not self.decodes:
             return data
+        if (
+            self._is_deflate and data and not self._has_decoded and data[0] & 15 != 8
+        ):  # no zlib header (RFC 1950, 2.2)
+            self._is_raw_deflate = True
+            self._decoders = [_ZlibDecoder(_RAW_DEFLATE).decode]
         try:
-            return self._decode(data)
+            plain = data
+            for decode in self._decoders:
+                plain = decode(plain)
         except Exception:  # each library has exceptions of its own
-            self._decode = None
+            self._failed = True
             return data
+        self._has_decoded = True
+        return plain
+
+    @property
+    def recorded_coding(self) -> str | None:
+        """The coding that gives the received body from the recorded one; None if it is the one in the header."""
+        if not self.decodes or (self._failed and not self._has_decoded):
+            return AS_RECEIVED
+        return _RAW_DEFLATE if self._is_raw_deflate else None
+
+    @property
+    def problem(self) -> str | None:
+        """What to report if this process cannot undo an encoding that programs use; None for any other."""
+        if self.decodes or not _SPECIFIED.issuperset(_split(self._encoding)):
+            return None
+        return f"a response was recorded as it was received, because no module that decodes {self._encoding} was loaded"
 
 
-def _find_decoder(encoding: str) -> Callable[[bytes], bytes] | None:
-    """Return the decoder of a content encoding, or None if this process has none.
+def encode_body(response: Response) -> Response:
+    """Return a recorded response, whose body is decoded, as its server had encoded it.
+
+    Each piece can be decoded as soon as it arrives. If this process cannot encode the body, the response is returned
+    without its `content-encoding`.
+    """
+    if response.encoding in {"", AS_RECEIVED} or not response.pieces:
+        return response
+    encoders = [_find_encoder(coding) for coding in _split(response.encoding)]
+    headers, pieces = response.headers, response.pieces
+    last = len(pieces) - 1 if response.raised is None and not response.hangs else None
+    for encoder in encoders:
+        if encoder is None:
+            plain = [(name, value) for name, value in headers if name.lower() != "content-encoding"]
+            return response._replace(headers=plain, encoding="")
+        pieces = [
+            encoder.compress(piece) + (encoder.finish() if index == last else encoder.flush())
+            for index, piece in enumerate(pieces)
+        ]
+    size = str(sum(map(len, pieces)))
+    headers = [(name, size if name.lower() == "content-length" else value) for name, value in headers]
+    return response._replace(headers=headers, pieces=pieces, encoding="")
+
+
+def _split(encoding: str) -> list[str]:
+    """Return the codings of a `content-encoding` header, in the order in which they were applied."""
+    codings = (coding.strip().lower() for coding in encoding.split(","))
+    return [coding for coding in codings if coding not in {"", "identity"}]
+
+
+def _find_decoder(coding: str) -> Callable[[bytes], bytes] | None:
+    """Return the decoder of a content coding, or None if this process has none.
 
     Nothing is imported: an HTTP library has imported the module of an encoding before it accepts that encoding.
     """
-    decode: Callable[[bytes], bytes] | None = None
-    if encoding in _ZLIB_WINDOWS:
-        decode = zlib.decompressobj(_ZLIB_WINDOWS[encoding]).decompress
-    elif encoding == "br":
-        brotli = sys.modules.get("brotli") or sys.modules.get("brotlicffi")
-        decode = None if brotli is None else brotli.Decompressor().process
-    elif encoding == "zstd":
-        zstandard = sys.modules.get("zstandard")
-        zstd = next((sys.modules[name] for name in _ZSTD if name in sys.modules), None)
-        if zstd is not None:
-            decode = _Frames(zstd.ZstdDecompressor).decode
-        elif zstandard is not None:
-            decode = _Frames(lambda: zstandard.ZstdDecompressor().decompressobj()).decode
-    return decode
+    if coding in _WINDOW_BITS:
+        return _ZlibDecoder(coding).decode
+    if coding == "br" and (brotli := _loaded("brotli", "brotlicffi")) is not None:
+        decoder = brotli.Decompressor()
+        decode: Callable[[bytes], bytes] = getattr(decoder, "process", None) or decoder.decompress
+        return decode
+    if coding == "zstd" and (zstd := _loaded(*_ZSTD)) is not None:
+        return _Frames(zstd.ZstdDecompressor).decode
+    if coding == "zstd" and (zstandard := _loaded("zstandard")) is not None:
+        return _Frames(lambda: zstandard.ZstdDecompressor().decompressobj()).decode
+    return None
+
+
+class _Encoder(NamedTuple):
+    """Encodes a body: `flush` and `finish` return what is still missing of the pieces so far, and of the whole."""
+
+    compress: Callable[[bytes], bytes]
+    flush: Callable[[], bytes]
+    finish: Callable[[], bytes]
+
+
+def _find_encoder(coding: str) -> _Encoder | None:
+    """Return an encoder from the same modules as the decoder, or None if this process has none."""
+    if coding in _WINDOW_BITS:
+        zlib_object = zlib.compressobj(wbits=_WINDOW_BITS[coding])
+        return _Encoder(zlib_object.compress, lambda: zlib_object.flush(zlib.Z_SYNC_FLUSH), zlib_object.flush)
+    if coding == "br" and (brotli := _loaded("brotli", "brotlicffi")) is not None:
+        brotli_object = brotli.Compressor()
+        compress = getattr(brotli_object, "process", None) or brotli_object.compress
+        return _Encoder(compress, brotli_object.flush, brotli_object.finish)
+    if coding == "zstd" and (zstd := _loaded(*_ZSTD)) is not None:
+        frame = zstd.ZstdCompressor()
+        return _Encoder(frame.compress, lambda: frame.flush(frame.FLUSH_BLOCK), frame.flush)
+    if coding == "zstd" and (zstandard := _loaded("zstandard")) is not None:
+        stream = zstandard.ZstdCompressor().compressobj()
+        return _Encoder(
+            stream.compress, lambda: stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK), stream.flush
+        )
+    return None
+
+
+def _loaded(*names: str) -> Any:
+    """Return the first of these modules that the program has imported, or None."""
+    return next((sys.modules[name] for name in names if sys.modules.get(name) is not None), None)
+
+
+class _ZlibDecoder:
+    """Undoes a coding of zlib. One gzip member may follow another; anything else behind the end is dropped."""
+
+    def __init__(self, coding: str) -> None:
+        self._window_bits = _WINDOW_BITS[coding]
+        self._inner = zlib.decompressobj(self._window_bits)
+        self._has_ended = False
+
+    def decode(self, data: bytes) -> bytes:
+        """Decode a piece."""
+        plain = []
+        while data:
+            if self._inner.eof:
+                self._has_ended = True
+                self._inner = zlib.decompressobj(self._window_bits)
+            try:
+                plain.append(self._inner.decompress(data))
+            except zlib.error:
+                if not self._has_ended:
+                    raise
+                break
+            data = self._inner.unused_data
+        return b"".join(plain)
 
 
 class _Frames:

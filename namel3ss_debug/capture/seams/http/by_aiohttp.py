@@ -20,6 +20,10 @@ from namel3ss_debug.capture.seams.http.shared import AnyExchange, LazyHeaders, b
 from namel3ss_debug.capture.seams.http.traceparent import HEADER
 
 _MARK = "_namel3ss_exchange"
+_DECODES = "_namel3ss_decodes"
+"""Marks a connection with whether the session asked for decoded bodies, and a response with whether its body is decoded."""
+_ENCODINGS = frozenset({"gzip", "deflate", "br", "zstd"})
+"""The encodings that aiohttp decodes. It passes a body in any other one as it is."""
 _POLL_SECONDS = 0.01
 """How often to check whether the program has read what arrived before an error."""
 
@@ -30,12 +34,14 @@ class _Reading(NamedTuple):
     Attributes:
         exchange: records it.
         response: a weak reference, whose callback runs when the program has dropped the response without closing it.
+        decoded: whether aiohttp decodes the body before the program reads it.
         stopped: the exception that ended the last wait for data, if no data has arrived since. A task that was
             cancelled while it read may read on.
     """
 
     exchange: AnyExchange
     response: weakref.ref[Any]
+    decoded: bool
     stopped: BaseException | None = None
 
     def end(self) -> None:
@@ -60,9 +66,10 @@ class _Call(NamedTuple):
 
 def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
     """Record each attempt of aiohttp, redirects and repeated requests one by one."""
-    from aiohttp import connector, streams  # noqa: PLC0415  (imported with the client)
+    from aiohttp import client_proto, connector, http_parser, streams  # noqa: PLC0415  (imported with the client)
 
     reading: dict[int, _Reading] = {}
+    encodings = _ENCODINGS if getattr(http_parser, "HAS_ZSTD", False) else _ENCODINGS - {"zstd"}
 
     def connected(call: _Call, _connection: Any, exchange: AnyExchange) -> None:
         call.request.__dict__[_MARK] = exchange
@@ -70,12 +77,15 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
         if exchange.carried is not None:
             call.request.headers[HEADER] = exchange.carried
 
-    def sent(_call: _Call, response: Any, exchange: AnyExchange) -> None:
+    def sent(call: _Call, response: Any, exchange: AnyExchange) -> None:
         response.__dict__[_MARK] = exchange
+        response.__dict__[_DECODES] = getattr(call.request.protocol, _DECODES, True)
 
     def started(call: _Call, _response: Any, exchange: AnyExchange) -> None:
         exchange.respond(call.owner.status, list(call.owner.headers.items()), call.owner.reason)
-        _follow_body(reading, call.owner, exchange)
+        encoding = call.owner.headers.get("content-encoding", "").lower()
+        decodes = call.owner.__dict__.pop(_DECODES, True) and encoding in encodings
+        _follow_body(reading, call.owner, exchange, decoded=decodes)
         if exchange.response is not None:
             _Feeder(call.owner, exchange, exchange.response).feed()
 
@@ -85,6 +95,7 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
         ),
         replace(client.ClientRequest, "send", _step(_Call.take_exchange, sent)),
         replace(client.ClientResponse, "start", _step(_Call.take_exchange, started, waits_for_response=True)),
+        replace(client_proto.ResponseHandler, "set_response_params", _wrap_set_response_params),
         replace(client.ClientResponse, "close", lambda original: _wrap_close(original, reading)),
         replace(client.ClientResponse, "release", lambda original: _wrap_close(original, reading)),
         replace(streams.StreamReader, "_wait", lambda original: _wrap_wait(original, reading)),
@@ -334,7 +345,18 @@ def _begin(exchanges: Exchanges, request: Any) -> AnyExchange | None:
     return exchanges.begin(method, url, headers, body)
 
 
-def _follow_body(reading: dict[int, _Reading], response: Any, exchange: AnyExchange) -> None:
+def _wrap_set_response_params(original: Callable[..., Any]) -> Callable[..., Any]:
+    # A request can override what its session says, and the parser does not show it.
+    def set_response_params(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self.__dict__[_DECODES] = bool(kwargs.get("auto_decompress", True))
+        return original(self, *args, **kwargs)
+
+    return set_response_params
+
+
+def _follow_body(
+    reading: dict[int, _Reading], response: Any, exchange: AnyExchange, *, decoded: bool
+) -> None:
     """Follow the body of a response until it is read, closed or broken, or the program drops it."""
     content = response.content
     if content.at_eof():  # all responses without a body share one reader, in every thread
@@ -350,7 +372,7 @@ def _follow_body(reading: dict[int, _Reading], response: Any, exchange: AnyExcha
         if key in reading and reading[key].exchange is exchange and content.at_eof():
             reading.pop(key).exchange.end()
 
-    reading[key] = _Reading(exchange, weakref.ref(response, on_dropped))
+    reading[key] = _Reading(exchange, weakref.ref(response, on_dropped), decoded)
     content.on_eof(on_complete)
 
 
@@ -377,7 +399,7 @@ def _wrap_read(original: Callable[..., Any], reading: dict[int, _Reading]) -> Ca
         if body is not None:
             if body.stopped is not None:
                 reading[id(self)] = body._replace(stopped=None)
-            body.exchange.receive(data, decoded=True)
+            body.exchange.receive(data, decoded=body.decoded)
             if self.at_eof():
                 reading.pop(id(self)).exchange.end()
         return data

@@ -155,7 +155,7 @@ def _read_response(recorded: Response, body: Iterator[bytes], method: str) -> An
     """Return a response as `http.client` reads it, from a connection without a server."""
     from http.client import HTTPResponse  # noqa: PLC0415  (imported with the pool)
 
-    stream = BlockStream(encode_response(recorded._replace(encoding=""), body, method=method))
+    stream = BlockStream(encode_response(recorded, body, method=method))
     response = HTTPResponse(stream, method=method)  # type: ignore[arg-type]  # it only calls `makefile` of a socket
     response.begin()
     return response

@@ -307,6 +307,8 @@ class Chunks:
         emit: records a chunk. The second argument is the number of the next event at its arrival, if other events
             were recorded since.
         next_seq: returns the number of the next event.
+        call_end: a pattern that is in an event with which a requested tool call is complete.
+        on_call_end: called when such an event arrives.
     """
 
     def __init__(
@@ -315,12 +317,16 @@ class Chunks:
         redactor: Redactor | None,
         emit: Callable[[bytes, int | None], None],
         next_seq: Callable[[], int],
+        call_end: bytes = b"",
+        on_call_end: Callable[[], None] | None = None,
     ) -> None:
         self._framing = framing
         self._redactor = redactor
         self._texts = None if redactor is None else StreamTexts(redactor)
         self._emit = emit
         self._next_seq = next_seq
+        self._call_end = re.compile(call_end)
+        self._on_call_end = on_call_end
         self._rest = bytearray()
         self._waiting: deque[_Chunk] = deque()
         self._written = 0
@@ -350,6 +356,8 @@ class Chunks:
             self._write()
 
     def _take(self, data: bytes) -> None:
+        if self._on_call_end is not None and self._call_end.search(data):
+            self._on_call_end()
         if self._texts is None:
             self._emit(data, None)
             return

@@ -9,7 +9,7 @@ not a model's answer, only as much as can be shown.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar, Token
 from functools import partial
 from types import MappingProxyType
@@ -31,10 +31,10 @@ from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn
 from namel3ss_debug.capture.core.failures import to_failure
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
 from namel3ss_debug.capture.payloads import parsed_json
-from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
+from namel3ss_debug.capture.seams.functions.requested_calls import RequestedCall, ToolCalls
 from namel3ss_debug.capture.seams.http import heads
 from namel3ss_debug.capture.seams.http.attempts import Attempts
-from namel3ss_debug.capture.seams.http.bodies import Decompressor, parse_body, parse_request_body
+from namel3ss_debug.capture.seams.http.bodies import Decompressor, encode_body, parse_body, parse_request_body
 from namel3ss_debug.capture.seams.http.chunks import (
     SPLITTING_NAMES,
     Chunks,
@@ -187,6 +187,8 @@ class Exchange:
     _decompressor: Decompressor | None = None
     _pieces: Chunks | None = None
     _marks: Mapping[str, Any] = MappingProxyType({})
+    _offers_tools = False
+    _requested: Sequence[RequestedCall] = ()
 
     def __init__(
         self, owner: Exchanges, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
@@ -221,9 +223,9 @@ class Exchange:
             return
         call_reply = drop_impossible_cut(call_reply, self._owner.tracer.problem)
         response = make_response(call_reply, self._format, request, method=self._method, event_id=event_id)
-        self.response = response
         self._marks = call_reply.to_metadata()
         if response is not None:
+            response = self.response = encode_body(response)
             turn = delivery_turn(call_reply, answers.may_deliver, event_id)
             self.delivery = Delivery(turn, response.delays, len(response.pieces))
             return
@@ -265,6 +267,7 @@ class Exchange:
         }
         self._owner.calls.add_results(decoded.get("messages") or [], self._inside)
         if decoded["tools"]:
+            self._offers_tools = True
             self._owner.calls.offer(tuple(tool["name"] for tool in decoded["tools"] if tool.get("name")))
         shown = parsed_json.ready_request(payloads, decoded)
         ready = parsed_json.ready_object(payloads, metadata, exchange, texts=chain)
@@ -279,13 +282,20 @@ class Exchange:
             self._head_seq = self._owner.tracer.writer.next_seq
             if head.encoding:
                 self._decompressor = Decompressor(head.encoding)
-            if self._format is not None:
+            if self._format is not None and self._is_decoded():
                 self._framing = wire.find_framing(head.content_type)
                 if self._framing is not None:
                     self._stream = self._framing.decoder()
                     tracer = self._owner.tracer
                     redactor = tracer.payloads.redactor if tracer.keeps_payloads else None
-                    self._pieces = Chunks(self._framing, redactor, self._emit_chunk, self._next_seq)
+                    self._pieces = Chunks(
+                        self._framing,
+                        redactor,
+                        self._emit_chunk,
+                        self._next_seq,
+                        self._format.call_end,
+                        self._add_complete_calls if self._offers_tools else None,
+                    )
         except Exception as error:
             self._owner.tracer.problem("an HTTP response could not be recorded", error)
 
@@ -295,7 +305,9 @@ class Exchange:
             return
         try:
             self._arrived += len(data)
-            plain = data if decoded or self._decompressor is None else self._decompressor.feed(data)
+            if decoded:
+                self._decompressor = None
+            plain = data if self._decompressor is None else self._decompressor.feed(data)
             self._received += len(plain)
             room = None if self._format is not None else self._owner.kept_bytes
             if room is None or self._received <= room:
@@ -315,6 +327,18 @@ class Exchange:
             self._first_ms = (perf_counter_ns() - self._started) / 1e6
         self._pieces.feed(plain)
 
+    def _add_complete_calls(self) -> None:
+        """Add the tool calls in what has arrived of a stream: a program may run them before it reads on."""
+        assert self._format is not None
+        whole = self._format.join_stream(b"".join(self._chunks), self._head.content_type)
+        self._add_requested(self._format.codec.decode_response(whole))
+
+    def _add_requested(self, answer: wire.Answer) -> None:
+        if answer.tool_calls:
+            self._requested = self._owner.calls.add_requested(
+                answer.tool_calls, self._span.event_id, self._inside, self._requested
+            )
+
     def _emit_chunk(self, data: bytes, arrived: int | None) -> None:
         metadata = {"index": self._count}
         if arrived is not None:
@@ -324,6 +348,10 @@ class Exchange:
 
     def _next_seq(self) -> int:
         return self._owner.tracer.writer.next_seq
+
+    def _is_decoded(self) -> bool:
+        """Return whether the recorded body is text that can be read, and not in an encoding that cannot be undone."""
+        return self._decompressor is None or self._decompressor.decodes
 
     def fail(self, error: BaseException) -> None:
         """End the exchange with an exception."""
@@ -375,7 +403,7 @@ class Exchange:
                 text = parsed_json.clear_text(
                     owner.tracer.payloads, body, document, SPLITTING_NAMES, self._may_have_split_secrets
                 )
-            if self._status:
+            if self._status and self._is_decoded():
                 partial |= self._finish_llm(body, document)
             if text is None and body and not self._count:
                 raw = self._redact_split_secrets(body, document)
@@ -403,6 +431,11 @@ class Exchange:
         exchange["response_bytes"] = self._received
         if self._head_seq is not None:
             exchange["head_seq"] = self._head_seq
+        if self._decompressor is not None and self._received:
+            if self._decompressor.problem is not None:
+                self._owner.tracer.report_once(self._decompressor.problem)
+            if self._decompressor.recorded_coding is not None:
+                exchange["body_coding"] = self._decompressor.recorded_coding
         if self._count:
             exchange["chunks"] = self._count
         elif text is not None:
@@ -462,8 +495,7 @@ class Exchange:
         cost = read_header_cost(headers) if answer.cost is None else answer.cost
         answer = answer._replace(cost=cost, billing=read_header_terms(headers) | answer.billing)
         self._span.set(**answer.to_usage_fields())
-        if answer.tool_calls:
-            self._owner.calls.add_requested(answer.tool_calls, self._span.event_id, self._inside)
+        self._add_requested(answer)
         failure = (wire.decode_failure if self._stream is None else wire.decode_error)(whole)
         if failure is not None:
             self._span.set(status="failed", error_type=failure[0], error=failure[1])

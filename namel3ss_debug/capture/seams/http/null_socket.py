@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import socket
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +14,6 @@ INCOMPLETE_READ = "http.client.IncompleteRead"
 """What `http.client` raises for a body that ends early. A re-run ends the body early too, so that it raises it again."""
 _MISSING = re.compile(r"IncompleteRead\(\d+ bytes read, (\d+) more expected\)")
 _WITHOUT_BODY = frozenset({204, 304})
-_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-"""Content encoding -> the `wbits` with which `zlib` writes it."""
 
 
 class BlockStream(io.RawIOBase):
@@ -115,18 +112,16 @@ def encode_response(
     """Yield a response as a server sends it, in chunks if nothing gives the length of the body.
 
     Args:
-        response: the response. Its own body serves only to find the encoding and whether it is complete.
+        response: the response. Its own body serves only to find whether it is complete.
         body: the pieces of its body, as they are delivered.
         method: the method of the request.
         closes: whether the request asked for the connection to be closed.
     """
-    headers, encoded = list(response.headers), body
+    headers = list(response.headers)
     has_body = method.upper() != "HEAD" and response.status not in _WITHOUT_BODY
     ends_early = response.raised is not None and response.raised.type == INCOMPLETE_READ
     if ends_early and (missing := _MISSING.match(response.raised.text if response.raised else "")):
         headers.append(("content-length", str(sum(map(len, response.pieces)) + int(missing[1]))))
-    elif response.encoding in _WINDOW_BITS and has_body and not ends_early:
-        headers, encoded = _encode_body(response, body)
     if closes:
         headers.append(("connection", "close"))
     chunked = has_body and not any(name == "content-length" for name, _value in headers)
@@ -137,9 +132,9 @@ def encode_response(
     ]
     yield "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
     if not chunked:
-        yield from _delay_last_piece(encoded)
+        yield from _delay_last_piece(body)
         return
-    for piece in filter(None, encoded):
+    for piece in filter(None, body):
         yield b"%x\r\n%b\r\n" % (len(piece), piece)
     if not ends_early:
         yield b"0\r\n\r\n"
@@ -156,17 +151,3 @@ def _delay_last_piece(body: Iterator[bytes]) -> Iterator[bytes]:
             yield last
         last = piece
     yield last
-
-
-def _encode_body(response: Response, body: Iterator[bytes]) -> tuple[list[tuple[str, str]], Iterator[bytes]]:
-    """Return the headers and the body of a response with its original encoding. The trace holds the body decoded."""
-    compressor = zlib.compressobj(wbits=_WINDOW_BITS[response.encoding])
-    # The flush lets the client decode each piece as soon as it arrives.
-    pieces = [compressor.compress(piece) + compressor.flush(zlib.Z_SYNC_FLUSH) for piece in response.pieces]
-    if pieces:
-        pieces[-1] += compressor.flush()
-    headers = [(name, value) for name, value in response.headers if name != "content-length"]
-    if len(headers) < len(response.headers):
-        headers.append(("content-length", str(sum(map(len, pieces)))))
-    encoded = (piece for _plain, piece in zip(body, pieces, strict=True))
-    return [*headers, ("content-encoding", response.encoding)], encoded

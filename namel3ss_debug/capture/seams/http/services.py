@@ -2,8 +2,8 @@
 
 A request to a host of the setting `propagate` carries the position of its span. The service that answers it opens a
 `request` span: inside the caller's span if both write the same trace, or else in its own trace with `metadata.parent`.
-Servers of `http.server` and uvicorn do so without changes, for requests that carry the header. For other servers there
-are `continue_trace`, `TracedASGI` and `TracedWSGI`.
+The ASGI servers of `frameworks.asgi` do so for each request, and with `propagate` or `join` those of `http.server` for
+requests that carry the header. For other servers there are `continue_trace`, `TracedASGI` and `TracedWSGI`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import ast
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from contextvars import Token
+from http import HTTPStatus
 from sys import _getframe as frame_at
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from namel3ss_debug.capture.core import switch
@@ -127,48 +129,139 @@ def continue_trace(headers: Headers, name: str | None = None) -> ContinuedSpan |
     return ContinuedSpan(tracer, traceparent.read_headers(headers), "request", name)
 
 
+class AnsweredRequest:
+    """A request to an ASGI application while it is answered: a `request` span around what the application does.
+
+    The span ends with the last piece of the answer, or else when the application returns. Work that goes on after the
+    answer, such as the background tasks of Starlette, still belongs to it, because it stays the current span until then.
+
+    Args:
+        scope: the scope of the request, in which a framework may put the matched route.
+    """
+
+    def __init__(self, scope: Any) -> None:
+        self._scope = scope
+        self._span: Span | None = None
+        self._outputs: dict[str, Any] = {}
+        self._token: Token[SpanLike | None] | None = None
+
+    def __enter__(self) -> Self:
+        tracer = switch.ACTIVE
+        if tracer is not None and self._scope.get("type") in ("http", "websocket"):
+            try:
+                self._open(tracer)
+            except Exception as error:
+                tracer.problem("a request to an ASGI application could not be recorded", error)
+        return self
+
+    def _open(self, tracer: ExecutionTracer) -> None:
+        scope = self._scope
+        method, path = scope.get("method") or "WEBSOCKET", str(scope.get("path", ""))
+        holder, metadata = _find_parent(tracer, traceparent.read_headers(scope.get("headers") or ()))
+        query = bytes(scope.get("query_string") or b"").decode("latin-1")
+        url = tracer.payloads.url(f"{path}?{query}") if query else path
+        inputs = {"method": method, "path": path, **({"query": url.partition("?")[2]} if query else {})}
+        span = tracer.span("request", f"{method} {path}", inputs, metadata or None, call_site="")
+        self._span = span.open(enter=False) if holder is None else span.open_within(holder)
+        self._token = CURRENT.set(self._span)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close(error)
+        if self._token is not None:
+            try:
+                CURRENT.reset(self._token)
+            except ValueError:  # a coroutine that was never finished is closed in another context
+                pass
+
+    def _close(self, error: BaseException | None) -> None:
+        """Write the end of the span, once."""
+        span = self._span
+        if span is None or not span.is_open:
+            return
+        with suppress(Exception):  # the attribute may be computed by code of the program
+            # Starlette and FastAPI put the route there, and Litestar its template.
+            route = getattr(self._scope.get("route"), "path", None) or self._scope.get("path_template")
+            if type(route) is str:
+                self._outputs["route"] = route
+        span.set_output(self._outputs)
+        if error is None and self._has_failed():
+            status = self._outputs["status"]
+            span.set(
+                status="failed", error_type=f"HTTP {status}", error=f"the answer had the status {status}"
+            )
+        span.close(error)
+
+    def sending(self, send: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return `send` as the application gets it."""
+        if self._span is None or not self._span.is_open:
+            return send
+
+        async def sending(message: Any) -> None:
+            # The span ends before its last message is sent: the client may act on that at once.
+            tracer = switch.ACTIVE
+            if tracer is not None:
+                try:
+                    self._note(message)
+                except Exception as error:
+                    tracer.problem("an answer of an ASGI application could not be recorded", error)
+            try:
+                await send(message)
+            except BaseException as error:
+                hide_own_frame(error)
+                raise
+
+        return sending
+
+    def _note(self, message: Any) -> None:
+        """Note a message of the application."""
+        kind = message.get("type")
+        if kind in ("http.response.start", "websocket.http.response.start"):
+            self._outputs["status"] = message.get("status")
+        elif kind == "websocket.close":
+            self._outputs["code"] = message.get("code", 1000)
+        elif kind == "http.response.body" and not (message.get("more_body") or self._has_failed()):
+            self._close(
+                None
+            )  # after a failure the application raises its exception, which is worth waiting for
+
+    def _has_failed(self) -> bool:
+        status = self._outputs.get("status")
+        return type(status) is int and status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
 class TracedASGI:
     """An ASGI application around another: each request is a span that continues the trace of its sender.
 
+    Servers that are followed do the same without it, see `frameworks.asgi`.
+
     Args:
         app: the application.
-        always: whether requests without a `traceparent` are spans as well.
     """
 
-    def __init__(self, app: Any, *, always: bool = True) -> None:
+    def __init__(self, app: Any) -> None:
         self.app = app
-        self._always = always
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
-        opened = self._make_span(scope)
         try:
-            if opened is None:
+            if _is_answering():
                 await self.app(scope, receive, send)
                 return
-            async with opened as span:
-
-                async def sending(message: Any) -> None:
-                    if message.get("type") == "http.response.start":
-                        span.set_output({"status": message.get("status")})
-                    await send(message)
-
-                await self.app(scope, receive, sending)
+            with AnsweredRequest(scope) as request:
+                await self.app(scope, receive, request.sending(send))
         except BaseException as error:
             hide_own_frame(error)
             raise
 
-    def _make_span(self, scope: Any) -> ContinuedSpan | None:
-        """Return a span for the request; None if tracing is off, or it has no `traceparent` and needs one."""
-        tracer = switch.ACTIVE
-        if tracer is None or scope.get("type") not in ("http", "websocket"):
-            return None
-        headers = scope.get("headers") or ()
-        place = traceparent.read_headers(headers)
-        if place is None and not self._always:
-            return None
-        name = f"{scope.get('method') or 'WEBSOCKET'} {scope.get('path', '')}"
-        return ContinuedSpan(tracer, place, "request", name)
+
+def _is_answering() -> bool:
+    """Return whether the running code answers a request that has a span."""
+    span: Any = CURRENT.get()
+    while span is not None and getattr(span, "component", None) != "request":
+        span = getattr(span, "_parent", None)
+    return span is not None
 
 
 class TracedWSGI:
@@ -211,7 +304,7 @@ def install(tracer: ExecutionTracer) -> Undo:
     """Let servers continue the traces of their requests, if the settings say so. The result ends that."""
     if not tracer.config.propagate and not tracer.config.join:
         return lambda: None
-    return when_imported({"http.server": _edit_handler, "uvicorn.config": _patch_uvicorn}, tracer.problem)
+    return when_imported({"http.server": _edit_handler}, tracer.problem)
 
 
 def _edit_handler(module: ModuleType) -> list[Undo]:
@@ -251,19 +344,6 @@ def _serve(handler: Any, method: Callable[[], None]) -> None:
     except BaseException as error:
         hide_own_frame(error)
         raise
-
-
-def _patch_uvicorn(module: Any) -> list[Undo]:
-    """Let an app of uvicorn continue the traces of requests that carry a `traceparent`."""
-
-    def make(original: Callable[..., Any]) -> Callable[..., Any]:
-        def load(self: Any) -> None:
-            original(self)
-            self.loaded_app = TracedASGI(self.loaded_app, always=False)
-
-        return load
-
-    return [replace(module.Config, "load", make)]
 
 
 def follow_stops(tracer: ExecutionTracer, finish: Callable[[], None]) -> Undo:

@@ -29,7 +29,7 @@ STDIN_BOUND = 64 * 1024 * 1024
 
 _WAITING = 4096
 _AT_ONCE = 200
-_UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED, _LINE, _STATE = range(10)
+_UUID, _VARIABLE, _LISTED, _STDIN, _DRAWN, _NEW, _PRINTED, _OPENED, _LINE, _STATE, _DIGEST = range(11)
 _URGENT = frozenset({_UUID, _STDIN, _OPENED})
 _MOST_TOGETHER = 32
 _LOCK_SECONDS = 0.1
@@ -89,6 +89,7 @@ class Inputs:
             _OPENED: lambda items: {"files": _files(items)},
             _LINE: lambda items: {"stdin_lines": _counts(path for _, path in items)},
             _STATE: lambda items: {"state": items[-1][1]},
+            _DIGEST: self._digests,
         }
 
     def flush_soon(self) -> None:
@@ -144,6 +145,10 @@ class Inputs:
         place = self._places.at(frame)
         if place is not None and place.call_site:
             self._collect((_OPENED, path, use, place.call_site))
+
+    def digest(self, path: str, description: dict[str, Any]) -> None:
+        """Collect the description of an opened file; it is written with the next reads, or before the next call."""
+        self._queue.append((_DIGEST, path, description))
 
     def new(self, source: str, call_site: str) -> None:
         """Collect that a re-run has read something that is not in the trace."""
@@ -325,14 +330,21 @@ class Inputs:
         for _, name, value, place in items:
             entry: dict[str, Any] = {"call_site": place.call_site} if place.call_site else {}
             if value is not None:
-                secret = redactor is not None and redactor.key_is_secret(name)
-                shown = (
-                    "[REDACTED:key]" if secret else redactor.text(value) if redactor is not None else value
-                )
+                shown = redactor.field(name, value) if redactor is not None else value
                 shown = shown.encode("utf-8", "replace").decode()
                 entry |= {"value": shown} | ({} if shown == value else {"redacted": True})
             variables.setdefault(name, entry)
         return {"environment": variables}
+
+    def _digests(self, items: list[tuple[Any, ...]]) -> dict[str, Any]:
+        """Return the descriptions of opened files by path, without the files whose paths hold secrets."""
+        redactor = self._tracer.payloads.redactor
+        files: dict[str, dict[str, Any]] = {}
+        for _, path, description in items:
+            shown = path.encode("utf-8", "replace").decode()
+            if shown == path and (redactor is None or redactor.text(path) == path):
+                files.setdefault(path, {}).update(description)
+        return {"digests": files} if files else {}
 
     def _stdin(self, items: list[tuple[Any, ...]], last: bool) -> dict[str, Any]:
         """Return the bytes read. The beginning of a line waits for its end, because a secret could be cut in two."""

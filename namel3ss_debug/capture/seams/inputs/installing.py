@@ -14,13 +14,22 @@ from namel3ss_debug.capture.core import context, task_paths
 from namel3ss_debug.capture.core.patching import Undo
 from namel3ss_debug.capture.core.tracer import ExecutionTracer
 from namel3ss_debug.capture.launch.session import HASH_SEED
-from namel3ss_debug.capture.seams.inputs import clock, environment_reads, randomness, stdin, watching
+from namel3ss_debug.capture.seams.inputs import (
+    clock,
+    environment_reads,
+    opened_files,
+    randomness,
+    stdin,
+    watching,
+)
 from namel3ss_debug.capture.seams.inputs.collecting import Inputs
 from namel3ss_debug.capture.seams.inputs.read_sites import ReadSites
 from namel3ss_debug.capture.seams.inputs.replayed import OnNew, ReplayedInputs
 from namel3ss_debug.capture.seams.processes import processes
 from namel3ss_debug.config import LINEAGE_VARIABLE
+from namel3ss_debug.traces.file_digests import FileDigester
 from namel3ss_debug.traces.inputs import VERSION, Recorded, find_interpreter_variables
+from namel3ss_debug.traces.signing import configuration_folder, file_key
 
 _WITHOUT_IMPORTS = 2
 """The last version of task paths in which imports have none of their own."""
@@ -49,6 +58,7 @@ class InstalledInputs:
         path: the task path of this process; `None` if it is unknown. Then it gets a unique one.
         fresh: whether the program of this process is yet to start.
         test: the inputs of a test in this process; `None` if no test runs in it.
+        key_file: the file with the key that signs the trace; "" for none.
     """
 
     def __init__(
@@ -59,6 +69,7 @@ class InstalledInputs:
         *,
         fresh: bool,
         test: InProcessTest | None = None,
+        key_file: str = "",
     ) -> None:
         self.tracer = tracer
         self._settings = settings
@@ -77,6 +88,8 @@ class InstalledInputs:
             if test.recorded is not None
             else None
         )
+        self.files: opened_files.OpenedFiles | None = None
+        self._digests = {} if self._in_test else self._follow_files(key_file)
         self.randomness = randomness.Randomness(
             str(settings["seed"]), self._drawn if settings.get("watch") else None
         )
@@ -93,6 +106,8 @@ class InstalledInputs:
             seams["environment"] = lambda: [environment_reads.install(reads)]
             if follows_stdin:
                 seams["stdin"] = self._put_stdin
+            if self.files is not None:
+                seams["files"] = self._put_files
             if self._settings.get("watch"):
                 seams["watch"] = self._put_watch
         for name, put in seams.items():
@@ -101,6 +116,29 @@ class InstalledInputs:
             except Exception as error:  # the interpreter lacks a seam: the program runs without it
                 self.tracer.problem(f"{name} is not recorded", error)
         return undo
+
+    def _follow_files(self, key_file: str) -> dict[str, str] | None:
+        """Prepare to digest the files that the program opens; return what `trace_start` holds of the key."""
+        tracer, replayed = self.tracer, self.replayed
+        if replayed is not None and replayed.file_key:  # the key of the trace, to compare with its digests
+            execution, key = replayed.files_of, bytes.fromhex(replayed.file_key)
+        else:
+            execution, key = tracer.execution_id, file_key(key_file, tracer.execution_id)
+        if not tracer.config.file_digests or not key:
+            return None
+        digester = FileDigester(key, opened_files.MOST_BYTES)
+        folder = configuration_folder()
+        trace = tracer.writer.first.with_suffix("")
+        own = [str(trace), str(trace.with_name(f".{trace.name}"))]
+        own += [] if folder is None else [str(folder) + os.sep]
+        self.files = opened_files.OpenedFiles(
+            digester, tracer.config.file_digests, tuple(own), self.inputs.digest
+        )
+        return {"execution": execution, "check": digester.check}
+
+    def _put_files(self) -> list[Undo]:
+        assert self.files is not None
+        return [opened_files.on_open(self.files.opened)]
 
     def _put_randomness(self) -> list[Undo]:
         undo = [randomness.keep_state()] if self._in_test else []
@@ -141,6 +179,7 @@ class InstalledInputs:
             "hash_seed_given": settings.get("hash_seed_given") or None,
             "lineage": self._version,
             "process": task_paths.root().path,
+            "files": self._digests or None,
         }
         if self._is_first:
             if not self._in_test:
@@ -174,6 +213,12 @@ class InstalledInputs:
         self.inputs.renew()
         self.describe()
         self.randomness.start_generator()
+
+    def finish(self) -> None:
+        """Write what is left at the end of the process."""
+        if self.files is not None:
+            self.files.finish()
+        self.inputs.finish()
 
     def _variable(self, name: str, value: str | None, frame: Any) -> None:
         self.inputs.variable(name, value, frame)
@@ -211,6 +256,7 @@ def install(
     fresh: bool,
     first_process: bool,
     test: InProcessTest | None = None,
+    key_file: str = "",
 ) -> Undo:
     """Record what this process reads from outside, and in a re-run replace it by what a trace contains.
 
@@ -223,18 +269,19 @@ def install(
         first_process: whether it is the one that the user has started.
         test: the inputs of a test in this process. Then only clock and randomness are recorded, and processes that the
             test starts do not take part.
+        key_file: the file with the key that signs the trace; "" for none. Without it, opened files are not digested.
 
     Returns:
         A function that restores everything.
     """
     global _installed  # noqa: PLW0603  (one tracer a process)
     path, inherited = (task_paths.FIRST, "") if first_process else _own_path()
-    installed = InstalledInputs(tracer, settings, path, fresh=fresh, test=test)
+    installed = InstalledInputs(tracer, settings, path, fresh=fresh, test=test, key_file=key_file)
     follows = fresh and (first_process or (bool(inherited) and inherited == stdin.identity()))
     undo = installed.put(follows_stdin=follows)
     installed.describe()
     tracer.writer.ahead = installed.inputs.write_before
-    tracer.at_end.append(installed.inputs.finish)
+    tracer.at_end.append(installed.finish)
     context.on_thread_start.append(task_paths.assign_to_thread)
     if test is None:
         undo.append(processes.carry(_InputsForChildren(installed, settings, follows_stdin=follows)))
@@ -352,4 +399,4 @@ def _in_forked_child() -> None:
 
 def _finish() -> None:
     if _installed is not None:
-        _installed.inputs.finish()
+        _installed.finish()

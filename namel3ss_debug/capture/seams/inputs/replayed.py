@@ -41,6 +41,7 @@ class ReplayedInputs:
         self.stdin_ended = recorded.stdin_ended
         self.stdin_lines = recorded.stdin_lines
         self.terminal = recorded.terminal
+        self.file_key, self.files_of = recorded.file_key, recorded.files_of
 
     def clock(self, path: str, place: ReadSite) -> int | None:
         """Return the recorded value for a read of the clock; `None` once the re-run goes on with real inputs."""

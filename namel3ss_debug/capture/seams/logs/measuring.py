@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from namel3ss_debug.capture.core import switch
 from namel3ss_debug.capture.core.tracer import Span
+from namel3ss_debug.capture.payloads.texts import format_value
 from namel3ss_debug.capture.seams.functions.hooks import trace_chain_step, trace_error
 from namel3ss_debug.capture.seams.functions.profiling import DebugProfiler, profile_execution
 from namel3ss_debug.capture.seams.functions.wrapping import enclose, is_used_bare, name_of
+from namel3ss_debug.capture.seams.logs import files
+from namel3ss_debug.capture.seams.logs.loggers import AgentLogger, share
 from namel3ss_debug.config import enabled_never
+from namel3ss_debug.traces.clocks import perf_counter_ns
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,26 +42,55 @@ def trace_performance(name: Any = None, /) -> Any:
 @overload
 def trace_agent_action(function: F, /) -> F: ...
 @overload
-def trace_agent_action(name: str | None = None, /) -> Callable[[F], F]: ...
-def trace_agent_action(name: Any = None, /) -> Any:
-    """Record each call of a function as an action of an agent; bare, or with a name."""
-    return _step(name, "agents")
+def trace_agent_action(name: str | None = None, /, *, action_type: str | None = None) -> Callable[[F], F]: ...
+def trace_agent_action(name: Any = None, /, *, action_type: str | None = None) -> Any:
+    """Record each call of a function as an action of an agent; bare, or with a name (also `action_type`)."""
+    return _step(action_type if name is None else name, "agents")
 
 
 @overload
 def trace_learning_update(function: F, /) -> F: ...
 @overload
-def trace_learning_update(name: str | None = None, /) -> Callable[[F], F]: ...
-def trace_learning_update(name: Any = None, /) -> Any:
-    """Record each call of a function as an update of what an agent has learnt; bare, or with a name."""
-    return _step(name, "learning")
+def trace_learning_update(
+    name: str | None = None, /, *, update_type: str | None = None
+) -> Callable[[F], F]: ...
+def trace_learning_update(name: Any = None, /, *, update_type: str | None = None) -> Any:
+    """Record each call of a function as an update of what an agent has learnt; bare, or with a name (also `update_type`)."""
+    return _step(update_type if name is None else name, "learning")
 
 
 def _step(name: Any, category: str) -> Any:
-    metadata = {"category": category}
-    if name is None or isinstance(name, str):
-        return trace_chain_step(name, metadata=metadata)
-    return trace_chain_step(None, metadata=metadata)(name)
+    is_bare = is_used_bare(name)
+    decorate = trace_chain_step(None if is_bare else name, metadata={"category": category})
+
+    def log_and_trace(function: F) -> F:
+        if enabled_never():
+            return function
+        shown = name_of(function) if is_bare or name is None else name
+        return decorate(enclose(function, lambda: _write_line(category, shown)))
+
+    return log_and_trace(name) if is_bare else log_and_trace
+
+
+@contextmanager
+def _write_line(category: str, name: str) -> Iterator[None]:
+    """Write a line about a block to the log files when it ends, with its time, if log files are written."""
+    if files.ACTIVE is None:
+        yield
+        return
+    begun, error = perf_counter_ns(), None
+    try:
+        yield
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        fields = {"event_type": category, "elapsed_ms": (perf_counter_ns() - begun) / 1e6}
+        if error is not None:
+            fields |= {"error_type": type(error).__name__, "error": format_value(error, str)}
+        if files.ACTIVE is not None:
+            level = "info" if error is None else "error"
+            files.ACTIVE.write(category, level, category, f"{category}: {name}", fields)
 
 
 class ErrorWatch:
@@ -108,13 +142,66 @@ def trace_errors(name: Any = None) -> Any:
     return ErrorWatch(name)
 
 
-def trace_context(name: str, component: str = "chain", **inputs: Any) -> Span | switch.OffSpan:
+@overload
+def trace_context(name: str, component: str = "chain", **inputs: Any) -> Span | switch.OffSpan: ...
+@overload
+def trace_context(name: AgentLogger, component: str, **inputs: Any) -> LoggedBlock: ...
+def trace_context(name: Any, component: str = "chain", **inputs: Any) -> Any:
     """Return a span around a block, for `with` and `async with`; `.set_output(...)` records the result.
 
     Args:
-        name: what the block does.
+        name: what the block does. Or an `AgentLogger`, with the name in second place: then each record of the agent's
+            loggers inside gets the inputs, and the entry and the exit of the block are logged, with its time.
         component: the component of the program that it belongs to.
         **inputs: the inputs of the block.
     """
     tracer = switch.ACTIVE
-    return switch.OFF_SPAN if tracer is None else tracer.span(component, name, inputs=inputs)
+    logger, name, component = (
+        (name, component, "chain") if isinstance(name, AgentLogger) else (None, name, component)
+    )
+    span = switch.OFF_SPAN if tracer is None else tracer.span(component, name, inputs=inputs)
+    return span if logger is None else LoggedBlock(span, logger, name, inputs)
+
+
+class LoggedBlock:
+    """A span around a block of an agent, whose entry and exit are logged.
+
+    Args:
+        span: the span.
+        logger: the logger of the agent.
+        name: what the block does.
+        data: what every record inside gets.
+    """
+
+    def __init__(
+        self, span: Span | switch.OffSpan, logger: AgentLogger, name: str, data: Mapping[str, Any]
+    ) -> None:
+        self.set_output = span.set_output
+        self._span = span
+        self._logger = logger
+        self._name = name
+        self._shared = share(data)
+        self._begun = 0
+
+    def __enter__(self) -> Self:
+        self._span.__enter__()
+        self._shared.__enter__()
+        self._begun = perf_counter_ns()
+        self._logger.debug("entering %s", self._name)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        elapsed = {"elapsed_ms": (perf_counter_ns() - self._begun) / 1e6}
+        self._logger.log("debug" if error is None else "error", "leaving %s", self._name, extra=elapsed)
+        self._shared.__exit__(None, None, None)
+        self._span.__exit__(kind, error, trace)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)

@@ -202,6 +202,7 @@ _TABLE: Final = (
     DebuggerCommand("longlist", ("ll",), "longlist", "all events inside the current span", "looking", "", looking.longlist),
     DebuggerCommand("args", ("a",), "args", "the inputs of the event or its span", "looking", "", looking.arguments),
     DebuggerCommand("retval", ("rv",), "retval", "the outputs of the event or its span", "looking", "", looking.returned),
+    DebuggerCommand("locals", (), "locals", "the variables of your code at the event or its span", "looking", "", looking.local_variables),
     DebuggerCommand("print", ("p",), "print EXPRESSION", "the value of an expression at this event", "looking", "expression", looking.print_value),
     DebuggerCommand("pp", (), "pp EXPRESSION", "the same, all of it over several lines", "looking", "expression", looking.print_pretty),
     DebuggerCommand("inspect", (), "inspect NAME|EXPRESSION", "a recorded variable or any other value", "looking", "expression", looking.inspect),

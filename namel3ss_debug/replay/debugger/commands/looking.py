@@ -17,6 +17,7 @@ from namel3ss_debug.replay.debugger.results import (
     Displays,
     Failures,
     Listing,
+    Locals,
     Message,
     MessageChanges,
     Messages,
@@ -37,6 +38,7 @@ from namel3ss_debug.replay.debugger.session import (
 from namel3ss_debug.replay.debugger.stepper import Stepper
 from namel3ss_debug.replay.overrides.grammar import in_line
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.variables import Variables, has_variables, read_variables
 from namel3ss_debug.wire.conversations import diff_messages
 from namel3ss_debug.wire.tools import list_tool_names
 
@@ -49,7 +51,7 @@ MOST_SPANS = 1000
 MOST_FAILURES = 20
 _CALL = "llm_call_start"
 _LOOKED_BACK = 50
-_ELSEWHERE = {"args": "args", "locals": "args", "frame": "where", "stack": "where", "source": "source"}
+_ELSEWHERE = {"args": "args", "locals": "locals", "frame": "where", "stack": "where", "source": "source"}
 """What gdb shows by `info`, and the command that shows it here."""
 
 _MESSAGES_USAGE = "messages [--diff] [N]"
@@ -168,16 +170,62 @@ def returned(session: DebugSession, argument: str) -> Result:
     return Value("outputs", event.get("outputs"), pretty=True, number=at)
 
 
+def local_variables(session: DebugSession, argument: str) -> Result:
+    """Show the variables of the user's code at the event, or at the nearest span around it that has any."""
+    refuse_argument(argument, "locals")
+    found = _find_variables(session)
+    if found is None:
+        raise WrongUsageError(
+            "no variables are recorded here; `debug trace --level comprehensive` records those of your own code at calls"
+        )
+    module = found.module
+    return Locals(
+        found.number,
+        found.scope,
+        found.values,
+        None if module is None else module.values,
+        0 if module is None else module.number,
+        found.notes(),
+    )
+
+
+def _find_variables(session: DebugSession) -> Variables | None:
+    """Return the variables at the selected event, or at the nearest span around it that has any."""
+    stepper = session.stepper
+    if not session.looked_at:
+        return None
+    for number in (session.looked_at, *stepper.outline.stack(session.looked_at)[: -MOST_SPANS - 1 : -1]):
+        if has_variables(stepper.trace.event(number)):
+            return read_variables(stepper.trace, number)
+    return None
+
+
 def print_value(session: DebugSession, argument: str) -> Result:
-    """Show the value of an expression."""
-    expression = _parse_expression(argument, "print")
-    return Value(argument, session.value(expression), number=session.looked_at)
+    """Show the value of an expression, or of a variable of the user's code."""
+    return _print(session, argument, "print", pretty=False)
 
 
 def print_pretty(session: DebugSession, argument: str) -> Result:
-    """Show the value of an expression over several lines."""
-    expression = _parse_expression(argument, "pp")
-    return Value(argument, session.value(expression), pretty=True, number=session.looked_at)
+    """Show the value of an expression or a variable over several lines."""
+    return _print(session, argument, "pp", pretty=True)
+
+
+def _print(session: DebugSession, argument: str, command: str, *, pretty: bool) -> Result:
+    try:
+        expression = _parse_expression(argument, command)
+    except ExpressionError:
+        here = _find_variables(session) if _NAME.fullmatch(argument) else None
+        found = here if here is None or argument in here.values else here.module
+        if here is None or found is None or argument not in found.values:
+            raise
+        value = found.values[argument]
+        if found.number == here.number and argument not in found.not_compared:
+            return Value(argument, value, pretty=pretty, number=found.number)
+        # The value is older than the event, and may have changed since.
+        return Locals(
+            found.recorded[argument], found.scope, {argument: value}, notes=found.notes((argument,))
+        )
+    return Value(argument, session.value(expression), pretty=pretty, number=session.looked_at)
 
 
 def inspect(session: DebugSession, argument: str) -> Result:

@@ -79,6 +79,33 @@ def test_a_function_of_a_cell_is_a_tool(session):
     assert starts[1]["metadata"]["chain"] == ["In[5]:<module>", "In[5]:ask", "In[4]:get_weather"]
 
 
+def test_a_cell_is_a_span(session):
+    """What a cell does is inside its span, which has its source and fails with the error that ends the cell."""
+    _, events = session(START, WEATHER, "get_weather('Oslo')", "get_weather('Atlantis')", "await missing()")
+    starts = {event["component_name"]: event for event in events if event["event_type"] == "cell_start"}
+    ends = {event["component_name"]: event for event in events if event["event_type"] == "cell_end"}
+    assert list(starts) == list(ends) == ["In[2]", "In[3]", "In[4]", "In[5]"], (
+        "recording began within the first"
+    )
+    assert starts["In[3]"]["inputs"] == {"source": "get_weather('Oslo')"}
+    assert starts["In[3]"]["call_site"] == "In[3]:1"
+    tools = [event for event in events if event["event_type"] == "tool_call_start"]
+    assert [event["parent_event_id"] for event in tools] == [
+        starts[n]["event_id"] for n in ("In[3]", "In[4]")
+    ]
+    found = [(end["status"], end.get("error_type")) for end in ends.values()]
+    assert found == [
+        ("completed", None),
+        ("completed", None),
+        ("failed", "LookupError"),
+        ("failed", "NameError"),
+    ]
+    uncaught = [event for event in events if event["event_type"] == "error_occurred"]
+    assert [event["parent_event_id"] for event in uncaught] == [
+        starts[n]["event_id"] for n in ("In[4]", "In[5]")
+    ]
+
+
 def test_a_function_of_a_module_that_a_cell_imports_is_a_tool(session, tmp_path):
     """Of the user's own modules, from when the recording began to its end."""
     for name in ("before", "within", "after"):
@@ -166,7 +193,8 @@ def test_nothing_is_seen_after_the_end(session):
         "assert not any('n3' in name for name in get_weather.__code__.co_names)",
         "print(list(get_ipython().events.callbacks['post_run_cell']))",
     )
-    assert [event["event_type"] for event in events] == ["trace_start", "trace_end"]
+    types = [event["event_type"] for event in events if event["event_type"] != "resource_sample"]
+    assert types == ["trace_start", "cell_start", "cell_end", "trace_end"]
 
 
 def test_a_shell_that_has_run_cells_before_is_followed(session):

@@ -172,3 +172,41 @@ def test_a_fork_while_another_thread_holds_the_lock_leaves_a_usable_table(calls)
     assert calls.take("add", {}, None) is None
     done.set()
     thread.join()
+
+
+def test_a_call_that_was_incomplete_is_replaced_when_more_of_the_answer_arrives(calls):
+    """What a function took meanwhile is not added again."""
+    first = calls.add_requested(asked_for(("a", "add", {"x": 1}), ("b", "add", "")), "2", None)
+    assert calls.take("add", {"x": 1}, None).call_id == "a"
+    whole = asked_for(("a", "add", {"x": 1}), ("b", "add", {"x": 2}), ("c", "add", {"x": 3}))
+    calls.add_requested(whole, "2", None, first)
+    taken = [calls.take("add", {"x": number}, None) for number in (2, 3, 1)]
+    assert [call and call.call_id for call in taken] == ["b", "c", None]
+
+
+@pytest.mark.parametrize(
+    "passed",
+    [
+        {"city": "Oslo", "days": 2, "unit": "C"},
+        {"arguments": {"city": "Oslo", "days": 2, "tool_call_id": "a"}},
+        {"text": '{"city": "Oslo", "days": 2}'},
+        {"place": "Oslo", "length": 2},
+        {"args": ("Oslo", 2)},
+    ],
+)
+def test_a_registered_function_takes_the_call_whose_arguments_it_got(calls, passed):
+    """By name, as one dict or its JSON, under other names, or by position."""
+    calls.add_requested(asked_for(("a", "weather", {"city": "Oslo", "days": 2})), "2", None)
+    assert calls.take_fitting({"weather"}, {"place": "Rome", "length": 2}, None) is None
+    assert calls.take_fitting({"other"}, passed, None) is None
+    assert calls.take_fitting({"weather"}, passed, "inside", only_inside=True) is None
+    assert calls.take_fitting({"weather"}, passed, None).call_id == "a"
+
+
+def test_a_registered_function_that_is_retried_takes_the_same_call_until_its_result_is_sent(calls):
+    """A program may retry a tool that failed."""
+    calls.add_requested(asked_for(("a", "weather", {"city": "Oslo"})), "2", None)
+    taken = [calls.take_fitting({"weather"}, {"city": "Oslo"}, None) for _ in range(2)]
+    assert taken[0] is taken[1]
+    calls.add_results(results(("a", "dry")), None)
+    assert calls.take_fitting({"weather"}, {"city": "Oslo"}, None) is None

@@ -89,12 +89,12 @@ def test_responses_without_a_body_end_each_by_itself():
         def on_eof(self, callback):
             """What comes in between comes here."""
             while between:
-                by_aiohttp._follow_body(reading, Mock(content=self), between.pop())
+                by_aiohttp._follow_body(reading, Mock(content=self), between.pop(), decoded=True)
             callback()
 
     response = Mock(content=Shared())
-    by_aiohttp._follow_body(reading, response, first)
-    by_aiohttp._follow_body(reading, response, other)
+    by_aiohttp._follow_body(reading, response, first, decoded=True)
+    by_aiohttp._follow_body(reading, response, other, decoded=True)
     assert first.end.called
     assert other.end.called
     assert reading == {}

@@ -12,7 +12,7 @@ from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
 from namel3ss_debug.capture.seams.http.exchanges import Exchanges
 from namel3ss_debug.replay.rerun.recorded_calls import flaws_of_chunk
 from namel3ss_debug.traces.reader import open_trace
-from namel3ss_debug.wire import canonical_hash
+from namel3ss_debug.wire import Answer, canonical_hash, recognise
 
 SECRET = "sk-proj-" + "k7Qz" * 12
 STREAM = [("content-type", "text/event-stream")]
@@ -382,3 +382,56 @@ def test_a_stream_that_says_its_end_is_whole_without_another_read(exchanges):
         exchange.close()
     ends = [event["status"] for event in recorded() if event["event_type"] == "http_exchange_end"]
     assert ends == ["completed", "partial"]
+
+
+FORMATS = {
+    "openai.chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
+    "openai.responses": ("/v1/responses", {"input": "hi"}),
+    "anthropic.messages": (
+        "/v1/messages",
+        {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9},
+    ),
+    "gemini.generate_content": (
+        "/v1beta/models/m:streamGenerateContent",
+        {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+    ),
+    "ollama.chat": ("/api/chat", {"messages": [{"role": "user", "content": "hi"}]}),
+    "cohere.chat": ("/v2/chat", {"messages": [{"role": "user", "content": "hi"}]}),
+    "bedrock.converse": (
+        "/model/m/converse-stream",
+        {"messages": [{"role": "user", "content": [{"text": "hi"}]}]},
+    ),
+}
+DECLARED = {
+    "anthropic.messages": [{"name": "add", "input_schema": {"type": "object"}}],
+    "openai.responses": [{"type": "function", "name": "add"}],
+    "gemini.generate_content": [{"functionDeclarations": [{"name": "add"}]}],
+}
+FUNCTION = [{"type": "function", "function": {"name": "add"}}]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_call_is_known_before_the_stream_has_ended(exchanges, name):
+    """A program may run a tool as soon as its call is complete; each call is there once, with its own arguments."""
+    path, body = FORMATS[name]
+    tools = {"tools": DECLARED.get(name, FUNCTION)}
+    if name == "bedrock.converse":
+        tools = {"toolConfig": {"tools": [{"toolSpec": {"name": "add"}}]}}
+    body = {"model": "m", "stream": True, **body, **tools}
+    spoken = recognise(path, body)
+    assert spoken.name == name
+    calls = [{"id": f"call_{n}", "name": "add", "arguments": {"a": n, "text": "x" * 50}} for n in (1, 2)]
+    answer = Answer(text="I add.", tool_calls=calls, finish_reason="tool_calls")
+    pieces = spoken.codec.encode_stream(answer, body, response_id="r", created=1)
+    exchange = exchanges.begin("POST", f"http://h{path}", [], json.dumps(body).encode())
+    exchange.respond(200, [("content-type", spoken.stream_type)])
+    # Gemini sends the calls with the last event; the others have at least one event after them.
+    last = [] if name == "gemini.generate_content" else [pieces.pop()]
+    for piece in pieces:
+        exchange.receive(piece)
+    taken = [exchanges.calls.take("add", call["arguments"], None) for call in calls]
+    assert [call and call.arguments for call in taken] == [call["arguments"] for call in calls]
+    for piece in last:
+        exchange.receive(piece)
+    exchange.end()
+    assert exchanges.calls.take("add", calls[0]["arguments"], None) is None

@@ -352,34 +352,6 @@ def test_what_cannot_be_joined_is_refused(tmp_path):
         joined_execution(tmp_path / "notes.txt")
 
 
-def test_a_server_of_uvicorn_goes_on_with_the_trace(tracing):
-    """Without a word in the program, where the settings ask for it; a request without the header is let alone."""
-    config_module = pytest.importorskip("uvicorn.config")
-    tracer = tracing(propagate="127.0.0.1")
-
-    async def app(scope, receive, send):
-        tracer.emit("decision", component="app", component_name=scope["path"])
-
-    config = config_module.Config(app, lifespan="off", log_config=None, interface="asgi3")
-    config.load()
-    loaded = config.loaded_app
-    header = (b"traceparent", traceparent.write(tracer.execution_id, "1").encode())
-    for path, headers in (("/with", [header]), ("/without", [])):
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "path": path,
-            "headers": headers,
-            "server": None,
-            "client": ("127.0.0.1", 1),
-            "scheme": "http",
-        }
-        asyncio.run(loaded(scope, None, None))
-    events = {e.get("component_name"): e for e in open_trace(shutdown_tracing()).events()}
-    assert events["/with"]["parent_event_id"] == events["GET /with"]["parent_event_id"]
-    assert "parent_event_id" not in events["/without"]
-
-
 SERVER = """
 import sys
 import namel3ss_debug

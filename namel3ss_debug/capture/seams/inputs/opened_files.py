@@ -1,0 +1,231 @@
+"""Record which files the program opens, as they were when it opened them first.
+
+An audit event announces each opening before it happens, so a file is digested before the program can change it. It is
+not read a second time: closing a descriptor releases the locks that the process has on the file by others (fcntl), and
+SQLite relies on such locks. At the end of the process, size and time show which files the run has changed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _thread import get_ident
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+from namel3ss_debug.capture.core import interruptions
+from namel3ss_debug.capture.core.patching import Undo
+from namel3ss_debug.traces.file_digests import MISSING, FileDigester, describe_status, regular_status
+
+READ: Final = "read"
+WRITTEN: Final = "written"
+DATABASE: Final = "database"
+
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""How much is read of all files together. Of further ones, only the beginning and the end are read."""
+
+_CODE: Final = (".py", ".pyc", ".pyi", ".so", ".pth", ".zip", ".dist-info")
+_WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_SYSTEM: Final = ("/dev/", "/proc/", "/sys/", "/etc/", "/usr/", "/lib/", "/run/")
+_PACKAGES: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+OnOpen = Callable[[str, str], None]
+"""Called with the absolute path of a file that is about to be opened, and `read`, `written` or `database`."""
+
+_consumers: tuple[OnOpen, ...] = ()
+_not_followed: tuple[str, ...] = ()
+_hooked = False
+_busy: set[int] = set()  # the threads that run a consumer, which opens files itself
+
+
+def on_open(consumer: OnOpen) -> Undo:
+    """Call a function before each opening of a file, except for files of code, packages and the system."""
+    global _consumers, _hooked, _not_followed  # noqa: PLW0603  (an audit hook cannot be removed)
+    if not _hooked:
+        _hooked = True
+        installed = {os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix)}
+        _not_followed = (*installed, *_SYSTEM)
+        sys.addaudithook(_audit)
+    _consumers = (*_consumers, consumer)
+
+    def put_back() -> None:
+        global _consumers  # noqa: PLW0603  (as above)
+        _consumers = tuple(each for each in _consumers if each is not consumer)
+
+    return put_back
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    # Each audit event of the process arrives here, also each `sys._getframe`.
+    if event not in ("open", "sqlite3.connect") or not _consumers:
+        return
+    thread = get_ident()
+    if thread in _busy:
+        return
+    _busy.add(thread)
+    try:
+        path = _database_file(arguments[0]) if event != "open" else arguments[0]
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        if not isinstance(path, str) or path.endswith(_CODE):
+            return
+        path = _find_followed("" if path[:1] == os.sep else os.getcwd(), path)
+        if path is None:
+            return
+        access = DATABASE if event != "open" else WRITTEN if _is_for_writing(*arguments[1:3]) else READ
+        for consumer in _consumers:
+            consumer(path, access)
+    except Exception as error:  # an audit hook that raises makes the opening fail
+        if interruptions.is_from_signal_handler(error):
+            raise
+    finally:
+        _busy.discard(thread)
+
+
+@lru_cache(4096)
+def _find_followed(folder: str, path: str) -> str | None:
+    """Return the absolute path of a file; None if it belongs to a package or the system. Cached: programs open files often."""
+    path = os.path.normpath(os.path.join(folder, path))
+    return None if path.startswith(_not_followed) or any(each in path for each in _PACKAGES) else path
+
+
+def _is_for_writing(mode: Any = None, flags: Any = None) -> bool:
+    if isinstance(mode, str):
+        return any(letter in mode for letter in "wax+")
+    return bool(int(flags or 0) & _WRITING)
+
+
+def _database_file(name: Any) -> str | None:
+    """Return the file of a database; None if it is in memory alone, or temporary."""
+    text = os.fsdecode(name)
+    if text.startswith("file:"):
+        from urllib.parse import unquote, urlsplit  # few programs name a database so
+
+        parts = urlsplit(text)
+        text = "" if "mode=memory" in parts.query else unquote(parts.path)
+    return None if text in ("", ":memory:") else text
+
+
+class OpenedFiles:
+    """Describes each file that the program opens, once, and at the end which of them have changed.
+
+    Args:
+        digester: describes files.
+        most: how many files are described.
+        skipped: the beginnings of the paths of our own files.
+        report: called with the path of a file and its description.
+    """
+
+    def __init__(
+        self,
+        digester: FileDigester,
+        most: int,
+        skipped: tuple[str, ...],
+        report: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self._digester = digester
+        self._most = most
+        self._skipped = skipped
+        self._report = report
+        self._states: dict[
+            str, dict[str, Any] | None
+        ] = {}  # None: another kind of file, or a further name of one
+        self._written: set[str] = set()
+        self._names: dict[tuple[int, int], str] = {}
+        self._created: set[str] = (
+            set()
+        )  # that did not exist when they were opened, and are in no `_names` yet
+
+    def opened(self, path: str, access: str) -> None:
+        """Describe a file that is about to be opened."""
+        if path not in self._states:
+            if len(self._states) >= self._most or path.startswith(self._skipped):
+                return
+            described = self._describe(path)
+            if described is MISSING and access != READ:
+                self._created.add(path)
+            if described is not None and access != READ:
+                self._written.add(path)
+                described = {**described, "written": True}
+            if described is not None:
+                self._report(path, described)
+        elif access != READ and path not in self._written and self._states[path] is not None:
+            self._written.add(path)
+            self._report(path, {"written": True})
+
+    def _describe(self, path: str) -> dict[str, Any] | None:
+        try:
+            status = regular_status(path)
+        except FileNotFoundError:
+            self._states[path] = MISSING
+            return MISSING
+        if status is None:
+            self._states[path] = None
+            return None
+        file = status.st_dev, status.st_ino
+        for created in list(self._created):
+            if (identity := _identity(created)) is not None:
+                self._names[identity] = created
+                self._created.discard(created)
+        known = self._names.get(file)
+        if known is not None and _identity(known) == file:
+            self._states[path] = None
+            return None
+        self._names[file] = path
+        self._states[path] = describe_status(status)
+        return self._digester.describe(path, status)
+
+    def finish(self) -> None:
+        """Report which of the files have changed since they were described."""
+        thread = get_ident()
+        _busy.add(thread)
+        try:
+            still_open = _find_open_files()
+            for path, before in list(self._states.items()):
+                now = None if before is None else self._describe_end(path, before, still_open)
+                if now not in (None, before):
+                    self._states[path] = now
+                    self._report(path, {"after": now})
+        finally:
+            _busy.discard(thread)
+
+    def _describe_end(
+        self, path: str, before: dict[str, Any], still_open: set[tuple[int, int]] | None
+    ) -> dict[str, Any] | None:
+        """Return the description of a file at the end; `{"open": True}` if the process may yet write to it."""
+        try:
+            status = regular_status(path)
+        except FileNotFoundError:
+            return MISSING
+        if status is None:
+            return None
+        now = describe_status(status)
+        is_open = still_open is None or (status.st_dev, status.st_ino) in still_open
+        return {"open": True} if is_open and (path in self._written or now != before) else now
+
+
+def _find_open_files() -> set[tuple[int, int]] | None:
+    """Return the device and inode of each file that the process has open; None if the system does not show them.
+
+    What a program has not closed by the end is written when the interpreter ends, after the trace.
+    """
+    found = set()
+    try:
+        for name in os.listdir("/dev/fd"):
+            try:
+                status = os.fstat(int(name))
+            except OSError:  # the descriptor of the listing itself
+                continue
+            found.add((status.st_dev, status.st_ino))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
