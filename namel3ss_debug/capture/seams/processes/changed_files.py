@@ -24,12 +24,13 @@ _MOST_FILES = 1000
 _COARSE = 5
 """CLOCK_REALTIME_COARSE of Linux, which file times are taken from; `time` has no name for it."""
 
+_HAS_COARSE_CLOCK = os.uname().sysname == "Linux"
 _TICK_NS = 10_000_000
 
 
 def file_clock_ns() -> int:
     """Return the time that a file would get which is modified now, or a little earlier one."""
-    if sys.platform == "linux":
+    if _HAS_COARSE_CLOCK:
         return time.clock_gettime_ns(_COARSE)
     return time_ns() - _TICK_NS
 

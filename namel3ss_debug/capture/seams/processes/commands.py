@@ -39,7 +39,6 @@ from namel3ss_debug.capture.seams.processes.answered import (
     is_started_by_asyncio,
 )
 from namel3ss_debug.capture.seams.processes.changed_files import ChangedFiles, file_clock_ns
-from namel3ss_debug.config import working_directory
 from namel3ss_debug.traces.clocks import perf_counter_ns
 
 COMPONENT = "command"
@@ -269,7 +268,6 @@ class Commands:
         self._ended: list[Command] = []
         self._read_files: list[tuple[str, Command]] = []
         self.files = ChangedFiles(lambda path, command: self._read_files.append((path, command)))
-        self._start = str(working_directory())
         self._run: Any = None  # the code of `subprocess.run`
 
     def close_ended(self) -> None:
@@ -330,7 +328,7 @@ class Commands:
         inputs: dict[str, Any] = {"arguments": texts[0] if by_shell and len(texts) == 1 else texts}
         if by_shell:
             inputs["shell"] = True
-        if (place := _folder(folder, self._start)) is not None:
+        if (place := _folder(folder, self._tracer.sites.cwd)) is not None:
             inputs["folder"] = place
         if changed := _changes(environment):
             inputs["environment"] = changed
