@@ -562,6 +562,14 @@ class Attempt:
                 self._follow_command(request, found)
             elif request.kind == TOOL and not (answer.runs or answer.replaced):
                 self._answered.setdefault(request.name, []).append(request.number)
+                # The commands of a tool that does not run change no file either.
+                calls = self.plan.recorded.calls
+                inner = (
+                    each
+                    for each in self.plan.recorded.within(found.number)
+                    if calls[each].request.kind == COMMAND
+                )
+                self._commands.update(dict.fromkeys(inner, request.number))
                 if "mcp" in lenient.mapping(event.get("metadata")):
                     self._of_servers.add(request.name)
 
