@@ -6,13 +6,14 @@ last line has the same for a program without large values, whose variables all c
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-from timing import holds, interleaved, process, ratios, show
+from timing import holds, interleaved, process, ratios, show, spread
 
 CALLS = 40
 ROUNDS = 15
@@ -42,6 +43,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sizes: dict[str, int] = {}
+        tracing: dict[str, list[float]] = {}
 
         def run(kind: str, level: str) -> float:
             program, trace = folder / f"{kind}.py", folder / f"{kind}-{level}.jsonl"
@@ -50,6 +52,8 @@ def main() -> int:
             command = [sys.executable, *TRACE, "--level", level, "-o", str(trace), str(program)]
             seconds = process(command).seconds
             sizes[f"{kind}, {level}"] = trace.stat().st_size
+            end = json.loads(trace.read_text().splitlines()[-1])
+            tracing.setdefault(f"{kind}, {level}", []).append(end["metadata"]["tracing_us"] / CALLS)
             return seconds
 
         subjects = [(kind, level) for kind in ("large", "small") for level in ("detailed", "comprehensive")]
@@ -57,7 +61,7 @@ def main() -> int:
     print(f"{CALLS} calls of a tool, whole processes:")
     show(taken, 1e3, " ms")
     for subject, size in sizes.items():
-        print(f"  {subject}: {size / 1e3:.0f} KB")
+        print(f"  {subject}: {size / 1e3:.0f} KB; tracing took {spread(tracing[subject], 1, ' µs')} a call")
     time = median(ratios(taken, "large, comprehensive", "large, detailed"))
     print(f"beside small values: {median(ratios(taken, 'small, comprehensive', 'small, detailed')):.2f}")
     claims = [

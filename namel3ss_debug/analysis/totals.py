@@ -19,11 +19,13 @@ class Options:
     """The options of a user for the analyses.
 
     `slow_ms`: how long an operation may take before it counts as slow. `triggers`: the thresholds of the rules of the
-    section `triggers`, as in `config.TRIGGERS`; None for a rule that is switched off.
+    section `triggers`, as in `config.TRIGGERS`; None for a rule that is switched off. `error_indicators`: further
+    patterns of messages in the log that report an error, by name.
     """
 
     slow_ms: float = 1000.0
     triggers: Mapping[str, float | None] = field(default_factory=lambda: dict(TRIGGERS))
+    error_indicators: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def options(config: DebugConfiguration) -> Options:
     """Return the options of the analyses that the settings hold."""
     from namel3ss_debug.analysis.totals import Options
 
-    return Options(slow_ms=config.slow_ms, triggers=config.triggers)
+    return Options(slow_ms=config.slow_ms, triggers=config.triggers, error_indicators=config.error_indicators)
 
 
 def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | None) -> list[Path]:

@@ -104,7 +104,9 @@ def hold(path: Path, rules: Sequence[CheckRule], baseline: Baseline | None, load
             baseline=baseline,
             ignore=config.diff_ignore,
             redaction=redaction,
-            options=Options(slow_ms=config.slow_ms, triggers=config.triggers),
+            options=Options(
+                slow_ms=config.slow_ms, triggers=config.triggers, error_indicators=config.error_indicators
+            ),
         )
     report_problems(trace)
     return report

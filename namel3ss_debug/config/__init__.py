@@ -42,7 +42,7 @@ TRUST_KEY_VARIABLE = "NAMEL3SS_DEBUG_TRUST_KEY"
 """The variable with the secret that traces are signed with, in place of a key file."""
 
 
-FOR_READERS = frozenset({"prices", "triggers", "checks", "diff_ignore", "tools"})
+FOR_READERS = frozenset({"prices", "triggers", "error_indicators", "checks", "diff_ignore", "tools"})
 """Settings of commands that read traces; they are not passed to a program that is recorded."""
 
 REDACTING = frozenset({"redact", "redact_keys", "redact_patterns"})
@@ -88,6 +88,7 @@ class DebugConfiguration:
     diff_ignore: tuple[str, ...] = ()
     prices: Mapping[str, Mapping[str, float] | None] = field(default_factory=dict)
     triggers: Mapping[str, float | None] = field(default_factory=lambda: dict(TRIGGERS))
+    error_indicators: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[Mapping[str, Any] | str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -471,6 +472,12 @@ SETTINGS: tuple[Setting, ...] = (
         values.triggers,
         """an object of rule to threshold, such as {"error_rate": 0.01, "timeouts": null}""",
         "what `analyze --triggers` allows before it reports a finding; rules that are not named keep their thresholds, null switches one off",
+    ),
+    Setting(
+        "error_indicators",
+        values.indicators,
+        "an object of name to regular expression",
+        "further messages in the log that report an error; `analyze --log-errors` lists them",
     ),
 )
 

@@ -168,7 +168,7 @@ def _one_of(words: Sequence[str], value: object) -> str:
     return word
 
 
-def patterns(value: object) -> Mapping[str, str]:
+def patterns(value: object, setting: str = "redact_patterns") -> Mapping[str, str]:
     """Return an object of names and regular expressions."""
     items = json.loads(value) if isinstance(value, str) else value
     if not isinstance(items, dict) or not all(
@@ -176,24 +176,27 @@ def patterns(value: object) -> Mapping[str, str]:
     ):
         raise TypeError
     for name, pattern in items.items():
-        check_pattern(name, pattern)
+        check_pattern(name, pattern, setting)
     return items
 
 
-def check_pattern(name: str, pattern: str) -> None:
-    """Refuse a rule that `redact_patterns` cannot use.
+def indicators(value: object) -> Mapping[str, str]:
+    """Return the patterns of log messages that report an error."""
+    return patterns(value, "error_indicators")
+
+
+def check_pattern(name: str, pattern: str, setting: str = "redact_patterns") -> None:
+    """Refuse a rule that a setting of patterns cannot use.
 
     Raises:
         SettingError: its name or its regular expression cannot be used.
     """
     if not _RULE_NAME.fullmatch(name):
-        raise SettingError(
-            f"redact_patterns: {name!r} is not a usable name; use letters, digits, '_', '-' and '.'"
-        )
+        raise SettingError(f"{setting}: {name!r} is not a usable name; use letters, digits, '_', '-' and '.'")
     try:
         re.compile(pattern)
     except (re.error, TypeError, RecursionError, OverflowError) as error:
-        raise SettingError(f"redact_patterns: {name!r} is not a valid regular expression: {error}") from None
+        raise SettingError(f"{setting}: {name!r} is not a valid regular expression: {error}") from None
 
 
 def checks(value: object) -> tuple[Mapping[str, Any] | str, ...]:

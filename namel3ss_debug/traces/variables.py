@@ -7,7 +7,7 @@ At the level `comprehensive`, an event that holds variables has in its metadata 
 - `since`: the event that the values differ from, in the same scope and segment; without it, all values are here.
 - `removed`: variables of that event that are gone.
 - `not_compared`: variables whose type, length and sampled items are as there; whether the rest is, nobody looked.
-- `omitted`: variables whose values did not fit into the budget of the event.
+- `omitted`: variables whose values did not fit into the budget of the event; `further`: how many more were not looked at.
 - `stopped`: the process has used up its budget, and records no variables any more.
 - `module`: the event with the globals of the function's module; or `globals`, a record of them that has its `values`.
 
@@ -42,6 +42,7 @@ class Variables:
         recorded: name -> the event that holds the value.
         not_compared: the variables that may have changed since then unnoticed.
         omitted: the variables whose values did not fit into the budget.
+        further: how many more variables there were, which were not looked at.
         missing: whether an earlier record is not in the trace, so that unchanged variables are not known.
         stopped: whether the process had used up its budget, so that nothing is known.
         module: the globals of the function's module, as they were recorded last.
@@ -53,6 +54,7 @@ class Variables:
     recorded: dict[str, int] = field(default_factory=dict)
     not_compared: tuple[str, ...] = ()
     omitted: tuple[str, ...] = ()
+    further: int = 0
     missing: bool = False
     stopped: bool = False
     module: Variables | None = None
@@ -60,7 +62,7 @@ class Variables:
     def notes(self, names: Collection[str] | None = None) -> tuple[str, ...]:
         """Return what the values do not show, a sentence each; with `names` only of these variables."""
         notes = [
-            f"{name} was recorded at event {self.recorded[name]}; since then only its type, length and some items were compared"
+            f"{name} was recorded at event {self.recorded[name]}; since then it was compared only in part"
             for name in self.not_compared
             if name in self.recorded and (names is None or name in names)
         ]
@@ -68,6 +70,8 @@ class Variables:
             return tuple(notes)
         if self.omitted:
             notes.append(f"not recorded, over variables_event_bytes: {', '.join(self.omitted)}")
+        if self.further:
+            notes.append(f"not recorded, because there were so many: {self.further:,} more")
         if self.missing:
             notes.append(
                 "variables that did not change are missing: the event that holds them is not in the trace"
@@ -202,6 +206,7 @@ class _RecordSearch:
             {name: recorded[name] for name in known},
             _names(record, "not_compared"),
             _names(record, "omitted"),
+            lenient.count(record.get("further")) or 0,
             missing,
             record.get("stopped") is True,
         )

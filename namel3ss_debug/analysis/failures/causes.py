@@ -7,6 +7,7 @@ with a kind:
 |---|---|---|
 | `failed_inside` | a span inside it failed first, with another error 0.9; it is a report of an earlier failure 0.95 | |
 | `earlier_failure` | an earlier call failed and was not recovered: its error is in the inputs 0.85, same parent 0.55, else 0.35 | |
+| `dependency_failed` | the span depends on one that failed (`depends_on`) | 0.95 |
 | `error_result_used` | an earlier call claimed success and returned an error: as above, times the confidence | |
 | `wrote_argument` | a model wrote the argument: nothing it had read contains it 0.9, not known 0.8, passed on 0.5 | |
 | `gave_value` | a call returned the value that became the argument | 0.85 |
@@ -59,6 +60,7 @@ from namel3ss_debug.analysis.failures.suspects import (
     sort_events,
 )
 from namel3ss_debug.analysis.sections.fingerprints import Fingerprints
+from namel3ss_debug.wire import lenient
 
 OWN: dict[str, float] = {
     "network": 0.85,
@@ -227,7 +229,8 @@ def _find_earlier_failures(view: FailureView) -> Iterator[SuspectedCause]:
             continue
         seen.add(key)
         reported = step.number in view.reported
-        if reported:
+        needed = step.id is not None and step.id in lenient.sequence(view.failed.get("depends_on"))
+        if reported or needed:
             base = 0.95
         elif len(words) >= 8 and words in read:
             base = 0.85
@@ -236,10 +239,12 @@ def _find_earlier_failures(view: FailureView) -> Iterator[SuspectedCause]:
         else:
             base = 0.35
         recovered = view.last_good.get(key[:2], 0) > step.number
-        base *= (0.3 if recovered else 1.0) * (0.7 if own >= 0.7 and not reported else 1.0)
+        base *= (0.3 if recovered else 1.0) * (0.7 if own >= 0.7 and not (reported or needed) else 1.0)
         kind, reason = (
             ("error_result_used", "returned an error as its result, which was used")
             if info.claimed
+            else ("dependency_failed", f"{failed_with(step)}, and this step depends on it")
+            if needed
             else ("failed_inside", f"{failed_with(step)}, which is reported here")
             if reported
             else ("earlier_failure", f"{failed_with(step)} before, and the run went on")
@@ -356,4 +361,4 @@ _QUESTIONS: tuple[Callable[[FailureView], Iterator[SuspectedCause]], ...] = (
     _find_large_results,
     _find_decisions,
 )
-_FAILURES = frozenset({"failed_inside", "earlier_failure", "error_result_used"})
+_FAILURES = frozenset({"failed_inside", "dependency_failed", "earlier_failure", "error_result_used"})

@@ -30,7 +30,8 @@ of the run, and the cost of the retries. Each failure has its `fingerprint` (`fa
      "resolution": "..."}
 
 `impact.repeated` is how many later failures have the same fingerprint, `open_spans` how many spans around it never
-ended; `..._after` is the time and cost of the run after it. Weak failures, which have no failed status, are in
+ended, `dependents_failed` how many failures depend on it by `depends_on`, also through others; `dependency_failures`
+lists these with what they need. `..._after` is the time and cost of the run after it. Weak failures, which have no failed status, are in
 `weak_failures`, with their `source` (`output` or `log`) and `confidence` (`claims`), and do not count in the numbers
 above. One that repeats the words of a failure inside it, or a log record that repeats those of any failure, is left
 out.
@@ -225,6 +226,9 @@ class Errors(BaseFold):
             at=instant(span.end.get("timestamp")),
             duration_ns=span.duration_ns,
             causes=find_direct_causes(span.end.get("stack_trace")),
+            needs=tuple(
+                needed for needed in lenient.sequence(span.get("depends_on")) if isinstance(needed, str)
+            ),
         )
 
     def _text(self, value: object) -> str | None:
@@ -268,6 +272,7 @@ class Errors(BaseFold):
             "retries": self._retries,
             "retry_cost": self._retry_cost(),
             "failures": failure_report.failures,
+            "dependency_failures": failure_report.dependency_failures,
             "weak_errors": failure_report.weak_errors,
             "weak_failures": failure_report.weak_failures,
             "open_span_count": len(self._open),

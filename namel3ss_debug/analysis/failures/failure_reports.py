@@ -41,6 +41,7 @@ class FailureFacts(NamedTuple):
     at: int | None
     duration_ns: int | None
     causes: tuple[str, ...]
+    needs: tuple[str, ...] = ()
 
     @property
     def words(self) -> tuple[str | None, str | None]:
@@ -77,6 +78,7 @@ class FailureReport(NamedTuple):
     severity: float
     first_failure_ms: float | None
     failures: list[dict[str, Any]]
+    dependency_failures: list[dict[str, Any]]
     weak_errors: int
     weak_failures: list[dict[str, Any]]
 
@@ -125,9 +127,48 @@ def make_report(
         run_severity(at_top, others, run.share_failed),
         _ms_since_begin(min(moments, default=None), run),
         rows,
+        _count_dependents(rows, chains),
         len(weak_failures) + weak.more,
         weak_rows,
     )
+
+
+def _count_dependents(rows: list[dict[str, Any]], chains: Sequence[Chain]) -> list[dict[str, Any]]:
+    """Return each failure whose span depends on one that failed; count them in the impact of what they needed.
+
+    `impact.dependents_failed` counts those that need a failure themselves or through others.
+    """
+    chain_of = {
+        failed.id: index
+        for index, (first, rest) in enumerate(chains)
+        for failed in (first, *rest)
+        if failed.id
+    }
+    needed_by: dict[int, set[int]] = {}
+    found: list[dict[str, Any]] = []
+    for index, (failure, passed_on) in enumerate(chains):
+        needs = {chain_of[key] for failed in (failure, *passed_on) for key in failed.needs if key in chain_of}
+        needs.discard(index)
+        for needed in needs:
+            needed_by.setdefault(needed, set()).add(index)
+        if needs and len(found) < LISTED:
+            found.append(
+                {
+                    "number": failure.number,
+                    "component": failure.component,
+                    "component_name": failure.name or None,
+                    "needs": sorted(chains[needed][0].number for needed in needs),
+                }
+            )
+    for index, row in enumerate(rows):
+        reached: set[int] = set()
+        waiting = [index]
+        while waiting and len(reached) < _DEEPEST:
+            new = needed_by.get(waiting.pop(), set()) - reached
+            reached |= new
+            waiting += new
+        row["impact"]["dependents_failed"] = len(reached - {index})
+    return found
 
 
 def _compute_fingerprint(failure: FailureFacts) -> str:

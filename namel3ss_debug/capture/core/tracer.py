@@ -724,7 +724,7 @@ class ExecutionTracer:
         if self.variables is None or frame is None:
             return self.writer.append(event)
         try:
-            changes = self.variables.of_frame(frame, self.sites)
+            changes = self.variables.compare_frame(frame, self.sites)
         except Exception as error:  # the event itself is worth more than its variables
             self.problem("the variables at an event could not be recorded", error)
             return self.writer.append(event)

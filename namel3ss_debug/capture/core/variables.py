@@ -65,6 +65,7 @@ _IPYTHON_NAMES = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open"})
 _CELL_INPUTS = "_ih"  # IPython keeps the source of all cells among the variables of each
 _NO_MARKS: Mapping[str, bytes] = {}
 _TEXTS = frozenset({str, bytes, bytearray})
+_PLAIN_KEYS = frozenset({str, int, float, bool, bytes, type(None)})
 _SIZED = frozenset({*_TEXTS, list, tuple, dict, set, frozenset, deque})
 
 
@@ -110,7 +111,7 @@ class VariableRecorder:
         self._written = 0
         self._known: dict[str, Known] = {}
 
-    def of_frame(self, frame: FrameType, sites: CallSites) -> Changes:
+    def compare_frame(self, frame: FrameType, sites: CallSites) -> Changes:
         """Return the record of a frame: its locals, and the globals of its module where the trace has none yet."""
         module = _scope_of_module(frame, sites)
         if frame.f_locals is frame.f_globals or frame.f_code.co_name == "<module>":
@@ -152,7 +153,8 @@ class VariableRecorder:
         changed: dict[str, JsonValue] = {}
         marks: dict[str, bytes] = {}
         not_compared: list[str] = []
-        omitted: list[str] = list(islice(values, MOST_VARIABLES, None))
+        further = list(islice(values, MOST_VARIABLES, None))
+        omitted = [name for name in further if name in before]
         left = room = self._event_bytes if room is None else room
         for name, value in islice(values.items(), MOST_VARIABLES):
             mark, is_compared, described = self._describe(name, value, before.get(name))
@@ -175,7 +177,9 @@ class VariableRecorder:
             record["since"] = known.event_id
         for key, names in (("removed", removed), ("not_compared", not_compared), ("omitted", omitted)):
             if names:
-                record[key] = self._payloads.convert(names).value
+                record[key] = list(map(self._payloads.text, names))
+        if further:
+            record["further"] = len(further)
         now = Known(
             "",
             place,
@@ -246,8 +250,10 @@ class VariableRecorder:
                 sample, identities = _sample(value)
                 digest = _digest(b"\0".join(map(_fingerprint, sample)))
                 mark = b"%d %d %s %s" % (id(value), length, digest, _digest(identities))
-                if kind not in _TEXTS:
-                    start = dict(sample[:_START]) if kind is dict else sample[:_START]
+                if kind is dict:  # a key of the program's own class may run code when it is hashed
+                    start = {key: item for key, item in sample[:_START] if type(key) in _PLAIN_KEYS}
+                elif kind not in _TEXTS:
+                    start = sample[:_START]
             except RuntimeError:  # another thread changed the container meanwhile
                 mark = os.urandom(16)
         if mark == before:
@@ -281,7 +287,7 @@ def read_variables(values: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in list(values.items())
         if type(name) is str
         and not name.startswith("_" if of_cell else "__")
-        and not isinstance(value, _CODE_TYPES)
+        and not issubclass(type(value), _CODE_TYPES)
         and not (of_cell and name in _IPYTHON_NAMES)
     }
 

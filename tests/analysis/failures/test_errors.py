@@ -168,3 +168,21 @@ def test_a_list_is_cut_and_its_count_is_not(recording, errors):
     found = errors(recording)
     assert found["total_errors"] == LISTED + 20
     assert [failure["error"] for failure in found["failures"]] == [f"number {at}" for at in range(LISTED)]
+
+
+def test_a_failure_fails_what_depends_on_it(recording, analysed):
+    """Each names what it needed, its origin is that failure, and the impact counts them all; others are not touched."""
+    first = recording.start("tool", "fetch", 0)
+    recording.end(first, 1, status="failed", error="no route to host", error_type="OSError")
+    second = recording.start("chain", "parse", 1, kind="chain_step", depends_on=[first])
+    recording.end(second, 2, status="failed", error="nothing to parse", error_type="ValueError")
+    third = recording.start("chain", "store", 2, kind="chain_step", depends_on=[second])
+    recording.end(third, 3, status="failed", error="nothing to store", error_type="ValueError")
+    apart = recording.start("tool", "greet", 3)
+    recording.end(apart, 4, status="failed", error="hoarse", error_type="VoiceError")
+    section = analysed(recording.events, ["errors"], cuts=[3])["errors"]
+    assert [(row["number"], row["needs"]) for row in section["dependency_failures"]] == [(3, [1]), (5, [3])]
+    assert [row["impact"]["dependents_failed"] for row in section["failures"]] == [2, 1, 0, 0]
+    origin = section["failures"][1]["origins"][0]
+    assert (origin["number"], origin["kind"]) == (1, "dependency_failed")
+    assert section["failures"][2]["origins"][0]["number"] == 1

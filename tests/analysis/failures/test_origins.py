@@ -125,6 +125,7 @@ def test_the_impact_is_what_came_after(busy_run, analysed):
         "open_spans": 0,
         "attempts": 1,
         "repeated": 7,
+        "dependents_failed": 0,
         "time_after_ms": 47_000.0,
         "tokens_after": 70,
         "cost_after": 1.75,

@@ -151,7 +151,7 @@ def test_a_large_value_is_its_shape_and_never_claimed_to_be_unchanged():
     assert trace.add({"data": data})["locals_record"]["not_compared"] == ["data"]
     found = read_variables(trace, 2)
     assert found.not_compared == ("data",)
-    assert found.notes()[0].startswith("data was recorded at event 1; since then only its type, length")
+    assert found.notes()[0] == "data was recorded at event 1; since then it was compared only in part"
     data.append(0)
     assert trace.add({"data": data})["locals"]["data"]["length"] == 1_000_001
 
@@ -229,6 +229,45 @@ def test_a_value_that_is_omitted_later_is_not_shown_as_it_was():
     trace.add({"a": "x" * 200})
     found = read_variables(trace, 2)
     assert (found.values, found.omitted) == ({}, ("a",))
+
+
+def test_any_number_of_variables_can_go_at_once_and_only_the_first_are_looked_at():
+    """What is gone is not shown, however many; what was not looked at is counted."""
+    trace = Trace()
+    many = {f"variable_number_{number:04}": None for number in range(variables.MOST_VARIABLES + 9)}
+    trace.add(many)
+    trace.add({"left": 1})
+    assert (trace.event(1)["metadata"]["locals_record"]["further"], read_variables(trace, 1).further) == (
+        9,
+        9,
+    )
+    assert "9 more" in " ".join(read_variables(trace, 1).notes())
+    assert read_variables(trace, 2).values == {"left": 1}
+
+
+def test_no_code_of_the_program_runs():
+    """Keys, items and attributes of the program's own classes are neither hashed nor compared nor measured."""
+
+    class Loud:
+        hashable = True
+
+        def __hash__(self):
+            assert self.hashable
+            return 10**9
+
+        def __eq__(self, other):
+            raise AssertionError
+
+        def __len__(self):
+            raise AssertionError
+
+        __class__ = property(lambda self: 1 / 0)
+
+    trace = Trace()
+    values = {"keys": {Loud(): 1} | dict.fromkeys(range(300), Loud()), "items": [Loud()] * 300, "one": Loud()}
+    Loud.hashable = False
+    trace.add(variables.read_variables(values))
+    assert trace.add(variables.read_variables(values))["locals_record"]["not_compared"] == list(values)
 
 
 def test_all_variables_are_recorded_again_after_some_records_and_in_a_new_segment():

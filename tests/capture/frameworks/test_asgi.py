@@ -106,6 +106,16 @@ def test_a_request_continues_the_trace_of_its_sender(tracer):
     assert starts["GET /a"][0]["parent_event_id"] == "1"
 
 
+def test_requests_that_are_left_out_leave_their_contents_where_they_are(tracing):
+    """Where the settings leave out the component, what happens in a request belongs to the span around it."""
+    tracer = tracing(default_components=["app"])
+    with tracer.span("app", "outer"):
+        assert asyncio.run(ask("/a")) == ["onetwo"]
+    starts, _, inside = events_by_name()
+    assert starts == {}
+    assert {event["parent_event_id"] for event in inside["/a"]} == {"2"}
+
+
 def test_an_application_in_traced_asgi_has_one_span(tracer):
     """The line that other servers need does no harm where it is not needed."""
     asyncio.run(ask("/a", application=TracedASGI(app)))

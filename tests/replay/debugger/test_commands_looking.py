@@ -432,7 +432,7 @@ def test_source_shows_the_code_of_the_call_site(coded, tmp_path):
         ("app.py:x", "this is no line of a file"),
         ("/etc/passwd:1", "only Python and namel3ss files are shown"),
         ("secret.txt:1", "only Python and namel3ss files are shown"),
-        ("In[3]:1", "a trace does not hold the text of cells"),
+        ("In[3]:1", "the trace does not hold the text of this cell"),
         ("folder.py:1", "there is no such file here"),
         ("pipe.py:1", "there is no such file here"),
         ("a\0b.py:1", "it is not a file that can be read"),
@@ -449,6 +449,28 @@ def test_source_reads_nothing_but_programs(coded, tmp_path, site, problem):
     for name in ("folder.py", "pipe.py"):
         shown = last(coded(f"{tmp_path}/{name}:1"), "goto 2 ;; source")
         assert (shown.problem, shown.rows) == ("it is not a file that can be read", ())
+
+
+def test_source_of_a_cell_is_in_its_span(listed):
+    """The latest cell of the name has the text, also if the code was defined in an earlier cell than the running one."""
+
+    def cell(name, text, number):
+        start = {
+            "event_type": "cell_start",
+            "event_id": f"{number}",
+            "component": "cell",
+            "component_name": name,
+        }
+        end = {"event_type": "cell_end", "event_id": f"{number + 1}", "parent_event_id": f"{number}"}
+        return start | {"inputs": {"source": text}}, end
+
+    first, again = cell("In[2]", "old", 1), cell("In[2]", "def ask():\n    call()", 3)
+    running, end = cell("In[3]", "ask()", 5)
+    call = {"event_type": "llm_call_start", "event_id": "7", "parent_event_id": "5", "call_site": "In[2]:2"}
+    session = Debugger(listed([*first, *again, running, call, end]))
+    shown = last(session, "goto 6 ;; source")
+    assert (shown.file, shown.line, shown.problem) == ("In[2]", 2, None)
+    assert shown.rows == ((1, "def ask():"), (2, "    call()"))
 
 
 def test_source_reads_a_bounded_part(coded, tmp_path, monkeypatch):

@@ -163,7 +163,8 @@ class AnsweredRequest:
         inputs = {"method": method, "path": path, **({"query": url.partition("?")[2]} if query else {})}
         span = tracer.span("request", f"{method} {path}", inputs, metadata or None, call_site="")
         self._span = span.open(enter=False) if holder is None else span.open_within(holder)
-        self._token = CURRENT.set(self._span)
+        if self._span.is_open:  # it is not where the settings leave out its component
+            self._token = CURRENT.set(self._span)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,4 +1,4 @@
-"""`source`: the user's own code at the call site of an event.
+"""`source`: the user's own code at the call site of an event, from its file, or of a cell from the cell's span.
 
 A trace is foreign data, and so are the paths in it: only a regular file with the suffix of a program is read, up to a
 limit.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from namel3ss_debug.replay.debugger.results import Result, SourceLines
 from namel3ss_debug.replay.debugger.session import DebugSession, refuse_argument
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import open_regular
+from namel3ss_debug.wire import lenient
 
 EACH_WAY: Final = 5
 MOST_BYTES: Final = 4 * 1024 * 1024
@@ -23,6 +25,7 @@ MOST_COLUMNS: Final = 1000
 _PROGRAMS: Final = frozenset({".py", ".pyi", ".pyw", ".ai"})
 _CELL: Final = re.compile(r"In\[\d+\]")
 _MOST_SPANS: Final = 100
+_MOST_CELLS: Final = 10_000
 
 
 def source(session: DebugSession, argument: str) -> Result:
@@ -34,7 +37,11 @@ def source(session: DebugSession, argument: str) -> Result:
     if not name or not (line.isascii() and line.isdecimal() and len(line) < 10):
         return SourceLines(site, 0, (), "this is no line of a file")
     if _CELL.fullmatch(name):
-        return SourceLines(name, int(line), (), "a trace does not hold the text of cells")
+        text = _find_cell(session, at, name)
+        if text is None:
+            return SourceLines(name, int(line), (), "the trace does not hold the text of this cell")
+        rows = _lines_around(text.encode(), int(line))
+        return SourceLines(name, int(line), rows, None if rows else "the cell does not have this line")
     if Path(name).suffix not in _PROGRAMS:
         return SourceLines(name, int(line), (), "only Python and namel3ss files are shown")
     path = _find_file(session, at, name)
@@ -58,9 +65,21 @@ def _find_site(session: DebugSession) -> tuple[int, Event]:
     stepper, (at, _) = session.stepper, session.selected_event()
     for number in (at, *reversed(stepper.outline.stack(at)[-_MOST_SPANS:])):
         event = stepper.event_at(number)
-        if isinstance(event.get("call_site"), str):
+        if isinstance(event.get("call_site"), str) and event["call_site"]:
             return number, event
     raise WrongUsageError(f"the trace does not show where in the code event {at} came from")
+
+
+def _find_cell(session: DebugSession, at: int, name: str) -> str | None:
+    """Return the text of a cell, from the latest span of this name that began up to an event."""
+    stepper, outline = session.stepper, session.stepper.outline
+    cells = outline.kinds.select(lambda event: bool(event["event_type"] == "cell_start"), named=False)
+    for number in islice(outline.backward(cells, 1, at + 1), _MOST_CELLS):
+        event = stepper.event_at(number)
+        text = lenient.mapping(event.get("inputs")).get("source")
+        if event.get("component_name") == name and isinstance(text, str):
+            return text
+    return None
 
 
 def _find_file(session: DebugSession, at: int, name: str) -> Path:
@@ -84,10 +103,15 @@ def _read(path: Path, line: int) -> tuple[tuple[tuple[int, str], ...], float]:
     with os.fdopen(open_regular(path), "rb") as file:
         changed_at = os.fstat(file.fileno()).st_mtime
         content = file.read(MOST_BYTES)
+    return _lines_around(content, line), changed_at
+
+
+def _lines_around(content: bytes, line: int) -> tuple[tuple[int, str], ...]:
+    """Return the numbered lines around one, each cut if it is very long; none if there is no such line."""
     # Split as bytes: `str.splitlines` also splits at form feeds and Unicode separators, where Python's lines do not end.
     lines = content.splitlines()
     first = max(line - EACH_WAY, 1)
     if not 1 <= line <= len(lines):
-        return (), changed_at
+        return ()
     shown = (text.decode("utf-8", "replace")[:MOST_COLUMNS] for text in lines[first - 1 : line + EACH_WAY])
-    return tuple(enumerate(shown, first)), changed_at
+    return tuple(enumerate(shown, first))
