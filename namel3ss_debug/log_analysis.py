@@ -24,6 +24,7 @@ from namel3ss_debug.inspection.activity import read_activity
 from namel3ss_debug.inspection.log_summaries import summarize_activity, summarize_learning
 from namel3ss_debug.inspection.logs import LogLine, read_log_lines
 from namel3ss_debug.traces.events import LOG_LEVELS
+from namel3ss_debug.traces.folders import open_private
 from namel3ss_debug.traces.marks import mark_of
 from namel3ss_debug.traces.store import find_trace
 from namel3ss_debug.views.activity import to_json
@@ -195,7 +196,8 @@ class LogAnalyzer:
         }
         if path is not None:
             try:
-                Path(path).write_text(json_bytes(document) + "\n", encoding="utf-8")
+                with open(path, "w", encoding="utf-8", opener=open_private) as file:
+                    file.write(json_bytes(document) + "\n")
             except OSError as error:
                 raise WrongUsageError(f"cannot write {path}: {error.strerror}; name another file") from error
         return document

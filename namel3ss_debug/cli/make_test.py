@@ -288,9 +288,8 @@ def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
     Raises:
         WrongUsageError: one of them exists already, or cannot be written.
     """
-    import shutil
-
     from namel3ss_debug.errors import WrongUsageError
+    from namel3ss_debug.traces.folders import copy_private
     from namel3ss_debug.traces.names import segment_path
 
     files = {
@@ -305,7 +304,7 @@ def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
     make_folder_for(path)
     try:
         for new, old in files.items():
-            shutil.copyfile(old, new)
+            copy_private(old, new)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise WrongUsageError(f"cannot write {path}: {error.strerror}") from None

@@ -200,7 +200,7 @@ def write_json(written: str) -> None:
 
 
 def write_file(path: Path, content: bytes, *, new: bool = False) -> None:
-    """Write a file that the user named, and the folders above it.
+    """Write a file that the user named, and the folders above it. A new one is readable for its owner only.
 
     Args:
         path: the file.
@@ -212,10 +212,11 @@ def write_file(path: Path, content: bytes, *, new: bool = False) -> None:
         FileExistsError: it is there, and has to be new.
     """
     from namel3ss_debug.errors import WrongUsageError
+    from namel3ss_debug.traces.folders import open_private
 
     make_folder_for(path)
     try:
-        with path.open("xb" if new else "wb") as file:
+        with open(path, "xb" if new else "wb", opener=open_private) as file:
             file.write(content)
     except FileExistsError:
         raise

@@ -287,13 +287,13 @@ def write_document(path: Path, output_format: str = "json") -> Path:
         WrongUsageError: the document cannot be written.
     """
     from namel3ss_debug.importers.opening import open_trace
+    from namel3ss_debug.traces.folders import open_private
 
     exporter = next(row for row in TRACE_EXPORTERS if row.name == output_format)
     document = path.with_suffix(exporter.ending)
     unfinished = document.with_name(f"{document.name}.{os.getpid()}.tmp")
     try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
+        with open(unfinished, "wb", opener=open_private) as stream:
             stream.writelines(exporter.load().export(open_trace(path).events()))
         unfinished.replace(document)
     except OSError as error:

@@ -101,6 +101,9 @@ def _extra_start_fields(event_type: str, event: Event) -> Event:
     if event_type == "http_exchange_start":
         inputs = lenient.mapping(event.get("inputs"))
         return {name: inputs[name] for name in ("method", "url") if isinstance(inputs.get(name), str)}
+    if event_type == "command_start":
+        is_background = lenient.mapping(event.get("metadata")).get("background") is True
+        return {"background": True} if is_background else {}
     return {"metadata": {"seen": False}} if is_unseen(event) else {}
 
 
@@ -118,13 +121,16 @@ def select_forest(
 
     Args:
         trace: the trace to read.
-        wanted: which spans; all if left out.
+        wanted: which spans; if left out, all but the commands that libraries run for their own purposes.
         limit: keep only so many spans, the ones that began first.
     """
     links: dict[str, str] = {}
     spans: list[Span] = []
     total = 0
+    shows_background = wanted is not None and not wanted.selects_all
     for span in select_spans(_LinkedEvents(trace, links), wanted):
+        if not shows_background and span.start is not None and "background" in span.start:
+            continue
         total += 1
         spans.append(span)
         # Spans come in the order of their ends. Sorting only now and then bounds the memory without a sort per span.

@@ -1,7 +1,7 @@
 """Digest files, so that a later run can tell whether their contents have changed.
 
-A digest is keyed with a key that is derived from the user's own key and never written to a trace. Whoever has only the
-trace can therefore not test guesses of what a file holds, such as a short password. The price: digests can be compared
+A digest is keyed with a key that is derived from the user's own key and never written to a trace. The trace alone does
+not suffice to test guesses of what a file holds, such as a short password. The price: digests can be compared
 only where the user's key is, and a trace names by a check value which key it needs.
 """
 

@@ -26,6 +26,21 @@ def make_private_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
+def open_private(path: str, flags: int) -> int:
+    """Open a file that is readable for its owner only where it is new: the `opener` of `open` for files with payloads."""
+    return os.open(path, flags, 0o600)
+
+
+def copy_private(source: Path, target: Path) -> None:
+    """Copy a file; the copy is readable for its owner only where it is new.
+
+    Raises:
+        OSError: one cannot be read, or the other not be written.
+    """
+    with source.open("rb") as old, open(target, "wb", opener=open_private) as new:
+        new.writelines(iter(lambda: old.read(1 << 20), b""))
+
+
 def create_segment(first: Path, process: int, segment: int) -> int:
     """Create a segment for appending (mode 0600) and return its descriptor.
 

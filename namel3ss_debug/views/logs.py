@@ -20,7 +20,7 @@ from rich.text import Text
 
 from namel3ss_debug.inspection.logs import CATEGORIES, LogLine
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.folders import make_private_folder
+from namel3ss_debug.traces.folders import make_private_folder, open_private
 from namel3ss_debug.views.blocks import LongTable
 from namel3ss_debug.views.events import facts
 from namel3ss_debug.views.gists import gist, summary
@@ -287,21 +287,16 @@ def _remove_logs(folder: Path) -> None:
 def _write_summary(folder: Path, content: dict[str, Any]) -> Path:
     path = folder / SUMMARY
     path.unlink(missing_ok=True)  # it may be from an earlier command, with another mode
-    with open(path, "x", encoding="utf-8", opener=_private) as file:
+    with open(path, "x", encoding="utf-8", opener=open_private) as file:
         file.write(json_bytes(content, indent=True) + "\n")
     return path
-
-
-def _private(path: str, flags: int) -> int:
-    """Open a file that is made for its owner alone."""
-    return os.open(path, flags, 0o600)
 
 
 class _PrivateLog(RotatingFileHandler):
     """A file that rotates, readable for its owner alone."""
 
     def _open(self) -> TextIOWrapper:
-        return open(self.baseFilename, "a", encoding="utf-8", opener=_private)
+        return open(self.baseFilename, "a", encoding="utf-8", opener=open_private)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  (the contract of `logging`)
         """Raise the error to the caller, instead of printing a traceback on stderr."""

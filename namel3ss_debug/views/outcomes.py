@@ -262,7 +262,7 @@ def _unverified(outcome: RerunOutcome) -> Iterator[str]:
         if why == NO_DIGESTS:
             yield "The trace holds no digests of code, so a change inside a tool is not noticed."
         elif why == NO_OUTPUT:
-            yield f"The program's own stdout lacks what the commands {', '.join(names)} wrote there, because no trace holds it."
+            yield f"What {', '.join(names)} wrote to the program's own stdout is not in the trace, and is missing."
         else:
             yield f"Not verified: {', '.join(names)} ({why})"
 

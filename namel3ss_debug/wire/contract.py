@@ -115,7 +115,7 @@ class Format:
     """Adds to the request the fields that are only in the URL path or are implied: `model`, `stream`."""
     stream_type: str = SERVER_SENT.content_type
     """The content type of a streamed answer that the codec writes."""
-    call_end: bytes = rb'"finish_reason":\s*"'
+    call_end: bytes = rb'"finish_reason":\s*"[^"]'
     """A pattern that is in the event of a stream with which a requested tool call is complete."""
 
     def join_stream(self, raw: bytes, content_type: str | None = None) -> Json:

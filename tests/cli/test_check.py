@@ -85,6 +85,19 @@ def leave_open(events):
     events.remove(ends(events, "refund_policy")[0])
 
 
+def handled(error_type, function="load"):
+    """An exception that the program handles."""
+    metadata = {"function": function, "exit": "end", "until": 9}
+    more = {"error_type": error_type, "error": "no", "call_site": "a.py:7", "metadata": metadata}
+    event = {"event_type": "exception_handled", "event_id": f"h-{error_type}", "component": "app"}
+    return {**event, "timestamp": 1_700_000_000.0, **more}
+
+
+def hide_failure(events):
+    """A tool handles an exception."""
+    events.insert(-1, handled("KeyError", "lookup_order"))
+
+
 def add_secret(events):
     """A key stands in a result."""
     ends(events, "lookup_order")[0]["outputs"]["note"] = "use sk-proj-" + "Ab3xYz9Qw7" * 6
@@ -142,6 +155,7 @@ BREAKS = {
     "no-failures": fail,
     "no-open-spans": leave_open,
     "no-loops": lambda events: again(events, "lookup_order", 8),
+    "nothing-hidden": hide_failure,
     "no-secrets": add_secret,
     "whole-recording": lose_events,
     "budget": use_tokens,
@@ -458,3 +472,15 @@ def test_init_takes_no_rules_and_no_reports(run, trace):
     result = run("check", "--init", "--junit", "x.xml", trace)
     assert result.exit_code == 2
     assert "--init takes TRACE and --rules FILE only" in result.stderr
+
+
+def test_init_forbids_exceptions_that_the_good_run_did_not_handle(run, write, events):
+    """Those that it handled stay allowed; a later run that handles another one breaks the rule."""
+    good = write([*events, handled("KeyError")], "good")
+    assert run("check", "--init", "--rules", "rules.json", good).exit_code == 0
+    status, document = check_document(run, good, "--rules", "rules.json")
+    assert (status, document["findings"]) == (0, [])
+    bad = write([*events, handled("KeyError"), handled("ValueError")], "bad")
+    (finding,) = check_document(run, bad, "--rules", "rules.json")[1]["findings"]
+    assert finding["id"] == "no-new-handled-exceptions"
+    assert "load handled ValueError: no" in finding["evidence"]

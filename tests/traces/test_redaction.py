@@ -492,6 +492,36 @@ def test_redacting_twice_is_redacting_once(text):
     assert REDACTOR.text(once) == once
 
 
+@pytest.mark.parametrize("secret", ["password = " + TOKEN[:20], "sk-" + "proj-" + TOKEN])
+def test_a_run_of_base64_is_replaced_as_a_whole_and_what_was_replaced_in_it_stays(secret):
+    """Also UTF-16, and in the alphabet of URLs; a text without a secret and an image come back as they are."""
+    for text in (secret, json.dumps({"a": secret}), secret.encode("utf-16-le").decode()):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            run = encode(text.encode()).decode()
+            assert re.fullmatch(r"it is \[REDACTED:\w+\] there", REDACTOR.text(f"it is {run} there"))
+    for text in (REDACTOR.text(secret), "the agent asks a model and the model asks for a tool"):
+        run = base64.b64encode(text.encode()).decode()
+        assert REDACTOR.text(f"it is {run} there") == f"it is {run} there"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "q=Bearer%20" + TOKEN,
+        "x%3Dsk%2Dproj%2D" + TOKEN,
+        "sk\\u002dproj\\u002d" + TOKEN,
+        "a=1&token=Bearer+" + TOKEN,
+        "AccountKey%3D" + made_of(LETTERS, 40) + "%252F" + made_of(LETTERS, 40),
+    ],
+)
+def test_a_secret_behind_escapes_is_replaced(text):
+    """And only once: what is left has nothing to find."""
+    once = REDACTOR.text(text)
+    assert TOKEN[-20:] not in once
+    assert "[REDACTED:" in once
+    assert REDACTOR.text(once) == once
+
+
 @given(JSON, st.booleans())
 def test_json_stays_json_whatever_it_holds(document, escaped):
     """Law: the text of any document is still a document afterwards."""
@@ -518,7 +548,7 @@ def test_the_same_words_are_looked_at_once(monkeypatch):
         assert secret not in redactor.text(f"{n} completion_tokens_details {secret}")
     assert redactor.text("completion_tokens_details, again") == "completion_tokens_details, again"
     assert redactor.text("and again completion_tokens_details") == "and again completion_tokens_details"
-    assert [runs for runs in asked if secret not in runs] == [["completion_tokens_details"]]
+    assert [runs for runs in asked if secret not in runs] == []
 
 
 EDGES = st.sampled_from([" ", "\n", "\t", '"', "'", "(", "<", "=", ",", "\\n", "\\u00e9", "…"])
@@ -579,6 +609,17 @@ SHAPES = {
     "spaces": "'secret' + ' ' * n",
     "curls": "'curl' + ' -u aaaaaaaa' * (n // 12)",
     "sendgrid": "'SG.aaaaaaaaaaaaaaaaaaaa.' * (n // 24)",
+    "percent escapes": "'%2B' * (n // 3)",
+    "escaped escapes": "'%252525' * (n // 7)",
+    "json escapes": "(chr(92) * 7 + 'u002b') * (n // 12)",
+    "queries": "'?a=b+c&' * (n // 7)",
+    "base64 texts": "'QUJDREVGR0hJSktMTU5PUFFSU1RVVldY ' * (n // 33)",
+    "one base64 text": "'QUJD' * (n // 4)",
+    "names of services": "'okta ' * (n // 5)",
+    "names of keys": "'okta_key_key_key_key ' * (n // 21)",
+    "hashes beside nothing": "'azure ' + '0a1b2c3d' * (n // 8)",
+    "marks of suffixes": "('a' * 30 + '-us1') * (n // 34)",
+    "netrc": "'machine a login ' * (n // 16)",
     "growing when lowered": "'\\u0130password=' * (n // 10)",
 }
 

@@ -95,6 +95,9 @@ def examples(rule, count):
         count -= 1
 
 
+PROSE = "The agent asks a model, and the model asks for a tool; what it returns is in the next question. " * 5
+
+
 def name_and_value(rule, text, secret):
     """A field with the secret: under the name that shows it to be one, or under a harmless name."""
     if rule.name in {"docker_auth", "azure_sas"}:
@@ -134,6 +137,7 @@ def record(tracer, rule, text, secret, rng):
             "call",
             inputs={
                 "text": f"see {text}\nand then",
+                "long text": f"{PROSE}\nsee {text}\n{PROSE}",
                 "object": {"rows": [{name: value}], "more": [text]},
                 "json": json.dumps({"n": 1, "log": f"a\n{text}", "arguments": json.dumps({name: value})}),
                 "url": payloads.url("https://h.example/p?a=1&" + urlencode({name: value})),
@@ -183,14 +187,22 @@ def leaks(value, secret):
     return False
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(300, marks=pytest.mark.slow)])
-def test_no_place_of_a_trace_keeps_a_secret(count, tmp_path):
+SLICES = 10
+"""The slow set runs so many parts of the table at once."""
+
+
+@pytest.mark.parametrize(
+    ("count", "rules"),
+    [(2, RULES), *(pytest.param(300, RULES[one::SLICES], marks=pytest.mark.slow) for one in range(SLICES))],
+    ids=["quick", *map(str, range(SLICES))],
+)
+def test_no_place_of_a_trace_keeps_a_secret(count, rules, tmp_path):
     """Text, object and nested JSON, pieces of a stream, exception, URL, header, variable, and percent-encoded."""
     rng = random.Random(count)
     tracer = initialize_tracing(trace_output_dir=str(tmp_path), max_payload_size=0)
     secrets = []
     try:
-        for rule in RULES:
+        for rule in rules:
             for text, secret in examples(rule, count):
                 record(tracer, rule, text, secret, rng)
                 secrets.append((rule.name, secret))

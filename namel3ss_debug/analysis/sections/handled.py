@@ -14,16 +14,20 @@ call around it failed or returned a report of an error, or if it is the failure 
 
     {"total": 31, "silent": 1, "sites": [{"number": 12, "call_site": "tools.py:17", "function": "convert",
      "error_type": "ValueError", "error": "...", "times": 1, "judged": "result", "returned": "{'eur': 0}",
-     "component": "tool", "component_name": "convert", "numbers": [12], "end_number": 14, "logged": null}]}
+     "component": "tool", "component_name": "convert", "numbers": [12], "end_number": 14, "logged": null}],
+     "warning_count": 1, "warnings": [{"number": 9, "call_site": "tools.py:30", "level": "warning", "logger": "shop",
+     "message": "..."}]}
 
 `sites` has one row for each clause and type of exception, silent ones first. `total` counts those as well that are only
-counted in `trace_end`.
+counted in `trace_end`. `warnings` are the log records of level warning and above.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.failures.claims import claimed_error, may_claim
@@ -56,6 +60,19 @@ COLUMNS = (
         ),
         "that the program's own code did not raise again",
     ),
+    TableSpec(
+        "Warnings in the log",
+        "warnings",
+        (
+            ColumnSpec("n", "number", "event"),
+            ColumnSpec("level", "level"),
+            ColumnSpec("logger", "logger", "name"),
+            ColumnSpec("message", "message", "prose"),
+            ColumnSpec("where", "call_site", "site"),
+        ),
+        "and above",
+        "warning_count",
+    ),
 )
 
 RESULT, RETURNED, LOGGED = "result", "returned", "logged"
@@ -66,8 +83,11 @@ _ALSO_LOGGED = 0.1
 _MOST_KEPT = 2_000
 _MOST_IDS = 200
 _LEAST_OTHERS = 2
-_MOST_KEYS = 20
+_LONGEST_JSON = 20_000
+_MOST_SHAPES = 1_000
 _DEEPEST = 6
+_LONGEST_CLAUSE = 1_000
+_LONGEST_MESSAGE = 200
 _LONGEST_VALUE = 60
 _NO_CALLS = frozenset({"llm", "http", "app", "log"})
 _EXPECTED = frozenset({"FileNotFoundError"})
@@ -95,8 +115,9 @@ class _Warning(NamedTuple):
     """One log record of level warning or above."""
 
     number: int
-    file: str
-    line: int
+    call_site: str
+    level: str
+    logger: str
     message: str
 
 
@@ -131,6 +152,7 @@ class HandledExceptions(BaseFold):
         self._more = 0
         self._counted: Counter[tuple[str, str]] = Counter()
         self._warnings: list[_Warning] = []
+        self._warning_count = 0
         self._results: dict[tuple[str, str], _Results] = {}
         self._failed: set[str] = set()
         self._failures: set[tuple[str, str]] = set()
@@ -167,12 +189,15 @@ class HandledExceptions(BaseFold):
                 key = str(row.get("call_site")), str(row.get("error_type"))
                 self._counted[key] += lenient.count(row.get("times")) or 0
         elif event_type == "log_record":
-            file, _, line = str(event.get("call_site", "")).rpartition(":")
-            is_warning = LOG_LEVELS.get(str(metadata.get("level")), 0) >= LOG_LEVELS["warning"]
-            if is_warning and line.isdecimal() and len(self._warnings) < _MOST_KEPT:
-                self._warnings.append(
-                    _Warning(number, file, int(line), str(metadata.get("message", ""))[:200])
-                )
+            level = str(metadata.get("level"))
+            if LOG_LEVELS.get(level, 0) >= LOG_LEVELS["warning"]:
+                self._warning_count += 1
+                if len(self._warnings) < _MOST_KEPT:
+                    site, text = str(event.get("call_site", "")), str(metadata.get("message", ""))
+                    logger = lenient.string(event.get("component_name"))
+                    self._warnings.append(
+                        _Warning(number, site, level, logger or "", text[:_LONGEST_MESSAGE])
+                    )
         elif len(self._handled) < _MOST_KEPT:
             self._handled.append(_read(number, event, metadata))
         else:
@@ -184,6 +209,7 @@ class HandledExceptions(BaseFold):
         self._handled += later._handled[:room]
         self._more += later._more + len(later._handled[room:])
         self._counted += later._counted
+        self._warning_count += later._warning_count
         self._warnings = sorted({*self._warnings, *later._warnings})[:_MOST_KEPT]
         for key, results in later._results.items():
             mine = self._results.setdefault(key, _Results())
@@ -232,6 +258,8 @@ class HandledExceptions(BaseFold):
             "total": len(self._handled) + further,
             "silent": sum(row["judged"] is not None for row in ordered),
             "sites": ordered[:_MOST_KEPT],
+            "warning_count": self._warning_count,
+            "warnings": [warning._asdict() for warning in self._warnings[:LISTED]],
         }
 
     def _judge(
@@ -248,7 +276,12 @@ class HandledExceptions(BaseFold):
             assert ended is not None
             return RESULT, ended.end_number, ended.shown, logged
         of_tool = each.component == "tool"  # then the result of the call decides
-        if each.has_value and not of_tool and each.error_type not in _EXPECTED and _is_empty(each.value):
+        if (
+            each.has_value
+            and not of_tool
+            and each.error_type not in _EXPECTED
+            and _is_empty(_read_text(each.value))
+        ):
             return RETURNED, None, own, logged
         if logged is not None and each.leaves_by != "continue":
             return LOGGED, None, own, logged
@@ -278,7 +311,9 @@ class HandledExceptions(BaseFold):
             return ended, False  # calls without such an exception have the same result
         if not shape.startswith(_EMPTY_SHAPE):
             return ended, len(others) == 1 and sum(others.values()) >= _LEAST_OTHERS
-        returned_it = each.has_value and (_show(each.value) == ended.shown or _is_empty(each.value))
+        returned_it = each.has_value and (
+            _show(each.value) == ended.shown or _is_empty(_read_text(each.value))
+        )
         return ended, bool(others) or (returned_it and shape != _NOTHING_SHAPE)
 
     def _find_warning(self, each: _Handled) -> _Warning | None:
@@ -286,9 +321,12 @@ class HandledExceptions(BaseFold):
         file, _, line = each.call_site.rpartition(":")
         if not line.isdecimal():
             return None
-        lines = range(int(line), each.until + 1)
-        near = (one for one in self._warnings if one.file == file and one.line in lines)
-        return max((one for one in near if one.number < each.number), default=None)
+        sites = {
+            f"{file}:{number}"
+            for number in range(int(line), min(each.until, int(line) + _LONGEST_CLAUSE) + 1)
+        }
+        near = (one for one in self._warnings if one.number < each.number and one.call_site in sites)
+        return max(near, default=None)
 
 
 def _read(number: int, event: Event, metadata: Mapping[str, Any]) -> _Handled:
@@ -318,6 +356,7 @@ def _failure_of(event: Event) -> tuple[str, str]:
 
 
 _REPORTED = "error"
+_KINDS = {bool: "boolean", int: "number", float: "number", str: "text", list: "list"}
 _EMPTY_SHAPE = "empty "
 _NOTHING_SHAPE = "empty nothing"
 
@@ -327,27 +366,29 @@ def _shape_of(value: Any) -> str:
     value = _read_text(value)
     if isinstance(value, dict):
         made = value.get("$type")
-        shape = (
-            str(made) if made is not None else f"object of {', '.join(sorted(map(str, value))[:_MOST_KEYS])}"
-        )
+        shape = _shape_of_keys(tuple(value)) if made is None else str(made)
     elif value is None:
         return _NOTHING_SHAPE
     else:
-        kinds = {bool: "boolean", int: "number", float: "number", str: "text", list: "list"}
-        shape = kinds.get(type(value), "value")
+        shape = _KINDS.get(type(value), "value")
     return f"{_EMPTY_SHAPE}{shape}" if _is_empty(value) else shape
+
+
+@lru_cache(4096)
+def _shape_of_keys(keys: tuple[str, ...]) -> str:
+    """Return the shape of an object; one of a limited number, because a program may use other keys each time."""
+    return f"object {crc32(' '.join(sorted(keys)).encode(errors='replace')) % _MOST_SHAPES}"
 
 
 def _read_text(value: Any) -> Any:
     """Return the value of a text that is JSON, as many tools return it, and any other value as it is."""
-    if isinstance(value, str) and value[:1] in {"{", "["}:
+    if isinstance(value, str) and value[:1] in {"{", "["} and len(value) <= _LONGEST_JSON:
         return lenient.load_or_text(value)
     return value
 
 
 def _is_empty(value: Any, depth: int = 0) -> bool:
-    """Return whether a value is zero, or has nothing in it but such values; `None` and booleans count inside others only."""
-    value = _read_text(value)
+    """Return whether a value is zero, or has nothing in it but such values and `None`."""
     if isinstance(value, dict | list):
         items = [item for key, item in value.items() if key != "$type"] if isinstance(value, dict) else value
         return depth < _DEEPEST and all(item is None or _is_empty(item, depth + 1) for item in items)
@@ -364,8 +405,8 @@ def name_of_handled(row: Row) -> str:
 
 
 def has_handled(section: Row) -> bool:
-    """Return whether exceptions were handled."""
-    return bool(section["sites"])
+    """Return whether exceptions were handled, or warnings logged."""
+    return bool(section["sites"] or section["warnings"])
 
 
 def find_findings(section: Row, _sections: Mapping[str, Any], _run: RunAmounts) -> Iterator[Finding]:

@@ -44,6 +44,11 @@ class CallSites:
         self.known: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
         self._named: dict[int, tuple[CodeType, str | None]] = {}
 
+    @property
+    def cwd(self) -> str:
+        """The folder that paths are relative to, with a separator at its end."""
+        return self._cwd
+
     def shown(self, filename: str) -> str | None:
         """Return the name of a file in call sites, or `None` if it is not the user's."""
         try:

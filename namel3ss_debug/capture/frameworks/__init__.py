@@ -9,6 +9,7 @@ What the framework reports goes to its `Structure`, under the framework's own id
     begin(id, component, name, parent=id, ...)    an agent, a turn (`prefix="agent_turn"`), a chain, a step of one
     end(id, outputs, error)                       (`prefix="chain_step"`), a guardrail (`validation`)
     skip(id, parent)                              something that is not a step, so that its children belong to the parent
+    enter(id, parent)                             something that goes on inside a span that another task has begun
     begin_model, end_model                        a model call: recorded only if no request of it is seen on the wire
     begin_tool, end_tool                          a tool: recorded only if the seam of the user's function does not see it
     record_event("agent_message", ...)            a single event: a hand-off, a memory operation
@@ -56,6 +57,7 @@ SEAMS: dict[str, Seam] = {
     "agno.workflow.steps": Seam("agno", "agno"),
     "agno.workflow.workflow": Seam("agno", "agno"),
     "agno.tools.function": Seam("agno", "tool_classes"),
+    "autogen_agentchat.teams._group_chat._base_group_chat": Seam("autogen-agentchat", "autogen"),
     "autogen_core.tools._base": Seam("autogen-core", "tool_classes"),
     "camel.toolkits.function_tool": Seam("camel-ai", "tool_classes"),
     "dspy.adapters.types.tool": Seam("dspy", "tool_classes"),
@@ -79,6 +81,7 @@ SEAMS: dict[str, Seam] = {
     "crewai.tools.base_tool": Seam("crewai", "crewai"),
     "google.adk.tools.base_tool": Seam("google-adk", "google_adk"),
     "google.adk.tools.function_tool": Seam("google-adk", "google_adk"),
+    "inspect_ai._util.module": Seam("inspect-ai", "inspect_ai"),
     "inspect_ai.log._samples": Seam("inspect-ai", "inspect_ai"),
     "inspect_ai.log._transcript": Seam("inspect-ai", "inspect_ai"),
     "inspect_ai.tool._tool": Seam("inspect-ai", "inspect_ai"),

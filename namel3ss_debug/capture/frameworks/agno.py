@@ -73,9 +73,10 @@ def _wrap(original: Callable[..., Any], structure: Structure, kind: _Kind) -> Ca
     """Return a method that runs inside a span, whether it returns a result, an awaitable or a generator."""
 
     def begin(run: _Run, key: object, frame: FrameType | None = None) -> None:
-        _begin(structure, kind, run, key, frame)
+        read_safely(structure, _begin, structure, kind, run, key, frame)
 
-    end = partial(_end, structure)
+    def end(run: _Run, key: object, error: BaseException | None) -> None:
+        read_safely(structure, _end, structure, run, key, error)
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         run = _Run(self, args, kwargs)
@@ -125,20 +126,19 @@ class _Run:
 
     Attributes:
         runner: the object that runs.
-        inputs: its input, as it was passed.
+        passed: its input, as it was passed.
         result: the result, or the last item of a stream.
     """
 
     def __init__(self, runner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.runner = runner
+        self.passed = args[0] if args else kwargs.get("input", kwargs.get("step_input"))
         self.result: Any = None
         self._stream = kwargs.get("stream")
-        passed = args[0] if args else kwargs.get("input", kwargs.get("step_input"))
-        self.inputs = {} if passed is None else {"input": getattr(passed, "input", passed)}
 
     def is_streamed(self) -> bool:
         """Return whether the run will return a generator."""
-        return bool(getattr(self.runner, "stream", False) if self._stream is None else self._stream)
+        return bool(getattr(self.runner, "stream", None) if self._stream is None else self._stream)
 
     def note(self, item: Any) -> None:
         """Remember an item of a stream."""
@@ -146,15 +146,18 @@ class _Run:
 
 
 def _begin(structure: Structure, kind: _Kind, run: _Run, key: object, frame: FrameType | None) -> None:
-    name = getattr(run.runner, "name", None) or type(run.runner).__name__
+    name = str(getattr(run.runner, "name", None) or type(run.runner).__name__)
+    passed: Any = run.passed
+    if type(passed).__name__ == "StepInput":
+        passed = passed.input
     if kind.component == "agent":
-        read_safely(structure, _record_delegation, structure, name, run.inputs)
+        _record_delegation(structure, name, passed)
     structure.begin(
         key,
         kind.component,
-        str(name),
+        name,
         prefix=kind.prefix,
-        inputs=run.inputs,
+        inputs={} if passed is None else {"input": passed},
         step_type=kind.step_type,
         frame=frame,
     )
@@ -169,7 +172,7 @@ def _end(structure: Structure, run: _Run, key: object, error: BaseException | No
     structure.end(key, None if content is None else {"result": content}, error)
 
 
-def _record_delegation(structure: Structure, receiver: str, inputs: dict[str, Any]) -> None:
+def _record_delegation(structure: Structure, receiver: str, task: Any) -> None:
     """Record the message with which a team passes a task on, if the running code is inside such a tool."""
     span = context.current()
     if not isinstance(span, Span) or span.component != "tool" or not str(span.name).startswith(_DELEGATION):
@@ -183,6 +186,6 @@ def _record_delegation(structure: Structure, receiver: str, inputs: dict[str, An
             "agent_message",
             component="agent",
             component_name=team.name,
-            outputs={"text": inputs.get("input")},
+            outputs={"text": task},
             metadata=metadata,
         )

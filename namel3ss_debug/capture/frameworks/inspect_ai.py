@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from namel3ss_debug.capture.core.patching import Undo, replace
 from namel3ss_debug.capture.frameworks.structure import Structure, observe, observe_creation, read_safely
-from namel3ss_debug.capture.seams.functions import hot_calls
+from namel3ss_debug.capture.seams.functions import hot_calls, rewrite
 from namel3ss_debug.capture.seams.functions.tools import register_functions
 from namel3ss_debug.wire import lenient
 
@@ -33,7 +33,7 @@ _OBSERVERS: WeakKeyDictionary[Structure, _Observer] = WeakKeyDictionary()
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
-    """Follow samples, transcripts or tools, depending on the module.
+    """Follow samples, transcripts, tools or files of tasks, depending on the module.
 
     Raises:
         AttributeError: the module lacks a class or a method that is followed.
@@ -47,6 +47,14 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     def after(report: Callable[[Any], None]) -> Callable[[Any], Any]:
         return lambda original: observe_creation(original, structure, report)
 
+    if name == "module":  # it loads files of tasks past the finders of modules
+        return [
+            replace(
+                module,
+                "SourceFileLoader",
+                lambda original: lambda *args: rewrite.find_loader(*args) or original(*args),
+            )
+        ]
     if name == "_tool":
         return [replace(module, "tool_register", before(_skip_factory))]
     if name == "_tool_def":

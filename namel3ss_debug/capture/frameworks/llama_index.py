@@ -9,6 +9,8 @@ synthesizers are steps. Model calls without a request, of models in the process,
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from contextvars import copy_context
+from functools import partial
 from typing import Any, NamedTuple
 
 from namel3ss_debug.capture.core.patching import Undo
@@ -127,9 +129,14 @@ class _Observer:
                 self._models.add(id_)
                 model = vars(instance).get("model") or type(instance).__name__
                 structure.begin_model(id_, str(model), inputs=lambda: _format_request(str(model), arguments))
-        elif name == "run" and "start_event" in arguments:
-            self._begin_run(id_, instance, _read_event(arguments["start_event"]))
-        elif instance is None and parent_span_id in self._runs:
+        elif name == "run" and "Workflow" in _base_names(instance):
+            begin_run = partial(self._begin_run, id_, instance)
+            if "init_state" in arguments:  # in the task that runs it
+                begin_run(_read_event(arguments["start_event"]))
+            else:  # by earlier versions in the task of the program, which goes on outside of it
+                started = _read_event(arguments.get("start_event")) or dict(arguments.get("kwargs") or ())
+                copy_context().run(begin_run, started)
+        elif parent_span_id in self._runs and (instance is None or "Workflow" in _base_names(instance)):
             run = self._runs[parent_span_id]
             event = next((each for each in arguments.values() if "Event" in _base_names(each)), None)
             if run is not None and name in _AGENT_STEPS:
@@ -138,7 +145,8 @@ class _Observer:
                     self._begin_turn(run, parent_span_id, event)
                 structure.enter(id_, run.turn or run.agent or parent_span_id)
             else:
-                structure.begin(id_, "chain", name, prefix="chain_step", inputs=_read_event(event))
+                inputs = _read_event(event)
+                structure.begin(id_, "chain", name, parent=parent_span_id, prefix="chain_step", inputs=inputs)
 
     def _begin_run(self, id_: str, workflow: Any, inputs: Mapping[str, Any]) -> None:
         bases = _base_names(workflow)

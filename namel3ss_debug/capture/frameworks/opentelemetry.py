@@ -113,7 +113,7 @@ class _StartedSpan(NamedTuple):
         name: its name.
         attributes: its attributes at the start, or those it has by now.
         provided: the span of the SDK; `None` if it records nothing for the program.
-        code: the code that started it.
+        is_own: whether the user's own code made it.
         since: its start, if it is deferred.
     """
 
@@ -122,7 +122,7 @@ class _StartedSpan(NamedTuple):
     name: str
     attributes: Mapping[str, Any]
     provided: Any
-    code: CodeType | None
+    is_own: bool
     since: _Since | None = None
 
 
@@ -217,10 +217,9 @@ class _SpanTracker:
                 left = self._collected.pop()
                 self.decide(left)
                 self._end_left_span(left)
-        started = _StartedSpan(parent, scope, name, attributes, provided, _starting_code())
-        if not self.active or _is_followed_directly(scope) or conventions.NO_CALL in name:
-            self._skip(key, started)
-        elif self._is_deferred(started):
+        code = _starting_code()
+        started = _StartedSpan(parent, scope, name, attributes, provided, self._is_own(scope, code))
+        if self._is_deferred(started, code):
             site = self.structure.tracer.sites.at(sys._getframe(1))  # noqa: SLF001  (our caller)
             since = _Since(self.structure.tracer.now(), perf_counter_ns(), site)
             self._deferred[key] = started._replace(since=since)
@@ -240,21 +239,13 @@ class _SpanTracker:
                 started = started._replace(attributes=dict(started.provided.attributes or {}))
             self._record(key, started, is_over=is_over)
 
-    def _is_deferred(self, started: _StartedSpan) -> bool:
-        """Return whether a span may get its attributes later."""
-        if started.code is None or not (
-            _SETTERS.intersection(started.code.co_names) or started.scope in _SET_LATER
-        ):
+    def _is_deferred(self, started: _StartedSpan, code: CodeType | None) -> bool:
+        """Return whether a span that is going to be recorded may get attributes after its start."""
+        if code is None or not (_SETTERS.intersection(code.co_names) or started.scope in _SET_LATER):
             return False
-        if started.provided is None and not self._is_own(started):
-            return False
-        meaning = conventions.interpret(started.name, started.attributes)
-        return meaning is None or meaning.kind not in {"model", "tool"}
-
-    def _skip(self, key: Any, started: _StartedSpan) -> None:
-        """Leave a span out, so that what is inside it belongs to its parent."""
-        self.decide(started.parent)
-        self.structure.skip(key, started.parent)
+        meaning = self._interpret(started)
+        is_candidate = started.is_own or started.provided is not None
+        return is_candidate and meaning is not None and meaning.kind not in {"model", "tool"}
 
     def _record(self, key: Any, started: _StartedSpan, *, is_over: bool = False) -> None:
         meaning = self._interpret(started)
@@ -266,7 +257,8 @@ class _SpanTracker:
             or (is_late and meaning.kind == "model")
             or (is_late and meaning.kind == "tool" and is_recorded_elsewhere(meaning.name or started.name))
         ):
-            self._skip(key, started)
+            self.decide(started.parent)
+            self.structure.skip(key, started.parent)
             return
         parent, attributes, structure = started.parent, started.attributes, self.structure
         self.decide(parent)
@@ -335,7 +327,7 @@ class _SpanTracker:
     def note_left(self, span: Any, failure: tuple[str, str] | None = None) -> None:
         """Remember when a span was left, if the program asked whether it records. That may have been its end."""
         meaning = self._kinds.get(span.tracking_key)
-        if meaning is not None and meaning.kind != "model":
+        if span.tracking_key in self._deferred or (meaning is not None and meaning.kind != "model"):
             self._left[span.tracking_key] = _LeftSpan(self.structure.tracer.now(), perf_counter_ns(), failure)
 
     def end_left(self) -> None:
@@ -457,9 +449,8 @@ class _SpanTracker:
 
             return __init__
 
-        if (
-            getattr(self.trace, "_TRACER_PROVIDER", None) is not None
-        ):  # the program ran before recording began
+        # If one is set, the program ran before recording began.
+        if getattr(self.trace, "_TRACER_PROVIDER", None) is not None:
             for provider in gc.get_referrers(*subclasses_of(sdk.TracerProvider)):
                 if sdk.TracerProvider in type(provider).__mro__:
                     provider.add_span_processor(processor)
@@ -476,22 +467,27 @@ class _SpanTracker:
         return meaning.kind == outer.kind == "model" or (meaning.kind == "tool" and meaning == outer)
 
     def _interpret(self, started: _StartedSpan) -> Meaning | None:
-        """Return the meaning of a span. A span of the user's own code is a step."""
-        meaning = conventions.interpret(started.name, started.attributes)
+        """Return the meaning of a span; `None` if it is left out."""
+        if not self.active:
+            return None
+        is_followed = _is_followed_directly(started.scope)
+        meaning = None if is_followed else conventions.interpret(started.name, started.attributes)
         if meaning is not None:
             return meaning
-        if self._is_own(started):
+        if started.is_own:
             return Meaning("step", started.name)
-        return None if started.provided is None else Meaning(_LIBRARY_SPAN, started.name)
+        if started.provided is None or is_followed or conventions.NO_CALL in started.name:
+            return None
+        return Meaning(_LIBRARY_SPAN, started.name)
 
-    def _is_own(self, started: _StartedSpan) -> bool:
+    def _is_own(self, scope: str, code: CodeType | None) -> bool:
         """Return whether the user's own code makes a span.
 
         An instrumentation is usually named after its module; otherwise the code that starts the span decides.
         """
-        file = getattr(sys.modules.get(started.scope), "__dict__", {}).get("__file__")
+        file = getattr(sys.modules.get(scope), "__dict__", {}).get("__file__")
         if not isinstance(file, str):
-            file = "" if started.code is None else started.code.co_filename
+            file = "" if code is None else code.co_filename
         return self.structure.tracer.sites.shown(file) is not None
 
 

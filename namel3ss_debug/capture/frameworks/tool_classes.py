@@ -181,6 +181,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     undo += [
         replace(kind, name, lambda original: observe(original, structure, begin, end, fail))
         for name in tool_class.called_by
+        if name == tool_class.called_by[0] or hasattr(kind, name)  # earlier versions have no second one
     ]
     return undo
 
@@ -246,7 +247,7 @@ def _follow_stream(structure: Structure, call: _StreamedCall, result: Any) -> An
 
     def note(item: Any) -> None:
         # An event for the consumer may be a part of the result of the member that works.
-        text = item.content if type(item).__name__ == "RunContentEvent" else item
+        text = getattr(item, "content", None) if type(item).__name__ == "RunContentEvent" else item
         if isinstance(text, str):
             texts.append(text)
 

@@ -246,8 +246,15 @@ def activate(
     if session.randomness:
         from namel3ss_debug.capture.seams.inputs.installing import install
 
-        inputs = {"fresh": fresh, "first_process": first_process, "test": test, "key_file": session.key_file}
-        _undo.append(install(tracer, session.randomness, **inputs))
+        remove_inputs = install(
+            tracer,
+            session.randomness,
+            fresh=fresh,
+            first_process=first_process,
+            test=test,
+            key_file=session.key_file,
+        )
+        _undo.append(remove_inputs)
     if first_process:
         tracer.writer.begin()
     return tracer

@@ -303,7 +303,8 @@ class LiveProgram:
             if self.answering is not None:
                 answer = self.answering.reply(number, event)
             elif self.overrides:
-                refuse_unreached(self.overrides, number, event)
+                if self._attended:  # otherwise the end of the run says that the override was not used
+                    refuse_unreached(self.overrides, number, event)
                 answer = override_reply(self.overrides, number, event)
             else:
                 answer = {}

@@ -224,6 +224,7 @@ class Attempt:
         self._codes = CodeByTool()
         # The calls of tools that were answered from the trace, by the name of the tool.
         self._answered: dict[str, list[int]] = {}
+        self._started_again: set[int] = set()  # numbers of commands whose processes are parts of the trace
         self._silent: set[str] = set()  # answered commands whose output is not in the trace
         self._commands: dict[int, int] = {}  # number of an answered recorded command -> that of the live one
         self._of_servers: set[str] = set()  # those of these tools that an MCP server provides
@@ -320,11 +321,15 @@ class Attempt:
         return None if stop is None or not self.matcher.is_exhausted else CannotGoOnError(stop)
 
     def matches(self) -> list[Match]:
-        """Return how each request was matched, in the order in which they were made."""
+        """Return how each request was matched, in the order in which they were made.
+
+        A command that starts again is no answer: the calls of its process are.
+        """
         blocked, real = self._blocked, self.seen.real
         return [
             match._replace(unanswered=match.number in blocked, real=match.number in real)
             for match in self.matcher.matches
+            if match.number not in self._started_again
         ]
 
     def is_stuck(self) -> bool:
@@ -440,6 +445,7 @@ class Attempt:
     def _start_again(self, result: MatchedAnswer) -> dict[str, Any]:
         """Let a command start whose process is a part of the trace: the calls of that process are answered."""
         assert result.recorded is not None
+        self._started_again.add(result.request.number)
         self.order.mark_started(result.recorded.number)
         self.order.skip_calls([result.recorded.number])
         return {}
@@ -562,6 +568,14 @@ class Attempt:
                 self._follow_command(request, found)
             elif request.kind == TOOL and not (answer.runs or answer.replaced):
                 self._answered.setdefault(request.name, []).append(request.number)
+                # The commands of a tool that does not run change no file either.
+                calls = self.plan.recorded.calls
+                inner = (
+                    each
+                    for each in self.plan.recorded.within(found.number)
+                    if calls[each].request.kind == COMMAND
+                )
+                self._commands.update(dict.fromkeys(inner, request.number))
                 if "mcp" in lenient.mapping(event.get("metadata")):
                     self._of_servers.add(request.name)
 

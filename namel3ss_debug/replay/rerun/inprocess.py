@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -42,6 +41,7 @@ from namel3ss_debug.replay.rerun.starting import randomness_of
 from namel3ss_debug.replay.rerun.tool_code import StaleTool, TraceCode
 from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError, UnansweredCall
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.folders import copy_private
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.wire import lenient
 
@@ -246,7 +246,7 @@ class InProcess:
         recording.parent.mkdir(parents=True, exist_ok=True)
         part = recording.with_name(f".{recording.name}.{os.getpid()}.part")
         try:
-            shutil.copyfile(self.what.trace, part)
+            copy_private(self.what.trace, part)
             part.replace(recording)
         finally:
             part.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ from namel3ss_debug.traces.redaction.checks import (
 )
 from namel3ss_debug.traces.redaction.decoding import SHORTEST_RUN, decode_base64, has_base64, unescape
 from namel3ss_debug.traces.redaction.openings import LONGEST_LITERAL, first_literal, opening
-from namel3ss_debug.traces.redaction.rules import PHRASES, RUN, TOKENS, Rule, assigned
+from namel3ss_debug.traces.redaction.rules import HASHES, PHRASES, RUN, TOKENS, Rule, assigned
 
 KEY = "[REDACTED:key]"
 """The placeholder for the value of a field whose name is secret."""
@@ -66,7 +66,12 @@ _KEY_LINE = re.compile(r"\s*(?:[A-Za-z0-9+/=]+|(?:Proc-Type|DEK-Info|Version|Com
 
 
 _TOKEN_LITERALS = [(literal, order) for order, rule in enumerate(TOKENS) for literal in rule.literals]
-_PHRASE_LITERALS = [(literal, order) for order, rule in enumerate(PHRASES) for literal in rule.literals]
+_PHRASE_LITERALS = [
+    (literal, order) for order, rule in enumerate(PHRASES) if rule not in HASHES for literal in rule.literals
+]
+_NAME_LITERALS = [
+    (literal, order) for order, rule in enumerate(PHRASES) if rule in HASHES for literal in rule.literals
+]
 _AFTER_TOKENS = 1000
 _OWN_FIRST = -1000
 
@@ -90,6 +95,12 @@ for _order, _rule in _ORDERED:
     for _trigger in {one[:end] for one in _rule.literals for end in range(1, len(one) + 1)} & _TRIGGERS:
         _TRIGGERED[_trigger].append((_order, _rule))
 
+_HASH_LIKE = re.compile(r"[0-9]|[A-Za-z]{15}|[A-Za-z_\-+/]{24}")
+"""Occurs in every value of the rules that need a name; in nearly all by its digits."""
+
+_FAR_INSIDE = 2000
+"""A token so far inside of a run of characters is there by chance."""
+
 _V = TypeVar("_V")
 
 
@@ -107,7 +118,10 @@ TRIGGER = trie(_TRIGGERS)
 
 LONGEST_TRIGGER = max(LONGEST_LITERAL, *map(len, _TRIGGERS))
 _TRIGGER = re.compile(f"(?=({TRIGGER}))")
-_PHRASE_TRIGGER = re.compile(trie(_shortest({literal for literal, _ in _PHRASE_LITERALS})))
+_TOKEN_TRIGGER = re.compile(trie(_shortest({literal for literal, _ in _TOKEN_LITERALS})))
+_PHRASE_TRIGGER = re.compile(
+    trie(_shortest({literal for literal, _ in [*_PHRASE_LITERALS, *_NAME_LITERALS]}))
+)
 """A literal of `PHRASES`; in a short text this is faster than searching for all of them one by one."""
 
 CARD = r"[0-9](?:[ \-]?[0-9]){12}|[0-9][0-9 \-]{0,24}\.?\Z"
@@ -119,12 +133,8 @@ _CARD = next((order, rule) for order, rule in _ORDERED if rule.name == "card")
 _BASE64 = (_AFTER_TOKENS - 1, Rule("base64", "", (), ""))
 """Stands among the rules worth trying for a look at the texts in base64."""
 
-_NAMED_RULES = [
-    (order, rule, tuple(literal.rstrip("=:\"'\\") for literal in rule.literals))
-    for order, rule in _ORDERED
-    if rule.is_named
-]
-"""Rules for which the name of a field, header or variable may be the beginning of a match, with its literals."""
+_NAMED_RULES = [(order, rule) for order, rule in _ORDERED if rule.is_named]
+"""Rules for which the name of a field, header or variable may be the beginning of a match."""
 
 
 class Find(NamedTuple):
@@ -354,8 +364,9 @@ class Redactor:
             for begin, end, decoded in decode_base64(text, start):
                 inside = [
                     find
-                    for order, rule in self._worth_trying(decoded)
-                    for find in self._matches(rule, decoded, order)
+                    for piece in _PLACEHOLDER.split(decoded)[::2]  # what was replaced there is no secret
+                    for order, rule in self._worth_trying(piece)
+                    for find in self._matches(rule, piece, order)
                 ]
                 if inside:
                     yield Find(begin, end, *min((find.order, find.name) for find in inside))
@@ -390,7 +401,8 @@ class Redactor:
         """Return the rules that may find something in a whole text, each with its place among all."""
         rules: list[tuple[int, Rule]] = []
         if len(text) >= _SHORTEST:
-            runs = [run for run in _RUNS.findall(text) if run not in self._words]
+            places = list(_RUNS.finditer(text))
+            runs = [run for match in places if (run := match[0]) not in self._words]
             if runs:
                 rules += [(order, TOKENS[order]) for order in self._orders(runs)]
                 if any(map(_is_special, runs)):
@@ -398,21 +410,25 @@ class Redactor:
             lower = text.lower()
             if len(text) > _SHORT or _PHRASE_TRIGGER.search(lower):
                 found = [order for literal, order in _PHRASE_LITERALS if literal in lower]
+                names = _around_hashes(text, places).lower() if len(text) > _SHORT else lower
+                found += [order for literal, order in _NAME_LITERALS if literal in names]
                 rules += [(_AFTER_TOKENS + order, PHRASES[order]) for order in dict.fromkeys(found)]
             if _LONG_NUMBER.search(text):
                 rules.append(_CARD)
         return rules + self._own if self._own else rules
 
     def _orders(self, runs: list[str]) -> list[int]:
-        """Return the places of the rules of `TOKENS` with a literal in these runs; remembers runs without one."""
+        """Return the places of the rules of `TOKENS` with a literal in these runs; remembers the runs without one."""
         joined = " ".join(runs).lower()
         found: list[int] = []
         if len(joined) > _SHORT or _TRIGGER.search(joined):
             found = [order for literal, order in _TOKEN_LITERALS if literal in joined]
-        if not found:
-            if len(self._words) >= _REMEMBERED:
-                self._words.clear()
-            self._words.update(run for run in runs if len(run) <= _SHORT and not _is_special(run))
+        harmless = [run for run in runs if len(run) <= _SHORT and not _is_special(run)]
+        if found:
+            harmless = [run for run in harmless if not _TOKEN_TRIGGER.search(run.lower())]
+        if len(self._words) >= _REMEMBERED:
+            self._words.clear()
+        self._words.update(harmless)
         return list(dict.fromkeys(found))
 
     def _matches(self, rule: Rule, text: str, order: int, start: int = 0) -> Iterable[Find]:
@@ -495,8 +511,8 @@ def _rules_of_name(name: str) -> list[tuple[int, Rule]]:
     lower, begin = name.lower(), f"{name[-_LONGEST_NAME:]}="
     return [
         (order, rule)
-        for order, rule, literals in _NAMED_RULES
-        if any(literal in lower for literal in literals)
+        for order, rule in _NAMED_RULES
+        if any(literal in lower for literal in rule.literals)
         and (found := opening(rule.pattern).search(begin)) is not None
         and found.start() < len(begin) - 1
     ]
@@ -505,7 +521,20 @@ def _rules_of_name(name: str) -> list[tuple[int, Rule]]:
 def _is_special(run: str) -> bool:
     """Return whether a run of characters may be a secret without a literal, or a text in base64."""
     # The letter of an escape such as `\\n`, whose backslash is in no run, may be before the secret.
-    return len(run) >= SHORTEST_RUN and (has_base64(run := "\\" + run) or _RUN_FORM.search(run) is not None)
+    return len(run) >= SHORTEST_RUN and (
+        has_base64(run := "\\" + run) or _RUN_FORM.search(run, 0, _FAR_INSIDE) is not None
+    )
+
+
+def _around_hashes(text: str, runs: Iterable[re.Match[str]]) -> str:
+    """Return the parts of a text in which a name before a value that looks like a hash may be."""
+    parts = []
+    for match in runs:
+        run, start = match[0], match.start()
+        if _HASH_LIKE.search(run):
+            has_name = "=" in run[:-2] or ":" in run
+            parts.append(text[max(0, start - _LONGEST_NAME) : match.end() if has_name else start])
+    return "\n".join(parts)
 
 
 def is_by_chance(order: int, text: str, start: int) -> bool:

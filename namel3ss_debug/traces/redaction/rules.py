@@ -431,7 +431,7 @@ TOKENS: tuple[Rule, ...] = (
     Rule(
         "mailchimp",
         rf"{_START}{_HEX}{{32}}-us\d{{1,2}}(?!{_ALNUM})",
-        ("-us",),
+        tuple(f"-us{digit}" for digit in range(1, 10)),
         r"[0-9a-f]{32}-us[1-9][0-9]?",
     ),
     Rule("mailgun", _token("key-", rf"{_HEX}{{32}}(?!{_ALNUM})"), ("key-",), r"key-[0-9a-f]{32}"),
@@ -583,114 +583,7 @@ _NOT_URL = r"\"'<>`\\\[\]{}()"
 _NOT_AT = rf"\s/@:{_NOT_URL}"
 _BARE = r"[^\s\"'\\]"
 
-PHRASES: tuple[Rule, ...] = (
-    Rule(
-        "private_key",
-        rf"-----BEGIN[ A-Z0-9]{{0,40}}PRIVATE KEY(?: BLOCK)?-----(?:(?>(?:[^\-\"]|-(?!----))*){_PEM_END}|{_PEM_LINES})",
-        ("private key",),
-        r"-----BEGIN (?:RSA |EC |OPENSSH )?PRIVATE KEY-----\n(?:[A-Za-z0-9+/]{64}\n){3,6}[A-Za-z0-9+/]{20}==\n-----END PRIVATE KEY-----",
-    ),
-    Rule(
-        "private_key",
-        rf"----[ ]BEGIN[ A-Z0-9]{{0,40}}PRIVATE KEY[ ]----{_PEM_LINES}",
-        ("private key",),
-        r"---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n((?:[A-Za-z0-9+/]{64}\n){3,6}[A-Za-z0-9+/]{20}==)",
-    ),
-    Rule(
-        "putty_key",
-        rf"Private-Lines:[ ]\d{{1,4}}{_BREAK}{{1,8}}((?>(?:[A-Za-z0-9+/=]{{2,}}+(?![\-:]){_BREAK}{{0,8}})*))",
-        ("private-lines:",),
-        r"PuTTY-User-Key-File-[23]: ssh-rsa\nPrivate-Lines: 5\n((?:[A-Za-z0-9+/]{64}\n){3,6}[A-Za-z0-9+/]{18}==)\nPrivate-MAC: [0-9a-f]{64}",
-    ),
-    Rule(
-        "url_password",
-        rf"://(?=[^{_NOT_AT}]{{0,200}}+:(?:([^\s/{_NOT_URL}]{{1,{_LONGEST}}})@|([^\s@{_NOT_URL}]{{1,200}}+)@))",
-        ("://",),
-        r"(?:postgres|https)://[a-z]{3,8}:([A-Za-z][A-Za-z0-9!$^*_.~+\-]{9,30})@db\.example\.com/app",
-        checks.is_url_password,
-    ),
-    Rule(
-        "sentry_dsn",
-        rf"://({_HEX}{{32}}(?::{_HEX}{{32}})?)@[\w.\-]{{1,200}}",
-        ("://",),
-        r"https://([0-9a-f]{32})@o[0-9]{6}\.ingest\.(?:us\.)?sentry\.io/[0-9]{7,16}",
-    ),
-    Rule(
-        "netrc",
-        rf"(?:machine{_BREAK}{{1,8}}{_BARE}{{1,200}}+|default){_BREAK}{{1,8}}login{_BREAK}{{1,8}}{_BARE}{{1,200}}+"
-        rf"(?:{_BREAK}{{1,8}}account{_BREAK}{{1,8}}{_BARE}{{1,200}}+)?{_BREAK}{{1,8}}password{_BREAK}{{1,8}}({_BARE}{{1,{_LONGEST}}}+)",
-        ("machine", "default"),
-        r"machine [a-z]{4,10}\.example\.com login [a-z]{3,9} password ([A-Za-z0-9!$^*_.~+\-]{8,30})",
-        at_literals=True,
-    ),
-    # A shared access signature: 32 bytes in base64, percent-encoded or not, as a parameter or beside its name.
-    Rule(
-        "azure_sas",
-        _token("(?i:sig)", "", 3) + rf"(?:{_QUOTE})?{_IS}(?:{_QUOTE})?([A-Za-z0-9%+/_\-]{{42,}}+={{0,2}})",
-        ("sig=", 'sig"', "sig'", "sig\\", "sig:"),
-        r"https://[a-z]{8}\.blob\.core\.windows\.net/c\?sv=2024-11-04&se=2026-12-01&(?:sr=b&)?sig=((?:[A-Za-z0-9]|%2B|%2F){43}(?:%3D|=))",
-        at_literals=True,
-        is_named=True,
-    ),
-    Rule(
-        "authorization",
-        rf"(?i:authorization)(?:{_QUOTE})?\s{{0,3}}[:=,]\s{{0,3}}(?:b?{_QUOTE})?"
-        r"(?i:bearer|basic|digest|token|apikey|ssws)[ ]{1,4}([A-Za-z0-9_\-.=+/~:]{8,}+)",
-        ("authorization",),
-        r"Authorization: (?:Bearer|Token|ApiKey|SSWS) ([A-Za-z0-9_\-.+/~]{12,80})",
-    ),
-    Rule(
-        "curl_user",
-        rf"(?<!\S)(?:-u|--user|--proxy-user|-U)[ =]{{0,2}}(?:{_QUOTE})?[^\s:\"'\\]{{0,100}}+:(?!//)([^\s\"'\\]{{3,200}}+)",
-        ("-u",),
-        r"curl -s -u [a-z]{3,8}:([A-Za-z0-9][A-Za-z0-9!^*_~+\-]{7,30}) https://db\.example\.com",
-        checks.is_for_curl,
-    ),
-    Rule(
-        "azure_secret",
-        r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.\-]{31,}+",
-        ("q~",),
-        r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31,34}",
-    ),
-    Rule("openshift", rf"sha256~{_WORD}{{43}}(?!{_WORD})", ("sha256~",), r"sha256~[\w\-]{43}"),
-    Rule(
-        "bearer",
-        r"(?i:bearer)\s{1,4}([A-Za-z0-9_\-.=+/~]{16,}+)",
-        ("bearer",),
-        r"Bearer ([A-Za-z0-9_\-.+/~]{15,80}[0-9])",
-        checks.has_digit,
-    ),
-    Rule(
-        "basic",
-        r"(?i:basic)[ ]{1,4}([A-Za-z0-9+/]{8,}+={0,2})",
-        ("basic ",),
-        rf"Basic {_BASIC_EXAMPLE}",
-        checks.is_basic_credential,
-    ),
-    Rule(
-        "docker_auth",
-        _token("(?i:auth)", "", 4)
-        + rf"(?:{_QUOTE})?{_IS}(?:{_QUOTE})?([A-Za-z0-9+/]{{8,}}+={{0,2}})(?![\w.\-])",
-        ('auth"', "auth'", "auth\\", "auth:", "auth="),
-        rf'auth": "{_BASIC_EXAMPLE}',
-        checks.is_basic_credential,
-        at_literals=True,
-        is_named=True,
-    ),
-    Rule(
-        "cookie",
-        rf"(?i:cookie)(?:{_QUOTE})?\s{{0,3}}[:,]\s{{0,3}}(?:b?{_QUOTE})?([^\"'\\\n\r]{{8,}}+)",
-        ("cookie",),
-        r"Cookie: (sid=[A-Za-z0-9_\-]{20,60})",
-        checks.is_cookie,
-    ),
-    Rule(
-        "aws_secret",
-        r"(?i:secret[_ \-]?(?:access)?[_ \-]?key)[^A-Za-z0-9\n]{1,8}([A-Za-z0-9/+=]{40})(?![A-Za-z0-9/+=])",
-        ("secret",),
-        r"aws secret access key: ([A-Za-z0-9/+]{40})",
-    ),
-    # What looks like any hash, beside the name of its service.
+HASHES: tuple[Rule, ...] = (
     _beside(
         "aws_secret",
         "aws",
@@ -770,6 +663,117 @@ PHRASES: tuple[Rule, ...] = (
         r"TWITTER_APP_KEY=([A-Za-z0-9]{25}|[A-Za-z0-9]{50})",
     ),
     _beside("zendesk", "zendesk", "[A-Za-z0-9]{40}", r"ZENDESK_KEY=([a-z0-9]{40})"),
+)
+"""Secrets that look like any hash, at least `RUN` long, beside the name of their service."""
+
+PHRASES: tuple[Rule, ...] = (
+    Rule(
+        "private_key",
+        rf"-----BEGIN[ A-Z0-9]{{0,40}}PRIVATE KEY(?: BLOCK)?-----(?:(?>(?:[^\-\"]|-(?!----))*){_PEM_END}|{_PEM_LINES})",
+        ("private key",),
+        r"-----BEGIN (?:RSA |EC |OPENSSH )?PRIVATE KEY-----\n(?:[A-Za-z0-9+/]{64}\n){3,6}[A-Za-z0-9+/]{20}==\n-----END PRIVATE KEY-----",
+    ),
+    Rule(
+        "private_key",
+        rf"----[ ]BEGIN[ A-Z0-9]{{0,40}}PRIVATE KEY[ ]----{_PEM_LINES}",
+        ("private key",),
+        r"---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n((?:[A-Za-z0-9+/]{64}\n){3,6}[A-Za-z0-9+/]{20}==)",
+    ),
+    Rule(
+        "putty_key",
+        rf"Private-Lines:[ ]\d{{1,4}}{_BREAK}{{1,8}}((?>(?:[A-Za-z0-9+/=]{{2,}}+(?![\-:]){_BREAK}{{0,8}})*))",
+        ("private-lines:",),
+        r"PuTTY-User-Key-File-[23]: ssh-rsa\nPrivate-Lines: 5\n((?:[A-Za-z0-9+/]{64}\n){3,6}[A-Za-z0-9+/]{18}==)\nPrivate-MAC: [0-9a-f]{64}",
+    ),
+    Rule(
+        "url_password",
+        rf"://(?=[^{_NOT_AT}]{{0,200}}+:(?:([^\s/{_NOT_URL}]{{1,{_LONGEST}}})@|([^\s@{_NOT_URL}]{{1,200}}+)@))",
+        ("://",),
+        r"(?:postgres|https)://[a-z]{3,8}:([A-Za-z][A-Za-z0-9!$^*_.~+\-]{9,30})@db\.example\.com/app",
+        checks.is_url_password,
+    ),
+    Rule(
+        "sentry_dsn",
+        rf"://({_HEX}{{32}}(?::{_HEX}{{32}})?)@[\w.\-]{{1,200}}",
+        ("://",),
+        r"https://([0-9a-f]{32})@o[0-9]{6}\.ingest\.(?:us\.)?sentry\.io/[0-9]{7,16}",
+    ),
+    Rule(
+        "netrc",
+        rf"(?:machine{_BREAK}{{1,8}}{_BARE}{{1,200}}+|default){_BREAK}{{1,8}}login{_BREAK}{{1,8}}{_BARE}{{1,200}}+"
+        rf"(?:{_BREAK}{{1,8}}account{_BREAK}{{1,8}}{_BARE}{{1,200}}+)?{_BREAK}{{1,8}}password{_BREAK}{{1,8}}({_BARE}{{1,{_LONGEST}}}+)",
+        ("machine", "default"),
+        r"machine [a-z]{4,10}\.example\.com login [a-z]{3,9} password ([A-Za-z0-9!$^*_.~+\-]{8,30})",
+        at_literals=True,
+    ),
+    # A shared access signature: 32 bytes in base64, percent-encoded or not, as a parameter or beside its name.
+    Rule(
+        "azure_sas",
+        _token("(?i:sig)", "", 3) + rf"(?:{_QUOTE})?{_IS}(?:{_QUOTE})?([A-Za-z0-9%+/_\-]{{42,}}+={{0,2}})",
+        ("sig",),
+        r"https://[a-z]{8}\.blob\.core\.windows\.net/c\?sv=2024-11-04&se=2026-12-01&(?:sr=b&)?sig=((?:[A-Za-z0-9]|%2B|%2F){43}(?:%3D|=))",
+        at_literals=True,
+        is_named=True,
+    ),
+    Rule(
+        "authorization",
+        rf"(?i:authorization)(?:{_QUOTE})?\s{{0,3}}[:=,]\s{{0,3}}(?:b?{_QUOTE})?"
+        r"(?i:bearer|basic|digest|token|apikey|ssws)[ ]{1,4}([A-Za-z0-9_\-.=+/~:]{8,}+)",
+        ("authorization",),
+        r"Authorization: (?:Bearer|Token|ApiKey|SSWS) ([A-Za-z0-9_\-.+/~]{12,80})",
+    ),
+    Rule(
+        "curl_user",
+        rf"(?<!\S)(?:-u|--user|--proxy-user|-U)[ =]{{0,2}}(?:{_QUOTE})?[^\s:\"'\\]{{0,100}}+:(?!//)([^\s\"'\\]{{3,200}}+)",
+        ("-u",),
+        r"curl -s -u [a-z]{3,8}:([A-Za-z0-9][A-Za-z0-9!^*_~+\-]{7,30}) https://db\.example\.com",
+        checks.is_for_curl,
+    ),
+    Rule(
+        "azure_secret",
+        r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.\-]{31,}+",
+        ("q~",),
+        r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31,34}",
+    ),
+    Rule("openshift", rf"sha256~{_WORD}{{43}}(?!{_WORD})", ("sha256~",), r"sha256~[\w\-]{43}"),
+    Rule(
+        "bearer",
+        r"(?i:bearer)\s{1,4}([A-Za-z0-9_\-.=+/~]{16,}+)",
+        ("bearer",),
+        r"Bearer ([A-Za-z0-9_\-.+/~]{15,80}[0-9])",
+        checks.has_digit,
+    ),
+    Rule(
+        "basic",
+        r"(?i:basic)[ ]{1,4}([A-Za-z0-9+/]{8,}+={0,2})",
+        ("basic ",),
+        rf"Basic {_BASIC_EXAMPLE}",
+        checks.is_basic_credential,
+    ),
+    Rule(
+        "docker_auth",
+        _token("(?i:auth)", "", 4)
+        + rf"(?:{_QUOTE})?{_IS}(?:{_QUOTE})?([A-Za-z0-9+/]{{8,}}+={{0,2}})(?![\w.\-])",
+        ("auth",),
+        rf'auth": "{_BASIC_EXAMPLE}',
+        checks.is_basic_credential,
+        at_literals=True,
+        is_named=True,
+    ),
+    Rule(
+        "cookie",
+        rf"(?i:cookie)(?:{_QUOTE})?\s{{0,3}}[:,]\s{{0,3}}(?:b?{_QUOTE})?([^\"'\\\n\r]{{8,}}+)",
+        ("cookie",),
+        r"Cookie: (sid=[A-Za-z0-9_\-]{20,60})",
+        checks.is_cookie,
+    ),
+    Rule(
+        "aws_secret",
+        r"(?i:secret[_ \-]?(?:access)?[_ \-]?key)[^A-Za-z0-9\n]{1,8}([A-Za-z0-9/+=]{40})(?![A-Za-z0-9/+=])",
+        ("secret",),
+        r"aws secret access key: ([A-Za-z0-9/+]{40})",
+    ),
+    *HASHES,
     Rule(
         "assignment",
         assigned(_KEYWORD, in_lists=True),

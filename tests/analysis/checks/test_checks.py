@@ -574,6 +574,35 @@ def test_a_loop_is_found(run, broken):
     assert any("loop" in finding.evidence for finding in broken({"no": "loops"}))
 
 
+def test_a_handled_exception_is_found_unless_it_is_allowed(run, broken):
+    """Each type in each function once, at its line; edits of other lines do not change its name."""
+    for line, error_type in ((17, "ValueError"), (17, "ValueError"), (30, "KeyError")):
+        run.recording.add(
+            "exception_handled",
+            run.at,
+            error_type=error_type,
+            error="no",
+            call_site=f"app/rates.py:{line}",
+            metadata={"function": "convert", "exit": "return", "until": line},
+            outputs={"result": 0},
+        )
+    found = broken({"no": "handled_exceptions"})
+    assert [(each.subject, each.evidence, each.events, each.site) for each in found] == [
+        (
+            "function:convert",
+            "convert handled ValueError: no and returned 0 (2 times)",
+            (1, 2),
+            ("app/rates.py", 17),
+        ),
+        ("function:convert", "convert handled KeyError: no and returned 0", (3,), ("app/rates.py", 30)),
+    ]
+    (found,) = broken({"no": "handled_exceptions", "except": ["ValueError in convert"]})
+    assert "KeyError" in found.evidence
+    assert (
+        broken({"no": "handled_exceptions", "except": ["ValueError in convert", "KeyError in convert"]}) == ()
+    )
+
+
 def test_the_triggers_are_built_in_rules(run, broken, reported):
     """A check evaluates them as the section does, by their names; one that could not look is not kept."""
     run.begin("Support")
@@ -729,7 +758,7 @@ def test_a_call_site_is_a_file_and_a_line(written, site):
 
 EVERYTHING = [
     *(rule for pair in KEPT_AND_BROKEN for rule in pair),
-    *({"no": state} for state in ("failures", "open_spans", "loops", "secrets")),
+    *({"no": state} for state in ("failures", "open_spans", "loops", "handled_exceptions", "secrets")),
     {"baseline": ["failures", "duration", "cost", "tokens", "calls", "retries", "path", "divergence"]},
 ]
 

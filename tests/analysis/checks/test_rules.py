@@ -48,6 +48,11 @@ WRONG = [
     ({"no": "fun"}, 'no is "fun", allowed is failures, open_spans, loops, handled_exceptions, secrets'),
     ({"no": "failures", "of": "timeouts"}, "did you mean 'timeout'"),
     ({"no": "secrets", "of": "timeout"}, "it needs no: failures"),
+    ({"no": "loops", "except": ["KeyError in f"]}, "except: names handled exceptions that are allowed"),
+    (
+        {"no": "handled_exceptions", "except": "KeyError in f"},
+        "allowed is a list of texts such as ValueError in",
+    ),
     ({"baseline": "speed"}, 'there is no "speed"'),
     ({"baseline": "cost", "margin": -1}, "margin is -1, allowed is a share"),
     ({"baseline": "cost", "margin": "0.1"}, 'margin is "0.1", allowed is a share'),

@@ -176,6 +176,22 @@ def test_a_logged_retry_or_a_lower_level_is_none(recording, judged):
     assert judged() == [(None, None), (None, None)]
 
 
+def test_warnings_in_the_log_are_listed(recording, analysed):
+    """Those of lower levels are not, wherever they were logged."""
+    warn(recording, 3, "slow", component_name="shop")
+    warn(recording, 4, "served", level="info")
+    warn(recording, 5, "gone", level="critical")
+    section = analysed(recording.events, ["handled_exceptions"])["handled_exceptions"]
+    assert section["warning_count"] == 2
+    assert section["warnings"][0] == {
+        "number": 1,
+        "call_site": "tools.py:3",
+        "level": "warning",
+        "logger": "shop",
+        "message": "slow",
+    }
+
+
 def test_a_clause_has_one_row_for_each_type(recording, analysed):
     """With the times that `trace_end` counts, and those that are only counted in the total."""
     for _ in range(3):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from importlib.machinery import SourceFileLoader
 from itertools import count
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from namel3ss_debug.capture.core import announced
 from namel3ss_debug.capture.frameworks import inspect_ai
-from namel3ss_debug.capture.seams.functions import hot_calls
+from namel3ss_debug.capture.seams.functions import hot_calls, rewrite
 
 IDS = count(1)
 
@@ -297,6 +298,26 @@ def test_the_function_that_makes_a_tool_is_not_the_tool(inspect):
 
     inspect.tool.tool_register(look, "look")
     assert look.__code__ in hot_calls.HOOKED
+
+
+def test_a_file_of_tasks_is_loaded_with_its_functions_edited(structure, tmp_path):
+    """Inspect loads it by its path; a file elsewhere is loaded as before."""
+    undo = rewrite.install(tmp_path / "own")
+    module = SimpleNamespace(__name__="inspect_ai._util.module", SourceFileLoader=SourceFileLoader)
+    follow = inspect_ai.follow(module, structure)
+    edited = []
+    for name in ("own", "other"):
+        path = tmp_path / name / "tasks.py"
+        path.parent.mkdir()
+        path.write_text("def look(word):\n    return word\n")
+        loader = module.SourceFileLoader("tasks", str(path))
+        loaded = ModuleType("tasks")
+        loader.exec_module(loaded)
+        edited.append(rewrite.is_edited(loaded.look.__code__))
+    follow.pop()()
+    undo()
+    assert edited == [True, False]
+    assert module.SourceFileLoader is SourceFileLoader
 
 
 def test_a_tool_of_the_users_is_recorded_where_its_function_runs(inspect, own, one_call_of_lookup):

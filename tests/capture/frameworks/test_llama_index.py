@@ -126,7 +126,8 @@ def id_of(name):
 async def run(root, workflow, *steps, error=None):
     """Run a workflow: each step in a task of its own, as `(name, event, result)`; a result may be called."""
     run_id = id_of(f"{type(workflow).__name__}.run")
-    root.send("span_enter", run_id, workflow, arguments={"start_event": StartEvent()})
+    arguments = {"init_state": None, "start_event": StartEvent()}
+    root.send("span_enter", run_id, workflow, arguments=arguments)
 
     async def work(name, event, result):
         step_id = id_of(f"{type(workflow).__name__}.{name}")
@@ -240,6 +241,24 @@ def test_steps_at_the_same_time_keep_what_they_do(root, tree):
         "    chain_execution Workflow",
         "      chain_step inner",
         "        llm_call llm",
+    ]
+
+
+def test_earlier_versions_begin_a_run_in_the_task_of_the_program(root, tree):
+    """Which goes on outside of it, while the steps, methods of the workflow, are inside."""
+    workflow, run_id, step_id = Workflow(), id_of("Workflow.run"), id_of("Workflow.look")
+    root.send("span_enter", run_id, workflow, arguments={"kwargs": {"city": "Oslo"}})
+    with switch.ACTIVE.span("tool", "meanwhile"):
+        pass
+    root.send("span_enter", step_id, workflow, parent_id=run_id, arguments={"ev": StartEvent()})
+    asyncio.run(asks(None)())
+    root.send("span_exit", step_id, workflow, result=StopEvent())
+    root.send("span_exit", run_id, workflow, result="cold")
+    assert tree() == [
+        "chain_execution Workflow",
+        "  chain_step look",
+        "    llm_call llm",
+        "tool_call meanwhile",
     ]
 
 

@@ -354,9 +354,12 @@ def test_spans_of_a_provider_go_where_they_went(provided, recorded):
     assert len(recorded()) == 6
 
 
-def test_a_span_of_a_library_without_a_meaning_is_recorded_if_the_program_has_a_provider(provided, recorded):
+def test_a_span_of_a_library_without_a_meaning_is_recorded_if_the_program_has_a_provider(
+    provided, recorded, monkeypatch
+):
     """It has its attributes at its end. That of a framework with a seam of its own is left out."""
     loom, _exporter = provided
+    monkeypatch.setitem(sys.modules, "pydantic-ai", sys.modules["loom"])
     with loom.start_as_current_span("warm up", attributes={"threads": 3}):
         tool("lookup")
     with sdk.TracerProvider().get_tracer("pydantic-ai").start_as_current_span("warm up"):
@@ -415,6 +418,13 @@ def test_a_model_span_with_the_request_inside_is_recorded_once(own_tracer, recor
         with switch.ACTIVE.span("llm", "gpt"):
             announced.mark_recorded(announced.LLM)
     assert [event["event_type"] for event in recorded()] == ["llm_call_start", "llm_call_end"]
+
+
+def test_a_span_of_the_users_own_is_a_step_whatever_the_name_of_its_tracer(own_tracer, tree):
+    """A name that looks like that of a framework does not hide it."""
+    with sdk.TracerProvider().get_tracer("my-langchain-shop").start_as_current_span("price"):
+        pass
+    assert tree() == ["chain_step price"]
 
 
 def test_spans_that_are_deferred_in_one_another_keep_their_order(own_tracer, tree):

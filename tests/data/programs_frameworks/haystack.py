@@ -4,6 +4,8 @@ import asyncio
 import os
 from contextlib import contextmanager
 
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"  # it asks commands about the machine
+
 from haystack import Document, Pipeline, component, tracing
 from haystack.components.agents import Agent
 from haystack.components.builders import ChatPromptBuilder

@@ -17,7 +17,7 @@ model = LitellmModel(
     model_name="openai/gpt-4o-mini", model_kwargs={"api_base": os.environ["OPENAI_BASE_URL"], "api_key": "unused"}
 )
 templates = {"system_template": "You run commands.", "instance_template": "{{task}}"}
-agent = DefaultAgent(model, LocalEnvironment(timeout=1), **templates)
+agent = DefaultAgent(model, LocalEnvironment(timeout=5), **templates)
 print(agent.run("What to wear?"))
 for message in agent.messages:
     if message["role"] == "tool":

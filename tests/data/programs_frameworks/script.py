@@ -11,8 +11,8 @@ CALLED = 'get_weather\n\n[[ ## next_tool_args ## ]]\n{"city": "Oslo"}'
 
 COMMANDS = [
     "echo 'how cold it is' > notes.txt && cat notes.txt",
-    "grep -c warm notes.txt; printf 'b\\na\\n' | sort | head -1; python3 -c 'print(6 * 7)'; printf '\\303\\244\\n'",
-    "echo waiting; sleep 30",
+    "grep -c warm notes.txt; printf 'b\\na\\n' | sort | head -1; echo $((6 * 7)); printf '\\303\\244\\n'",
+    "echo waiting; sleep 60",
     "rm notes.txt; kill -TERM $$",
     "printf 'COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT\\nDress warmly.\\n'",
 ]

@@ -189,6 +189,28 @@ def test_a_mock_of_the_wrong_shape_keeps_the_program_waiting(live):
         assert stop.event.get("outputs") == {"text": "real"}, stop
 
 
+UNREACHED = """
+from namel3ss_debug.capture.core import switch
+
+with switch.ACTIVE.span("tool", "bash", {"arguments": {}}, {"seen": False}) as span:
+    span.set_output("real")
+"""
+
+
+def test_a_call_that_was_not_reached_is_not_waited_for_and_its_mock_is_refused(live):
+    """Its function has run when it is recorded; without the mock, the program goes on."""
+    with live(UNREACHED) as program:
+        session = LiveDebugger(program, ["tool"], ["bash:1"])
+        (stop,) = session.execute("continue")
+        assert (stop.event["component_name"], stop.waiting) == ("bash", False)
+        (mistake,) = session.execute("step")
+        assert isinstance(mistake, Mistake)
+        assert "the function of bash could not be reached" in str(mistake)
+        session.execute("unmock bash")
+        (stop,) = session.execute("step")
+        assert stop.event["outputs"] == {"result": "real"}
+
+
 def test_an_answer_is_given_once_for_the_call_it_means(live):
     """A mock for the second call answers that one, and the others are made."""
     with live(CALLS) as program:

@@ -28,7 +28,7 @@ def trace(written, boundary_events):
     return written(made.events)
 
 
-NOT_ANSWERED = "a re-run answers calls of models, tools, HTTP and MCP; agents and steps run"
+NOT_ANSWERED = "a re-run answers calls of models, tools, commands, HTTP and MCP; agents and steps run"
 CALLS = "; there are echo, m, search, llm, tool"
 
 

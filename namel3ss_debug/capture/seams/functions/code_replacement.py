@@ -60,7 +60,7 @@ class CodeReplacer:
         except (OSError, SyntaxError, ValueError):  # the file was removed, or changed since
             edited = code
         if self._anywhere and not rewrite.is_edited(edited):
-            edited = _make_forwarding(function) or edited
+            edited = _make_forwarding(function) or code
         if edited is code:
             return False
         self._replaced.append((function, code, edited))
@@ -127,7 +127,8 @@ def _make_forwarding(function: FunctionType) -> CodeType | None:
     names = (*code.co_varnames[: _count_parameters(code)], *code.co_freevars)
     if code.co_flags & _RUNS_LATER or not all(map(str.isidentifier, names)):
         return None
-    if vars(builtins) is not function.__builtins__:  # the edited body would not find its names
+    space = getattr(function, "__builtins__", None)
+    if space is not vars(builtins):  # the edited body would not find its names
         return None
     # Naming the variables of outer functions, even where it is never reached, keeps them free variables.
     outer = ", ".join(code.co_freevars)

@@ -20,7 +20,7 @@ where the stack or the memory is exhausted, which must not reach the program. Th
 just before, so that coverage stays what it is: that of the statement that ends the clause if it is a simple one, else
 that of the clause, as Python itself goes back to the line of a `with`.
 
-`sys.monitoring` could report the entry of each handler for 0.3 us, where this costs 0.7 us. But it reports neither how a
+`sys.monitoring` could report the entry of each handler for 0.3 us, where this costs 0.8 us. But it reports neither how a
 handler is left nor the value that it returns, and it reports every handler of every library (`benchmarks/handled_exceptions.py`).
 
 The event has the type, the text, the line of the clause, and the value of `return`. The first `MOST_EVENTS` of each
@@ -33,11 +33,12 @@ from __future__ import annotations
 
 import ast
 import itertools
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from sys import _getframe as frame_at
+from sys import exception as handled_now
 from threading import get_ident
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from namel3ss_debug.capture.core import context, interruptions
 from namel3ss_debug.capture.core.failures import call_site_of, to_failure
@@ -87,9 +88,12 @@ class _Recorder:
         tracer: writes the events.
 
     Attributes:
+        active: the recorder of this process, if there is one.
         numbers: clause and name of a type -> counts its exceptions from 0. Counting is one call of C, because threads
             may handle exceptions at the same time.
     """
+
+    active: ClassVar[_Recorder | None] = None
 
     def __init__(self, tracer: ExecutionTracer) -> None:
         self._tracer = tracer
@@ -127,13 +131,19 @@ class _Recorder:
         finally:
             self._busy.discard(thread)
 
+    def stop(self) -> None:
+        """Record nothing any more."""
+        if _Recorder.active is self:
+            _Recorder.active = None
+
     def renew(self) -> None:
         """Count from 0 again, in a forked process."""
         self.numbers.clear()
         self._busy.clear()
 
     def finish(self) -> None:
-        """Hand what was only counted to the tracer, for `trace_end`."""
+        """End recording, because `trace_end` follows, and hand what was only counted to the tracer for it."""
+        self.stop()
         rows: list[dict[str, Any]] = []
         for (clause, name), numbers in list(self.numbers.items()):
             times = next(numbers)
@@ -146,26 +156,17 @@ class _Recorder:
         self.numbers.clear()
 
 
-_recorder: _Recorder | None = None
-
-
 def install(tracer: ExecutionTracer) -> tuple[Callable[[], None], Callable[[], None]]:
     """Record the exceptions that edited clauses handle from now on, from the level `detailed` on.
 
     Returns:
         A function for forked processes, which counts from 0 again, and one that ends it.
     """
-    global _recorder  # noqa: PLW0603  (edited code calls a function without arguments of ours)
     if not tracer.keeps_payloads:
         return lambda: None, lambda: None
-    _recorder = recorder = _Recorder(tracer)
+    _Recorder.active = recorder = _Recorder(tracer)
     tracer.at_end.append(recorder.finish)
-
-    def uninstall() -> None:
-        global _recorder  # noqa: PLW0603  (as above)
-        _recorder = None
-
-    return recorder.renew, uninstall
+    return recorder.renew, recorder.stop
 
 
 def note_handled(clause: Clause, leaves_by: str, value: Any = NOTHING, outer: int = 0) -> None:
@@ -177,11 +178,11 @@ def note_handled(clause: Clause, leaves_by: str, value: Any = NOTHING, outer: in
         value: the value that it returns, if it returns one.
         outer: 0 for the innermost of the clauses that are left, 1 for the one around it.
     """
-    recorder = _recorder
+    recorder = _Recorder.active
     if recorder is None:
         return
     try:
-        error = sys.exception()
+        error = handled_now()
         if outer:
             error = _find_outer(error, outer)
         if error is None:
@@ -189,7 +190,7 @@ def note_handled(clause: Clause, leaves_by: str, value: Any = NOTHING, outer: in
         name = type(error).__name__
         number = next(recorder.numbers[clause, name])
         if number < MOST_EVENTS and name not in ONLY_COUNTED:
-            recorder.record(clause, leaves_by, value, error, sys._getframe(1).f_code.co_qualname)  # noqa: SLF001
+            recorder.record(clause, leaves_by, value, error, frame_at(1).f_code.co_qualname)
     except Exception as problem:  # the program must not fail by recording; an error may be its own though
         if interruptions.is_from_signal_handler(problem):
             raise
@@ -200,7 +201,7 @@ def _find_outer(error: BaseException | None, outer: int) -> BaseException | None
 
     It is the context of the inner exception, after those that functions called from here have handled meanwhile.
     """
-    frame = sys._getframe(2)  # noqa: SLF001  (the edited function)
+    frame = frame_at(2)  # that of the edited function
     for _ in range(_MOST_CONTEXTS):
         error = None if error is None else error.__context__
         if error is None:

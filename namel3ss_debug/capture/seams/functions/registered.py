@@ -62,7 +62,7 @@ def find_functions(names: Collection[str]) -> dict[str, list[FunctionType]]:
                 registered[name][function] = None
             for function in _unwrap_all(_defined_in(holder, name)):
                 path = function.__code__.co_filename
-                if not is_library(path) or _package_of(function.__globals__) in packages:
+                if not is_library(path) or package_of(function.__globals__) in packages:
                     defined[name][function] = None
     for name, functions in defined.items():
         if len(functions) <= _MOST_NAMESAKES:
@@ -141,12 +141,13 @@ def _packages_on_stack() -> set[str]:
     packages = set()
     frame = innermost(1)
     while frame is not None:
-        packages.add(_package_of(frame.f_globals))
+        packages.add(package_of(frame.f_globals))
         frame = frame.f_back
     return packages - sys.stdlib_module_names
 
 
-def _package_of(space: dict[str, Any]) -> str:
+def package_of(space: dict[str, Any]) -> str:
+    """Return the top package of a module from its globals; "" if it has none."""
     name = space.get("__name__")
     return name.partition(".")[0] if isinstance(name, str) else ""
 
@@ -181,8 +182,7 @@ def _holders(names: set[str]) -> list[Any]:
 
     The collector does not follow the keys of a dict that are all texts.
     """
-    with_keys = [
-        each for each in gc.get_objects() if type(each) is dict and any(name in each for name in names)
-    ]
+    dicts = [each for each in gc.get_objects() if type(each) is dict]
+    with_keys = [each for name in names for each in dicts if name in each]
     referring = [each for each in gc.get_referrers(*names) if each is not names]
     return list({id(each): each for each in (*with_keys, *referring)}.values())

@@ -438,6 +438,12 @@ def install(root: str | os.PathLike[str]) -> Callable[[], None]:
     return uninstall
 
 
+def find_loader(name: str, path: str) -> Loader | None:
+    """Return a loader for a module that a library loads by the path of its file; `None` if it is not the user's own."""
+    own = any(isinstance(finder, Finder) and finder.is_own(path) for finder in sys.meta_path)
+    return Loader(name, path) if own else None
+
+
 def is_installed() -> bool:
     """Return whether modules are edited when they are imported."""
     return any(isinstance(finder, Finder) for finder in sys.meta_path)

@@ -65,15 +65,15 @@ def register_functions(
     if new and rewrite.LOADED is not None:
         rewrite.LOADED(new)
         codes = _codes(functions)
-    for code in codes:
+    for code in () if is_requested else codes:
         if code.co_name != name and rewrite.is_edited(code) and code not in _REGISTERED:
             _add_tool(name, code, arguments_in)
     for function in map(registered.unwrap, functions):
-        if function is None or (
-            rewrite.is_edited(function.__code__) and function.__code__ not in _REGISTERED
-        ):
+        if function is None:
             continue
-        is_left = function.__globals__.get("__name__", "").partition(".")[0] in FRAMEWORK_PACKAGES
+        code = function.__code__
+        is_own = rewrite.is_edited(code) and code not in _REGISTERED
+        is_left = is_own or registered.package_of(function.__globals__) in FRAMEWORK_PACKAGES
         if (is_requested or not is_left) and REPLACER is not None and REPLACER.edit(function):
             _add_registered(name, function.__code__)
             if not is_requested:
@@ -85,6 +85,7 @@ def _add_registered(name: str, code: CodeType) -> None:
     _REGISTERED.setdefault(code, set()).add(name)
     rewrite.HOT.update((code.co_name, FORWARDING))
     _HOT_AS_TOOLS.add(code.co_name)
+    _SEARCHES[name] = _MOST_SEARCHES
 
 
 def _add_tool(name: str, code: CodeType, arguments_in: str) -> None:
@@ -302,11 +303,13 @@ def _reach_functions(tracer: ExecutionTracer, replacer: CodeReplacer, names: Ite
     The names of functions of the user's own modules are seams already, and other seams record the tools of hooks,
     frameworks and servers.
     """
-    known = (rewrite.EDITED, announced.NAMED, announced.HOOKED, announced.SERVED)
+    known = (rewrite.EDITED, announced.NAMED, announced.HOOKED)
     searched = [
         name
         for name in names
-        if _SEARCHES[name] < _MOST_SEARCHES and not any(name in others for others in known)
+        if _SEARCHES[name] < _MOST_SEARCHES
+        and not any(name in others for others in known)
+        and not announced.is_served(name)
     ]
     if not searched:
         return
@@ -317,7 +320,6 @@ def _reach_functions(tracer: ExecutionTracer, replacer: CodeReplacer, names: Ite
             for function in functions:
                 if replacer.edit(function):
                     _add_registered(name, function.__code__)
-                    _SEARCHES[name] = _MOST_SEARCHES
     except Exception as error:
         tracer.problem("the functions of tools could not be searched", error)
     tracer.tracing_ns += perf_counter_ns() - started

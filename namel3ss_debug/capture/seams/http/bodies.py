@@ -46,9 +46,8 @@ class Decompressor:
         """Decode a piece. A piece that is not encoded correctly is returned as it is, and so are all after it."""
         if self._failed or not self.decodes:
             return data
-        if (
-            self._is_deflate and data and not self._has_decoded and data[0] & 15 != 8
-        ):  # no zlib header (RFC 1950, 2.2)
+        # The low half of the first byte of zlib is 8 (RFC 1950, 2.2).
+        if self._is_deflate and data and not self._has_decoded and data[0] & 15 != 8:
             self._is_raw_deflate = True
             self._decoders = [_ZlibDecoder(_RAW_DEFLATE).decode]
         try:

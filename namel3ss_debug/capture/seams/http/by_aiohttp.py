@@ -21,7 +21,7 @@ from namel3ss_debug.capture.seams.http.traceparent import HEADER
 
 _MARK = "_namel3ss_exchange"
 _DECODES = "_namel3ss_decodes"
-"""Marks a connection with whether the session asked for decoded bodies, and a response with whether its body is decoded."""
+"""Marks a connection, and then its response, with whether the request asked for a decoded body."""
 _ENCODINGS = frozenset({"gzip", "deflate", "br", "zstd"})
 """The encodings that aiohttp decodes. It passes a body in any other one as it is."""
 _POLL_SECONDS = 0.01

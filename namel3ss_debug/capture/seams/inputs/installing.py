@@ -120,10 +120,10 @@ class InstalledInputs:
     def _follow_files(self, key_file: str) -> dict[str, str] | None:
         """Prepare to digest the files that the program opens; return what `trace_start` holds of the key."""
         tracer, replayed = self.tracer, self.replayed
-        if replayed is not None and replayed.file_key:  # the key of the trace, to compare with its digests
+        execution = tracer.execution_id
+        key = file_key(key_file, execution)
+        if replayed is not None and replayed.file_key:  # that of the trace, to compare with its digests
             execution, key = replayed.files_of, bytes.fromhex(replayed.file_key)
-        else:
-            execution, key = tracer.execution_id, file_key(key_file, tracer.execution_id)
         if not tracer.config.file_digests or not key:
             return None
         digester = FileDigester(key, opened_files.MOST_BYTES)

@@ -13,8 +13,10 @@ import itertools
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from sys import _getframe as frame_at
+from types import FrameType
 from typing import Any
 
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace, when_imported
@@ -23,6 +25,7 @@ from namel3ss_debug.capture.seams.functions.replies import Reply
 _FIRST_PID = 1 << 30
 """Above the highest process id of Linux (1 << 22) and macOS (99999)."""
 
+_MOST_LAYERS = 6
 _LOST_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 _PIDS = itertools.count(_FIRST_PID)
 _RUNNING: dict[int, AnsweredCommand] = {}
@@ -225,8 +228,21 @@ def _encode(value: Any, stream: Any) -> bytes:
     try:
         return value.encode(encoding, "strict" if errors in ("replace", "ignore") else errors)
     except (UnicodeError, LookupError):
-        # A byte that was not valid became this character; any byte that is not valid becomes it again.
-        return b"\xff".join(part.encode(encoding, "replace") for part in value.split(_LOST_CHARACTER))
+        # Bytes that were not valid became this character; the same bytes become it again.
+        invalid = _invalid_byte(encoding)
+        return invalid.join(part.encode(encoding, "replace") for part in value.split(_LOST_CHARACTER))
+
+
+def _invalid_byte(encoding: str) -> bytes:
+    """Return a byte that is not valid in an encoding; a question mark if all are."""
+    for each in range(0xFF, 0x7F, -1):
+        try:
+            bytes([each]).decode(encoding)
+        except UnicodeDecodeError:
+            return bytes([each])
+        except LookupError:
+            break
+    return b"?"
 
 
 def _to_bytes(value: Any) -> bytes:
@@ -247,17 +263,12 @@ def _count(value: Any) -> int:
 
 def is_started_by_asyncio() -> bool:
     """Return whether asyncio starts the process: `Popen` is then called by the loop's own transport."""
-    frames = _outer_frames()
-    return any(
-        str(frame.f_globals.get("__name__")) == "asyncio.unix_events" for frame in itertools.islice(frames, 6)
-    )
-
-
-def _outer_frames() -> Iterator[Any]:
-    frame = sys._getframe(2)  # noqa: SLF001  (the documented way to the caller)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back  # type: ignore[assignment]
+    frame: FrameType | None = frame_at(1)
+    for _ in range(_MOST_LAYERS):
+        if frame is None or frame.f_globals.get("__name__") == "asyncio.unix_events":
+            return frame is not None
+        frame = frame.f_back
+    return False
 
 
 def _make_signal(original: Callable[[int, int], None]) -> Callable[[int, int], None]:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from namel3ss_debug.capture.core import interruptions
 from namel3ss_debug.traces.clocks import time_ns
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_TRUNC | os.O_CREAT
@@ -23,12 +24,13 @@ _MOST_FILES = 1000
 _COARSE = 5
 """CLOCK_REALTIME_COARSE of Linux, which file times are taken from; `time` has no name for it."""
 
+_HAS_COARSE_CLOCK = os.uname().sysname == "Linux"
 _TICK_NS = 10_000_000
 
 
 def file_clock_ns() -> int:
     """Return the time that a file would get which is modified now, or a little earlier one."""
-    if sys.platform == "linux":
+    if _HAS_COARSE_CLOCK:
         return time.clock_gettime_ns(_COARSE)
     return time_ns() - _TICK_NS
 
@@ -46,31 +48,31 @@ class ChangedFiles:
         self._written: dict[str, int] = {}  # by the program itself, and when it opened them
         self._reported: set[str] = set()
         self._skipped = tuple({os.path.realpath(each) + os.sep for each in (sys.prefix, sys.base_prefix)})
-        self._is_active = False
 
     def start(self) -> None:
         """Begin to look at the files that the program opens."""
-        if not self._is_active:
-            self._is_active = True
-            sys.addaudithook(self._audit)
+        global _active, _is_added  # noqa: PLW0603  (an audit hook cannot be removed, so there is one for all tracers)
+        _active = self
+        if not _is_added:
+            _is_added = True
+            sys.addaudithook(_audit)
 
     def add(self, began_ns: int, command: Any) -> None:
         """Note a command that has ended, and when it began by `file_clock_ns`."""
         self._commands.append((began_ns, file_clock_ns() + _TICK_NS, command))
 
     def stop(self) -> None:
-        """Look at no file any more; an audit hook cannot be removed."""
-        self._is_active = False
+        """Look at no file any more."""
+        global _active  # noqa: PLW0603  (as above)
+        if _active is self:
+            _active = None
 
-    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "open" or not self._is_active:
-            return
-        try:
-            self._look_at(*arguments)
-        except Exception:  # opening a file never fails because of us
-            return
+    def look_at(self, path: Any, mode: Any, flags: Any) -> None:
+        """Take the arguments of an audit event `open`.
 
-    def _look_at(self, path: Any, mode: Any, flags: Any) -> None:
+        Raises:
+            OSError: the file cannot be looked at.
+        """
         writes = (isinstance(mode, str) and not _WRITES.isdisjoint(mode)) or int(flags or 0) & _WRITING
         if not (writes or self._commands) or not isinstance(path, str | bytes | os.PathLike):
             return
@@ -88,3 +90,17 @@ class ChangedFiles:
                 self._reported.add(name)
                 self._report(name, command)
                 return
+
+
+_active: ChangedFiles | None = None
+_is_added = False
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "open" or _active is None:
+        return
+    try:
+        _active.look_at(*arguments)
+    except Exception as error:  # opening a file never fails because of us
+        if interruptions.is_from_signal_handler(error):
+            raise

@@ -19,9 +19,9 @@ import io
 import os
 import re
 import shlex
-import sys
 import weakref
 from collections.abc import Callable, Mapping
+from sys import _getframe as frame_at
 from threading import get_ident
 from types import FrameType
 from typing import Any
@@ -39,7 +39,6 @@ from namel3ss_debug.capture.seams.processes.answered import (
     is_started_by_asyncio,
 )
 from namel3ss_debug.capture.seams.processes.changed_files import ChangedFiles, file_clock_ns
-from namel3ss_debug.config import working_directory
 from namel3ss_debug.traces.clocks import perf_counter_ns
 
 COMPONENT = "command"
@@ -47,6 +46,7 @@ ATTRIBUTE = "_namel3ss_debug_command"
 MOST_BYTES = 16 << 20
 """A longer input or output of one stream is not recorded."""
 
+_MOST_LAYERS = 4
 _PIECE = 1 << 16
 
 _LATE_NS = 1_000_000
@@ -103,6 +103,7 @@ class Command:
             `stdout`.
         reads_itself: the streams that the program has used by itself, and not by `communicate`.
         returns_early: whether the caller never fetches output after the process was reaped, as `subprocess.run`.
+        keeps_reads: whether the program reads the output as that of `os.popen`, and it is recorded as it is read.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class Command:
         self.answer: AnsweredCommand | None = None
         self.streams: Mapping[str, str] = inputs.get("streams", {})
         self.reads_itself: set[str] = set()
-        self.returns_early = False
+        self.returns_early = self.keeps_reads = False
         self.began_ns = file_clock_ns()
         self._ended_ns = 0
         self._tracer = tracer
@@ -267,13 +268,12 @@ class Commands:
         self._ended: list[Command] = []
         self._read_files: list[tuple[str, Command]] = []
         self.files = ChangedFiles(lambda path, command: self._read_files.append((path, command)))
-        self._start = str(working_directory())
         self._run: Any = None  # the code of `subprocess.run`
 
     def close_ended(self) -> None:
         """End the spans of commands that have ended and whose output the program did not fetch until now."""
         while self._ended:
-            self._ended.pop(0).finish()
+            self._safely(self._ended.pop(0).finish)
 
     def report_files(self) -> None:
         """Record which files that commands have changed the program has read; not where it reads them, inside any lock."""
@@ -292,7 +292,18 @@ class Commands:
         if command.answer is None and self._tracer.answers is None:
             self.files.add(command.began_ns, command)
 
+    def _safely(self, action: Callable[..., Any], *values: Any, **more: Any) -> Any:
+        """Call a function of ours, whose errors are no errors of the program."""
+        try:
+            return action(*values, **more)
+        except Exception as error:
+            self._tracer.problem("a command could not be recorded", error)
+            return None
+
     def _exited(self, command: Command, status: int | None) -> None:
+        self._safely(self._end, command, status)
+
+    def _end(self, command: Command, status: int | None) -> None:
         if status is not None:
             self._note_files(command)
         if command.exited(status):
@@ -309,7 +320,7 @@ class Commands:
         environment: Any = None,
         streams: Mapping[str, str] | None = None,
         value: Any = None,
-        depth: int = 2,
+        frame: FrameType | None,
     ) -> Command:
         """Return a command that is about to run; its span is not open yet."""
         words = [arguments] if isinstance(arguments, str | bytes | os.PathLike) else [*arguments]
@@ -317,7 +328,7 @@ class Commands:
         inputs: dict[str, Any] = {"arguments": texts[0] if by_shell and len(texts) == 1 else texts}
         if by_shell:
             inputs["shell"] = True
-        if (place := _folder(folder, self._start)) is not None:
+        if (place := _folder(folder, self._tracer.sites.cwd)) is not None:
             inputs["folder"] = place
         if changed := _changes(environment):
             inputs["environment"] = changed
@@ -326,9 +337,9 @@ class Commands:
         too_long = value is not None and len(value) > MOST_BYTES
         if value is not None and len(value) and not too_long:
             inputs["input"] = _as_text(value)
-        metadata: dict[str, Any] = {"chain": self._tracer.sites.chain(depth)}
+        metadata: dict[str, Any] = {"chain": self._tracer.sites.chain(0)}
         metadata |= task_paths.call_metadata()
-        if _is_background(self._tracer, sys._getframe(depth)):  # noqa: SLF001  (the documented way to the caller)
+        if _is_background(self._tracer, frame):
             metadata["background"] = True
         command = Command(self._tracer, program_of(texts, by_shell=by_shell), inputs, metadata)
         if too_long:
@@ -351,17 +362,17 @@ class Commands:
             replace(popen, "_handle_exitstatus", self._make_exit),
         ]
 
-    def _begin_popen(self, popen: Any, values: tuple[Any, ...]) -> Command | None:
-        """Return the command that an object of `Popen` is about to start; None if it is not recorded."""
+    def _begin_popen(self, popen: Any, values: tuple[Any, ...], frame: FrameType) -> Command | None:
+        """Return the command that an object of `Popen` is about to start from this frame; None if it is not recorded."""
         try:
-            caller = _caller()
+            caller = _outside_of_starters(frame)
             # A server of MCP has its own span, and so have the requests to it.
             if INSIDE.get() or (caller is not None and caller.f_code.co_filename.startswith(CAPTURE_FOLDER)):
                 return None
             self.close_ended()
             self.report_files()
             arguments, pass_fds, folder, environment = values[0], values[4], values[5], values[6]
-            value, of_run = self._input_of_run()
+            value, of_run = self._input_of_run(frame)
             command = self._new(
                 arguments,
                 by_shell=bool(values[9]),
@@ -369,9 +380,10 @@ class Commands:
                 environment=environment,
                 streams=_streams(popen, *values[10:16]),
                 value=value,
-                depth=3,
+                frame=caller,
             )
             command.returns_early = of_run
+            command.keeps_reads = _has_code(frame, getattr(os.popen, "__code__", None)) is not None
             if pass_fds:
                 command.cannot_answer("it shares open files with the program")
         except Exception as error:
@@ -379,20 +391,14 @@ class Commands:
             return None
         return command
 
-    def _input_of_run(self) -> tuple[Any, bool]:
+    def _input_of_run(self, frame: FrameType) -> tuple[Any, bool]:
         """Return the input that `subprocess.run` will send, and whether it has called `Popen`."""
-        frame: FrameType | None = sys._getframe(3)  # noqa: SLF001  (the frame of `Popen.__init__`)
-        for _ in range(3):  # a subclass may have an `__init__` of its own
-            if frame is None:
-                break
-            if frame.f_code is self._run:
-                return frame.f_locals.get("input"), True
-            frame = frame.f_back
-        return None, False
+        run = _has_code(frame, self._run)
+        return (None, False) if run is None else (run.f_locals.get("input"), True)
 
     def _make_execute(self, original: Callable[..., None]) -> Callable[..., None]:
         def _execute_child(popen: Any, *values: Any) -> None:
-            command = self._begin_popen(popen, values)
+            command = self._begin_popen(popen, values, frame_at(1))
             if command is None:
                 original(popen, *values)
                 return
@@ -410,7 +416,7 @@ class Commands:
                 command.span.leave()
             popen.__dict__[ATTRIBUTE] = command
             if command.answer is None and not command.returns_early and not is_started_by_asyncio():
-                _watch_streams(popen, command)
+                self._safely(_watch_streams, popen, command)
 
         return _execute_child
 
@@ -420,17 +426,17 @@ class Commands:
             if command is None:
                 return original(popen, input, timeout)
             try:
-                if not command.begin_communicate(input):
+                if self._safely(command.begin_communicate, input) is False:
                     command.ask_again(input)
                 if command.answer is not None:
                     command.answer.expire(popen, timeout)
                     timeout = None  # the output is there, however slow this machine is
                 found = original(popen, input, timeout)
             except BaseException as error:
-                command.communicate_failed(error, expired=isinstance(error, expired))
+                self._safely(command.communicate_failed, error, expired=isinstance(error, expired))
                 hide_own_frame(error)
                 raise
-            command.communicated(*found)
+            self._safely(command.communicated, *found)
             return found
 
         return communicate
@@ -448,7 +454,7 @@ class Commands:
                 return original(popen, timeout)
             except BaseException as error:
                 if isinstance(error, expired) and not command.is_communicating:
-                    command.expire(error)
+                    self._safely(command.expire, error)
                 hide_own_frame(error)
                 raise
 
@@ -505,10 +511,12 @@ class Commands:
                 command = _command_of(transport)
                 if command is None or command.answer is not None:
                     return
-                # Readers call this method behind each piece that they take out of their buffer.
+                # A reader calls this method behind each piece that it takes out of its buffer.
                 for name in ("stdout", "stderr"):
-                    _note_first_use(getattr(process, name), "_maybe_resume_transport", command, name)
-                _note_first_use(process.stdin, "write", command, "stdin")
+                    self._safely(
+                        _note_first_use, getattr(process, name), "_maybe_resume_transport", command, name
+                    )
+                self._safely(_note_first_use, process.stdin, "write", command, "stdin")
 
             return init
 
@@ -518,14 +526,14 @@ class Commands:
                 if command is None:
                     return await original(process, input)
                 try:
-                    if not command.begin_communicate(input):
+                    if self._safely(command.begin_communicate, input) is False:
                         command.ask_again(input)
                     found = await original(process, input)
                 except BaseException as error:
-                    command.communicate_failed(error, expired=False)
+                    self._safely(command.communicate_failed, error, expired=False)
                     hide_own_frame(error)
                     raise
-                command.communicated(*found)
+                self._safely(command.communicated, *found)
                 return found
 
             return communicate
@@ -544,7 +552,7 @@ class Commands:
             try:
                 self.close_ended()
                 self.report_files()
-                recorded = self._new(command, by_shell=True)
+                recorded = self._new(command, by_shell=True, frame=frame_at(1))
             except Exception as error:
                 self._tracer.problem("a command could not be recorded", error)
                 return original(command)
@@ -561,8 +569,7 @@ class Commands:
                 raise
             finally:
                 recorded.span.leave()
-            self._note_files(recorded)
-            recorded.exited(os.waitstatus_to_exitcode(found))
+            self._exited(recorded, os.waitstatus_to_exitcode(found))
             return found
 
         return system
@@ -659,12 +666,20 @@ def _changes(environment: Any) -> dict[str, str | None]:
     return changed | dict.fromkeys(name for name in ours if name not in theirs)
 
 
-def _caller() -> FrameType | None:
+def _outside_of_starters(frame: FrameType | None) -> FrameType | None:
     """Return the frame of the code that runs a command, outside of the standard library's modules for it."""
-    frame: FrameType | None = sys._getframe(3)  # noqa: SLF001  (the frame of `Popen.__init__`)
     while frame is not None and _module_of(frame).partition(".")[0] in ("subprocess", "asyncio", "os"):
         frame = frame.f_back
     return frame
+
+
+def _has_code(frame: FrameType | None, code: Any) -> FrameType | None:
+    """Return the frame of a function that has called `Popen`, whose `__init__` a subclass may have replaced."""
+    for _ in range(_MOST_LAYERS):
+        if frame is None or frame.f_code is code:
+            return frame
+        frame = frame.f_back
+    return None
 
 
 def _module_of(frame: FrameType) -> str:
@@ -676,8 +691,6 @@ def _is_background(tracer: ExecutionTracer, frame: FrameType | None) -> bool:
 
     That is a module which is known for it, an installed module that is being imported, and one in a thread of its own.
     """
-    while frame is not None and _module_of(frame).partition(".")[0] in ("subprocess", "asyncio", "os"):
-        frame = frame.f_back
     if frame is None or _module_of(frame) in _BY_STANDARD_LIBRARY:
         return True
     if tracer.sites.shown(frame.f_code.co_filename) is not None:
@@ -706,15 +719,8 @@ def _watch_streams(popen: Any, command: Command) -> None:
         raw = getattr(getattr(stream, "buffer", stream), "raw", stream)
         if not isinstance(raw, io.FileIO):
             continue
-        caller = _caller_of_popen()
-        _watch_reads(raw, command, name, keep=caller)
+        _watch_reads(raw, command, name, keep=command.keeps_reads)
     _note_first_use(popen.stdin, "write", command, "stdin")
-
-
-def _caller_of_popen() -> bool:
-    """Return whether `os.popen` is starting the process."""
-    frame = sys._getframe(4)  # noqa: SLF001  (above `Popen.__init__`)
-    return frame.f_code is getattr(os.popen, "__code__", None)
 
 
 def _watch_reads(raw: io.FileIO, command: Command, name: str, *, keep: bool) -> None:

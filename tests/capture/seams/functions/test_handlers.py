@@ -503,3 +503,35 @@ def test_threads_count_together(handled):
         """)
     assert len(events) == handlers.MOST_EVENTS
     assert [row["times"] for row in counted] == [2000]
+
+
+def test_a_forked_process_counts_for_itself(handled, tmp_path):
+    """Its first exceptions are events, and what it counts is in its own end."""
+    handled("""
+        import os
+
+        def work(times):
+            for _ in range(times):
+                try: {}["a"]
+                except KeyError: pass
+
+        work(25)
+        child = os.fork()
+        if not child:
+            import namel3ss_debug
+            work(22)
+            namel3ss_debug.shutdown_tracing()
+            os._exit(0)
+        os.waitpid(child, 0)
+        """)
+    (first,) = (
+        path
+        for path in (tmp_path / "traces").glob("trace_*.jsonl")
+        if path.stem.count(".") == 0 and not path.is_symlink()
+    )
+    events = list(open_trace(first).events())
+    assert [event["event_type"] for event in events].count("exception_handled") == 2 * handlers.MOST_EVENTS
+    counted = [
+        event["metadata"]["handled"][0]["times"] for event in events if event["event_type"] == "trace_end"
+    ]
+    assert sorted(counted) == [22, 25]

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.launch.start import shutdown_tracing
 from namel3ss_debug.capture.seams.functions import rewrite, tools
@@ -234,3 +236,38 @@ def test_a_function_may_be_a_tool_by_its_own_name_and_by_another(tracing):
     told = [e for e in open_trace(shutdown_tracing()).events() if e["component"] == "tool"]
     assert [e["component_name"] for e in told[::2]] == ["forecast", "weather"]
     assert all("defined_at" in e["metadata"] for e in told[::2])
+
+
+def test_a_framework_that_announces_no_calls_has_those_that_a_model_requested(tracing):
+    """Its function takes the requested arguments in a dict; it is a tool call only then, and one that raises is recorded."""
+    names = {}
+    exec(
+        rewrite.compile_source(
+            "class Box:\n    def execute(self, action, cwd=''):\n        raise KeyError(action['command'])\n",
+            str(Path.cwd() / "box.py"),
+        ),
+        names,
+    )
+    typed = {}
+    exec("class Box:\n    def execute(self, action, cwd=''):\n        return action['command']\n", typed)
+    tracer = tracing()
+    calls, uninstall = tools.install(tracer)
+    own, foreign = names["Box"](), typed["Box"]()
+    for box in (own, foreign):
+        tools.register_functions("bash", type(box).execute, is_requested=True)
+    assert foreign.execute({"command": "ls"}) == "ls"  # no model has requested it
+    asked = [{"id": word, "name": "bash", "arguments": {"command": word}} for word in ("ls", "submit")]
+    calls.add_requested(asked, "2", None)
+    assert foreign.execute({"command": "ls", "tool_call_id": "ls"}) == "ls"
+    with pytest.raises(KeyError):
+        own.execute({"command": "submit"})
+    uninstall()
+    events = [e for e in open_trace(shutdown_tracing()).events() if e["component"] == "tool"]
+    assert [(e["component_name"], e["status"]) for e in events] == [
+        ("bash", "started"),
+        ("bash", "completed"),
+        ("bash", "started"),
+        ("bash", "failed"),
+    ]
+    assert [e["inputs"]["call_id"] for e in events[::2]] == ["ls", "submit"]
+    assert [e["inputs"]["arguments"] for e in events[::2]] == [{"command": "ls"}, {"command": "submit"}]

@@ -1,0 +1,266 @@
+"""Re-runs of programs that run commands: they are answered from the trace, and nothing is started."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from namel3ss_debug.traces.reader import open_trace
+
+
+class Bench:
+    """A folder with a program that is recorded, and run again."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def write(self, text, name="app.py"):
+        """Write a program."""
+        (self.folder / name).write_text(f"import asyncio, os, subprocess, sys\n{text}")
+
+    def run(self, *words, **variables):
+        """Run a command of the debugger in the folder."""
+        command = [sys.executable, "-m", "namel3ss_debug", *words]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "", **variables}
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def record(self, text):
+        """Record a program, and return what it printed."""
+        self.write(text)
+        done = self.run("trace", "-o", "run.jsonl", "app.py")
+        assert "recorded" in done.stderr, done.stderr
+        return done.stdout
+
+    def rerun(self, *options):
+        """Run the recorded program again."""
+        return self.run("rerun", "run.jsonl", *options)
+
+    def files(self):
+        """The files in the folder, with their contents, without traces."""
+        return {
+            path.name: path.read_bytes()
+            for path in self.folder.iterdir()
+            if path.is_file() and path.suffix != ".jsonl"
+        }
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """A folder of its own."""
+    return Bench(tmp_path.resolve())
+
+
+WHOLE = """
+def show(call):
+    try:
+        print(repr(call()))
+    except Exception as error:
+        print(repr(error), getattr(error, "output", None), getattr(error, "filename", None))
+
+run, PIPE = subprocess.run, subprocess.PIPE
+run("echo there >> log; rm -f gone", shell=True, check=True)
+show(lambda: run("echo out; echo err >&2; exit 3", shell=True, capture_output=True, text=True))
+show(lambda: run("echo a; exit 2", shell=True, check=True, stdout=PIPE))
+show(lambda: run(["no-such-program"], capture_output=True))
+show(lambda: run(["true"], cwd="/no/such/folder"))
+show(lambda: run("echo before; sleep 60", shell=True, stdout=PIPE, timeout=0.2))
+show(lambda: run("kill -9 $$", shell=True, stdout=PIPE))
+show(lambda: subprocess.check_output(["cat"], input=b"in \\xff\\x00 put"))
+show(lambda: run("printf 'b\\\\na\\\\r\\\\n' | sort | head -1", shell=True, stdout=PIPE, text=True))
+show(lambda: run(["printf", "\\\\351"], stdout=PIPE, encoding="ascii", errors="replace").stdout)
+show(lambda: hash(subprocess.check_output("head -c 2000000 /dev/zero; echo x", shell=True)[-3:]))
+show(lambda: subprocess.call("echo >> log; exit 5", shell=True))
+show(lambda: (os.system("echo >> log; exit 6"), os.system("kill -15 $$")))
+show(lambda: (os.popen("echo one; echo >> log").read(), os.popen("exit 2").close()))
+
+def killed():
+    process = subprocess.Popen("echo a; exec sleep 60", shell=True, stdout=PIPE, start_new_session=True)
+    try:
+        process.communicate(timeout=0.2)
+    except subprocess.TimeoutExpired:
+        os.killpg(os.getpgid(process.pid), 9)
+        return process.communicate(), process.returncode, process.poll()
+show(killed)
+
+def polled():
+    process = subprocess.Popen(["sleep", "0.1"])
+    times = 0
+    while process.poll() is None:
+        times += 1
+        os.system("sleep 0.05")
+    return times, process.returncode
+show(polled)
+
+async def one(seconds):
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", f"sleep {seconds}; head -c 150000 /dev/zero; echo >> log", stdin=PIPE, stdout=PIPE
+    )
+    out, _ = await process.communicate(b"x")
+    print(seconds, len(out), process.returncode)
+
+async def expired():
+    process = await asyncio.create_subprocess_shell("exec sleep 60", stdout=PIPE)
+    try:
+        await asyncio.wait_for(process.communicate(), 0.2)
+    except asyncio.TimeoutError:
+        process.kill()
+        print(await process.wait())
+
+async def main():
+    await asyncio.gather(one(0.3), one(0.1), one(0.2))
+    await expired()
+
+asyncio.run(main())
+"""
+
+
+def test_recorded_commands_are_answered_and_nothing_is_started(bench):
+    """Output, status, signals, timeouts and errors come back as recorded, and the folder stays as it is."""
+    first = bench.record(WHOLE)
+    before = bench.files()
+    again = bench.rerun()
+    assert (again.returncode, again.stdout) == (0, first), again.stderr
+    assert "The re-run matches the trace." in again.stderr
+    assert bench.files() == before
+    [trace] = bench.folder.glob("trace_*.jsonl")
+    ends = [event for event in open_trace(trace).events() if event["event_type"] == "command_end"]
+    assert len(ends) > 20
+    assert all(event["metadata"]["answered"] == "recording" for event in ends)
+
+
+REFUSED = {
+    "the program read its stdout by itself": """
+with subprocess.Popen(["cat"], stdin=-1, stdout=-1, text=True, bufsize=1) as process:
+    process.stdin.write("a\\n")
+    print(process.stdout.readline())
+""",
+    "its stdout went to a file": """
+with open("out", "w") as out:
+    subprocess.run(["cat", "app.py"], stdout=out)
+""",
+    "its stdin came from a file or another command": """
+with open("app.py") as source:
+    print(subprocess.run(["cat"], stdin=source, stdout=-1).stdout)
+""",
+    "it had not ended when the trace ended": """
+subprocess.Popen(["cat"], stdin=-1)
+print("goes on")
+subprocess.run(["true"], stdout=-1)
+os._exit(0)
+""",
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_a_command_that_is_not_recorded_whole_stops_the_re_run(bench, why):
+    """The reason and the option that runs the command are named; with the option, it runs."""
+    first = bench.record(REFUSED[why])
+    again = bench.rerun()
+    shown = " ".join(again.stderr.split())
+    assert again.returncode == 2
+    assert f"runs cat as recorded at event 2, but {why}: run the command with --run-commands cat" in shown
+    real = bench.rerun("--run-commands", "cat")
+    assert (real.returncode, real.stdout) == (0, first), real.stderr
+
+
+def test_another_command_gets_no_recorded_answer(bench):
+    """A command of other arguments, or of another input, is a divergence, and is not started."""
+    text = """
+process = subprocess.Popen(["tee", "made"], stdin=-1, stdout=-1)
+print(process.communicate(open("word", "rb").read()))
+"""
+    (bench.folder / "word").write_text("a")
+    bench.record(text)
+    (bench.folder / "word").write_text("other")
+    again = bench.rerun()
+    assert again.returncode == 1
+    assert "the trace holds no answer for this call" in again.stderr
+    bench.write(text.replace("made", "other"))
+    again = bench.rerun()
+    assert again.returncode == 1
+    assert "arguments[1]" in again.stderr
+    assert (bench.folder / "made").read_text() == "a"
+    assert not (bench.folder / "other").exists()
+
+
+def test_a_command_can_be_mocked(bench):
+    """A mock answers a command by the name of its program, and `--run-commands` runs one for real."""
+    bench.record('print(subprocess.run(["cat", "word"], capture_output=True, text=True))')
+    mocked = bench.rerun("--mock", 'cat:{"status": 4, "stderr": "mocked"}')
+    assert "returncode=4, stdout='', stderr='mocked'" in mocked.stdout
+    assert mocked.returncode == 0
+    (bench.folder / "word").write_text("now")
+    real = bench.rerun("--run-commands")
+    assert "stdout='now'" in real.stdout
+    assert real.returncode == 1
+    unknown = bench.rerun("--run-commands", "dog")
+    assert "--run-commands dog: the trace holds no such command" in unknown.stderr
+
+
+def test_a_process_that_records_itself_starts_again(bench):
+    """Its calls are answered and stay below the command; one that only computes its output is answered."""
+    bench.write(
+        "from namel3ss_debug.hooks import trace_tool_call\n"
+        "@trace_tool_call\n"
+        "def look():\n"
+        '    open("ran", "a").write("x")\n'
+        "    return 2\n"
+        "print(look())\n",
+        "child.py",
+    )
+    bench.write('open("computed", "a").write("x")\nprint(3)\n', "other.py")
+    first = bench.record(
+        'for name in ("child.py", "other.py"):\n'
+        "    print(subprocess.check_output([sys.executable, name], text=True))"
+    )
+    again = bench.rerun()
+    assert (again.returncode, again.stdout) == (0, first), again.stderr
+    assert [(bench.folder / name).read_text() for name in ("ran", "computed")] == ["x", "x"]
+    [trace] = [path for path in bench.folder.glob("trace_*.jsonl") if ".p1." not in path.name]
+    events = {event["event_id"]: event for event in open_trace(trace).events()}
+    [call] = [event for event in events.values() if event["event_type"] == "tool_call_start"]
+    assert events[call["parent_event_id"]]["event_type"] == "command_start"
+
+
+def test_a_file_that_an_answered_command_had_changed_is_not_verified(bench):
+    """The re-run names the file and the command, and is unverified unless that is accepted."""
+    bench.record('subprocess.run("echo a > made", shell=True, stdout=-1)\nprint(open("made").read())')
+    again = bench.rerun()
+    shown = " ".join(again.stderr.split())
+    assert again.returncode == 1
+    assert "The re-run is not verified: 1 changed file." in shown
+    assert "made, which the program read later" in shown
+    assert bench.rerun("--accept", "changed-files").returncode == 0
+
+
+def test_output_that_the_program_inherits_is_reported_as_missing(bench):
+    """Such a command is answered by its status, and the report says that its output is missing."""
+    bench.record('sys.exit(os.system("echo shown"))')
+    again = bench.rerun()
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "What echo wrote to the program's own stdout is not in the trace" in " ".join(again.stderr.split())
+
+
+def test_a_trace_of_an_earlier_version_lets_commands_run(bench):
+    """Such a trace holds no commands, so the program runs them as it did with that version."""
+    bench.record('print(subprocess.check_output(["cat", "word"]) if os.path.exists("word") else "")')
+    path = bench.folder / "run.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    start = json.loads(lines[0])
+    del start["metadata"]["commands"]
+    path.write_text("".join([json.dumps(start) + "\n", *lines[1:]]))
+    (bench.folder / "word").write_text("now")
+    again = bench.rerun("--trust")
+    assert (again.returncode, again.stdout) == (0, "b'now'\n"), again.stderr
