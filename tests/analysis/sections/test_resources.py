@@ -270,3 +270,41 @@ def test_the_numbers_of_events_tell_their_recording_after_renumbering(recording)
     assert found["turns"]["listed"][0]["number"] == by + 1
     assert found["memory"]["peak_number"] == by + 4
     assert found["context"]["by_model"]["gpt"]["max_number"] == by + 2
+
+
+def test_files_are_summed_by_path_and_the_slowest_comes_first(recording, resources):
+    """Their sums, and the time that the run waited for them as a share of its wall time."""
+    for at, (name, read, written, took) in enumerate(
+        [("a", 5, 0, 0.5), ("b", 0, 8, 100.0), ("a", 7, 0, 0.25)]
+    ):
+        counts = {"bytes_read": read, "bytes_written": written, "reads": 1, "writes": 2, "io_ms": took}
+        recording.add("file_access", at / 2, component="file", component_name=name, metadata=counts)
+    section = resources(recording)
+    files = section["files"]
+    assert (files["count"], files["opens"], files["bytes_read"], files["io_ms"]) == (2, 3, 12, 100.75)
+    assert [row["component_name"] for row in files["listed"]] == ["b", "a"]
+    assert files["listed"][1] == {
+        "component_name": "a",
+        "opens": 2,
+        "reads": 2,
+        "writes": 4,
+        "bytes_read": 12,
+        "bytes_written": 0,
+        "io_ms": 0.75,
+    }
+    waited = {"count": 3, "measured": 3, "wait_ms": 100.75, "share_of_wall": 0.10075}
+    assert section["io_wait"] == {"files": waited}
+
+
+def test_waiting_is_the_self_time_without_the_time_of_the_processor(recording, resources):
+    """A tool does not wait for what runs inside it; where no CPU time was recorded, waiting is not known."""
+    tool = recording.start("tool", "search", 0)
+    recording.span("http", "GET", 0, 1, tool, cpu_time_ms=100.0)
+    recording.end(tool, 2, cpu_time_ms=400.0)
+    recording.span("llm", "gpt", 2, 4)
+    recording.span("chain", "own", 4, 5, cpu_time_ms=0.0)
+    assert resources(recording)["io_wait"] == {
+        "llm": {"count": 1, "measured": 0, "wait_ms": None, "share_of_wall": None},
+        "http": {"count": 1, "measured": 1, "wait_ms": 900.0, "share_of_wall": 0.18},
+        "tool": {"count": 1, "measured": 1, "wait_ms": 700.0, "share_of_wall": 0.14},
+    }

@@ -218,6 +218,7 @@ def _count_calls(
     """
     attributes: dict[str, Any] = raw.__dict__
     close_file = raw.close
+    buffer: weakref.ref[Any] | None = None
 
     def close() -> None:
         try:
@@ -249,7 +250,7 @@ def _count_calls(
     methods["close"] = close
     attributes |= methods
     # A file that was taken from its buffer by `detach` outlives it.
-    buffer: weakref.ref[Any] | None = weakref.ref(buffered, lambda _: stop())
+    buffer = weakref.ref(buffered, lambda _: stop())
 
 
 class FollowedOpen(_Proxy):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import copy
+import functools
 import gc
 import io
 import json
@@ -156,7 +157,7 @@ def test_a_library_that_replaces_open_later_keeps_its_place(counting):
     """The end of tracing does not undo what another has put there since."""
     original = open
     counting()
-    builtins.open = other = lambda *args, **kwargs: original(*args, **kwargs)
+    builtins.open = other = functools.partial(original)
     try:
         shutdown_tracing()
         assert builtins.open is other
