@@ -55,7 +55,7 @@ def test_openai_gets_the_recorded_response_with_its_headers(shell):
     import openai
 
     headers = [JSON, ["x-request-id", "req_7"], ["content-encoding", "gzip"], ["content-length", "3"]]
-    shell.words["m"] = whole("given", headers=headers)
+    shell.words["m"] = whole("given", headers=headers, encoding="gzip")
     completion = openai.OpenAI().chat.completions.create(**CHAT)
     assert completion.choices[0].message.content == "given"
     assert completion._request_id == "req_7"

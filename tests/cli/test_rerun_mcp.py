@@ -98,7 +98,9 @@ def test_tools_of_a_server_are_tool_calls_with_its_name(bench):
     assert json.loads(ended[0]["outputs"]["result"]["content"][0]["text"]) == {"city": "Oslo", "temp_c": 12}
     assert (ended[1]["status"], ended[1]["error_type"]) == ("failed", "tool_error")
     assert "Error executing tool get_weather" in ended[1]["error"]
-    refused = bench.events[-2]
+    refused = next(
+        event for event in reversed(bench.events) if event["event_type"] == "mcp_end" and "outputs" in event
+    )
     assert refused["outputs"]["error"] == {"code": 0, "message": "Unknown prompt: nothing"}
 
 

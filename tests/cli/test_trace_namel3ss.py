@@ -170,6 +170,8 @@ def outline(events):
     depths, lines = {}, []
     for event in events:
         kind = event["event_type"]
+        if event["component"] == "command":  # the language runs its tools in processes of their own
+            continue
         if kind.endswith("_end") and kind != "trace_end":
             continue
         depth = depths.get(event.get("parent_event_id"), -1) + 1
@@ -192,6 +194,9 @@ def content(events):
     """
     kept = ("event_type", "component", "component_name", "inputs", "outputs", "status", "error", "error_type",
             "call_site", "step_type", "usage", "tokens_used")  # fmt: skip
+    events = [
+        event for event in events if event["component"] != "command"
+    ]  # inside a tool, which is answered as a whole
     positions = {event["event_id"]: position for position, event in enumerate(events)}
     shown = []
     for event in events:

@@ -104,6 +104,7 @@ class LiveProgram:
         self._lines: list[bytes] = []
         self._waiting: list[_Waiting] = []
         self._interrupts = 0
+        self._steps = 0  # the events so far, apart from those that only hold the inputs of the program
         self._attended = True
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = socket.socketpair()
@@ -148,7 +149,7 @@ class LiveProgram:
             DebugError: the call at which the program waits cannot be answered, such as by a mock that does not have its
                 shape, and it still waits; or it waits for something that cannot happen.
         """
-        before = len(self._lines)
+        before, steps = len(self._lines), self._steps
         if self.has_ended() or self.detached:
             return False
         self._interrupts = 0
@@ -157,7 +158,7 @@ class LiveProgram:
         with self._listening():
             self._release()
             # Programs do not wait at chunks: after Ctrl-C, any new event is a place to stop at.
-            while not (self.has_ended() or self._waiting or (self._interrupts and len(self._lines) > before)):
+            while not (self.has_ended() or self._waiting or (self._interrupts and self._steps > steps)):
                 self._run_once()
         if self._foreground is not None:
             self._foreground.take_back()
@@ -416,7 +417,8 @@ class LiveProgram:
         except ValueError:  # an exception in the program interrupted the sending of this line
             return
         # Each process of a waiting server reads the clock all the time: that is no sign of progress.
-        self._active = self._active or event.get("event_type") != INPUTS_READ
+        is_step = event.get("event_type") != INPUTS_READ
+        self._active = self._active or is_step
         if mark == ASKS:
             self._send(process, {"may": self.answering is None or self.answering.may(event)})
             return
@@ -430,6 +432,7 @@ class LiveProgram:
             return
         self._lines.append(line if self.keeps_events else orjson.dumps({"event_id": event.get("event_id")}))
         number = len(self._lines)
+        self._steps += is_step
         if self.answering is not None:
             self.answering.observe(number, event)
         if mark != WAITS:

@@ -95,6 +95,7 @@ class Match(NamedTuple):
         overridden: whether the user's override answered it.
         real: whether the call was made for real.
         unanswered: whether the run did not go on there: there is no usable answer, or `--strict` ended it.
+        is_background: whether it is a command that a library runs for its own purposes, which no report counts.
     """
 
     number: int
@@ -103,6 +104,7 @@ class Match(NamedTuple):
     overridden: bool = False
     real: bool = False
     unanswered: bool = False
+    is_background: bool = False
 
 
 class RerunReconvergence(NamedTuple):
@@ -169,7 +171,7 @@ def summarize(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Di
     return DivergenceSummary(
         first=first,
         kinds={kind: counts[kind] for kind in KINDS if counts[kind]},
-        exact=sum(match.how == EXACT for match in answered),
+        exact=sum(match.how == EXACT and not match.is_background for match in answered),
         expected=tuple(match for match in answered if match.how == EXPECTED),
         overridden=sum(match.overridden and not (match.real or match.unanswered) for match in matches),
         reconverged=None if first is None else _find_reconvergence(first, ordered, matches),

@@ -424,7 +424,17 @@ class Matcher:
         """Record how a request was matched, and what later ones may differ by."""
         request = answer.request
         number = 0 if answer.recorded is None else answer.recorded.number
-        self.matches.append(Match(request.number, number, answer.how, answer.overridden, answer.runs))
+        metadata = lenient.mapping((request.event or {}).get("metadata"))
+        self.matches.append(
+            Match(
+                request.number,
+                number,
+                answer.how,
+                answer.overridden,
+                answer.runs,
+                is_background=metadata.get("background") is True,
+            )
+        )
         if answer.overridden:
             self._expect(answer)
 
