@@ -116,7 +116,7 @@ def test_a_call_without_an_answer_waits_until_it_is_given_one(start):
     run.mocks.add(parse_mock("other:1"))
     assert run.run.reply(1, run.made.events[-1]) == {"answer": 1, "outputs": {"result": 1}}
     assert sorted(kind for kind, *_ in run.divergences()) == ["missing", "missing", "missing", "new"]
-    assert [match[2:] for match in run.run.matches()] == [("new", True, False, False)]
+    assert [match[2:6] for match in run.run.matches()] == [("new", True, False, False)]
 
 
 def test_a_secret_that_was_left_out_can_be_given_at_the_call(listed, boundary_events):
@@ -128,12 +128,12 @@ def test_a_secret_that_was_left_out_can_be_given_at_the_call(listed, boundary_ev
     run.made.call("key", {})
     with pytest.raises(CannotGoOnError, match="a secret in the answer was redacted"):
         run.reply()
-    assert [match[2:] for match in run.run.matches()] == [("exact", False, False, True)]
+    assert [match[2:6] for match in run.run.matches()] == [("exact", False, False, True)]
     run.mocks.add(parse_mock('key:"kitten"'))
     assert run.run.reply(1, run.made.events[-1])["answer"] == "kitten"
     run.made.ask("use kitten")
     assert "http" in run.reply()
-    assert [match[2:] for match in run.run.matches()] == [
+    assert [match[2:6] for match in run.run.matches()] == [
         ("exact", True, False, False),
         ("expected", False, False, False),
     ]
