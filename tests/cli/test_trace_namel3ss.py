@@ -47,17 +47,20 @@ chain_execution pipeline app.ai:44
   chain_step run agent drafter app.ai:45
     agent_execution drafter app.ai:45
       memory_operation writer app.ai:45
-      llm_call mock-1 app.ai:45
-      memory_operation writer app.ai:45
+      agent_turn drafter app.ai:45
+        llm_call mock-1 app.ai:45
+        memory_operation writer app.ai:45
   chain_step run agents in parallel app.ai:46 parallel
     agent_execution drafter app.ai:47
       memory_operation writer app.ai:47
-      llm_call mock-1 app.ai:47
-      memory_operation writer app.ai:47
+      agent_turn drafter app.ai:47
+        llm_call mock-1 app.ai:47
+        memory_operation writer app.ai:47
     agent_execution critic app.ai:48
       memory_operation writer app.ai:48
-      llm_call mock-1 app.ai:48
-      memory_operation writer app.ai:48
+      agent_turn critic app.ai:48
+        llm_call mock-1 app.ai:48
+        memory_operation writer app.ai:48
   chain_step let counted app.ai:50 tool_call
     tool_call count words app.ai:50
   chain_step let sized app.ai:52
@@ -170,8 +173,6 @@ def outline(events):
     depths, lines = {}, []
     for event in events:
         kind = event["event_type"]
-        if event["component"] == "command":  # the language runs its tools in processes of their own
-            continue
         if kind.endswith("_end") and kind != "trace_end":
             continue
         depth = depths.get(event.get("parent_event_id"), -1) + 1

@@ -12,6 +12,7 @@ from namel3ss_debug.capture.namel3ss.patches import Seams, import_language_modul
 from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.namel3ss.values import to_plain
 from namel3ss_debug.capture.seams.functions.replies import Reply, take_reply
+from namel3ss_debug.capture.seams.processes.commands import INSIDE_TOOL
 
 _BLOCKED = "blocked"
 _FAILED = "error"
@@ -74,7 +75,11 @@ class ToolCallRecorder:
                     else:
                         if reply is not None:
                             reply.wait_before()
-                        outcome, error = original(ctx, tool_name, args, **location)
+                        token = INSIDE_TOOL.set(True)
+                        try:
+                            outcome, error = original(ctx, tool_name, args, **location)
+                        finally:
+                            INSIDE_TOOL.reset(token)
                     with scope.guard("the result of a tool could not be recorded"):
                         self._record_outcome(span, outcome, error)
                     return outcome, error

@@ -21,6 +21,7 @@ import re
 import shlex
 import weakref
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from sys import _getframe as frame_at
 from threading import get_ident
 from types import FrameType
@@ -45,6 +46,9 @@ COMPONENT = "command"
 ATTRIBUTE = "_namel3ss_debug_command"
 MOST_BYTES = 16 << 20
 """A longer input or output of one stream is not recorded."""
+
+INSIDE_TOOL: ContextVar[bool] = ContextVar("inside a tool that is a process", default=False)
+"""Whether the commands belong to a tool that its language runs as a process, whose inside is not recorded."""
 
 _MOST_LAYERS = 4
 _PIECE = 1 << 16
@@ -367,7 +371,11 @@ class Commands:
         try:
             caller = _outside_of_starters(frame)
             # A server of MCP has its own span, and so have the requests to it.
-            if INSIDE.get() or (caller is not None and caller.f_code.co_filename.startswith(CAPTURE_FOLDER)):
+            if (
+                INSIDE.get()
+                or INSIDE_TOOL.get()
+                or (caller is not None and caller.f_code.co_filename.startswith(CAPTURE_FOLDER))
+            ):
                 return None
             self.close_ended()
             self.report_files()
