@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from threading import Lock
 from typing import Any, TypeVar, cast
@@ -58,6 +59,28 @@ class CircuitBreaker:
                 self._change("half_open", "the recovery time is over")
                 return True
             return False
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Run the body of a `with` statement as a call whose outcome counts.
+
+        Raises:
+            CircuitOpenError: the circuit is open, and the body does not run.
+        """
+        if not self.admit():
+            raise CircuitOpenError(
+                f"{self.name} is not called: it failed {self.failures} times in a row; "
+                f"the next call is tried {self.recovery_timeout:g} s after the last failure"
+            )
+        try:
+            yield
+        except Exception as error:
+            self.fail(error)
+            raise
+        except BaseException:  # cancellation and the end of the program are no failures of the function
+            self.release()
+            raise
+        self.succeed()
 
     def succeed(self) -> None:
         """Note that a call succeeded, which closes the circuit."""
@@ -148,35 +171,20 @@ def circuit_breaker(
 
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if not circuit.admit():
-                return stand_in(_refusal(circuit), args, kwargs)
             try:
-                result = function(*args, **kwargs)
+                with circuit.watch():
+                    return function(*args, **kwargs)
             except Exception as error:
-                circuit.fail(error)
                 return stand_in(error, args, kwargs)
-            except BaseException:
-                circuit.release()
-                raise
-            circuit.succeed()
-            return result
 
         @wraps(function)
         async def run(*args: Any, **kwargs: Any) -> Any:
-            if not circuit.admit():
-                result = stand_in(_refusal(circuit), args, kwargs)
-                return await result if inspect.isawaitable(result) else result
             try:
-                result = await function(*args, **kwargs)
+                with circuit.watch():
+                    return await function(*args, **kwargs)
             except Exception as error:
-                circuit.fail(error)
                 result = stand_in(error, args, kwargs)
-                return await result if inspect.isawaitable(result) else result
-            except BaseException:
-                circuit.release()
-                raise
-            circuit.succeed()
-            return result
+            return await result if inspect.isawaitable(result) else result
 
         decorated: Any = run if inspect.iscoroutinefunction(function) else call
         decorated.circuit = circuit
@@ -193,13 +201,6 @@ def _read_clock() -> float:
 def _takes_model(function: Callable[..., Any]) -> bool:
     parameters = inspect.signature(function).parameters
     return "model" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def _refusal(circuit: CircuitBreaker) -> CircuitOpenError:
-    return CircuitOpenError(
-        f"{circuit.name} is not called: it failed {circuit.failures} times in a row; "
-        f"the next call is tried {circuit.recovery_timeout:g} s after the last failure"
-    )
 
 
 def _record_choice(circuit: CircuitBreaker, choice: str, reason: str) -> None:
