@@ -11,6 +11,7 @@ from namel3ss_debug.inspection.selection import Chooser, EventSource, Selection
 from namel3ss_debug.inspection.streams import ChunkCounter
 from namel3ss_debug.traces.costs import RECORDED, CallCosts, Cost
 from namel3ss_debug.traces.events import Event, ends_span, is_unseen, without_pauses
+from namel3ss_debug.traces.facts import is_background
 from namel3ss_debug.traces.spans import Forest, Span, SpanPairing, build_forest
 from namel3ss_debug.wire import lenient
 
@@ -102,8 +103,7 @@ def _extra_start_fields(event_type: str, event: Event) -> Event:
         inputs = lenient.mapping(event.get("inputs"))
         return {name: inputs[name] for name in ("method", "url") if isinstance(inputs.get(name), str)}
     if event_type == "command_start":
-        is_background = lenient.mapping(event.get("metadata")).get("background") is True
-        return {"background": True} if is_background else {}
+        return {"background": True} if is_background(event) else {}
     return {"metadata": {"seen": False}} if is_unseen(event) else {}
 
 

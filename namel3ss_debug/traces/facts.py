@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from namel3ss_debug.traces.events import SPAN_FAILURES, is_unseen
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
@@ -92,6 +93,11 @@ def name_without_start(start: Event, end: Event) -> str:
             if payload is not None and isinstance(payload.get(key), str):
                 return str(payload[key])
     return "unknown" if component in _MUST_HAVE_NAMES else ""
+
+
+def is_background(start: Event) -> bool:
+    """Return whether a start is of a command that a library runs for its own purposes; no report counts it."""
+    return lenient.mapping(start.get("metadata")).get("background") is True
 
 
 def states_amounts(event: Event) -> bool:

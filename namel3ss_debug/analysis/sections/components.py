@@ -8,7 +8,7 @@ from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.facts import add_up
 from namel3ss_debug.analysis.sections.usage import dollars, used
-from namel3ss_debug.traces.facts import states_amounts
+from namel3ss_debug.traces.facts import is_background, states_amounts
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.facts import MeasuredSpan
@@ -40,7 +40,8 @@ class ComponentBreakdown(BaseFold):
 
     Times are sums over spans, so that work done in parallel adds up to more than the wall time; `self_ms`
     leaves out what the children did. Tokens and cost are what the component's own spans state: an agent
-    that states the sum of its calls is listed beside the calls, and must not be added to them.
+    that states the sum of its calls is listed beside the calls, and must not be added to them. Commands that
+    libraries run for their own purposes are left out.
     """
 
     def __init__(self, _options: Options) -> None:
@@ -48,6 +49,8 @@ class ComponentBreakdown(BaseFold):
 
     def span(self, span: MeasuredSpan) -> None:
         """Count one span that ended."""
+        if span.component == "command" and is_background(span.start):
+            return
         row = self._rows.get(span.component)
         if row is None:
             row = self._rows[span.component] = [0] * 8
@@ -67,6 +70,8 @@ class ComponentBreakdown(BaseFold):
 
     def open_span(self, span: MeasuredSpan) -> None:
         """Count one span that never ended."""
+        if span.component == "command" and is_background(span.start):
+            return
         self._rows.setdefault(span.component, [0] * 8)[_OPEN] += 1
 
     def merge(self, later: ComponentBreakdown) -> None:

@@ -55,6 +55,7 @@ from namel3ss_debug.replay.rerun.requests import (
 from namel3ss_debug.replay.rerun.tool_code import CHANGED, UNKNOWN, CodeByTool, CodeComparison, StaleTool
 from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, CannotGoOnError, UnansweredCall
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.facts import is_background
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.requests import LOOPBACK
 from namel3ss_debug.wire.value_changes import PathChange, diff_values
@@ -582,10 +583,9 @@ class Attempt:
     def _follow_command(self, request: Request, found: RecordedCall) -> None:
         self._commands[found.number] = request.number
         event = request.event or {}
-        metadata = lenient.mapping(event.get("metadata"))
         streams = lenient.mapping(lenient.mapping(event.get("inputs")).get("streams"))
         started = bool(lenient.mapping(self.plan.recorded.end(found.number).get("outputs")))
-        if started and "stdout" not in streams and not metadata.get("background"):
+        if started and "stdout" not in streams and not is_background(event):
             self._silent.add(request.name)
 
     def changed_files(self) -> tuple[ChangedFile, ...]:

@@ -40,6 +40,7 @@ from namel3ss_debug.replay.rerun.override_effects import OverrideEffects, Replac
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCall, RecordedCalls, outputs_of
 from namel3ss_debug.replay.rerun.requests import VALUED, Request, TaskKey
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.facts import is_background
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:  # imported only if there are overrides
@@ -424,7 +425,6 @@ class Matcher:
         """Record how a request was matched, and what later ones may differ by."""
         request = answer.request
         number = 0 if answer.recorded is None else answer.recorded.number
-        metadata = lenient.mapping((request.event or {}).get("metadata"))
         self.matches.append(
             Match(
                 request.number,
@@ -432,7 +432,7 @@ class Matcher:
                 answer.how,
                 answer.overridden,
                 answer.runs,
-                is_background=metadata.get("background") is True,
+                is_background=is_background(request.event or {}),
             )
         )
         if answer.overridden:
