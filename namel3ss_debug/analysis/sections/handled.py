@@ -4,7 +4,7 @@ Most handled exceptions are harmless, so each is judged by what became of it:
 
 - `result`: the call around it returned a value that is empty or zero, or of another shape than the other calls of the
   same name, in which no exception was handled. It must be the value that the clause itself returned, or there must be
-  calls to compare it with;
+  calls to compare it with. A tool that could not reach its source, and returns something empty, needs neither;
 - `returned`: outside of tools, the clause itself returned an empty collection or text, or zero;
 - `logged`: the clause logged a record of level warning or above and went on, but not with the next round of a loop,
   which is a retry.
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.failures.categories import categorise
 from namel3ss_debug.analysis.failures.claims import claimed_error, may_claim
 from namel3ss_debug.analysis.findings import format_operation, make_finding
 from namel3ss_debug.analysis.totals import LISTED
@@ -92,6 +93,9 @@ _LONGEST_VALUE = 60
 _NO_CALLS = frozenset({"llm", "http", "app", "log"})
 _EXPECTED = frozenset({"FileNotFoundError"})
 """What a clause may answer with an empty value as a matter of course: a file of notes that does not exist yet is empty."""
+
+_UNREACHED = frozenset({"network", "authentication", "rate_limit"})
+"""Categories after which an empty result is no answer of the source. A timeout is not one: programs poll with it."""
 
 
 class _Handled(NamedTuple):
@@ -314,7 +318,9 @@ class HandledExceptions(BaseFold):
         returned_it = each.has_value and (
             _show(each.value) == ended.shown or _is_empty(_read_text(each.value))
         )
-        return ended, bool(others) or (returned_it and shape != _NOTHING_SHAPE)
+        # By the type alone: the text of a KeyError is a key, which may well be 'connection'.
+        unreached = each.component == "tool" and categorise(each.error_type, None) in _UNREACHED
+        return ended, bool(others) or ((returned_it or unreached) and shape != _NOTHING_SHAPE)
 
     def _find_warning(self, each: _Handled) -> _Warning | None:
         """Return the last warning that was logged inside the clause before it was left."""

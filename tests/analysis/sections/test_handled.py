@@ -124,6 +124,30 @@ def test_an_ordinary_result_is_none(call, judged, others, result, returned):
     assert [how for how, _ in judged()] == [None]
 
 
+@pytest.mark.parametrize(
+    ("error_type", "result", "how"),
+    [
+        ("ConnectionError", {"items": []}, "result"),
+        ("openai.RateLimitError", [], "result"),
+        ("ConnectionError", {"items": [1]}, None),  # a later attempt succeeded
+        ("ConnectionError", None, None),
+        ("TimeoutError", [], None),  # programs poll with it
+        ("KeyError", [], None),  # a cache without the key
+    ],
+)
+def test_a_source_that_was_not_reached_has_no_empty_result(call, judged, error_type, result, how):
+    """A loop of attempts that all fail leaves an empty result, although no clause returns it."""
+    call(result, handled=error_type)
+    assert [sign for sign, _ in judged()] == [how]
+
+
+def test_unreached_sources_with_empty_results_elsewhere_are_ordinary(call, judged):
+    """A result that calls without an exception have as well is no sign."""
+    call([])
+    call([], handled="ConnectionError")
+    assert [sign for sign, _ in judged()] == [None]
+
+
 def test_json_in_a_text_is_read(call, judged):
     """Many tools return their result as JSON."""
     call('{"eur": 9.5}')
