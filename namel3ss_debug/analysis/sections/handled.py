@@ -311,7 +311,8 @@ class HandledExceptions(BaseFold):
             if other != _REPORTED
         }
         others = {other: count for other, count in others.items() if count > 0}
-        if shape == _REPORTED or others.pop(shape, 0):
+        alike = others.pop(shape, 0)
+        if shape == _REPORTED or (alike and alike > self._count_unseen(each)):
             return ended, False  # calls without such an exception have the same result
         if not shape.startswith(_EMPTY_SHAPE):
             return ended, len(others) == 1 and sum(others.values()) >= _LEAST_OTHERS
@@ -321,6 +322,17 @@ class HandledExceptions(BaseFold):
         # By the type alone: the text of a KeyError is a key, which may well be 'connection'.
         unreached = each.component == "tool" and categorise(each.error_type, None) in _UNREACHED
         return ended, bool(others) or ((returned_it or unreached) and shape != _NOTHING_SHAPE)
+
+    def _count_unseen(self, each: _Handled) -> int:
+        """Return in how many further calls the clause handled such an exception, which have no event but a count."""
+        same = [
+            one.parent_id
+            for one in self._handled
+            if one.call_site == each.call_site and one.error_type == each.error_type
+        ]
+        if len(set(same)) < len(same):
+            return 0  # a loop inside of a call: the count does not tell how many calls there were
+        return self._counted[each.call_site, each.error_type.rpartition(".")[2]] - len(same)
 
     def _find_warning(self, each: _Handled) -> _Warning | None:
         """Return the last warning that was logged inside the clause before it was left."""

@@ -148,6 +148,17 @@ def test_unreached_sources_with_empty_results_elsewhere_are_ordinary(call, judge
     assert [sign for sign, _ in judged()] == [None]
 
 
+@pytest.mark.parametrize(("times", "how"), [(25, "result"), (20, None)])
+def test_calls_of_which_only_the_count_was_recorded_are_no_comparison(recording, call, judged, times, how):
+    """A clause has at most twenty events: further calls that fail silently are no sign that zero is an ordinary result."""
+    call(9.5)
+    for number in range(25):
+        call(0.0, handled="KeyError" if number < 20 else None, returned=0.0)
+    counts = [{"call_site": "tools.py:17", "error_type": "KeyError", "times": times}]
+    recording.add("trace_end", len(recording.events), metadata={"handled": counts})
+    assert [sign for sign, _ in judged()] == [how]
+
+
 def test_json_in_a_text_is_read(call, judged):
     """Many tools return their result as JSON."""
     call('{"eur": 9.5}')
@@ -237,7 +248,7 @@ def test_a_clause_has_one_row_for_each_type(recording, analysed):
 CALLS = st.tuples(
     st.sampled_from(["convert", "search"]),
     st.sampled_from([[], [1], 0, None, {"eur": 0}, {"eur": 1}, {"error": "no"}]),
-    st.sampled_from([None, "KeyError", "ValueError"]),
+    st.sampled_from([None, "KeyError", "ConnectionError"]),
     st.booleans(),
     st.booleans(),
 )
