@@ -5,8 +5,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from namel3ss_debug.cli.main import debug
 from namel3ss_debug.cli.program import split
-from namel3ss_debug.cli.trace import command
 
 VALUED = frozenset({"-o", "--output", "--level"})
 FLAGS = frozenset({"-m", "--live", "--help"})
@@ -55,7 +55,7 @@ def test_an_option_at_the_end_lacks_its_value(words, lacking):
 
 def test_an_option_without_its_value_is_an_error():
     """What stands before it is not taken for its value."""
-    done = CliRunner().invoke(command, ["app.py", "--flow"])
+    done = CliRunner().invoke(debug, ["trace", "app.py", "--flow"])
     assert "Option '--flow' requires an argument." in done.output
 
 

@@ -160,14 +160,14 @@ def test_everything_is_restored(space, seen, replacer):
 
 def test_a_function_of_an_installed_module_is_edited_in_its_own_body(tmp_path, monkeypatch, seen, replacer):
     """There is no further frame, the functions stay importable by name, and the names of its module are not the user's."""
-    (tmp_path / "acme_installed.py").write_text("def weather(city):\n    return city\n")
+    (tmp_path / "acme_installed.py").write_text("def acme_weather(city):\n    return city\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     import acme_installed
 
-    assert replacer.edit(acme_installed.weather)
-    rewrite.HOT.add("weather")
-    assert acme_installed.weather("Oslo") == "Oslo"
-    assert seen == [("weather", {"city": "Oslo"}), "Oslo"]
-    assert find_original(acme_installed.weather.__code__) is None
-    assert pickle.loads(pickle.dumps(acme_installed.weather)) is acme_installed.weather
-    assert "weather" not in rewrite.EDITED
+    assert replacer.edit(acme_installed.acme_weather)
+    rewrite.HOT.add("acme_weather")
+    assert acme_installed.acme_weather("Oslo") == "Oslo"
+    assert seen == [("acme_weather", {"city": "Oslo"}), "Oslo"]
+    assert find_original(acme_installed.acme_weather.__code__) is None
+    assert pickle.loads(pickle.dumps(acme_installed.acme_weather)) is acme_installed.acme_weather
+    assert "acme_weather" not in rewrite.EDITED
