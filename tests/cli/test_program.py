@@ -56,7 +56,7 @@ def test_an_option_at_the_end_lacks_its_value(words, lacking):
 def test_an_option_without_its_value_is_an_error():
     """What stands before it is not taken for its value."""
     done = CliRunner().invoke(debug, ["trace", "app.py", "--flow"])
-    assert "Option '--flow' requires an argument." in done.output
+    assert "option '--flow' requires an argument" in done.output
 
 
 @given(st.lists(st.sampled_from(["a", "-o", "--live", "--level=x", "-z", "--", "-m", "-"])))
