@@ -504,6 +504,30 @@ def test_a_run_of_base64_is_replaced_as_a_whole_and_what_was_replaced_in_it_stay
         assert REDACTOR.text(f"it is {run} there") == f"it is {run} there"
 
 
+@pytest.mark.parametrize("before", ["/files/", "https://example.com/v1/", "state_", "id-"])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_base64_behind_a_path_or_a_prefix_is_replaced(before, size):
+    """The characters that separate it from what is before it are characters of base64 themselves."""
+    run = base64.urlsafe_b64encode(("sk-" + "proj-" + TOKEN).encode()).decode().rstrip("=")
+    text = f"see {before}{run} there"
+    assert run[20:] not in REDACTOR.text(text)
+    assert before in REDACTOR.text(text)
+    growing = IncrementalRedaction(REDACTOR)
+    for start in range(0, len(text), size):
+        growing.feed(text[start : start + size])
+    growing.finish()
+    (secret,) = growing.secrets
+    assert secret.start - text.index(run) <= 16, "only the shortest run that waits may have passed"
+    assert secret.end == text.index(run) + len(run)
+
+
+def test_a_parameter_named_cookie_is_code():
+    """A cookie is `name=value`; a default value in Python has blanks around its `=`."""
+    code = "def f(quote_cookie: bool = True, treat_as_secure: bool = False): pass"
+    assert REDACTOR.text(code) == code
+    assert REDACTOR.text("Cookie: sid=0123456789abcdef") == "Cookie: [REDACTED:cookie]"
+
+
 @pytest.mark.parametrize(
     "text",
     [

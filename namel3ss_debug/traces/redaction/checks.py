@@ -214,8 +214,8 @@ def is_basic_credential(match: re.Match[str]) -> bool:
 
 
 def is_cookie(match: re.Match[str]) -> bool:
-    """Return whether the secret part has the form `name=value`."""
-    return "=" in secret_part(match)
+    """Return whether the secret part has the form `name=value`; a parameter `cookie: bool = True` in code has not."""
+    return re.search(r"[^\s=]=[^\s=]", secret_part(match)) is not None
 
 
 def is_url_password(match: re.Match[str]) -> bool:

@@ -34,6 +34,10 @@ BEGUN_ESCAPE = re.compile(r"%[0-9A-Fa-f]{0,7}\Z|\\{1,8}(?:u[0-9A-Fa-f]{0,3})?\Z"
 # hashes and images, one in 32,768 passes.
 _RUN = re.compile(rf"[A-Za-z0-9+/_\-]{{{SHORTEST_RUN},}}")
 _IS_TEXT = re.compile(r"(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_\-]){5}")
+_TEXT_BEHIND = re.compile(rf"[/_\-]{_IS_TEXT.pattern}")
+"""A text in base64 that a character of base64 separates from what is before it, as in a path: `/files/dG9rZW4...`."""
+
+_LONGEST_PATH = 300
 _FROM_URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -129,8 +133,12 @@ def _runs(text: str, start: int) -> Iterator[tuple[int, int]]:
         begin, end = match.span()
         if text[begin - 1 : begin] == "\\" and text[begin] in "nrt":
             begin += 1  # the letter of an escape
-        if _IS_TEXT.match(text, begin):
-            yield begin, min(end, begin + LONGEST)
+        if not _IS_TEXT.match(text, begin):
+            behind = _TEXT_BEHIND.search(text, begin, min(end, begin + _LONGEST_PATH))
+            if behind is None:
+                continue
+            begin = behind.start() + 1
+        yield begin, min(end, begin + LONGEST)
 
 
 def decode_base64(text: str, start: int = 0) -> Iterator[tuple[int, int, str]]:

@@ -66,6 +66,7 @@ _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[abfnrtv])|(?<=\\u[0-9A-Fa-f]{4}))"
 """Where a token may begin that no prefix marks: not inside a word, but after an escape."""
 
 _HEX = "[0-9a-f]"
+_BASE64 = "[A-Za-z0-9+/]"
 _MIXED = r"(?=[a-z]*+[A-Z0-9])"
 _BASIC_EXAMPLE = (
     "(dXNlcjp3(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/]){4,10})"
@@ -198,6 +199,17 @@ TOKENS: tuple[Rule, ...] = (
         r"(?:pa|al)-[\w\-]{43}",
     ),
     Rule("gemini", _token(r"AQ\.", rf"{_WORD}{{30,}}+", 3), ("aq.",), r"AQ\.Ab[\w\-]{48}"),
+    Rule("openai", _token("sess-", rf"{_ALNUM}{{40,}}+"), ("sess-",), r"sess-[A-Za-z0-9]{40}"),
+    Rule(
+        "helicone",
+        rf"sk-helicone-{_WORD}{{20,}}+",
+        ("sk-helicone-",),
+        r"sk-helicone-[a-z0-9]{7}-[a-z0-9]{7}-[a-z0-9]{7}-[a-z0-9]{7}",
+    ),
+    Rule("wandb", rf"wandb_v1_{_WORD}{{40,}}+", ("wandb_v1_",), r"wandb_v1_[\w\-]{77}"),
+    Rule("runpod", _token("rpa_", rf"{_ALNUM}{{40,}}+"), ("rpa_",), r"rpa_[A-Z0-9]{40}[a-z0-9]{6}"),
+    Rule("friendli", _token("flp_", rf"{_ALNUM}{{40,}}+"), ("flp_",), r"flp_[A-Za-z0-9]{40,50}"),
+    Rule("mem0", _token("m0-", rf"{_ALNUM}{{40,}}+"), ("m0-",), r"m0-[A-Za-z0-9]{40}"),
     # Clouds.
     Rule(
         "aws_key_id",
@@ -233,6 +245,21 @@ TOKENS: tuple[Rule, ...] = (
         ("jqqj9",),
         r"[A-Za-z0-9]{52}JQQJ99[A-Z0-9]{6}AAA[A-Z]{17}",
     ),
+    # Other keys of Azure carry the mark of their service near their end.
+    Rule(
+        "azure",
+        rf"{_START}(?:{_BASE64}{{76}}(?:AZDO|APIM|ACDb|\+ASt|\+ABa)|[\w+/\-]{{42,44}}(?:AzFu|AzSe|\+ACR)"
+        rf"|{_BASE64}{{33}}(?:AzCa|AIoT|\+AEh|\+ASb))[\w+/\-]{{4,7}}={{0,2}}(?![\w+=\-])",
+        _words("azdo apim acdb +ast +aba azfu azse +acr azca aiot +aeh +asb"),
+        r"(?:[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|[A-Za-z0-9+/]{76}(?:ACDb|\+ASt|\+ABa)[A-Za-z0-9+/]{6}==|[A-Za-z0-9]{44}AzFu[\w\-]{6}Q==|[A-Za-z0-9]{42}(?:AzSe|\+ACR)[A-D][A-Za-z0-9]{5}|[A-Za-z0-9]{33}(?:AzCa|AIoT|\+AEh|\+ASb)[A-Za-z0-9]{6}=)",
+    ),
+    # The temporary credentials of AWS begin with the base64 of a fixed header.
+    Rule(
+        "aws_session",
+        r"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz|FQoGZXIvYXdz)[A-Za-z0-9+/]{80,}+={0,2}",
+        _words("iqojb3jpz2lu fwogzxivyxdz fqogzxivyxdz"),
+        r"IQoJb3JpZ2luX2Vj[A-Za-z0-9+/]{200,400}={0,2}",
+    ),
     Rule(
         "digitalocean",
         rf"do[opr]_v1_{_HEX}{{40,}}+",
@@ -246,6 +273,12 @@ TOKENS: tuple[Rule, ...] = (
         rf"sbp_{_HEX}{{40,}}+|sb_secret_{_WORD}{{20,}}+",
         ("sbp_", "sb_secret_"),
         r"(?:sbp_[0-9a-f]{40}|sb_secret_[\w\-]{31})",
+    ),
+    Rule(
+        "neon",
+        _token("npg_", rf"{_ALNUM}{{12,}}+") + "|" + _token("napi_", rf"{_ALNUM}{{60,}}+"),
+        ("npg_", "napi_"),
+        r"(?:npg_[A-Za-z0-9]{12}|napi_[a-z0-9]{64})",
     ),
     Rule(
         "planetscale",
@@ -265,6 +298,27 @@ TOKENS: tuple[Rule, ...] = (
         "cloudflare", rf"v1\.0-{_HEX}{{24}}-{_HEX}{{100,}}+", ("v1.0-",), r"v1\.0-[0-9a-f]{24}-[0-9a-f]{146}"
     ),
     Rule(
+        "cloudflare",
+        _token("cfk_", rf"{_ALNUM}{{40,}}+") + "|" + _token("cf[ua]t_", rf"{_ALNUM}{{40,}}+", 5),
+        ("cfk_", "cfut_", "cfat_"),
+        r"cf[ua]t_[A-Za-z0-9]{40}[0-9a-f]{8}",
+    ),
+    Rule(
+        "tailscale",
+        rf"tskey-[a-z]{{2,12}}-{_ALNUM}{{8,}}+-{_ALNUM}{{20,}}+",
+        ("tskey-",),
+        r"tskey-(?:auth|api|client)-[A-Za-z0-9]{12}CNTRL-[A-Za-z0-9]{32}",
+    ),
+    Rule(
+        "vercel",
+        _token("vc[acikpr]_", rf"{_ALNUM}{{40,}}+", 4) + r"|vercel_blob_rw_[A-Za-z0-9_]{30,}+",
+        _words("vca_ vcc_ vci_ vck_ vcp_ vcr_ vercel_blob_rw_"),
+        r"(?:vc[kp]_[A-Za-z0-9]{56}|vercel_blob_rw_[A-Za-z0-9]{16}_[A-Za-z0-9]{30})",
+    ),
+    Rule("render", _token("rnd_", rf"{_MIXED}{_ALNUM}{{28,}}+"), ("rnd_",), r"rnd_[A-Z][A-Za-z0-9]{27}"),
+    Rule("clickhouse", _token("4b1d", rf"{_ALNUM}{{38}}(?!{_ALNUM})"), ("4b1d",), r"4b1d[A-Za-z0-9]{38}"),
+    Rule("yandex", _token("AQVN", rf"{_WORD}{{35,}}+"), ("aqvn",), r"AQVN[\w\-]{35,38}"),
+    Rule(
         "yandex",
         rf"t1\.{_WORD}{{2,400}}+={{0,2}}\.{_WORD}{{86}}={{0,2}}",
         ("t1.",),
@@ -279,9 +333,9 @@ TOKENS: tuple[Rule, ...] = (
     ),
     Rule(
         "gitlab",
-        rf"gl(?:agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rt|soat)-{_WORD}{{20,}}+(?:\.[a-z0-9]{{7,}}+)?",
-        _words("glagent- glcbt- gldt- glffct- glft- glimt- gloas- glpat- glptt- glrt- glsoat-"),
-        r"gl(?:agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rt|soat)-[\w\-]{20,50}",
+        rf"gl(?:agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rt|soat|wt)-{_WORD}{{20,}}+(?:\.[a-z0-9]{{7,}}+)?",
+        _words("glagent- glcbt- gldt- glffct- glft- glimt- gloas- glpat- glptt- glrt- glsoat- glwt-"),
+        r"gl(?:agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rt|soat|wt)-[\w\-]{20,50}",
     ),
     Rule("gitlab", rf"GR1348941{_WORD}{{20,}}+", ("gr1348941",), r"GR1348941[\w\-]{20}"),
     Rule(
@@ -293,6 +347,10 @@ TOKENS: tuple[Rule, ...] = (
     Rule("npm", _token("npm_", rf"{_ALNUM}{{36,}}+"), ("npm_",), r"npm_[A-Za-z0-9]{36}"),
     Rule("pypi", rf"pypi-AgE{_WORD}{{50,}}+", ("pypi-age",), r"pypi-AgEIcHlwaS5vcmc[\w\-]{70,120}"),
     Rule("rubygems", rf"rubygems_{_HEX}{{40,}}+", ("rubygems_",), r"rubygems_[0-9a-f]{48}"),
+    Rule(
+        "crates", _token("cio", rf"{_MIXED}{_ALNUM}{{32}}(?!{_ALNUM})"), ("cio",), r"cio[A-Z][A-Za-z0-9]{31}"
+    ),
+    Rule("nuget", _token("oy2", "[a-z0-9]{43}(?![A-Za-z0-9])"), ("oy2",), r"oy2[a-z0-9]{43}"),
     Rule("docker", rf"dckr_(?:pat|oat)_{_WORD}{{24,}}+", ("dckr_",), r"dckr_(?:pat|oat)_[\w\-]{27}"),
     Rule("clojars", rf"(?i:clojars_){_ALNUM}{{60,}}+", ("clojars_",), r"CLOJARS_[a-z0-9]{60}"),
     Rule(
@@ -481,9 +539,9 @@ TOKENS: tuple[Rule, ...] = (
     Rule("grafana", r"eyJrIjoi[A-Za-z0-9]{60,}+={0,2}", ("eyjrijoi",), r"eyJrIjoi[A-Za-z0-9]{70,120}={0,2}"),
     Rule(
         "newrelic",
-        rf"NRAK-{_ALNUM}{{27,}}+|NRII-{_WORD}{{32,}}+",
-        ("nrak-", "nrii-"),
-        r"(?:NRAK-[A-Z0-9]{27}|NRII-[A-Za-z0-9\-]{32})",
+        rf"NRAK-{_ALNUM}{{27,}}+|NRII-{_WORD}{{32,}}+|NRJS-{_HEX}{{19,}}+|{_START}{_HEX}{{36}}NRAL(?!{_ALNUM})",
+        _words("nrak- nrii- nrjs- nral"),
+        r"(?:NRAK-[A-Z0-9]{27}|NRII-[A-Za-z0-9\-]{32}|NRJS-[0-9a-f]{19}|[0-9a-f]{36}NRAL)",
     ),
     Rule(
         "dynatrace",
@@ -554,6 +612,22 @@ TOKENS: tuple[Rule, ...] = (
         "shippo", rf"shippo_(?:live|test)_{_HEX}{{40,}}+", ("shippo_",), r"shippo_(?:live|test)_[0-9a-f]{40}"
     ),
     Rule("typeform", r"tfp_[\w.\-=]{40,}+", ("tfp_",), r"tfp_[A-Za-z0-9]{40,44}_[\w\-]{14}"),
+    Rule("clickup", r"pk_\d{7,10}_[A-Z0-9]{32}", ("pk_",), r"pk_[0-9]{8}_[A-Z0-9]{32}"),
+    Rule(
+        "liveblocks",
+        rf"sk_(?:dev|prod)_{_WORD}{{60,}}+",
+        ("sk_dev_", "sk_prod_"),
+        r"sk_(?:dev|prod)_[\w\-]{64}",
+    ),
+    Rule(
+        "lob",
+        _token("(?:live|test)_", rf"{_HEX}{{35}}(?!{_ALNUM})", 5),
+        ("live_", "test_"),
+        r"(?:live|test)_[0-9a-f]{35}",
+    ),
+    Rule("mailersend", rf"mlsn\.{_HEX}{{64}}", ("mlsn.",), r"mlsn\.[0-9a-f]{64}"),
+    Rule("onesignal", r"os_v2_(?:app|org)_[a-z0-9]{80,}+", ("os_v2_",), r"os_v2_(?:app|org)_[a-z0-9]{103}"),
+    Rule("posthog", _token("ph[cx]_", rf"{_ALNUM}{{40,}}+", 4), ("phc_", "phx_"), r"ph[cx]_[A-Za-z0-9]{43}"),
     Rule("age", r"AGE-SECRET-KEY-1[A-Z0-9]{50,}+", ("age-secret-key-1",), r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
     Rule(
         "softlayer",
@@ -718,9 +792,9 @@ PHRASES: tuple[Rule, ...] = (
     Rule(
         "authorization",
         rf"(?i:authorization)(?:{_QUOTE})?\s{{0,3}}[:=,]\s{{0,3}}(?:b?{_QUOTE})?"
-        r"(?i:bearer|basic|digest|token|apikey|ssws)[ ]{1,4}([A-Za-z0-9_\-.=+/~:]{8,}+)",
+        r"(?i:bearer|basic|digest|token|apikey|ssws|geniekey|splunk)[ ]{1,4}([A-Za-z0-9_\-.=+/~:]{8,}+)",
         ("authorization",),
-        r"Authorization: (?:Bearer|Token|ApiKey|SSWS) ([A-Za-z0-9_\-.+/~]{12,80})",
+        r"Authorization: (?:Bearer|Token|ApiKey|SSWS|GenieKey|Splunk) ([A-Za-z0-9_\-.+/~]{12,80})",
     ),
     Rule(
         "curl_user",
@@ -734,6 +808,20 @@ PHRASES: tuple[Rule, ...] = (
         r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.\-]{31,}+",
         ("q~",),
         r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31,34}",
+    ),
+    Rule(
+        "braintree",
+        rf"access_token\$(?:production|sandbox)\$[a-z0-9]{{16}}\${_HEX}{{32}}",
+        ("access_token$",),
+        r"access_token\$(?:production|sandbox)\$[a-z0-9]{16}\$[0-9a-f]{32}",
+    ),
+    Rule("okta", rf"SSWS[ ]{{1,4}}(00{_WORD}{{40}})(?!{_WORD})", ("ssws ",), r"SSWS (00[\w\-]{40})"),
+    # A cookie of percent-encoded base64, which is no run for `TOKENS`.
+    Rule(
+        "slack",
+        r"xoxd-[A-Za-z0-9%+/=_\-]{20,}+",
+        ("xoxd-",),
+        r"xoxd-(?:[A-Za-z0-9]{4,9}(?:%2B|%2F)){9}[A-Za-z0-9]{10}%3D",
     ),
     Rule("openshift", rf"sha256~{_WORD}{{43}}(?!{_WORD})", ("sha256~",), r"sha256~[\w\-]{43}"),
     Rule(
