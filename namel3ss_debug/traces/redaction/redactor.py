@@ -65,7 +65,16 @@ _KEY_BEGINS = re.compile(r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----\
 _KEY_LINE = re.compile(r"\s*(?:[A-Za-z0-9+/=]+|(?:Proc-Type|DEK-Info|Version|Comment): .*)?\s*\Z")
 
 
-_TOKEN_LITERALS = [(literal, order) for order, rule in enumerate(TOKENS) for literal in rule.literals]
+_TOKEN_LITERALS: dict[str, list[tuple[str, int]]] = {}
+"""First character of a literal that is no letter or digit, "" where there is none -> literals, each with its rule's place.
+
+Runs without that character need no search for those literals: in base64 three quarters of the time of redaction.
+"""
+
+for _order, _rule in enumerate(TOKENS):
+    for _literal in _rule.literals:
+        _sign = next((each for each in _literal if not each.isalnum()), "")
+        _TOKEN_LITERALS.setdefault(_sign, []).append((_literal, _order))
 _PHRASE_LITERALS = [
     (literal, order) for order, rule in enumerate(PHRASES) if rule not in HASHES for literal in rule.literals
 ]
@@ -118,7 +127,7 @@ TRIGGER = trie(_TRIGGERS)
 
 LONGEST_TRIGGER = max(LONGEST_LITERAL, *map(len, _TRIGGERS))
 _TRIGGER = re.compile(f"(?=({TRIGGER}))")
-_TOKEN_TRIGGER = re.compile(trie(_shortest({literal for literal, _ in _TOKEN_LITERALS})))
+_TOKEN_TRIGGER = re.compile(trie(_shortest({literal for rule in TOKENS for literal in rule.literals})))
 _PHRASE_TRIGGER = re.compile(
     trie(_shortest({literal for literal, _ in [*_PHRASE_LITERALS, *_NAME_LITERALS]}))
 )
@@ -422,7 +431,13 @@ class Redactor:
         joined = " ".join(runs).lower()
         found: list[int] = []
         if len(joined) > _SHORT or _TRIGGER.search(joined):
-            found = [order for literal, order in _TOKEN_LITERALS if literal in joined]
+            found = [
+                order
+                for sign, literals in _TOKEN_LITERALS.items()
+                if sign in joined
+                for literal, order in literals
+                if literal in joined
+            ]
         harmless = [run for run in runs if len(run) <= _SHORT and not _is_special(run)]
         if found:
             harmless = [run for run in harmless if not _TOKEN_TRIGGER.search(run.lower())]
