@@ -57,7 +57,7 @@ class RuleError(DebugError):
 
 
 class PlaceError(DebugError):
-    """A breakpoint place does not parse or cannot match."""
+    """The location of a breakpoint does not parse or cannot match."""
 
     slug = "bad-place"
 

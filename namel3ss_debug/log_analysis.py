@@ -196,6 +196,7 @@ class LogAnalyzer:
         }
         if path is not None:
             try:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
                 with open(path, "w", encoding="utf-8", opener=open_private) as file:
                     file.write(json_bytes(document) + "\n")
             except OSError as error:

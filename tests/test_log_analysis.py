@@ -119,12 +119,13 @@ def test_a_journey_is_that_of_the_command(recorded):
 
 
 def test_everything_is_exported_as_one_document(recorded, tmp_path):
-    """The same for the file and for the program; a recording without failures has nothing to explain."""
-    written = LogAnalyzer(recorded).export_analysis(tmp_path / "all.json")
-    assert json.loads((tmp_path / "all.json").read_text()) == written == analyze_session(recorded)
+    """The same for the file, whose folder is made, and for the program; a recording without failures has nothing to explain."""
+    file = tmp_path / "trace" / "all.json"
+    written = LogAnalyzer(recorded).export_analysis(file)
+    assert json.loads(file.read_text()) == written == analyze_session(recorded)
     assert written["schema"] == "namel3ss-debug/log-analysis/1"
     with pytest.raises(WrongUsageError, match="cannot write"):
-        LogAnalyzer(recorded).export_analysis(tmp_path / "none" / "all.json")
+        LogAnalyzer(recorded).export_analysis(file / "all.json")
     tracer = initialize_tracing(trace_output_dir=str(tmp_path / "traces"))
     tracer.emit("decision", component="app")
     assert analyze_session(shutdown_tracing())["causality"] is None

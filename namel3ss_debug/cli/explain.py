@@ -21,7 +21,7 @@ from namel3ss_debug.views.report import Report
 
 
 class EventNumber(click.IntRange):
-    """The number of an event; a trace in its place is told from a mistyped number."""
+    """The number of an event. A trace in its place gets a message of its own."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the event number.

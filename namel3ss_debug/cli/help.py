@@ -41,10 +41,7 @@ TOPICS = {
     "trace-format": ("docs/trace-format.md", "The files of a trace, their fields and event types."),
     "json": ("docs/json.md", "The JSON documents of the commands, key by key."),
     "library": ("docs/library.md", "What programs import from namel3ss_debug."),
-    "documents": (
-        "docs/documents.md",
-        "What five other documents on debugging agents promise, and what it is here.",
-    ),
+    "documents": ("docs/documents.md", "What documents on other debuggers promise, and what it is here."),
     "errors": ("docs/errors.md", "The kinds of errors, and what to do about each."),
 }
 """Name of a topic to its page and the line that `debug help` shows for it."""

@@ -184,7 +184,7 @@ def _ends(trace: Trace, events: list[Event]) -> tuple[dict[str, Any], dict[str, 
         if request is not None and request.task_key.process:
             raise RerunError(
                 f"{request.call_site or request.name} makes a call in a process of its own, which a trace cannot answer in a test; "
-                "debug replay --rerun can"
+                "debug rerun can"
             )
     start, last = find_ends(trace, events)
     return lenient.mapping(start.get("metadata")), last
@@ -216,7 +216,7 @@ def _program(
         raise RerunError(
             f"{trace.path} is of {target or 'no program'}, which a test cannot run: make-test takes a script, a console script "
             "of a package that is installed here, -m module or module:function"
-            + ("; an app is run again by debug replay --rerun" if target.endswith(".ai") else "")
+            + ("; an app is run again by debug rerun" if target.endswith(".ai") else "")
         )
     here = path.absolute().parent
     argv = [str(word) for word in lenient.sequence(first.get("argv"))]

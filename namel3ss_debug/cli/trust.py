@@ -102,7 +102,7 @@ def command(ctx: click.Context, /, folder: Path | None, *, shows: bool, remove: 
     """Allow re-runs of every trace below DIR, including those that somebody else recorded.
 
     A trace that you recorded is signed with a key of yours and needs no permission. DIR must belong to you, and nobody
-    else may write to it. Without this, replay --rerun of a foreign trace asks, or takes --trust.
+    else may write to it. Without this, a re-run of a foreign trace asks, or takes --trust.
     """
     import os
 

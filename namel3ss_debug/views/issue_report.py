@@ -182,7 +182,7 @@ def _again(document: Section, failure: Section | None) -> Iterator[Block]:
             (
                 "run the program again, offline, on its recorded answers"
                 + ("" if document.get("signed", True) else foreign),
-                f"namel3ss debug replay {name} --rerun",
+                f"namel3ss debug rerun {name}",
             )
         )
         mock = document.get("mock")
@@ -191,7 +191,7 @@ def _again(document: Section, failure: Section | None) -> Iterator[Block]:
             rows.append(
                 (
                     f"the same with another answer of {mock}",
-                    f"namel3ss debug replay {name} --rerun --mock {answer}",
+                    f"namel3ss debug rerun {name} --mock {answer}",
                 )
             )
     yield Heading("How to look at it again", "with the trace beside this page")

@@ -337,4 +337,4 @@ def test_an_app_is_refused_with_what_runs_it_again(run, trace, trusting):
     result = run("make-test", str(trace))
     assert result.exit_code == 2
     assert "is of app.ai, which a test cannot run" in result.stderr
-    assert "; an app is run again by debug replay --rerun (see" in result.stderr
+    assert "; an app is run again by debug rerun (see" in result.stderr

@@ -26,7 +26,7 @@ DOCUMENT = {
     "mock": "find@2",
 }
 SPANS = [{"number": 2, "component": "tool", "component_name": "poll"}]
-AGAIN = "`namel3ss debug replay 'my run.jsonl' --rerun --mock find@2:@answer.json`"
+AGAIN = "`namel3ss debug rerun 'my run.jsonl' --mock find@2:@answer.json`"
 
 
 def test_the_page_in_markdown():
@@ -61,7 +61,7 @@ def test_the_page_in_markdown():
         "",
         "1. step up to it in the trace: `namel3ss debug replay 'my run.jsonl' --step -b 25`",
         "2. every cause with its evidence: `namel3ss debug explain 25 'my run.jsonl'`",
-        "3. run the program again, offline, on its recorded answers: `namel3ss debug replay 'my run.jsonl' --rerun`",
+        "3. run the program again, offline, on its recorded answers: `namel3ss debug rerun 'my run.jsonl'`",
         f"4. the same with another answer of find@2: {AGAIN}",
         "",
         "## Environment and cost",
