@@ -54,9 +54,7 @@ def replay(
     files: Sequence[Path],
     chunks: bool,
     jsonl: bool,
-    again: bool,
-    trust: bool = False,
-    **options: Any,
+    trust: bool,
 ) -> int:
     """Replay a trace.
 
@@ -71,9 +69,7 @@ def replay(
         files: files with debugger commands to run before these.
         chunks: whether the chunks of streamed answers have lines of their own.
         jsonl: whether each result is one JSON value on each line.
-        again: whether the program runs again.
-        trust: whether it may run even if another user recorded it.
-        **options: the further options of the re-run.
+        trust: whether the command `rerun` may run the program even if another user recorded it.
 
     Returns:
         The exit status: 2 if a command could not be done that was not typed, else 0; for a re-run its own.
@@ -81,21 +77,6 @@ def replay(
     Raises:
         DebugError: the trace, a location, a mock or a fault cannot be used.
     """
-    if again:
-        from namel3ss_debug.cli.rerun import rerun_trace
-
-        return rerun_trace(
-            reference,
-            step=step,
-            breakpoints=breakpoints,
-            mocks=mocks,
-            faults=faults,
-            commands=commands,
-            files=files,
-            jsonl=jsonl,
-            trust=trust,
-            **options,
-        )
     trace = open_reference(reference)
     first = read_commands(commands, files)
     overrides = load_overrides(mocks, faults)
@@ -206,19 +187,19 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
 
     With --rerun, run the program of the trace again, as debug rerun does.
     """
-    if options["again"]:
-        if options["components"] or options["chunks"]:
+    if options.pop("again"):
+        if options.pop("components") or options.pop("chunks"):
             raise click.UsageError(
                 "--filter and --chunks are for the events of a trace, without --rerun", ctx
             )
         check_offline(ctx, options)
-    else:
-        for name, flag in ONLY_AGAIN.items():
-            if options[name]:
-                raise click.UsageError(f"{flag} is for a program that runs again; use debug rerun", ctx)
-            del options[name]
-    stepped = any(options[name] for name in ("step", "breakpoints", "commands", "files"))
-    if options["components"] and stepped:
+        from namel3ss_debug.cli.rerun import rerun_trace
+
+        return rerun_trace(reference, **options)
+    for name, flag in ONLY_AGAIN.items():
+        if options.pop(name):
+            raise click.UsageError(f"{flag} is for a program that runs again; use debug rerun", ctx)
+    if options["components"] and any(options[name] for name in ("step", "breakpoints", "commands", "files")):
         raise click.UsageError(
             "--filter is for a replay without --step; in the debugger use a breakpoint: -b llm", ctx
         )

@@ -152,7 +152,9 @@ def rerun_trace(
         answers = load_overrides(mocks, faults)
         from namel3ss_debug.replay.rerun.preparation import RerunOptions
 
-        stepped = stepped_by(step=step, breakpoints=breakpoints, commands=words)
+        stepped = None
+        if step or breakpoints or words:
+            stepped = Stepped(breakpoints, *first_commands(words, step=step, breakpoints=breakpoints))
         changed = {"live_from": options["live_from"] or 0, "program": program, "consent": consent}
         wanted = RerunOptions(answers, **options | changed)
         config = settings().config
@@ -341,10 +343,3 @@ def report(outcome: RerunOutcome, *, jsonl: bool) -> None:
         verify = verifying_command(outcome, str(shorter_path(outcome.of)))
         if verify:
             notify(f"to verify: {verify}")
-
-
-def stepped_by(*, step: bool, breakpoints: Sequence[str], commands: Sequence[str]) -> Stepped | None:
-    """Return how the options want a re-run to be stepped through; None if they do not."""
-    if not (step or breakpoints or commands):
-        return None
-    return Stepped(breakpoints, *first_commands(commands, step=step, breakpoints=breakpoints))
