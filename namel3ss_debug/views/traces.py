@@ -35,6 +35,9 @@ NARROW = 64
 WIDE = 100
 """With as many cells, a list also has the years, the number of events and the sizes."""
 
+WITH_FOLDERS = 120
+"""With as many cells, a program has its folder; in fewer, the path is cut where the programs of a folder differ."""
+
 
 def list_blocks(
     found: Sequence[tuple[TraceInfo, TraceSummary]],
@@ -57,7 +60,7 @@ def list_blocks(
     )
     rows = (
         (
-            *_identity_cells(info, year=width >= WIDE),
+            *_identity_cells(info, year=width >= WIDE, folder=width >= WITH_FOLDERS),
             *_figures(info, summary)[: len(headers)],
             _outcome_cell(info, summary, narrow=width < NARROW),
             *((_mark(marks.get(info.path)),) if marked else ()),
@@ -93,12 +96,12 @@ def _identity_columns(*, year: bool) -> tuple[Column, Column, Column]:
     return name("trace", 8), Column("started (UTC)" if year else "UTC"), name("program", 8)
 
 
-def _identity_cells(info: TraceInfo, *, year: bool) -> tuple[Cell, Cell, Cell]:
+def _identity_cells(info: TraceInfo, *, year: bool, folder: bool) -> tuple[Cell, Cell, Cell]:
     """Return the name of a trace, when it began, and its program."""
     return (
         text(short_name(info.path), limit=120),
         text(day_and_minute(info.started_at, year=year), DIM),
-        text(program(info), limit=80),
+        text(program(info) if folder else program(info).rsplit("/", 1)[-1], limit=80),
     )
 
 
@@ -126,7 +129,7 @@ def removed_blocks(
         return
     year = width >= NARROW
     columns = (*_identity_columns(year=year), number("size"))
-    rows = ((*_identity_cells(info, year=year), bytes_text(info.size_bytes)) for info in removed)
+    rows = ((*_identity_cells(info, year=year, folder=year), bytes_text(info.size_bytes)) for info in removed)
     yield LongTable(columns, rows)
     yield Gap()
     done = "would be removed from" if dry_run else "removed from"

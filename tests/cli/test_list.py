@@ -30,6 +30,14 @@ def test_recordings_are_rows(run, trace, monkeypatch):
     ]
 
 
+def test_a_narrow_list_shows_the_file_of_a_program_without_its_folder(run, trace, monkeypatch):
+    """A path cut in its middle would lose the name in which the programs of a folder differ; a wide list has the path."""
+    trace.write_text(trace.read_text().replace('"app.py"', '"examples/failing_agent.py"'))
+    assert " failing_agent.py " in run("list").stdout.splitlines()[1]
+    monkeypatch.setenv("COLUMNS", "120")
+    assert " examples/failing_agent.py " in run("list").stdout.splitlines()[1]
+
+
 def test_a_narrow_list_keeps_what_tells_recordings_apart(run, trace, monkeypatch):
     """At 40 columns a row has the whole id, the day, the program, and an outcome that is not in order."""
     monkeypatch.setenv("COLUMNS", "40")
