@@ -345,6 +345,8 @@ class Commands:
         metadata |= task_paths.call_metadata()
         if _is_background(self._tracer, frame):
             metadata["background"] = True
+        elif self._tracer.answers is None:
+            self.files.start()
         command = Command(self._tracer, program_of(texts, by_shell=by_shell), inputs, metadata)
         if too_long:
             command.cannot_answer("its input has more than 16 MB")
@@ -356,8 +358,6 @@ class Commands:
         """Follow the processes of `subprocess`."""
         self._run = module.run.__code__
         popen, expired = module.Popen, module.TimeoutExpired
-        if self._tracer.answers is None:
-            self.files.start()
         return [
             replace(popen, "_execute_child", self._make_execute),
             replace(popen, "communicate", lambda original: self._make_communicate(original, expired)),
