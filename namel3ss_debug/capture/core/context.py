@@ -74,7 +74,7 @@ NOWHERE = Nowhere()
 
 def this_thread() -> threading.Thread | None:
     """Return the running thread if `threading` knows it; `current_thread` would create an object for a foreign one."""
-    return threading._active.get(threading.get_ident())  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001
+    return threading._active.get(threading.get_ident())  # type: ignore[attr-defined,no-any-return]
 
 
 def current() -> SpanLike | None:
@@ -166,8 +166,8 @@ def _find_running_loop() -> Any:
     if sys.version_info >= (3, 12):
         task_on = tasks.current_task
     else:
-        task_on = tasks._current_tasks.get  # noqa: SLF001  (`current_task` is a Python function around this)
-    running_loop = events._get_running_loop  # noqa: SLF001  (the check that never raises)
+        task_on = tasks._current_tasks.get  # `current_task` is a Python function around this
+    running_loop = events._get_running_loop  # the check that never raises
     return running_loop()
 
 

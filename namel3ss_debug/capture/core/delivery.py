@@ -194,7 +194,7 @@ def delivery_turn(
 def on_loop() -> bool:
     """Return whether an event loop runs in this thread: sleeping here would stop all of its tasks."""
     loops = sys.modules.get("asyncio.events")
-    return loops is not None and loops._get_running_loop() is not None  # noqa: SLF001  (the check that never raises)
+    return loops is not None and loops._get_running_loop() is not None  # the check that never raises
 
 
 async def sleep(seconds: float) -> None:

@@ -26,7 +26,7 @@ def install() -> Undo:
         {
             "traceback": lambda module: _edit(module.walk_stack),
             "inspect": lambda module: _edit(module.getouterframes),
-            "loguru._better_exceptions": lambda module: _edit(module.ExceptionFormatter._extract_frames),  # noqa: SLF001  (its walk)
+            "loguru._better_exceptions": lambda module: _edit(module.ExceptionFormatter._extract_frames),
         },
         lambda _: None,  # a Python with another walk shows our frames, which does no harm
     )

@@ -410,7 +410,7 @@ class Span:
         """Add the failure to the end event, and return the frame whose variables belong to it."""
         tracer = self._tracer
         if isinstance(self._parent, Span):
-            self._parent._reported = id(error)  # noqa: SLF001  (a span of our own)
+            self._parent._reported = id(error)
         # The innermost span that an exception leaves has its stack trace; the outer ones need not repeat it.
         with_trace = tracer.keeps_payloads and self._reported != id(error)
         event.update(span_failure(error, tracer.payloads, with_trace=with_trace).fields())
@@ -459,7 +459,7 @@ class Span:
                     outer.totals["cost_estimate"] += event["cost_estimate"] or 0
                 elif event.get("status") != "failed":
                     outer.totals["calls_without_cost"] += 1
-            outer = outer._parent  # noqa: SLF001  (a span of our own)
+            outer = outer._parent
 
 
 class ExecutionTracer:

@@ -148,7 +148,7 @@ def _follow(module: Any, *, seam: Seam, structure: Structure) -> list[Undo]:
 
 
 def _version(distribution: str) -> str:
-    from importlib import metadata  # noqa: PLC0415  (it is slow to import, and needed only here)
+    from importlib import metadata  # it is slow to import, and needed only here
 
     try:
         return f" {metadata.version(distribution)}"

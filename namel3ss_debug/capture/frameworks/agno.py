@@ -177,9 +177,9 @@ def _record_delegation(structure: Structure, receiver: str, task: Any) -> None:
     span = context.current()
     if not isinstance(span, Span) or span.component != "tool" or not str(span.name).startswith(_DELEGATION):
         return
-    team = span._parent  # noqa: SLF001  (a span of our own)
+    team = span._parent
     while isinstance(team, Span) and team.component != "agent":
-        team = team._parent  # noqa: SLF001
+        team = team._parent
     if isinstance(team, Span):
         metadata = {"framework": structure.framework, "from": team.name, "to": receiver, "kind": "handoff"}
         structure.record_event(

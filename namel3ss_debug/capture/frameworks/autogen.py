@@ -33,7 +33,7 @@ def _wrap_run_stream(original: Callable[..., Any], structure: Structure) -> Call
         task = kwargs.get("task")
         inputs = {"task": task} if isinstance(task, str) else None
         name = getattr(self, "name", None) or type(self).__name__
-        frame = sys._getframe()  # noqa: SLF001  (while it is suspended, the program is outside the run)
+        frame = sys._getframe()  # while it is suspended, the program is outside the run
         structure.begin(key, "chain", name, inputs=inputs, frame=frame)
         try:
             async with aclosing(original(self, *args, **kwargs)) as messages:

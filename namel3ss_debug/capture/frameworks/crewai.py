@@ -129,7 +129,8 @@ def _learn(tool: Any) -> None:
     strings = sys.modules.get("crewai.utilities.string_utils")
     sanitized = getattr(strings, "sanitize_tool_name", str)(tool.name)
     for name in {tool.name, sanitized}:
-        register_functions(name, getattr(tool, "func", None), tool._run, tool._arun)  # noqa: SLF001  (the methods that each tool defines)
+        # `_run` and `_arun` are the methods that each tool defines.
+        register_functions(name, getattr(tool, "func", None), tool._run, tool._arun)
 
 
 def _handle(structure: Structure, scopes: _Scopes, source: Any, event: Any) -> None:

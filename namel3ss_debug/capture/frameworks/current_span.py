@@ -161,7 +161,7 @@ def is_within(inner: SpanLike | None, outer: Span, between: Container[Span]) -> 
             return True
         if inner in between:
             return False
-        inner = inner._parent  # noqa: SLF001  (a span of our own)
+        inner = inner._parent
     return False
 
 

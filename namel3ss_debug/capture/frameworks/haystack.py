@@ -43,7 +43,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
                 return original(self, operation_name, *args, **kwargs)
 
             tags = args[0] if args else kwargs.get("tags")
-            caller = sys._getframe(1)  # noqa: SLF001  (the frame that knows the component and its inputs)
+            caller = sys._getframe(1)  # the frame that knows the component and its inputs
             recorded = read_safely(structure, _describe, operation_name, tags or {}, caller)
             return make() if recorded is None else _Operation(structure, make, recorded, open_operations)
 
@@ -86,7 +86,7 @@ class _Operation(AbstractContextManager[Any], ContextDecorator):
         return _Operation(self._structure, self._make, self._recorded, self._open)
 
     def __enter__(self) -> Any:
-        caller = sys._getframe(1)  # noqa: SLF001  (a generator of the framework may be suspended in the operation)
+        caller = sys._getframe(1)  # a generator of the framework may be suspended in the operation
         frame = caller if caller.f_code.co_flags & GENERATOR else None
         self._structure.begin(self, frame=frame, **self._recorded["begin"])
         try:

@@ -32,7 +32,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def emit_parse_error(self: Any, error: Exception, *args: Any, **kwargs: Any) -> Any:
-            caller = sys._getframe(1)  # noqa: SLF001  (the frame that knows the class of the object)
+            caller = sys._getframe(1)  # the frame that knows the class of the object
             read_safely(structure, _record, structure, error, caller, kwargs.get("attempt_number"))
             return original(self, error, *args, **kwargs)
 

@@ -80,7 +80,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
         return [] if followed is None else followed.follow_providers(module)
     # `attach` and `detach` call this object, under whatever name the program has imported them; and the key of the
     # current span in a context.
-    runtime, span_key = module.context_api._RUNTIME_CONTEXT, module._SPAN_KEY  # noqa: SLF001
+    runtime, span_key = module.context_api._RUNTIME_CONTEXT, module._SPAN_KEY
     spans = _SpanTracker(module, structure, span_key)
     _FOLLOWED[structure] = spans
     structure.tracer.at_end.append(spans.end_left)
@@ -220,7 +220,7 @@ class _SpanTracker:
         code = _starting_code()
         started = _StartedSpan(parent, scope, name, attributes, provided, self._is_own(scope, code))
         if self._is_deferred(started, code):
-            site = self.structure.tracer.sites.at(sys._getframe(1))  # noqa: SLF001  (our caller)
+            site = self.structure.tracer.sites.at(sys._getframe(1))
             since = _Since(self.structure.tracer.now(), perf_counter_ns(), site)
             self._deferred[key] = started._replace(since=since)
         else:
@@ -308,7 +308,7 @@ class _SpanTracker:
         noted = self.noted_class(plain)
         noted.set_attributes(attributes)
         parent = self.key(self.trace.get_current_span(context_of_parent))
-        scope = tracer._instrumenting_module_name  # noqa: SLF001  (nothing public shows it)
+        scope = tracer._instrumenting_module_name  # nothing public shows it
         self.begin(noted.tracking_key, parent, scope, name, noted.noted_attributes)
         return noted
 
@@ -501,7 +501,7 @@ def _is_inside(span: Span) -> bool:
     """Return whether the running code is inside a span already, however deep."""
     current = context.current()
     while isinstance(current, Span) and current is not span:
-        current = current._parent  # noqa: SLF001  (a span of our own)
+        current = current._parent
     return current is span
 
 
@@ -638,7 +638,7 @@ def _wrap_detach(original: Callable[..., None], spans: _SpanTracker) -> Callable
 
 def _caller() -> FrameType | None:
     """Return the frame that makes a span current, behind the frames of context managers and decorators."""
-    frame = sys._getframe(2)  # noqa: SLF001  (the frame that calls `attach`)
+    frame = sys._getframe(2)  # the frame that calls `attach`
     module = str(frame.f_globals.get("__name__"))
     while (outer := frame.f_back) is not None:
         outer_module = str(outer.f_globals.get("__name__"))
@@ -650,7 +650,7 @@ def _caller() -> FrameType | None:
 
 def _starting_code() -> CodeType | None:
     """Return the code that starts a span, or that of the function that a tracer decorates."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  (the documented way to a frame)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and str(frame.f_globals.get("__name__")).startswith(_STARTING):
         if frame.f_code.co_name in _DECORATING:
             decorated = getattr(frame.f_locals.get("func"), "__code__", None)

@@ -190,7 +190,7 @@ def _current_agent() -> str | None:
     """Return the name of the agent that the running code is inside."""
     span = context.current()
     while isinstance(span, Span) and span.component != "agent":
-        span = span._parent  # noqa: SLF001  (a span of our own)
+        span = span._parent
     return span.name if isinstance(span, Span) else None
 
 

@@ -649,7 +649,7 @@ def run_in_span(
         note: called with each item, if there is one.
     """
     key, error = object(), None
-    begin(key, sys._getframe())  # noqa: SLF001  (the documented way to a frame)
+    begin(key, sys._getframe())
     try:
         if note is None:
             return (yield from steps)
@@ -677,7 +677,7 @@ async def run_async_in_span(
 ) -> AsyncGenerator[Any, Any]:
     """Return an asynchronous generator that runs inside a span; the arguments are as for `run_in_span`."""
     key, error = object(), None
-    begin(key, sys._getframe())  # noqa: SLF001  (the documented way to a frame)
+    begin(key, sys._getframe())
     try:
         async for step in steps:
             note(step)

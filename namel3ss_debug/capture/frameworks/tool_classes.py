@@ -148,7 +148,7 @@ _CLASSES = {
     ),
     "strands.tools.decorator": _ToolClass(
         "DecoratedFunctionTool",
-        lambda tool: _ToolFunctions(tool.tool_name, (tool._tool_func,)),  # noqa: SLF001  (nothing public shows it)
+        lambda tool: _ToolFunctions(tool.tool_name, (tool._tool_func,)),  # nothing public shows it
         created_by=("__init__",),
     ),
 }

@@ -196,7 +196,7 @@ def _run_module(value: str, folder: bool) -> None:
     import runpy  # python -m imports it as well
 
     _fresh_main()
-    run: Callable[..., Any] = runpy._run_module_as_main  # type: ignore[attr-defined]  # noqa: SLF001  (what python -m calls; its frames stand in every traceback)
+    run: Callable[..., Any] = runpy._run_module_as_main  # type: ignore[attr-defined]  # what python -m calls; its frames stand in every traceback
     run("__main__" if folder else value, alter_argv=not folder)
 
 

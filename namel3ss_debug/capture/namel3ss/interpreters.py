@@ -73,7 +73,7 @@ def find_interpreter(python: str | None, app: str) -> str:
 
 
 def _is_installed_here() -> bool:
-    from importlib import metadata  # noqa: PLC0415  (few programs are written in this language)
+    from importlib import metadata  # few programs are written in this language
 
     try:
         metadata.version("namel3ss")

@@ -124,13 +124,13 @@ def _repair_wheel() -> bool:
     """
     try:
         registry = import_language_module("runtime.providers.pack_registry")
-        read: Any = registry._metadata_map  # noqa: SLF001  (nothing public reaches it)
+        read: Any = registry._metadata_map  # nothing public reaches it
     except (ImportError, AttributeError):
         return False
     try:
         read()
     except Exception:
-        read._cache = {}  # noqa: SLF001  (as above)
+        read._cache = {}
         return True
     return False
 

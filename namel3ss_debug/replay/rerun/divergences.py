@@ -193,7 +193,7 @@ def difference_of(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Differ
     """Return the difference between the inputs of two calls of the same kind."""
     if kind != MODEL:
         return Difference(paths=diff_values(_without(old, "call_id"), _without(new, "call_id")))
-    from namel3ss_debug.wire.conversations import diff_messages  # noqa: PLC0415  (most runs part nowhere)
+    from namel3ss_debug.wire.conversations import diff_messages  # most runs part nowhere
 
     before, after = lenient.sequence(old.get("messages")), lenient.sequence(new.get("messages"))
     messages = tuple(change for change in diff_messages(before, after) if change.kind != "same")

@@ -410,7 +410,7 @@ def _note_names(wanted: RerunOptions, trace: Trace) -> Iterable[str]:
     """Check overrides against the trace, and return notes on them."""
     if not (wanted.mocks or wanted.run_tools or wanted.run_commands):
         return ()
-    from namel3ss_debug.replay.rerun.overriding import checked_names  # noqa: PLC0415  (only here is it needed)
+    from namel3ss_debug.replay.rerun.overriding import checked_names  # only here is it needed
 
     return checked_names(wanted.mocks, wanted.run_tools, trace, wanted.run_commands)
 
@@ -419,7 +419,7 @@ def options_of(wanted: RerunOptions) -> tuple[str, ...]:
     """Return the command-line options that ask for this, each with its value."""
     options: list[str] = []
     if wanted.mocks:
-        from namel3ss_debug.replay.rerun.overriding import written  # noqa: PLC0415  (only here is it needed)
+        from namel3ss_debug.replay.rerun.overriding import written  # only here is it needed
 
         changes = written(wanted.mocks)
         options += [f"--mock {shlex.quote(each)}" for each in changes["mocks"]]
@@ -438,7 +438,7 @@ def _changes(wanted: RerunOptions) -> dict[str, Any]:
     """Return what the user has changed, for the metadata of the new trace."""
     changes: dict[str, Any] = {}
     if wanted.mocks:
-        from namel3ss_debug.replay.rerun.overriding import written  # noqa: PLC0415  (only here is it needed)
+        from namel3ss_debug.replay.rerun.overriding import written  # only here is it needed
 
         changes |= written(wanted.mocks)
     changes |= {

@@ -165,7 +165,7 @@ class _Run:
                 self._outputs.started()
                 program.keeps_events = False
                 # These imports take place while the program starts, which waits before its first line.
-                from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError  # noqa: PLC0415
+                from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError
 
                 program.answering = self.answering = self._answering()
                 program.overrides = self.answering.mocks
@@ -183,23 +183,23 @@ class _Run:
         if trace.exists():
             written = open_trace(trace)
             if len(written.processes) > 1:
-                from namel3ss_debug.replay.rerun.outcomes import other_numbers  # noqa: PLC0415  (see `through`)
+                from namel3ss_debug.replay.rerun.outcomes import other_numbers  # see `through`
 
                 self._numbers = other_numbers(program.events(), written.events())
 
     def _answering(self) -> Attempt:
         plan, mocks, on_guess = self._prepared.plan, self._prepared.wanted.mocks, self._outputs.hold
         if mocks:
-            from namel3ss_debug.replay.rerun.overriding import make_attempt  # noqa: PLC0415  (only here is it needed)
+            from namel3ss_debug.replay.rerun.overriding import make_attempt  # only here is it needed
 
             return make_attempt(mocks, plan, self._reserved, on_guess)
-        from namel3ss_debug.replay.rerun.attempts import Attempt  # noqa: PLC0415  (as `through` says)
+        from namel3ss_debug.replay.rerun.attempts import Attempt  # as `through` says
 
         return Attempt(plan, None, self._reserved, on_guess)
 
     def _unused(self) -> list[str]:
         """Return a line for each override that reached no call of the program."""
-        from namel3ss_debug.replay.rerun.overriding import unreached  # noqa: PLC0415  (only here is it needed)
+        from namel3ss_debug.replay.rerun.overriding import unreached  # only here is it needed
 
         try:
             return list(unreached(self._prepared.wanted.mocks, open_trace(self._prepared.session.trace)))
@@ -208,7 +208,7 @@ class _Run:
 
     def outcome(self, attempts: int) -> RerunOutcome:
         """Return the outcome."""
-        from namel3ss_debug.replay.rerun.outcomes import changes_since, make_outcome  # noqa: PLC0415  (see `through`)
+        from namel3ss_debug.replay.rerun.outcomes import changes_since, make_outcome  # see `through`
 
         prepared, seen = self._prepared, self.answering.seen
         changes, wanted = changes_since(prepared.start, seen.first), prepared.wanted
@@ -251,7 +251,7 @@ def stepped_outcome(
         stop: the call that was not answered.
         mistakes: how many of the debugger commands failed.
     """
-    from namel3ss_debug.replay.rerun.outcomes import changes_since, make_outcome  # noqa: PLC0415  (see `_Run.through`)
+    from namel3ss_debug.replay.rerun.outcomes import changes_since, make_outcome  # see `_Run.through`
 
     notes = [*prepared.notes, *changes_since(prepared.start, run.seen.first)]
     if run.restart is not None:

@@ -144,7 +144,7 @@ def _read_state(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `args` and `attributes` of an exception, as far as they were recorded and can be made here."""
     if not state:
         return {}
-    from namel3ss_debug.wire.values import revive  # noqa: PLC0415  (most tools never raise)
+    from namel3ss_debug.wire.values import revive  # most tools never raise
 
     values = {name: revive(state.get(name), data_objects.make) for name in _STATE_TYPES}
     return {
@@ -158,7 +158,7 @@ def find_missing_class(raised: RecordedError) -> str:
     """Return the class of a value in the state of an exception that cannot be made here, or ""."""
     if not raised.state:
         return ""
-    from namel3ss_debug.wire.values import revive  # noqa: PLC0415  (as above)
+    from namel3ss_debug.wire.values import revive
 
     flaws = (
         flaw for name in _STATE_TYPES for flaw in revive(raised.state.get(name), data_objects.make).flaws

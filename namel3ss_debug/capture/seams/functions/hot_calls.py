@@ -104,7 +104,7 @@ class HotCall:
 
     def __enter__(self) -> Watched:
         try:
-            frame = sys._getframe(1)  # noqa: SLF001  (the edited function)
+            frame = sys._getframe(1)  # the edited function
             code = frame.f_code
             context = CALL(code.co_name, code, _arguments(code, frame.f_locals)) if CALL is not None else None
             return Watched(context)
@@ -117,7 +117,7 @@ class HotCall:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            frame = sys._getframe(1)  # noqa: SLF001  (as above)
+            frame = sys._getframe(1)
             variables = frame.f_locals
             watched: Watched = variables["__n3__"]
             if error is not None and trace is not None and not watched.handled and ORIGINAL in variables:

@@ -143,12 +143,12 @@ class Reply:
             raise self._remember(self._make_recorded(call_reply.raised))
         value = call_reply.value
         if effect is not None and effect.kind == "truncate":
-            from namel3ss_debug.wire.faults import cut_value  # noqa: PLC0415  (needed by re-runs only)
+            from namel3ss_debug.wire.faults import cut_value
 
             value = cut_value(value)
         if self._span.component not in _OF_TOOLS:
             return value
-        from namel3ss_debug.wire.values import revive  # noqa: PLC0415  (needed by re-runs only)
+        from namel3ss_debug.wire.values import revive
 
         revived = revive(value, data_objects.make)
         if revived.flaws:
@@ -170,8 +170,8 @@ class Reply:
 
     def _make_fault(self) -> Exception:
         """Return the exception of a fault; a RuntimeError if the program has no such class."""
-        from namel3ss_debug.errors import MockError  # noqa: PLC0415  (needed by re-runs only)
-        from namel3ss_debug.wire.faults import make_exception  # noqa: PLC0415
+        from namel3ss_debug.errors import MockError
+        from namel3ss_debug.wire.faults import make_exception
 
         effect = self._call_reply.effect
         assert effect is not None

@@ -73,7 +73,8 @@ def _disguise(
     """Return the wrapper under the name of its function; for other callable objects, a proxy that calls the wrapper."""
     if isinstance(function, FunctionType):
         return functools.wraps(function)(wrapper)
-    from namel3ss_debug.capture.seams.functions.callables import CalledOtherwise  # noqa: PLC0415  (imports wrapt, which few programs need)
+    # It imports wrapt, which few programs need.
+    from namel3ss_debug.capture.seams.functions.callables import CalledOtherwise
 
     return CalledOtherwise(function, wrapper, again)
 

@@ -66,7 +66,7 @@ class _Call(NamedTuple):
 
 def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
     """Record each attempt of aiohttp, redirects and repeated requests one by one."""
-    from aiohttp import client_proto, connector, http_parser, streams  # noqa: PLC0415  (imported with the client)
+    from aiohttp import client_proto, connector, http_parser, streams
 
     reading: dict[int, _Reading] = {}
     encodings = _ENCODINGS if getattr(http_parser, "HAS_ZSTD", False) else _ENCODINGS - {"zstd"}
@@ -156,7 +156,7 @@ async def _answer_connection(call: _Call, exchange: AnyExchange) -> Any:
     Raises:
         BaseException: the recorded error, if no connection was made.
     """
-    from aiohttp.client_exceptions import ClientConnectorError  # noqa: PLC0415  (imported with the client)
+    from aiohttp.client_exceptions import ClientConnectorError
 
     response, delivery = exchange.response, exchange.delivery
     assert delivery is not None
@@ -187,7 +187,7 @@ async def _raise_recorded_error(exchange: AnyExchange) -> None:
 
 def _error(raised: RecordedError, connection_key: Any) -> BaseException:
     """Return the exception that ends an attempt. Errors of connecting need the `connection_key`."""
-    from aiohttp import client_exceptions  # noqa: PLC0415  (imported with the client)
+    from aiohttp import client_exceptions
 
     error_factories: dict[str, Callable[[str], BaseException]] = {
         "timeout": client_exceptions.ServerTimeoutError,
@@ -209,12 +209,12 @@ def _error(raised: RecordedError, connection_key: Any) -> BaseException:
 
 def _open_answered_connection(call: _Call, response: Response) -> Any:
     """Return a connection on which the head of a response has already arrived, and which ignores what is sent."""
-    from aiohttp.connector import Connection  # noqa: PLC0415  (imported with the client)
+    from aiohttp.connector import Connection
 
     connector = call.owner
-    protocol = connector._factory()  # noqa: SLF001  (no other way makes a connection without a socket)
-    protocol.connection_made(_NullTransport(protocol, connector._loop))  # noqa: SLF001  (as above)
-    connection = Connection(connector, call.request.connection_key, protocol, connector._loop)  # noqa: SLF001  (as above)
+    protocol = connector._factory()  # no other way makes a connection without a socket
+    protocol.connection_made(_NullTransport(protocol, connector._loop))
+    connection = Connection(connector, call.request.connection_key, protocol, connector._loop)
     if not response.status:
         return connection
     headers = dict(response.headers) | {"connection": "close"}
@@ -238,8 +238,8 @@ class _Feeder:
 
     def __init__(self, owner: Any, exchange: AnyExchange, response: Response) -> None:
         self._content = owner.content
-        self._protocol = owner._protocol  # noqa: SLF001  (as in `_open_answered_connection`; `None` if the body is complete)
-        self._loop = owner._loop  # noqa: SLF001  (as above)
+        self._protocol = owner._protocol
+        self._loop = owner._loop
         self._response = response
         self._pauses = self._feed_all(exchange)
 
@@ -277,10 +277,10 @@ class _Feeder:
 
     def _has_unread_data(self) -> bool:
         """Return whether the program has not yet read what arrived. An exception would discard that data."""
-        return bool(self._content._buffer) and self._content._waiter is None  # noqa: SLF001  (nothing public shows it)
+        return bool(self._content._buffer) and self._content._waiter is None  # nothing public shows it
 
     def _raise_in_reader(self, raised: RecordedError) -> None:
-        from aiohttp import client_exceptions  # noqa: PLC0415  (imported with the client)
+        from aiohttp import client_exceptions
 
         error_factories = {
             "timeout": client_exceptions.SocketTimeoutError,
@@ -377,7 +377,7 @@ def _follow_body(
 
 
 def _wrap_wait(original: Callable[..., Any], reading: dict[int, _Reading]) -> Callable[..., Any]:
-    from asyncio import CancelledError  # noqa: PLC0415  (imported with the client)
+    from asyncio import CancelledError
 
     async def _wait(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -29,8 +29,8 @@ from namel3ss_debug.capture.seams.http.traceparent import HEADER
 
 def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
     """Record each attempt of urllib3."""
-    from urllib3._version import __version__  # noqa: PLC0415  (imported with the pool)
-    from urllib3.response import HTTPResponse  # noqa: PLC0415  (as above)
+    from urllib3._version import __version__
+    from urllib3.response import HTTPResponse
 
     returns_http_client = int(__version__.partition(".")[0]) < 2
 
@@ -143,7 +143,7 @@ def _pairs(headers: Any) -> list[tuple[str, str]]:
 
 def _error_factories(pool: Any, url: str) -> ErrorFactories:
     """Return the exceptions that an attempt of this pool raises."""
-    from urllib3 import exceptions  # noqa: PLC0415  (imported with the pool)
+    from urllib3 import exceptions
 
     return {
         "timeout": lambda text: exceptions.ReadTimeoutError(pool, url, text),
@@ -153,7 +153,7 @@ def _error_factories(pool: Any, url: str) -> ErrorFactories:
 
 def _read_response(recorded: Response, body: Iterator[bytes], method: str) -> Any:
     """Return a response as `http.client` reads it, from a connection without a server."""
-    from http.client import HTTPResponse  # noqa: PLC0415  (imported with the pool)
+    from http.client import HTTPResponse
 
     stream = BlockStream(encode_response(recorded, body, method=method))
     response = HTTPResponse(stream, method=method)  # type: ignore[arg-type]  # it only calls `makefile` of a socket
@@ -181,8 +181,8 @@ def _make_response(
         **settings,
     )
     response.retries = kwargs.get("retries")
-    response._connection = kwargs.get("response_conn")  # noqa: SLF001  (as the pool does it)
-    response._pool = pool  # noqa: SLF001  (as above)
+    response._connection = kwargs.get("response_conn")  # as the pool does it
+    response._pool = pool
     return response
 
 
@@ -220,7 +220,7 @@ def _wrap_read(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _http_client_response(response: Any) -> Any:
     """Return the response of `http.client` from which a response of urllib3 before version 2 reads."""
-    return response._fp  # noqa: SLF001  (it has no other name)
+    return response._fp  # it has no other name
 
 
 def _wrap_read_chunked(original: Callable[..., Any], find_marked: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -270,8 +270,8 @@ def _is_read(response: Any, data: Any, amount: Any) -> bool:
     if amount != 0 and not data:  # `read(0)` is empty before the end too
         return True
     try:
-        decoder = response._decoder  # noqa: SLF001  (the only way to see whether it holds undelivered data)
-        undelivered = len(response._decoded_buffer) or getattr(decoder, "has_unconsumed_tail", False)  # noqa: SLF001  (as above)
+        decoder = response._decoder  # the only way to see whether it holds undelivered data
+        undelivered = len(response._decoded_buffer) or getattr(decoder, "has_unconsumed_tail", False)
         return bool(response.isclosed() and not undelivered)
     except Exception:  # a later read or `close` ends the exchange
         return False

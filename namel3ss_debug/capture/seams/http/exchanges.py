@@ -517,7 +517,7 @@ def chunk_to_json(data: bytes) -> dict[str, Any]:
     try:
         return {"text": data.decode()}
     except UnicodeDecodeError:
-        from namel3ss_debug.wire import event_stream  # noqa: PLC0415  (nearly all answers of models are text)
+        from namel3ss_debug.wire import event_stream  # nearly all answers of models are text
 
         messages = event_stream.to_json(data)
         return {"data": data} if messages is None else {"messages": messages}

@@ -78,6 +78,6 @@ def _is_kept(name: str) -> bool:
 @lru_cache(64)
 def phrase(status: int) -> str:
     """Return the standard reason phrase of a status."""
-    from http import HTTPStatus  # noqa: PLC0415  (every library that has a response has imported it)
+    from http import HTTPStatus  # every library that has a response has imported it
 
     return next((one.phrase for one in HTTPStatus if one == status), "")

@@ -74,7 +74,7 @@ class Offline:
         while isinstance(span, Span):
             if span.event_id in self._spans and span.is_open:
                 return False
-            span = span._parent  # noqa: SLF001  (a span of our own)
+            span = span._parent
         return True
 
     def renew(self) -> None:
@@ -292,7 +292,7 @@ def _is_loopback(host: str) -> bool:
 
 def _find_listeners(port: Any) -> set[int | None] | None:
     """Return the processes that listen on a loopback port, or None if the system does not show them."""
-    import psutil  # noqa: PLC0415  (needed when a re-run connects to loopback)
+    import psutil  # needed when a re-run connects to loopback
 
     try:
         return {
@@ -308,7 +308,7 @@ def _find_listeners(port: Any) -> set[int | None] | None:
 
 def _own_processes() -> set[int | None]:
     """Return the processes of the program: the one that our runner started, and all its descendants."""
-    import psutil  # noqa: PLC0415  (as above)
+    import psutil
 
     first = psutil.Process()
     with contextlib.suppress(psutil.Error):
@@ -320,7 +320,7 @@ def _own_processes() -> set[int | None]:
 
 def _is_orphan_of_ours(pid: int | None) -> bool:
     """Return whether a process was started by the program and has lost its parent since, as a daemon has."""
-    import psutil  # noqa: PLC0415  (as above)
+    import psutil
 
     try:
         return pid is not None and processes.has_our_session(psutil.Process(pid).environ())

@@ -45,7 +45,7 @@ class OutgoingRequest:
     """
 
     def __init__(self, connection: Any) -> None:
-        first, *lines = [line.decode("latin-1") for line in connection._buffer]  # noqa: SLF001  (the lines of the head)
+        first, *lines = [line.decode("latin-1") for line in connection._buffer]  # the lines of the head
         self.method, _, rest = first.partition(" ")
         self.url = _url(connection, rest.rpartition(" ")[0])
         fields = [line.partition(":") for line in lines]
@@ -136,7 +136,7 @@ class RequestSender:
         """
         tracer = self.exchanges.tracer
         try:
-            if not connection._buffer:  # noqa: SLF001  (the lines of the head)
+            if not connection._buffer:  # the lines of the head
                 return None
             request = OutgoingRequest(connection)
             body = None if message_body is None else _body_in_memory(message_body)
@@ -148,7 +148,7 @@ class RequestSender:
             else:
                 carried = request.exchange.carried if request.exchange is not None else None
             if carried is not None:
-                connection._output(f"{HEADER}: {carried}".encode())  # noqa: SLF001  (as `putheader` does)
+                connection._output(f"{HEADER}: {carried}".encode())  # as `putheader` does
         except Exception as error:
             tracer.problem("a request of http.client could not be read", error)
             return None
@@ -261,8 +261,8 @@ def _url(connection: Any, target: str) -> str:
     if "://" in target.partition("?")[0]:
         return target
     host, port = connection.host, connection.port
-    if connection._tunnel_host:  # noqa: SLF001  (the server behind a proxy)
-        host, port = connection._tunnel_host, connection._tunnel_port  # noqa: SLF001  (as above)
+    if connection._tunnel_host:  # the server behind a proxy
+        host, port = connection._tunnel_host, connection._tunnel_port
     scheme = "https" if connection.default_port == _HTTPS else "http"
     host = "localhost" if "/" in host else f"[{host}]" if ":" in host else host
     netloc = host if port in (None, connection.default_port) else f"{host}:{port}"

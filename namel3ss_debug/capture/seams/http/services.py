@@ -48,7 +48,7 @@ def make_trace_header(
     wanted = tracer.config.propagate
     if not wanted:
         return None
-    from namel3ss_debug.expressions import name_fits  # noqa: PLC0415  (needed only with the setting `propagate`)
+    from namel3ss_debug.expressions import name_fits  # needed only with the setting `propagate`
 
     parts = urlsplit(url)
     hosts = (parts.hostname or "", parts.netloc.rpartition("@")[2])

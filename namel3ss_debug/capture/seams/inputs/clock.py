@@ -182,7 +182,7 @@ def _stand_in(hook: ModuleType) -> ModuleType:
     spec = importlib.util.find_spec(_HOOKED)
     module.__dict__.update(_time_machine=hook, traveller_stack=[], __spec__=spec)
     if spec is not None:
-        spec._initializing = False  # type: ignore[attr-defined]  # noqa: SLF001  (as after an import: each read asks)
+        spec._initializing = False  # type: ignore[attr-defined]  # as after an import: each read asks
         module.__dict__.update(__file__=spec.origin, __loader__=spec.loader, __package__=_HOOKED)
         module.__path__ = list(spec.submodule_search_locations or ())
 

@@ -227,7 +227,7 @@ class Inputs:
             The id of `later`, "" if it is yet to be written; `None` if nothing was done.
         """
         writing = self._writing  # a forked process replaces it
-        if writing._is_owned() and not last:  # type: ignore[attr-defined]  # noqa: SLF001  (as `threading.Condition` asks it)
+        if writing._is_owned() and not last:  # type: ignore[attr-defined]  # as `threading.Condition` asks it
             return None
         try:
             is_locked = writing.acquire(False) or (last and writing.acquire(timeout=_LOCK_SECONDS))

@@ -123,18 +123,18 @@ def install(reads: Reads) -> Undo:
     ]
     if not all(type(getattr(holder, "_data", None)) is dict for holder in holders):
         return _do_nothing  # the program has replaced the mapping
-    watched = _WatchedVariables(os.environ._data)  # type: ignore[attr-defined]  # noqa: SLF001  (no public seam sees reads)
+    watched = _WatchedVariables(os.environ._data)  # type: ignore[attr-defined]  # no public seam sees reads
     _reads = reads
     for holder in holders:
-        holder._data = watched  # noqa: SLF001  (as above)
+        holder._data = watched
 
     def put_back() -> None:
         global _reads  # noqa: PLW0603  (as above)
         _reads = None
         plain = dict(watched)
         for holder in holders:
-            if holder._data is watched:  # noqa: SLF001  (as above)
-                holder._data = plain  # noqa: SLF001  (as above)
+            if holder._data is watched:
+                holder._data = plain
 
     return put_back
 

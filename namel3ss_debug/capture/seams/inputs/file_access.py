@@ -223,9 +223,9 @@ def _count_calls(
     def close() -> None:
         try:
             try:
-                if raw._finalizing:  # noqa: SLF001  (the garbage collector begins with the raw file)
+                if raw._finalizing:  # the garbage collector begins with the raw file
                     # `io` would report this line as that which lost the file.
-                    raw._finalizing = False  # noqa: SLF001  (as above)
+                    raw._finalizing = False
                     warnings.warn(f"unclosed file {raw!r}", ResourceWarning, stacklevel=2, source=raw)
             finally:
                 close_file()

@@ -32,7 +32,7 @@ except ImportError:
 _SEED_BYTES = 32
 _BATCH = 8
 _WORDS = struct.Struct("<625I")
-_GENERATOR: random.Random = random._inst  # noqa: SLF001  (what the functions of `random` are bound to)
+_GENERATOR: random.Random = random._inst  # what the functions of `random` are bound to
 _plain_random = random.Random.random
 _plain_getrandbits = random.Random.getrandbits
 

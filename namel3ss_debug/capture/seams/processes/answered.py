@@ -90,7 +90,7 @@ class AnsweredCommand:
         for name, stream in (("stdout", popen.stdout), ("stderr", popen.stderr)):
             self._bytes[name] = _encode(self._output[name], stream)
         popen.pid = self.pid
-        popen._child_created = True  # noqa: SLF001  (what starting the process sets)
+        popen._child_created = True  # what starting the process sets
         _RUNNING[self.pid] = self
         if p2cwrite != -1:
             sink = os.open(os.devnull, os.O_WRONLY)
@@ -104,7 +104,7 @@ class AnsweredCommand:
             for name, ours in (("stdout", c2pread), ("stderr", errread)):
                 if ours != -1:
                     _exchange(ours, self._bytes[name])
-        popen._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # noqa: SLF001  (as above)
+        popen._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)
 
     def expire(self, popen: Any, timeout: float | None) -> None:
         """Let a timeout expire that expired when the command was recorded.

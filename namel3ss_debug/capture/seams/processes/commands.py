@@ -530,7 +530,7 @@ class Commands:
 
         def make_communicate(original: Callable[..., Any]) -> Callable[..., Any]:
             async def communicate(process: Any, input: Any = None) -> Any:  # noqa: A002  (its name there)
-                command = _command_of(process._transport)  # noqa: SLF001  (it has no public name)
+                command = _command_of(process._transport)  # it has no public name
                 if command is None:
                     return await original(process, input)
                 try:

@@ -41,7 +41,7 @@ def _patch_threads(module: Any) -> list[Undo]:
     Raises:
         AttributeError: this version of Python has other work items.
     """
-    item = module._WorkItem  # noqa: SLF001  (no public seam sees a work item run)
+    item = module._WorkItem  # no public seam sees a work item run
     created, executed = item.__init__, item.run
     call = _call_getter(created.__code__.co_varnames)
 
@@ -66,7 +66,7 @@ def _patch_threads(module: Any) -> list[Undo]:
                 self
             )  # `run` does the same: the item refers to the exception of the job, which refers to this frame
 
-    item._namel3ss_debug_place = None, None, None  # noqa: SLF001  (those that wait already)
+    item._namel3ss_debug_place = None, None, None  # those that wait already
     item.__init__, item.run = init, run
 
     def restore() -> None:
@@ -104,7 +104,7 @@ class _Keywords(dict[str, Any]):
 
 def _patch_processes(module: Any) -> list[Undo]:
     """Send the id of the span with the pickled call; it is the current span once a worker unpickles the call."""
-    submitted, sent = module._WorkItem, module._CallItem  # noqa: SLF001  (no public seam sees a work item run)
+    submitted, sent = module._WorkItem, module._CallItem  # no public seam sees a work item run
     submitted_init, sent_init = submitted.__init__, sent.__init__
 
     def submit(self: Any, future: Any, fn: Any, args: Any, kwargs: Any) -> None:
