@@ -17,7 +17,7 @@ from namel3ss_debug.analysis.aggregate.slower import (
     compare_with_baselines,
     estimate_shift,
 )
-from namel3ss_debug.cli.analyze import command
+from namel3ss_debug.cli.main import debug
 
 MS = 1_000_000
 
@@ -107,11 +107,11 @@ def test_the_command_shows_what_became_slower(recording, tmp_path):
         recording.span("tool", "look", call, call + 0.03)
     (tmp_path / "b.jsonl").write_bytes(b"\n".join(map(orjson.dumps, recording.events)) + b"\n")
     paths = [str(tmp_path / "b.jsonl"), "--baseline", str(tmp_path / "a.jsonl")]
-    shown = CliRunner().invoke(command, paths).stdout
+    shown = CliRunner().invoke(debug, ["analyze", *paths]).stdout
     assert "Against the baseline" in shown
     assert "slower" in shown
-    document = json.loads(CliRunner().invoke(command, [*paths, "--format", "json"]).stdout)
+    document = json.loads(CliRunner().invoke(debug, ["analyze", *paths, "--format", "json"]).stdout)
     assert document["baseline_comparison"]["slower"] == 1
     assert document["performance"]
-    refused = CliRunner().invoke(command, [paths[0], "--baseline", paths[0]])
-    assert "no trace other than those that are analyzed" in str(refused.exception)
+    refused = CliRunner().invoke(debug, ["analyze", paths[0], "--baseline", paths[0]])
+    assert "no trace other than those that are analyzed" in refused.stderr

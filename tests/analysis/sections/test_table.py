@@ -14,7 +14,7 @@ from namel3ss_debug.analysis.analyzer import TraceAnalyzer
 from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, Section, TableSpec
 from namel3ss_debug.analysis.findings import make_finding
 from namel3ss_debug.analysis.sections.table import SECTIONS
-from namel3ss_debug.cli.analyze import command
+from namel3ss_debug.cli.main import debug
 
 
 class Refunds(BaseFold):
@@ -83,8 +83,7 @@ def sample(monkeypatch):
 
 def run(*words):
     """The output of `analyze`."""
-    result = CliRunner().invoke(command, [*map(str, words)], catch_exceptions=False, standalone_mode=False)
-    return result.stdout
+    return CliRunner().invoke(debug, ["analyze", *map(str, words)]).stdout
 
 
 @pytest.mark.usefixtures("sample")
