@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -107,6 +108,17 @@ def test_a_module_imports_only_what_its_layer_may(path):
             assert target in allowed, f"{layer} imports {name}"
         elif top not in sys.stdlib_module_names:
             assert layer in THIRD_PARTY.get(top, frozenset()), f"{layer} imports {top}"
+
+
+def test_the_name_of_a_class_stands_for_one_class():
+    """A reader who meets a name, also a private one, knows which class is meant."""
+    classes = [
+        node.name
+        for path in FILES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert [name for name, count in Counter(classes).items() if count > 1] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -58,7 +58,7 @@ MEANT = {
 """Word that people try -> the command that does what they mean."""
 
 
-class Commands(click.Group):
+class CommandGroup(click.Group):
     """A click group over a literal table, which imports a command when it is called, inside the error boundary."""
 
     def __init__(self, table: Mapping[str, tuple[str, str]], **attributes: Any) -> None:
@@ -68,7 +68,7 @@ class Commands(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run as a program: whatever goes wrong ends in `boundary.run`."""
         extra["standalone_mode"] = False
-        raise SystemExit(boundary.run(lambda: super(Commands, self).main(*args, **extra)))
+        raise SystemExit(boundary.run(lambda: super(CommandGroup, self).main(*args, **extra)))
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Read the command line; help and version print here already."""
@@ -164,7 +164,7 @@ def install_completion(program: click.Command) -> None:
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
-debug = Commands(
+debug = CommandGroup(
     COMMANDS,
     name="debug",
     context_settings=_CONTEXT,
@@ -180,7 +180,7 @@ TRACE is a file, a directory, the first letters of an execution id, or latest; l
 click.version_option(__version__, prog_name="namel3ss-debug", message="%(prog)s %(version)s")(debug)
 install_completion(debug)
 
-namel3ss = Commands(
+namel3ss = CommandGroup(
     {
         "debug": ("namel3ss_debug.cli.main:debug", "Record, step through and analyze agent programs."),
         "run": COMMANDS["run"],

@@ -248,7 +248,7 @@ def step_again(
         user_terminal,
     )
     from namel3ss_debug.replay.debugger.interpreter import LiveDebugger
-    from namel3ss_debug.replay.debugger.step_channel import StepChannel
+    from namel3ss_debug.replay.debugger.step_channel import StepServer
     from namel3ss_debug.replay.rerun.attempts import Attempt
     from namel3ss_debug.replay.rerun.output_relay import OutputEnds
     from namel3ss_debug.replay.rerun.running import reserved_for, running, stepped_outcome
@@ -258,7 +258,7 @@ def step_again(
     breakpoints = session_breakpoints(config, stepped.breakpoints) if earlier is None else []
     reserved = reserved_for(prepared) if prepared.newer else frozenset()
     stop, mistakes = None, stepped.mistakes
-    with nullcontext() if jsonl else user_terminal() as seated, StepChannel() as meeting:
+    with nullcontext() if jsonl else user_terminal() as seated, StepServer() as step_server:
         # The program reads its recorded input, so stdin may hold commands.
         typed_too = stepped.typed_too and seated is not None
         lines = () if typed_too == stepped.typed_too or sys.stdin is None else sys.stdin
@@ -268,7 +268,7 @@ def step_again(
         for note in prepared.notes:
             say(note)
         ends = OutputEnds(STDERR if jsonl else None, None)
-        opening = running(prepared, meeting, None, ends, foreground=foreground, notice=say)
+        opening = running(prepared, step_server, None, ends, foreground=foreground, notice=say)
         with opening as program:
             debugger = LiveDebugger(program, breakpoints, prepared.wanted.mocks)
             program.answering = run = Attempt(prepared.plan, debugger.stepper.overrides, reserved)

@@ -247,12 +247,12 @@ def step_program(
     from namel3ss_debug.capture.launch.parent import started
     from namel3ss_debug.replay.debugger.interpreter import LiveDebugger
     from namel3ss_debug.replay.debugger.live import LiveProgram
-    from namel3ss_debug.replay.debugger.step_channel import StepChannel
+    from namel3ss_debug.replay.debugger.step_channel import StepServer
 
     if not session.sampled:
         session = replace(session, sampled=True)  # a stepped program is recorded whatever the sample rate
     breakpoints = session_breakpoints(config, options.breakpoints)
-    with user_terminal() as user, StepChannel() as channel:
+    with user_terminal() as user, StepServer() as channel:
         if user is None and options.interactive:
             leaving_out = ", and leave out --step" if options.step else ""
             raise WrongUsageError(

@@ -209,7 +209,7 @@ def checks(value: object) -> tuple[Mapping[str, Any] | str, ...]:
 
 def prices(value: object) -> Mapping[str, Mapping[str, float] | None]:
     """Return a table of prices; its contents are checked where it is used."""
-    from namel3ss_debug.prices import read_table  # noqa: PLC0415  (a program that is traced needs no prices)
+    from namel3ss_debug.prices import read_table  # a program that is traced needs no prices
 
     return read_table(value)
 
@@ -243,7 +243,7 @@ def tools(value: object) -> Mapping[str, str]:
 
 def suggest(word: str, choices: Iterable[str], prefix: str = "") -> str:
     """Return "; did you mean ...?" with the nearest of the choices; empty where none is near."""
-    import difflib  # noqa: PLC0415  (traced programs read settings too, and only a mistake needs it)
+    import difflib  # traced programs read settings too, and only a mistake needs it
 
     near = difflib.get_close_matches(word, list(choices), 1)
     return f"; did you mean {prefix}{near[0]}?" if near else ""

@@ -16,7 +16,7 @@ _ATTEMPTS = ("llm", "http")
 
 
 @dataclass(frozen=True)
-class ToolCall:
+class RecordedToolCall:
     """One call of a tool.
 
     Attributes:
@@ -111,7 +111,7 @@ class RecordedRun:
         totals: tokens, cost and time.
     """
 
-    tool_calls: list[ToolCall] = field(default_factory=list)
+    tool_calls: list[RecordedToolCall] = field(default_factory=list)
     llm_calls: list[ModelCall] = field(default_factory=list)
     failures: list[RunFailure] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -170,9 +170,9 @@ def _make_failure(number: int, event: Event, span: Span | None) -> RunFailure:
     )
 
 
-def _make_tool_call(span: Span) -> ToolCall:
+def _make_tool_call(span: Span) -> RecordedToolCall:
     inputs, end = lenient.mapping((span.start or {}).get("inputs")), span.end or {}
-    return ToolCall(
+    return RecordedToolCall(
         span.name or "",
         lenient.mapping(inputs.get("arguments")),
         lenient.mapping(end.get("outputs")).get("result"),

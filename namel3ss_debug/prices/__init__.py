@@ -55,7 +55,7 @@ def use(table: Table) -> None:
     Args:
         table: the prices in the form that `read_table` returns, which is also the form of the setting.
     """
-    global _own  # noqa: PLW0603  (a process has one configuration, and so one table of prices)
+    global _own  # a process has one configuration, and so one table of prices
     if table != _own.table:
         _own = OwnPrices(dict(table))
 

@@ -63,7 +63,7 @@ def is_extra_installed() -> bool:
 @cache
 def extra_source() -> str:
     """Return the name and version of the published prices; empty if they are not installed."""
-    from importlib.metadata import version  # noqa: PLC0415  (it takes longer to import than all of this)
+    from importlib.metadata import version  # it takes longer to import than all of this
 
     return f"{EXTRA} {version(EXTRA)}" if is_extra_installed() else ""
 
@@ -71,7 +71,7 @@ def extra_source() -> str:
 @cache
 def _snapshot() -> DataSnapshot | None:
     try:
-        from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415  (it takes 0.2 s)
+        from genai_prices.data_snapshot import get_snapshot  # it takes 0.2 s
     except ImportError:
         return None
     return get_snapshot()

@@ -106,7 +106,7 @@ def _scope(definitions: Any) -> str:
 @pytest.fixture
 def agent_trace(request: pytest.FixtureRequest) -> Generator[AgentTrace]:
     """Record what the agents of this test do; `AgentTrace` describes what it offers."""
-    from namel3ss_debug.pytest_plugin import recorded_tests  # noqa: PLC0415  (loaded with the first test that needs it)
+    from namel3ss_debug.pytest_plugin import recorded_tests  # loaded with the first test that needs it
 
     test = recorded_tests.begin(request, mark_of(request.node))
     request.node.stash[_TEST] = test

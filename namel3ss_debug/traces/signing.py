@@ -55,7 +55,7 @@ def configuration_folder() -> Path | None:
 
 def take_key_variable() -> bytes | None:
     """Return the key of the environment, if there is one, and remove the variable from the environment."""
-    global _from_environment  # noqa: PLW0603  (the environment belongs to the process, and so does this)
+    global _from_environment  # the environment belongs to the process, and so does this
     secret = os.environ.pop(TRUST_KEY_VARIABLE, None)
     if secret:
         _from_environment = _digest(secret.encode("utf-8", "surrogateescape"))
@@ -229,7 +229,7 @@ def _keyed(key: bytes) -> hashlib.blake2b:
 
 
 def _is_valid(event: Event, keyed: hashlib.blake2b) -> bool:
-    import hmac  # noqa: PLC0415  (a program that is traced only signs)
+    import hmac  # a program that is traced only signs
 
     rest = dict(event["metadata"])
     signature = rest.pop(SIGNATURE)
@@ -297,7 +297,7 @@ def _make_user_key(path: Path) -> None:
 
 def _lend(key: bytes) -> str:
     """Write the key of one execution to a temporary file, which is removed when this process ends."""
-    from tempfile import gettempdir  # noqa: PLC0415  (it imports much, and few have the variable)
+    from tempfile import gettempdir  # it imports much, and few have the variable
 
     descriptor, path = _make_file(Path(gettempdir()))
     atexit.unregister(remove_lent_keys)  # a test runner lends a key for each test

@@ -543,7 +543,7 @@ def _prefix(process: int) -> str:
 def load_libc_write() -> LibcWrite | None:
     """Return `write` of the C library, called without releasing the GIL; `None` where it cannot be loaded."""
     try:
-        import ctypes  # noqa: PLC0415  (only programs with threads pay for it)
+        import ctypes  # only programs with threads pay for it
 
         function: Any = ctypes.PyDLL(None, use_errno=True).write
     except (ImportError, OSError, AttributeError):
@@ -556,7 +556,7 @@ def load_libc_write() -> LibcWrite | None:
 
 def read_libc_error() -> OSError:
     """Return the error of the last call of the C library in this thread."""
-    import ctypes  # noqa: PLC0415  (only after such a call)
+    import ctypes  # only after such a call
 
     return OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.importers.opening import open_trace
-from namel3ss_debug.inspection.calls import ModelCall, RecordedRun, RunFailure, ToolCall, read_run
+from namel3ss_debug.inspection.calls import ModelCall, RecordedRun, RecordedToolCall, RunFailure, read_run
 from namel3ss_debug.views.gists import gist
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.terminal import clean
@@ -100,7 +100,7 @@ class AgentTrace:
 
     # --- values
 
-    def tool_calls(self, name: str | None = None) -> list[ToolCall]:
+    def tool_calls(self, name: str | None = None) -> list[RecordedToolCall]:
         """Return the calls of tools in the order in which they began.
 
         Args:
@@ -228,7 +228,7 @@ class AgentTrace:
             RuleError: one of them is not valid.
         """
         __tracebackhide__ = True
-        from namel3ss_debug.analysis.checks.evaluation import check_trace  # noqa: PLC0415  (only here is it needed)
+        from namel3ss_debug.analysis.checks.evaluation import check_trace  # only here is it needed
 
         self._flush()
         report = check_trace(self.path, list(rules))
@@ -260,7 +260,7 @@ def _many(calls: int) -> str:
     return count(calls, "LLM call") if calls else "none"
 
 
-def _calls(calls: Sequence[ToolCall]) -> str:
+def _calls(calls: Sequence[RecordedToolCall]) -> str:
     """Return the calls of tools, a line each."""
     if not calls:
         return "\n  no tool was called"

@@ -132,7 +132,7 @@ def cells(content: str) -> int:
     """Return how many cells of a terminal a cleaned text takes."""
     if content.isascii():
         return len(content)
-    from rich.cells import cell_len  # noqa: PLC0415  (most of what is shown is ASCII)
+    from rich.cells import cell_len  # most of what is shown is ASCII
 
     return cell_len(content)
 

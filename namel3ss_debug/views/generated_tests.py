@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from namel3ss_debug.inspection.calls import RecordedRun, ToolCall
+from namel3ss_debug.inspection.calls import RecordedRun, RecordedToolCall
 from namel3ss_debug.views.terminal import clean
 
 WIDTH: Final = 88
@@ -205,7 +205,7 @@ def _answer(form: str, text: str) -> str:
     return row if len(row) <= WIDTH - 4 else "assert agent_trace.answers"
 
 
-def _is_plain(call: ToolCall) -> bool:
+def _is_plain(call: RecordedToolCall) -> bool:
     """Return whether the arguments can be written as they are."""
     return bool(call.arguments) and all(_is_value(value) for value in call.arguments.values())
 

@@ -133,7 +133,7 @@ class _StatusLine:
         self.shown: tuple[Any, StyleAndTextTuples] | None = None
 
     def __call__(self) -> StyleAndTextTuples:
-        from prompt_toolkit.application import get_app  # noqa: PLC0415  (only this call has an application)
+        from prompt_toolkit.application import get_app  # only this call has an application
 
         stepper = self.debugger.stepper
         width = get_app().output.get_size().columns

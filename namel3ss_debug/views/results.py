@@ -437,7 +437,7 @@ def _source(source: results.SourceLines, options: DrawOptions) -> Iterator[Text]
 
 def _highlight(rows: list[str]) -> list[Text]:
     """Return each line in the colours of Python. Lines before them are not read, so a colour may be wrong."""
-    from rich.syntax import Syntax  # noqa: PLC0415  (pygments is slow to load, and few sessions show code)
+    from rich.syntax import Syntax  # pygments is slow to load, and few sessions show code
 
     whole = "\n".join(clean(row.replace("\n", " "), 2000, multiline=True) for row in rows)
     found = list(Syntax("", "python", theme=SOURCE_THEME).highlight(whole).split("\n", allow_blank=True))

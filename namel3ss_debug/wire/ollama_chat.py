@@ -120,7 +120,7 @@ def _add_fields(whole: Json, piece: Json, texts: sse.GrowingTexts) -> None:
 
 def make_frame(answer: Answer, request: Json, created: int) -> tuple[Json, Json]:
     """Return the fields of every line, and the further fields of the last one."""
-    from datetime import UTC, datetime  # noqa: PLC0415  (only needed to write an answer)
+    from datetime import UTC, datetime  # only needed to write an answer
 
     created_at = datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")
     every = {"model": answer.response_model or request.get("model") or "", "created_at": created_at}

@@ -296,25 +296,25 @@ def _revive_zone(_reviver: _Reviver, form: dict[str, Any], _path: str, _depth: i
         raise TypeError
     if "seconds" in form:
         return dt.timezone(dt.timedelta(seconds=form["seconds"]), form["value"])
-    from zoneinfo import ZoneInfo  # noqa: PLC0415  (not many programs have one)
+    from zoneinfo import ZoneInfo  # not many programs have one
 
     return ZoneInfo(form["value"])
 
 
 def _make_decimal(text: str) -> Any:
-    from decimal import Decimal  # noqa: PLC0415  (as above)
+    from decimal import Decimal
 
     return Decimal(text)
 
 
 def _make_uuid(text: str) -> Any:
-    from uuid import UUID  # noqa: PLC0415  (as above)
+    from uuid import UUID
 
     return UUID(text)
 
 
 def _revive_path(reviver: _Reviver, form: dict[str, Any], path: str, depth: int) -> Any:
-    import pathlib  # noqa: PLC0415  (as above)
+    import pathlib
 
     classes = (pathlib.PosixPath, pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.WindowsPath)
     by_name = {path_class.__name__: path_class for path_class in classes}

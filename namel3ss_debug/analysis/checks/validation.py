@@ -40,8 +40,8 @@ def make_validator(schema: object) -> Callable[[Any], Sequence[tuple[str, str]]]
         RuleError: the schema is not valid.
     """
     try:
-        from jsonschema import exceptions, validators  # noqa: PLC0415  (an optional extra)
-        from referencing import Registry  # noqa: PLC0415
+        from jsonschema import exceptions, validators  # an optional extra
+        from referencing import Registry
     except ImportError:
         raise MissingExtraError(f"a rule with a schema needs the package jsonschema; {INSTALL}") from None
 

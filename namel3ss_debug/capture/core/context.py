@@ -158,7 +158,7 @@ os.register_at_fork(after_in_child=MAIN.renew)
 
 def _find_running_loop() -> Any:
     """Return the running loop. Once the program has imported asyncio, replace this function by that of asyncio."""
-    global running_loop, task_on  # noqa: PLW0603  (the seam is chosen once)
+    global running_loop, task_on  # the seam is chosen once
     tasks: Any = sys.modules.get("asyncio.tasks")
     events = getattr(tasks, "events", None)
     if events is None:

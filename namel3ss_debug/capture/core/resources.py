@@ -56,7 +56,7 @@ def memory_mb_of_span(ended: int, lasted: int) -> float | None:
         ended: when the span has ended, nanoseconds of `time.perf_counter_ns`.
         lasted: for how many nanoseconds it was open.
     """
-    global _shared  # noqa: PLW0603  (one process, one figure)
+    global _shared  # one process, one figure
     when, memory = _shared
     if not 0 <= ended - when < (SHARED_NS if lasted < SHARED_NS else TOGETHER_NS):
         memory = memory_mb()
@@ -84,7 +84,7 @@ def _renew() -> None:
         if os.fstat(file).st_ino == inode:
             os.close(file)
     _kept.clear()
-    global _shared  # noqa: PLW0603  (as above)
+    global _shared
     _shared = -SHARED_NS, None
 
 

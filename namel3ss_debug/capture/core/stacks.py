@@ -30,7 +30,7 @@ from namel3ss_debug.capture.core import context
 from namel3ss_debug.capture.core.own_code import PACKAGE_FOLDER
 from namel3ss_debug.capture.core.patching import Undo
 from namel3ss_debug.capture.core.resources import memory_mb
-from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan
 from namel3ss_debug.errors import MissingExtraError
 from namel3ss_debug.traces.clocks import perf_counter_ns
 
@@ -153,7 +153,7 @@ class Stacks:
             return str(name), str(getattr(argument, "__module__", None) or ""), *place
         return frame.f_code, str(frame.f_globals.get("__name__", "")), *place
 
-    def end_span(self, span: Span, elapsed_ns: int) -> None:
+    def end_span(self, span: OpenSpan, elapsed_ns: int) -> None:
         """Write the samples of a span that ends now."""
         self._report_lost_sampler()
         found = self._samples.pop(span.event_id, None)
@@ -175,7 +175,7 @@ class Stacks:
             self._thread.sampled = False
             self._tracer.problem(_REPLACED)
 
-    def _write(self, found: _SpanSamples, elapsed_ns: int, span: Span | None) -> None:
+    def _write(self, found: _SpanSamples, elapsed_ns: int, span: OpenSpan | None) -> None:
         tracer = self._tracer
         component, name = ("app", None) if span is None else (span.component, span.name)
         event = tracer.base("stack_sample", component, name, span)
@@ -238,7 +238,7 @@ class _ThreadSampler:
             if not self._stacks.add(frame, event, argument, took):
                 sys.setprofile(None)
             self._last = perf_counter_ns()  # the sample itself counts for no function
-        except Exception:  # noqa: S110  (a sample that is missing is no reason to fail the program)
+        except Exception:  # a sample that is missing is no reason to fail the program
             pass
 
 

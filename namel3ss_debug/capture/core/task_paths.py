@@ -142,7 +142,7 @@ def begin(path: str, *, forked: bool = False, imports: bool | None = None) -> No
         forked: whether it was made by a fork.
         imports: whether modules that are imported have paths of their own; as before if left out.
     """
-    global _root, _here, _forked, _import_paths  # noqa: PLW0603  (one process, one root)
+    global _root, _here, _forked, _import_paths  # one process, one root
     has_own_paths = _import_paths is not None if imports is None else imports
     _import_paths = {} if has_own_paths else None
     _forked = forked
@@ -153,7 +153,7 @@ def begin(path: str, *, forked: bool = False, imports: bool | None = None) -> No
 
 def end() -> None:
     """Stop keeping task paths."""
-    global _root  # noqa: PLW0603  (as above)
+    global _root
     _root = None
     _tasks.clear()
 

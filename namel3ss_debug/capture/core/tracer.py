@@ -1,11 +1,11 @@
 """The tracer of a process, and its spans: events that are numbered and written by one `TraceWriter`.
 
-Everything that records goes through `ExecutionTracer.emit` or a `Span`. The hooks, the HTTP seams and the tool seam are
+Everything that records goes through `ExecutionTracer.emit` or a `OpenSpan`. The hooks, the HTTP seams and the tool seam are
 only different ways to open spans. Nothing here raises into the program: an error inside tracing is counted under
 `problems`, written to `trace_end` and printed as one line on stderr at the end. What a signal handler of the program
 raises meanwhile goes on to the program.
 
-`Span` is the hot path of capture. Some work is done inline here instead of in a named function, because a call costs as
+`OpenSpan` is the hot path of capture. Some work is done inline here instead of in a named function, because a call costs as
 much as the work; `benchmarks/span_cost.py` measures it.
 """
 
@@ -112,7 +112,7 @@ class EventTemplates(dict[tuple[str | None, str, str | None], Template]):
 class StackSampler(Protocol):
     """Samples the stacks of this process beside its spans, see `stacks`."""
 
-    def end_span(self, span: Span, elapsed_ns: int) -> None:
+    def end_span(self, span: OpenSpan, elapsed_ns: int) -> None:
         """Write what was sampled inside a span that ends now."""
 
 
@@ -125,7 +125,7 @@ class ToolCodeSource(Protocol):
         """Return what to record of the code; `None` where the trace holds it already."""
 
 
-class Span:
+class OpenSpan:
     """Something that takes time: a start event on entering, an end event on leaving.
 
     While it is open, events and spans of the same thread, task and what they start are recorded inside it. A
@@ -409,7 +409,7 @@ class Span:
     def _add_failure(self, event: Event, error: BaseException) -> FrameType | None:
         """Add the failure to the end event, and return the frame whose variables belong to it."""
         tracer = self._tracer
-        if isinstance(self._parent, Span):
+        if isinstance(self._parent, OpenSpan):
             self._parent._reported = id(error)
         # The innermost span that an exception leaves has its stack trace; the outer ones need not repeat it.
         with_trace = tracer.keeps_payloads and self._reported != id(error)
@@ -451,7 +451,7 @@ class Span:
     def _add_to_totals(self, event: Event) -> None:
         """Add the usage of this call to the outer spans that keep totals. Prices are not known while recording."""
         outer = self._parent
-        while isinstance(outer, Span):
+        while isinstance(outer, OpenSpan):
             if outer.totals is not None:
                 outer.totals["llm_calls"] += 1
                 outer.totals["tokens_used"] += event.get("tokens_used") or 0
@@ -583,7 +583,7 @@ class ExecutionTracer:
         metadata: Mapping[str, Any] | None = None,
         prefix: str | None = None,
         **fields: Any,
-    ) -> Span:
+    ) -> OpenSpan:
         """Return a span for `with` and `async with`; its start is written on entering, its end on leaving.
 
         Args:
@@ -594,7 +594,7 @@ class ExecutionTracer:
             prefix: the event types without `_start` and `_end`; the execution pair of the component if left out.
             **fields: further fields of the start event by name.
         """
-        return Span(self, component, name, inputs, metadata, prefix, fields)
+        return OpenSpan(self, component, name, inputs, metadata, prefix, fields)
 
     def flush(self) -> None:
         """Hand all buffered events to the kernel."""
@@ -758,13 +758,13 @@ class ExecutionTracer:
 def is_in_tool(name: str) -> bool:
     """Return whether the running code belongs to a recorded call of this tool, which is the innermost span."""
     span = context.current()
-    return isinstance(span, Span) and span.component == "tool" and span.name == name
+    return isinstance(span, OpenSpan) and span.component == "tool" and span.name == name
 
 
 _PLAIN_TYPES = frozenset({int, float, bool, type(None)})
 
 
-def set_result(span: Span, tracer: ExecutionTracer, value: Any) -> None:
+def set_result(span: OpenSpan, tracer: ExecutionTracer, value: Any) -> None:
     """Record the value that a tool returned. `metadata.inexact` names what JSON cannot hold of it.
 
     Args:
@@ -786,6 +786,6 @@ def set_result(span: Span, tracer: ExecutionTracer, value: Any) -> None:
     tracer.tracing_ns += perf_counter_ns() - started
 
 
-def add_metadata(span: Span, metadata: dict[str, Any]) -> None:
+def add_metadata(span: OpenSpan, metadata: dict[str, Any]) -> None:
     """Add to the metadata of the end event."""
     span.set(metadata={**span.end_fields.get("metadata", {}), **metadata})

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from namel3ss_debug.capture.core import context
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.core.tracer import Span
+from namel3ss_debug.capture.core.tracer import OpenSpan
 from namel3ss_debug.capture.frameworks.structure import (
     Structure,
     read_safely,
@@ -32,7 +32,7 @@ _FAILURES = frozenset({"RunError", "TeamRunError", "WorkflowError"})
 """The events with which a stream reports that a run failed."""
 
 
-class _Kind(NamedTuple):
+class _MethodKind(NamedTuple):
     """How the methods of a class are recorded; the other fields are as for `Structure.begin`."""
 
     methods: tuple[str, ...]
@@ -42,15 +42,15 @@ class _Kind(NamedTuple):
 
 
 _KINDS = {
-    "Agent": _Kind(_RUNS, "agent"),
-    "Team": _Kind(_RUNS, "agent"),
-    "Workflow": _Kind(_RUNS),
-    "Step": _Kind(_STEPS, prefix="chain_step"),
-    "Steps": _Kind(_STEPS, prefix="chain_step"),
-    "Parallel": _Kind(_STEPS, prefix="chain_step", step_type="parallel"),
-    "Condition": _Kind(_STEPS, prefix="chain_step", step_type="condition"),
-    "Loop": _Kind(_STEPS, prefix="chain_step", step_type="loop"),
-    "Router": _Kind(_STEPS, prefix="chain_step", step_type="decision"),
+    "Agent": _MethodKind(_RUNS, "agent"),
+    "Team": _MethodKind(_RUNS, "agent"),
+    "Workflow": _MethodKind(_RUNS),
+    "Step": _MethodKind(_STEPS, prefix="chain_step"),
+    "Steps": _MethodKind(_STEPS, prefix="chain_step"),
+    "Parallel": _MethodKind(_STEPS, prefix="chain_step", step_type="parallel"),
+    "Condition": _MethodKind(_STEPS, prefix="chain_step", step_type="condition"),
+    "Loop": _MethodKind(_STEPS, prefix="chain_step", step_type="loop"),
+    "Router": _MethodKind(_STEPS, prefix="chain_step", step_type="decision"),
 }
 
 
@@ -69,17 +69,17 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     ]
 
 
-def _wrap(original: Callable[..., Any], structure: Structure, kind: _Kind) -> Callable[..., Any]:
+def _wrap(original: Callable[..., Any], structure: Structure, kind: _MethodKind) -> Callable[..., Any]:
     """Return a method that runs inside a span, whether it returns a result, an awaitable or a generator."""
 
-    def begin(run: _Run, key: object, frame: FrameType | None = None) -> None:
+    def begin(run: _RunnerRun, key: object, frame: FrameType | None = None) -> None:
         read_safely(structure, _begin, structure, kind, run, key, frame)
 
-    def end(run: _Run, key: object, error: BaseException | None) -> None:
+    def end(run: _RunnerRun, key: object, error: BaseException | None) -> None:
         read_safely(structure, _end, structure, run, key, error)
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        run = _Run(self, args, kwargs)
+        run = _RunnerRun(self, args, kwargs)
         if is_sync and not run.is_streamed():
             key = object()
             begin(run, key)
@@ -99,7 +99,7 @@ def _wrap(original: Callable[..., Any], structure: Structure, kind: _Kind) -> Ca
             return run_async_in_span(result, partial(begin, run), partial(end, run), run.note)
         return wait(run, result) if isawaitable(result) else result
 
-    async def wait(run: _Run, awaited: Awaitable[Any]) -> Any:
+    async def wait(run: _RunnerRun, awaited: Awaitable[Any]) -> Any:
         key = object()
         begin(run, key)
         try:
@@ -116,12 +116,12 @@ def _wrap(original: Callable[..., Any], structure: Structure, kind: _Kind) -> Ca
         return call
 
     async def call_async(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return await wait(_Run(self, args, kwargs), original(self, *args, **kwargs))
+        return await wait(_RunnerRun(self, args, kwargs), original(self, *args, **kwargs))
 
     return call_async
 
 
-class _Run:
+class _RunnerRun:
     """A run of an agent, a team, a workflow or a step.
 
     Attributes:
@@ -145,7 +145,9 @@ class _Run:
         self.result = item
 
 
-def _begin(structure: Structure, kind: _Kind, run: _Run, key: object, frame: FrameType | None) -> None:
+def _begin(
+    structure: Structure, kind: _MethodKind, run: _RunnerRun, key: object, frame: FrameType | None
+) -> None:
     name = str(getattr(run.runner, "name", None) or type(run.runner).__name__)
     passed: Any = run.passed
     if type(passed).__name__ == "StepInput":
@@ -163,7 +165,7 @@ def _begin(structure: Structure, kind: _Kind, run: _Run, key: object, frame: Fra
     )
 
 
-def _end(structure: Structure, run: _Run, key: object, error: BaseException | None) -> None:
+def _end(structure: Structure, run: _RunnerRun, key: object, error: BaseException | None) -> None:
     """Record the end of a run. An agent reports its failure in its result, or with the last item of a stream."""
     content = getattr(run.result, "content", None)
     status = getattr(run.result, "status", None)
@@ -175,12 +177,16 @@ def _end(structure: Structure, run: _Run, key: object, error: BaseException | No
 def _record_delegation(structure: Structure, receiver: str, task: Any) -> None:
     """Record the message with which a team passes a task on, if the running code is inside such a tool."""
     span = context.current()
-    if not isinstance(span, Span) or span.component != "tool" or not str(span.name).startswith(_DELEGATION):
+    if (
+        not isinstance(span, OpenSpan)
+        or span.component != "tool"
+        or not str(span.name).startswith(_DELEGATION)
+    ):
         return
     team = span._parent
-    while isinstance(team, Span) and team.component != "agent":
+    while isinstance(team, OpenSpan) and team.component != "agent":
         team = team._parent
-    if isinstance(team, Span):
+    if isinstance(team, OpenSpan):
         metadata = {"framework": structure.framework, "from": team.name, "to": receiver, "kind": "handoff"}
         structure.record_event(
             "agent_message",

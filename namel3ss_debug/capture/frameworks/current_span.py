@@ -10,7 +10,7 @@ from typing import NamedTuple
 from namel3ss_debug.capture.core import context
 from namel3ss_debug.capture.core.callsite import on_stack
 from namel3ss_debug.capture.core.context import CURRENT, SpanLike
-from namel3ss_debug.capture.core.tracer import Span
+from namel3ss_debug.capture.core.tracer import OpenSpan
 
 GENERATOR = 0x20 | 0x200
 """inspect.CO_GENERATOR and CO_ASYNC_GENERATOR."""
@@ -38,7 +38,7 @@ class Inside:
         "span",
     )
 
-    def __init__(self, span: Span, outer: SpanLike | None, frame: FrameType | None) -> None:
+    def __init__(self, span: OpenSpan, outer: SpanLike | None, frame: FrameType | None) -> None:
         self.span = span
         self.event_id = span.event_id
         self.session_id = span.session_id
@@ -154,9 +154,9 @@ def _read_context() -> SpanLike | None:
     return holder
 
 
-def is_within(inner: SpanLike | None, outer: Span, between: Container[Span]) -> bool:
+def is_within(inner: SpanLike | None, outer: OpenSpan, between: Container[OpenSpan]) -> bool:
     """Return whether `inner` is `outer` or inside it, with no span of `between` on the way."""
-    while isinstance(inner, Span):
+    while isinstance(inner, OpenSpan):
         if inner is outer:
             return True
         if inner in between:

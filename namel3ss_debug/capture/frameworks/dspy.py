@@ -54,7 +54,7 @@ _agent_call: ContextVar[_AgentCall | None] = ContextVar("namel3ss_debug_dspy", d
 """The innermost call of an agent that the running code is inside."""
 
 
-class _Call(NamedTuple):
+class _ModuleCall(NamedTuple):
     """A call of a module: the id of its span, and the call of the agent that the module is, if it is one."""
 
     key: object
@@ -95,7 +95,7 @@ def _as_function_of(module: Any, function: Any) -> Callable[..., Any]:
     )
 
 
-def _begin_module(structure: Structure, module: Any, *args: Any, **kwargs: Any) -> _Call | None:
+def _begin_module(structure: Structure, module: Any, *args: Any, **kwargs: Any) -> _ModuleCall | None:
     """Record the beginning of a module; return `None` if no span is begun for it."""
     callers = getattr(getattr(modules.get(_SETTINGS), "settings", None), "caller_modules", None)
     parent = callers[-1] if callers else None
@@ -117,19 +117,21 @@ def _begin_module(structure: Structure, module: Any, *args: Any, **kwargs: Any) 
     inputs = kwargs | ({"args": args} if args else {})
     structure.begin(key, component, name, prefix=prefix, inputs=inputs, metadata={"class": kind.__name__})
     if asks is None:
-        return _Call(key)
+        return _ModuleCall(key)
     call = _AgentCall(module, name, asks)
     call.token = _agent_call.set(call)
-    return _Call(key, call)
+    return _ModuleCall(key, call)
 
 
-def _begin_evaluation(structure: Structure, evaluation: Any, *_args: Any, **_kwargs: Any) -> _Call:
+def _begin_evaluation(structure: Structure, evaluation: Any, *_args: Any, **_kwargs: Any) -> _ModuleCall:
     key = object()
     structure.begin(key, "chain", type(evaluation).__name__)
-    return _Call(key)
+    return _ModuleCall(key)
 
 
-def _end_module(structure: Structure, call: _Call | None, result: Any, error: BaseException | None) -> None:
+def _end_module(
+    structure: Structure, call: _ModuleCall | None, result: Any, error: BaseException | None
+) -> None:
     if call is None:
         return
     if call.agent is not None:

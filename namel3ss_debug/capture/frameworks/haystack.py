@@ -35,7 +35,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     Raises:
         AttributeError: the module lacks the proxy, or the base class of spans.
     """
-    open_operations: dict[int, _Operation] = {}  # by the id of the span
+    open_operations: dict[int, _TracedOperation] = {}  # by the id of the span
 
     def make_trace(original: Callable[..., Any]) -> Callable[..., Any]:
         def trace(self: Any, operation_name: str, *args: Any, **kwargs: Any) -> Any:
@@ -45,7 +45,9 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
             tags = args[0] if args else kwargs.get("tags")
             caller = sys._getframe(1)  # the frame that knows the component and its inputs
             recorded = read_safely(structure, _describe, operation_name, tags or {}, caller)
-            return make() if recorded is None else _Operation(structure, make, recorded, open_operations)
+            return (
+                make() if recorded is None else _TracedOperation(structure, make, recorded, open_operations)
+            )
 
         return trace
 
@@ -63,7 +65,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     ]
 
 
-class _Operation(AbstractContextManager[Any], ContextDecorator):
+class _TracedOperation(AbstractContextManager[Any], ContextDecorator):
     """An operation that Haystack traces, from entering its context manager to leaving it."""
 
     def __init__(
@@ -71,7 +73,7 @@ class _Operation(AbstractContextManager[Any], ContextDecorator):
         structure: Structure,
         make: Callable[[], AbstractContextManager[Any]],
         recorded: Mapping[str, Any],
-        open_operations: dict[int, _Operation],
+        open_operations: dict[int, _TracedOperation],
     ) -> None:
         self._structure = structure
         self._make = make
@@ -81,9 +83,9 @@ class _Operation(AbstractContextManager[Any], ContextDecorator):
         self._span: Any = None
         self.outputs: Any = None
 
-    def _recreate_cm(self) -> _Operation:
+    def _recreate_cm(self) -> _TracedOperation:
         """Return a new operation for each call of a decorated function, as `contextlib` does."""
-        return _Operation(self._structure, self._make, self._recorded, self._open)
+        return _TracedOperation(self._structure, self._make, self._recorded, self._open)
 
     def __enter__(self) -> Any:
         caller = sys._getframe(1)  # a generator of the framework may be suspended in the operation

@@ -29,7 +29,7 @@ _STEP = ("chain", "chain_step")
 _TEST_MODEL = "mockllm/"
 """The beginning of the names of Inspect's test models, whose token counts are made up."""
 
-_OBSERVERS: WeakKeyDictionary[Structure, _Observer] = WeakKeyDictionary()
+_OBSERVERS: WeakKeyDictionary[Structure, _TranscriptObserver] = WeakKeyDictionary()
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
@@ -38,7 +38,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     Raises:
         AttributeError: the module lacks a class or a method that is followed.
     """
-    observer = _OBSERVERS.setdefault(structure, _Observer(structure))
+    observer = _OBSERVERS.setdefault(structure, _TranscriptObserver(structure))
     name = module.__name__.rpartition(".")[2]
 
     def before(report: Callable[..., None]) -> Callable[[Any], Any]:
@@ -107,7 +107,7 @@ class _Span(NamedTuple):
     handled: BaseException | None
 
 
-class _Observer:
+class _TranscriptObserver:
     """Reports to a `Structure` what the transcripts of samples receive. A sample has the id of its transcript as its key."""
 
     def __init__(self, structure: Structure) -> None:
@@ -265,14 +265,14 @@ class _Observer:
             self._samples[sample].failure = "error", event.error.message
 
 
-_REPORTS: dict[str, Callable[[_Observer, Any, int], None]] = {
-    "span_begin": _Observer.begin_span,
-    "span_end": _Observer.end_span,
-    "model": _Observer.begin_model,
-    "tool": _Observer.begin_tool,
-    "score": _Observer.add_score,
-    "sample_limit": _Observer.add_limit,
-    "error": _Observer.add_error,
+_REPORTS: dict[str, Callable[[_TranscriptObserver, Any, int], None]] = {
+    "span_begin": _TranscriptObserver.begin_span,
+    "span_end": _TranscriptObserver.end_span,
+    "model": _TranscriptObserver.begin_model,
+    "tool": _TranscriptObserver.begin_tool,
+    "score": _TranscriptObserver.add_score,
+    "sample_limit": _TranscriptObserver.add_limit,
+    "error": _TranscriptObserver.add_error,
 }
 """Kind of an event -> the method that records it."""
 

@@ -54,7 +54,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
         module: `langchain_core.tracers.context`, which LangChain imports when it first configures one.
         structure: receives the reports.
     """
-    global _installed  # noqa: PLW0603  (langchain has no way to remove a hook)
+    global _installed  # langchain has no way to remove a hook
     if not _installed:
         kind = modules["langchain_core.callbacks.base"].BaseCallbackHandler
         handler = type("Namel3ssDebugHandler", (kind,), dict(_CALLBACKS))()

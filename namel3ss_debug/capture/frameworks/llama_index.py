@@ -30,7 +30,7 @@ _MOST_RUNS = 1024
 """How many runs are remembered. The end of a run whose event loop was closed is never reported."""
 
 
-class _Kind(NamedTuple):
+class _ClassKind(NamedTuple):
     """How the methods of a class are recorded: as a chain, or with the prefix of a step."""
 
     methods: tuple[str, ...]
@@ -39,17 +39,17 @@ class _Kind(NamedTuple):
 
 
 _KINDS = {
-    "BaseQueryEngine": _Kind(("query", "aquery")),
-    "BaseChatEngine": _Kind(("chat", "achat")),
-    "IngestionPipeline": _Kind(("run", "arun")),
-    "BaseRetriever": _Kind(("retrieve", "aretrieve"), "chain_step", reads_memory=True),
-    "BaseSynthesizer": _Kind(("synthesize", "asynthesize"), "chain_step"),
-    "BaseNodePostprocessor": _Kind(("postprocess_nodes", "apostprocess_nodes"), "chain_step"),
+    "BaseQueryEngine": _ClassKind(("query", "aquery")),
+    "BaseChatEngine": _ClassKind(("chat", "achat")),
+    "IngestionPipeline": _ClassKind(("run", "arun")),
+    "BaseRetriever": _ClassKind(("retrieve", "aretrieve"), "chain_step", reads_memory=True),
+    "BaseSynthesizer": _ClassKind(("synthesize", "asynthesize"), "chain_step"),
+    "BaseNodePostprocessor": _ClassKind(("postprocess_nodes", "apostprocess_nodes"), "chain_step"),
 }
 """Name of a base class -> how its subclasses are recorded."""
 
 
-class _AgentRun:
+class _WorkflowRun:
     """A run of one agent, or of a workflow of several.
 
     Attributes:
@@ -80,7 +80,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     Raises:
         AttributeError: the module lacks the dispatcher or the base class of span handlers.
     """
-    observer = _Observer(structure)
+    observer = _DispatcherObserver(structure)
 
     # Each returns None, so that the base class does not keep the span.
     def begin(_handler: Any, *args: Any, **kwargs: Any) -> None:
@@ -100,15 +100,15 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     return [remove]
 
 
-class _Observer:
+class _DispatcherObserver:
     """Reports to a `Structure` what the dispatcher reports to its handlers."""
 
     def __init__(self, structure: Structure) -> None:
         self._structure = structure
         self._runs: dict[
-            str, _AgentRun | None
+            str, _WorkflowRun | None
         ] = {}  # by the id of the run; None for a workflow without agents
-        self._internal_steps: dict[str, tuple[str, _AgentRun]] = {}
+        self._internal_steps: dict[str, tuple[str, _WorkflowRun]] = {}
         self._models: set[str] = set()
 
     def begin(
@@ -152,13 +152,13 @@ class _Observer:
         bases = _base_names(workflow)
         name = workflow.name if "BaseWorkflowAgent" in bases else None
         is_agent = name is not None or "AgentWorkflow" in bases
-        self._runs[id_] = _AgentRun(id_, name) if is_agent else None
+        self._runs[id_] = _WorkflowRun(id_, name) if is_agent else None
         if len(self._runs) > _MOST_RUNS:
             self._runs.pop(next(iter(self._runs)))
         component = "chain" if name is None else "agent"
         self._structure.begin(id_, component, name or type(workflow).__name__, inputs=inputs)
 
-    def _begin_turn(self, run: _AgentRun, run_id: Hashable, event: Any) -> None:
+    def _begin_turn(self, run: _WorkflowRun, run_id: Hashable, event: Any) -> None:
         """Begin a turn, and before it the agent, if it is another one of several."""
         structure, name = self._structure, getattr(event, "current_agent_name", None)
         self._end_turn(run)
@@ -212,7 +212,7 @@ class _Observer:
                     structure.end(run_ended.agent, error=err)
             structure.end(id_, _read_event(result) if "Event" in _base_names(result) else result, err)
 
-    def _hand_over(self, run: _AgentRun, receiver: str | None) -> None:
+    def _hand_over(self, run: _WorkflowRun, receiver: str | None) -> None:
         """Record that the next turn is another agent's."""
         if run.has_several and run.turn is not None and receiver not in {None, run.name}:
             metadata = {
@@ -229,7 +229,7 @@ class _Observer:
                 metadata=metadata,
             )
 
-    def _end_turn(self, run: _AgentRun, error: BaseException | None = None) -> None:
+    def _end_turn(self, run: _WorkflowRun, error: BaseException | None = None) -> None:
         if run.turn is not None:
             self._structure.end(run.turn, run.answer, error)
             run.turn = run.answer = None
@@ -239,7 +239,7 @@ def _function_name(id_: str) -> str:
     return id_[:-_UUID].rpartition(".")[2]
 
 
-def _find_kind(instance: Any, method: str) -> _Kind | None:
+def _find_kind(instance: Any, method: str) -> _ClassKind | None:
     """Return how a method of an object is recorded, if it is."""
     kinds = (_KINDS.get(name) for name in _base_names(instance))
     return next((kind for kind in kinds if kind is not None and method in kind.methods), None)

@@ -28,7 +28,7 @@ from weakref import WeakKeyDictionary
 from namel3ss_debug.capture.core import context
 from namel3ss_debug.capture.core.context import CURRENT, NOWHERE, SpanLike
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.core.tracer import Span
+from namel3ss_debug.capture.core.tracer import OpenSpan
 from namel3ss_debug.capture.frameworks import tasks
 from namel3ss_debug.capture.frameworks.current_span import Inside, is_generator
 from namel3ss_debug.capture.frameworks.structure import (
@@ -497,10 +497,10 @@ def _is_followed_directly(scope: str) -> bool:
     return any(part in scope for part in _FOLLOWED_DIRECTLY)
 
 
-def _is_inside(span: Span) -> bool:
+def _is_inside(span: OpenSpan) -> bool:
     """Return whether the running code is inside a span already, however deep."""
     current = context.current()
-    while isinstance(current, Span) and current is not span:
+    while isinstance(current, OpenSpan) and current is not span:
         current = current._parent
     return current is span
 

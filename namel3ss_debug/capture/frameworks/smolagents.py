@@ -12,7 +12,7 @@ from typing import Any
 
 from namel3ss_debug.capture.core import context
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.core.tracer import Span
+from namel3ss_debug.capture.core.tracer import OpenSpan
 from namel3ss_debug.capture.frameworks.structure import (
     Structure,
     observe,
@@ -189,9 +189,9 @@ def _record_message(structure: Structure, sender: str | None, receiver: str | No
 def _current_agent() -> str | None:
     """Return the name of the agent that the running code is inside."""
     span = context.current()
-    while isinstance(span, Span) and span.component != "agent":
+    while isinstance(span, OpenSpan) and span.component != "agent":
         span = span._parent
-    return span.name if isinstance(span, Span) else None
+    return span.name if isinstance(span, OpenSpan) else None
 
 
 def _wrap_generate(original: Callable[..., Any], structure: Structure) -> Callable[..., Any]:

@@ -21,7 +21,7 @@ from namel3ss_debug.capture.core.announced import AnnouncedCall
 from namel3ss_debug.capture.core.context import CURRENT, SpanLike
 from namel3ss_debug.capture.core.failures import span_failure
 from namel3ss_debug.capture.core.patching import hide_own_frame
-from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span, set_result
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan, set_result
 from namel3ss_debug.capture.frameworks import tasks
 from namel3ss_debug.capture.frameworks.current_span import (
     GENERATOR,
@@ -104,7 +104,7 @@ class Structure:
         self.framework = framework
         self._calls = calls
         self._open: dict[Hashable, Inside | _PendingCall | _Skipped] = {}
-        self._open_spans: set[Span] = set()
+        self._open_spans: set[OpenSpan] = set()
 
     def begin(  # called so often, like `end`, that `_never_raises` is written out here
         self,
@@ -140,7 +140,7 @@ class Structure:
         before = self.tracer.tracing_ns - perf_counter_ns()
         try:
             all_metadata = {"framework": self.framework, **(metadata or {})}
-            span = Span(self.tracer, component, name, inputs, all_metadata, prefix, fields)
+            span = OpenSpan(self.tracer, component, name, inputs, all_metadata, prefix, fields)
             named = self._find_named(parent)
             if named is not None and named.is_here(frame):
                 self._open_span(key, span, named.span, named, frame)
@@ -462,7 +462,7 @@ class Structure:
     def _open_span(
         self,
         key: Hashable,
-        span: Span,
+        span: OpenSpan,
         parent: SpanLike | None,
         outer: SpanLike | None,
         frame: FrameType | None,
@@ -477,7 +477,7 @@ class Structure:
         if place.generates:
             tasks.follow(self.tracer.problem)
 
-    def _leave(self, place: Inside) -> Span:
+    def _leave(self, place: Inside) -> OpenSpan:
         """Leave the place of a span that has ended, and return the span."""
         place.leave()
         self._open_spans.discard(place.span)

@@ -128,7 +128,7 @@ def _record_end(end: BaseException | None) -> None:
     try:
         if start is not None:
             start.program_ended(end)
-    except Exception:  # noqa: S110  (the program ends as it would have, whatever goes wrong here)
+    except Exception:  # the program ends as it would have, whatever goes wrong here
         pass
 
 

@@ -449,7 +449,7 @@ def _leave_trace(tracer: ExecutionTracer) -> None:
 
 def _register_once() -> None:
     """Register for forks and the end of the process, once: this cannot be undone, so the callbacks check `ACTIVE`."""
-    global _registered  # noqa: PLW0603  (registrations are for the life of the process)
+    global _registered  # registrations are for the life of the process
     if _registered:
         return
     _registered = True

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from namel3ss_debug.capture.core import task_paths
-from namel3ss_debug.capture.core.tracer import Span, set_result
+from namel3ss_debug.capture.core.tracer import OpenSpan, set_result
 from namel3ss_debug.capture.namel3ss.messages import describe_error, error_type, full_message
 from namel3ss_debug.capture.namel3ss.patches import Seams, import_language_module
 from namel3ss_debug.capture.namel3ss.scope import Scope
@@ -91,7 +91,7 @@ class ToolCallRecorder:
 
         return _execute_tool_call_internal
 
-    def _open(self, ctx: Any, name: str, arguments: dict[str, Any], location: Mapping[str, Any]) -> Span:
+    def _open(self, ctx: Any, name: str, arguments: dict[str, Any], location: Mapping[str, Any]) -> OpenSpan:
         """Open the span of a call, with the model's id of the call if a model requested it."""
         scope = self._scope
         inputs: dict[str, Any] = {"arguments": to_plain(arguments)}
@@ -108,7 +108,7 @@ class ToolCallRecorder:
             "tool", name, scope.line(location.get("line"), location.get("column")), inputs, metadata
         )
 
-    def _record_outcome(self, span: Span, outcome: Any, error: Exception | None) -> None:
+    def _record_outcome(self, span: OpenSpan, outcome: Any, error: Exception | None) -> None:
         """Record the outcome. A failure is recorded with everything that a re-run needs to fail in the same way."""
         if error is None:
             set_result(span, self._scope.tracer, outcome.result_value)

@@ -18,7 +18,7 @@ from namel3ss_debug import wire
 from namel3ss_debug.capture.core import task_paths
 from namel3ss_debug.capture.core.answers import CallReply, Response, drop_impossible_cut, make_response
 from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn, wait_forever
-from namel3ss_debug.capture.core.tracer import Span, add_metadata
+from namel3ss_debug.capture.core.tracer import OpenSpan, add_metadata
 from namel3ss_debug.capture.namel3ss.calls import RequestedCalls
 from namel3ss_debug.capture.namel3ss.messages import error_type, full_message
 from namel3ss_debug.capture.namel3ss.patches import Seams, import_language_module
@@ -203,7 +203,7 @@ class ModelCallRecorder:
                 self._record_answer(span, request, answer, {} if recorded is None else recorded.to_metadata())
             self._scope.close(span)
 
-    def _open(self, provider: str, request: dict[str, Any]) -> Span:
+    def _open(self, provider: str, request: dict[str, Any]) -> OpenSpan:
         """Open the span of a call, with its request in the format of OpenAI's chat."""
         scope = self._scope
         scope.begin_turn()
@@ -220,7 +220,7 @@ class ModelCallRecorder:
         return scope.open("llm", decoded.get("model"), scope.location, decoded, metadata)
 
     def _call_provider(
-        self, recorded: CallReply | None, span: Span, make: Callable[[], Answer | ModelFailure]
+        self, recorded: CallReply | None, span: OpenSpan, make: Callable[[], Answer | ModelFailure]
     ) -> Answer | ModelFailure:
         """Call the provider. Its HTTP request is part of the call, and not recorded a second time."""
         network = self._scope.tracer.network
@@ -240,7 +240,9 @@ class ModelCallRecorder:
             else _merge_answers(answer, self._provider_answers[-1])
         )
 
-    def _deliver_recorded(self, recorded: CallReply, response: Response, span: Span) -> Answer | ModelFailure:
+    def _deliver_recorded(
+        self, recorded: CallReply, response: Response, span: OpenSpan
+    ) -> Answer | ModelFailure:
         """Return the recorded answer when it is its turn."""
         answers = self._scope.tracer.answers
         assert answers is not None
@@ -270,7 +272,7 @@ class ModelCallRecorder:
 
     def _record_answer(
         self,
-        span: Span,
+        span: OpenSpan,
         request: dict[str, Any],
         answer: Answer | ModelFailure | None,
         marks: Mapping[str, Any],

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan
 from namel3ss_debug.capture.namel3ss.locations import Definition, SourceLocation, SourceLocations
 from namel3ss_debug.capture.namel3ss.messages import describe_error, error_type
 
@@ -64,8 +64,8 @@ class Scope:
         self.location = SourceLocation()
         self.failure = 0
         self.explained = ("", "")
-        self._open: list[Span] = []
-        self._turn: Span | None = None
+        self._open: list[OpenSpan] = []
+        self._turn: OpenSpan | None = None
         self._turns: Counter[str] = Counter()
 
     @property
@@ -101,7 +101,7 @@ class Scope:
         inputs: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
         **fields: Any,
-    ) -> Span:
+    ) -> OpenSpan:
         """Open a span at a location. What runs next is inside it."""
         prefix = fields.pop("prefix", None)
         span = self.tracer.span(
@@ -130,7 +130,7 @@ class Scope:
         """Return a context manager that reports an exception as a problem of tracing, and not of the app."""
         return ProblemGuard(self.tracer, problem)
 
-    def close(self, span: Span | None, error: BaseException | None = None) -> None:
+    def close(self, span: OpenSpan | None, error: BaseException | None = None) -> None:
         """End a span, after the spans that are still open inside it."""
         while span is not None and self._open:
             inner = self._open.pop()
@@ -155,7 +155,7 @@ class Scope:
             **fields,
         )
 
-    def set_failure(self, span: Span, error: BaseException) -> None:
+    def set_failure(self, span: OpenSpan, error: BaseException) -> None:
         """Record that a span has failed.
 
         The frames of the language are left out, because they show nothing of the app.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from namel3ss_debug.capture.core.tracer import Span
+from namel3ss_debug.capture.core.tracer import OpenSpan
 from namel3ss_debug.capture.namel3ss.locations import Definition, SourceLocation
 from namel3ss_debug.capture.namel3ss.messages import error_type
 from namel3ss_debug.capture.namel3ss.patches import Seams
@@ -103,7 +103,7 @@ class StepRecorder:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._open_pairs: list[tuple[str, Span]] = []
+        self._open_pairs: list[tuple[str, OpenSpan]] = []
         self._failed: tuple[int, Definition | None] = (0, None)
         """The id of the exception that passes through statements, and the definition where it was raised."""
 
@@ -141,7 +141,7 @@ class StepRecorder:
 
         return run
 
-    def _open_flow(self, ctx: Any) -> Span:
+    def _open_flow(self, ctx: Any) -> OpenSpan:
         inputs = {"input": ctx.locals.get("input"), "state": ctx.state or None}
         inputs = {name: to_plain(value) for name, value in inputs.items() if value is not None}
         return self._scope.open(
@@ -207,7 +207,7 @@ class StepRecorder:
 
         return execute_statement
 
-    def _open_statement(self, ctx: Any, stmt: Any) -> Span:
+    def _open_statement(self, ctx: Any, stmt: Any) -> OpenSpan:
         scope = self._scope
         scope.location = location = scope.locations.at(stmt, scope.definition)
         recorder = scope.tracer.variables
@@ -345,7 +345,7 @@ class StepRecorder:
 
         return run_agent_call
 
-    def _open_agent(self, ctx: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Span:
+    def _open_agent(self, ctx: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> OpenSpan:
         """Open the span of an agent, at the line that calls it."""
         scope = self._scope
         line, column, *_ = (*args[2:4], None, None)
@@ -375,7 +375,7 @@ def _find_step_type(stmt: Any) -> str | None:
     return _STEP_TYPES.get(type(stmt).__name__)
 
 
-def _record_value(span: Span | None, ctx: Any, stmt: Any) -> None:
+def _record_value(span: OpenSpan | None, ctx: Any, stmt: Any) -> None:
     """Record the result of a statement: the value of the variable that it sets, or what it did with records."""
     if span is None:
         return

@@ -1,6 +1,6 @@
 """A running program that is stepped: its events are the trace, and it waits for the debugger at each of them.
 
-Each process of the program connects to the socket of a `StepChannel`, sends every event, and waits after each event
+Each process of the program connects to the socket of a `StepServer`, sends every event, and waits after each event
 that holds it (`capture.launch.step_channel`). A move past the last event lets all waiting processes go on, and ends with
 the next event of any of them; so at a prompt every process waits, or will at its next event.
 
@@ -33,7 +33,7 @@ from namel3ss_debug.replay.debugger.replies import (
     override_reply,
     refuse_unreached,
 )
-from namel3ss_debug.replay.debugger.step_channel import CALL_STARTS, StepChannel, SteppedProcess
+from namel3ss_debug.replay.debugger.step_channel import CALL_STARTS, SteppedProcess, StepServer
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 
@@ -83,7 +83,7 @@ class LiveProgram:
     def __init__(
         self,
         child: subprocess.Popen[bytes],
-        channel: StepChannel,
+        channel: StepServer,
         foreground: Foreground | None = None,
         notice: Callable[[str], None] = lambda _text: None,
         answering: CallAnswerer | None = None,
@@ -220,7 +220,7 @@ class LiveProgram:
         if self.answering is None or self.has_ended():
             return
         if self._silence is None:
-            from namel3ss_debug.replay.rerun.stalls import StallDetector  # noqa: PLC0415  (few programs fall silent)
+            from namel3ss_debug.replay.rerun.stalls import StallDetector  # few programs fall silent
 
             self._silence = StallDetector(
                 lambda: read_activity(self._child.pid), self.answering.longest_silence

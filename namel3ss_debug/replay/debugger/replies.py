@@ -102,7 +102,7 @@ def describe_exit(status: int) -> str:
 
 def mocked_tool(name: str) -> str | None:
     """Return the name of the function that a mock's name may mean; None if it cannot be one."""
-    from namel3ss_debug.replay.debugger.locations import COMPONENTS  # noqa: PLC0415  (only mocks need it)
+    from namel3ss_debug.replay.debugger.locations import COMPONENTS  # only mocks need it
 
     component, colon, rest = name.partition(":")
     tool = (rest if component == "tool" else "") if colon else name

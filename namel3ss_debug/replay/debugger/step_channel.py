@@ -20,7 +20,7 @@ _LONGEST_ADDRESS = 100
 """The path of a socket may have 108 bytes on Linux, and 104 elsewhere."""
 
 
-class StepChannel:
+class StepServer:
     """The socket that the processes of one program connect to, in a folder that only the user can read."""
 
     def __init__(self) -> None:

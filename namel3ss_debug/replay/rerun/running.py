@@ -23,7 +23,7 @@ from namel3ss_debug.errors import DebugError
 from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.replay.debugger.live import LiveProgram
 from namel3ss_debug.replay.debugger.replies import CallAnswerer
-from namel3ss_debug.replay.debugger.step_channel import StepChannel
+from namel3ss_debug.replay.debugger.step_channel import StepServer
 from namel3ss_debug.replay.rerun.file_changes import (
     Descriptions,
     find_file_changes,
@@ -156,10 +156,16 @@ class _Run:
 
     def through(self, meanwhile: Callable[[], None] = lambda: None, early: EarlyStart | None = None) -> None:
         """Run the program to its end, or to a call that cannot be answered."""
-        with self._outputs.run() as ends, StepChannel() as meeting:
+        with self._outputs.run() as ends, StepServer() as step_server:
             waits = self._prepared.plan.answers_calls_only
             opening = running(
-                self._prepared, meeting, None, ends, waits_at_calls=waits, notice=self._notice, early=early
+                self._prepared,
+                step_server,
+                None,
+                ends,
+                waits_at_calls=waits,
+                notice=self._notice,
+                early=early,
             )
             with opening as program:
                 self._outputs.started()
@@ -283,7 +289,7 @@ def _of_prepared(prepared: Prepared) -> dict[str, Any]:
 @contextlib.contextmanager
 def running(
     prepared: Prepared,
-    meeting: StepChannel,
+    step_server: StepServer,
     answering: CallAnswerer | None,
     ends: OutputEnds,
     *,
@@ -296,7 +302,7 @@ def running(
 
     Args:
         prepared: the program.
-        meeting: the step channel, to which its processes connect.
+        step_server: the step channel, to which its processes connect.
         answering: what answers its calls; if left out, it must be set before the program goes on.
         ends: its stdout and stderr.
         foreground: the terminal, if somebody steps it.
@@ -307,9 +313,9 @@ def running(
     Raises:
         TargetError: the interpreter cannot be started.
     """
-    session = _session(prepared, meeting, waits_at_calls=waits_at_calls)
+    session = _session(prepared, step_server, waits_at_calls=waits_at_calls)
     with _started(prepared, session, ends, early) as child:
-        program = LiveProgram(child, meeting, foreground, notice, answering, apart=True)
+        program = LiveProgram(child, step_server, foreground, notice, answering, apart=True)
         try:
             yield program
         finally:
@@ -339,15 +345,18 @@ def _started(
             yield child
 
 
-def _session(prepared: Prepared, meeting: StepChannel, *, waits_at_calls: bool) -> dict[str, Any]:
+def _session(prepared: Prepared, step_server: StepServer, *, waits_at_calls: bool) -> dict[str, Any]:
     """Return the session for the child, and write the recorded inputs to a file that only the child reads."""
     inputs = prepared.inputs
-    session = asdict(prepared.session) | {"step_socket": meeting.address, "waits_at_calls": waits_at_calls}
+    session = asdict(prepared.session) | {
+        "step_socket": step_server.address,
+        "waits_at_calls": waits_at_calls,
+    }
     if prepared.target.kind == "app":
-        session["workspace"] = make_workspace(meeting.folder, prepared.memory)
+        session["workspace"] = make_workspace(step_server.folder, prepared.memory)
     if not inputs.usable:
         return session
-    file = meeting.folder / "inputs.json"
+    file = step_server.folder / "inputs.json"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         key = find_file_key(prepared.start)

@@ -18,7 +18,7 @@ from namel3ss_debug.errors import MockError
 from namel3ss_debug.replay.debugger.interpreter import LiveDebugger
 from namel3ss_debug.replay.debugger.live import LiveProgram
 from namel3ss_debug.replay.debugger.results import Detached, Mistake, Stopped
-from namel3ss_debug.replay.debugger.step_channel import StepChannel
+from namel3ss_debug.replay.debugger.step_channel import StepServer
 from namel3ss_debug.replay.overrides.faults import parse_fault
 from namel3ss_debug.replay.overrides.mocks import parse_mock
 from namel3ss_debug.traces.reader import open_trace
@@ -55,10 +55,10 @@ def live(tmp_path):
         target = resolve_target(["app.py"], cwd=tmp_path)
         target = replace(target, value=str(tmp_path / "app.py"))
         session = new_session(config, target=target.text, root=tmp_path)
-        with StepChannel() as meeting:
-            environment = asdict(session) | {"step_socket": meeting.address}
+        with StepServer() as step_server:
+            environment = asdict(session) | {"step_socket": step_server.address}
             with started(target, session=environment) as child:
-                program = LiveProgram(child, meeting)
+                program = LiveProgram(child, step_server)
                 program.trace = Path(session.trace)
                 try:
                     yield program
@@ -334,8 +334,8 @@ def test_streams_of_a_model_do_not_hold_the_program(live, model_environment, mon
 
 def test_the_folder_of_the_socket_is_private_and_goes():
     """The socket stands in a folder of the user's own, which is removed."""
-    with StepChannel() as meeting:
-        folder = Path(meeting.address).parent
+    with StepServer() as step_server:
+        folder = Path(step_server.address).parent
         assert folder.stat().st_mode & 0o777 == 0o700
     assert not folder.exists()
 
@@ -345,8 +345,8 @@ def test_a_long_temporary_folder_is_no_hindrance(tmp_path, monkeypatch):
     folder = tmp_path / ("x" * 90)
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-    with StepChannel() as meeting:
-        assert len(meeting.address) < 100
+    with StepServer() as step_server:
+        assert len(step_server.address) < 100
 
 
 def test_a_process_without_the_gate_is_not_held(live):

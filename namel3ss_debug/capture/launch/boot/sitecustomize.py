@@ -92,5 +92,5 @@ try:
 finally:
     try:
         _start()
-    except Exception:  # noqa: S110  (the process runs as it would without us)
+    except Exception:  # the process runs as it would without us
         pass

@@ -42,7 +42,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from namel3ss_debug.capture.core import context, interruptions
 from namel3ss_debug.capture.core.failures import call_site_of, to_failure
-from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan
 
 MOST_EVENTS: Final = 20
 """How many exceptions of one type at one clause are events."""
@@ -109,7 +109,7 @@ class _Recorder:
         self._busy.add(thread)
         try:
             span = context.current()
-            inside = span if isinstance(span, Span) else None
+            inside = span if isinstance(span, OpenSpan) else None
             failure = to_failure(error, tracer.payloads, with_trace=False)
             raised_at = call_site_of(error, tracer.sites)
             tracer.emit(

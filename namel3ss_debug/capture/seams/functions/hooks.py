@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 from namel3ss_debug.capture.core import announced, switch, task_paths
 from namel3ss_debug.capture.core.failures import to_failure, type_name
-from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span, add_metadata, set_result
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan, add_metadata, set_result
 from namel3ss_debug.capture.seams.functions import hot_calls
 from namel3ss_debug.capture.seams.functions.wrapping import Arguments, Recorder, is_used_bare, name_of, wrap
 from namel3ss_debug.config import enabled_never
@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=type)
 
 
-class _Kind(NamedTuple):
+class _HookKind(NamedTuple):
     """What a decorator records: the component, its event types, and the form of arguments and result."""
 
     component: str
@@ -80,15 +80,15 @@ def _llm_outputs(result: Any) -> Mapping[str, Any]:
     return result if isinstance(result, Mapping) else {"result": result}
 
 
-_AGENT = _Kind("agent", name=_own_name)
-_STEP = _Kind("chain", "chain_step")
-_PROMPT = _Kind("prompt")
-_CHAIN = _Kind("chain")
-_LLM = _Kind("llm", name=_model, inputs=_llm_inputs, outputs=_llm_outputs)
-_TOOL = _Kind("tool", inputs=lambda arguments: {"arguments": arguments})
+_AGENT = _HookKind("agent", name=_own_name)
+_STEP = _HookKind("chain", "chain_step")
+_PROMPT = _HookKind("prompt")
+_CHAIN = _HookKind("chain")
+_LLM = _HookKind("llm", name=_model, inputs=_llm_inputs, outputs=_llm_outputs)
+_TOOL = _HookKind("tool", inputs=lambda arguments: {"arguments": arguments})
 
 
-def _hook(kind: _Kind, purpose: str) -> Hook:
+def _hook(kind: _HookKind, purpose: str) -> Hook:
     """Make a decorator for functions of one kind, for use bare or with arguments."""
 
     def hook(
@@ -123,7 +123,7 @@ trace_tool_call = _hook(_TOOL, "Record each call as a tool call.")
 
 def _decorate(
     function: Any,
-    kind: _Kind,
+    kind: _HookKind,
     name: str | None,
     *,
     capture_inputs: bool,
@@ -147,7 +147,7 @@ def _decorate(
         if (code := hot_calls.code_of(function)) is not None:
             hot_calls.HOOKED.add(code)
 
-    def open_span(tracer: ExecutionTracer, arguments: Arguments) -> Span:
+    def open_span(tracer: ExecutionTracer, arguments: Arguments) -> OpenSpan:
         label = name or kind.name(arguments) or own
         shown = {key: value for key, value in arguments.items() if key not in {"self", "cls"}}
         inputs = kind.inputs(shown) if capture_inputs else None
@@ -170,7 +170,7 @@ def _decorate(
             )
         return tracer.span(kind.component, label, inputs=inputs, prefix=kind.prefix, **fields)
 
-    def output(span: Span, _arguments: Arguments, result: Any) -> None:
+    def output(span: OpenSpan, _arguments: Arguments, result: Any) -> None:
         if kind is _TOOL and capture_outputs and switch.ACTIVE is not None:
             set_result(span, switch.ACTIVE, result)
         elif capture_outputs:
@@ -198,7 +198,7 @@ class EventId(str):
 
 def trace_agent_turn(
     agent: str, turn: int | None = None, inputs: Mapping[str, Any] | None = None, **fields: Any
-) -> Span | switch.OffSpan:
+) -> OpenSpan | switch.OffSpan:
     """Record a turn of an agent, with `with` or `async with`; `.set_output(...)` takes the result.
 
     Args:
@@ -213,7 +213,7 @@ def trace_agent_turn(
 
 def trace_validation(
     name: str, inputs: Mapping[str, Any] | None = None, **fields: Any
-) -> Span | switch.OffSpan:
+) -> OpenSpan | switch.OffSpan:
     """Record a validation or guardrail, with `with` or `async with`; `.set_output(...)` takes the verdict.
 
     Args:
@@ -365,7 +365,7 @@ def _agent_recorder(name: str, *, cost_tracking: bool, session_replay: bool) -> 
         session_replay: as for `instrument_agent`.
     """
 
-    def open_span(tracer: ExecutionTracer, arguments: Arguments) -> Span:
+    def open_span(tracer: ExecutionTracer, arguments: Arguments) -> OpenSpan:
         shown = {key: value for key, value in arguments.items() if key != "self"}
         span = tracer.span("agent", _own_name(arguments) or name, inputs=shown)
         if cost_tracking:
@@ -374,7 +374,7 @@ def _agent_recorder(name: str, *, cost_tracking: bool, session_replay: bool) -> 
             span.session_id = _session_of(arguments["self"], tracer)
         return span
 
-    def output(span: Span, arguments: Arguments, result: Any) -> None:
+    def output(span: OpenSpan, arguments: Arguments, result: Any) -> None:
         span.set_output({"result": result})
         if session_replay and "self" in arguments:
             attributes = getattr(arguments["self"], "__dict__", {})
@@ -400,7 +400,7 @@ def _session_of(owner: Any, tracer: ExecutionTracer) -> str | None:
     return session
 
 
-def _span(component: str, name: str, **fields: Any) -> Span | switch.OffSpan:
+def _span(component: str, name: str, **fields: Any) -> OpenSpan | switch.OffSpan:
     tracer = switch.ACTIVE
     return switch.OFF_SPAN if tracer is None else tracer.span(component, name, **fields)
 

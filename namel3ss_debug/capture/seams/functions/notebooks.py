@@ -16,7 +16,7 @@ from typing import Any
 from namel3ss_debug.capture.core import task_paths
 from namel3ss_debug.capture.core.context import CURRENT
 from namel3ss_debug.capture.core.patching import Undo, replace, when_imported
-from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan
 from namel3ss_debug.capture.seams.functions import pickling, rewrite
 
 _for_good: list[Undo] = []
@@ -41,7 +41,7 @@ class _Cells:
         self._tracer = tracer
         self._numbers = itertools.count(1)
         self._counts_first = False
-        self._running: list[tuple[task_paths.Moved | None, Span | None]] = []
+        self._running: list[tuple[task_paths.Moved | None, OpenSpan | None]] = []
 
     def follow(self, module: Any) -> list[Undo]:
         """Edit the functions of cells when they are compiled, and note the beginning and the end of each cell."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, overload
 
 from namel3ss_debug.capture.core import switch
-from namel3ss_debug.capture.core.tracer import Span
+from namel3ss_debug.capture.core.tracer import OpenSpan
 from namel3ss_debug.capture.seams.functions import hooks
 from namel3ss_debug.capture.seams.functions.wrapping import is_used_bare
 from namel3ss_debug.errors import WrongUsageError
@@ -65,13 +65,13 @@ def observe(
     return OBSERVED[as_type](name, capture_inputs=capture_input, capture_outputs=capture_output)
 
 
-def trace(name: str, **inputs: Any) -> Span | switch.OffSpan:
+def trace(name: str, **inputs: Any) -> OpenSpan | switch.OffSpan:
     """Return a span around a block, for `with` and `async with`, as Langfuse's `trace` does."""
     tracer = switch.ACTIVE
     return switch.OFF_SPAN if tracer is None else tracer.span("chain", name, inputs=inputs)
 
 
-class Session:
+class ObservedSession:
     """A session of AgentOps: what it records are markers in the trace.
 
     Args:
@@ -98,6 +98,6 @@ class Session:
         )
 
 
-def start_session(tags: Sequence[str] = (), config: Mapping[str, Any] | None = None) -> Session:
+def start_session(tags: Sequence[str] = (), config: Mapping[str, Any] | None = None) -> ObservedSession:
     """Begin a session, as `agentops.start_session` does, without a server."""
-    return Session(tags, config)
+    return ObservedSession(tags, config)

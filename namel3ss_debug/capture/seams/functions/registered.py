@@ -125,7 +125,7 @@ def _unwrap_all(values: Iterable[Any]) -> Iterator[FunctionType]:
     for value in values:
         try:
             function = unwrap(value)
-        except Exception:  # noqa: S112  (a class may define even the lookup of its attributes)
+        except Exception:  # a class may define even the lookup of its attributes
             continue
         if function is not None and not _is_excluded(function.__code__.co_filename):
             yield function

@@ -13,7 +13,7 @@ from typing import Any
 from namel3ss_debug.capture.core import task_paths
 from namel3ss_debug.capture.core.answers import CallReply, RecordedError, drop_impossible_cut
 from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn, wait_forever, wait_forever_on_loop
-from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span, add_metadata
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan, add_metadata
 from namel3ss_debug.capture.payloads import data_objects
 from namel3ss_debug.capture.seams.functions.exceptions import (
     find_missing_class,
@@ -29,7 +29,7 @@ NOT_MADE = "not_made"
 _OF_TOOLS = frozenset({"tool", "mcp", "command"})
 
 
-def take_reply(tracer: ExecutionTracer, span: Span, *, has_own_path: bool = True) -> Reply | None:
+def take_reply(tracer: ExecutionTracer, span: OpenSpan, *, has_own_path: bool = True) -> Reply | None:
     """Return what happens to the call of an open span besides or instead of being made, or None.
 
     Args:
@@ -64,7 +64,7 @@ class Reply:
     """
 
     def __init__(
-        self, tracer: ExecutionTracer, call_reply: CallReply, delivery: Delivery, span: Span
+        self, tracer: ExecutionTracer, call_reply: CallReply, delivery: Delivery, span: OpenSpan
     ) -> None:
         self.answers = call_reply.answers
         self.outputs = call_reply.outputs

@@ -71,7 +71,7 @@ _tracer: ExecutionTracer | None = None
 
 def install(tracer: ExecutionTracer) -> None:
     """Refuse side effects inside tools from now on. An audit hook stays until the process ends."""
-    global _hooked, _tracer  # noqa: PLW0603  (an audit hook cannot be removed)
+    global _hooked, _tracer  # an audit hook cannot be removed
     _tracer = tracer
     sys.dont_write_bytecode = True  # an import inside a tool is not a side effect of the tool
     if not _hooked:

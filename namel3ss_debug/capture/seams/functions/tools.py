@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from namel3ss_debug.capture.core import announced, context, task_paths
 from namel3ss_debug.capture.core.delivery import end_turn, extend_turn
-from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span, is_in_tool, set_result
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan, is_in_tool, set_result
 from namel3ss_debug.capture.seams.functions import hot_calls, registered, rewrite
 from namel3ss_debug.capture.seams.functions.code_replacement import FORWARDING, CodeReplacer
 from namel3ss_debug.capture.seams.functions.replies import Reply, take_reply
@@ -126,7 +126,7 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         if fresh and rewrite.LOADED is not None:
             rewrite.LOADED(fresh)
 
-    global REPLACER  # noqa: PLW0603  (frameworks register functions as long as the seam is installed)
+    global REPLACER  # frameworks register functions as long as the seam is installed
     REPLACER = replacer = CodeReplacer(anywhere=True)
     calls = ToolCalls(
         on_offer=offer,
@@ -155,7 +155,7 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         elif code in _REGISTERED:
             span = context.current()
             # A tool may call functions that are tools themselves.
-            only_inside = isinstance(span, Span) and span.component == "tool"
+            only_inside = isinstance(span, OpenSpan) and span.component == "tool"
             requested = calls.take_fitting(
                 _REGISTERED[code], arguments, context.current_id(), only_inside=only_inside
             )
@@ -180,7 +180,7 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
     hot_calls.TAKE = take
 
     def uninstall() -> None:
-        global REPLACER  # noqa: PLW0603  (as above)
+        global REPLACER
         REPLACER = None
         hot_calls.CALL = hot_calls.TAKE = None
         replacer.restore()
@@ -328,7 +328,7 @@ def _reach_functions(tracer: ExecutionTracer, replacer: CodeReplacer, names: Ite
 def _has_span(name: str) -> bool:
     """Return whether the innermost span has this name, as that of a function with a hook has."""
     span = context.current()
-    return isinstance(span, Span) and span.name == name
+    return isinstance(span, OpenSpan) and span.name == name
 
 
 def _record_unseen(tracer: ExecutionTracer, call: RequestedCall, result: Any) -> None:

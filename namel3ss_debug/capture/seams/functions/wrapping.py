@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from namel3ss_debug.capture.core import switch, task_paths
 from namel3ss_debug.capture.core.delivery import end_turn, extend_turn
-from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span, add_metadata
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan, add_metadata
 from namel3ss_debug.capture.seams.functions.replies import Reply, take_reply
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,7 +32,7 @@ _NO_CALL = nullcontext()
 class Opener(Protocol):
     """Makes the span of one call."""
 
-    def __call__(self, tracer: ExecutionTracer, arguments: Arguments) -> Span:
+    def __call__(self, tracer: ExecutionTracer, arguments: Arguments) -> OpenSpan:
         """Return a span for a call with these arguments. It is not open yet."""
 
 
@@ -46,7 +46,7 @@ class Recorder(NamedTuple):
     """
 
     open: Opener
-    output: Callable[[Span, Arguments, Any], None]
+    output: Callable[[OpenSpan, Arguments, Any], None]
     is_answered: bool = False
 
 
@@ -316,7 +316,7 @@ def _name_arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs:
         return {f"arg{index}": value for index, value in enumerate(args)} | kwargs
 
 
-def _open_span(recorder: Recorder, tracer: ExecutionTracer, named: Arguments) -> Span:
+def _open_span(recorder: Recorder, tracer: ExecutionTracer, named: Arguments) -> OpenSpan:
     try:
         return recorder.open(tracer, named).open()
     except Exception as error:
@@ -324,9 +324,9 @@ def _open_span(recorder: Recorder, tracer: ExecutionTracer, named: Arguments) ->
         return tracer.span("app").open(enter=False)
 
 
-def _finish(span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, result: Any) -> None:
+def _finish(span: OpenSpan | switch.OffSpan, recorder: Recorder, named: Arguments, result: Any) -> None:
     """Record the result of a successful call, inside its span, and end the span."""
-    if isinstance(span, Span) and span.is_open:
+    if isinstance(span, OpenSpan) and span.is_open:
         try:
             recorder.output(span, named, result)
         except (
@@ -337,14 +337,19 @@ def _finish(span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, r
     span.close()
 
 
-def _fail(span: Span | switch.OffSpan, error: BaseException) -> None:
+def _fail(span: OpenSpan | switch.OffSpan, error: BaseException) -> None:
     """End the span of a call that has raised."""
     span.leave()
     span.close(error)
 
 
 def _answer(
-    span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, reply: Reply, *, of_items: bool = False
+    span: OpenSpan | switch.OffSpan,
+    recorder: Recorder,
+    named: Arguments,
+    reply: Reply,
+    *,
+    of_items: bool = False,
 ) -> Any:
     """Return the answer of a call that is not made, and end its span."""
     try:
@@ -359,7 +364,12 @@ def _answer(
 
 
 async def _answer_on_loop(
-    span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, reply: Reply, *, of_items: bool = False
+    span: OpenSpan | switch.OffSpan,
+    recorder: Recorder,
+    named: Arguments,
+    reply: Reply,
+    *,
+    of_items: bool = False,
 ) -> Any:
     """Return the answer, as `_answer` does, on an event loop."""
     try:
@@ -371,10 +381,10 @@ async def _answer_on_loop(
 
 
 def _finish_answered(
-    span: Span | switch.OffSpan, recorder: Recorder, named: Arguments, value: Any, *, of_items: bool
+    span: OpenSpan | switch.OffSpan, recorder: Recorder, named: Arguments, value: Any, *, of_items: bool
 ) -> Any:
     if (
-        isinstance(span, Span)
+        isinstance(span, OpenSpan)
         and span.component == "llm"
         and isinstance(value, dict)
         and value.keys() == {"text"}
@@ -384,9 +394,9 @@ def _finish_answered(
     return value
 
 
-def _mark_inexact(span: Span | switch.OffSpan) -> None:
+def _mark_inexact(span: OpenSpan | switch.OffSpan) -> None:
     """Mark the result of a generator that is a tool: only the number of its items is recorded, so it cannot be replayed."""
-    if isinstance(span, Span) and span.component == "tool":
+    if isinstance(span, OpenSpan) and span.component == "tool":
         add_metadata(span, {"inexact": ["generator"]})
 
 

@@ -29,7 +29,7 @@ from namel3ss_debug.capture.core.answers import (
 from namel3ss_debug.capture.core.context import SpanLike
 from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn
 from namel3ss_debug.capture.core.failures import to_failure
-from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan
 from namel3ss_debug.capture.payloads import parsed_json
 from namel3ss_debug.capture.seams.functions.requested_calls import RequestedCall, ToolCalls
 from namel3ss_debug.capture.seams.http import heads
@@ -236,7 +236,7 @@ class Exchange:
 
     def _begin(
         self, around: SpanLike | None, request: Any, headers: Iterable[tuple[str, str]], body: bytes | None
-    ) -> Span:
+    ) -> OpenSpan:
         tracer = self._owner.tracer
         payloads = tracer.payloads
         url: Any = payloads.text(payloads.url(self._url))

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from namel3ss_debug.capture.core import context
 from namel3ss_debug.capture.core.own_code import CAPTURE_FOLDER
 from namel3ss_debug.capture.core.patching import Undo, when_imported
-from namel3ss_debug.capture.core.tracer import Span
+from namel3ss_debug.capture.core.tracer import OpenSpan
 from namel3ss_debug.capture.seams.processes import processes
 from namel3ss_debug.wire.requests import is_telemetry
 
@@ -71,7 +71,7 @@ class Offline:
         if self._is_open or self._leaving or _FREE.get():
             return False
         span = context.current() if self._spans else None
-        while isinstance(span, Span):
+        while isinstance(span, OpenSpan):
             if span.event_id in self._spans and span.is_open:
                 return False
             span = span._parent
@@ -111,7 +111,7 @@ class Offline:
 
     def install(self) -> Undo:
         """Refuse every attempt to reach the network from now on. The result ends that."""
-        global _guard, _hooked  # noqa: PLW0603  (an audit hook cannot be removed)
+        global _guard, _hooked  # an audit hook cannot be removed
         _guard = self
         self._tracer.at_end.append(self._report_missed)
         if not _hooked:
@@ -132,7 +132,7 @@ class Offline:
         undo = when_imported({"uvloop": self._patch_uvloop}, self._tracer.problem)
 
         def restore() -> None:
-            global _guard  # noqa: PLW0603  (as above)
+            global _guard
             _guard = None
             undo()
             if socket.socket.connect_ex is connect_ex:

@@ -23,7 +23,7 @@ from namel3ss_debug.capture.core import switch
 from namel3ss_debug.capture.core.context import CURRENT, Remote, SpanLike, current_id
 from namel3ss_debug.capture.core.editing import edit_body
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace, when_imported
-from namel3ss_debug.capture.core.tracer import ExecutionTracer, Span
+from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan
 from namel3ss_debug.capture.seams.http import traceparent
 from namel3ss_debug.capture.seams.http.traceparent import HEADER, Headers, TraceParent
 
@@ -75,10 +75,10 @@ class ContinuedSpan:
         self._span = tracer.span(component, name, metadata=metadata or None, **payloads)
         self._token: Token[SpanLike | None] | None = None
 
-    def __enter__(self) -> Span:
+    def __enter__(self) -> OpenSpan:
         return self.begin(frame_at(1))
 
-    def begin(self, frame: Any = None) -> Span:
+    def begin(self, frame: Any = None) -> OpenSpan:
         """Open the span; `frame` is the program's frame that does so."""
         if self._holder is not None:
             self._token = CURRENT.set(self._holder)
@@ -94,7 +94,7 @@ class ContinuedSpan:
             except ValueError:  # a coroutine that was never finished is closed in another context
                 pass
 
-    async def __aenter__(self) -> Span:
+    async def __aenter__(self) -> OpenSpan:
         return self.begin(frame_at(1))
 
     async def __aexit__(
@@ -141,7 +141,7 @@ class AnsweredRequest:
 
     def __init__(self, scope: Any) -> None:
         self._scope = scope
-        self._span: Span | None = None
+        self._span: OpenSpan | None = None
         self._outputs: dict[str, Any] = {}
         self._token: Token[SpanLike | None] | None = None
 

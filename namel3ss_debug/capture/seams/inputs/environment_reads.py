@@ -117,7 +117,7 @@ _reads: Reads | None = None
 
 def install(reads: Reads) -> Undo:
     """Watch the variables of this process from now on."""
-    global _reads  # noqa: PLW0603  (one environment a process)
+    global _reads  # one environment a process
     holders: list[Any] = [
         holder for holder in (os.environ, getattr(os, "environb", None)) if holder is not None
     ]
@@ -129,7 +129,7 @@ def install(reads: Reads) -> Undo:
         holder._data = watched
 
     def put_back() -> None:
-        global _reads  # noqa: PLW0603  (as above)
+        global _reads
         _reads = None
         plain = dict(watched)
         for holder in holders:

@@ -269,7 +269,7 @@ def install(
     Returns:
         A function that restores everything.
     """
-    global _installed  # noqa: PLW0603  (one tracer a process)
+    global _installed  # one tracer a process
     path, inherited = (task_paths.FIRST, "") if first_process else _own_path()
     installed = InstalledInputs(tracer, settings, path, fresh=fresh, test=test, key_file=key_file)
     follows = fresh and (first_process or (bool(inherited) and inherited == stdin.identity()))
@@ -284,7 +284,7 @@ def install(
     _installed = installed
 
     def put_back() -> None:
-        global _installed  # noqa: PLW0603  (as above)
+        global _installed
         _installed = None
         tracer.writer.ahead = None
         context.on_thread_start.remove(task_paths.assign_to_thread)
@@ -373,7 +373,7 @@ def _load_replayed(
 
 
 def _register_once() -> None:
-    global _registered  # noqa: PLW0603  (registrations are for the life of the process)
+    global _registered  # registrations are for the life of the process
     if not _registered:
         _registered = True
         os.register_at_fork(before=_before_fork, after_in_child=_in_forked_child)

@@ -42,14 +42,14 @@ _busy: set[int] = set()  # the threads that run a consumer, which opens files it
 
 def on_open(consumer: OnOpen) -> Undo:
     """Call a function before each opening of a file, except for files of code, packages and the system."""
-    global _consumers, _hooked  # noqa: PLW0603  (an audit hook cannot be removed)
+    global _consumers, _hooked  # an audit hook cannot be removed
     if not _hooked:
         _hooked = True
         sys.addaudithook(_audit)
     _consumers = (*_consumers, consumer)
 
     def put_back() -> None:
-        global _consumers  # noqa: PLW0603  (as above)
+        global _consumers
         _consumers = tuple(each for each in _consumers if each is not consumer)
 
     return put_back

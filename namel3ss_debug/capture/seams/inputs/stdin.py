@@ -151,7 +151,7 @@ def _report(data: bytes) -> None:
     if _note is not None:
         try:
             _note(data)
-        except Exception:  # noqa: S110  (the program gets its input in any case)
+        except Exception:  # the program gets its input in any case
             pass
 
 
@@ -198,7 +198,7 @@ def _report_line() -> None:
     if _on_line is not None:
         try:
             _on_line()
-        except Exception:  # noqa: S110  (as above)
+        except Exception:
             pass
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from namel3ss_debug.capture.core import switch
-from namel3ss_debug.capture.core.tracer import Span
+from namel3ss_debug.capture.core.tracer import OpenSpan
 from namel3ss_debug.capture.payloads.texts import format_value
 from namel3ss_debug.capture.seams.functions.hooks import trace_chain_step, trace_error
 from namel3ss_debug.capture.seams.functions.profiling import DebugProfiler, profile_execution
@@ -143,7 +143,7 @@ def trace_errors(name: Any = None) -> Any:
 
 
 @overload
-def trace_context(name: str, component: str = "chain", **inputs: Any) -> Span | switch.OffSpan: ...
+def trace_context(name: str, component: str = "chain", **inputs: Any) -> OpenSpan | switch.OffSpan: ...
 @overload
 def trace_context(name: AgentLogger, component: str, **inputs: Any) -> LoggedBlock: ...
 def trace_context(name: Any, component: str = "chain", **inputs: Any) -> Any:
@@ -174,7 +174,7 @@ class LoggedBlock:
     """
 
     def __init__(
-        self, span: Span | switch.OffSpan, logger: AgentLogger, name: str, data: Mapping[str, Any]
+        self, span: OpenSpan | switch.OffSpan, logger: AgentLogger, name: str, data: Mapping[str, Any]
     ) -> None:
         self.set_output = span.set_output
         self._span = span

@@ -14,7 +14,7 @@ from typing import Any
 
 from namel3ss_debug.capture.core import announced, task_paths
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.core.tracer import Span, is_in_tool, set_result
+from namel3ss_debug.capture.core.tracer import OpenSpan, is_in_tool, set_result
 from namel3ss_debug.capture.seams.functions import hot_calls
 from namel3ss_debug.capture.seams.functions.replies import Reply, take_reply
 from namel3ss_debug.capture.seams.http.exchanges import INSIDE, leave
@@ -188,7 +188,9 @@ def _begin(
 class _PendingRequest:
     """A request that waits for its answer. As a context manager, it lasts until the answer is there."""
 
-    def __init__(self, connections: Connections, session: Any, connection: Connection, span: Span) -> None:
+    def __init__(
+        self, connections: Connections, session: Any, connection: Connection, span: OpenSpan
+    ) -> None:
         self.connection = connection
         self._tracer = connections.tracer
         self._session = session

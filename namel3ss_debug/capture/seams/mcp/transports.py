@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from namel3ss_debug.capture.core import task_paths
 from namel3ss_debug.capture.core.failures import exception_state, to_failure
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.core.tracer import Span, add_metadata, set_result
+from namel3ss_debug.capture.core.tracer import OpenSpan, add_metadata, set_result
 from namel3ss_debug.capture.seams.functions.replies import take_reply
 from namel3ss_debug.capture.seams.http.exchanges import INSIDE
 from namel3ss_debug.capture.seams.mcp.connections import Connection, Connections
@@ -129,7 +129,7 @@ class _Client:
             return {}
         return {"raised": state} if state else {}
 
-    def _begin(self) -> Span:
+    def _begin(self) -> OpenSpan:
         """Open the span of the connection. Its address is recorded without credentials."""
         tracer, connection = self._connections.tracer, self._connection
         inputs: dict[str, Any] = {"transport": connection.transport}

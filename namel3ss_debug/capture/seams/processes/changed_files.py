@@ -54,7 +54,7 @@ class ChangedFiles:
 
     def start(self) -> None:
         """Look at the files that the program opens from now on, the first time; before a command begins."""
-        global _active, _is_added  # noqa: PLW0603  (an audit hook cannot be removed, so there is one for all tracers)
+        global _active, _is_added  # an audit hook cannot be removed, so there is one for all tracers
         if self._is_started:
             return
         self._is_started = True
@@ -73,7 +73,7 @@ class ChangedFiles:
 
     def stop(self) -> None:
         """Look at no file any more."""
-        global _active  # noqa: PLW0603  (as above)
+        global _active
         if _active is self:
             _active = None
 

@@ -81,11 +81,11 @@ def install(
 
 def carry(state: ChildState) -> Callable[[], None]:
     """Pass this state to processes that are started from now on; return a function that undoes it."""
-    global _child_state  # noqa: PLW0603  (one tracer a process)
+    global _child_state  # one tracer a process
     _child_state = state
 
     def restore() -> None:
-        global _child_state  # noqa: PLW0603  (as above)
+        global _child_state
         _child_state = None
 
     return restore
@@ -248,7 +248,7 @@ def _add_to_preparation(data: dict[str, Any]) -> dict[str, Any]:
             data[_PARENT_KEY] = parent
         if _child_state is not None:
             data[_STATE_KEY] = _child_state.word_for_child()
-    except Exception:  # noqa: S110  (a missing parent is no reason to fail the program)
+    except Exception:  # a missing parent is no reason to fail the program
         pass
     return data
 
@@ -262,7 +262,7 @@ def _read_preparation(data: Mapping[str, Any]) -> None:
         word = data.get(_STATE_KEY)
         if word and _child_state is not None:
             _child_state.adopt(word)
-    except Exception:  # noqa: S110  (as above)
+    except Exception:
         pass
 
 
