@@ -78,7 +78,7 @@ class HelpPart(NamedTuple):
 
 
 @click.command("help")
-@click.argument("topic", required=False)
+@click.argument("words", nargs=-1, metavar="[TOPIC]")
 @click.option(
     "--no-pager",
     "pager",
@@ -88,16 +88,16 @@ class HelpPart(NamedTuple):
     help="Print a long page without a pager.",
 )
 @click.pass_context
-def command(ctx: click.Context, topic: str | None, *, pager: bool) -> None:
+def command(ctx: click.Context, words: tuple[str, ...], *, pager: bool) -> None:
     """Show the guide and the reference, offline.
 
     TOPIC is one of the topics that are listed without it, a heading, such as bad-setting, a command, or a word to look
     for. Error messages name the topic that explains them.
     """
-    if topic is None:
+    if not words:
         click.echo(list_topics())
         return
-    topic = topic.removeprefix("#").lower()
+    topic = " ".join(words).removeprefix("#").lower()
     group = ctx.parent.command if ctx.parent else None
     named = group.get_command(ctx, topic) if isinstance(group, click.Group) else None
     if named and topic not in TOPICS and topic not in {part.anchor for part in split_page("errors")}:
@@ -131,7 +131,7 @@ def find_text(topic: str) -> str:
         return read_page(topic)
     parts = [part for page in TOPICS for part in split_page(page)]
     for part in parts:
-        if part.anchor == topic:
+        if topic in {part.anchor, part.title.lower()}:
             return part.text
     mentions = [part for part in parts if topic in _own_text(part).lower()]
     if not mentions:

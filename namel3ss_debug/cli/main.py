@@ -78,7 +78,15 @@ class CommandGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a closed pipe passes by click, which would end it with a status of its own."""
         with boundary.closed_pipe():
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except click.UsageError as error:
+                # Of an option without its value click says nothing about the command, whose help the message names.
+                name = ctx.invoked_subcommand
+                command = self.get_command(ctx, name) if error.ctx is None and name else None
+                if command is not None:
+                    error.ctx = click.Context(command, info_name=name, parent=ctx)
+                raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the table, in its order."""

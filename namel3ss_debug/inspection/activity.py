@@ -15,6 +15,7 @@ from namel3ss_debug.expressions import name_fits
 from namel3ss_debug.inspection.selection import EventSource
 from namel3ss_debug.inspection.streams import CHUNK
 from namel3ss_debug.traces.events import SPAN_FAILURES, Event, ends_span
+from namel3ss_debug.traces.facts import is_background
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 
 SKIPPED_TYPES = frozenset(
@@ -101,7 +102,8 @@ def read_activity(trace: EventSource, name: str, *, limit: int | None = None) ->
 
     Args:
         trace: the trace to read.
-        name: its name, in upper or lower case, with `*` and `?` for anything; or a component such as `llm`.
+        name: its name, in upper or lower case, with `*` and `?` for anything; or a component such as `llm`. Commands
+            that libraries run for their own purposes are left out, unless it is their very name.
         limit: how many steps are kept at most.
 
     Raises:
@@ -152,6 +154,7 @@ class _ActivityReader:
         self.activity = Activity()
         self._open: dict[str, _OpenSpan] = {}
         self._ended: deque[str] = deque()
+        self._background: set[str] = set()
 
     def read(self, trace: EventSource) -> Activity:
         """Read the trace and return the activity."""
@@ -159,6 +162,8 @@ class _ActivityReader:
         for number, event in enumerate(trace.events(), 1):
             if number == 1:
                 activity.began_at = event.get("timestamp")
+            if self._is_background(event):
+                continue
             name, component = event.get("component_name"), event.get("component")
             if isinstance(name, str) and (name in self.names or len(self.names) < _NAMES_KEPT):
                 self.names[name] += 1
@@ -170,6 +175,15 @@ class _ActivityReader:
         activity.names, activity.components = sorted(names) or [self.name], sorted(components)
         activity.steps.sort(key=lambda step: step.number)
         return activity
+
+    def _is_background(self, event: Event) -> bool:
+        """Return whether an event belongs to a command that a library runs for its own purposes."""
+        if event["event_type"] == "command_start" and is_background(event):
+            if str(event.get("component_name")).lower() == self.name.lower():
+                return False
+            self._background.add(event["event_id"])
+            return True
+        return event["event_type"] == "command_end" and event.get("parent_event_id") in self._background
 
     def _fits(self, event: Event) -> bool:
         if self.by_component:

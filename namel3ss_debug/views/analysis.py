@@ -94,7 +94,8 @@ def _sections(document: Section, *, brief: bool) -> Iterator[Block]:
         tables = chain.from_iterable(listing(document[key], each) for each in columns)
         shown.append((key, tables if columns else any_section(key, document[key])))
     for key, blocks in shown:
-        yield from _shorten(blocks, SECTIONS[key]) if brief and key in SECTIONS else blocks
+        empty = [_EMPTY[key]] if alone and not brief and key in _EMPTY else []
+        yield from _shorten(blocks, SECTIONS[key]) if brief and key in SECTIONS else _or_else(blocks, empty)
     overview = document.get("execution_overview", {})
     lacks_prices = overview.get("calls_without_price") and overview.get("tokens")
     # The section on the use of resources has this hint itself.
@@ -102,6 +103,12 @@ def _sections(document: Section, *, brief: bool) -> Iterator[Block]:
         yield Note(price_hint())
     if brief:
         yield Note("analyze --performance, --dependencies, --summary, ... show a section whole")
+
+
+def _or_else(blocks: Iterable[Block], others: Iterable[Block]) -> Iterator[Block]:
+    """Yield the blocks, or the others if there are none."""
+    first = next(iterator := iter(blocks), None)
+    yield from others if first is None else chain((first,), iterator)
 
 
 def _shorten(blocks: Iterable[Block], row: SectionRow) -> Iterator[Block]:
@@ -429,6 +436,13 @@ DRAWINGS: tuple[tuple[str, Callable[..., Iterator[Block]]], ...] = (
     ("resource_usage", _alike(resources)),
 )
 """The sections that are drawn by a function, the most important first; all others are drawn from their `columns`."""
+
+_EMPTY = {
+    "errors": Heading("No errors"),
+    "handled_exceptions": Heading("No handled exceptions", "they are recorded from the level detailed on"),
+    "log_errors": Heading("No errors in the log"),
+}
+"""Section -> the heading that answers a user who asked for it alone, if it is empty."""
 
 _DETAIL = frozenset({"Spans on the path", "Where it shows", "Contexts", "Other operations"})
 """Headings of tables that are left out of a brief report."""

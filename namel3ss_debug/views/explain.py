@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from namel3ss_debug.traces.marks import BAD, mark_from_json
-from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
+from namel3ss_debug.views.blocks import Block, Facts, ForWidth, Heading, Note, Table
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.tables import Cell, Column, name, prose
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, clean, text
@@ -45,15 +45,7 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
         ]
     )
     yield Heading("Where it came from", "each step from the one below it")
-    yield Table(
-        (
-            Column("n", align="right", style=DIM),
-            name("step", 14),
-            prose("what", 20),
-            Column("evidence", style=DIM),
-        ),
-        [row for step in document.get("chain") or () for row in _rows(step)],
-    )
+    yield ForWidth(lambda width: [_chain(document.get("chain") or (), width)])
     root = document.get("root") or {}
     ends = _ROOTS.get(str(root.get("kind")))
     if ends:
@@ -72,13 +64,18 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
 def _signs(signs: Sequence[Section]) -> Iterator[Block]:
     """Yield the handled exceptions and the warnings near the event."""
     if signs:
-        rows: list[tuple[Cell, ...]] = []
-        for sign in signs:
-            first, *more = wrap(clean(sign["what"], 400), _LINE) or [""]
-            rows.append((text(sign["number"], DIM), text(first), text(sign["call_site"] or "", DIM)))
-            rows += [("", text(line), "") for line in more]
         yield Heading("Handled or logged on the way")
-        yield Table((Column("n", align="right", style=DIM), prose("what", 20), name("where", 16)), rows)
+        yield ForWidth(lambda width: [_sign_table(signs, width)])
+
+
+def _sign_table(signs: Sequence[Section], width: int | None) -> Table:
+    """Return the table of the signs."""
+    rows: list[tuple[Cell, ...]] = []
+    for sign in signs:
+        first, *more = _split(clean(sign["what"], 400), width)
+        rows.append((text(sign["number"], DIM), text(first), text(sign["call_site"] or "", DIM)))
+        rows += [("", text(line), "") for line in more]
+    return Table((Column("n", align="right", style=DIM), prose("what", 20), name("where", 16)), rows)
 
 
 def _context(context: Section) -> Iterator[Block]:
@@ -121,13 +118,29 @@ def _error(document: Section) -> str:
     return ": ".join(str(document[key]) for key in ("error_type", "error") if document.get(key))
 
 
-def _rows(step: Section) -> Iterator[tuple[Cell, ...]]:
+def _chain(steps: Sequence[Section], width: int | None) -> Table:
+    """Return the table of the steps."""
+    columns = (
+        Column("n", align="right", style=DIM),
+        name("step", 14),
+        prose("what", 20),
+        Column("evidence", style=DIM),
+    )
+    return Table(columns, [row for step in steps for row in _rows(step, width)])
+
+
+def _split(words: str, width: int | None) -> list[str]:
+    """Return the lines of a reason: several on a screen, one where the page itself breaks lines."""
+    return (wrap(words, _LINE) if width else [words]) or [""]
+
+
+def _rows(step: Section, width: int | None) -> Iterator[tuple[Cell, ...]]:
     """Yield a step on as many lines as its words need, then alternatives to it."""
     style = COMPONENT_STYLES.get(str(step.get("component") or ""), "")
     label = " ".join(str(step[key]) for key in ("component", "component_name") if step.get(key))
     numbers = (step.get("evidence") or {}).get("events") or ()
     evidence = ", ".join(map(str, numbers[:_EVENTS])) + (", …" if len(numbers) > _EVENTS else "")
-    lines = wrap(clean(step.get("reason") or "", 300), _LINE) or [""]
+    lines = _split(clean(step.get("reason") or "", 300), width)
     yield text(step.get("number"), DIM), text(label, style, 120), text(lines[0]), text(evidence, DIM)
     for line in lines[1:]:
         yield "", "", text(line), ""

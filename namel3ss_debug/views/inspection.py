@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from rich.text import Text
@@ -158,18 +159,17 @@ def _tree_rows(forest: Forest) -> Iterator[tuple[int, tuple[Cell, ...]]]:
 
 
 def _group_by_task(parent: Node | None, children: Sequence[Node]) -> list[Node | _Task]:
-    """Return the children of a span, with those of each task together if several tasks ran in the span.
+    """Return the children of a span, or the roots, with those of each task together if several tasks ran there.
 
     A task with a single span here needs no row of its own.
     """
-    if parent is None:  # the roots are the processes of a program, and what it does one after the other
-        return list(children)
-    own = _task_path(parent.span)
+    own = "" if parent is None else _task_path(parent.span)
     by_path: dict[str, list[Node]] = {}
     for child in children:
         by_path.setdefault(_task_path(child.span), []).append(child)
     others = [path for path in by_path if path not in {own, ""}]
-    if len(others) < 2:
+    # The roots are also what a program does one after the other: tasks whose spans do not alternate stay as they are.
+    if len(others) < 2 or (parent is None and not _alternate(children)):
         return list(children)
     arranged: list[Node | _Task] = []
     for child in children:
@@ -180,6 +180,13 @@ def _group_by_task(parent: Node | None, children: Sequence[Node]) -> list[Node |
         elif child is spans[0]:
             arranged.append(_Task(path, spans))
     return arranged
+
+
+def _alternate(spans: Sequence[Node]) -> bool:
+    """Return whether a task has spans before and after a span of another task."""
+    paths = [path for path, _ in groupby(_task_path(node.span) for node in spans)]
+    tasks = [path for path in paths if path]
+    return len(tasks) > len(set(tasks))
 
 
 def _task_path(span: Span) -> str:

@@ -387,3 +387,20 @@ def test_a_recording_of_a_directory_that_may_not_be_read_is_named(run, trace, fo
     done = run("analyze", trace.parent, "--summary")
     assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "1 trace")
     assert "other.jsonl: cannot be opened: Permission denied\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("section", "answer"),
+    [
+        ("--errors", "No errors"),
+        ("--handled", "No handled exceptions  they are recorded from the level detailed on"),
+        ("--log-errors", "No errors in the log"),
+    ],
+)
+def test_an_empty_section_answers_a_user_who_asked_for_it(run, workspace, section, answer):
+    """A report that shows everything leaves it out."""
+    end = {"event_type": "trace_end", "event_id": "2", "component": "app", "timestamp": 101.0, "metadata": {}}
+    begin = end | {"event_type": "trace_start", "event_id": "1", "timestamp": 100.0}
+    (workspace / "calm.jsonl").write_text(json.dumps(begin) + "\n" + json.dumps(end) + "\n")
+    assert run("analyze", section, "calm.jsonl").stdout.splitlines()[-1] == answer
+    assert answer not in run("analyze", "calm.jsonl").stdout.splitlines()

@@ -49,6 +49,12 @@ def test_a_heading_is_shown_with_what_stands_below_it(run):
     assert run("help", "ways-to-record").stdout.count("\n### ") == 3
 
 
+@pytest.mark.parametrize("words", [["My agent fails"], ["my", "agent", "fails"], ["#my-agent-fails"]])
+def test_a_heading_is_found_as_it_is_written(run, words):
+    """With or without quotes, and by its anchor."""
+    assert run("help", *words).stdout.startswith("## My agent fails\n")
+
+
 def test_a_command_is_its_help(run):
     """The name of a command shows what `--help` shows."""
     assert run("help", "mark").stdout == run("mark", "--help").stdout

@@ -426,3 +426,29 @@ def test_parallel_tasks_are_grouped_under_their_path(run, workspace):
         "├─ tool_call rank       500 ms",
         "└─ tool_call mail       500 ms",
     ]
+
+
+def test_parallel_tasks_of_the_program_itself_are_grouped_too(run, workspace):
+    """No span has to be around the tasks; tasks that ran one after the other stay as they are."""
+    calls = [event for event in parallel_events() if event["component"] == "tool"]
+    for event in calls:
+        if event.get("parent_event_id") == "2":
+            del event["parent_event_id"]
+    serial = sorted(calls, key=lambda event: event["event_id"][0] in "bd")
+
+    def tree(events):
+        (workspace / "tasks.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+        rows = run("inspect", "tasks.jsonl", "--tree").stdout.splitlines()[1:]
+        return [row.strip().lstrip("0123456789 ").split("  ")[0] for row in rows]
+
+    assert tree(calls) == [
+        "task 0~work.1",
+        "├─ tool_call search",
+        "└─ tool_call rank",
+        "task 0~work.2",
+        "├─ tool_call search",
+        "└─ tool_call rank",
+        "tool_call rank",
+        "tool_call mail",
+    ]
+    assert not [row for row in tree(serial) if row.startswith("task")]

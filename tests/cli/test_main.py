@@ -101,6 +101,7 @@ def test_namel3ss_has_debug_and_run(workspace):
         (["trace"], "missing argument 'TARGET' (see namel3ss debug trace --help)"),
         (["inspect", "--evnt", "3"], "there is no option --evnt; did you mean --event? (see namel3ss debug inspect --help)"),
         (["inspect", "--event", "abc"], "invalid value for '--event': 'abc' is not a whole number (see namel3ss debug inspect --help)"),
+        (["inspect", "--event"], "option '--event' requires an argument (see namel3ss debug inspect --help)"),
         (["inspect", "--jsonl"], "there is no option --jsonl; did you mean --format jsonl? (see namel3ss debug inspect --help)"),
         (["trace", "--json", "app.py"], "there is no option --json; did you mean --format json? (see namel3ss debug trace --help)"),
         (["clean", "--days", "x"], "invalid value for '--days': 'x' is not a number (see namel3ss debug clean --help)"),

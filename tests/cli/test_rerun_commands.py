@@ -76,7 +76,7 @@ show(lambda: run("echo out; echo err >&2; exit 3", shell=True, capture_output=Tr
 show(lambda: run("echo a; exit 2", shell=True, check=True, stdout=PIPE))
 show(lambda: run(["no-such-program"], capture_output=True))
 show(lambda: run(["true"], cwd="/no/such/folder"))
-show(lambda: run("echo before; sleep 60", shell=True, stdout=PIPE, timeout=0.2))
+show(lambda: run("echo before; exec sleep 60", shell=True, stdout=PIPE, timeout=0.2))
 show(lambda: run("kill -9 $$", shell=True, stdout=PIPE))
 show(lambda: subprocess.check_output(["cat"], input=b"in \\xff\\x00 put"))
 show(lambda: run("printf 'b\\\\na\\\\r\\\\n' | sort | head -1", shell=True, stdout=PIPE, text=True))
@@ -119,9 +119,28 @@ async def expired():
         process.kill()
         print(await process.wait())
 
+async def expired_wait():
+    process = await asyncio.create_subprocess_exec("sleep", "60")
+    try:
+        print(await asyncio.wait_for(process.wait(), 0.2))
+    except asyncio.TimeoutError:
+        process.kill()
+        print("killed", await process.wait())
+
+async def patient():
+    process = await asyncio.create_subprocess_exec("sleep", "0.5")
+    for times in range(9):
+        try:
+            print(times > 0, await asyncio.wait_for(process.wait(), 0.2))
+            break
+        except asyncio.TimeoutError:
+            print("still running")
+
 async def main():
     await asyncio.gather(one(0.3), one(0.1), one(0.2))
     await expired()
+    await expired_wait()
+    await patient()
 
 asyncio.run(main())
 """

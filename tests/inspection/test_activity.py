@@ -113,3 +113,15 @@ def test_a_span_inside_a_span_of_the_same_name(recording, written_events):
         (4, 0, "end"),
     ]
     assert story.spans == 2
+
+
+def test_a_command_of_a_library_is_no_step(recording, written_events):
+    """It is left out of a pattern and of its component, and shown to a user who gives its very name."""
+    recording.end(recording.start("command", "uname", metadata={"background": True}))
+    recording.end(recording.start("command", "git"))
+    trace = written_events(recording)
+    for name in ("*", "command"):
+        assert read_activity(trace, name).names == ["git"]
+    assert read_activity(trace, "UNAME").names == ["uname"]
+    with pytest.raises(WrongUsageError, match=r"there are git$"):
+        read_activity(trace, "zzz")

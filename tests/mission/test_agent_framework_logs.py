@@ -493,6 +493,25 @@ def test_log_files_have_the_documented_folders_and_fields(run_example, log_files
     assert summary["agents"]["creator_001"] == len(own)
 
 
+@pytest.mark.parametrize("is_traced", [True, False])
+def test_measured_blocks_and_watched_errors_are_in_the_log_files(run_example, log_files, is_traced):
+    """`measure_performance` has its line in `performance`, and `trace_errors` one in `errors` with the stack."""
+    if not is_traced:
+        shutdown_tracing()
+    run_example(PERFORMANCE, generate_content=answer)
+    (measured,) = read_lines(log_files / "performance" / "performance.log")
+    assert (measured["message"], measured["level"]) == ("performance: content_generation", "INFO")
+    assert measured["extra"]["elapsed_ms"] >= 0
+    agent = run_example(DECORATORS)["CreatorAgent"]()
+    agent._complex_operation = fail
+    with pytest.raises(ConnectionError):
+        run_example("await agent.risky_operation()", agent=agent)
+    (error,) = read_lines(log_files / "errors" / "errors.log")
+    assert (error["level"], error["extra"]["error_type"]) == ("ERROR", "ConnectionError")
+    assert error["message"].endswith("risky_operation: no route to the studio")
+    assert "in fail" in error["extra"]["exception"]
+
+
 def test_log_files_hold_no_secrets_and_only_their_user_reads_them(log_files, run_example):
     """What a trace would redact is redacted, and the mode is 0600."""
     run_example(

@@ -1,4 +1,5 @@
 from namel3ss_debug.views.explain import explain
+from namel3ss_debug.views.renderers.markdown import markdown
 from namel3ss_debug.views.renderers.screen import lines
 
 STEP = {
@@ -111,3 +112,12 @@ def test_signs_and_the_context_are_shown_where_there_are_any():
     assert shown.count(" y") == 30
     assert "5,073 characters in 3 messages; the first call, 1, had 23 in 1 message" in shown
     assert "result of read_log" in shown
+
+
+def test_a_page_keeps_a_reason_in_one_cell():
+    """Only a screen has lines of a fixed length; a page breaks them itself."""
+    signs = [{"number": 4, "what": ", ".join(["a warning of many words"] * 4), "call_site": "app.py:3"}]
+    page = "\n".join(markdown(explain(DOCUMENT | {"signs": signs})))
+    assert "which nothing that it had read holds at all |" in page
+    assert page.count("a warning of many words") == 4
+    assert "a warning of many words | app.py:3 |" in page

@@ -25,7 +25,8 @@ order; all of them where there are no more than a hundred. A span could have tak
 taking longer, if everything else had gone as it did. The figures of `parallel` are null, with a
 `reason`, where the trace does not hold enough data.
 
-The longest `MOST_SPANS` spans are looked at; `spans_left_out` counts the others. The models are
+The longest `MOST_SPANS` spans are looked at; `spans_left_out` counts the others. Commands that libraries run for their
+own purposes are left out: the program could not start them at another time. The models are
 those of `spangraph` (critical path), `flows` and `fingerprints` (inferred edges) and `parallel`.
 """
 
@@ -47,7 +48,7 @@ from namel3ss_debug.analysis.sections.graphs import JumpTree
 from namel3ss_debug.analysis.sections.parallel import Parallel
 from namel3ss_debug.analysis.sections.spangraph import RUN, GraphSpan, SpanGraph, find_parents, list_moments
 from namel3ss_debug.analysis.totals import LISTED
-from namel3ss_debug.traces.facts import LONGEST_NS, instant
+from namel3ss_debug.traces.facts import LONGEST_NS, instant, is_background
 
 if TYPE_CHECKING:
     from array import array
@@ -91,12 +92,13 @@ class Dependencies(BaseFold):
 
     def span(self, span: MeasuredSpan) -> None:
         """Keep a span that ended. An end without a start has no place in the graph."""
-        if span.start:
+        if span.start and not (span.component == "command" and is_background(span.start)):
             self._keep(span, max(span.duration_ns or 0, 0))
 
     def open_span(self, span: MeasuredSpan) -> None:
         """Keep a span that never ended. It counts as one that ran until the trace ended."""
-        self._keep(span, _OPEN)
+        if not (span.component == "command" and is_background(span.start)):
+            self._keep(span, _OPEN)
 
     def event(self, number: int, event: Event) -> None:
         """Note the span that a process was started in."""

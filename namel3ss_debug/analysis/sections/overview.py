@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
 
 _NS_PER_SECOND = 1_000_000_000
-_BOUNDARIES = frozenset({"llm", "tool", "http", "validation", "memory"})
+_BOUNDARIES = frozenset({"llm", "tool", "http", "command", "validation", "memory"})
 """Components whose failures are ordinary for a program: one at the top does not mean that the run failed."""
 
 _START_FIELDS = (
@@ -42,7 +42,7 @@ class ExecutionOverview(BaseFold):
     `outcome` is how the run ended, as `traces.outcomes` decides it for all commands, and `outcome_detail` what is known
     besides, such as `exit status 3`. `status` is the same, except that it is `open` when a span has no end, or a
     process that began has not recorded that it ended, unless the first has and nobody writes: a pool kills its workers.
-    A span at the top that failed makes the run a failed one if it is no mere call (of a model, a tool, a server).
+    A span at the top that failed makes the run a failed one if it is no mere call (of a model, a tool, a server, a command).
     `success_rate` is 1 less the `error_rate` of the section `errors`.
     """
 

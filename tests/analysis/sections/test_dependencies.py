@@ -520,3 +520,13 @@ def longest_into(graph):
         into = (lengths[tail] + data["weight"] for tail, _, data in graph.in_edges(node, data=True))
         lengths[node] = max(into, default=0)
     return lengths
+
+
+def test_commands_of_libraries_are_not_in_the_graph(recording, section, call):
+    """A command that a library runs for its own purposes is no work of the program that could run at another time."""
+    recording.end(recording.start("command", "uname", 0, metadata={"background": True}), 3)
+    recording.start("command", "lsb_release", 3, metadata={"background": True})
+    call("search", 4, 6, None)
+    found = section(recording.events)
+    assert (found["spans"], [row["component"] for row in found["schedule"]]) == (1, ["tool"])
+    assert not found["parallel"]["saves_ms"]

@@ -25,6 +25,7 @@ def begin(recording, process=0, **metadata):
         ("agent", {}, False, "open"),
         ("agent", {"status": "failed"}, True, "failed"),
         ("llm", {"status": "failed"}, True, "completed"),
+        ("command", {"status": "failed"}, True, "completed"),
     ],
 )
 def test_the_status_tells_how_the_run_ended(component, fields, ended, expected, recording, overview):

@@ -20,7 +20,7 @@ from namel3ss_debug.traces.clocks import perf_counter_ns
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_Begin = tuple[int, int, float | None, int]
+Begin = tuple[int, int, float | None, int]
 """Wall and CPU time in nanoseconds, memory in MB, garbage collections."""
 
 
@@ -49,7 +49,7 @@ class DebugProfiler:
     def __init__(self, name: str) -> None:
         self.name = name
         self.profile: Profile | None = None
-        self._begin: list[_Begin] = []
+        self._begin: list[Begin] = []
 
     def start(self) -> Self:
         """Begin to measure. If the profiler is started again inside, it measures the inner block separately."""
@@ -64,9 +64,10 @@ class DebugProfiler:
         """
         if not self._begin:
             raise RuntimeError(f"the profiler {self.name!r} was not started")
-        return self._measure_since(self._begin.pop())
+        return self.measure_since(self._begin.pop())
 
-    def _measure_since(self, begin: _Begin) -> Profile:
+    def measure_since(self, begin: Begin) -> Profile:
+        """Record the figures of a block that began then, and return them."""
         wall, cpu, memory, collections = begin
         now = memory_mb()
         self.profile = Profile(
@@ -109,7 +110,7 @@ class DebugProfiler:
         try:
             yield
         finally:
-            self._measure_since(begin)
+            self.measure_since(begin)
 
 
 @overload
@@ -168,7 +169,7 @@ class MemoryTracker:
         return {"checkpoints": [asdict(made) for made in self.checkpoints], "growth_mb": growth}
 
 
-def _now() -> _Begin:
+def _now() -> Begin:
     return perf_counter_ns(), cpu_time_ns(), memory_mb(), _collections()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
+from traceback import format_exception
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -11,7 +13,7 @@ from namel3ss_debug.capture.core import switch
 from namel3ss_debug.capture.core.tracer import OpenSpan
 from namel3ss_debug.capture.payloads.texts import format_value
 from namel3ss_debug.capture.seams.functions.hooks import trace_chain_step, trace_error
-from namel3ss_debug.capture.seams.functions.profiling import DebugProfiler, profile_execution
+from namel3ss_debug.capture.seams.functions.profiling import Begin, DebugProfiler, Profile
 from namel3ss_debug.capture.seams.functions.wrapping import enclose, is_used_bare, name_of
 from namel3ss_debug.capture.seams.logs import files
 from namel3ss_debug.capture.seams.logs.loggers import AgentLogger, share
@@ -27,7 +29,19 @@ def measure_performance(function: F, /) -> F: ...
 def measure_performance(name: str) -> DebugProfiler: ...
 def measure_performance(name: Any) -> Any:
     """Measure a block in a `with` statement, or a function as its decorator, as a `performance_marker`."""
-    return profile_execution(name)
+    return _MeasuredBlock(name_of(name))(name) if is_used_bare(name) else _MeasuredBlock(name)
+
+
+class _MeasuredBlock(DebugProfiler):
+    """A profiler that also writes a line to the log files."""
+
+    def measure_since(self, begin: Begin) -> Profile:
+        """Record the figures, and write them to the log `performance`."""
+        profile = super().measure_since(begin)
+        if files.ACTIVE is not None:
+            figures = {"event_type": "performance", "elapsed_ms": profile.duration_ms} | asdict(profile)
+            files.ACTIVE.write("performance", "info", "performance", f"performance: {self.name}", figures)
+        return profile
 
 
 @overload
@@ -111,6 +125,14 @@ class ErrorWatch:
     ) -> None:
         if isinstance(error, Exception):
             trace_error(error, name=self.name, category="errors")
+            if files.ACTIVE is not None:
+                fields = {
+                    "event_type": "error",
+                    "error_type": type(error).__name__,
+                    "exception": "".join(format_exception(error)),
+                }
+                message = f"{self.name or 'error'}: {format_value(error, str)}"
+                files.ACTIVE.write("errors", "error", "errors", message, fields)
 
     async def __aenter__(self) -> None:
         return None

@@ -69,7 +69,7 @@ class AnsweredCommand:
         self._input = form.get("input")
         self._timeouts = [each for each in _items(form.get("timeouts")) if isinstance(each, list)]
         self._polls = _count(form.get("polls"))
-        self._waits_for_signal = _count(form.get("abandoned")) > 0
+        self._abandoned = _count(form.get("abandoned"))
         self._is_recorded = reply.recorded
         self._bytes = {"stdout": b"", "stderr": b""}
         self._took_turn = False
@@ -159,7 +159,7 @@ class AnsweredCommand:
             else:
                 loop.call_later(pause, take_turn)
 
-        if self._waits_for_signal:
+        if self._abandoned > 0:
             self._on_signal = lambda: loop.call_soon_threadsafe(take_turn)
         else:
             loop.call_soon(take_turn)
@@ -171,6 +171,15 @@ class AnsweredCommand:
         on_signal, self._on_signal = self._on_signal, None
         if on_signal is not None:
             on_signal()
+
+    def abandon(self) -> None:
+        """Note that the program has given up waiting, as it did when the command was recorded."""
+        self._abandoned -= 1
+
+    def wait_again(self) -> None:
+        """Let the command end, without a signal, if the program waits once more than it gave up."""
+        if self._abandoned <= 0:
+            self.signal()
 
     def _prepare_delivery(self, ends: list[tuple[int, str]]) -> Callable[[], None]:
         def deliver() -> None:

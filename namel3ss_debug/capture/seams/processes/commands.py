@@ -208,7 +208,13 @@ class Command:
         elif isinstance(error, Exception):
             self.cannot_answer(f"its output could not be read ({type(error).__name__})")
         else:
-            self._abandoned += 1
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Note that the program has given up waiting: its task was cancelled, as by `asyncio.wait_for`."""
+        self._abandoned += 1
+        if self.answer is not None:
+            self.answer.abandon()
 
     def exited(self, status: int | None) -> bool:
         """Note the exit status, and return whether the program may still fetch the output."""
@@ -536,6 +542,8 @@ class Commands:
                 try:
                     if self._safely(command.begin_communicate, input) is False:
                         command.ask_again(input)
+                    if command.answer is not None:
+                        command.answer.wait_again()
                     found = await original(process, input)
                 except BaseException as error:
                     self._safely(command.communicate_failed, error, expired=False)
@@ -546,8 +554,26 @@ class Commands:
 
             return communicate
 
+        def make_wait(original: Callable[..., Any]) -> Callable[..., Any]:
+            async def wait(process: Any) -> Any:
+                command = _command_of(process._transport)
+                if command is None or command.is_communicating:  # which waits itself
+                    return await original(process)
+                try:
+                    if command.answer is not None:
+                        command.answer.wait_again()
+                    return await original(process)
+                except BaseException as error:
+                    if not isinstance(error, Exception):
+                        self._safely(command.abandon)
+                    hide_own_frame(error)
+                    raise
+
+            return wait
+
         return [
             replace(module.Process, "__init__", make_init),
+            replace(module.Process, "wait", make_wait),
             replace(module.Process, "communicate", make_communicate),
         ]
 
