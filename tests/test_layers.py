@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import sys
+<<<<<<< HEAD
 from collections import Counter
+=======
+from functools import cache
+>>>>>>> a44e1754 (Tests: source files are parsed fewer times for the rules on layers and words)
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -126,12 +130,16 @@ def test_only_the_edge_prints_to_stdout(path):
     """Below the views nothing prints, except a line on stderr from inside the traced program."""
     if layer_of(path) in PRINTERS:
         return
-    for node in ast.walk(ast.parse(path.read_text())):
+    text = path.read_text()
+    if "print" not in text:
+        return
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
             targets = [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "file"]
             assert targets in (["sys.stderr"], ["sys.__stderr__"]), f"{path}:{node.lineno} prints to stdout"
 
 
+@cache
 def import_graph() -> dict[str, set[str]]:
     """Return module -> the modules of ours that it imports at its top level, for typing or not."""
     names = {

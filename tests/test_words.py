@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,11 +25,19 @@ RENAMED = re.compile("<!-- generated: renamed keys -->.*?<!-- end -->", re.DOTAL
 """The part of the reference that lists the former names of keys."""
 
 
-def prose_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line and the text of every string with a blank in it: docstrings, help texts and messages."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
-            yield node.lineno, node.value
+@cache
+def strings_of(path: Path) -> list[tuple[int, str]]:
+    """Return the line and the text of every string in a file."""
+    return [
+        (node.lineno, node.value)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+
+def prose_of(path: Path) -> list[tuple[int, str]]:
+    """Return the strings with a blank in them: docstrings, help texts and messages."""
+    return [(line, text) for line, text in strings_of(path) if " " in text]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +71,7 @@ def test_the_former_names_of_commands_stand_in_one_table():
     """A string with nothing but such a name is a key of `ALIASES`, or the former key of a document."""
     found = set()
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Constant) and node.value in {"testify", "journey"}:
-                found.add((path.relative_to(PACKAGE).as_posix(), node.value))
+        for _, text in strings_of(path):
+            if text in {"testify", "journey"}:
+                found.add((path.relative_to(PACKAGE).as_posix(), text))
     assert found == {("cli/main.py", "journey"), ("cli/main.py", "testify"), ("analysis/issue.py", "journey")}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.inspection.calls import ModelCall, RecordedRun, ToolCall
+from namel3ss_debug.inspection.calls import ModelCall, RecordedRun, RecordedToolCall
 from namel3ss_debug.views.generated_tests import WIDTH, ProgramUnderTest, Tools, format_test, literal, quoted
 
 ROOT = Path(__file__).parents[2]
@@ -304,7 +304,7 @@ def test_a_value_is_a_literal_on_one_line(value):
 def test_nothing_of_a_recording_becomes_code(names, arguments, said, folder):
     """Whatever tools, arguments and answers are called, the test has the same statements and no line that need be shorter."""
     calls = [
-        ToolCall(name, arguments, None, None, None, "completed", None, None, number)
+        RecordedToolCall(name, arguments, None, None, None, "completed", None, None, number)
         for number, name in enumerate(names)
     ]
     answer = ModelCall("m", [], said, [], "stop", None, None, None, None, "completed", None, 9)
