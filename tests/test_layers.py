@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
-<<<<<<< HEAD
 from collections import Counter
-=======
 from functools import cache
->>>>>>> a44e1754 (Tests: source files are parsed fewer times for the rules on layers and words)
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
