@@ -136,11 +136,20 @@ async def patient():
         except asyncio.TimeoutError:
             print("still running")
 
+async def watched(stop, *command):
+    process = await asyncio.create_subprocess_exec(*command)
+    done, _ = await asyncio.wait({asyncio.ensure_future(process.wait())}, timeout=0.2)
+    print(len(done), process.returncode)
+    stop(process)
+    print(await process.wait())
+
 async def main():
     await asyncio.gather(one(0.3), one(0.1), one(0.2))
     await expired()
     await expired_wait()
     await patient()
+    await watched(lambda process: process.kill(), "sleep", "60")
+    await watched(lambda process: process.terminate(), "sh", "-c", "trap 'exit 7' TERM; sleep 60 & wait")
 
 asyncio.run(main())
 """

@@ -26,6 +26,13 @@ _FIRST_PID = 1 << 30
 """Above the highest process id of Linux (1 << 22) and macOS (99999)."""
 
 _MOST_LAYERS = 6
+_LONGEST_WAIT_SECONDS = 300.0
+"""How long an answered command of asyncio waits for the signal that ended it when it was recorded.
+
+A changed program may never send it, so the wait must end. The signal usually follows a timeout of the program, which takes
+its real time in a re-run too, and few programs wait for a command longer.
+"""
+
 _LOST_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 _PIDS = itertools.count(_FIRST_PID)
 _RUNNING: dict[int, AnsweredCommand] = {}
@@ -70,6 +77,7 @@ class AnsweredCommand:
         self._timeouts = [each for each in _items(form.get("timeouts")) if isinstance(each, list)]
         self._polls = _count(form.get("polls"))
         self._abandoned = _count(form.get("abandoned"))
+        self._signals = _count(form.get("signals"))
         self._is_recorded = reply.recorded
         self._bytes = {"stdout": b"", "stderr": b""}
         self._took_turn = False
@@ -159,27 +167,33 @@ class AnsweredCommand:
             else:
                 loop.call_later(pause, take_turn)
 
-        if self._abandoned > 0:
-            self._on_signal = lambda: loop.call_soon_threadsafe(take_turn)
+        if self._abandoned > 0 or self._signals > 0:
+            self._release = lambda: loop.call_soon_threadsafe(take_turn)
+            loop.call_later(_LONGEST_WAIT_SECONDS, self._let_end)
         else:
             loop.call_soon(take_turn)
 
-    _on_signal: Callable[[], Any] | None = None
+    _release: Callable[[], Any] | None = None
 
     def signal(self) -> None:
-        """Receive a signal of the program, which may be what ended the command."""
-        on_signal, self._on_signal = self._on_signal, None
-        if on_signal is not None:
-            on_signal()
+        """Receive a signal of the program; the last of those that were recorded ends the command."""
+        self._signals -= 1
+        if self._signals <= 0:
+            self._let_end()
 
     def abandon(self) -> None:
         """Note that the program has given up waiting, as it did when the command was recorded."""
         self._abandoned -= 1
 
     def wait_again(self) -> None:
-        """Let the command end, without a signal, if the program waits once more than it gave up."""
-        if self._abandoned <= 0:
-            self.signal()
+        """Let the command end, without a signal, if the program waits once more than it gave up, and sends no signal."""
+        if self._abandoned <= 0 and self._signals <= 0:
+            self._let_end()
+
+    def _let_end(self) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
     def _prepare_delivery(self, ends: list[tuple[int, str]]) -> Callable[[], None]:
         def deliver() -> None:

@@ -5,7 +5,8 @@ end in, and `os.system`. The class itself stays, so that subclasses, `isinstance
 `os.posix_spawn`, `os.fork`, `os.exec*` and uvloop, which starts processes in C, are not recorded.
 
 A span ends with `result`: the exit `status` (negative for a signal), `stdout` and `stderr` where `communicate` returned them
-whole, the `input` that it sent, and how often a timeout expired (`timeouts`) or a poll found the command running (`polls`).
+whole, the `input` that it sent, and how often a timeout expired (`timeouts`), a poll found the command
+running (`polls`), a task of asyncio gave up waiting (`abandoned`), and asyncio sent the running process a signal (`signals`).
 `metadata.unrecorded` lists what the trace lacks to answer the command: such a command is a span only. Output that the
 program's own terminal or pipe receives is not recorded, because the command would see another output than without us.
 
@@ -127,7 +128,7 @@ class Command:
         self._unrecorded: list[str] = []
         self._input: Any = None
         self._timeouts: list[list[int]] = []
-        self._abandoned = self._polls = 0
+        self._abandoned = self._polls = self._signals = 0
         self.span = tracer.span(COMPONENT, name, inputs, metadata)
 
     def begin(self) -> bool:
@@ -216,6 +217,10 @@ class Command:
         if self.answer is not None:
             self.answer.abandon()
 
+    def signalled(self) -> None:
+        """Note that the program has sent a signal to the running process."""
+        self._signals += 1
+
     def exited(self, status: int | None) -> bool:
         """Note the exit status, and return whether the program may still fetch the output."""
         if self._status is not None or status is None:
@@ -256,7 +261,12 @@ class Command:
         elif self.streams.get("stdin") == "file":
             self.cannot_answer("its stdin came from a file or another command")
         result = {"status": self._status} | {name: _as_text(value) for name, value in self._output.items()}
-        counted = {"timeouts": self._timeouts, "polls": self._polls, "abandoned": self._abandoned}
+        counted = {
+            "timeouts": self._timeouts,
+            "polls": self._polls,
+            "abandoned": self._abandoned,
+            "signals": self._signals,
+        }
         result |= {name: value for name, value in counted.items() if value}
         if self._input is not None:
             result["input"] = _as_text(self._input)
@@ -571,7 +581,17 @@ class Commands:
 
             return wait
 
+        def make_signal(original: Callable[..., None]) -> Callable[..., None]:
+            def send(process: Any, *values: Any) -> None:
+                command = _command_of(process._transport)
+                if command is not None and process.returncode is None:
+                    self._safely(command.signalled)
+                original(process, *values)
+
+            return send
+
         return [
+            *(replace(module.Process, name, make_signal) for name in ("send_signal", "terminate", "kill")),
             replace(module.Process, "__init__", make_init),
             replace(module.Process, "wait", make_wait),
             replace(module.Process, "communicate", make_communicate),
