@@ -137,7 +137,7 @@ async def patient():
             print("still running")
 
 async def watched(stop, *command):
-    process = await asyncio.create_subprocess_exec(*command)
+    process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
     done, _ = await asyncio.wait({asyncio.ensure_future(process.wait())}, timeout=0.2)
     print(len(done), process.returncode)
     stop(process)
@@ -149,6 +149,7 @@ async def main():
     await expired_wait()
     await patient()
     await watched(lambda process: process.kill(), "sleep", "60")
+    await watched(lambda process: os.killpg(process.pid, 9), "sleep", "60")
     await watched(lambda process: process.terminate(), "sh", "-c", "trap 'exit 7' TERM; sleep 60 & wait")
 
 asyncio.run(main())

@@ -59,18 +59,21 @@ class AnsweredCommand:
     Args:
         reply: the answer of the re-run.
         value: the `result` of the recorded command; or of a mock a text for its `stdout`, or a number for its `status`.
+        on_signal: called when the program sends a signal to a command that asyncio watches.
 
     Attributes:
         pid: its id.
     """
 
-    def __init__(self, reply: Reply, value: Any) -> None:
+    def __init__(self, reply: Reply, value: Any, on_signal: Callable[[], None]) -> None:
         if isinstance(value, bool | int | str | bytes):
             value = {"status": int(value)} if isinstance(value, bool | int) else {"stdout": value}
         form: dict[str, Any] = value if isinstance(value, dict) else {}
         status = form.get("status")
         self.pid = next(_PIDS)
         self._reply = reply
+        self._on_signal = on_signal
+        self._is_watched = False
         self._status = status if isinstance(status, int) else 0
         self._output = {name: form.get(name) for name in ("stdout", "stderr")}
         self._input = form.get("input")
@@ -158,6 +161,7 @@ class AnsweredCommand:
                 self._deliver()
             exited()
 
+        self._is_watched = True
         turns = self._reply.turns()
 
         def take_turn() -> None:
@@ -177,6 +181,8 @@ class AnsweredCommand:
 
     def signal(self) -> None:
         """Receive a signal of the program; the last of those that were recorded ends the command."""
+        if self._is_watched:
+            self._on_signal()
         self._signals -= 1
         if self._signals <= 0:
             self._let_end()

@@ -1,4 +1,4 @@
-"""Find files that a command has changed and that the program reads later.
+"""Find files that a command has changed and that the program reads later, and see the signals that the program sends.
 
 A re-run that answers the command leaves such a file as it is, so what the program reads there is not verified. The seam is
 an audit hook, which is added when the program runs its first command, because every span then costs an eighth more. A file
@@ -19,6 +19,7 @@ from typing import Any
 from namel3ss_debug.capture.core import interruptions
 from namel3ss_debug.traces.clocks import time_ns
 
+_EVENTS = frozenset({"open", "os.kill", "os.killpg"})
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_TRUNC | os.O_CREAT
 _WRITES = frozenset("wax+")
 _MOST_COMMANDS = 256
@@ -42,10 +43,12 @@ class ChangedFiles:
 
     Args:
         report: called with the path of such a file when the program reads it, and with the command.
+        on_signal: called with the id of a process, or of a group, that the program sends a signal.
     """
 
-    def __init__(self, report: Callable[[str, Any], None]) -> None:
+    def __init__(self, report: Callable[[str, Any], None], on_signal: Callable[[int], None]) -> None:
         self._report = report
+        self.on_signal = on_signal
         self._commands: deque[tuple[int, int, Any]] = deque(maxlen=_MOST_COMMANDS)
         self._written: dict[str, int] = {}  # by the program itself, and when it opened them
         self._reported: set[str] = set()
@@ -107,10 +110,13 @@ _is_added = False
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if event != "open" or _active is None:
+    if _active is None or event not in _EVENTS:
         return
     try:
-        _active.look_at(*arguments)
-    except Exception as error:  # opening a file never fails because of us
+        if event == "open":
+            _active.look_at(*arguments)
+        elif arguments[1]:  # signal 0 only asks whether the process is there
+            _active.on_signal(arguments[0])
+    except Exception as error:  # neither opening a file nor a signal fails because of us
         if interruptions.is_from_signal_handler(error):
             raise

@@ -5,8 +5,8 @@ end in, and `os.system`. The class itself stays, so that subclasses, `isinstance
 `os.posix_spawn`, `os.fork`, `os.exec*` and uvloop, which starts processes in C, are not recorded.
 
 A span ends with `result`: the exit `status` (negative for a signal), `stdout` and `stderr` where `communicate` returned them
-whole, the `input` that it sent, and how often a timeout expired (`timeouts`), a poll found the command
-running (`polls`), a task of asyncio gave up waiting (`abandoned`), and asyncio sent the running process a signal (`signals`).
+whole, the `input` that it sent, and how often a timeout expired (`timeouts`), a poll found the command running (`polls`), a
+task of asyncio gave up waiting (`abandoned`), and the program sent a running process of asyncio a signal (`signals`).
 `metadata.unrecorded` lists what the trace lacks to answer the command: such a command is a span only. Output that the
 program's own terminal or pipe receives is not recorded, because the command would see another output than without us.
 
@@ -144,7 +144,7 @@ class Command:
         if not reply.answers:
             reply.wait_before()
             return False
-        self.answer = AnsweredCommand(reply, reply.answer())
+        self.answer = AnsweredCommand(reply, reply.answer(), self.signalled)
         return True
 
     def cannot_answer(self, why: str) -> None:
@@ -287,7 +287,10 @@ class Commands:
         self._tracer = tracer
         self._ended: list[Command] = []
         self._read_files: list[tuple[str, Command]] = []
-        self.files = ChangedFiles(lambda path, command: self._read_files.append((path, command)))
+        self._awaited: dict[int, Command] = {}  # the running processes of asyncio
+        self.files = ChangedFiles(
+            lambda path, command: self._read_files.append((path, command)), self._note_signal
+        )
         self._run: Any = None  # the code of `subprocess.run`
 
     def close_ended(self) -> None:
@@ -307,6 +310,11 @@ class Commands:
                 metadata=metadata,
                 call_site="",
             )
+
+    def _note_signal(self, pid: int) -> None:
+        command = self._awaited.get(pid)
+        if command is not None:
+            command.signalled()
 
     def _note_files(self, command: Command) -> None:
         if command.answer is None and self._tracer.answers is None:
@@ -439,7 +447,9 @@ class Commands:
             finally:
                 command.span.leave()
             popen.__dict__[ATTRIBUTE] = command
-            if command.answer is None and not command.returns_early and not is_started_by_asyncio():
+            if is_started_by_asyncio():
+                self._awaited[popen.pid] = command
+            elif command.answer is None and not command.returns_early:
                 self._safely(_watch_streams, popen, command)
 
         return _execute_child
@@ -519,6 +529,7 @@ class Commands:
             def _process_exited(transport: Any, returncode: int) -> None:
                 command = _command_of(transport)
                 if command is not None:
+                    self._awaited.pop(transport.get_pid(), None)
                     self._exited(command, returncode)
                 original(transport, returncode)
 
@@ -581,17 +592,7 @@ class Commands:
 
             return wait
 
-        def make_signal(original: Callable[..., None]) -> Callable[..., None]:
-            def send(process: Any, *values: Any) -> None:
-                command = _command_of(process._transport)
-                if command is not None and process.returncode is None:
-                    self._safely(command.signalled)
-                original(process, *values)
-
-            return send
-
         return [
-            *(replace(module.Process, name, make_signal) for name in ("send_signal", "terminate", "kill")),
             replace(module.Process, "__init__", make_init),
             replace(module.Process, "wait", make_wait),
             replace(module.Process, "communicate", make_communicate),
