@@ -10,7 +10,9 @@ import sys
 
 import pytest
 
-from namel3ss_debug.capture.seams.functions.registered import find_functions
+from namel3ss_debug.capture.core.patching import replace
+from namel3ss_debug.capture.frameworks.structure import observe
+from namel3ss_debug.capture.seams.functions.registered import find_functions, unwrap
 from namel3ss_debug.traces.reader import open_trace
 
 PACKAGE = '''
@@ -296,3 +298,17 @@ def test_a_name_that_many_packages_define_is_not_searched_in_them():
     assert find_functions(["common_for_test"]) == {}
     entry = {"common_for_test": spaces[3]["common_for_test"]}
     assert find_functions(["common_for_test"]) == entry | {"common_for_test": [*entry.values()]}
+
+
+def test_a_call_that_the_seam_of_a_framework_records_is_not_another_tool():
+    """Such a `__call__` runs every tool of its class, and would give all of them the name of one."""
+
+    class Tool:
+        def __call__(self, path):
+            return path
+
+    assert unwrap(Tool()) is vars(Tool)["__call__"]
+    undo = replace(Tool, "__call__", lambda original: observe(original, None, None, None, None))
+    assert unwrap(Tool()) is None
+    undo()
+    assert unwrap(Tool()) is vars(Tool)["__call__"]
