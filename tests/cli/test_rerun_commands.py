@@ -276,6 +276,15 @@ def test_a_file_that_an_answered_command_had_changed_is_not_verified(bench):
     assert bench.rerun("--accept", "changed-files").returncode == 0
 
 
+def test_a_file_of_the_kernel_is_changed_by_no_command(bench):
+    """A program may read about itself after a command, and its re-run is verified."""
+    bench.record(
+        "import psutil\nsubprocess.run(['true'], capture_output=True)\nprint(psutil.Process().memory_info().rss > 0)"
+    )
+    done = bench.rerun()
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
 def test_output_that_the_program_inherits_is_reported_as_missing(bench):
     """Such a command is answered by its status, and the report says that its output is missing."""
     bench.record('sys.exit(os.system("echo shown"))')

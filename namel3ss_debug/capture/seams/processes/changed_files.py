@@ -22,6 +22,9 @@ from namel3ss_debug.traces.clocks import time_ns
 _EVENTS = frozenset({"open", "os.kill", "os.killpg"})
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_TRUNC | os.O_CREAT
 _WRITES = frozenset("wax+")
+_OF_THE_KERNEL = ("/proc/", "/sys/", "/dev/")
+"""Folders whose files have the time at which they are looked at, so that any command seems to have changed them."""
+
 _MOST_COMMANDS = 256
 _MOST_FILES = 1000
 _COARSE = 5
@@ -53,7 +56,8 @@ class ChangedFiles:
         self._written: dict[str, int] = {}  # by the program itself, and when it opened them
         self._reported: set[str] = set()
         self._is_started = False
-        self._skipped = tuple({os.path.realpath(each) + os.sep for each in (sys.prefix, sys.base_prefix)})
+        packages = {os.path.realpath(each) + os.sep for each in (sys.prefix, sys.base_prefix)}
+        self._skipped = (*packages, *_OF_THE_KERNEL)
 
     def start(self) -> None:
         """Look at the files that the program opens from now on, the first time; before a command begins."""
