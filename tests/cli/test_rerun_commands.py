@@ -285,6 +285,21 @@ def test_a_file_of_the_kernel_is_changed_by_no_command(bench):
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
+def test_without_memory_files_an_answered_command_draws_no_number(bench):
+    """Where the system has no files in memory, the output of a command comes from a file whose name is not drawn at random."""
+    printed = bench.record(
+        """
+import random, uuid
+vars(os).pop("memfd_create", None)
+for _ in range(2):
+    print(len(subprocess.check_output("head -c 200000 /dev/zero", shell=True)), uuid.uuid4(), random.Random().random())
+"""
+    )
+    again = bench.rerun("--strict")
+    assert (again.returncode, again.stdout) == (0, printed), again.stderr
+    assert not [path for path in bench.folder.glob("trace_*.jsonl") if "/tmp/namel3ss-" in path.read_text()]
+
+
 def test_output_that_the_program_inherits_is_reported_as_missing(bench):
     """Such a command is answered by its status, and the report says that its output is missing."""
     bench.record('sys.exit(os.system("echo shown"))')

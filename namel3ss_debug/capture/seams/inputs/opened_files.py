@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import sys
 from _thread import get_ident
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -81,6 +82,20 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
 def is_busy() -> bool:
     """Return whether this thread runs a consumer: what it opens is not opened by the program."""
     return get_ident() in _busy
+
+
+@contextmanager
+def hidden() -> Iterator[None]:
+    """Leave out what this thread opens inside the block: the files are ours, not the program's."""
+    thread = get_ident()
+    if thread in _busy:
+        yield
+        return
+    _busy.add(thread)
+    try:
+        yield
+    finally:
+        _busy.discard(thread)
 
 
 def find_followed(path: object) -> str | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from sys import _getframe as frame_at
@@ -21,6 +20,7 @@ from typing import Any
 
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace, when_imported
 from namel3ss_debug.capture.seams.functions.replies import Reply
+from namel3ss_debug.capture.seams.inputs import opened_files
 
 _FIRST_PID = 1 << 30
 """Above the highest process id of Linux (1 << 22) and macOS (99999)."""
@@ -35,6 +35,7 @@ its real time in a re-run too, and few programs wait for a command longer.
 
 _LOST_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 _PIDS = itertools.count(_FIRST_PID)
+_FILE_NUMBERS = itertools.count(1)
 _RUNNING: dict[int, AnsweredCommand] = {}
 
 
@@ -231,11 +232,7 @@ def _go_on(loop: Any, end: int, data: memoryview) -> None:
 
 def _exchange(ours: int, data: bytes) -> None:
     """Let a file descriptor read these bytes and then the end."""
-    if hasattr(os, "memfd_create"):
-        file = os.memfd_create("output")
-    else:
-        file, path = tempfile.mkstemp()
-        os.unlink(path)
+    file = os.memfd_create("output") if hasattr(os, "memfd_create") else _open_nameless_file()
     try:
         view = memoryview(data)
         while view:
@@ -244,6 +241,20 @@ def _exchange(ours: int, data: bytes) -> None:
         os.dup2(file, ours, inheritable=False)
     finally:
         os.close(file)
+
+
+def _open_nameless_file() -> int:
+    """Return the descriptor of an empty file with no name in any folder.
+
+    `tempfile` would draw a random name, and shift each number that the program draws after it.
+    """
+    with opened_files.hidden():
+        while True:
+            path = f"/tmp/namel3ss-{os.getpid()}-{next(_FILE_NUMBERS)}"  # noqa: S108  (a file that is there is not opened)
+            with suppress(FileExistsError):
+                file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                os.unlink(path)
+                return file
 
 
 def _encode(value: Any, stream: Any) -> bytes:
