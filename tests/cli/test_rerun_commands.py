@@ -150,7 +150,7 @@ async def main():
     await patient()
     await watched(lambda process: process.kill(), "sleep", "60")
     await watched(lambda process: os.killpg(process.pid, 9), "sleep", "60")
-    await watched(lambda process: process.terminate(), "sh", "-c", "trap 'exit 7' TERM; sleep 60 & wait")
+    await watched(lambda process: process.terminate(), "sh", "-c", "trap 'exit 7' TERM; sleep 60 >/dev/null 2>&1 & wait")
 
 asyncio.run(main())
 """
