@@ -252,16 +252,16 @@ def step_program(
     if not session.sampled:
         session = replace(session, sampled=True)  # a stepped program is recorded whatever the sample rate
     breakpoints = session_breakpoints(config, options.breakpoints)
-    with user_terminal() as user, StepServer() as channel:
+    with user_terminal() as user, StepServer() as step_server:
         if user is None and options.interactive:
             leaving_out = ", and leave out --step" if options.step else ""
             raise WrongUsageError(
                 f"there is no terminal to type commands on: give them with -c or -x{leaving_out}"
             )
         foreground = Foreground(user.terminal.fileno()) if user is not None and user.controls else None
-        environment = asdict(session) | {"step_socket": channel.address}
+        environment = asdict(session) | {"step_socket": step_server.address}
         with started(target, session=environment, python=python, own_group=foreground is not None) as child:
-            program = LiveProgram(child, channel, foreground, make_notifier(user))
+            program = LiveProgram(child, step_server, foreground, make_notifier(user))
             try:
                 debugger = LiveDebugger(program, breakpoints, options.overrides)
                 program.go_on()

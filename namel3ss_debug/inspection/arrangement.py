@@ -102,8 +102,8 @@ def _extra_start_fields(event_type: str, event: Event) -> Event:
     if event_type == "http_exchange_start":
         inputs = lenient.mapping(event.get("inputs"))
         return {name: inputs[name] for name in ("method", "url") if isinstance(inputs.get(name), str)}
-    if event_type == "command_start":
-        return {"background": True} if is_background(event) else {}
+    if is_background(event):
+        return {"background": True}
     return {"metadata": {"seen": False}} if is_unseen(event) else {}
 
 

@@ -97,7 +97,10 @@ def name_without_start(start: Event, end: Event) -> str:
 
 def is_background(start: Event) -> bool:
     """Return whether a start is of a command that a library runs for its own purposes; no report counts it."""
-    return lenient.mapping(start.get("metadata")).get("background") is True
+    return (
+        start.get("component") == "command"
+        and lenient.mapping(start.get("metadata")).get("background") is True
+    )
 
 
 def states_amounts(event: Event) -> bool:

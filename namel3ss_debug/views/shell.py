@@ -188,9 +188,8 @@ def split_pasted(words: str) -> list[str]:
 
 def _editing_reader(debugger: Debugger, terminal: TextIO | None) -> Reader:
     """Return a reader with line editing; Ctrl-C discards what is typed."""
-    from namel3ss_debug.views.prompt import (
-        line_editor,  # prompt_toolkit is slow to load, and scripts need none
-    )
+    # prompt_toolkit is slow to load, and scripts need none
+    from namel3ss_debug.views.prompt import line_editor
 
     session = line_editor(debugger, terminal)
 

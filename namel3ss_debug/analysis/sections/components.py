@@ -49,7 +49,7 @@ class ComponentBreakdown(BaseFold):
 
     def span(self, span: MeasuredSpan) -> None:
         """Count one span that ended."""
-        if span.component == "command" and is_background(span.start):
+        if is_background(span.start):
             return
         row = self._rows.get(span.component)
         if row is None:
@@ -70,7 +70,7 @@ class ComponentBreakdown(BaseFold):
 
     def open_span(self, span: MeasuredSpan) -> None:
         """Count one span that never ended."""
-        if span.component == "command" and is_background(span.start):
+        if is_background(span.start):
             return
         self._rows.setdefault(span.component, [0] * 8)[_OPEN] += 1
 

@@ -92,12 +92,12 @@ class Dependencies(BaseFold):
 
     def span(self, span: MeasuredSpan) -> None:
         """Keep a span that ended. An end without a start has no place in the graph."""
-        if span.start and not (span.component == "command" and is_background(span.start)):
+        if span.start and not is_background(span.start):
             self._keep(span, max(span.duration_ns or 0, 0))
 
     def open_span(self, span: MeasuredSpan) -> None:
         """Keep a span that never ended. It counts as one that ran until the trace ended."""
-        if not (span.component == "command" and is_background(span.start)):
+        if not is_background(span.start):
             self._keep(span, _OPEN)
 
     def event(self, number: int, event: Event) -> None:

@@ -1,6 +1,6 @@
 """The tracer of a process, and its spans: events that are numbered and written by one `TraceWriter`.
 
-Everything that records goes through `ExecutionTracer.emit` or a `OpenSpan`. The hooks, the HTTP seams and the tool seam are
+Everything that records goes through `ExecutionTracer.emit` or an `OpenSpan`. The hooks, the HTTP seams and the tool seam are
 only different ways to open spans. Nothing here raises into the program: an error inside tracing is counted under
 `problems`, written to `trace_end` and printed as one line on stderr at the end. What a signal handler of the program
 raises meanwhile goes on to the program.

@@ -72,14 +72,14 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
 def _wrap(original: Callable[..., Any], structure: Structure, kind: _MethodKind) -> Callable[..., Any]:
     """Return a method that runs inside a span, whether it returns a result, an awaitable or a generator."""
 
-    def begin(run: _RunnerRun, key: object, frame: FrameType | None = None) -> None:
+    def begin(run: _AgnoRun, key: object, frame: FrameType | None = None) -> None:
         read_safely(structure, _begin, structure, kind, run, key, frame)
 
-    def end(run: _RunnerRun, key: object, error: BaseException | None) -> None:
+    def end(run: _AgnoRun, key: object, error: BaseException | None) -> None:
         read_safely(structure, _end, structure, run, key, error)
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        run = _RunnerRun(self, args, kwargs)
+        run = _AgnoRun(self, args, kwargs)
         if is_sync and not run.is_streamed():
             key = object()
             begin(run, key)
@@ -99,7 +99,7 @@ def _wrap(original: Callable[..., Any], structure: Structure, kind: _MethodKind)
             return run_async_in_span(result, partial(begin, run), partial(end, run), run.note)
         return wait(run, result) if isawaitable(result) else result
 
-    async def wait(run: _RunnerRun, awaited: Awaitable[Any]) -> Any:
+    async def wait(run: _AgnoRun, awaited: Awaitable[Any]) -> Any:
         key = object()
         begin(run, key)
         try:
@@ -116,12 +116,12 @@ def _wrap(original: Callable[..., Any], structure: Structure, kind: _MethodKind)
         return call
 
     async def call_async(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return await wait(_RunnerRun(self, args, kwargs), original(self, *args, **kwargs))
+        return await wait(_AgnoRun(self, args, kwargs), original(self, *args, **kwargs))
 
     return call_async
 
 
-class _RunnerRun:
+class _AgnoRun:
     """A run of an agent, a team, a workflow or a step.
 
     Attributes:
@@ -146,7 +146,7 @@ class _RunnerRun:
 
 
 def _begin(
-    structure: Structure, kind: _MethodKind, run: _RunnerRun, key: object, frame: FrameType | None
+    structure: Structure, kind: _MethodKind, run: _AgnoRun, key: object, frame: FrameType | None
 ) -> None:
     name = str(getattr(run.runner, "name", None) or type(run.runner).__name__)
     passed: Any = run.passed
@@ -165,7 +165,7 @@ def _begin(
     )
 
 
-def _end(structure: Structure, run: _RunnerRun, key: object, error: BaseException | None) -> None:
+def _end(structure: Structure, run: _AgnoRun, key: object, error: BaseException | None) -> None:
     """Record the end of a run. An agent reports its failure in its result, or with the last item of a stream."""
     content = getattr(run.result, "content", None)
     status = getattr(run.result, "status", None)

@@ -41,7 +41,7 @@ _USAGE = {
 }
 """Count -> its names in the details of the usage."""
 
-_OBSERVERS: WeakKeyDictionary[Structure, _ObservationObserver] = WeakKeyDictionary()
+_OBSERVERS: WeakKeyDictionary[Structure, _LangfuseObserver] = WeakKeyDictionary()
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
@@ -50,7 +50,7 @@ def follow(module: Any, structure: Structure) -> list[Undo]:
     Raises:
         AttributeError: the module lacks a class or a method that is followed.
     """
-    observer = _OBSERVERS.setdefault(structure, _ObservationObserver(structure))
+    observer = _OBSERVERS.setdefault(structure, _LangfuseObserver(structure))
     is_client = module.__name__.endswith(".client")
     kind = module.Langfuse if is_client else module.LangfuseObservationWrapper
 
@@ -94,7 +94,7 @@ class _Observation:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-class _ObservationObserver:
+class _LangfuseObserver:
     """Reports to a `Structure` what the program tells Langfuse. An observation is its own key."""
 
     def __init__(self, structure: Structure) -> None:
@@ -195,9 +195,7 @@ class _ObservationObserver:
                 self.structure.mark_failed(known.model, kind, text)
 
 
-def _wrap_start_as_current(
-    original: Callable[..., Any], observer: _ObservationObserver
-) -> Callable[..., Any]:
+def _wrap_start_as_current(original: Callable[..., Any], observer: _LangfuseObserver) -> Callable[..., Any]:
     # Langfuse uses OpenTelemetry's own version, which can also decorate coroutine functions.
     decorator = sys.modules.get("opentelemetry.util._decorator")
     make = getattr(decorator, "_agnosticcontextmanager", contextlib.contextmanager)

@@ -38,7 +38,7 @@ OnOpen = Callable[[str, str], None]
 
 _consumers: tuple[OnOpen, ...] = ()
 _hooked = False
-_busy: set[int] = set()  # the threads that run a consumer, which opens files itself
+_busy: set[int] = set()  # the threads that open files for us, such as a consumer
 
 
 def on_open(consumer: OnOpen) -> Undo:
@@ -80,7 +80,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def is_busy() -> bool:
-    """Return whether this thread runs a consumer: what it opens is not opened by the program."""
+    """Return whether this thread opens files for us: none of them is opened by the program."""
     return get_ident() in _busy
 
 
@@ -88,9 +88,6 @@ def is_busy() -> bool:
 def hidden() -> Iterator[None]:
     """Leave out what this thread opens inside the block: the files are ours, not the program's."""
     thread = get_ident()
-    if thread in _busy:
-        yield
-        return
     _busy.add(thread)
     try:
         yield

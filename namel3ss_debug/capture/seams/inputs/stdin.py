@@ -198,7 +198,7 @@ def _report_line() -> None:
     if _on_line is not None:
         try:
             _on_line()
-        except Exception:
+        except Exception:  # as above
             pass
 
 

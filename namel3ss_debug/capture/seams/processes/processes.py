@@ -262,7 +262,7 @@ def _read_preparation(data: Mapping[str, Any]) -> None:
         word = data.get(_STATE_KEY)
         if word and _child_state is not None:
             _child_state.adopt(word)
-    except Exception:
+    except Exception:  # as above
         pass
 
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from namel3ss_debug.capture.seams.inputs.opened_files import OpenedFiles, on_open
+from namel3ss_debug.capture.seams.inputs.opened_files import OpenedFiles, find_followed, on_open
 from namel3ss_debug.traces.file_digests import FileDigester
 
 
@@ -86,6 +86,7 @@ def test_files_of_packages_code_and_the_system_are_left_out(follow, tmp_path):
         os.close(os.open(name, os.O_RDONLY))
     os.close(os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK))
     assert reports == []
+    assert find_followed("/proc/self/stat") is None
     _files, reports = follow(most=2)
     with open(0, closefd=False):
         pass
