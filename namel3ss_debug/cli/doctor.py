@@ -174,9 +174,8 @@ class _Again:
     def __call__(self, change: ChangeInputs, what_for: str) -> DoctorRun:
         from namel3ss_debug.cli.boundary import notify
         from namel3ss_debug.replay.rerun.doctor import DoctorRun, RunInputs
-        from namel3ss_debug.replay.rerun.output_relay import OutputRelay
         from namel3ss_debug.replay.rerun.preparation import prepare
-        from namel3ss_debug.replay.rerun.running import rerun
+        from namel3ss_debug.replay.rerun.running import OutputEnds, rerun
 
         self._runs += 1
         notify(f"run {self._runs}, {what_for}")
@@ -187,7 +186,7 @@ class _Again:
         inputs = change(RunInputs(prepared.inputs, prepared.plan))
         prepared = replace(prepared, inputs=inputs.inputs, plan=inputs.plan)
         with tempfile.TemporaryFile() as printed, Path(os.devnull).open("wb") as nowhere:
-            outcome = rerun(prepared, OutputRelay(printed.fileno(), nowhere.fileno()))
+            outcome = rerun(prepared, OutputEnds(printed.fileno(), nowhere.fileno()))
             printed.seek(0)
             stdout = printed.read()
         if outcome.interrupted:

@@ -43,9 +43,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.replay.debugger.interpreter import Debugger, LiveDebugger
     from namel3ss_debug.replay.rerun.outcomes import RerunOutcome
-    from namel3ss_debug.replay.rerun.output_relay import OutputRelay
     from namel3ss_debug.replay.rerun.preparation import Prepared, RerunOptions
-    from namel3ss_debug.replay.rerun.starting import EarlyStart
     from namel3ss_debug.traces.reader import Trace
 
 STDOUT, STDERR = 1, 2
@@ -143,24 +141,20 @@ def rerun_trace(
     """
     path = find_trace_file(reference)
     consent = require_consent(path, trust=trust, named=bool(program), python=options.get("python"))
-    at_once = not (step or breakpoints or commands or files or program or options.get("python"))
-    from namel3ss_debug.replay.rerun.starting import start_early
+    trace = open_reference(reference)
+    words = read_commands(commands, files)
+    answers = load_overrides(mocks, faults)
+    from namel3ss_debug.replay.rerun.preparation import RerunOptions
 
-    with start_early(path, relay_outputs(jsonl=jsonl), consent) if at_once else nullcontext() as early:
-        trace = open_reference(reference)
-        words = read_commands(commands, files)
-        answers = load_overrides(mocks, faults)
-        from namel3ss_debug.replay.rerun.preparation import RerunOptions
-
-        stepped = None
-        if step or breakpoints or words:
-            stepped = Stepped(breakpoints, *first_commands(words, step=step, breakpoints=breakpoints))
-        changed = {"live_from": options["live_from"] or 0, "program": program, "consent": consent}
-        wanted = RerunOptions(answers, **options | changed)
-        config = settings().config
-        prepared = prepared_again(trace, wanted, config)
-        status = run_prepared(prepared, config, stepped, jsonl=jsonl, early=early)
-        report_problems(trace)
+    stepped = None
+    if step or breakpoints or words:
+        stepped = Stepped(breakpoints, *first_commands(words, step=step, breakpoints=breakpoints))
+    changed = {"live_from": options["live_from"] or 0, "program": program, "consent": consent}
+    wanted = RerunOptions(answers, **options | changed)
+    config = settings().config
+    prepared = prepared_again(trace, wanted, config)
+    status = run_prepared(prepared, config, stepped, jsonl=jsonl)
+    report_problems(trace)
     return status
 
 
@@ -190,7 +184,6 @@ def run_prepared(
     stepped: Stepped | None,
     *,
     jsonl: bool,
-    early: EarlyStart | None = None,
 ) -> int:
     """Run the program, report the outcome, and return the exit status.
 
@@ -200,29 +193,22 @@ def run_prepared(
     outcome = (
         step_again(prepared, config, stepped, jsonl=jsonl)
         if stepped is not None
-        else run_again(prepared, early, jsonl=jsonl)
+        else run_again(prepared, jsonl=jsonl)
     )
     report(outcome, jsonl=jsonl)
     return outcome.exit_status
 
 
-def run_again(prepared: Prepared, early: EarlyStart | None, *, jsonl: bool) -> RerunOutcome:
+def run_again(prepared: Prepared, *, jsonl: bool) -> RerunOutcome:
     """Run the program to its end; its output goes to the streams of this process."""
     from namel3ss_debug.cli.boundary import notify
+    from namel3ss_debug.replay.rerun.running import OutputEnds
     from namel3ss_debug.replay.rerun.running import rerun as run
 
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    ways = relay_outputs(jsonl=jsonl) if early is None else early.outputs
-    return run(prepared, ways, notify, load_report, early)
-
-
-def relay_outputs(*, jsonl: bool) -> OutputRelay:
-    """Return where the output of the program goes."""
-    from namel3ss_debug.replay.rerun.output_relay import OutputRelay
-
-    return OutputRelay(STDERR if jsonl else STDOUT, STDERR)
+    return run(prepared, OutputEnds(STDERR if jsonl else None), notify, load_report)
 
 
 def load_report() -> None:
@@ -236,8 +222,7 @@ def step_again(
 ) -> RerunOutcome:
     """Step through the program as it runs again, in the debugger's shell.
 
-    If its code is newer than the trace, it is run to its end before, without output, to learn which answers belong to
-    which calls. A session of JSON lines is controlled by a program, whose commands arrive on stdin.
+    A session of JSON lines is controlled by a program, whose commands arrive on stdin.
     """
     from namel3ss_debug.capture.launch.foreground import Foreground
     from namel3ss_debug.cli.stepping import (
@@ -250,13 +235,11 @@ def step_again(
     from namel3ss_debug.replay.debugger.interpreter import LiveDebugger
     from namel3ss_debug.replay.debugger.step_channel import StepServer
     from namel3ss_debug.replay.rerun.attempts import Attempt
-    from namel3ss_debug.replay.rerun.output_relay import OutputEnds
-    from namel3ss_debug.replay.rerun.running import reserved_for, running, stepped_outcome
+    from namel3ss_debug.replay.rerun.running import OutputEnds, running, stepped_outcome
     from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError
 
     earlier = stepped.earlier
     breakpoints = session_breakpoints(config, stepped.breakpoints) if earlier is None else []
-    reserved = reserved_for(prepared) if prepared.newer else frozenset()
     stop, mistakes = None, stepped.mistakes
     with nullcontext() if jsonl else user_terminal() as seated, StepServer() as step_server:
         # The program reads its recorded input, so stdin may hold commands.
@@ -271,7 +254,7 @@ def step_again(
         opening = running(prepared, step_server, None, ends, foreground=foreground, notice=say)
         with opening as program:
             debugger = LiveDebugger(program, breakpoints, prepared.wanted.mocks)
-            program.answering = run = Attempt(prepared.plan, debugger.stepper.overrides, reserved)
+            program.answering = run = Attempt(prepared.plan, debugger.stepper.overrides)
             program.go_on()
             note_unknown(debugger, prepared.trace, stepped.breakpoints, say)
             commands = chain(lead_to_earlier(debugger, earlier) if earlier else (), stepped.commands, read)

@@ -48,7 +48,6 @@ RENAMED_KEYS: Final = {
     "asked": "request",
     "given": "overridden",
     "joined": "reconverged",
-    "passes": "attempts",
     "recording": "recorded_trace",
 }
 """Keys of the JSON lines of a re-run that schema 2 renamed: old -> new."""
@@ -227,7 +226,6 @@ def report_rows(outcome: RerunOutcome) -> Iterator[dict[str, Any]]:
         "real": outcome.real,
         "live_since": outcome.live_since or None,
         "reconverged": None if found_in_all.reconverged is None else found_in_all.reconverged._asdict(),
-        "attempts": outcome.attempts,
         "out_of_order": outcome.out_of_order,
         "refused": [refused(each) for each in outcome.refused],
         "new_inputs": [

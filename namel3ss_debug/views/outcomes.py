@@ -54,12 +54,6 @@ def outcome_rows(outcome: RerunOutcome, width: int) -> Iterator[Row]:
         ("answered", _answered(outcome)),
         ("diverges", _describe_first(outcome)),
         ("reconverges", _describe_reconvergence(outcome)),
-        (
-            "attempts",
-            ""
-            if outcome.attempts == 1
-            else f"{outcome.attempts}; a guess was wrong, and the program was restarted",
-        ),
         ("order", _order(outcome)),
         *(("refused", Piece(refused(each))) for each in outcome.refused[:MOST_NUMBERS]),
         *(("new input", piece(each, "", 200)) for each in islice(_new_inputs(outcome), MOST_NUMBERS)),
@@ -235,11 +229,6 @@ def _stopped(outcome: RerunOutcome) -> Iterator[str]:
     """Yield why the re-run could not go on."""
     if outcome.stop is not None:
         yield describe_unanswered(outcome.stop)
-        if outcome.stop.reserved:
-            yield (
-                f"{count(outcome.stop.reserved, 'recorded answer')} of the same functions "
-                "are reserved for calls that the program makes later"
-            )
     if outcome.problem:
         yield outcome.problem
 

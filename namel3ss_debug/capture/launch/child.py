@@ -94,32 +94,13 @@ def _start_recording() -> None:
             session = json.loads(text)
             from namel3ss_debug.capture.launch.start import start_in_child
 
-            if "session_from" in session:
-                session = _read_session(session["session_from"])
             start_in_child(session, "main")
     except Exception as error:
         print_message(f"not recording: {type(error).__name__}: {error}")
-        if "session_from" in session or session.get("offline"):
+        if session.get("offline"):
             raise SystemExit(1) from None
     finally:
         processes.hide()
-
-
-def _read_session(descriptor: int) -> dict[str, Any]:
-    """Wait for the session of a process that was started ahead; all that recording needs is imported by now.
-
-    Raises:
-        SystemExit: the parent closed the pipe without one, so the program is not to run.
-    """
-    import json
-
-    with open(descriptor, "rb") as stream:
-        text = stream.read().decode()
-    if not text:
-        raise SystemExit(0)
-    session: dict[str, Any] = json.loads(text)
-    os.environ["NAMEL3SS_DEBUG_SESSION"] = text
-    return session
 
 
 def _record_end(end: BaseException | None) -> None:

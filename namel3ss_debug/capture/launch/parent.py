@@ -7,7 +7,6 @@ Ctrl-C and Ctrl-Z reach it as they would without us.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -58,8 +57,6 @@ _OWN_GROUP: dict[int, _SignalAction] = {
     signal.SIGQUIT: "forward",
 }
 _NOT_INHERITED = frozenset({PARENT_VARIABLE, TRUST_KEY_VARIABLE})
-_FIRST_FREE = 3  # the first descriptor that is none of the three streams of a process
-_LONGEST_END = 5.0  # for a process that is to end before it begins with the program
 _CHECK = "import sys; assert sys.version_info >= (3, 11), 'Python 3.11'; import orjson, psutil, wrapt"
 
 
@@ -324,90 +321,6 @@ def started(
         child = _popen(_command_line(target, python), environment, cwd, streams, own_group=own_group)
         deliver(child)
         yield child
-
-
-class ProcessCommand(NamedTuple):
-    """How a process is started: its command line, working directory and environment."""
-
-    words: list[str]
-    cwd: Path
-    environment: dict[str, str]
-
-
-class WaitingProcess:
-    """A process that was started ahead and waits for its session before it runs the program.
-
-    Args:
-        child: the process.
-        write_end: the descriptor of the pipe from which the process reads its session.
-    """
-
-    def __init__(self, child: subprocess.Popen[bytes], write_end: int) -> None:
-        self.child = child
-        self._write_end = write_end
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether it has no session yet."""
-        return self._write_end >= 0
-
-    def start_program(self, session: Mapping[str, Any]) -> None:
-        """Send the session, so that the program begins. A process that has died while it waited gets none."""
-        write_end, self._write_end = self._write_end, -1
-        with contextlib.suppress(BrokenPipeError), os.fdopen(write_end, "wb") as stream:
-            stream.write(json.dumps(dict(session)).encode())
-
-    def end(self) -> None:
-        """End a process that still waits, before it runs the program. A running program goes on."""
-        if not self.is_waiting:
-            return
-        write_end, self._write_end = self._write_end, -1
-        os.close(write_end)
-        try:
-            self.child.wait(_LONGEST_END)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            self.child.wait()
-
-
-@contextlib.contextmanager
-def started_waiting(command: ProcessCommand, streams: Streams) -> Iterator[WaitingProcess]:
-    """Start the process of a program, not of an app, before its session is known; a waiting process ends with the block.
-
-    Signals are handled as by `started` with `own_group`.
-
-    Args:
-        command: that of `command_for`; the session in its environment does not count.
-        streams: what the program reads and writes.
-
-    Raises:
-        TargetError: the interpreter cannot be started.
-    """
-    read_end, write_end = os.pipe()
-    source = fcntl.fcntl(read_end, fcntl.F_DUPFD, _FIRST_FREE)  # the process inherits this one
-    os.close(read_end)
-    environment = {**command.environment, SESSION_VARIABLE: json.dumps({"session_from": source})}
-    with _signals(_OWN_GROUP) as deliver:
-        try:
-            child = _popen(command.words, environment, command.cwd, streams, own_group=True)
-        except BaseException:
-            os.close(write_end)
-            raise
-        finally:
-            os.close(source)
-        deliver(child)
-        process = WaitingProcess(child, write_end)
-        try:
-            yield process
-        finally:
-            process.end()
-
-
-def command_for(
-    target: Target, *, session: Mapping[str, Any], python: str, environ: Mapping[str, str], cwd: Path
-) -> ProcessCommand:
-    """Return how the process of a program is started; the arguments are as for `started`."""
-    return ProcessCommand(_command_line(target, python), cwd, child_environment(environ, session))
 
 
 def _command_line(target: Target, python: str | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Answer the calls of one run of the program: an attempt, which is restarted if a guess was wrong.
+"""Answer the calls of one run of the program.
 
 An attempt asks the matcher about each call, keeps the recorded delivery order, and records the divergences. It knows no
 process and no socket: the caller, which runs the program, passes every event in and sends the replies.
@@ -28,7 +28,7 @@ from namel3ss_debug.replay.rerun.divergences import (
     in_order,
 )
 from namel3ss_debug.replay.rerun.file_changes import Descriptions, add_digests
-from namel3ss_debug.replay.rerun.matching import MatchedAnswer, Matcher, Restart, Unmatched
+from namel3ss_debug.replay.rerun.matching import MatchedAnswer, Matcher, Unmatched
 from namel3ss_debug.replay.rerun.plan import ALL, ANSWER, Plan
 from namel3ss_debug.replay.rerun.recorded_calls import (
     BEARER,
@@ -172,8 +172,6 @@ class Attempt:
     Args:
         plan: what answers the calls.
         mocks: the user's overrides; None for none.
-        reserved: numbers of recorded calls that only match their own requests.
-        on_guess: called before a guess is delivered, which may turn out to be wrong.
         on_event: called with the number of every event and the event.
 
     Attributes:
@@ -181,7 +179,6 @@ class Attempt:
         matcher: how the requests were matched.
         order: the delivery order.
         seen: what else was observed.
-        restart: the first wrong guess; with one, the attempt does not count.
         listens: tells whether the program listens on a port; None if it has no server.
     """
 
@@ -189,13 +186,10 @@ class Attempt:
         self,
         plan: Plan,
         mocks: Overrides | None,
-        reserved: frozenset[int] = frozenset(),
-        on_guess: Callable[[], None] = lambda: None,
         on_event: Callable[[int, Event], None] = lambda _number, _event: None,
     ) -> None:
         self.plan = plan
         self.seen = ObservedRun()
-        self.restart: Restart | None = None
         self.listens: Listens | None = None
         recorded = plan.recorded
         task_keys = {
@@ -203,10 +197,10 @@ class Attempt:
             for number, recorded_call in recorded.calls.items()
             if recorded_call.request.task_key not in recorded.concurrent_tasks
         }
-        self.matcher = Matcher(recorded, mocks, reserved, self._runs_for_real)
+        self.matcher = Matcher(recorded, mocks, self._runs_for_real)
         self.order = DeliveryOrder(recorded.steps, task_keys)
         self._ordered = plan.ordered
-        self.mocks, self._on_guess, self._on_event = mocks, on_guess, on_event
+        self.mocks, self._on_event = mocks, on_event
         self._servers: set[str] = set()  # ids of connections to MCP servers that were started for real
         self._delivered: dict[str, int] = {}  # id of the start event -> number of the recorded call
         self._inside: set[str] = set()  # ids of open spans in tools that are run for real
@@ -418,9 +412,6 @@ class Attempt:
         if request.kind == COMMAND and not self.plan.recorded.holds_commands:
             return override_reply(self.mocks, request.number, event)
         result = self.matcher.answer(request, guesses=self._may_guess(request))
-        if isinstance(result, Restart):
-            self.restart = self.restart or result
-            result = result.answer
         if answers_itself(result, self.plan.recorded, self.listens):
             return self._reply_of_own_server(result, event)
         if isinstance(result, MatchedAnswer) and result.is_started_again:
@@ -523,10 +514,7 @@ class Attempt:
         request, divergence = new.request, new.divergence
         self._blocked[request.number] = new
         there = self.matcher.expected_next(request) if divergence is None else divergence.recorded
-        reserved = len(new.reserved) if isinstance(new, Unmatched) else 0
-        raise CannotGoOnError(
-            UnansweredCall("new", request, there, divergence, call=self._call(request), reserved=reserved)
-        )
+        raise CannotGoOnError(UnansweredCall("new", request, there, divergence, call=self._call(request)))
 
     def _call(self, request: Request) -> str:
         """Return how a mock names a call that has just started."""
@@ -608,7 +596,7 @@ class Attempt:
             reply["ordered"] = True
 
     def _make_reply(self, answer: MatchedAnswer, event: Event) -> dict[str, Any]:
-        """Return the reply for an answer, after announcing a guess.
+        """Return the reply for an answer.
 
         Raises:
             CannotGoOnError: the answer is unusable, or `--strict` ends the run here.
@@ -621,8 +609,8 @@ class Attempt:
             raise CannotGoOnError(
                 UnansweredCall("strict", request, answer.overtook or found, answer.divergence)
             )
-        if answer.how != "exact" and found is not None:
-            self._on_guess()
+        if plan.exact_only and answer.divergence is not None and found is not None:
+            raise CannotGoOnError(UnansweredCall("strict", request, found, answer.divergence))
         if answer.runs:
             return {"run": True} | override_reply(self.mocks, request.number, event)
         recorded = {} if found is None else outputs_of(plan.recorded.end(found.number))

@@ -1,7 +1,6 @@
 """Record a part of this process, with its calls answered from an earlier trace, as in a test.
 
-The calls are answered as in a re-run, but without a socket. Nothing can be restarted, so an edited request is not
-guessed: it raises an exception of the caller's choice, which programs do not catch. The network is closed. Clock and
+The calls are answered as in a re-run, but without a socket. An edited request is not guessed: it raises an exception of the caller's choice, which programs do not catch. The network is closed. Clock and
 random numbers are the recorded ones, for the program alone: the test runner reads its own clock.
 """
 
@@ -15,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from orjson import loads
 
@@ -32,7 +31,7 @@ from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import RerunError, UnreadableTraceError
 from namel3ss_debug.importers.opening import open_nonempty_trace, open_trace
 from namel3ss_debug.replay.rerun.attempts import Attempt
-from namel3ss_debug.replay.rerun.divergences import CHANGED, MISSING, ORDER, RESULT, Divergence
+from namel3ss_debug.replay.rerun.divergences import MISSING, ORDER, RESULT, Divergence
 from namel3ss_debug.replay.rerun.plan import ALL, Plan
 from namel3ss_debug.replay.rerun.preparation import check_trace
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, read_recorded
@@ -120,8 +119,8 @@ class InProcess:
             recorded = read_recorded(kept)
             list(check_trace(recording, recorded))
             # A checkout gives every file a new time, so without digests a newer file is no sign of changed code.
-            plan = Plan(recorded, run_tools, code=TraceCode(recorded.codes, since=math.inf))
-            self._attempt = Attempt(plan, None, on_guess=lambda: _refuse_guess(self._attempt))
+            plan = Plan(recorded, run_tools, code=TraceCode(recorded.codes, since=math.inf), exact_only=True)
+            self._attempt = Attempt(plan, None)
             self._attempt.listens = OwnPorts(os.getpid())
             self._gate = _Gate(self._attempt, self._stopped(on_stop, recorded))
             rerun = {"of": kept.execution_id, "recording": str(recording)}
@@ -353,20 +352,6 @@ class _Gate:
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
-
-
-def _refuse_guess(attempt: Attempt | None) -> None:
-    """Refuse to answer an edited request.
-
-    Raises:
-        CannotGoOnError: always, if the two requests differ.
-    """
-    assert attempt is not None
-    changed = [each for each in attempt.matcher.divergences(ended=False) if each.kind == CHANGED]
-    last = max(changed, key=lambda each: each.number, default=None)
-    if last is not None and last.request is not None:
-        kind: Literal["strict"] = "strict"
-        raise CannotGoOnError(UnansweredCall(kind, last.request, last.recorded, last))
 
 
 def _session(what: Recordable, rerun: dict[str, Any], inputs: Inputs | None, *, offline: bool) -> Session:

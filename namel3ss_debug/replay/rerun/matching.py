@@ -5,9 +5,8 @@ the same functions before others. Then, as a guess, the earliest unmatched call 
 code was edited, and the difference is reported. Otherwise the call is unmatched.
 
 A guess may use the answer of a call that is made later with its recorded request, for example if a call was added at
-the front of a loop. Then the program is restarted, with such answers reserved for their own requests; every policy
-without a restart gives wrong answers to some edits. One edit takes two or three attempts; `plan.MAX_ATTEMPTS` bounds
-them.
+the front of a loop. That request gets its answer all the same, and the guess is marked as ambiguous. The program is
+never run twice: whatever it writes, it writes once.
 
 Nothing here waits, sends or reads a clock. Only one thread at a time may use a `Matcher`.
 """
@@ -16,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -95,34 +94,10 @@ class MatchedAnswer:
 
 @dataclass(frozen=True)
 class Unmatched:
-    """A live request that the trace holds no answer for.
-
-    Attributes:
-        request: the live request.
-        divergence: the divergence, of kind `new`.
-        reserved: recorded calls of the same functions that are reserved for their own requests.
-    """
+    """A live request that the trace holds no answer for."""
 
     request: Request
     divergence: Divergence
-    reserved: tuple[RecordedCall, ...] = ()
-
-
-@dataclass(frozen=True)
-class Restart:
-    """A guess was wrong: the recorded answer to this very request has been used for another one.
-
-    This attempt does not count any more. It may continue with `answer`, which is right for this request, because an
-    attempt that runs to its end finds everything that has to be reserved. Then the program is restarted with
-    `Matcher.reserved_next`.
-
-    Attributes:
-        answer: the answer to the request.
-        taken_by: the divergence of the guess, marked as ambiguous.
-    """
-
-    answer: MatchedAnswer
-    taken_by: Divergence
 
 
 _NO_EVENT: Final[Event] = {"event_type": ""}
@@ -133,12 +108,10 @@ class _Guess(NamedTuple):
     """A recorded answer that was used by a guess.
 
     Attributes:
-        similar_key: the key by which it was found.
         divergence: how the two requests differ.
         harmless: whether it was not delivered after all, because an override took its place.
     """
 
-    similar_key: Hashable
     divergence: Divergence
     harmless: bool
 
@@ -149,7 +122,6 @@ class Matcher:
     Args:
         recorded: the recorded calls.
         mocks: the user's overrides.
-        reserved: numbers of recorded calls that only match their own requests.
         runs: tells whether a tool is to be run for real; if left out, none is.
 
     Attributes:
@@ -160,11 +132,9 @@ class Matcher:
         self,
         recorded: RecordedCalls,
         mocks: Overrides | None = None,
-        reserved: Iterable[int] = (),
         runs: Callable[[Request], bool] | None = None,
     ) -> None:
         self.recorded = recorded
-        self.reserved = frozenset(reserved)
         self.matches: list[Match] = []
         self._mocks, self._runs = mocks, runs
         self._used: dict[int, int] = {}  # by which request; 0: inside an answered tool
@@ -175,9 +145,6 @@ class Matcher:
         for number, recorded_call in reversed([*recorded.calls.items()]):
             self._enter(number, recorded_call.request)
         self._guessed: dict[str, dict[int, _Guess]] = {}
-        # Similar key -> calls with it that were matched exactly.
-        self._exact: dict[Hashable, set[int]] = {}
-        self._wrong: set[Hashable] = set()  # similar keys by which a guess was wrong
         self._override_effects = OverrideEffects()
         self._divergences: list[Divergence] = []
         self._lines: dict[tuple[TaskKey, TaskKey], _Line] = {}
@@ -187,7 +154,7 @@ class Matcher:
         for key in request.keys:
             for place in _places(key, request):
                 self._by_key.setdefault(place, []).append(number)
-        for similar_key in request.similar_keys if number not in self.reserved else ():
+        for similar_key in request.similar_keys:
             for place in (similar_key, request.task_key), (similar_key,):
                 self._by_similar_key.setdefault(place, []).append(number)
         self._by_task.setdefault(request.task_key, []).append(number)
@@ -200,7 +167,7 @@ class Matcher:
             found = self.recorded.calls[next(iter(guessed))] if guessed else None
         return (found, True) if found is not None else (self._like(request)[0], False)
 
-    def answer(self, request: Request, *, guesses: bool = True) -> MatchedAnswer | Unmatched | Restart:
+    def answer(self, request: Request, *, guesses: bool = True) -> MatchedAnswer | Unmatched:
         """Match a live request.
 
         Args:
@@ -259,11 +226,6 @@ class Matcher:
         if lenient.dump(old, ordered=True) != lenient.dump(outputs, ordered=True):
             self._override_effects.add(ReplacedAnswer(_without_event(request), old, outputs))
 
-    @property
-    def reserved_next(self) -> frozenset[int]:
-        """The calls to reserve after a restart: those matched exactly that the wrong guesses could have used."""
-        return self.reserved.union(*(self._exact.get(similar_key, set()) for similar_key in self._wrong))
-
     def divergences(self, *, ended: bool = True) -> tuple[Divergence, ...]:
         """Return the divergences so far, in the order of the run.
 
@@ -306,17 +268,20 @@ class Matcher:
             waiting.pop()
         return waiting[-1] if waiting else None
 
-    def _take_back(self, answer: MatchedAnswer, guessed: dict[int, _Guess]) -> MatchedAnswer | Restart:
-        """Match a request whose recorded answer was used by a guess; that is no error if an override replaced it there."""
+    def _take_back(self, answer: MatchedAnswer, guessed: dict[int, _Guess]) -> MatchedAnswer:
+        """Match a request whose recorded answer was used by a guess; the guess is ambiguous unless an override replaced it."""
         number, guess = next(iter(guessed.items()))
         for guesses in self._guessed.values():
             guesses.pop(number, None)
         answer = self._with(answer, self.recorded.calls[number], None)
         if guess.harmless:
             self._forget(guess.divergence)
-            return answer
-        self._wrong.add(guess.similar_key)
-        return Restart(answer, replace(guess.divergence, ambiguous=True))
+        else:
+            self._divergences = [
+                replace(found, ambiguous=True) if found is guess.divergence else found
+                for found in self._divergences
+            ]
+        return answer
 
     def _forget(self, guessed: Divergence) -> None:
         """Turn a guess into an unmatched request, because an override answered it."""
@@ -359,18 +324,10 @@ class Matcher:
             self._divergences.append(divergence)
             if not answer.runs:
                 self.matches.append(Match(request.number, 0, NEW))
-                return Unmatched(request, divergence, tuple(self._reserved_for(request)))
+                return Unmatched(request, divergence)
             answer = replace(answer, divergence=divergence)
         self._take_notice(answer)
         return answer
-
-    def _reserved_for(self, request: Request) -> Iterator[RecordedCall]:
-        for number in sorted(self.reserved):
-            recorded_call = self.recorded.calls[number]
-            if self._free(number) and not set(request.similar_keys).isdisjoint(
-                recorded_call.request.similar_keys
-            ):
-                yield recorded_call
 
     def _new(self, request: Request) -> Divergence:
         """Return the divergence of an unmatched request, with the recorded call at its place."""
@@ -401,23 +358,18 @@ class Matcher:
 
     def _use(self, answer: MatchedAnswer, found: RecordedCall, similar_key: Hashable) -> None:
         """Mark a recorded call as matched, and the calls inside a tool that is not run."""
-        request = answer.request
+        request, is_taken_back = answer.request, found.number in self._used
         self._used[found.number] = request.number
         # An answered tool does not run, so the calls inside it are never made.
         if found.request.kind in VALUED and not (answer.runs or answer.is_started_again):
             self._used.update(
                 (number, 0) for number in self.recorded.within(found.number) if self._free(number)
             )
-        if similar_key is None:
-            for one in found.request.similar_keys:
-                self._exact.setdefault(one, set()).add(found.number)
-        else:
+        if similar_key is not None:
             divergence = answer.divergence or Divergence(CHANGED, request.number, request, found)
             for key in found.request.keys:
-                self._guessed.setdefault(key, {})[found.number] = _Guess(
-                    similar_key, divergence, answer.mock is not None
-                )
-        if similar_key is None or answer.mock is None:
+                self._guessed.setdefault(key, {})[found.number] = _Guess(divergence, answer.mock is not None)
+        if not is_taken_back and (similar_key is None or answer.mock is None):
             line = self._lines.setdefault((request.task_key, found.request.task_key), _Line())
             line.add(_without_event(request) if similar_key is None else request, found)
 

@@ -91,7 +91,6 @@ class RerunOutcome:
         divergences: where the re-run and the trace diverge, in order.
         summary: the counts of its requests.
         recorded: the recorded calls.
-        attempts: how often the program was started.
         real: how many calls were made for real.
         live_since: the number of the first request from which on the trace no longer answers; 0 for none.
         refused: the events that report a refused network connection.
@@ -120,7 +119,6 @@ class RerunOutcome:
     divergences: tuple[Divergence, ...]
     summary: DivergenceSummary
     recorded: RecordedCalls
-    attempts: int = 1
     real: int = 0
     live_since: int = 0
     refused: tuple[Event, ...] = ()
@@ -251,7 +249,7 @@ def make_outcome(
         **more: further fields.
     """
     seen = run.seen
-    divergences = _mark_ambiguous(run, run.divergences(ended=ended))
+    divergences = run.divergences(ended=ended)
     matches = run.matches()
     if numbers:
         divergences = in_order(
@@ -288,19 +286,6 @@ def make_outcome(
         ),
         not_verified=run.not_verified(),
         **more,
-    )
-
-
-def _mark_ambiguous(run: Attempt, divergences: tuple[Divergence, ...]) -> tuple[Divergence, ...]:
-    """Mark the guess that was still wrong in the last attempt as ambiguous."""
-    if run.restart is None:
-        return divergences
-    taken_by = run.restart.taken_by
-    return tuple(
-        replace(each, ambiguous=True)
-        if (each.kind, each.number) == (taken_by.kind, taken_by.number)
-        else each
-        for each in divergences
     )
 
 

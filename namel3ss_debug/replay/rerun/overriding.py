@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -138,15 +138,13 @@ def _has_name(known: TraceContents, plain: str) -> bool:
     return any(name_fits(known_name, plain) for names in known.names.values() for known_name in names)
 
 
-def make_attempt(
-    overrides: Iterable[Mock | Fault], plan: Plan, reserved: frozenset[int], on_guess: Callable[[], None]
-) -> Attempt:
-    """Return an attempt with these mocks and faults in force; the rest is as for `Attempt`."""
+def make_attempt(overrides: Iterable[Mock | Fault], plan: Plan) -> Attempt:
+    """Return an attempt with these mocks and faults in force."""
     entries = CallCounter()
     mocks = Overrides(lambda: None, entries.find)
     for what in overrides:
         mocks.add(what)
-    return Attempt(plan, mocks, reserved, on_guess, entries.observe)
+    return Attempt(plan, mocks, entries.observe)
 
 
 def written(overrides: Sequence[Mock | Fault]) -> dict[str, list[str]]:

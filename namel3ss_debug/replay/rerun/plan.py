@@ -18,9 +18,6 @@ ALL: Final = "all"
 RUN: Final = "run"
 ANSWER: Final = "answer"
 
-MAX_ATTEMPTS: Final = 4
-"""After so many attempts, a guess that was still wrong is reported as ambiguous."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -37,6 +34,7 @@ class Plan:
         tools: the setting `tools`: a pattern of names -> `run` or `answer`, for tools whose code has changed.
         code: the code that the trace holds of its tools.
         run_commands: the names of the programs whose commands are run for real, or `ALL`.
+        exact_only: whether an edited request ends the run, as in a test.
     """
 
     recorded: RecordedCalls
@@ -49,6 +47,7 @@ class Plan:
     tools: Mapping[str, str] = field(default_factory=dict)
     code: TraceCode = field(default_factory=TraceCode)
     run_commands: frozenset[str] = frozenset()
+    exact_only: bool = False
 
     @cached_property
     def ordered(self) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from namel3ss_debug.capture.launch.parent import ProcessCommand, Target
+from namel3ss_debug.capture.launch.parent import Target
 from namel3ss_debug.capture.launch.session import Session, new_session
 from namel3ss_debug.config import REDACTING, DebugConfiguration
 from namel3ss_debug.errors import RerunError
@@ -21,7 +21,7 @@ from namel3ss_debug.replay.overrides.grammar import in_line
 from namel3ss_debug.replay.rerun.consent import Consent, check_signatures
 from namel3ss_debug.replay.rerun.plan import Plan
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, ReplayFlaw, read_recorded
-from namel3ss_debug.replay.rerun.starting import STILL, command_of, interpreter_of, named_target, target_of
+from namel3ss_debug.replay.rerun.starting import STILL, interpreter_of, named_target, target_of
 from namel3ss_debug.replay.rerun.tool_code import TraceCode, is_newer
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
@@ -309,11 +309,6 @@ class Prepared:
     def environment(self) -> dict[str, str]:
         """The environment of the program; the variables it read are as recorded."""
         return self.inputs.variables(os.environ)
-
-    @property
-    def command(self) -> ProcessCommand:
-        """The command line and environment of the program's process."""
-        return command_of(self.target, self.python, self.cwd, self.inputs)
 
 
 def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, folder: Path) -> Prepared:

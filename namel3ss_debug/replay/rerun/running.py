@@ -1,4 +1,4 @@
-"""Run a recorded program again on its recorded answers, and restart it if a guess was wrong.
+"""Run a recorded program again on its recorded answers, once.
 
 The program runs in a child process as it was recorded, with its working directory, arguments, standard input and the
 environment variables that it read. It is recorded as a whole new trace, whose `trace_start` names the original in
@@ -14,11 +14,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.capture.launch.foreground import Foreground
 from namel3ss_debug.capture.launch.parent import Streams, started
-from namel3ss_debug.capture.launch.session import remove_old_trace
 from namel3ss_debug.errors import DebugError
 from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.replay.debugger.live import LiveProgram
@@ -30,17 +29,12 @@ from namel3ss_debug.replay.rerun.file_changes import (
     find_file_key,
     read_digests,
 )
-from namel3ss_debug.replay.rerun.output_relay import OutputEnds, OutputRelay
-from namel3ss_debug.replay.rerun.plan import MAX_ATTEMPTS
 from namel3ss_debug.replay.rerun.preparation import (
     Prepared,
     make_workspace,
     options_of,
 )
-from namel3ss_debug.replay.rerun.starting import (
-    EarlyStart,
-    randomness_of,
-)
+from namel3ss_debug.replay.rerun.starting import randomness_of
 from namel3ss_debug.traces.late_ends import write_late_end, write_verdict
 from namel3ss_debug.wire import lenient
 
@@ -50,45 +44,33 @@ if TYPE_CHECKING:  # imported only if there are overrides
     from namel3ss_debug.replay.rerun.unanswered import UnansweredCall
 
 
+class OutputEnds(NamedTuple):
+    """The descriptors that a program gets for stdout and stderr; None for those of this process."""
+
+    stdout: int | None = None
+    stderr: int | None = None
+
+
 def rerun(
     prepared: Prepared,
-    outputs: OutputRelay,
+    ends: OutputEnds,
     notice: Callable[[str], None] = lambda _text: None,
     meanwhile: Callable[[], None] = lambda: None,
-    early: EarlyStart | None = None,
 ) -> RerunOutcome:
-    """Run a program again, and restart it as long as guesses are wrong.
+    """Run a program again, to its end or to a call that cannot be answered.
 
     Args:
         prepared: the program and its answers.
-        outputs: where its output goes.
+        ends: where its output goes.
         notice: called with notes for the user while it runs.
-        meanwhile: called each time the program has been started and does not wait yet.
-        early: the program, if it was started early with these outputs. If it is not exactly this program, it is ended.
+        meanwhile: called when the program has been started and does not wait yet.
 
     Raises:
         TargetError: the interpreter cannot be started.
     """
-    # The whole trace may name another environment than its first line, by which the early process was started.
-    if early is not None and early.command != prepared.command:
-        early.end()
-        early = None
-    reserved: frozenset[int] = frozenset()
-    opened: Descriptions = {}
-    for attempts in range(1, MAX_ATTEMPTS + 1):
-        if attempts > 1:
-            remove_old_trace(Path(prepared.session.trace))
-        run = _Run(prepared, outputs, reserved, notice)
-        run.through(meanwhile, early if attempts == 1 else None)
-        opened = run.answering.seen.files | opened  # a later attempt sees what the first one has written
-        failed = run.answering.restart is not None
-        doomed = failed and not run.interrupted and attempts < MAX_ATTEMPTS
-        # The output since the first guess is shown only if this attempt counts.
-        outputs.settle(shown=not doomed)
-        if not doomed:
-            break
-        reserved = run.answering.matcher.reserved_next
-    return _with_verdict(_with_files(run.outcome(attempts), prepared, opened))
+    run = _Run(prepared, ends, notice)
+    run.through(meanwhile)
+    return _with_verdict(_with_files(run.outcome(), prepared, run.answering.seen.files))
 
 
 def _with_files(outcome: RerunOutcome, prepared: Prepared, opened: Descriptions) -> RerunOutcome:
@@ -116,37 +98,11 @@ def _with_verdict(outcome: RerunOutcome) -> RerunOutcome:
     return outcome
 
 
-def reserved_for(prepared: Prepared) -> frozenset[int]:
-    """Run a program without showing its output, until the answers are known that its guesses must not use.
-
-    Args:
-        prepared: the program; the traces of these runs are discarded.
-    """
-    reserved: frozenset[int] = frozenset()
-    with Path(os.devnull).open("wb") as nowhere:
-        for _ in range(MAX_ATTEMPTS - 1):
-            outputs = OutputRelay(nowhere.fileno(), nowhere.fileno())
-            run = _Run(prepared, outputs, reserved, lambda _text: None)
-            run.through()
-            remove_old_trace(Path(prepared.session.trace))
-            if run.answering.restart is None or run.interrupted:
-                break
-            reserved = run.answering.matcher.reserved_next
-    return reserved
-
-
 class _Run:
     """One run of the program."""
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        outputs: OutputRelay,
-        reserved: frozenset[int],
-        notice: Callable[[str], None],
-    ) -> None:
-        self._prepared, self._outputs, self._notice = prepared, outputs, notice
-        self._reserved = reserved
+    def __init__(self, prepared: Prepared, ends: OutputEnds, notice: Callable[[str], None]) -> None:
+        self._prepared, self._ends, self._notice = prepared, ends, notice
         self.answering: Attempt
         self.stop: UnansweredCall | None = None
         self.problem = ""
@@ -154,21 +110,14 @@ class _Run:
         self.interrupted = False
         self._numbers: dict[int, int] = {}
 
-    def through(self, meanwhile: Callable[[], None] = lambda: None, early: EarlyStart | None = None) -> None:
+    def through(self, meanwhile: Callable[[], None]) -> None:
         """Run the program to its end, or to a call that cannot be answered."""
-        with self._outputs.run() as ends, StepServer() as step_server:
-            waits = self._prepared.plan.answers_calls_only
+        waits = self._prepared.plan.answers_calls_only
+        with StepServer() as step_server:
             opening = running(
-                self._prepared,
-                step_server,
-                None,
-                ends,
-                waits_at_calls=waits,
-                notice=self._notice,
-                early=early,
+                self._prepared, step_server, None, self._ends, waits_at_calls=waits, notice=self._notice
             )
             with opening as program:
-                self._outputs.started()
                 program.keeps_events = False
                 # These imports take place while the program starts, which waits before its first line.
                 from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError
@@ -194,14 +143,14 @@ class _Run:
                 self._numbers = other_numbers(program.events(), written.events())
 
     def _answering(self) -> Attempt:
-        plan, mocks, on_guess = self._prepared.plan, self._prepared.wanted.mocks, self._outputs.hold
+        plan, mocks = self._prepared.plan, self._prepared.wanted.mocks
         if mocks:
             from namel3ss_debug.replay.rerun.overriding import make_attempt  # only here is it needed
 
-            return make_attempt(mocks, plan, self._reserved, on_guess)
+            return make_attempt(mocks, plan)
         from namel3ss_debug.replay.rerun.attempts import Attempt  # as `through` says
 
-        return Attempt(plan, None, self._reserved, on_guess)
+        return Attempt(plan, None)
 
     def _unused(self) -> list[str]:
         """Return a line for each override that reached no call of the program."""
@@ -212,7 +161,7 @@ class _Run:
         except DebugError:
             return []  # the program has removed its trace
 
-    def outcome(self, attempts: int) -> RerunOutcome:
+    def outcome(self) -> RerunOutcome:
         """Return the outcome."""
         from namel3ss_debug.replay.rerun.outcomes import changes_since, make_outcome  # see `through`
 
@@ -221,8 +170,6 @@ class _Run:
         notes = [*prepared.notes, *changes]
         if wanted.mocks and self.stop is None and not (self.problem or self.interrupted):
             notes += self._unused()
-        if self._outputs.differs:
-            notes.append("the program printed something else after its restart; the first output is shown")
         return make_outcome(
             self.answering,
             **_of_prepared(prepared),
@@ -231,7 +178,6 @@ class _Run:
             problem=self.problem,
             ended=self.stop is None and not self.problem and not self.interrupted,
             numbers=self._numbers,
-            attempts=attempts,
             notes=tuple(notes),
             interrupted=self.interrupted,
             same_code=not (
@@ -260,8 +206,6 @@ def stepped_outcome(
     from namel3ss_debug.replay.rerun.outcomes import changes_since, make_outcome  # see `_Run.through`
 
     notes = [*prepared.notes, *changes_since(prepared.start, run.seen.first)]
-    if run.restart is not None:
-        notes.append("a guess was wrong: without --step the program is restarted with the right answers")
     outcome = make_outcome(
         run,
         **_of_prepared(prepared),
@@ -296,7 +240,6 @@ def running(
     foreground: Foreground | None = None,
     waits_at_calls: bool = False,
     notice: Callable[[str], None] = lambda _text: None,
-    early: EarlyStart | None = None,
 ) -> Iterator[LiveProgram]:
     """Start the program, and end it with the block.
 
@@ -308,13 +251,12 @@ def running(
         foreground: the terminal, if somebody steps it.
         waits_at_calls: whether it waits at its calls only, and not at every event.
         notice: as for `LiveProgram`.
-        early: the program, if it was started early and waits.
 
     Raises:
         TargetError: the interpreter cannot be started.
     """
     session = _session(prepared, step_server, waits_at_calls=waits_at_calls)
-    with _started(prepared, session, ends, early) as child:
+    with _started(prepared, session, ends) as child:
         program = LiveProgram(child, step_server, foreground, notice, answering, apart=True)
         try:
             yield program
@@ -324,12 +266,9 @@ def running(
 
 @contextlib.contextmanager
 def _started(
-    prepared: Prepared, session: dict[str, Any], ends: OutputEnds, early: EarlyStart | None
+    prepared: Prepared, session: dict[str, Any], ends: OutputEnds
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Yield the process of the program: the one that was started early, or a new one."""
-    if early is not None:
-        yield early.go(session, prepared.inputs.stdin_bytes)
-        return
+    """Start the process of the program, and yield it."""
     with tempfile.TemporaryFile() as stdin:
         stdin.write(prepared.inputs.stdin_bytes)
         stdin.seek(0)

@@ -1,48 +1,27 @@
 """Find which process a re-run starts: the recorded program, its interpreter, folder and environment.
 
-The first line of almost every trace names them. So the process is started early, while the trace is still being read:
-it imports what recording needs, and waits before the first line of the program.
+The first line of almost every trace names them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import sysconfig
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-import orjson
-
-from namel3ss_debug.capture.launch.parent import (
-    ProcessCommand,
-    Streams,
-    Target,
-    WaitingProcess,
-    command_for,
-    find_python,
-    resolve_target,
-    started_waiting,
-)
+from namel3ss_debug.capture.launch.parent import Target, find_python, resolve_target
 from namel3ss_debug.capture.launch.target_hints import NOTEBOOK
-from namel3ss_debug.errors import DebugError, RerunError, TargetError
-from namel3ss_debug.replay.rerun.consent import Consent, check_signatures
-from namel3ss_debug.replay.rerun.output_relay import OutputRelay
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.errors import RerunError, TargetError
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.wire import lenient
-
-if TYPE_CHECKING:
-    import subprocess
 
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _MARKS: Final = (".git", "pyproject.toml", "setup.py", ".namel3ss")
 STILL: Final = "debug replay --step steps through the trace"
-_LONGEST_HEAD = 1 << 20
 
 
 def target_of(path: Path, start: Mapping[str, Any]) -> tuple[Target, Path]:
@@ -160,123 +139,3 @@ def randomness_of(inputs: Inputs) -> dict[str, Any]:
     if inputs.hash_seed_is_set:
         randomness["hash_seed_given"] = True
     return randomness
-
-
-def command_of(target: Target, python: str, cwd: Path, inputs: Inputs) -> ProcessCommand:
-    """Return the command of the program's process; the environment variables that it read are as recorded."""
-    session = {"sampled": True, "randomness": randomness_of(inputs)}
-    return command_for(target, session=session, python=python, environ=inputs.variables(os.environ), cwd=cwd)
-
-
-class EarlyStart:
-    """A process that was started early, for the program that the first line of the trace names.
-
-    Args:
-        command: how it was started.
-        waiting: the process.
-        stdin: its standard input, empty as yet.
-        outputs: where its output goes.
-
-    Attributes:
-        command: as above.
-        outputs: as above.
-    """
-
-    def __init__(
-        self, command: ProcessCommand, waiting: WaitingProcess, stdin: IO[bytes], outputs: OutputRelay
-    ) -> None:
-        self.command = command
-        self._waiting = waiting
-        self._stdin = stdin
-        self.outputs = outputs
-
-    def go(self, session: Mapping[str, Any], stdin: bytes) -> subprocess.Popen[bytes]:
-        """Let the program begin.
-
-        Args:
-            session: how it is recorded, and what answers its calls.
-            stdin: the standard input.
-        """
-        self._stdin.write(stdin)
-        self._stdin.seek(0)  # the process shares the file position
-        self.outputs.settle(shown=True)
-        self._waiting.start_program(session)
-        return self._waiting.child
-
-    def end(self) -> None:
-        """End the process if it still waits; nothing that it has printed is shown."""
-        if self._waiting.is_waiting:
-            self._waiting.end()
-            _forget(self.outputs)
-
-
-@contextlib.contextmanager
-def start_early(
-    path: Path, outputs: OutputRelay, consent: Consent = "signature"
-) -> Iterator[EarlyStart | None]:
-    """Start the program of a trace early; it ends with the block unless it was let begin.
-
-    Args:
-        path: the file of the trace.
-        outputs: where the output of the program is to go.
-        consent: why the program may be started.
-
-    Returns:
-        The process; None if the first line does not name one. Then `prepare` reports the reason.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            found = _started(stack, path, outputs, consent)
-        except (DebugError, OSError, ValueError, TypeError):
-            found = None
-        yield found
-
-
-def _started(
-    stack: contextlib.ExitStack, path: Path, outputs: OutputRelay, consent: Consent
-) -> EarlyStart | None:
-    """Start the program early, if its process is known.
-
-    Raises:
-        DebugError: the program does not exist, or its interpreter cannot be started.
-        OSError: the file cannot be read.
-        ValueError, TypeError: its first line is no valid event.
-    """
-    first = _first_event(path)
-    if first is None or consent == "program":  # the user may mean another program
-        return None
-    target, cwd = target_of(path, lenient.mapping(first.get("metadata")))
-    inputs = Inputs.of([first])
-    inputs.trusted = check_signatures(path, [first], consent)
-    if target.kind == "app":
-        return None
-    command = command_of(target, find_python(None, target), cwd, inputs)
-    stdin = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  (the stack closes it)
-    ends = outputs.open_early()
-    try:
-        process = stack.enter_context(
-            started_waiting(command, Streams(stdin.fileno(), ends.stdout, ends.stderr))
-        )
-    except BaseException:
-        _forget(outputs)
-        raise
-    found = EarlyStart(command, process, stdin, outputs)
-    stack.callback(found.end)
-    return found
-
-
-def _forget(outputs: OutputRelay) -> None:
-    """Close the streams that were opened early, and discard what they hold."""
-    with outputs.run():
-        pass
-    outputs.settle(shown=False)
-
-
-def _first_event(path: Path) -> Event | None:
-    """Return the `trace_start` of the first process, if it is the first line of the file."""
-    if path.suffix != ".jsonl" or not path.is_file():
-        return None
-    with path.open("rb") as file:
-        first = lenient.mapping(orjson.loads(file.readline(_LONGEST_HEAD)))
-    process = lenient.mapping(first.get("metadata")).get("process")
-    return first if first.get("event_type") == "trace_start" and not process else None

@@ -19,10 +19,9 @@ from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.replay.rerun.consent import Consent
 from namel3ss_debug.replay.rerun.divergences import RESULT
 from namel3ss_debug.replay.rerun.outcomes import RerunOutcome
-from namel3ss_debug.replay.rerun.output_relay import OutputRelay
 from namel3ss_debug.replay.rerun.preparation import RerunOptions, prepare
 from namel3ss_debug.replay.rerun.requests import TOOL
-from namel3ss_debug.replay.rerun.running import rerun
+from namel3ss_debug.replay.rerun.running import OutputEnds, rerun
 from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire import lenient
 
@@ -79,7 +78,7 @@ def _run(
     prepared = prepare(trace, wanted, replace(config, tools={}), folder)
     prepared = replace(prepared, session=replace(prepared.session, tries_tools=True))
     with Path(os.devnull).open("wb") as nowhere:
-        return rerun(prepared, OutputRelay(nowhere.fileno(), nowhere.fileno()))
+        return rerun(prepared, OutputEnds(nowhere.fileno(), nowhere.fileno()))
 
 
 def _reasons(outcome: RerunOutcome, names: list[str]) -> dict[str, str]:

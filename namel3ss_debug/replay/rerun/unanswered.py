@@ -27,7 +27,6 @@ class UnansweredCall:
         flaws: of `unusable`, why the answer cannot be replayed.
         call: how an override names the call, such as `llm@3`.
         offline: of `new`, whether the call would be made for real without `--offline`.
-        reserved: of `new`, how many recorded answers of the same functions are reserved for other requests.
     """
 
     kind: Literal["new", "unusable", "open", "strict"]
@@ -36,7 +35,6 @@ class UnansweredCall:
     divergence: Divergence | None = None
     flaws: tuple[ReplayFlaw, ...] = ()
     call: str = ""
-    reserved: int = 0
     offline: bool = False
 
 

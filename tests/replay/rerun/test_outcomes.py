@@ -127,17 +127,10 @@ def test_an_outcome_is_told_in_the_numbers_of_its_trace(listed, boundary_events,
         problem="x",
         ended=ended,
         numbers={3: 2, 4: 3},
-        attempts=4,
     )
     kinds = [(found.kind, found.number, found.ambiguous) for found in told.divergences]
     assert kinds == [("changed", 2, True)] + [("missing", 0, False)] * ended
-    assert (told.of, told.trace, told.status, told.problem, told.attempts) == (
-        "run.jsonl",
-        "again.jsonl",
-        1,
-        "x",
-        4,
-    )
+    assert (told.of, told.trace, told.status, told.problem) == ("run.jsonl", "again.jsonl", 1, "x")
     assert (told.recorded_status, told.real, told.stuck) == (0 if ended else None, 0, False)
     assert (told.summary.reconverged.number, told.summary.reconverged.in_a_row) == (3, 1)
     assert told.refused == (again.events[1],)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 
@@ -12,8 +11,7 @@ import psutil
 import pytest
 
 from namel3ss_debug.capture.launch.parent import resolve_target
-from namel3ss_debug.replay.rerun.output_relay import OutputRelay
-from namel3ss_debug.replay.rerun.starting import interpreter_of, start_early
+from namel3ss_debug.replay.rerun.starting import interpreter_of
 from namel3ss_debug.traces import signing
 from namel3ss_debug.traces.inputs import VERSION
 
@@ -28,16 +26,6 @@ PROGRAM = """\
 import sys
 open("run", "w").close()
 print("run with", sys.argv[1:], sys.stdin.read(), flush=True)
-"""
-HOLDER = """\
-import os, psutil, signal, sys
-from pathlib import Path
-from namel3ss_debug.replay.rerun.output_relay import OutputRelay
-from namel3ss_debug.replay.rerun.starting import start_early
-with start_early(Path("run.jsonl"), OutputRelay(1, 2)):
-    print(psutil.Process().children()[0].pid, flush=True)
-    os.kill(os.getpid(), int(sys.argv[1]))
-    signal.pause()
 """
 
 
@@ -115,16 +103,6 @@ def folder(tmp_path):
     return Folder(tmp_path.resolve())
 
 
-def test_the_process_that_was_started_ahead_is_that_of_the_program(folder):
-    """It is the only one, and runs as it would without: arguments, standard input and output are the recorded ones."""
-    stdin = {"stdin": {"text": "typed then", "ended": True}, "process": "0"}
-    folder.record({"event_type": "inputs_read", "metadata": stdin})
-    done = folder.rerun()
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "the interpreter has started\nrun with ['x y'] typed then\n"
-    assert len(folder.started) == 1
-
-
 @pytest.mark.parametrize(
     ("metadata", "options", "words"),
     [
@@ -143,25 +121,7 @@ def test_a_refused_re_run_runs_no_line_of_the_program(folder, metadata, options,
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
     assert not folder.has_run
-    assert [psutil.pid_exists(pid) for pid in folder.started] == [False]
-
-
-@pytest.mark.parametrize(
-    "metadata", [{"target": "gone.py"}, {"cwd": "/nowhere"}, {"target": 7}, {"process": 1}]
-)
-def test_what_the_first_line_does_not_name_is_not_started_ahead(folder, metadata):
-    """What is missing is told later, as without."""
-    folder.record(**metadata)
-    with start_early(folder.path / "run.jsonl", OutputRelay(1, 2)) as program:
-        assert program is None
-
-
-def test_a_line_that_is_no_event_starts_nothing(folder):
-    """Whether the file is a recording at all is for the reader to say."""
-    for text in ("[]\n", '{"event_type":"trace_start","metadata":7}\n', "{"):
-        (folder.path / "run.jsonl").write_text(text)
-        with start_early(folder.path / "run.jsonl", OutputRelay(1, 2)) as program:
-            assert program is None
+    assert folder.started == []
 
 
 def test_a_program_that_read_the_environment_otherwise_is_started_anew(folder):
@@ -172,31 +132,8 @@ def test_a_program_that_read_the_environment_otherwise_is_started_anew(folder):
     done = folder.rerun(CITY="Basel")
     assert done.stdout == "the interpreter has started\nBern\n"
     assert (folder.path / "run").read_text() == "x"
-    assert len(folder.started) == 2
+    assert len(folder.started) == 1
     assert not any(map(psutil.pid_exists, folder.started))
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_process_that_waits_ends_with_the_one_that_has_started_it(folder, number, until_ended):
-    """However that ends: no line of the program runs."""
-    command = [sys.executable, "-c", HOLDER, str(int(number))]
-    with subprocess.Popen(command, cwd=folder.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        until_ended(int(holder.stdout.readline()), 20)
-        holder.communicate(timeout=20)
-    assert holder.returncode in {-number, 128 + number, 1}
-    assert not folder.has_run
-
-
-def test_half_a_session_runs_nothing(folder):
-    """The process that tells it may end as it does; a line says so."""
-    with (
-        (folder.path / "out").open("wb") as out,
-        start_early(folder.path / "run.jsonl", OutputRelay(None, out.fileno())) as program,
-    ):
-        assert program is not None
-        os.write(program._waiting._write_end, b'{"trace": "x')
-    assert not folder.has_run
 
 
 def test_a_command_without_a_standard_input_runs_the_program(folder):
@@ -205,35 +142,6 @@ def test_a_command_without_a_standard_input_runs_the_program(folder):
     done = subprocess.run(["sh", "-c", command], cwd=folder.path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "run with ['x y'] \n"
-
-
-def test_a_process_that_died_as_it_waited_has_ended(folder):
-    """Nobody is there to be told, and the re-run sees how it ended."""
-    others = psutil.Process().children()
-    with (
-        (folder.path / "out").open("wb") as out,
-        start_early(folder.path / "run.jsonl", OutputRelay(out.fileno(), None)) as program,
-    ):
-        assert program is not None
-        (child,) = set(psutil.Process().children()) - set(others)
-        child.kill()
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert program.go({}, b"").wait() == -signal.SIGKILL
-        assert not folder.has_run
-        with program.outputs.run():
-            pass
-
-
-@pytest.mark.parametrize("consent", ["signature", "program"])
-def test_a_foreign_trace_starts_nothing_ahead(folder, consent):
-    """Neither where its signature is not valid, nor where the user named a program, which may be another one."""
-    path = folder.path / "run.jsonl"
-    path.write_text(path.read_text().replace("x y", "x z"))
-    with start_early(path, OutputRelay(1, 2), consent) as program:
-        assert program is None
-    assert not folder.started
-    with start_early(path, OutputRelay(1, 2), "user") as program:
-        assert program is not None
 
 
 def test_another_name_of_the_same_interpreter_is_no_other_one(tmp_path):
