@@ -19,7 +19,6 @@ from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import first_line
 from namel3ss_debug.traces.names import parse_name
 from namel3ss_debug.traces.process import read_event_line
-from namel3ss_debug.traces.ring import ForeignRingError, open_remainder
 from namel3ss_debug.traces.store import is_written, trace_files
 from namel3ss_debug.views.events import RunningLines
 from namel3ss_debug.views.terminal import Terminal, console
@@ -121,11 +120,8 @@ class _Process:
         return True
 
     def _written(self) -> Iterator[tuple[float, Event]]:
-        file, path = self._file, self._path
-        # The writer may have brought what stood behind the end into the file meanwhile, so that is looked at again.
-        while file is not None and (
-            chunk := file.read(CHUNK_BYTES) or _behind_end(path, file) or file.read(CHUNK_BYTES)
-        ):
+        file = self._file
+        while file is not None and (chunk := file.read(CHUNK_BYTES)):
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             for line in lines:
                 event = read_event_line(line)
@@ -133,21 +129,6 @@ class _Process:
                     self._latest = max(self._latest, event.get("timestamp", self._latest))
                     self._ended = self._ended or event["event_type"] == "trace_end"
                     yield self._latest, event
-
-
-def _behind_end(path: Path, file: BinaryIO) -> bytes:
-    """Return what the writer has not written to the file yet, and move the position in the file behind it."""
-    position = file.tell()
-    with suppress(OSError, ForeignRingError):
-        remainder = open_remainder(path, file.fileno())
-        if remainder is not None:
-            try:
-                rest = remainder.behind(position)
-            finally:
-                remainder.close()
-            file.seek(position + len(rest))
-            return rest
-    return b""
 
 
 @contextmanager

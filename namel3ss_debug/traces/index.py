@@ -25,7 +25,6 @@ import orjson
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces.lines import first_line, open_regular
 from namel3ss_debug.traces.process import LinePlace, Resume
-from namel3ss_debug.traces.ring import holds_more
 
 VERSION = 1
 BLOCK = 4096
@@ -294,7 +293,7 @@ def _unchanged(identity: Identity, path: Path) -> bool:
     except OSError:
         return False
     now = (str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
-    return now == identity[:5] and identify(path) == identity and not holds_more(path)
+    return now == identity[:5] and identify(path) == identity
 
 
 def read_footer(file: IO[bytes], magic: bytes) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import last_line
 from namel3ss_debug.traces.loss_notes import LossNote, read_note, write_note
 from namel3ss_debug.traces.process import read_event_line
-from namel3ss_debug.traces.ring import complete, holds_more
 from namel3ss_debug.traces.store import trace_files
 from namel3ss_debug.wire import lenient
 
@@ -42,9 +41,8 @@ def write_late_end(first: Path, status: int) -> None:
         return
     with suppress(OSError):
         file = trace_files(first)[0].files[-1]
-        complete(file)
         last = read_event_line(last_line(file))
-        if last is None or not isinstance(last.get("seq"), int) or holds_more(file) or _has_ended(file, last):
+        if last is None or not isinstance(last.get("seq"), int) or _has_ended(file, last):
             return
         header, note = read_note(file)
         seq = max(last["seq"] + 1, note.next_seq if note is not None else 0)
@@ -99,9 +97,6 @@ def write_verdict(first: Path, verdict: Mapping[str, Any]) -> None:
         return
     with suppress(OSError):
         file = trace_files(first)[0].files[-1]
-        complete(file)
-        if holds_more(file):
-            return
         descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "r+b", buffering=0) as stream:
             start = max(os.fstat(descriptor).st_size - _LONGEST_TAIL, 0)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
-from namel3ss_debug.traces.ring import ForeignRingError, Remainder, open_remainder
 
 CHUNK_BYTES = 64 * 1024
 """How much is read at a time; a larger piece no longer fits the processor's cache and is slower."""
@@ -158,12 +157,10 @@ def read_batches(
         UnreadableTraceError: it is not a regular file, may not be read, or is UTF-16 or zstd.
     """
     descriptor = open_regular(path)
-    remainder = None
     try:
-        remainder = _remainder(path, descriptor, problems)
         if offset:
             os.lseek(descriptor, offset, os.SEEK_SET)
-        chunks = _raw_chunks(descriptor, path.name, problems, consumed, remainder)
+        chunks = _raw_chunks(descriptor, path.name, problems, consumed)
         if until is not None:
             chunks = _limited(chunks, until - offset)
         first = next(chunks, b"")
@@ -177,8 +174,6 @@ def read_batches(
         yield from _split(chain((first,), chunks), path.name, problems, offset, number)
     finally:
         os.close(descriptor)
-        if remainder is not None:
-            remainder.close()
 
 
 def refuse_other_encodings(path: Path, head: bytes) -> None:
@@ -276,32 +271,16 @@ def _last_inflated(path: Path, limit: int) -> bytes:
     return b"" if problems or len(last) > limit else last
 
 
-def _remainder(path: Path, descriptor: int, problems: Problems) -> Remainder | None:
-    """Return the events of this file that are still in its writer's ring, if there is one."""
-    try:
-        return open_remainder(path, descriptor)
-    except ForeignRingError as error:
-        problems.add(path.name, 0, "the ring beside it was left out", str(error))
-        return None
-
-
 def _raw_chunks(
     descriptor: int,
     name: str,
     problems: Problems,
     consumed: Callable[[int], None] | None,
-    remainder: Remainder | None,
 ) -> Iterator[bytes]:
-    """Yield the bytes of a file as they are read, and after its end those that the writer has not yet put into it."""
+    """Yield the bytes of a file as they are read."""
     while True:
         try:
             chunk = os.read(descriptor, CHUNK_BYTES)
-            if not chunk and remainder is not None:
-                chunk = remainder.behind(os.lseek(descriptor, 0, os.SEEK_CUR))
-                if chunk:
-                    os.lseek(descriptor, len(chunk), os.SEEK_CUR)
-                else:  # the writer may have written it to the file meanwhile
-                    chunk = os.read(descriptor, CHUNK_BYTES)
         except OSError as error:
             problems.add(name, 0, "the rest cannot be read", _reason(error))
             return

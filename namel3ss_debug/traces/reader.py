@@ -30,7 +30,6 @@ from namel3ss_debug.traces.lines import (
 )
 from namel3ss_debug.traces.loss_notes import LossNote
 from namel3ss_debug.traces.process import LinePlace, ProcessReader, Resume, find_middle_of, read_event_line
-from namel3ss_debug.traces.ring import complete
 from namel3ss_debug.traces.spool import Spool
 from namel3ss_debug.traces.store import ProcessFiles, trace_files
 
@@ -441,10 +440,7 @@ def open_trace(path: str | Path, find_importer: Callable[[Path], Importer | None
         raise UnreadableTraceError(f"{path}: cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
-    trace = Trace(path, find_importer)
-    for file in trace.files:
-        complete(file)
-    return trace
+    return Trace(path, find_importer)
 
 
 def _with_places(readers: Sequence[Reader], resume: Resume | None) -> Iterator[tuple[LinePlace, Event]]:

@@ -24,7 +24,6 @@ from namel3ss_debug.traces.folders import link_latest
 from namel3ss_debug.traces.lines import first_line, head_lines, is_compressed, last_line, may_be_read
 from namel3ss_debug.traces.loss_notes import LossNote, read_note
 from namel3ss_debug.traces.names import DOCUMENT_HEAD, LATEST, OWN_NAME, mark_path, marked_stem, parse_name
-from namel3ss_debug.traces.ring import complete, remove_ring, segment_of
 from namel3ss_debug.traces.unrecorded import remove_marks
 
 SHORTEST_ID = 4
@@ -340,8 +339,6 @@ def _find_by_execution(prefix: str, directory: Path) -> Path:
 def _describe(group: tuple[ProcessFiles, ...]) -> TraceInfo | None:
     """Sum up a trace; None when its first file does not begin with an event, or it is just being deleted."""
     files = [file for process in group for file in process.files]
-    for file in files:
-        complete(file)
     first = _first_event(files[0])
     try:
         states = [os.stat(file) for file in files]
@@ -461,7 +458,6 @@ def _delete(group: tuple[ProcessFiles, ...]) -> bool:
     try:
         _delete_document(files[0])
         for file in reversed(files):
-            remove_ring(file)
             remove_marks(file)
             file.unlink(missing_ok=True)
         mark_path(files[0]).unlink(missing_ok=True)
@@ -484,20 +480,13 @@ def _delete_document(first: Path) -> None:
 
 
 def _remove_orphans(directory: Path) -> None:
-    """Delete the rings whose segments somebody else has deleted, and the marks whose traces are gone."""
+    """Delete the marks whose traces are gone."""
     names = _names_in(directory)
     stems = {parts.stem for name in names if (parts := parse_name(name)) is not None}
     for name in names:
         stem = marked_stem(name)
         if stem is not None and OWN_NAME.match(stem) and stem not in stems:
             (directory / name).unlink(missing_ok=True)
-            continue
-        segment = segment_of(directory / name)
-        parts = None if segment is None else parse_name(segment.name)
-        if segment is None or parts is None or not OWN_NAME.match(parts.stem):
-            continue
-        if not os.path.lexists(segment):
-            remove_ring(segment)
 
 
 def _repair_latest(directory: Path) -> None:

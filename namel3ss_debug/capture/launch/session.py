@@ -18,7 +18,6 @@ from typing import Any
 from namel3ss_debug.config import FOR_READERS, DebugConfiguration, working_directory
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.traces.names import parse_name, trace_name
-from namel3ss_debug.traces.ring import remove_ring
 from namel3ss_debug.traces.signing import key_file_for
 
 HASH_SEED = "PYTHONHASHSEED"
@@ -170,7 +169,6 @@ def remove_old_trace(output: Path) -> None:
                 f"will not overwrite {path}: it is not a trace; choose another name with -o"
             )
     for path in old:
-        remove_ring(path)
         path.unlink()
 
 
