@@ -32,12 +32,9 @@ from namel3ss_debug.replay.rerun.matching import MatchedAnswer, Matcher, Unmatch
 from namel3ss_debug.replay.rerun.plan import ALL, ANSWER, Plan
 from namel3ss_debug.replay.rerun.recorded_calls import (
     BEARER,
-    END,
-    HEAD,
     ChangedFile,
     RecordedCall,
     RecordedCalls,
-    Step,
     exchange_of,
     outputs_of,
 )
@@ -138,9 +135,6 @@ def response_changes(old: dict[str, Any], new: dict[str, Any]) -> tuple[PathChan
 
 def _without_ports(value: object) -> object:
     return _PORT.sub(r"\1", value) if isinstance(value, str) else value
-
-
-_PARTS: Final = {"head": HEAD, "end": END}
 
 
 @dataclass
@@ -301,10 +295,9 @@ class Attempt:
     def may(self, asked: dict[str, Any]) -> bool:
         """Deliver a step of an answer if it is its turn, and return whether it was delivered."""
         number = self._delivered.get(str(asked.get("at")))
-        if number is None:  # a call whose steps have no order to keep
+        if number is None or asked.get("step") != "end":  # answers begin at once, and end in their order
             return True
-        part = _PARTS.get(str(asked.get("step")), lenient.count(asked.get("index")) or 0)
-        return self.order.try_deliver(Step(number, part), float(asked.get("waited") or 0.0))
+        return self.order.try_deliver(number, float(asked.get("waited") or 0.0))
 
     def longest_silence(self) -> float:
         """Return the longest time without an event in the trace, in seconds."""

@@ -1,17 +1,14 @@
-"""Deliver recorded answers in their recorded order, so that concurrent work completes as it did.
+"""End recorded answers in their recorded order, so that concurrent work completes as it did.
 
-A call has several steps: its start, the head of its answer, each chunk, and the end. A step waits until every step
-recorded before it has been delivered or can no longer happen.
+The end of an answer waits until every start and end recorded before it has been delivered or can no longer happen.
 """
 
 from __future__ import annotations
 
 import base64
-from array import array
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.replay.rerun.recorded_calls import (
@@ -37,116 +34,82 @@ waiting thread from asking again does not count.
 """
 
 
-_DELIVERED, _SKIPPED = 1, 2
-_NO_INDEXES: Final = array("Q")
-
-
 class TimedOut(NamedTuple):
-    """A step delivered out of order, and the earlier step that did not arrive in time."""
+    """A call whose answer ended out of order, and the earlier step that did not arrive in time."""
 
-    delivered: Step
+    delivered: int
     waited_for: Step
 
 
 class DeliveryOrder:
-    """Decide which of several waiting steps may be delivered next. The caller holds a lock.
+    """Decide which of several waiting answers may end next. The caller holds a lock.
 
     Args:
-        steps: all steps, in recorded order.
+        steps: the starts and ends of all calls, in recorded order.
         task_keys: call number -> the task that made the call, for tasks that make one call at a time.
-        wait_seconds: how long a step waits for others that do not arrive.
+        wait_seconds: how long an answer waits for others that do not arrive.
 
     Attributes:
-        timed_out: the steps that were delivered out of order.
+        timed_out: the answers that ended out of order.
     """
 
     def __init__(
         self, steps: Sequence[Step], task_keys: Mapping[int, TaskKey], wait_seconds: float = WAIT_SECONDS
     ) -> None:
-        self._steps = steps
+        self._pending = dict.fromkeys(steps)
+        self._delivered: set[Step] = set()
         self._task_keys = task_keys
         self._wait_seconds = wait_seconds
-        self._states = bytearray(len(steps))
-        self._next = 0
-        self._indexes: dict[int, array[int]] = {}
-        for index, step in enumerate(steps):
-            self._indexes.setdefault(step.call_number, array("Q")).append(index)
         self.timed_out: list[TimedOut] = []
 
     def mark_started(self, call_number: int) -> None:
         """Record that the program has started this call."""
-        index = self._index_of(Step(call_number, START))
-        if index is not None:
-            self._states[index] = _DELIVERED
+        self._deliver(Step(call_number, START))
 
-    def try_deliver(self, step: Step, waited: float = 0.0) -> bool:
-        """Deliver a step if it is its turn, and return whether it was delivered.
+    def try_deliver(self, call_number: int, waited: float = 0.0) -> bool:
+        """End the answer of a call if it is its turn, and return whether it ended.
 
         Args:
-            step: the step. One that the trace does not hold is always delivered; earlier steps of the same call are
-                delivered with it.
-            waited: seconds for which the caller has been waiting with this step.
+            call_number: the call.
+            waited: seconds for which the caller has been waiting.
         """
-        index = self._index_of(step)
-        if index is None:
+        step = Step(call_number, END)
+        self._deliver(Step(call_number, START))
+        if step not in self._pending:
             return True
-        self._deliver_earlier_steps(step.call_number, index)
-        blocker = self._first_pending(index, self._task_keys.get(step.call_number))
+        blocker = self._first_pending(step)
         if blocker is not None:
             if waited < self._wait_seconds:
                 return False
-            self.timed_out.append(TimedOut(step, blocker))
-            waited_for = (earlier for earlier in range(self._next, index) if not self._states[earlier])
-            self.skip_calls(self._steps[earlier].call_number for earlier in waited_for)
-        self._states[index] = _DELIVERED
+            self.timed_out.append(TimedOut(call_number, blocker))
+            self.skip_calls([each.call_number for each in takewhile(step.__ne__, list(self._pending))])
+        self._deliver(step)
         return True
 
     def skip_calls(self, call_numbers: Iterable[int]) -> None:
         """Stop waiting for any step of these calls."""
         for call_number in call_numbers:
-            for index in self._indexes.get(call_number, ()):
-                self._states[index] = self._states[index] or _SKIPPED
+            for part in (START, END):
+                self._pending.pop(Step(call_number, part), None)
 
     def out_of_order(self) -> tuple[TimedOut, ...]:
         """Return those of `timed_out` whose missing step arrived after all."""
-        return tuple(
-            found
-            for found in self.timed_out
-            if self._states[self._index_of(found.waited_for) or 0] == _DELIVERED
-        )
+        return tuple(found for found in self.timed_out if found.waited_for in self._delivered)
 
-    def _index_of(self, step: Step) -> int | None:
-        """Return the index of a step."""
-        indexes = self._indexes.get(step.call_number, _NO_INDEXES)
-        if step.part == END:
-            near = indexes[-1:]
-        else:  # chunks follow the start, and the head if there is one
-            near = indexes[:2] if step.part < 0 else indexes[step.part + 1 : step.part + 3]
-        return next((index for index in near if self._steps[index].part == step.part), None)
+    def _deliver(self, step: Step) -> None:
+        self._pending.pop(step, None)
+        self._delivered.add(step)
 
-    def _deliver_earlier_steps(self, call_number: int, index: int) -> None:
-        """Mark the steps of a call before this one as delivered."""
-        own = self._indexes[call_number]
-        for earlier in reversed(own[: bisect_left(own, index)]):
-            if self._states[earlier]:
-                break
-            self._states[earlier] = _DELIVERED
-
-    def _first_pending(self, index: int, task_key: TaskKey | None) -> Step | None:
+    def _first_pending(self, step: Step) -> Step | None:
         """Return the first earlier step that may still happen."""
-        states = self._states
-        while self._next < len(states) and states[self._next]:
-            self._next += 1
-        for earlier in range(self._next, index):
-            if states[earlier]:
-                continue
-            step = self._steps[earlier]
-            started = states[self._indexes[step.call_number][0]]
-            if started or task_key is None or task_key != self._task_keys.get(step.call_number):
-                return step
+        task_key = self._task_keys.get(step.call_number)
+        for earlier in takewhile(step.__ne__, list(self._pending)):
+            started = Step(earlier.call_number, START) in self._delivered
+            if started or task_key is None or task_key != self._task_keys.get(earlier.call_number):
+                return earlier
             # The waiting task makes its calls one after the other and is already past this one: the program has left it
             # out, and there is nothing to wait for.
-            self.skip_calls([step.call_number])
+            self.skip_calls([earlier.call_number])
         return None
 
 

@@ -7,7 +7,6 @@ is answered. An answer that is incomplete is reported as a `ReplayFlaw`, with th
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -264,19 +263,17 @@ def _body(exchange: dict[str, Any], end: Event) -> bytes:
 AGENT: Final = "agent"
 """The component of agents and of their messages to each other."""
 
-START: Final = -3
-HEAD: Final = -2
-END: Final = -1
-"""The parts of a delivery that are no chunk; chunks are counted from 0."""
+START: Final = "start"
+END: Final = "end"
 
 _LONGEST_PATH: Final = 70
 
 
 class Step(NamedTuple):
-    """One step in the delivery of an answer: `part` is `START`, `HEAD`, the number of a chunk, or `END`."""
+    """One step of a call: `part` is `START` or `END`."""
 
     call_number: int
-    part: int
+    part: str
 
 
 class ReplayFlaw(NamedTuple):
@@ -495,7 +492,7 @@ def read_recorded(
         recording,
         reader.calls,
         flaws,
-        reader.steps(),
+        tuple(reader.steps),
         reader.servers,
         reader.lost,
         reader.codes.by_name,
@@ -513,8 +510,7 @@ class _Reader:
         self.flaws: list[ReplayFlaw] = []
         self._ids: dict[str, int] = {}  # id of the start event -> number of an open call
         self._tools: dict[str, int] = {}  # open span -> the tool call it is inside or is
-        self._steps: list[tuple[float, Step]] = []
-        self._seqs: dict[int, tuple[array[int], array[int]]] = {}  # process -> seq and number of its steps
+        self.steps: list[Step] = []
         self._settings: dict[str, Any] = {}
         self._shared: dict[Any, Any] = {}
         self._connections: dict[str, str] = {}  # id of the start of a connection -> key of its request
@@ -554,8 +550,6 @@ class _Reader:
         elif event_type == "stream_chunk":
             recorded_call = self.calls.get(self._ids.get(event.get("parent_event_id", ""), 0))
             if recorded_call is not None:
-                arrived = lenient.mapping(event.get("metadata")).get("arrived_seq")
-                self._step(number, event, Step(recorded_call.number, len(recorded_call.chunks)), arrived)
                 recorded_call.chunks.append(number)
                 self._note(recorded_call.number, flaws_of_chunk(event.get("outputs")))
 
@@ -608,7 +602,7 @@ class _Reader:
             self._connections[event_id] = request.keys[0]
         elif request.kind in VALUED:
             self._note_server(number, event, request)
-        self._step(number, event, Step(number, START))
+        self.steps.append(Step(number, START))
         self._cancelled.clear()
 
     def _join(self, inside: int, event: Event) -> None:
@@ -684,35 +678,10 @@ class _Reader:
         self.calls[start_number] = recorded_call
         if event.get("status") == "cancelled" and event.get("error_type") != INTERRUPT:
             self._cancelled.append(start_number)
-        head = exchange_of(event).get("head_seq")
-        if isinstance(head, int):
-            self._steps.append((self._place(old.request.task_key.process, head), Step(start_number, HEAD)))
-        elif recorded_call.request.kind not in VALUED:
-            # The trace does not tell when the head arrived: it is placed right behind the start.
-            self._steps.append((start_number + 0.25, Step(start_number, HEAD)))
-        self._step(number, event, Step(start_number, END))
+        self.steps.append(Step(start_number, END))
         self._note(
             start_number, flaws_of_end(recorded_call.request.kind, event, streamed=bool(recorded_call.chunks))
         )
-
-    def _step(self, number: int, event: Event, step: Step, arrived: Any = None) -> None:
-        """Add a step of a delivery; a step that waited is placed before the event with the number `arrived`."""
-        process = self.calls[step.call_number].request.task_key.process
-        if process not in self._seqs:
-            self._seqs[process] = array("Q"), array("Q")
-        seqs, numbers = self._seqs[process]
-        seq = event.get("seq")
-        # Only rising numbers can be searched by bisection.
-        if isinstance(seq, int) and (not seqs or seq > seqs[-1]):
-            seqs.append(seq)
-            numbers.append(number)
-        self._steps.append((self._place(process, arrived) if isinstance(arrived, int) else number, step))
-
-    def _place(self, process: int, seq: int) -> float:
-        """Return a sort key right before the event with this number in its process."""
-        seqs, numbers = self._seqs[process]
-        found = bisect_left(seqs, seq)
-        return numbers[found] - 0.5 if found < len(numbers) else numbers[-1] + 0.25
 
     def _note(self, number: int, flaws: tuple[Flaw, ...]) -> None:
         """Add the flaws of an answer, each kind once."""
@@ -725,10 +694,6 @@ class _Reader:
                 if self._settings.get(setting) in (0, False):  # it was set, and did not suffice
                     setting = ""
                 self.flaws.append(ReplayFlaw(flaw.kind, number, what, setting))
-
-    def steps(self) -> tuple[Step, ...]:
-        """Return the steps of all deliveries in their order."""
-        return tuple(step for _, step in sorted(self._steps))
 
     def all_flaws(self, recording: NumberedEvents) -> Iterator[ReplayFlaw]:
         """Yield the flaws of the whole trace, then those of each answer, in order."""
