@@ -38,7 +38,6 @@ def start_metadata(session: Session, process: int, segment: int, seq: int) -> di
         "python": platform.python_version(),
         "platform": sys.platform,
         "settings": session.settings,
-        "commands": True,  # a re-run of a trace without it lets the program run its commands
     }
     if process:
         metadata["parent_pid"] = os.getppid()

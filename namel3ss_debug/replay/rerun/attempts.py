@@ -19,6 +19,7 @@ from namel3ss_debug.errors import DebugError
 from namel3ss_debug.replay.debugger.replies import override_reply
 from namel3ss_debug.replay.rerun.delivery import DeliveryOrder, recorded_reply
 from namel3ss_debug.replay.rerun.divergences import (
+    EXACT,
     MISSING,
     NEW,
     RESULT,
@@ -32,9 +33,11 @@ from namel3ss_debug.replay.rerun.matching import MatchedAnswer, Matcher, Unmatch
 from namel3ss_debug.replay.rerun.plan import ALL, ANSWER, Plan
 from namel3ss_debug.replay.rerun.recorded_calls import (
     BEARER,
+    UNRECORDED,
     ChangedFile,
     RecordedCall,
     RecordedCalls,
+    ReplayFlaw,
     exchange_of,
     outputs_of,
 )
@@ -63,6 +66,8 @@ if TYPE_CHECKING:
 
 Listens = Callable[[int], bool]
 """Tells whether the program listens on a port."""
+
+_NOT_STARTED: Final = "a trace that is not yours starts no process that it does not hold exactly"
 
 _PORT: Final = re.compile(r"((?:localhost|127\.0\.0\.1|\[::1\]):)\d{1,5}")
 
@@ -402,8 +407,6 @@ class Attempt:
         if self._is_real(request, event):
             self.seen.real.add(request.number)
             return {"run": True} | override_reply(self.mocks, request.number, event)
-        if request.kind == COMMAND and not self.plan.recorded.holds_commands:
-            return override_reply(self.mocks, request.number, event)
         result = self.matcher.answer(request, guesses=self._may_guess(request))
         if answers_itself(result, self.plan.recorded, self.listens):
             return self._reply_of_own_server(result, event)
@@ -430,9 +433,17 @@ class Attempt:
     def _start_again(self, result: MatchedAnswer) -> dict[str, Any]:
         """Let a command start whose process is a part of the trace: the calls of that process are answered."""
         assert result.recorded is not None
-        self._started_again.add(result.request.number)
-        self.order.mark_started(result.recorded.number)
-        self.order.skip_calls([result.recorded.number])
+        request, found = result.request, result.recorded
+        if not self.plan.may_start(exact=result.how == EXACT):
+            self._blocked[request.number] = result
+            flaw = ReplayFlaw(UNRECORDED, found.number, _NOT_STARTED)
+            call = self._call(request)
+            raise CannotGoOnError(
+                UnansweredCall("unusable", request, found, result.divergence, (flaw,), call)
+            )
+        self._started_again.add(request.number)
+        self.order.mark_started(found.number)
+        self.order.skip_calls([found.number])
         return {}
 
     def _reply_to_blocked(self, blocked: MatchedAnswer | Unmatched, event: Event) -> dict[str, Any]:

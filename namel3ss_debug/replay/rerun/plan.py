@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Final
 
 from namel3ss_debug.expressions import name_fits
+from namel3ss_debug.replay.rerun.consent import Consent
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
 from namel3ss_debug.replay.rerun.requests import COMMAND, Request
 from namel3ss_debug.replay.rerun.tool_code import TraceCode
@@ -35,6 +36,7 @@ class Plan:
         code: the code that the trace holds of its tools.
         run_commands: the names of the programs whose commands are run for real, or `ALL`.
         exact_only: whether an edited request ends the run, as in a test.
+        consent: why the program may be started; in a test, the user named it.
     """
 
     recorded: RecordedCalls
@@ -48,6 +50,7 @@ class Plan:
     code: TraceCode = field(default_factory=TraceCode)
     run_commands: frozenset[str] = frozenset()
     exact_only: bool = False
+    consent: Consent = "program"
 
     @cached_property
     def ordered(self) -> bool:
@@ -78,6 +81,13 @@ class Plan:
         """Return whether a tool or a command is run for real."""
         names = self.run_commands if request.kind == COMMAND else self.run_tools
         return ALL in names or request.name in names
+
+    def may_start(self, *, exact: bool) -> bool:
+        """Return whether a command starts again because the trace holds its process.
+
+        The user saw the recorded commands of a trace that is not the user's own, and no others.
+        """
+        return self.consent == "signature" or (self.consent == "user" and exact)
 
     def runs_when_changed(self, name: str) -> bool:
         """Return whether a tool is run once its code has changed.

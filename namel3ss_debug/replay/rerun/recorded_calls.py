@@ -338,7 +338,6 @@ class RecordedCalls:
         steps: the steps of all deliveries, in recorded order.
         codes: the name of a tool -> the code behind it; {} in a trace of an earlier version.
         changed_files: the files that commands have changed, and that the program read later.
-        holds_commands: whether the trace was recorded by a version that records commands.
     """
 
     def __init__(
@@ -352,12 +351,9 @@ class RecordedCalls:
         codes: Mapping[str, list[RecordedCode]] | None = None,
         joined: Mapping[int, bool] | None = None,
         changed_files: tuple[ChangedFile, ...] = (),
-        *,
-        holds_commands: bool = True,
     ) -> None:
         self.codes = codes or {}
         self.changed_files = changed_files
-        self.holds_commands = holds_commands
         self._joined = joined or {}
         self._recording = recording
         self.calls = calls
@@ -498,7 +494,6 @@ def read_recorded(
         reader.codes.by_name,
         reader.joined,
         tuple(reader.changed_files),
-        holds_commands=reader.holds_commands,
     )
 
 
@@ -531,7 +526,6 @@ class _Reader:
         self.joined: dict[int, bool] = {}
         self.changed_files: list[ChangedFile] = []
         self._commands: dict[str, int] = {}  # id of the start of a command -> its number
-        self.holds_commands = True
         self._within: dict[str, int] = {}  # open span -> the call of these that it is, or is inside of
 
     def feed(self, number: int, event: Event) -> None:
@@ -581,9 +575,7 @@ class _Reader:
         self._join(inside, event)
         if event["event_type"] == "trace_start":
             metadata = lenient.mapping(event.get("metadata"))
-            if not self._settings:
-                self._settings = lenient.mapping(metadata.get("settings"))
-                self.holds_commands = "commands" in metadata
+            self._settings = self._settings or lenient.mapping(metadata.get("settings"))
         if self._settings.get("max_payload_size") and event.get("component") in ANSWERED:
             asked = find_flaws([event.get("inputs"), event.get("metadata")])
             self._cut += any(flaw.kind == "cut" for flaw in asked)
