@@ -76,6 +76,7 @@ FIELDS: tuple[Field, ...] = (
     Field("call_site", "string", "path.py:42 in the user's own code, In[5]:3 in a cell"),
     Field("thread", "string", "where it ran, when not the main thread"),
     Field("task", "string", "the asyncio task it ran in, when there was one"),
+    Field("mac", "string", "the signature of the line, by a key of the user who recorded it"),
 )
 
 FIELD_NAMES = frozenset(field.name for field in FIELDS)

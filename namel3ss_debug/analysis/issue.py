@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from namel3ss_debug.analysis.analyzer import analyze
 from namel3ss_debug.analysis.failures.explain import explain
 from namel3ss_debug.traces.marks import BAD, mark_from_json
-from namel3ss_debug.traces.signing import find_flaw, load_key, signed_lines
+from namel3ss_debug.traces.signing import load_key
+from namel3ss_debug.traces.verification import verify
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.totals import Options
@@ -128,7 +129,7 @@ def issue(trace: Trace, words: str, options: Options) -> dict[str, Any]:
             "environment": {key: overview[key] for key in _FACTS} | {"packages": _packages(first)},
             "cost": {key: overview[key] for key in _COSTS},
             "can_run_again": _can_run_again(first),
-            "signed": not find_flaw(signed_lines(trace.files), load_key()),
+            "signed": verify(trace.processes, load_key()).is_own,
             "mock": None if failure is None else _mock(trace, failure),
         }
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,6 +15,11 @@ from namel3ss_debug.errors import WrongUsageError
 
 if TYPE_CHECKING:
     from namel3ss_debug.replay.rerun.consent import Consent, PlannedRun
+    from namel3ss_debug.traces.verification import Verification
+
+_MOST_CHANGES: Final = 20
+_LONGEST_CHANGE: Final = 400
+"""How many characters of the payload of a changed event are shown; `inspect` shows all of it."""
 
 
 def trust_option(function: Any) -> Any:
@@ -28,8 +34,8 @@ def require_consent(
 ) -> Consent:
     """Return why a trace may be re-run, before any process is started for it.
 
-    A trace that this user recorded needs no consent. For any other one, a terminal shows what would be run, asks once,
-    and remembers the answer for that content.
+    A trace that this user recorded and nobody changed needs no consent. For any other one, a terminal shows what was
+    changed and what would be run, asks once, and remembers the answer for that content.
 
     Args:
         path: a file of the trace.
@@ -41,46 +47,70 @@ def require_consent(
         TrustError: it is not allowed.
         Abort: the user pressed Ctrl-C at the question.
     """
-    from namel3ss_debug.replay.rerun.consent import is_allowed, planned_run, refusal
-    from namel3ss_debug.traces.signing import find_flaw, load_key, signed_lines
+    from namel3ss_debug.replay.rerun.consent import is_allowed, refusal, too_long
+    from namel3ss_debug.traces.signing import load_key
     from namel3ss_debug.traces.store import trace_files
+    from namel3ss_debug.traces.verification import verify
 
-    files = [file for process in trace_files(path) for file in process.files]
-    events = list(signed_lines(files))
-    flaw = find_flaw(events, load_key())
-    if not flaw:
+    processes = trace_files(path)
+    files = [file for process in processes for file in process.files]
+    found = verify(processes, load_key())
+    if found.is_own:
         return "signature"
     if trust or is_allowed(files):
         return "user"
     if named:
         return "program"
-    planned = planned_run(events, python or sys.executable)
-    if planned is None:  # `prepare` reports that, and checks the signatures again
+    planned = _plan(path, python or sys.executable)
+    if planned is None:  # `prepare` reports that, and verifies the trace again
         return "signature"
-    if not is_confirmed(path, flaw, planned):
-        raise refusal(path, flaw, planned)
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+        raise refusal(path, found, planned)
+    unreadable = planned.unreadable()
+    if unreadable:
+        raise too_long(path, found, unreadable)
+    if not is_confirmed(path, found, planned):
+        raise refusal(path, found, planned)
     remember(files)
     return "user"
 
 
-def is_confirmed(path: Path, flaw: str, planned: PlannedRun) -> bool:
-    """Show what would be run on the terminal, and return whether the user allows it; false without a terminal."""
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
-        return False
-    from namel3ss_debug.replay.rerun.consent import named_variables
-    from namel3ss_debug.views.cleaning import clean
+def _plan(path: Path, python: str) -> PlannedRun | None:
+    """Return what a re-run of a trace would start; None if it names no program."""
+    from namel3ss_debug.importers.opening import open_trace
+    from namel3ss_debug.replay.rerun.consent import planned_run
+    from namel3ss_debug.replay.rerun.preparation import keep_program_events
+    from namel3ss_debug.replay.rerun.recorded_calls import read_recorded
+    from namel3ss_debug.traces.events import Event
 
-    rows = {
-        "program": planned.command,
-        "arguments": planned.arguments,
-        "folder": planned.folder,
-        "interpreter": planned.interpreter,
-        "variables": named_variables(planned),
-    }
-    click.echo(f"{clean(path)} is not a trace of yours ({clean(flaw)}). A re-run would start:", err=True)
-    for name, value in rows.items():
-        if value:
-            click.echo(f"  {name:<12} {clean(value)}", err=True)
+    kept: list[Event] = []
+    trace = open_trace(path)
+    recorded = read_recorded(trace, keep_program_events(kept, trace.events()))
+    started = (recorded.start(number) for number in recorded.calls if recorded.records_itself(number))
+    return planned_run(kept, started, python)
+
+
+def is_confirmed(path: Path, found: Verification, planned: PlannedRun) -> bool:
+    """Show what was changed and what would be run, and return whether the user allows it."""
+    from namel3ss_debug.replay.rerun.consent import describe_change, describe_verification
+    from namel3ss_debug.views.cleaning import clean, screen_width
+
+    width = screen_width() - 15
+    click.echo(f"{clean(describe_verification(path, found))}.", err=True)
+    for change in found.changes[:_MOST_CHANGES]:
+        click.echo(f"  {clean(describe_change(change))}", err=True)
+        for name in ("inputs", "outputs"):
+            if change.event.get(name):
+                click.echo(f"    {name} {clean(json.dumps(change.event[name]), _LONGEST_CHANGE)}", err=True)
+    if len(found.changes) > _MOST_CHANGES:
+        click.echo(f"  and {len(found.changes) - _MOST_CHANGES} more", err=True)
+    click.echo(
+        "Did you edit it? A re-run would start:" if found.changes else "A re-run would start:", err=True
+    )
+    for name, value in planned.rows():
+        shown = clean(value)
+        for start in range(0, len(shown), width):  # all of it, in lines that no terminal cuts
+            click.echo(f"  {'' if start else name:<12} {shown[start : start + width]}", err=True)
     return click.confirm("Run it?", default=False, err=True)
 
 

@@ -14,7 +14,9 @@ import orjson
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import last_line
 from namel3ss_debug.traces.loss_notes import LossNote, read_note, write_note
+from namel3ss_debug.traces.names import parse_name
 from namel3ss_debug.traces.process import read_event_line
+from namel3ss_debug.traces.signing import MAC, derive_key, line_signer, load_key
 from namel3ss_debug.traces.store import trace_files
 from namel3ss_debug.wire import lenient
 
@@ -58,7 +60,7 @@ def write_late_end(first: Path, status: int) -> None:
         }
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            _append(descriptor, orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
+            _append(descriptor, _line(file, event, is_signed=MAC in last))
         except OSError as error:
             dropped = note.dropped if note is not None else 0
             ended = LossNote(dropped + 1, seq + 1, error.errno or 0, ended=True, exit_status=status)
@@ -110,7 +112,19 @@ def write_verdict(first: Path, verdict: Mapping[str, Any]) -> None:
                 return
             event["metadata"] = {**lenient.mapping(event.get("metadata")), VERDICT: verdict}
             stream.seek(start + begin)
-            stream.write(orjson.dumps(event) + tail[end:])
+            is_signed = event.pop(MAC, None) is not None
+            stream.write(_line(file, event, is_signed=is_signed) + tail[end + 1 :])
+
+
+def _line(file: Path, event: Event, *, is_signed: bool) -> bytes:
+    """Return the line of an event for a file of the first process; in a signed trace it is signed with this user's key."""
+    line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+    key = load_key() if is_signed else None
+    if key is None:
+        return line
+    name = parse_name(file.name)
+    execution = derive_key(key, str(event.get("execution_id")))
+    return line_signer(execution, 0, 0 if name is None else name.segment)(line)
 
 
 def _has_ended(file: Path, last: Event) -> bool:

@@ -1,13 +1,14 @@
-"""Sign what a re-run takes from a trace, so that a trace of this user can be distinguished from one of another user.
+"""Sign the lines of a trace, so that a trace that this user recorded is told from any other one, and from a changed one.
 
-The first line of each segment (`trace_start`) and each `inputs_read` event carry `metadata.signature`: BLAKE2b over the
-rest of the event, keyed with a key that belongs to one execution. That key is derived from the user's key and the
-execution id, so an event of another execution never verifies.
+Each line ends with the field `mac`: BLAKE2b over the bytes before it, keyed with the key of the execution and salted with
+the numbers of the process and the segment. The line itself holds its `seq`. So a line that was changed, or moved to
+another place or trace, does not verify. Nothing is encoded twice, and no line depends on another one.
 
-The user's key is `NAMEL3SS_DEBUG_TRUST_KEY`, for CI, or else a file in the user's configuration directory. The variable
-is taken out of the environment as soon as it is read. Every process of a traced program reads the key from a file that
-its session names: the user's own file, or, where the key came from the variable, a temporary file with the key of this
-execution alone, because a program could otherwise read the secret in its environment.
+The key of an execution is derived from the user's key and the execution id, which is random. The user's key is
+`NAMEL3SS_DEBUG_TRUST_KEY`, for CI, or else a file in the user's configuration directory; the variable is taken out of the
+environment as soon as it is read. A program that a command starts gets the key of its execution alone, in a temporary
+file that goes with the command. A program that starts tracing by itself runs as the user: it reads the user's own file,
+and so does a process that is started after the command has ended.
 """
 
 from __future__ import annotations
@@ -15,32 +16,32 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
-import re
 import stat
-from collections.abc import Callable, Iterable
+from binascii import b2a_hex
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from orjson import OPT_SORT_KEYS, dumps, loads
-
 from namel3ss_debug.config import TRUST_KEY_VARIABLE
-from namel3ss_debug.traces.events import Event
-from namel3ss_debug.wire import lenient
 
-SIGNATURE: Final = "signature"
-"""The member of `metadata` that holds the signature, 32 hexadecimal digits."""
+MAC: Final = "mac"
+"""The last field of a line: 16 hexadecimal digits."""
 
 KEY_FILE: Final = "trust.key"
 
 _USER, _EXECUTION = b"namel3ss-debug user key ", b"namel3ss-debug execution key "
-_UNSIGNED: Final[Event] = {"event_type": "inputs_read"}
 _KEY_BYTES = 32
-_SIGNATURE_BYTES = 16
-_BLOCK_BYTES = 1024 * 1024
-_LONGEST_LINE = 64 * 1024 * 1024
-_ESCAPED_NAME = re.compile(rb"\\u00[567]")  # a letter as an escape, which our writer never needs
+_MAC_BYTES = 8
 _PERSON: Final = b"namel3ss-debug/1"
+_BEGINS: Final = b',"%s":"' % MAC.encode()
+_ENDS: Final = b'"}\n'
+_ADDED: Final = len(_BEGINS) + 2 * _MAC_BYTES + len(_ENDS)
+_KEEPS_GIL: Final = 2047
+"""How many bytes hashlib digests without releasing the GIL, which a thread that computes returns only after 5 ms."""
+
+Sign = Callable[[bytes], bytes]
+"""Puts the signature into a line: a JSON object and a line feed."""
 
 _from_environment: bytes | None = None
 _lent: list[tuple[int, str]] = []
@@ -67,67 +68,105 @@ def load_key() -> bytes | None:
     key = take_key_variable()
     if key is not None:
         return key
-    folder = configuration_folder()
-    return None if folder is None else _read_key(folder / KEY_FILE, _USER)
+    path = _user_key_file()
+    return None if path is None else _read_key(path, _USER)
 
 
-def key_file_for(execution_id: str) -> str:
+def key_file_for(execution_id: str, *, running: bool = False) -> str:
     """Return the path of the file from which the processes of a new execution read their key.
 
     The user's key is made on first use. Where that is not possible, the result is empty and the trace is unsigned.
+
+    Args:
+        execution_id: the execution.
+        running: whether the program is this process, which needs no file of its own beside the user's.
     """
     try:
         key = take_key_variable()
         if key is not None:
             return _lend(derive_key(key, execution_id))
-        folder = configuration_folder()
-        if folder is None:
+        path = _user_key_file()
+        if path is None:
             return ""
-        path = folder / KEY_FILE
         if _read_key(path, _USER) is None:
             _make_user_key(path)
-        return str(path) if _read_key(path, _USER) is not None else ""
+        key = _read_key(path, _USER)
+        if key is None:
+            return ""
+        return str(path) if running else _lend(derive_key(key, execution_id))
     except (OSError, ValueError):  # a read-only or full disk: the program must not notice
         return ""
 
 
-def signer(key_file: str, execution_id: str) -> Callable[[Event], None] | None:
-    """Return the function that signs the events of an execution in place; `None` without a key.
+def execution_key(key_file: str, execution_id: str) -> bytes | None:
+    """Return the key of an execution in one of its processes; None without a usable file.
 
     Args:
         key_file: the path that `key_file_for` returned.
-        execution_id: the execution, whose id stands in the events.
+        execution_id: the execution.
     """
-    key = _execution_key(key_file, execution_id)
-    if key is None:
+    if not key_file:
         return None
-    # A keyed hash object is costly to make and cheap to copy.
-    keyed = _keyed(key)
+    key = _read_key(Path(key_file), _EXECUTION)
+    if key is not None:
+        return key
+    # The second is for a lent file that is gone with its command.
+    for path in filter(None, (Path(key_file), _user_key_file())):
+        user_key = _read_key(path, _USER)
+        if user_key is not None:
+            return derive_key(user_key, execution_id)
+    return None
 
-    def sign(event: Event) -> None:
-        metadata = event["metadata"]
-        metadata.pop(SIGNATURE, None)  # of an earlier attempt, with another `seq`
-        with suppress(TypeError):  # what JSON refuses is written in part, and without a signature
-            state = keyed.copy()
-            state.update(dumps(event, None, OPT_SORT_KEYS))
-            metadata[SIGNATURE] = state.hexdigest()
+
+def line_signer(key: bytes, process: int, segment: int) -> Sign:
+    """Return the function that signs the lines of one segment.
+
+    Args:
+        key: the key of the execution.
+        process: the number of the process.
+        segment: the number of its segment.
+    """
+    # A keyed hash object is costly to make and cheap to copy.
+    keyed = _keyed(key, process, segment)
+
+    def sign(line: bytes) -> bytes:
+        content = line[:-2]
+        return b"".join((content, _BEGINS, b2a_hex(_digest_of(keyed, content)), _ENDS))
 
     return sign
 
 
-def _execution_key(key_file: str, execution_id: str) -> bytes | None:
-    """Return the key of an execution from the file that its session names; None without a usable file."""
-    if not key_file:
-        return None
-    path = Path(key_file)
-    key = _read_key(path, _EXECUTION)
-    user_key = _read_key(path, _USER) if key is None else None
-    return key if user_key is None else derive_key(user_key, execution_id)
+def line_verifier(key: bytes, process: int, segment: int) -> Callable[[bytes], bool]:
+    """Return the function that tells whether a line, with its line feed, was signed for this segment."""
+    keyed = _keyed(key, process, segment)
+
+    def is_valid(line: bytes) -> bool:
+        content = line[:-_ADDED]
+        return compare_digest(line[-_ADDED:], b"".join((_BEGINS, b2a_hex(_digest_of(keyed, content)), _ENDS)))
+
+    from hmac import compare_digest  # a program that is traced only signs
+
+    return is_valid
+
+
+def _digest_of(keyed: hashlib.blake2b, content: bytes) -> bytes:
+    state = keyed.copy()
+    if len(content) <= _KEEPS_GIL:
+        state.update(content)
+    else:
+        for start in range(0, len(content), _KEEPS_GIL):
+            state.update(content[start : start + _KEEPS_GIL])
+    return state.digest()
+
+
+def _keyed(key: bytes, process: int, segment: int) -> hashlib.blake2b:
+    salt = process.to_bytes(8, "big") + segment.to_bytes(8, "big")
+    return hashlib.blake2b(key=key, digest_size=_MAC_BYTES, salt=salt, person=_PERSON)
 
 
 def file_key(key_file: str, execution_id: str) -> bytes | None:
     """Return the key of the digests of the files that an execution opens; None without a usable key file."""
-    key = _execution_key(key_file, execution_id)
+    key = execution_key(key_file, execution_id)
     return None if key is None else derive_file_key(key)
 
 
@@ -142,61 +181,6 @@ def derive_key(user_key: bytes, execution_id: str) -> bytes:
     return hashlib.blake2b(execution, key=user_key, digest_size=_KEY_BYTES, person=_PERSON).digest()
 
 
-def find_flaw(events: Iterable[Event], key: bytes | None) -> str:
-    """Return why the signatures of a trace do not show that this user recorded it; "" where they do.
-
-    Every segment of the first process and everything that a program read must be signed, under the execution id of the
-    first line. The first line of a further process may be unsigned, because a re-run takes nothing from it.
-
-    Args:
-        events: the events of the trace in order; those that are never signed are ignored.
-        key: the user's key.
-    """
-    needed = [event for event in events if _must_be_signed(event)]
-    first = next((event for event in needed if event["event_type"] == "trace_start"), None)
-    if first is None:
-        return "it does not name its program"
-    if any(SIGNATURE not in lenient.mapping(event.get("metadata")) for event in needed):
-        return "it is not signed"
-    if key is None:
-        return "this user has no key to check its signature with"
-    execution = first.get("execution_id")
-    keyed = _keyed(derive_key(key, str(execution)))
-    seen: set[object] = set()
-    for event in needed:
-        event_id = event.get("event_id")
-        if event.get("execution_id") != execution or not _is_valid(event, keyed):
-            return (
-                f"the signature of its event {event_id} is not valid: changed, or recorded by somebody else"
-            )
-        if event_id in seen:
-            return f"its event {event_id} appears in it twice"
-        seen.add(event_id)
-    return ""
-
-
-def signed_lines(files: Iterable[Path]) -> Iterable[Event]:
-    """Read only the lines of a trace that can hold a signed event, which is much faster than reading all of it.
-
-    What is left out here, because it is damaged or compressed, is checked again by the events that a re-run uses.
-    """
-    for path in files:
-        try:
-            if not path.is_file():  # a FIFO would block
-                continue
-            with path.open("rb") as file:
-                is_first = True
-                while block := file.read(_BLOCK_BYTES):
-                    *lines, rest = (block + file.readline(_LONGEST_LINE)).split(b"\n")
-                    for line in lines:
-                        if is_first or b"inputs_read" in line or _ESCAPED_NAME.search(line):
-                            yield from _parse(line, torn=False)
-                        is_first = False
-                    yield from _parse(rest, torn=True) if rest else ()
-        except OSError:
-            continue
-
-
 def remove_lent_keys() -> None:
     """Remove the temporary key files of this process; a forked process leaves those of its parent alone."""
     while _lent:
@@ -206,42 +190,9 @@ def remove_lent_keys() -> None:
                 os.unlink(path)
 
 
-def _parse(line: bytes, *, torn: bool) -> tuple[Event, ...]:
-    try:
-        event = loads(line)
-    except ValueError:
-        # A reader may find an event in a damaged line, and that one is unsigned. A process that was killed leaves a
-        # torn last line, which holds nothing.
-        return () if torn else (dict(_UNSIGNED),)
-    return (event,) if isinstance(event, dict) else (dict(_UNSIGNED),)
-
-
-def _must_be_signed(event: Event) -> bool:
-    """Return whether a re-run takes something from the event that only this user may write."""
-    event_type = event.get("event_type")
-    if event_type == "trace_start":
-        return not lenient.mapping(event.get("metadata")).get("process")
-    return event_type == "inputs_read"
-
-
-def _keyed(key: bytes) -> hashlib.blake2b:
-    return hashlib.blake2b(key=key, digest_size=_SIGNATURE_BYTES, person=_PERSON)
-
-
-def _is_valid(event: Event, keyed: hashlib.blake2b) -> bool:
-    import hmac  # a program that is traced only signs
-
-    rest = dict(event["metadata"])
-    signature = rest.pop(SIGNATURE)
-    if not isinstance(signature, str):
-        return False
-    try:
-        content = dumps({**event, "metadata": rest}, None, OPT_SORT_KEYS)
-    except TypeError:
-        return False
-    state = keyed.copy()
-    state.update(content)
-    return hmac.compare_digest(state.hexdigest().encode(), signature.encode("utf-8", "replace"))
+def _user_key_file() -> Path | None:
+    folder = configuration_folder()
+    return None if folder is None else folder / KEY_FILE
 
 
 def _digest(secret: bytes) -> bytes:

@@ -32,6 +32,7 @@ from namel3ss_debug.traces.clocks import monotonic
 from namel3ss_debug.traces.events import Event, without_payload
 from namel3ss_debug.traces.loss_notes import LossNote, add_room, write_note
 from namel3ss_debug.traces.names import segment_path
+from namel3ss_debug.traces.signing import Sign, line_signer
 
 LibcWrite = Callable[[int, bytes, int], int]
 """Descriptor, data and its length -> bytes written, or -1."""
@@ -59,7 +60,7 @@ class TraceWriter:
         rotate_keep: how many segments to keep; 0 for all.
         link_latest: keep `trace_latest.jsonl` beside the file pointing to it.
         joins: whether another program may have begun the trace; then this process is its next one.
-        sign: signs an event in place; `None` for a trace that is unsigned.
+        key: the key that the lines are signed with; `None` for a trace that is unsigned.
     """
 
     __slots__ = (
@@ -82,6 +83,7 @@ class TraceWriter:
             "_header",
             "_header_bytes",
             "_joins",
+            "_key",
         ),
         *(
             "_libc_write",
@@ -127,10 +129,10 @@ class TraceWriter:
         rotate_keep: int = 0,
         link_latest: bool = True,
         joins: bool = False,
-        sign: Callable[[Event], None] | None = None,
+        key: bytes | None = None,
     ) -> None:
         self.first = first
-        self._sign = sign
+        self._key = key
         self.dropped, self.process, self.segment, self.prefix = 0, 0, -1, ""
         self._first_process, self._joins = first_process, joins
         self._header = header
@@ -148,6 +150,7 @@ class TraceWriter:
         """Set the state that a process starts with; after a fork the child calls it."""
         self._lock = threading.RLock()
         self._next, self._fd = 0, -1
+        self._sign: Sign | None = None  # of the segment that `_fd` writes
         self._path = self.first  # of the segment that is being written
         self._written = 0  # bytes
         self._full_at = 0  # the value of `_written` at which the next segment begins
@@ -198,6 +201,7 @@ class TraceWriter:
             return event_id
         # The common case. It needs no lock: only one thread writes, or each write holds the GIL.
         while self._written < self._full_at and monotonic() < self._check_at:
+            fd, sign = self._fd, self._sign
             seq = self._next
             event["seq"] = seq
             event["event_id"] = event_id = f"{self.prefix}{seq + 1}"
@@ -205,8 +209,10 @@ class TraceWriter:
                 line = dumps(event, None, _DUMPS)
             except TypeError:
                 line = dumps(without_payload(event), None, _DUMPS)
-            size, fd, libc = len(line), self._fd, self._libc_write
-            if seq == self._next:  # as in `_commit`
+            if sign is not None:
+                line = sign(line)
+            size, libc = len(line), self._libc_write
+            if seq == self._next and fd == self._fd:  # as in `_commit`; a line is signed for its segment
                 self._next = seq + 1
                 try:
                     written = write(fd, line) if libc is None else libc(fd, line, size)
@@ -230,7 +236,7 @@ class TraceWriter:
         return ""
 
     def append_inputs(self, event: Event) -> str:
-        """Append an `inputs_read` event, which is signed under the lock, like its number."""
+        """Append an `inputs_read` event, which no other event goes before."""
         return self._append(event)
 
     def end(self, event: Event, exit_status: int | None) -> None:
@@ -280,19 +286,22 @@ class TraceWriter:
         """Return the line of an event, which gets this number; for one that JSON refuses, the part that it accepts."""
         event["seq"] = seq
         event["event_id"] = f"{self.prefix}{seq + 1}"
-        if self._sign is not None and event["event_type"] == "inputs_read":
-            self._sign(event)
         try:
-            return dumps(event, None, _DUMPS)
+            line = dumps(event, None, _DUMPS)
         except TypeError:
-            return dumps(without_payload(event), None, _DUMPS)
+            line = dumps(without_payload(event), None, _DUMPS)
+        return line if self._buffer_size > 1 else self._signed(line)
+
+    def _signed(self, line: bytes) -> bytes:
+        """Return a line, signed for the segment that is written now."""
+        return line if self._sign is None else self._sign(line)
 
     def flush(self) -> None:
         """Hand the events that wait in the buffer to the kernel, and make sure that their file is still there."""
         with self._lock:
             if self._buffer:
                 lines, self._buffer = self._buffer, []
-                data = (b"\n" if self._torn else b"") + b"".join(lines)
+                data = (b"\n" if self._torn else b"") + b"".join(map(self._signed, lines))
                 self._finish(data, 0, len(lines))
             if folders.is_removed(self._fd):
                 self._open_segment(removed=True)
@@ -451,7 +460,8 @@ class TraceWriter:
                 os.close(fd)
                 self.dropped += self._fd >= 0
                 raise
-            old, self._fd, self._torn = self._fd, fd, False
+            sign = None if self._key is None else line_signer(self._key, process, segment)
+            old, self._fd, self._sign, self._torn = self._fd, fd, sign, False
             self._path, self._header_bytes = path, header
             self.process, self.segment, self.prefix = process, segment, _prefix(process)
             self._full_at = self._written + self._segment_size
@@ -471,7 +481,7 @@ class TraceWriter:
             self._opening = False
             early, self._early = self._early, []
             for line in early:
-                self._finish(line, 0)
+                self._finish(self._signed(line), 0)
 
     def _create(self, *, removed: bool) -> tuple[int, int, int]:
         """Create the file of the next segment; return its descriptor and the numbers of its process and segment."""
@@ -512,9 +522,9 @@ class TraceWriter:
             metadata["first_seq"] = seq
             if removed:
                 metadata["file_removed"] = True
-            if self._sign is not None:
-                self._sign(event)
             header = dumps(event)
+            if self._key is not None:
+                header = line_signer(self._key, process, segment)(header + b"\n")[:-1]
             line = add_room(header)
             if self._fd < 0:
                 break

@@ -140,11 +140,12 @@ def test_a_later_format_is_read_with_one_warning(tmp_path, version, warnings):
 
 @pytest.mark.parametrize("name", ["v1/support_agent", "v2/stepped_weather_agent"])
 def test_a_trace_of_an_older_version_runs_again(tmp_path, name):
-    """With --trust, since another user made it; the examples that it was made of are still there."""
+    """With --trust, since another user made it, and with its commands, which it does not hold."""
     for program in EXAMPLES.glob("*.py"):
         shutil.copy(program, tmp_path)
     recorded = (FORMATS / f"{name}.jsonl").read_text().replace("/home/user/shop", str(tmp_path))
     (tmp_path / "old.jsonl").write_text(recorded.replace('"/usr/bin/python3"', json.dumps(sys.executable)))
-    command = [sys.executable, "-m", "namel3ss_debug", "rerun", "old.jsonl", "--trust", "--run-tools", "all"]
+    options = ["--trust", "--run-tools", "all", "--run-commands", "all"]
+    command = [sys.executable, "-m", "namel3ss_debug", "rerun", "old.jsonl", *options]
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert again.returncode == 0, again.stdout + again.stderr

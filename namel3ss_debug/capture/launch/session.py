@@ -116,7 +116,7 @@ def new_session(
         randomness=new_randomness(os.environ, running=running) if reproducible else {},
         arguments=dict(arguments),
         flow=flow,
-        key_file=key_file_for(execution_id) if sampled else "",
+        key_file=key_file_for(execution_id, running=running) if sampled else "",
     )
 
 

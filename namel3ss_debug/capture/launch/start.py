@@ -46,7 +46,7 @@ from namel3ss_debug.config import (
 from namel3ss_debug.errors import WrongUsageError, short
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.redaction.redactor import Redactor
-from namel3ss_debug.traces.signing import remove_lent_keys, signer
+from namel3ss_debug.traces.signing import execution_key, remove_lent_keys
 from namel3ss_debug.traces.unrecorded import take_marks
 from namel3ss_debug.traces.writer import TraceWriter, flush_on_exit
 
@@ -364,7 +364,7 @@ def _make_tracer(
         "rotate_keep": config.rotate_keep,
         "link_latest": session.link_latest,
         "joins": session.joins,
-        "sign": signer(session.key_file, session.execution_id),
+        "key": execution_key(session.key_file, session.execution_id),
     }
     answers: ReplySource | None = None
     writer: TraceWriter

@@ -422,9 +422,7 @@ class SteppedWriter(TraceWriter):
     ) -> tuple[bytes, int]:
         written = super()._write_header(fd, process, segment, seq, removed=removed)
         reached = perf_counter_ns()
-        reply = self._channel.send_event(
-            self._start_event, dumps(self._start_event, None, OPT_APPEND_NEWLINE)
-        )
+        reply = self._channel.send_event(self._start_event, written[0] + b"\n")
         self._paused_ns += perf_counter_ns() - reached
         if reply is not None and reply.runs:
             self._on_real()

@@ -1,6 +1,7 @@
-"""Decide whether a trace may be re-run: by its signature, by the user's consent, or because the user named the program.
+"""Decide whether a trace may be re-run: by its signatures, by the user's consent, or because the user named the program.
 
-A trace of somebody else is data. The program that it names is started only after the user agreed.
+A trace of somebody else is data, and so is one that was changed since. The program that it names is started, and its
+answers are given to that program, only after the user agreed.
 """
 
 from __future__ import annotations
@@ -18,19 +19,25 @@ from namel3ss_debug.errors import TrustError, WrongUsageError, short
 from namel3ss_debug.traces.environment import may_supply
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import Recorded as Inputs
-from namel3ss_debug.traces.signing import find_flaw, load_key
+from namel3ss_debug.traces.signing import load_key
+from namel3ss_debug.traces.store import ProcessFiles
 from namel3ss_debug.traces.trust import content_digest, is_below_trusted_folder, load_trusted
+from namel3ss_debug.traces.verification import ChangedLine, Verification, verify
 from namel3ss_debug.wire import lenient
 
 Consent = Literal["signature", "user", "program"]
 """Why a re-run may start a process.
 
-- `signature`: this user recorded the trace.
+- `signature`: this user recorded the trace, and nothing in it was changed.
 - `user`: the user allowed this trace.
 - `program`: the user named the program. The trace answers its calls, and sets only locale and time zone.
 """
 
+MOST_SHOWN: Final = 4096
+"""How many characters of one value a user may be asked to read."""
+
 _LONGEST: Final = 300
+_LONGEST_VALUE: Final = 100
 _MOST_NAMED: Final = 8
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
@@ -44,21 +51,47 @@ class PlannedRun:
         arguments: the keyword arguments of a function, or the input of an app's flow, as JSON; empty for none.
         folder: the working directory.
         interpreter: the Python that would run it.
-        variables: the names of the environment variables that the trace would set.
+        variables: the environment variables that the trace would set, each with its value; None removes one.
+        stdin: what the program would read from its standard input.
+        commands: the commands that would be started because their processes are parts of the trace, as JSON.
     """
 
     command: str
     arguments: str
     folder: str
     interpreter: str
-    variables: tuple[str, ...]
+    variables: tuple[tuple[str, str | None], ...]
+    stdin: str = ""
+    commands: tuple[str, ...] = ()
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return all of it for the user to read: what each value is, and the value."""
+        rows = [
+            ("program", self.command),
+            ("arguments", self.arguments),
+            ("folder", self.folder),
+            ("interpreter", self.interpreter),
+            *(("variable", format_variable(name, value)) for name, value in self.variables),
+            ("stdin", self.stdin),
+            *(("command", command) for command in self.commands),
+        ]
+        return [(name, value) for name, value in rows if value]
+
+    def unreadable(self) -> str:
+        """Return the name of the first value that is too long to be read before an answer; "" for none."""
+        for name, value in self.rows():
+            if len(value) > MOST_SHOWN:
+                named = value.partition("=")[0] if name == "variable" else ""
+                return f"the {name} {short(named, _LONGEST_VALUE)}".strip()
+        return ""
 
 
-def planned_run(events: Iterable[Event], interpreter: str) -> PlannedRun | None:
+def planned_run(events: Iterable[Event], commands: Iterable[Event], interpreter: str) -> PlannedRun | None:
     """Return what a re-run would start; `None` if the trace names no program.
 
     Args:
-        events: the signed events of the trace, as `signing.signed_lines` reads them.
+        events: the events of the trace, at least those about the program as a whole.
+        commands: the start events of the commands that would start again.
         interpreter: the Python that would run it.
     """
     events = list(events)
@@ -78,25 +111,25 @@ def planned_run(events: Iterable[Event], interpreter: str) -> PlannedRun | None:
     words += [str(word) for word in lenient.sequence(start.get("argv"))[1:]]
     arguments = lenient.mapping(start.get("arguments"))
     inputs = Inputs.of(events)
-    recorded: dict[str, object] = {**inputs.environment, **(inputs.interpreter or {})}
-    variables = sorted(
-        name
-        for name, value in recorded.items()
-        if value != os.environ.get(name) and may_supply(name, value, trusted=True)
-    )
+    recorded: dict[str, str | None] = {**inputs.environment, **(inputs.interpreter or {})}
     return PlannedRun(
-        short(shlex.join(words), _LONGEST),
-        short(json.dumps(arguments), _LONGEST) if arguments else "",
-        short(str(start.get("cwd")), _LONGEST),
+        shlex.join(words),
+        json.dumps(arguments) if arguments else "",
+        str(start.get("cwd")),
         interpreter,
-        tuple(variables),
+        tuple(
+            (name, value)
+            for name, value in sorted(recorded.items())
+            if value != os.environ.get(name) and may_supply(name, value, trusted=True)
+        ),
+        inputs.stdin_bytes.decode("utf-8", "backslashreplace"),
+        tuple(dict.fromkeys(json.dumps(lenient.mapping(event.get("inputs"))) for event in commands)),
     )
 
 
-def named_variables(planned: PlannedRun) -> str:
-    """Return the first names of the variables that a trace would set, for a message."""
-    more = len(planned.variables) - _MOST_NAMED
-    return ", ".join(planned.variables[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+def format_variable(name: str, value: str | None) -> str:
+    """Return a variable as a shell would set it."""
+    return f"{name}=" if value is None else f"{name}={value}"
 
 
 def is_allowed(files: Iterable[Path]) -> bool:
@@ -119,31 +152,61 @@ def is_allowed(files: Iterable[Path]) -> bool:
         return False
 
 
-def check_signatures(path: Path, events: Iterable[Event], consent: Consent) -> bool:
-    """Check the events that a re-run uses, and return whether the trace may set variables.
+def check_signatures(path: Path, processes: tuple[ProcessFiles, ...], consent: Consent) -> bool:
+    """Verify the trace that a re-run uses, and return whether it may set variables.
 
     Args:
         path: the file of the trace.
-        events: its events, at least those that are signed.
+        processes: all its files.
         consent: why the re-run may start a process.
 
     Raises:
-        TrustError: the signature was the reason, and it is not valid.
+        TrustError: the signatures were the reason, and they are not valid.
     """
     if consent == "user":
         return True
-    flaw = find_flaw(events, load_key())
-    if flaw and consent == "signature":
-        raise TrustError(f"{path} is not a trace of yours ({flaw}): read it, and add --trust to run it again")
-    return not flaw
+    found = verify(processes, load_key())
+    if not found.is_own and consent == "signature":
+        raise TrustError(f"{describe_verification(path, found)}: read it, and add --trust to run it again")
+    return found.is_own
 
 
-def refusal(path: Path, flaw: str, planned: PlannedRun) -> TrustError:
+def describe_verification(path: Path, found: Verification) -> str:
+    """Return why a trace is not taken for one that this user recorded."""
+    if found.flaw:
+        return f"{path} is not a trace of yours ({found.flaw})"
+    first = describe_change(found.changes[0])
+    more = len(found.changes) - 1
+    others = f" and {more} more" if more else ""
+    return f"{path} is not as you recorded it ({first}{others})"
+
+
+def describe_change(change: ChangedLine) -> str:
+    """Return the place of a changed line, and its event."""
+    event = change.event
+    name = " ".join(str(event[key]) for key in ("event_type", "component_name") if key in event)
+    what = "is there twice" if change.twice else "changed"
+    return f"{change.file} line {change.line} {what}: {short(name, _LONGEST_VALUE)}"
+
+
+def refusal(path: Path, found: Verification, planned: PlannedRun) -> TrustError:
     """Return the error for a trace that nobody allowed, which names what would be run."""
-    arguments = f" with {planned.arguments}" if planned.arguments else ""
-    sets = f", and would set {named_variables(planned)}" if planned.variables else ""
+    arguments = f" with {short(planned.arguments, _LONGEST)}" if planned.arguments else ""
+    named = [
+        short(format_variable(name, value), _LONGEST_VALUE) for name, value in planned.variables[:_MOST_NAMED]
+    ]
+    more = len(planned.variables) - _MOST_NAMED
+    sets = f", and would set {', '.join(named)}" + (f" and {more} more" if more > 0 else "") if named else ""
     return TrustError(
-        f"{path} is not a trace of yours ({flaw}). It would start {planned.command}{arguments} in {planned.folder} with "
-        f"{planned.interpreter}{sets}. To allow that, add --trust, or run: namel3ss debug trust "
-        f"{shlex.quote(str(path.parent))}"
+        f"{describe_verification(path, found)}. It would start {short(planned.command, _LONGEST)}{arguments} in "
+        f"{short(planned.folder, _LONGEST)} with {planned.interpreter}{sets}. To allow that, add --trust, or run: "
+        f"namel3ss debug trust {shlex.quote(str(path.parent))}"
+    )
+
+
+def too_long(path: Path, found: Verification, value: str) -> TrustError:
+    """Return the error for a trace with a value that no question can show."""
+    return TrustError(
+        f"{describe_verification(path, found)}, and {value} has more than {MOST_SHOWN} characters, too many to ask about: "
+        "read it with namel3ss debug inspect, and add --trust"
     )

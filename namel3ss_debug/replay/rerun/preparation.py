@@ -335,7 +335,7 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
     notes += note_inputs(inputs)
     notes += _note_names(wanted, trace)
     target, cwd = named_target(wanted.program) if wanted.program else target_of(trace.path, start)
-    inputs.trusted = check_signatures(trace.path, kept, wanted.consent)
+    inputs.trusted = check_signatures(trace.path, trace.processes, wanted.consent)
     notes += note_variables(inputs, os.environ)
     python, noted = interpreter_of(wanted.python, start, target)
     notes += noted

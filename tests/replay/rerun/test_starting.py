@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 
+import orjson
 import psutil
 import pytest
 
@@ -64,11 +64,11 @@ class Folder:
             {"event_id": str(number + 1), "seq": number} | frame | event
             for number, event in enumerate(events)
         ]
-        sign = signing.signer(signing.key_file_for("ab"), "ab")
-        for event in numbered:
-            if event["event_type"] in ("trace_start", "inputs_read"):
-                sign(event)
-        (self.path / "run.jsonl").write_text("".join(json.dumps(event) + "\n" for event in numbered))
+        key = signing.execution_key(signing.key_file_for("ab", running=True), "ab")
+        sign = signing.line_signer(key, 0, 0)
+        (self.path / "run.jsonl").write_bytes(
+            b"".join(sign(orjson.dumps(event) + b"\n") for event in numbered)
+        )
 
     def rerun(self, *options, **variables):
         """Run the command on the recording."""
