@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from namel3ss_debug.config import TRUST_KEY_VARIABLE
+from namel3ss_debug.traces.own_memory import blank_variable
 
 MAC: Final = "mac"
 """The last field of a line: 16 hexadecimal digits."""
@@ -55,10 +56,14 @@ def configuration_folder() -> Path | None:
 
 
 def take_key_variable() -> bytes | None:
-    """Return the key of the environment, if there is one, and remove the variable from the environment."""
+    """Return the key of the environment, if there is one, and remove the variable from the environment.
+
+    Its value is overwritten in `/proc/PID/environ` as well, where a program could read that of its parent.
+    """
     global _from_environment  # the environment belongs to the process, and so does this
     secret = os.environ.pop(TRUST_KEY_VARIABLE, None)
     if secret:
+        blank_variable(TRUST_KEY_VARIABLE)
         _from_environment = _digest(secret.encode("utf-8", "surrogateescape"))
     return _from_environment
 

@@ -30,7 +30,8 @@ from namel3ss_debug.capture.launch.target_hints import (
 )
 from namel3ss_debug.config import PARENT_VARIABLE, SESSION_VARIABLE, TRUST_KEY_VARIABLE
 from namel3ss_debug.errors import RerunError, TargetError
-from namel3ss_debug.traces.signing import remove_lent_keys
+from namel3ss_debug.traces.own_memory import blank_command_line
+from namel3ss_debug.traces.signing import remove_lent_keys, take_key_variable
 
 _FOLDER = Path(__file__).resolve().parent
 BOOT = _FOLDER / "boot"
@@ -317,6 +318,8 @@ def started(
     if switch.ACTIVE is not None and switch.ACTIVE.network is not None and not session.get("offline"):
         raise RerunError(f"{target.text} is not run for real inside a re-run")
     environment = child_environment(os.environ if environ is None else environ, session)
+    take_key_variable()
+    blank_command_line()
     with _signals(_OWN_GROUP if own_group else _SHARED_GROUP) as deliver:
         child = _popen(_command_line(target, python), environment, cwd, streams, own_group=own_group)
         deliver(child)
