@@ -3,16 +3,16 @@
 An attempt asks the matcher about each call, keeps the recorded delivery order, and records the divergences. It knows no
 process and no socket: the caller, which runs the program, passes every event in and sends the replies.
 
-Requests to a server of the program itself are not answered: the server runs again as well, and responds itself.
+Requests to a server of the program itself are not answered: the server runs again as well, and responds itself. Its
+responses are not compared.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from namel3ss_debug.errors import DebugError
@@ -64,8 +64,6 @@ if TYPE_CHECKING:
 Listens = Callable[[int], bool]
 """Tells whether the program listens on a port."""
 
-_PORT: Final = re.compile(r"((?:localhost|127\.0\.0\.1|\[::1\]):)\d{1,5}")
-
 
 def loopback_port(request: Request) -> int | None:
     """Return the local port that a request goes to, if it is no request to a model; else None."""
@@ -98,43 +96,6 @@ def answers_itself(
         if result.replaced or (found and exchange_of(recorded.end(found.number)).get("status") is None):
             return False
     return listens(port)
-
-
-def distinguishable(recorded: RecordedCalls) -> frozenset[int]:
-    """Return the numbers of the local requests whose response can be told from that of any other request.
-
-    If equal requests overlap, it is chance which of them got which response.
-    """
-    latest: dict[tuple[str, ...], RecordedCall] = {}
-    alone: set[int] = set()
-    for number, recorded_call in sorted(recorded.calls.items()):
-        if loopback_port(recorded_call.request) is None:
-            continue
-        before = latest.get(recorded_call.request.keys)
-        if before is None or 0 < before.end < number:
-            alone.add(number)
-        else:
-            alone.discard(before.number)
-        latest[recorded_call.request.keys] = recorded_call
-    return frozenset(alone)
-
-
-def response_changes(old: dict[str, Any], new: dict[str, Any]) -> tuple[PathChange, ...]:
-    """Return the differences between two responses of a server of the program, in status and body.
-
-    Headers are not compared, because they hold times. Nor are the ports in local URLs, because a program takes a free
-    one.
-    """
-    before, now = ({name: outputs[name] for name in outputs if name != "headers"} for outputs in (old, new))
-    return tuple(
-        change
-        for change in diff_values(before, now)
-        if change.kind != "changed" or _without_ports(change.old) != _without_ports(change.new)
-    )
-
-
-def _without_ports(value: object) -> object:
-    return _PORT.sub(r"\1", value) if isinstance(value, str) else value
 
 
 @dataclass
@@ -202,7 +163,6 @@ class Attempt:
         # Tool calls that the trace answers, by the ids of their start events.
         self._answered_tools: dict[str, tuple[Request, RecordedCall]] = {}
         self._tools_run: set[int] = set()  # numbers of recorded tool calls that were run for real
-        self._distinguishable = distinguishable(recorded)
         self._calls: Counter[str] = Counter()
         self._results: list[Divergence] = []
         # Calls whose recorded answer has no end, by the ids of their start events.
@@ -262,12 +222,12 @@ class Attempt:
             )
         if start_id in self._run:
             request, found = self._run.pop(start_id)
-            now = outputs_of(event)
-            self.matcher.add_replacement(request, found, now)
+            then = {} if found is None else outputs_of(self.plan.recorded.end(found.number))
+            changes = diff_values(then, outputs_of(event))
+            if changes:
+                self.matcher.note_replaced(request.number)
             if found is not None:
                 self.order.skip_calls([found.number])
-                changes_of = response_changes if request.kind == HTTP else diff_values
-                changes = changes_of(outputs_of(self.plan.recorded.end(found.number)), now)
                 if changes:
                     difference = Difference(paths=changes)
                     self._results.append(Divergence(RESULT, request.number, request, found, difference))
@@ -422,9 +382,6 @@ class Attempt:
         if found is not None:
             self.order.mark_started(found.number)
             self.order.skip_calls([found.number])
-            # With overrides, their values may be in any response, so responses are not compared.
-            if self.mocks is None and found.number in self._distinguishable:
-                self._run[event["event_id"]] = (request, found)
         return override_reply(self.mocks, request.number, event)
 
     def _start_again(self, result: MatchedAnswer) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Run:
     @property
     def ambiguous(self):
         """The requests whose recorded answer another one has requested as well."""
-        return [found.number for found in self.run.divergences(ended=False) if found.ambiguous]
+        return [found.number for found in self.run.divergences(ended=False) if found.kind == "ambiguous"]
 
     def reply(self):
         """What the process is told at the latest event, after it has come."""
@@ -141,7 +141,7 @@ def test_a_secret_that_was_left_out_can_be_given_at_the_call(listed, boundary_ev
     assert "http" in run.reply()
     assert [match[2:6] for match in run.run.matches()] == [
         ("exact", True, False, False),
-        ("expected", False, False, False),
+        ("after_override", False, False, False),
     ]
     assert run.divergences() == []
 
@@ -251,8 +251,8 @@ def test_what_the_user_answers_at_a_stop_is_not_out_of_order(start, again_first)
         run.reply()
     run.mocks.add(parse_mock('search:"mine"'))
     assert run.again()["answer"] == "mine"
-    order = [[late.number for late in found.late] for found in run.run.divergences(ended=False) if found.late]
-    assert order == ([[1]] if again_first else [])
+    order = [found.recorded.number for found in run.run.divergences(ended=False) if found.kind == "order"]
+    assert order == ([1] if again_first else [])
 
 
 def test_a_call_that_the_user_answers_at_a_stop_leaves_the_order_of_the_others(listed, boundary_events):
@@ -275,7 +275,7 @@ def test_a_call_that_the_user_answers_at_a_stop_leaves_the_order_of_the_others(l
     run.made.call("one", {"n": 1})
     run.reply()
     (found,) = (one for one in run.run.divergences(ended=False) if one.kind == "order")
-    assert (found.number, [late.number for late in found.late]) == (1, [1])
+    assert (found.number, found.recorded.number) == (1, 1)
 
 
 def test_a_guess_at_a_strict_stop_that_was_wrong_is_ambiguous(start):
@@ -310,7 +310,7 @@ def test_a_recorded_call_that_is_answered_at_a_stop_keeps_its_place_in_the_order
     run.reply()
     assert [match.overridden for match in run.run.matches()] == [False, True, False]
     (found,) = run.run.divergences(ended=True)
-    assert (found.kind, [late.number for late in found.late]) == ("order", [1, 3])
+    assert (found.kind, found.recorded.number) == ("order", 1)
 
 
 def test_latency_keeps_no_request_from_the_network_behind_a_fork(start):
@@ -848,8 +848,12 @@ def test_what_follows_from_another_result_of_a_tool_names_it(start):
         run.run.observe(2, run.made.events[-1])
         run.made.ask("first, but otherwise")
         run.reply()
-        (changed,) = (found for found in run.run.divergences(ended=False) if found.kind == "changed")
-        assert changed.mocked == mocked
+        run.made.ask("never asked", chain=("app.py:other",))
+        with pytest.raises(CannotGoOnError):
+            run.reply()
+        (new,) = (found for found in run.run.divergences(ended=False) if found.kind == "new")
+        assert new.mocked == mocked
+        assert [match.how for match in run.run.matches()][1] == ("after_override" if mocked else "changed")
 
 
 def test_what_is_asked_deep_inside_a_tool_that_is_run_goes_out_until_the_tool_ends(start):
