@@ -88,7 +88,7 @@ def _verdict(outcome: RerunOutcome) -> Piece:
         return Piece(f"The re-run diverges from the trace: {kinds}.", WARNING)
     if outcome.diverged:
         return Piece("The re-run ended differently from the trace.", WARNING)
-    if outcome.left:
+    if outcome.left or outcome.stop is not None:
         return Piece(
             "The re-run matches the trace so far, but was ended before the program finished.", WARNING
         )

@@ -1080,6 +1080,36 @@ def test_signals_reach_the_program_and_end_the_rerun(bench, number):
     assert not [child for child in children if child.is_running()]
 
 
+def impatient(bench):
+    """Return the environment in which a program may do nothing for one second longer than in its trace."""
+    return bench.without | {"NAMEL3SS_DEBUG_HANG_SECONDS": "1"}
+
+
+HANGS = """
+import logging, threading
+sys.stdout.flush()
+
+def note():
+    while True:
+        logging.warning("still here")
+        threading.Event().wait(0.1)
+
+threading.Thread(target=note, daemon=True).start()
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--step", *("-c", "continue"))])
+def test_a_program_that_hangs_after_its_last_call_is_stopped(agent, options):
+    """What it logs meanwhile is no progress; the calls until then are compared, and the re-run is incomplete."""
+    edited(agent, ("\nmain()", "\nmain()\n" + HANGS))
+    again = agent.rerun(*options, environment=impatient(agent))
+    told = " ".join(again.told.split())
+    assert (again.status, again.out) == (2, agent.first.out)
+    assert "the program has done nothing for" in told
+    assert "the setting hang_seconds lets it wait longer" in told
+
+
 def commands(*words):
     """The options that give commands to the shell."""
     return [part for word in words for part in ("-c", word)]
@@ -1562,23 +1592,24 @@ while not server.ended:
 
 @pytest.mark.slow
 def test_a_program_that_waits_for_requests_from_outside_is_ended_and_told(bench):
-    """A re-run makes none: one line names the server, its port and what can be done; the status says that it could not go on."""
+    """A re-run makes none: one line names the server and what can be done; the status says that it could not go on."""
     record_served(bench, SERVES)
-    again = bench.rerun()
+    again = bench.rerun(environment=impatient(bench))
     assert again.status == 2
     told = " ".join(again.told.split())
     assert "app.py:12 listens on port" in told
-    assert "waits for requests from outside, which a re-run does not repeat" in told
+    assert "a re-run does not repeat requests from outside" in told
 
 
 @pytest.mark.slow
 def test_a_walk_through_a_program_that_waits_for_requests_goes_on(bench):
     """The command that would wait for ever is told so, and the session is still there."""
     record_served(bench, SERVES)
-    again = bench.rerun("--step", *commands("continue", "info totals", "quit"))
+    again = bench.rerun("--step", *commands("continue", "info totals", "quit"), environment=impatient(bench))
     told = " ".join((again.out.decode() + again.told).split())
     assert "app.py:12 listens on port" in told
-    assert "it would wait forever; send the requests from within the program" in told
+    assert "and would wait forever" in told
+    assert "send the requests from within the program" in told
     assert "of 1" in told
 
 
@@ -1586,7 +1617,7 @@ def test_a_walk_through_a_program_that_waits_for_requests_goes_on(bench):
 def test_a_server_that_looks_at_the_clock_while_it_waits_is_ended_too(bench):
     """What a worker reads is written at once, and is not what somebody waits for."""
     record_served(bench, SERVES_APART)
-    again = bench.rerun()
+    again = bench.rerun(environment=impatient(bench))
     assert again.status == 2
     assert "listens on port" in " ".join(again.told.split())
     events = open_trace(bench.again[0]).events()

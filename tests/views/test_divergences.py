@@ -141,8 +141,8 @@ def test_what_is_missing_and_what_came_too_early_are_told_by_their_words():
         ({"stop": UnansweredCall("new", request(3), offline=True)}, 2, "The re-run could not go on."),
         (
             {"stop": UnansweredCall("open", request(3), RecordedCall(3, request(3)))},
-            0,
-            "The re-run matches the trace.",
+            2,
+            "The re-run matches the trace so far, but was ended before the program finished.",
         ),
     ],
 )

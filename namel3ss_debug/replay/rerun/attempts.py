@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from namel3ss_debug.errors import DebugError
+from namel3ss_debug.errors import DebugError, RerunError
 from namel3ss_debug.replay.debugger.replies import override_reply
 from namel3ss_debug.replay.rerun.delivery import DeliveryOrder, recorded_reply
 from namel3ss_debug.replay.rerun.divergences import (
@@ -50,7 +50,7 @@ from namel3ss_debug.replay.rerun.requests import (
     read_request,
 )
 from namel3ss_debug.replay.rerun.tool_code import CHANGED, UNKNOWN, CodeByTool, CodeComparison, StaleTool
-from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, CannotGoOnError, UnansweredCall
+from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, CannotGoOnError, UnansweredCall, describe_hang
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.facts import is_background
 from namel3ss_debug.wire import lenient
@@ -177,6 +177,7 @@ class Attempt:
         self._silent: set[str] = set()  # answered commands whose output is not in the trace
         self._commands: dict[int, int] = {}  # number of an answered recorded command -> that of the live one
         self._of_servers: set[str] = set()  # those of these tools that an MCP server provides
+        self._longest: float | None = None  # the longest silence in the trace, in seconds
         self._live: set[int] = set()  # processes that were informed to leave the trace behind
 
     # --- observing the run
@@ -259,14 +260,32 @@ class Attempt:
             return True
         return self.order.try_deliver(number, float(asked.get("waited") or 0.0))
 
-    def longest_silence(self) -> float:
-        """Return the longest time without an event in the trace, in seconds."""
-        return self.plan.recorded.longest_silence()
+    def check_silence(self, seconds: float, find_server: Callable[[], str]) -> None:
+        """Refuse a silence that is longer than any in the trace: the program waits for something that never happens.
 
-    def never_answered(self) -> CannotGoOnError | None:
-        """Return why the program waits in vain: every recorded call was made, and it waits at one that was never answered."""
-        stop = next(iter(self._never_ended.values()), None)
-        return None if stop is None or not self.matcher.is_exhausted else CannotGoOnError(stop)
+        That is an answer that was never recorded, a request from outside, or whatever edited code waits for. One rule
+        is enough for all of them: a program that is still at work does something at some time. Real calls may take
+        longer than recorded ones, so a program that makes some is never stopped.
+
+        Args:
+            seconds: for how long the program has done nothing.
+            find_server: returns which server of the program listens, such as `app.py:12 listens on port 80`; "" for none.
+
+        Raises:
+            CannotGoOnError: it waits for an answer that was never recorded.
+            RerunError: it waits for something else.
+        """
+        limit = self.plan.hang_seconds
+        if not limit or seconds < limit or self._run or self.seen.live_since:
+            return
+        if self._longest is None:
+            self._longest = self.plan.recorded.longest_silence()
+        # Half of a long silence more, because a slower machine computes for longer.
+        if seconds < self._longest + max(limit, self._longest / 2):
+            return
+        if self._never_ended:
+            raise CannotGoOnError(next(iter(self._never_ended.values())))
+        raise RerunError(describe_hang(seconds, self._longest, find_server()))
 
     def matches(self) -> list[Match]:
         """Return how each request was matched, in the order in which they were made.

@@ -241,11 +241,6 @@ class Matcher:
         others = [found for found in self._divergences if found.kind != ORDER or found.number not in added]
         return in_order([*others, *guesses, *(self._missing() if ended else ())])
 
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether every recorded call was matched."""
-        return not any(map(self._free, self.recorded.calls))
-
     def _free(self, number: int) -> bool:
         return number not in self._used
 

@@ -203,7 +203,7 @@ class RerunOutcome:
             return INCOMPLETE
         if self.diverged:
             return DIVERGED
-        if self.left:
+        if self.left or self.stop is not None:
             return INCOMPLETE
         unverified = self.unverified
         if any(each.kind not in self.accepted for each in unverified):

@@ -35,6 +35,7 @@ class Plan:
         code: the code that the trace holds of its tools.
         run_commands: the names of the programs whose commands are run for real, or `ALL`.
         exact_only: whether an edited request ends the run, as in a test.
+        hang_seconds: how much longer than ever in the trace a program may do nothing; 0 for no limit.
     """
 
     recorded: RecordedCalls
@@ -48,6 +49,7 @@ class Plan:
     code: TraceCode = field(default_factory=TraceCode)
     run_commands: frozenset[str] = frozenset()
     exact_only: bool = False
+    hang_seconds: float = 0.0
 
     @cached_property
     def ordered(self) -> bool:

@@ -353,6 +353,7 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
         # Call sites and parts of code are named relative to the working directory.
         TraceCode(recorded.codes, cwd, since),
         frozenset(wanted.run_commands),
+        hang_seconds=config.hang_seconds,
     )
     script = cwd / target.value if target.kind in {"script", "app"} else None
     newer = find_newer_code(recorded, Path(session.root), script, since)

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from namel3ss_debug.errors import DebugError
+from namel3ss_debug.errors import DebugError, RerunError
 from namel3ss_debug.replay.overrides.active import Overrides
 from namel3ss_debug.replay.overrides.faults import parse_fault
 from namel3ss_debug.replay.overrides.mocks import parse_mock
@@ -34,7 +34,7 @@ class Run:
     def guesses(self):
         """How many requests got an answer that was recorded for another one."""
         return sum(
-            match.how in ("changed", "expected") and match.recorded > 0 for match in self.run.matches()
+            match.how in ("changed", "after_override") and match.recorded > 0 for match in self.run.matches()
         )
 
     @property
@@ -739,21 +739,77 @@ def test_a_call_that_was_given_up_by_an_interrupt_ends_the_run(listed, boundary_
         run.reply()
 
 
-def test_who_waits_for_what_was_given_up_waits_in_vain_when_all_is_asked(listed, boundary_events):
-    """Until then, and once it has given the call up itself, it may go on."""
+def no_server():
+    """Return that the program runs no server."""
+    return ""
+
+
+def silent(made, *seconds):
+    """Set the times of events, so that the trace has these silences."""
+    at = 100.0
+    for event, time in zip(made.events, (0.0, *seconds), strict=True):
+        at += time
+        event["timestamp"] = at
+
+
+@pytest.mark.parametrize(
+    ("recorded", "allowed"), [((1.0, 1.0), 11.0), ((1.0, 12.0), 22.0), ((1.0, 200.0), 300.0)]
+)
+def test_a_program_that_does_nothing_for_longer_than_ever_is_stopped(
+    listed, boundary_events, recorded, allowed
+):
+    """The limit comes on top of the longest silence in the trace, and half of a long one."""
+    made = boundary_events()
+    made.say(made.ask("first"), "one")
+    made.add("agent_message", "agent")
+    silent(made, *recorded)
+    run = Run(read_recorded(listed(made.events)), boundary_events(), hang_seconds=10.0).run
+    run.check_silence(allowed - 0.1, no_server)
+    with pytest.raises(RerunError, match="the setting hang_seconds lets it wait longer"):
+        run.check_silence(allowed, no_server)
+    Run(read_recorded(listed(made.events)), boundary_events()).run.check_silence(9999.0, no_server)
+
+
+def test_a_server_that_waits_for_requests_from_outside_is_named(start):
+    """The line has its place, and what to do."""
+    run = start(hang_seconds=1.0).run
+    with pytest.raises(
+        RerunError, match=r"app\.py:3 listens on port 80, and a re-run does not repeat requests"
+    ):
+        run.check_silence(60.0, lambda: "app.py:3 listens on port 80")
+
+
+def test_a_program_that_makes_real_calls_takes_its_time(start):
+    """A tool that runs, and a live part, may take longer than when they were recorded."""
+    run = start(run_tools=frozenset({"search"}), hang_seconds=1.0)
+    call = run.made.call("search", {"q": "x"})
+    run.reply()
+    run.run.check_silence(9999.0, no_server)
+    run.made.give(call, "search", 7)
+    run.run.observe(2, run.made.events[-1])
+    with pytest.raises(RerunError):
+        run.run.check_silence(9999.0, no_server)
+    live = start(live_from=1, hang_seconds=1.0)
+    live.made.ask("first")
+    live.reply()
+    live.run.check_silence(9999.0, no_server)
+
+
+def test_a_program_that_waits_for_an_answer_that_was_never_recorded_is_stopped_there(listed, boundary_events):
+    """It waits at a call that it had cancelled; once it has cancelled it again, it may go on."""
     made = boundary_events()
     made.say(made.ask("first", task="Task-1"), None, status="cancelled")
-    made.say(made.ask("second", task="Task-2"), "two")
-    run = Run(read_recorded(listed(made.events)), boundary_events())
+    run = Run(read_recorded(listed(made.events)), boundary_events(), hang_seconds=1.0)
     first = run.made.ask("first", task="Task-1")
     run.reply()
-    assert run.run.never_answered() is None
-    run.made.ask("second", task="Task-2")
-    run.reply()
-    assert "the program abandoned this call when it was recorded, at event 1" in str(run.run.never_answered())
+    with pytest.raises(
+        CannotGoOnError, match="the program abandoned this call when it was recorded, at event 1"
+    ):
+        run.run.check_silence(60.0, no_server)
     run.made.say(first, None, status="cancelled")
-    run.run.observe(3, run.made.events[-1])
-    assert run.run.never_answered() is None
+    run.run.observe(2, run.made.events[-1])
+    with pytest.raises(RerunError, match="the program has done nothing"):
+        run.run.check_silence(60.0, no_server)
 
 
 # --- what else a run tells

@@ -43,7 +43,7 @@ def outcome(**fields):
         ({"refused": ({"event_type": "divergence"},)}, 1),
         ({"stop": UnansweredCall("new", ASKED)}, 1),
         ({"stop": UnansweredCall("strict", ASKED), "status": -9}, 1),
-        ({"stop": UnansweredCall("open", ASKED), "status": -9}, 0),
+        ({"stop": UnansweredCall("open", ASKED), "status": -9}, 2),
         ({"stop": UnansweredCall("unusable", ASKED)}, 2),
         ({"stop": UnansweredCall("new", ASKED, offline=True)}, 2),
         ({"problem": "the program cannot be started"}, 2),

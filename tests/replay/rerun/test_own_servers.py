@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from namel3ss_debug.capture.launch.ports import OwnPorts
+from namel3ss_debug.capture.launch.ports import OwnPorts, find_listening
 from namel3ss_debug.replay.overrides.active import Overrides
 from namel3ss_debug.replay.overrides.mocks import parse_mock
 from namel3ss_debug.replay.rerun.attempts import Attempt, loopback_port
@@ -142,6 +142,9 @@ def test_the_ports_of_a_program_are_those_on_which_it_waits():
         bound.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
         assert listens(port)
+        assert port in find_listening(os.getpid())
+        assert bound.getsockname()[1] not in find_listening(os.getpid())
+        assert find_listening(2**22 + 1) == set()
         assert not listens(bound.getsockname()[1])
         assert not OwnPorts(2**22 + 1)(port)
     assert listens(port)

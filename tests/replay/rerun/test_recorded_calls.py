@@ -190,13 +190,15 @@ def test_a_body_with_a_secret_in_it_is_not_given_as_it_was(listed, boundary_even
 
 
 def test_the_longest_silence_is_between_two_events_of_the_program(listed):
-    """What was read from outside is none, and an event without a time tells nothing."""
+    """What a program may do while it hangs does not end a silence, and an event without a time tells nothing."""
     times = [
-        ("log_record", 1.0),
-        ("log_record", 2.5),
+        ("agent_message", 1.0),
+        ("agent_message", 2.5),
         ("inputs_read", 4.0),
-        ("log_record", None),
-        ("log_record", 6.0),
+        ("log_record", 4.0),
+        ("resource_sample", 5.0),
+        ("agent_message", None),
+        ("agent_message", 6.0),
     ]
     events = [{"event_type": kind, "event_id": "1", "timestamp": time} for kind, time in times]
     assert read_recorded(listed(events)).longest_silence() == 3.5
