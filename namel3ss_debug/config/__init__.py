@@ -67,6 +67,7 @@ class DebugConfiguration:
     file_digests: int = 1000
     log_level: str = "info"
     slow_ms: float = 1000.0
+    hang_seconds: float = 10.0
     rotate_max_bytes: int = 100 * 1024 * 1024
     rotate_keep: int = 0
     trace_retention_days: float = 30.0
@@ -363,6 +364,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "slow_ms", values.number(0), "a number of milliseconds from 0", "what counts as a slow operation"
+    ),
+    Setting(
+        "hang_seconds",
+        values.number(0),
+        "a number of seconds from 0",
+        "how much longer than the longest silence in its trace a re-run may do nothing before it is stopped; 0: for ever",
     ),
     Setting(
         "rotate_max_bytes",

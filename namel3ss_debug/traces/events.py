@@ -90,6 +90,9 @@ EXECUTION_PREFIX = {
 }
 """The event type for the execution of a component, where it is not `<component>_start/_end`."""
 
+NO_PROGRESS = frozenset({"inputs_read", "log_record", "resource_sample"})
+"""The types of events that a program may still send while it hangs: reads of a clock, logs and measurements."""
+
 SPAN_FAILURES = frozenset({"failed", "timeout", "cancelled"})
 """The values of `status` that mean a span did not do its work."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.text import Text
 
 from namel3ss_debug.replay.rerun.divergences import (
+    AMBIGUOUS,
     CHANGED,
     MISSING,
     NEW,
@@ -46,6 +47,7 @@ MOST_SHOWN = 20
 
 RENAMED_KEYS: Final = {
     "asked": "request",
+    "expected": "after_override",
     "given": "overridden",
     "joined": "reconverged",
     "recording": "recorded_trace",
@@ -57,7 +59,8 @@ _HEADS = {
     NEW: "the trace holds no answer for this call",
     MISSING: "a recorded call was not made",
     ORDER: "this call was made before one that the trace holds first",
-    RESULT: "a tool, or a server of the program, returned another result",
+    RESULT: "a tool returned another result",
+    AMBIGUOUS: "the request got the answer of another call, which was made later",
 }
 _SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
 
@@ -87,16 +90,16 @@ def _folded(divergences: Sequence[Divergence]) -> list[list[Divergence]]:
     for found in divergences:
         same: list[list[Divergence]] = []
         if (
-            found.kind == CHANGED
+            found.kind in (CHANGED, AMBIGUOUS)
             and found.request is not None
             and found.difference not in (None, Difference())
         ):
             sides = (
+                found.kind,
                 found.request.name,
                 found.call_site_now,
                 found.call_site_then,
                 found.mocked,
-                found.ambiguous,
             )
             same = alike.setdefault(sides, [])
         one = next((each for each in same if each[0].difference == found.difference), None)
@@ -120,8 +123,6 @@ def divergence_lines(
         further: others with the same difference.
     """
     head = [Piece(found.kind, WARNING), Piece(f"  {_HEADS.get(found.kind, '')}")]
-    if found.ambiguous:
-        head.append(Piece("; another call sends the recorded request of that answer", WARNING))
     yield fitted(head, width)
     sides = _sides(found, recorded)
     if further:
@@ -150,15 +151,8 @@ def _sides(found: Divergence, recorded: RecordedCalls) -> list[tuple[str, Cell]]
         )
     elif found.kind == NEW:
         rows.append(("recorded", Piece("nothing more")))
-    if len(found.late) > 1:
-        rows.append(
-            (
-                "and",
-                Piece(f"before {named_events([each.number for each in found.late[1:]])} of the trace"),
-            )
-        )
     if found.mocked:
-        rows.append(("may follow", Piece(f"from the overrides at {named_events(list(found.mocked))}")))
+        rows.append(("after", Piece(f"your overrides at {named_events(list(found.mocked))}")))
     return rows
 
 
@@ -221,7 +215,9 @@ def report_rows(outcome: RerunOutcome) -> Iterator[dict[str, Any]]:
         "problem": outcome.problem or None,
         "divergences": found_in_all.kinds,
         "exact": found_in_all.exact,
-        "expected": [{"number": each.number, "recorded": each.recorded} for each in found_in_all.expected],
+        "after_override": [
+            {"number": each.number, "recorded": each.recorded} for each in found_in_all.after_override
+        ],
         "overridden": found_in_all.overridden,
         "real": outcome.real,
         "live_since": outcome.live_since or None,
@@ -249,9 +245,7 @@ def divergence_row(found: Divergence) -> dict[str, Any]:
         "recorded": None if found.recorded is None else _recorded_call_row(found.recorded),
         "messages": [] if difference is None else [each._asdict() for each in difference.messages],
         "paths": [] if difference is None else [each._asdict() for each in difference.paths],
-        "late": [_recorded_call_row(each) for each in found.late],
         "mocked": list(found.mocked),
-        "ambiguous": found.ambiguous,
     }
 
 

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.replay.debugger.replies import describe_exit
-from namel3ss_debug.replay.rerun.divergences import MISSING
+from namel3ss_debug.replay.rerun.divergences import AMBIGUOUS, MISSING
 from namel3ss_debug.replay.rerun.file_changes import CHANGED, MISSING_NOW, MODIFIED, NEW
 from namel3ss_debug.replay.rerun.outcomes import (
     CHANGED_FILES,
@@ -84,11 +84,11 @@ def _verdict(outcome: RerunOutcome) -> Piece:
     if outcome.not_done:
         return Piece("The re-run could not go on.", ERROR)
     kinds = ", ".join(f"{number} {kind}" for kind, number in outcome.summary.kinds.items())
-    if kinds:
+    if kinds and outcome.diverged:
         return Piece(f"The re-run diverges from the trace: {kinds}.", WARNING)
     if outcome.diverged:
         return Piece("The re-run ended differently from the trace.", WARNING)
-    if outcome.left:
+    if outcome.left or outcome.stop is not None:
         return Piece(
             "The re-run matches the trace so far, but was ended before the program finished.", WARNING
         )
@@ -113,7 +113,13 @@ def _kinds_of(unverified: Sequence[Unverified]) -> str:
     tools = sum(each.kind == STALE_TOOLS for each in unverified)
     calls = sum(len(each.numbers) for each in unverified if each.kind == STALE_MODELS)
     files = sum(each.kind == CHANGED_FILES for each in unverified)
-    parts = [(tools, "stale tool"), (calls, "stale model call"), (files, "changed file")]
+    guesses = sum(each.kind == AMBIGUOUS for each in unverified)
+    parts = [
+        (tools, "stale tool"),
+        (calls, "stale model call"),
+        (files, "changed file"),
+        (guesses, "ambiguous call"),
+    ]
     return ", ".join(count(number, noun) for number, noun in parts if number)
 
 
@@ -136,7 +142,8 @@ def _answered(outcome: RerunOutcome) -> str:
     parts = [
         f"{found.exact} as recorded" if found.exact else "",
         f"{found.changed} to changed requests" if found.changed else "",
-        f"{len(found.expected)} unverified" if found.expected else "",
+        f"{len(found.after_override)} unverified" if found.after_override else "",
+        f"{found.kinds[AMBIGUOUS]} ambiguous" if AMBIGUOUS in found.kinds else "",
         f"{found.overridden} by your overrides" if found.overridden else "",
         f"{outcome.real} for real" if outcome.real else "",
     ]
@@ -258,6 +265,9 @@ def _unverified(outcome: RerunOutcome) -> Iterator[str]:
 
 def _advice(each: Unverified, outcome: RerunOutcome) -> str:
     """Return what to do about an answer that may differ."""
+    if each.kind == AMBIGUOUS:
+        call = f"use {each.verify} to call it for real" if each.verify else "record the program again"
+        return f"Answer it with --mock, or {call}."
     if each.kind in outcome.accepted:
         return f"Accepted by --accept {each.kind}."
     if each.kind == STALE_MODELS:

@@ -1,4 +1,4 @@
-"""Observe a silent program: how busy it is, and on which ports it waits for connections."""
+"""Find on which ports a program waits for connections."""
 
 from __future__ import annotations
 
@@ -6,31 +6,23 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # needed where a program falls silent, or asks itself
+if TYPE_CHECKING:  # needed where a program hangs, or asks itself
     import psutil
 
 
-def read_activity(pid: int) -> tuple[float, set[int]]:
-    """Return the processor time of a program so far in seconds, and the ports on which it waits for a first client.
+def find_listening(pid: int) -> set[int]:
+    """Return the ports on which a program waits for connections.
 
     Args:
         pid: its first process; those that it has started count as well.
     """
-    import psutil  # needed where a program falls silent, or asks itself
+    import psutil  # needed where a program hangs, or asks itself
 
-    used, listening, busy = 0.0, set[int](), set[int]()
-    try:
+    found: set[int] = set()
+    with suppress(psutil.Error, OSError):
         for process in _processes(pid):
-            times = process.cpu_times()
-            used += times.user + times.system
-            for found in process.net_connections("tcp"):
-                if found.status == psutil.CONN_LISTEN:
-                    listening.add(found.laddr.port)
-                elif found.status == psutil.CONN_ESTABLISHED:
-                    busy |= {found.laddr.port, found.raddr.port}
-    except (psutil.Error, OSError):
-        return used, set()
-    return used, set() if listening & busy else listening
+            found |= _ports(process)
+    return found
 
 
 class OwnPorts:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from namel3ss_debug.capture.launch.foreground import WANTS_TERMINAL, Foreground
-from namel3ss_debug.capture.launch.ports import OwnPorts, read_activity
+from namel3ss_debug.capture.launch.ports import OwnPorts, find_listening
 from namel3ss_debug.capture.launch.step_messages import ASKS, FLUSHED, LISTENS, WAITS
 from namel3ss_debug.replay.debugger.replies import (
     CallAnswerer,
@@ -34,12 +34,11 @@ from namel3ss_debug.replay.debugger.replies import (
     refuse_unreached,
 )
 from namel3ss_debug.replay.debugger.step_channel import CALL_STARTS, SteppedProcess, StepServer
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import NO_PROGRESS, Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 
 if TYPE_CHECKING:  # a program without mocks does not load their grammar
     from namel3ss_debug.replay.overrides.active import Overrides
-    from namel3ss_debug.replay.rerun.stalls import StallDetector
 
 GRACE_SECONDS = 5.0
 """How long a program may take to end after SIGTERM before it is killed."""
@@ -112,8 +111,8 @@ class LiveProgram:
             end.setblocking(False)
         self._selector.register(self._channel.socket, selectors.EVENT_READ)
         self._selector.register(self._wake, selectors.EVENT_READ)
-        self._silence: StallDetector | None = None
-        self._active = False  # whether the latest read had more than readings of a clock
+        self._silent_since = self._paused_since = time.monotonic()
+        self._active = False  # whether the latest read showed progress of the program
         self._unflushed = 0  # processes that were asked to flush their output, and have not done so yet
         self._servers: dict[int, str] = {}  # port -> the call site that began to listen there
 
@@ -153,13 +152,15 @@ class LiveProgram:
         if self.has_ended() or self.detached:
             return False
         self._interrupts = 0
-        if self._silence is not None:  # the time at the prompt is no silence of the program
-            self._silence.reset()
-        with self._listening():
-            self._release()
-            # Programs do not wait at chunks: after Ctrl-C, any new event is a place to stop at.
-            while not (self.has_ended() or self._waiting or (self._interrupts and self._steps > steps)):
-                self._run_once()
+        self._silent_since += time.monotonic() - self._paused_since  # the time at the prompt does not count
+        try:
+            with self._listening():
+                self._release()
+                # Programs do not wait at chunks: after Ctrl-C, any new event is a place to stop at.
+                while not (self.has_ended() or self._waiting or (self._interrupts and self._steps > steps)):
+                    self._run_once()
+        finally:
+            self._paused_since = time.monotonic()
         if self._foreground is not None:
             self._foreground.take_back()
         if self.has_ended():
@@ -171,11 +172,11 @@ class LiveProgram:
         return len(self._lines) > before
 
     def _run_once(self) -> None:
-        """Look at the child, and wait for the next messages; without any, look for the reason."""
+        """Look at the child, and wait for the next messages; refuse to wait for ever without any."""
         self._look_at_child()
         patience = None if self.answering is None else SILENCE_SECONDS
         if not self._receive(0.0 if self.has_ended() else patience):
-            self._look_at_silence()
+            self._check_silence()
 
     def _finish(self) -> None:
         """Let the other processes go after the first one has ended; if they get answers, for a while with these."""
@@ -211,21 +212,20 @@ class LiveProgram:
             self._foreground.take_back()
         self._finish()
 
-    def _look_at_silence(self) -> None:
-        """Look why the program has sent nothing for a while.
+    def _check_silence(self) -> None:
+        """Refuse to wait on for a program that has done nothing for too long.
 
         Raises:
-            RerunError: it waits for requests that are never made, or for an answer that was never recorded.
+            DebugError: it waits for something that never happens.
         """
-        if self.answering is None or self.has_ended():
-            return
-        if self._silence is None:
-            from namel3ss_debug.replay.rerun.stalls import StallDetector  # few programs fall silent
+        if self.answering is not None and not self.has_ended():
+            self.answering.check_silence(time.monotonic() - self._silent_since, self._find_server)
 
-            self._silence = StallDetector(
-                lambda: read_activity(self._child.pid), self.answering.longest_silence
-            )
-        self._silence.check(self._servers, self.answering.never_answered)
+    def _find_server(self) -> str:
+        """Return where the program began to listen on which port; "" if it does not listen."""
+        port = min(find_listening(self._child.pid), default=0)
+        site = self._servers.get(port) or self._servers.get(0) or "the program"
+        return f"{site} listens on port {port}" if port else ""
 
     def wait(self) -> int:
         """Wait for the end of a detached program, which has the terminal.
@@ -372,7 +372,7 @@ class LiveProgram:
             raise KeyboardInterrupt
 
     def _receive(self, seconds: float | None) -> bool:
-        """Wait for connections, lines or a wake-up; return whether more came than readings of a clock."""
+        """Wait for connections, lines or a wake-up; return whether the program made progress."""
         self._active = False
         for key, _events in self._selector.select(seconds):
             if key.fileobj is self._wake:
@@ -383,8 +383,8 @@ class LiveProgram:
                 self._accept()
             else:
                 self._read(key.data)
-        if self._active and self._silence is not None:
-            self._silence.reset()
+        if self._active:
+            self._silent_since = time.monotonic()
         return self._active
 
     def _accept(self) -> None:
@@ -416,9 +416,9 @@ class LiveProgram:
             event: Event = orjson.loads(line)
         except ValueError:  # an exception in the program interrupted the sending of this line
             return
-        # Each process of a waiting server reads the clock all the time: that is no sign of progress.
+        # Each process of a waiting server reads the clock all the time.
         is_step = event.get("event_type") != INPUTS_READ
-        self._active = self._active or is_step
+        self._active = self._active or event.get("event_type") not in NO_PROGRESS
         if mark == ASKS:
             self._send(process, {"may": self.answering is None or self.answering.may(event)})
             return

@@ -39,11 +39,16 @@ class CallAnswerer(Protocol):
     def may(self, step: dict[str, Any]) -> bool:
         """Return whether a step of an answer may be delivered now: `at` is the id of the call's start, `step` and `index` name the step."""
 
-    def longest_silence(self) -> float:
-        """Return the longest time without an event in the trace, in seconds."""
+    def check_silence(self, seconds: float, find_server: Callable[[], str]) -> None:
+        """Refuse that the program has done nothing for so long, if it waits for something that never happens.
 
-    def never_answered(self) -> Exception | None:
-        """Return the reason why no further event can come: the program waits for an answer that was never recorded."""
+        Args:
+            seconds: for how long.
+            find_server: returns which server of the program listens; "" for none.
+
+        Raises:
+            DebugError: it does.
+        """
 
 
 def override_reply(

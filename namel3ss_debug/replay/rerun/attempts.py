@@ -3,19 +3,19 @@
 An attempt asks the matcher about each call, keeps the recorded delivery order, and records the divergences. It knows no
 process and no socket: the caller, which runs the program, passes every event in and sends the replies.
 
-Requests to a server of the program itself are not answered: the server runs again as well, and responds itself.
+Requests to a server of the program itself are not answered: the server runs again as well, and responds itself. Its
+responses are not compared.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from namel3ss_debug.errors import DebugError
+from namel3ss_debug.errors import DebugError, RerunError
 from namel3ss_debug.replay.debugger.replies import override_reply
 from namel3ss_debug.replay.rerun.delivery import DeliveryOrder, recorded_reply
 from namel3ss_debug.replay.rerun.divergences import (
@@ -53,7 +53,7 @@ from namel3ss_debug.replay.rerun.requests import (
     read_request,
 )
 from namel3ss_debug.replay.rerun.tool_code import CHANGED, UNKNOWN, CodeByTool, CodeComparison, StaleTool
-from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, CannotGoOnError, UnansweredCall
+from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, CannotGoOnError, UnansweredCall, describe_hang
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.facts import is_background
 from namel3ss_debug.wire import lenient
@@ -68,9 +68,6 @@ Listens = Callable[[int], bool]
 """Tells whether the program listens on a port."""
 
 _NOT_STARTED: Final = "a trace that is not yours starts no process that it does not hold exactly"
-
-_PORT: Final = re.compile(r"((?:localhost|127\.0\.0\.1|\[::1\]):)\d{1,5}")
-
 
 def loopback_port(request: Request) -> int | None:
     """Return the local port that a request goes to, if it is no request to a model; else None."""
@@ -103,43 +100,6 @@ def answers_itself(
         if result.replaced or (found and exchange_of(recorded.end(found.number)).get("status") is None):
             return False
     return listens(port)
-
-
-def distinguishable(recorded: RecordedCalls) -> frozenset[int]:
-    """Return the numbers of the local requests whose response can be told from that of any other request.
-
-    If equal requests overlap, it is chance which of them got which response.
-    """
-    latest: dict[tuple[str, ...], RecordedCall] = {}
-    alone: set[int] = set()
-    for number, recorded_call in sorted(recorded.calls.items()):
-        if loopback_port(recorded_call.request) is None:
-            continue
-        before = latest.get(recorded_call.request.keys)
-        if before is None or 0 < before.end < number:
-            alone.add(number)
-        else:
-            alone.discard(before.number)
-        latest[recorded_call.request.keys] = recorded_call
-    return frozenset(alone)
-
-
-def response_changes(old: dict[str, Any], new: dict[str, Any]) -> tuple[PathChange, ...]:
-    """Return the differences between two responses of a server of the program, in status and body.
-
-    Headers are not compared, because they hold times. Nor are the ports in local URLs, because a program takes a free
-    one.
-    """
-    before, now = ({name: outputs[name] for name in outputs if name != "headers"} for outputs in (old, new))
-    return tuple(
-        change
-        for change in diff_values(before, now)
-        if change.kind != "changed" or _without_ports(change.old) != _without_ports(change.new)
-    )
-
-
-def _without_ports(value: object) -> object:
-    return _PORT.sub(r"\1", value) if isinstance(value, str) else value
 
 
 @dataclass
@@ -207,7 +167,6 @@ class Attempt:
         # Tool calls that the trace answers, by the ids of their start events.
         self._answered_tools: dict[str, tuple[Request, RecordedCall]] = {}
         self._tools_run: set[int] = set()  # numbers of recorded tool calls that were run for real
-        self._distinguishable = distinguishable(recorded)
         self._calls: Counter[str] = Counter()
         self._results: list[Divergence] = []
         # Calls whose recorded answer has no end, by the ids of their start events.
@@ -222,6 +181,7 @@ class Attempt:
         self._silent: set[str] = set()  # answered commands whose output is not in the trace
         self._commands: dict[int, int] = {}  # number of an answered recorded command -> that of the live one
         self._of_servers: set[str] = set()  # those of these tools that an MCP server provides
+        self._longest: float | None = None  # the longest silence in the trace, in seconds
         self._live: set[int] = set()  # processes that were informed to leave the trace behind
 
     # --- observing the run
@@ -267,12 +227,12 @@ class Attempt:
             )
         if start_id in self._run:
             request, found = self._run.pop(start_id)
-            now = outputs_of(event)
-            self.matcher.add_replacement(request, found, now)
+            then = {} if found is None else outputs_of(self.plan.recorded.end(found.number))
+            changes = diff_values(then, outputs_of(event))
+            if changes:
+                self.matcher.note_replaced(request.number)
             if found is not None:
                 self.order.skip_calls([found.number])
-                changes_of = response_changes if request.kind == HTTP else diff_values
-                changes = changes_of(outputs_of(self.plan.recorded.end(found.number)), now)
                 if changes:
                     difference = Difference(paths=changes)
                     self._results.append(Divergence(RESULT, request.number, request, found, difference))
@@ -304,14 +264,32 @@ class Attempt:
             return True
         return self.order.try_deliver(number, float(asked.get("waited") or 0.0))
 
-    def longest_silence(self) -> float:
-        """Return the longest time without an event in the trace, in seconds."""
-        return self.plan.recorded.longest_silence()
+    def check_silence(self, seconds: float, find_server: Callable[[], str]) -> None:
+        """Refuse a silence that is longer than any in the trace: the program waits for something that never happens.
 
-    def never_answered(self) -> CannotGoOnError | None:
-        """Return why the program waits in vain: every recorded call was made, and it waits at one that was never answered."""
-        stop = next(iter(self._never_ended.values()), None)
-        return None if stop is None or not self.matcher.is_exhausted else CannotGoOnError(stop)
+        That is an answer that was never recorded, a request from outside, or whatever edited code waits for. One rule
+        is enough for all of them: a program that is still at work does something at some time. Real calls may take
+        longer than recorded ones, so a program that makes some is never stopped.
+
+        Args:
+            seconds: for how long the program has done nothing.
+            find_server: returns which server of the program listens, such as `app.py:12 listens on port 80`; "" for none.
+
+        Raises:
+            CannotGoOnError: it waits for an answer that was never recorded.
+            RerunError: it waits for something else.
+        """
+        limit = self.plan.hang_seconds
+        if not limit or seconds < limit or self._run or self.seen.live_since:
+            return
+        if self._longest is None:
+            self._longest = self.plan.recorded.longest_silence()
+        # Half of a long silence more, because a slower machine computes for longer.
+        if seconds < self._longest + max(limit, self._longest / 2):
+            return
+        if self._never_ended:
+            raise CannotGoOnError(next(iter(self._never_ended.values())))
+        raise RerunError(describe_hang(seconds, self._longest, find_server()))
 
     def matches(self) -> list[Match]:
         """Return how each request was matched, in the order in which they were made.
@@ -425,9 +403,6 @@ class Attempt:
         if found is not None:
             self.order.mark_started(found.number)
             self.order.skip_calls([found.number])
-            # With overrides, their values may be in any response, so responses are not compared.
-            if self.mocks is None and found.number in self._distinguishable:
-                self._run[event["event_id"]] = (request, found)
         return override_reply(self.mocks, request.number, event)
 
     def _start_again(self, result: MatchedAnswer) -> dict[str, Any]:

@@ -22,10 +22,11 @@ NEW: Final = "new"
 MISSING: Final = "missing"
 ORDER: Final = "order"
 RESULT: Final = "result"
-KINDS: Final = (CHANGED, NEW, MISSING, ORDER, RESULT)
+AMBIGUOUS: Final = "ambiguous"
+KINDS: Final = (CHANGED, NEW, MISSING, ORDER, RESULT, AMBIGUOUS)
 
 EXACT: Final = "exact"
-EXPECTED: Final = "expected"
+AFTER_OVERRIDE: Final = "after_override"
 
 _AT_THE_END = 1 << 62
 
@@ -50,19 +51,17 @@ class Divergence:
     Attributes:
         kind: `changed`: the code sent another request, and got the recorded answer. `new`: the trace holds no answer
             for the call. `missing`: the code did not make a recorded call. `order`: the code made this call before
-            `late`, which the trace holds first. `result`: a tool returned something else than recorded, because it was
-            run for real, or because the program has no class for the value; or a server of the program sent another
-            response. Then `difference` compares the results.
+            `recorded`, which the trace holds first. `result`: a tool returned something else than recorded, because it
+            was run for real, or because the program has no class for the value; then `difference` compares the results.
+            `ambiguous`: the request got the answer of `recorded`, and a later call then sent the recorded request. It
+            leaves the re-run unverified.
         number: the number of the request in the re-run's own trace. For a missing call, the number of the first request
             that the trace holds later; 0 if there was none.
         request: the live request; None if there was none.
         recorded: the recorded call; None if there is none.
         difference: how the two differ; None if they cannot be compared.
-        late: for `order`, the recorded calls that were made afterwards.
         mocked: the numbers of the earlier requests, in the re-run, that did not get their recorded answer. The
             divergence may be a consequence of these.
-        ambiguous: whether the recorded answer was used here by a guess, and another call then sent the recorded
-            request.
     """
 
     kind: str
@@ -70,9 +69,7 @@ class Divergence:
     request: Request | None
     recorded: RecordedCall | None
     difference: Difference | None = None
-    late: tuple[RecordedCall, ...] = ()
     mocked: tuple[int, ...] = ()
-    ambiguous: bool = False
 
     @property
     def call_site_then(self) -> str | None:
@@ -91,7 +88,7 @@ class Match(NamedTuple):
     Attributes:
         number: the number of the request in the re-run.
         recorded: the number of the matched recorded call; 0 for none.
-        how: `exact`, `changed`, `new`, or `expected`: it differs only because of the user's overrides.
+        how: `exact`, `changed`, `new`, `ambiguous`, or `after_override`: it changed, after an override.
         overridden: whether the user's override answered it.
         real: whether the call was made for real.
         unanswered: whether the run did not go on there: there is no usable answer, or `--strict` ended it.
@@ -128,11 +125,11 @@ class DivergenceSummary:
     """The counts of a re-run.
 
     Attributes:
-        first: the first divergence; None for none.
+        first: the first divergence that is not only ambiguous; None for none.
         kinds: the number of divergences of each kind that occurs.
         exact: how many requests were the recorded ones and got the recorded answer.
         changed: how many were others, and got a recorded answer all the same.
-        expected: the requests that differ only because of the user's overrides, and got the recorded answer. That
+        after_override: the requests that changed after an override of the user, and got the recorded answer. That
             answer was made without knowledge of the overrides.
         overridden: how many requests the user's overrides answered.
         reconverged: where it matches the trace again; None if it does not, or never diverged.
@@ -141,7 +138,7 @@ class DivergenceSummary:
     first: Divergence | None
     kinds: dict[str, int]
     exact: int
-    expected: tuple[Match, ...]
+    after_override: tuple[Match, ...]
     overridden: int
     reconverged: RerunReconvergence | None
     changed: int = 0
@@ -165,14 +162,14 @@ def summarize(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Di
         matches: its requests, in the order in which they were made.
     """
     ordered = in_order(divergences)
-    first = ordered[0] if ordered else None
+    first = next((found for found in ordered if found.kind != AMBIGUOUS), None)
     counts = Counter(found.kind for found in ordered)
     answered = [match for match in matches if not (match.overridden or match.real or match.unanswered)]
     return DivergenceSummary(
         first=first,
         kinds={kind: counts[kind] for kind in KINDS if counts[kind]},
         exact=sum(match.how == EXACT and not match.is_background for match in answered),
-        expected=tuple(match for match in answered if match.how == EXPECTED),
+        after_override=tuple(match for match in answered if match.how == AFTER_OVERRIDE),
         overridden=sum(match.overridden and not (match.real or match.unanswered) for match in matches),
         reconverged=None if first is None else _find_reconvergence(first, ordered, matches),
         changed=sum(match.how == CHANGED for match in answered),
@@ -206,7 +203,7 @@ def _find_reconvergence(
     start = first.number or _AT_THE_END
     missing = {found.number or _AT_THE_END for found in ordered if found.kind == MISSING}
     behind = [match for match in matches if match.number >= start]
-    same = [not match.unanswered and match.how in (EXACT, EXPECTED) for match in behind]
+    same = [not match.unanswered and match.how in (EXACT, AFTER_OVERRIDE) for match in behind]
     for place, match in enumerate(behind):
         if same[place] and match.how == EXACT:
             end = place + 1

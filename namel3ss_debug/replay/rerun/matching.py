@@ -8,6 +8,9 @@ A guess may use the answer of a call that is made later with its recorded reques
 the front of a loop. That request gets its answer all the same, and the guess is marked as ambiguous. The program is
 never run twice: whatever it writes, it writes once.
 
+A request that changed after an override is no divergence: it may have changed because of the override. Which of its
+words come from there cannot be known, because a program computes one from the other.
+
 Nothing here waits, sends or reads a clock. Only one thread at a time may use a `Matcher`.
 """
 
@@ -18,13 +21,13 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from namel3ss_debug.errors import MockError
 from namel3ss_debug.replay.rerun.divergences import (
+    AFTER_OVERRIDE,
+    AMBIGUOUS,
     CHANGED,
     EXACT,
-    EXPECTED,
     MISSING,
     NEW,
     ORDER,
@@ -35,12 +38,10 @@ from namel3ss_debug.replay.rerun.divergences import (
     in_order,
     request_inputs,
 )
-from namel3ss_debug.replay.rerun.override_effects import OverrideEffects, ReplacedAnswer
-from namel3ss_debug.replay.rerun.recorded_calls import RecordedCall, RecordedCalls, outputs_of
+from namel3ss_debug.replay.rerun.recorded_calls import RecordedCall, RecordedCalls
 from namel3ss_debug.replay.rerun.requests import VALUED, Request, TaskKey
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.facts import is_background
-from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:  # imported only if there are overrides
     from namel3ss_debug.replay.overrides.active import Overrides
@@ -54,7 +55,7 @@ class MatchedAnswer:
 
     Attributes:
         request: the live request.
-        how: `exact`, `changed`, `expected` or `new`, as in `Match`; `new` only if no recorded answer is needed.
+        how: `exact`, `changed`, `after_override` or `new`, as in `Match`; `new` only if no recorded answer is needed.
         recorded: the matched recorded call. If only one of two requests to a model wants a stream, the answer is
             encoded anew.
         mock: the user's answer; None for the recorded one.
@@ -91,6 +92,11 @@ class MatchedAnswer:
         """Whether an override stands in place of the answer; an answer that is only delayed or cut is still needed."""
         return self.mock is not None or self.fails
 
+    @property
+    def changes(self) -> bool:
+        """Whether the program gets another answer than the recorded one; a delayed answer is the recorded one."""
+        return self.mock is not None or (self.fault is not None and self.fault.kind != "latency")
+
 
 @dataclass(frozen=True)
 class Unmatched:
@@ -104,16 +110,27 @@ _NO_EVENT: Final[Event] = {"event_type": ""}
 _LAST = 1 << 62  # greater than any event number
 
 
-class _Guess(NamedTuple):
-    """A recorded answer that was used by a guess.
+@dataclass
+class _Guess:
+    """A recorded answer that a request got as a guess.
 
     Attributes:
         divergence: how the two requests differ.
-        harmless: whether it was not delivered after all, because an override took its place.
+        after_override: whether the request changed after an override, so that it is no divergence.
+        is_replaced: whether the answer was not delivered after all, because an override took its place.
+        is_wanted: whether the recorded request was made later.
     """
 
     divergence: Divergence
-    harmless: bool
+    after_override: bool
+    is_replaced: bool
+    is_wanted: bool = False
+
+    def reported(self) -> Divergence | None:
+        """Return the divergence to report; None if there is none."""
+        if self.is_wanted:
+            return None if self.is_replaced else replace(self.divergence, kind=AMBIGUOUS)
+        return None if self.after_override else self.divergence
 
 
 class Matcher:
@@ -144,10 +161,16 @@ class Matcher:
         self._by_task: dict[TaskKey, list[int]] = {}
         for number, recorded_call in reversed([*recorded.calls.items()]):
             self._enter(number, recorded_call.request)
-        self._guessed: dict[str, dict[int, _Guess]] = {}
-        self._override_effects = OverrideEffects()
+        self._guesses: dict[int, _Guess] = {}  # by the number of the recorded call
+        self._guessed: dict[
+            str, list[int]
+        ] = {}  # key of a request -> the recorded calls that guesses have used
+        # Requests that got another answer than the recorded one: overridden ones, and tools that were run.
+        self._replaced: list[int] = []
         self._divergences: list[Divergence] = []
-        self._lines: dict[tuple[TaskKey, TaskKey], _Line] = {}
+        self._latest: dict[TaskKey, int] = {}  # live task -> the last recorded call that it has matched
+        # Recorded call that was not made when its task made a later one -> the request for the later one.
+        self._overtaken: dict[int, tuple[Request, RecordedCall]] = {}
         self._excused: list[RecordedCall] = []
 
     def _enter(self, number: int, request: Request) -> None:
@@ -161,10 +184,7 @@ class Matcher:
 
     def likely(self, request: Request) -> tuple[RecordedCall | None, bool]:
         """Return the recorded call that a request would match now, and whether it is the same request."""
-        found = self._same(request)
-        if found is None:
-            guessed = next(filter(None, map(self._guessed.get, request.keys)), None)
-            found = self.recorded.calls[next(iter(guessed))] if guessed else None
+        found = self._same(request) or self._guessed_call(request)
         return (found, True) if found is not None else (self._like(request)[0], False)
 
     def answer(self, request: Request, *, guesses: bool = True) -> MatchedAnswer | Unmatched:
@@ -175,13 +195,9 @@ class Matcher:
             guesses: whether it may match a recorded request that it may be an edited form of.
         """
         answer = self.with_overrides(MatchedAnswer(request, EXACT))
-        found = self._same(request)
-        if found is not None:
-            return self._with(answer, found, None)
-        guessed = next(filter(None, map(self._guessed.get, request.keys)), None)
-        if guessed:
-            return self._take_back(answer, guessed)
-        found, similar_key = self._like(request) if guesses else (None, None)
+        found, similar_key = self._same(request) or self._want_back(request), None
+        if found is None and guesses:
+            found, similar_key = self._like(request)
         return self._without(answer) if found is None else self._with(answer, found, similar_key)
 
     def with_overrides(self, answer: MatchedAnswer) -> MatchedAnswer:
@@ -203,28 +219,15 @@ class Matcher:
             else match
             for match in self.matches
         ]
-        if answer.overridden:
-            self._expect(answer)
-        found = answer.recorded
-        if answer.replaced and answer.how != EXACT and found is not None:  # the guess was not needed
-            for guesses in filter(None, map(self._guessed.get, found.request.keys)):
-                if found.number in guesses:
-                    guesses[found.number] = guesses[found.number]._replace(harmless=True)
-            self._lines[answer.request.task_key, found.request.task_key].take_back(found)
+        if answer.changes:
+            self.note_replaced(number)
+        guess = None if answer.recorded is None else self._guesses.get(answer.recorded.number)
+        if answer.replaced and guess is not None and guess.divergence.number == number:
+            guess.is_replaced = True
 
-    def add_replacement(
-        self, request: Request, recorded: RecordedCall | None, outputs: dict[str, Any]
-    ) -> None:
-        """Note that a request did not get its recorded answer, so that later requests may differ by it.
-
-        Args:
-            request: the request.
-            recorded: the matched recorded call.
-            outputs: what the program got, as the `outputs` of an end event.
-        """
-        old = {} if recorded is None else outputs_of(self.recorded.end(recorded.number))
-        if lenient.dump(old, ordered=True) != lenient.dump(outputs, ordered=True):
-            self._override_effects.add(ReplacedAnswer(_without_event(request), old, outputs))
+    def note_replaced(self, number: int) -> None:
+        """Note that a request got another answer than the recorded one, so that later requests may differ by it."""
+        self._replaced.append(number)
 
     def divergences(self, *, ended: bool = True) -> tuple[Divergence, ...]:
         """Return the divergences so far, in the order of the run.
@@ -232,14 +235,11 @@ class Matcher:
         Args:
             ended: whether the program has ended by itself, so that calls it did not make are missing.
         """
-        missing = self._missing() if ended else ()
-        out_of_order = (found for line in self._lines.values() for found in line.out_of_order(self.recorded))
-        return in_order([*self._divergences, *out_of_order, *missing])
-
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether every recorded call was matched."""
-        return not any(map(self._free, self.recorded.calls))
+        guesses = list(filter(None, (guess.reported() for guess in self._guesses.values())))
+        # A guess that was wrong, or not needed, is no recorded call, so it is not ahead of one either.
+        added = {guess.divergence.number for guess in self._guesses.values() if guess.is_wanted}
+        others = [found for found in self._divergences if found.kind != ORDER or found.number not in added]
+        return in_order([*others, *guesses, *(self._missing() if ended else ())])
 
     def _free(self, number: int) -> bool:
         return number not in self._used
@@ -268,36 +268,44 @@ class Matcher:
             waiting.pop()
         return waiting[-1] if waiting else None
 
-    def _take_back(self, answer: MatchedAnswer, guessed: dict[int, _Guess]) -> MatchedAnswer:
-        """Match a request whose recorded answer was used by a guess; the guess is ambiguous unless an override replaced it."""
-        number, guess = next(iter(guessed.items()))
-        for guesses in self._guessed.values():
-            guesses.pop(number, None)
-        answer = self._with(answer, self.recorded.calls[number], None)
-        if guess.harmless:
-            self._forget(guess.divergence)
-        else:
-            self._divergences = [
-                replace(found, ambiguous=True) if found is guess.divergence else found
-                for found in self._divergences
-            ]
-        return answer
+    def _guessed_call(self, request: Request) -> RecordedCall | None:
+        """Return the recorded call with the same request whose answer a guess has used."""
+        used = (number for key in request.keys for number in self._guessed.get(key, ()))
+        number = next(used, None)
+        return None if number is None else self.recorded.calls[number]
 
-    def _forget(self, guessed: Divergence) -> None:
-        """Turn a guess into an unmatched request, because an override answered it."""
-        self._divergences = [found for found in self._divergences if found is not guessed]
+    def _want_back(self, request: Request) -> RecordedCall | None:
+        """Return the recorded call with the same request whose answer a guess has used, which was wrong."""
+        found = self._guessed_call(request)
+        if found is None:
+            return None
+        for key in found.request.keys:
+            self._guessed[key].remove(found.number)
+        guess = self._guesses[found.number]
+        guess.is_wanted = True
+        how, recorded = (NEW, 0) if guess.is_replaced else (AMBIGUOUS, found.number)
         self.matches = [
-            Match(match.number, 0, NEW, match.overridden, match.real)
-            if match.number == guessed.number
-            else match
+            match._replace(how=how, recorded=recorded) if match.number == guess.divergence.number else match
             for match in self.matches
         ]
+        return found
 
     def _with(self, answer: MatchedAnswer, found: RecordedCall, similar_key: Hashable) -> MatchedAnswer:
         """Answer a request by a recorded call, which a similar key may have found."""
-        request = answer.request
-        divergence = None if similar_key is None else self._changed(request, found)
-        how = EXACT if similar_key is None else CHANGED if divergence is not None else EXPECTED
+        request, divergence, how = answer.request, None, EXACT
+        if similar_key is not None:
+            difference = self._difference(request, found)
+            mocked = tuple(self._replaced)
+            guess = Divergence(
+                CHANGED, request.number, _without_event(request), found, difference, mocked=mocked
+            )
+            divergence, how = (None, AFTER_OVERRIDE) if mocked else (guess, CHANGED)
+            if not answer.fails:
+                self._guesses[found.number] = _Guess(guess, bool(mocked), answer.replaced)
+                for key in found.request.keys:
+                    self._guessed.setdefault(key, []).append(found.number)
+            elif divergence is not None:
+                self._divergences.append(divergence)
         answer = replace(
             answer,
             how=how,
@@ -310,9 +318,7 @@ class Matcher:
         if answer.fails:
             self._excused.append(found)
         else:
-            self._use(answer, found, similar_key)
-        if divergence is not None:
-            self._divergences.append(divergence)
+            self._use(answer, found)
         self._take_notice(answer)
         return answer
 
@@ -335,43 +341,36 @@ class Matcher:
         difference = None
         if there is not None and there.request.kind == request.kind:
             difference = self._difference(request, there)
-        numbers = self._override_effects.numbers
-        return Divergence(NEW, request.number, request, there, difference, mocked=numbers)
-
-    def _changed(self, request: Request, found: RecordedCall) -> Divergence | None:
-        """Return the divergence of an edited request; None if it differs only because of overrides."""
-        difference = self._difference(request, found)
-        if self._override_effects.explain(request, difference):
-            return None
-        return Divergence(
-            CHANGED,
-            request.number,
-            _without_event(request),
-            found,
-            difference,
-            mocked=self._override_effects.numbers,
-        )
+        return Divergence(NEW, request.number, request, there, difference, mocked=tuple(self._replaced))
 
     def _difference(self, request: Request, found: RecordedCall) -> Difference:
         then, now = self.recorded.start(found.number), request.event or {}
         return difference_of(request.kind, request_inputs(then), request_inputs(now))
 
-    def _use(self, answer: MatchedAnswer, found: RecordedCall, similar_key: Hashable) -> None:
+    def _use(self, answer: MatchedAnswer, found: RecordedCall) -> None:
         """Mark a recorded call as matched, and the calls inside a tool that is not run."""
-        request, is_taken_back = answer.request, found.number in self._used
+        request, is_used_again = answer.request, found.number in self._used
         self._used[found.number] = request.number
         # An answered tool does not run, so the calls inside it are never made.
         if found.request.kind in VALUED and not (answer.runs or answer.is_started_again):
             self._used.update(
                 (number, 0) for number in self.recorded.within(found.number) if self._free(number)
             )
-        if similar_key is not None:
-            divergence = answer.divergence or Divergence(CHANGED, request.number, request, found)
-            for key in found.request.keys:
-                self._guessed.setdefault(key, {})[found.number] = _Guess(divergence, answer.mock is not None)
-        if not is_taken_back and (similar_key is None or answer.mock is None):
-            line = self._lines.setdefault((request.task_key, found.request.task_key), _Line())
-            line.add(_without_event(request) if similar_key is None else request, found)
+        self._latest[request.task_key] = max(self._latest.get(request.task_key, 0), found.number)
+        if not is_used_again:
+            self._compare_order(answer, found)
+
+    def _compare_order(self, answer: MatchedAnswer, found: RecordedCall) -> None:
+        """Report that a request was made too early, once its task makes the recorded call that it overtook."""
+        request = answer.request
+        if request.task_key == found.request.task_key and found.number in self._overtaken:
+            early, before = self._overtaken.pop(found.number)
+            if early.event is None:
+                early = replace(early, event=self.recorded.start(before.number))
+            self._divergences.append(Divergence(ORDER, early.number, early, found))
+        if answer.overtook is not None:
+            early = _without_event(request) if answer.how == EXACT else request
+            self._overtaken.setdefault(answer.overtook.number, (early, found))
 
     def _take_notice(self, answer: MatchedAnswer) -> None:
         """Record how a request was matched, and what later ones may differ by."""
@@ -387,35 +386,21 @@ class Matcher:
                 is_background=is_background(request.event or {}),
             )
         )
-        if answer.overridden:
-            self._expect(answer)
-
-    def _expect(self, answer: MatchedAnswer) -> None:
-        """Note that later requests may differ because of an override."""
-        request = answer.request
-        then = {} if answer.recorded is None else self.recorded.end(answer.recorded.number)
-        outputs, event = lenient.mapping(then.get("outputs")), request.event or _NO_EVENT
-        try:
-            for each in (answer.mock, answer.fault):
-                outputs = outputs if each is None else each.outputs(request.number, event, outputs)
-        except MockError:  # `reply` raises it again
-            return
-        self.add_replacement(request, answer.recorded, outputs)
+        if answer.changes:
+            self.note_replaced(request.number)
 
     def _overtook(self, request: Request, found: RecordedCall) -> RecordedCall | None:
         """Return the recorded call that the same task had to make first."""
-        first = (
-            self._first(self._by_task.get(request.task_key))
-            if request.task_key == found.request.task_key
-            else None
-        )
+        task_key = request.task_key
+        # Tasks that share a key, as those of Trio do, make their calls in any order.
+        if task_key != found.request.task_key or task_key in self.recorded.concurrent_tasks:
+            return None
+        first = self._first(self._by_task.get(task_key))
         return self.recorded.calls[first] if first is not None and first < found.number else None
 
     def expected_next(self, request: Request) -> RecordedCall | None:
         """Return the recorded call at the place of a request: the next of its task behind the last matched one."""
-        last = max(
-            (line.last for (answer, _), line in self._lines.items() if answer == request.task_key), default=0
-        )
+        last = self._latest.get(request.task_key, 0)
         free = [
             recorded_call
             for number, recorded_call in self.recorded.calls.items()
@@ -433,7 +418,6 @@ class Matcher:
         gone: set[int] = set()
         answer = sorted((number, now) for number, now in self._used.items() if now)
         following = [*accumulate((now for _, now in reversed(answer)), min)][::-1]
-        numbers = self._override_effects.numbers
         for number, recorded_call in self.recorded.calls.items():
             if not self._free(number) or number in gone:
                 continue
@@ -445,7 +429,7 @@ class Matcher:
                 continue
             place = bisect_right(answer, (number, _LAST))
             before = following[place] if place < len(following) else 0
-            mocked = tuple(mock for mock in numbers if not before or mock < before)
+            mocked = tuple(mock for mock in self._replaced if not before or mock < before)
             yield Divergence(MISSING, before, None, recorded_call, mocked=mocked)
 
 
@@ -457,49 +441,3 @@ def _places(key: str, request: Request) -> tuple[Hashable, ...]:
 def _without_event(request: Request) -> Request:
     """Return a request without its event, which may hold a whole conversation."""
     return replace(request, event=None)
-
-
-class _Line:
-    """The recorded calls that one live task matched in one recorded task, to find whether they keep their order."""
-
-    def __init__(self) -> None:
-        self.last = 0
-        self._leaders: list[tuple[Request, RecordedCall]] = []  # each recorded later than all before it
-        self._late: dict[int, list[RecordedCall]] = {}  # index of a leader -> what it overtook
-
-    def add(self, request: Request, found: RecordedCall) -> None:
-        """Add a request that matched this call."""
-        if found.number >= self.last:  # equal if a guess was taken back
-            self.last = found.number
-            self._leaders.append((request, found))
-            return
-        low, high = 0, len(self._leaders) - 1
-        while low < high:  # find the first leader that is recorded later
-            middle = (low + high) // 2
-            if self._leaders[middle][1].number > found.number:
-                high = middle
-            else:
-                low = middle + 1
-        self._late.setdefault(low, []).append(found)
-
-    def take_back(self, found: RecordedCall) -> None:
-        """Remove the match that was added last."""
-        if self._leaders and self._leaders[-1][1] is found:
-            self._leaders.pop()
-            self.last = self._leaders[-1][1].number if self._leaders else 0
-            return
-        for place, late in self._late.items():
-            if late[-1] is found:
-                late.pop()
-                if not late:
-                    del self._late[place]
-                return
-
-    def out_of_order(self, recorded: RecordedCalls) -> Iterator[Divergence]:
-        """Yield one divergence for each request that was made too early; a request without its event was the recorded one."""
-        for place, late in self._late.items():
-            request, found = self._leaders[place]
-            if request.event is None:
-                request = replace(request, event=recorded.start(found.number))
-            ordered = tuple(sorted(late, key=lambda recorded_call: recorded_call.number))
-            yield Divergence(ORDER, request.number, request, ordered[0], late=ordered)

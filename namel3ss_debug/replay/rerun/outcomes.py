@@ -9,10 +9,17 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from namel3ss_debug.replay.rerun.attempts import Attempt
-from namel3ss_debug.replay.rerun.divergences import Divergence, DivergenceSummary, Match, in_order, summarize
+from namel3ss_debug.replay.rerun.divergences import (
+    AMBIGUOUS,
+    Divergence,
+    DivergenceSummary,
+    Match,
+    in_order,
+    summarize,
+)
 from namel3ss_debug.replay.rerun.file_changes import FileChange
 from namel3ss_debug.replay.rerun.recorded_calls import ChangedFile, RecordedCalls
-from namel3ss_debug.replay.rerun.requests import VALUED
+from namel3ss_debug.replay.rerun.requests import TOOL, VALUED
 from namel3ss_debug.replay.rerun.tool_code import StaleTool
 from namel3ss_debug.replay.rerun.unanswered import UnansweredCall
 from namel3ss_debug.traces.events import Event
@@ -50,12 +57,12 @@ class Unverified:
     """Why some recorded answers that were used may differ now.
 
     Attributes:
-        kind: `stale-tools`, `stale-models` or `changed-files`.
+        kind: `stale-tools`, `stale-models` or `changed-files`; or `ambiguous`, which cannot be accepted.
         text: the reason, a sentence without its full stop.
         numbers: the events of these calls in the re-run.
         recorded: their events in the trace; () if the code of a tool has changed.
         tool: the name of the tool; "" for a model.
-        verify: the option that would get a new answer, such as `--run-changed-tools`.
+        verify: the option that would get a new answer, such as `--run-changed-tools`; "" for none.
     """
 
     kind: str
@@ -155,7 +162,8 @@ class RerunOutcome:
     def diverged(self) -> bool:
         """Whether the calls or the exit status differ from the trace, or the run was stopped before."""
         stopped = self.stop is not None and self.stop.kind != "open"
-        return bool(self.divergences or self.refused or self.ended_otherwise or stopped)
+        differs = any(found.kind != AMBIGUOUS for found in self.divergences)
+        return bool(differs or self.refused or self.ended_otherwise or stopped)
 
     @property
     def unverified(self) -> tuple[Unverified, ...]:
@@ -165,7 +173,7 @@ class RerunOutcome:
             verify = f"--run-tools {tool.name}" if tool.kept else "--run-changed-tools"
             found.append(Unverified(STALE_TOOLS, tool.describe(), tool.numbers, (), tool.name, verify))
         by_tool: dict[str, list[Match]] = {}
-        for match in self.summary.expected:
+        for match in self.summary.after_override:
             recorded_call = self.recorded.calls.get(match.recorded)
             request = None if recorded_call is None else recorded_call.request
             by_tool.setdefault(request.name if request and request.kind in VALUED else "", []).append(match)
@@ -176,8 +184,8 @@ class RerunOutcome:
             kind = STALE_TOOLS if name else STALE_MODELS
             text = f"the arguments of {name}" if name else "the request"
             ran = self.real and not self.summary.overridden
-            cause = "a tool that was run returned another result" if ran else "of your overrides"
-            text += f" changed only because {cause}, so the recorded answer was used"
+            cause = "a tool that was run returned another result" if ran else "your override"
+            text += f" changed after {cause}, and got the recorded answer"
             found.append(Unverified(kind, text, numbers, recorded, name, verify))
         for file in self.changed_files:
             text = f"{file.program} changed {file.path}, which the program read later, and was not run"
@@ -185,6 +193,7 @@ class RerunOutcome:
             found.append(
                 Unverified(CHANGED_FILES, text, (file.number,), (file.command,), file.program, verify)
             )
+        found += [_describe_ambiguous(each) for each in self.divergences if each.kind == AMBIGUOUS]
         return tuple(found)
 
     @property
@@ -194,7 +203,7 @@ class RerunOutcome:
             return INCOMPLETE
         if self.diverged:
             return DIVERGED
-        if self.left:
+        if self.left or self.stop is not None:
             return INCOMPLETE
         unverified = self.unverified
         if any(each.kind not in self.accepted for each in unverified):
@@ -215,10 +224,24 @@ class RerunOutcome:
     @property
     def verifying_options(self) -> tuple[str, ...]:
         """The options that get new answers for what is not verified; () if all is."""
-        options = dict.fromkeys(each.verify for each in self.unverified if each.kind not in self.accepted)
+        reasons = [each for each in self.unverified if each.kind not in self.accepted]
+        options = dict.fromkeys(each.verify for each in reasons if each.verify)
         froms = sorted(int(each.split()[1]) for each in options if each.startswith("--from"))
         kept = [each for each in options if not each.startswith("--from")]
         return (*kept, *([f"--from {froms[0]}"] if froms else []))
+
+
+def _describe_ambiguous(found: Divergence) -> Unverified:
+    """Return why a request is not verified that got the answer of another call."""
+    assert found.request is not None
+    assert found.recorded is not None
+    request, recorded = found.request, found.recorded.number
+    name = request.name if request.kind == TOOL else ""
+    verify = f"--run-tools {name}" if name else "" if request.kind in VALUED else f"--from {recorded}"
+    text = (
+        "the trace holds no answer for this call, and it got the answer of another one, which was made later"
+    )
+    return Unverified(AMBIGUOUS, text, (found.number,), (recorded,), name, verify)
 
 
 def make_outcome(

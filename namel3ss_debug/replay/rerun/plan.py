@@ -37,6 +37,7 @@ class Plan:
         run_commands: the names of the programs whose commands are run for real, or `ALL`.
         exact_only: whether an edited request ends the run, as in a test.
         consent: why the program may be started; in a test, the user named it.
+        hang_seconds: how much longer than ever in the trace a program may do nothing; 0 for no limit.
     """
 
     recorded: RecordedCalls
@@ -51,6 +52,7 @@ class Plan:
     run_commands: frozenset[str] = frozenset()
     exact_only: bool = False
     consent: Consent = "program"
+    hang_seconds: float = 0.0
 
     @cached_property
     def ordered(self) -> bool:

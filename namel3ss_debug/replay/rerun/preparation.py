@@ -354,6 +354,7 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
         TraceCode(recorded.codes, cwd, since),
         frozenset(wanted.run_commands),
         consent=wanted.consent,
+        hang_seconds=config.hang_seconds,
     )
     script = cwd / target.value if target.kind in {"script", "app"} else None
     newer = find_newer_code(recorded, Path(session.root), script, since)

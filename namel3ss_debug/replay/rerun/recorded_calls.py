@@ -27,8 +27,7 @@ from namel3ss_debug.replay.rerun.requests import (
     read_request,
 )
 from namel3ss_debug.replay.rerun.tool_code import CodeByTool, RecordedCode
-from namel3ss_debug.traces.events import SPAN_FAILURES, Event, NumberedEvents, ends_span
-from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
+from namel3ss_debug.traces.events import NO_PROGRESS, SPAN_FAILURES, Event, NumberedEvents, ends_span
 from namel3ss_debug.wire import event_stream, lenient
 from namel3ss_debug.wire.values import SETTINGS, Flaw, find_flaws, revive
 
@@ -394,11 +393,11 @@ class RecordedCalls:
         return self._joined[number] or "stdout" not in result or bool(self.flaws_of(number))
 
     def longest_silence(self) -> float:
-        """Return the longest time without an event, in seconds; reads of inputs do not count as events."""
+        """Return the longest time without an event that shows progress, in seconds."""
         times = [
             event.get("timestamp")
             for event in self._recording.events()
-            if event.get("event_type") != INPUTS_READ
+            if event.get("event_type") not in NO_PROGRESS
         ]
         known = [time for time in times if isinstance(time, int | float)]
         return max((later - time for time, later in pairwise(known)), default=0.0)

@@ -74,6 +74,27 @@ def describe_unanswered(stop: UnansweredCall) -> str:
     return f"{describe_flaw(stop)}: {_ways_around(stop.flaws[0], stop)}"
 
 
+def describe_hang(seconds: float, longest: float, server: str) -> str:
+    """Describe a program that waits for something that never happens, in one line, and what to do.
+
+    Args:
+        seconds: for how long it has done nothing.
+        longest: the longest such time in the trace.
+        server: which server of it listens; "" for none.
+    """
+    waits = (
+        f"the program has done nothing for {seconds:.0f} s, at most {longest:.0f} s in the trace, "
+        "and would wait forever"
+    )
+    if not server:
+        return f"{waits}: the setting hang_seconds lets it wait longer"
+    return (
+        f"{waits}: {server}, and a re-run does not repeat requests from outside; "
+        "send the requests from within the program, for example by the test client of its framework, "
+        "or step through the trace with debug replay --step"
+    )
+
+
 def describe_flaw(stop: UnansweredCall) -> str:
     """Describe an unusable answer: the call, and what is wrong with its recorded answer."""
     flaw, there = stop.flaws[0], stop.recorded

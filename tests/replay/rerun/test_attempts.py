@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from namel3ss_debug.errors import DebugError
+from namel3ss_debug.errors import DebugError, RerunError
 from namel3ss_debug.replay.overrides.active import Overrides
 from namel3ss_debug.replay.overrides.faults import parse_fault
 from namel3ss_debug.replay.overrides.mocks import parse_mock
@@ -34,13 +34,13 @@ class Run:
     def guesses(self):
         """How many requests got an answer that was recorded for another one."""
         return sum(
-            match.how in ("changed", "expected") and match.recorded > 0 for match in self.run.matches()
+            match.how in ("changed", "after_override") and match.recorded > 0 for match in self.run.matches()
         )
 
     @property
     def ambiguous(self):
         """The requests whose recorded answer another one has requested as well."""
-        return [found.number for found in self.run.divergences(ended=False) if found.ambiguous]
+        return [found.number for found in self.run.divergences(ended=False) if found.kind == "ambiguous"]
 
     def reply(self):
         """What the process is told at the latest event, after it has come."""
@@ -141,7 +141,7 @@ def test_a_secret_that_was_left_out_can_be_given_at_the_call(listed, boundary_ev
     assert "http" in run.reply()
     assert [match[2:6] for match in run.run.matches()] == [
         ("exact", True, False, False),
-        ("expected", False, False, False),
+        ("after_override", False, False, False),
     ]
     assert run.divergences() == []
 
@@ -251,8 +251,8 @@ def test_what_the_user_answers_at_a_stop_is_not_out_of_order(start, again_first)
         run.reply()
     run.mocks.add(parse_mock('search:"mine"'))
     assert run.again()["answer"] == "mine"
-    order = [[late.number for late in found.late] for found in run.run.divergences(ended=False) if found.late]
-    assert order == ([[1]] if again_first else [])
+    order = [found.recorded.number for found in run.run.divergences(ended=False) if found.kind == "order"]
+    assert order == ([1] if again_first else [])
 
 
 def test_a_call_that_the_user_answers_at_a_stop_leaves_the_order_of_the_others(listed, boundary_events):
@@ -275,7 +275,7 @@ def test_a_call_that_the_user_answers_at_a_stop_leaves_the_order_of_the_others(l
     run.made.call("one", {"n": 1})
     run.reply()
     (found,) = (one for one in run.run.divergences(ended=False) if one.kind == "order")
-    assert (found.number, [late.number for late in found.late]) == (1, [1])
+    assert (found.number, found.recorded.number) == (1, 1)
 
 
 def test_a_guess_at_a_strict_stop_that_was_wrong_is_ambiguous(start):
@@ -310,7 +310,7 @@ def test_a_recorded_call_that_is_answered_at_a_stop_keeps_its_place_in_the_order
     run.reply()
     assert [match.overridden for match in run.run.matches()] == [False, True, False]
     (found,) = run.run.divergences(ended=True)
-    assert (found.kind, [late.number for late in found.late]) == ("order", [1, 3])
+    assert (found.kind, found.recorded.number) == ("order", 1)
 
 
 def test_latency_keeps_no_request_from_the_network_behind_a_fork(start):
@@ -739,21 +739,77 @@ def test_a_call_that_was_given_up_by_an_interrupt_ends_the_run(listed, boundary_
         run.reply()
 
 
-def test_who_waits_for_what_was_given_up_waits_in_vain_when_all_is_asked(listed, boundary_events):
-    """Until then, and once it has given the call up itself, it may go on."""
+def no_server():
+    """Return that the program runs no server."""
+    return ""
+
+
+def silent(made, *seconds):
+    """Set the times of events, so that the trace has these silences."""
+    at = 100.0
+    for event, time in zip(made.events, (0.0, *seconds), strict=True):
+        at += time
+        event["timestamp"] = at
+
+
+@pytest.mark.parametrize(
+    ("recorded", "allowed"), [((1.0, 1.0), 11.0), ((1.0, 12.0), 22.0), ((1.0, 200.0), 300.0)]
+)
+def test_a_program_that_does_nothing_for_longer_than_ever_is_stopped(
+    listed, boundary_events, recorded, allowed
+):
+    """The limit comes on top of the longest silence in the trace, and half of a long one."""
+    made = boundary_events()
+    made.say(made.ask("first"), "one")
+    made.add("agent_message", "agent")
+    silent(made, *recorded)
+    run = Run(read_recorded(listed(made.events)), boundary_events(), hang_seconds=10.0).run
+    run.check_silence(allowed - 0.1, no_server)
+    with pytest.raises(RerunError, match="the setting hang_seconds lets it wait longer"):
+        run.check_silence(allowed, no_server)
+    Run(read_recorded(listed(made.events)), boundary_events()).run.check_silence(9999.0, no_server)
+
+
+def test_a_server_that_waits_for_requests_from_outside_is_named(start):
+    """The line has its place, and what to do."""
+    run = start(hang_seconds=1.0).run
+    with pytest.raises(
+        RerunError, match=r"app\.py:3 listens on port 80, and a re-run does not repeat requests"
+    ):
+        run.check_silence(60.0, lambda: "app.py:3 listens on port 80")
+
+
+def test_a_program_that_makes_real_calls_takes_its_time(start):
+    """A tool that runs, and a live part, may take longer than when they were recorded."""
+    run = start(run_tools=frozenset({"search"}), hang_seconds=1.0)
+    call = run.made.call("search", {"q": "x"})
+    run.reply()
+    run.run.check_silence(9999.0, no_server)
+    run.made.give(call, "search", 7)
+    run.run.observe(2, run.made.events[-1])
+    with pytest.raises(RerunError):
+        run.run.check_silence(9999.0, no_server)
+    live = start(live_from=1, hang_seconds=1.0)
+    live.made.ask("first")
+    live.reply()
+    live.run.check_silence(9999.0, no_server)
+
+
+def test_a_program_that_waits_for_an_answer_that_was_never_recorded_is_stopped_there(listed, boundary_events):
+    """It waits at a call that it had cancelled; once it has cancelled it again, it may go on."""
     made = boundary_events()
     made.say(made.ask("first", task="Task-1"), None, status="cancelled")
-    made.say(made.ask("second", task="Task-2"), "two")
-    run = Run(read_recorded(listed(made.events)), boundary_events())
+    run = Run(read_recorded(listed(made.events)), boundary_events(), hang_seconds=1.0)
     first = run.made.ask("first", task="Task-1")
     run.reply()
-    assert run.run.never_answered() is None
-    run.made.ask("second", task="Task-2")
-    run.reply()
-    assert "the program abandoned this call when it was recorded, at event 1" in str(run.run.never_answered())
+    with pytest.raises(
+        CannotGoOnError, match="the program abandoned this call when it was recorded, at event 1"
+    ):
+        run.run.check_silence(60.0, no_server)
     run.made.say(first, None, status="cancelled")
-    run.run.observe(3, run.made.events[-1])
-    assert run.run.never_answered() is None
+    run.run.observe(2, run.made.events[-1])
+    with pytest.raises(RerunError, match="the program has done nothing"):
+        run.run.check_silence(60.0, no_server)
 
 
 # --- what else a run tells
@@ -848,8 +904,12 @@ def test_what_follows_from_another_result_of_a_tool_names_it(start):
         run.run.observe(2, run.made.events[-1])
         run.made.ask("first, but otherwise")
         run.reply()
-        (changed,) = (found for found in run.run.divergences(ended=False) if found.kind == "changed")
-        assert changed.mocked == mocked
+        run.made.ask("never asked", chain=("app.py:other",))
+        with pytest.raises(CannotGoOnError):
+            run.reply()
+        (new,) = (found for found in run.run.divergences(ended=False) if found.kind == "new")
+        assert new.mocked == mocked
+        assert [match.how for match in run.run.matches()][1] == ("after_override" if mocked else "changed")
 
 
 def test_what_is_asked_deep_inside_a_tool_that_is_run_goes_out_until_the_tool_ends(start):
@@ -908,32 +968,30 @@ def test_each_process_is_told_once_that_the_recording_counts_no_more(start):
     assert words == [{"live": True}, {}, {"live": True}, {}]
 
 
-def test_the_steps_of_an_answer_are_asked_for_by_their_place(listed, boundary_events):
-    """Its head, each piece by its number, and its end; without patience where the run has waited long enough."""
+def test_streams_of_two_tasks_begin_at_once_and_end_in_recorded_order(listed, boundary_events):
+    """Only the end of an answer waits for its turn, and no longer than the run is ready to wait."""
     made = boundary_events()
     one, two = made.ask("one", task="Task-1", stream=True), made.ask("two", task="Task-2", stream=True)
-    for index in range(2):
-        for start in (one, two):
-            made.add("stream_chunk", "llm", start, outputs={"text": "x"}, metadata={"index": index})
     for start in (one, two):
-        exchange = {"status": 200, "headers": {}, "chunks": 2}
-        made.add("llm_call_end", "llm", start, outputs={"text": "xx"}, metadata={"exchange": exchange})
+        made.add("stream_chunk", "llm", start, outputs={"text": "x"}, metadata={"index": 0})
+    for start in (one, two):
+        exchange = {"status": 200, "headers": {}, "chunks": 1}
+        made.add("llm_call_end", "llm", start, outputs={"text": "x"}, metadata={"exchange": exchange})
     run = Run(read_recorded(listed(made.events)), boundary_events())
     first = run.made.ask("one", task="Task-1", stream=True)
     run.reply()
     second = run.made.ask("two", task="Task-2", stream=True)
     run.reply()
 
-    def may(at, step, index=0, **more):
-        return run.run.may({"at": at, "step": step, "index": index, **more})
+    def may(at, step, **more):
+        return run.run.may({"at": at, "step": step, **more})
 
-    assert not may(second, "chunk", 0)
-    assert may(first, "chunk", 0)
-    assert not may(first, "chunk", 1)
-    assert may(second, "chunk", 0)
-    assert may(first, "chunk", 1)
+    assert may(second, "head")
+    assert may(second, "chunk", index=0)
     assert not may(second, "end")
+    assert may(first, "head")
     assert may(second, "end", waited=9.0)
+    assert may(first, "end")
 
 
 def test_answers_take_their_time_where_that_is_wanted(start):

@@ -1,4 +1,4 @@
-"""Tests of the order in which recorded answers are delivered."""
+"""Tests of the order in which recorded answers end."""
 
 from __future__ import annotations
 
@@ -6,187 +6,142 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.replay.rerun.delivery import WAIT_SECONDS, DeliveryOrder
-from namel3ss_debug.replay.rerun.recorded_calls import END, HEAD, START, Step
+from namel3ss_debug.replay.rerun.recorded_calls import END, START, Step
 from namel3ss_debug.replay.rerun.requests import TaskKey
 
 ONE, TWO = TaskKey(task="Task-1"), TaskKey(task="Task-2")
 
 
 def steps(*pairs):
-    """Steps of boundaries as pairs of a number and a part."""
+    """Return the steps of calls from pairs of a number and a part."""
     return tuple(Step(*pair) for pair in pairs)
 
 
-TOGETHER = steps((1, START), (2, START), (2, HEAD), (1, HEAD), (1, 0), (2, END), (1, 1), (1, END))
+TOGETHER = steps((1, START), (2, START), (2, END), (1, END))
 """Two calls at the same time: the second ends before the first."""
 
 
-def order_of(recorded, task_keys):
-    """The order of a recording whose boundaries have these strands."""
-    return DeliveryOrder(recorded, task_keys)
-
-
-def test_answers_are_delivered_as_they_were():
-    """A step may go once all before it have gone."""
-    order = order_of(TOGETHER, {1: ONE, 2: TWO})
+def test_answers_end_in_recorded_order():
+    """An answer may end once every start and end before it has happened."""
+    order = DeliveryOrder(TOGETHER, {1: ONE, 2: TWO})
     order.mark_started(1)
-    assert not order.try_deliver(Step(1, HEAD))  # the second call had begun before
+    assert not order.try_deliver(1)  # the second call has yet to begin
     order.mark_started(2)
-    assert not order.try_deliver(Step(1, HEAD))
-    assert order.try_deliver(Step(2, HEAD))
-    assert not order.try_deliver(Step(2, END))
-    assert order.try_deliver(Step(1, HEAD))
-    assert order.try_deliver(Step(1, 0))
-    assert not order.try_deliver(Step(1, 1))
-    assert order.try_deliver(Step(2, END))
-    assert order.try_deliver(Step(1, 1))
-    assert order.try_deliver(Step(1, END))
+    assert not order.try_deliver(1)
+    assert order.try_deliver(2)
+    assert order.try_deliver(1)
     assert order.timed_out == []
 
 
-def test_what_does_not_come_is_waited_for_only_so_long():
-    """After its patience a step goes all the same, and what it waited for goes at once when it comes after all."""
-    order = order_of(TOGETHER, {1: ONE, 2: TWO})
+def test_a_step_that_does_not_happen_is_waited_for_only_so_long():
+    """After that the answer ends, and the missing step is delivered at once if it happens after all."""
+    order = DeliveryOrder(TOGETHER, {1: ONE, 2: TWO})
     order.mark_started(1)
-    assert not order.try_deliver(Step(1, HEAD), WAIT_SECONDS * 0.9)
-    assert order.try_deliver(Step(1, HEAD), WAIT_SECONDS)
-    assert [tuple(found) for found in order.timed_out] == [((1, HEAD), (2, START))]
+    assert not order.try_deliver(1, WAIT_SECONDS * 0.9)
+    assert order.try_deliver(1, WAIT_SECONDS)
+    assert [tuple(found) for found in order.timed_out] == [(1, (2, START))]
     assert order.out_of_order() == ()
-    assert all(
-        order.try_deliver(step) for step in steps((1, 0), (1, 1), (1, END))
-    )  # and not again for each step
     order.mark_started(2)
-    assert order.try_deliver(Step(2, HEAD))
+    assert order.try_deliver(2)
     assert len(order.out_of_order()) == len(order.timed_out) == 1
-    order.skip_calls([2])
-    assert len(order.out_of_order()) == 1
 
 
-def test_calls_that_are_not_told_apart_wait_for_each_other():
+def test_calls_of_one_concurrent_task_wait_for_each_other():
     """None of them would have had to begin before the other."""
-    order = order_of(TOGETHER, {})
+    order = DeliveryOrder(TOGETHER, {})
     order.mark_started(1)
-    assert not order.try_deliver(Step(1, HEAD))
+    assert not order.try_deliver(1)
     order.mark_started(2)
-    assert order.try_deliver(Step(2, HEAD))
-    assert order.try_deliver(Step(1, HEAD))
+    assert order.try_deliver(2)
+    assert order.try_deliver(1)
 
 
-def test_a_strand_does_not_wait_for_what_it_would_have_had_to_do_itself():
+def test_a_task_does_not_wait_for_a_call_that_it_left_out():
     """In a program that does one thing after the other, a call that was removed or moved costs no time."""
-    order = order_of(steps((1, START), (1, END), (2, START), (2, END)), {1: ONE, 2: ONE})
+    order = DeliveryOrder(steps((1, START), (1, END), (2, START), (2, END)), {1: ONE, 2: ONE})
     order.mark_started(2)
-    assert order.try_deliver(Step(2, END))
+    assert order.try_deliver(2)
     order.mark_started(1)
-    assert order.try_deliver(Step(1, END))
+    assert order.try_deliver(1)
     assert order.timed_out == []
 
 
-def test_a_strand_waits_for_others_behind_what_it_would_have_had_to_do_itself():
-    """What it left out, and what has come in between, keep it from nothing; what another strand has to do does."""
-    order = order_of(
+def test_a_task_that_left_out_a_call_still_waits_for_other_tasks():
+    """A call that it left out delays nothing, one that another task has to make does."""
+    order = DeliveryOrder(
         steps((1, START), (2, START), (3, START), (4, START), (4, END)), {1: ONE, 2: TWO, 3: TWO, 4: ONE}
     )
     order.mark_started(2)
     order.mark_started(4)
-    assert not order.try_deliver(Step(4, END))
+    assert not order.try_deliver(4)
     order.mark_started(3)
-    assert order.try_deliver(Step(4, END))
+    assert order.try_deliver(4)
 
 
-def test_a_strand_waits_for_the_rest_of_what_it_has_begun():
-    """A stream that it reads meanwhile is still to come."""
-    order = order_of(steps((1, START), (1, 0), (2, START), (1, 1), (2, END)), {1: ONE, 2: ONE})
-    order.mark_started(1)
-    assert order.try_deliver(Step(1, 0))
-    order.mark_started(2)
-    assert not order.try_deliver(Step(2, END))
-    assert order.try_deliver(Step(1, 1))
-    assert order.try_deliver(Step(2, END))
-
-
-def test_a_step_never_waits_for_its_own():
-    """Who delivers no heads, or the whole body at once, need not ask for each."""
-    order = order_of(TOGETHER, {1: ONE, 2: TWO})
+def test_a_task_waits_for_the_end_of_a_stream_that_it_has_begun():
+    """It reads the stream meanwhile."""
+    order = DeliveryOrder(steps((1, START), (2, START), (1, END), (2, END)), {1: ONE, 2: ONE})
     order.mark_started(1)
     order.mark_started(2)
-    assert not order.try_deliver(Step(2, END))
-    assert order.try_deliver(
-        Step(1, 0)
-    )  # waits neither for its own head nor for that of the second, which waits for its end
-    assert order.try_deliver(Step(2, END))
-    assert order.try_deliver(Step(1, END))
-    assert order.timed_out == []
+    assert not order.try_deliver(2)
+    assert order.try_deliver(1)
+    assert order.try_deliver(2)
 
 
-def test_what_was_left_out_is_not_waited_for():
-    """The inside of a tool that was answered, and what the program gave up."""
-    order = order_of(TOGETHER, {1: ONE, 2: TWO})
+def test_skipped_calls_are_not_waited_for():
+    """They are inside of an answered tool, or the program gave them up."""
+    order = DeliveryOrder(TOGETHER, {1: ONE, 2: TWO})
     order.mark_started(1)
     order.skip_calls([2])
-    assert order.try_deliver(Step(1, HEAD))
+    assert order.try_deliver(1)
     assert order.out_of_order() == ()
 
 
-def test_what_the_recording_does_not_hold_may_always_go():
-    """An answer of the user's, or a chunk more than there were."""
-    order = order_of(TOGETHER, {1: ONE, 2: TWO})
-    assert order.try_deliver(Step(9, HEAD))
-    assert order.try_deliver(Step(1, 7))
+def test_calls_that_the_trace_does_not_hold_end_at_once():
+    """The user's answer to an added call has no place in the order."""
+    order = DeliveryOrder(TOGETHER, {1: ONE, 2: TWO})
+    assert order.try_deliver(9)
     order.mark_started(9)
     order.skip_calls([9])
 
 
 @st.composite
 def deliveries(draw):
-    """Calls with their chunks, in any order of steps that keeps each call's own; and the strand of each."""
-    parts = {
-        number: [START, HEAD, *range(draw(st.integers(0, 2))), END]
-        for number in range(1, draw(st.integers(1, 5)) + 1)
+    """Return the steps of some calls in any order, and the task of each call."""
+    numbers = range(1, draw(st.integers(1, 5)) + 1)
+    recorded: list[Step] = []
+    for number in draw(st.permutations([*numbers, *numbers])):
+        recorded.append(Step(number, END if Step(number, START) in recorded else START))
+    tasks = {
+        number: draw(st.sampled_from([ONE, TWO, TaskKey(task=f"Task-{number + 2}")])) for number in numbers
     }
-    recorded = []
-    left = {number: list(own) for number, own in parts.items()}
-    while left:
-        number = draw(st.sampled_from(sorted(left)))
-        recorded.append(Step(number, left[number].pop(0)))
-        if not left[number]:
-            del left[number]
-    task_keys = {
-        number: draw(st.sampled_from([ONE, TWO, TaskKey(task=f"Task-{number + 2}")])) for number in parts
-    }
-    return tuple(recorded), task_keys
+    return tuple(recorded), tasks
 
 
 @given(deliveries(), st.data())
-def test_a_run_that_asks_the_same_gets_its_answers_in_the_recorded_order(recorded, data):
-    """Whichever delivery asks first, the steps go in the order of the recording, and none loses patience."""
+def test_a_run_that_makes_the_same_calls_gets_their_ends_in_recorded_order(recorded, data):
+    """Whichever call asks first, the ends keep their order, and none waits too long."""
     recorded, _ = recorded
-    task_keys = {step.call_number: TaskKey(task=str(step.call_number)) for step in recorded}
-    order = order_of(recorded, task_keys)
-    left = {number: [step for step in recorded if step.call_number == number] for number in task_keys}
-    gone = []
-    for number in data.draw(st.permutations(sorted(task_keys))):
+    tasks = {step.call_number: TaskKey(task=str(step.call_number)) for step in recorded}
+    order = DeliveryOrder(recorded, tasks)
+    for number in data.draw(st.permutations(sorted(tasks))):
         order.mark_started(number)
-        left[number].pop(0)
-    while any(left.values()):
-        waiting = data.draw(st.permutations([own[0] for own in left.values() if own]))
-        delivered = [step for step in waiting if order.try_deliver(step)]
+    left, ended = sorted(tasks), []
+    while left:
+        delivered = [number for number in data.draw(st.permutations(left)) if order.try_deliver(number)]
         assert delivered
-        for step in delivered:
-            left[step.call_number].pop(0)
-        gone += delivered
-    assert gone == [step for step in recorded if step.part != START]
+        left = [number for number in left if number not in delivered]
+        ended += delivered
+    assert ended == [step.call_number for step in recorded if step.part == END]
     assert order.timed_out == []
 
 
 @given(deliveries(), st.data())
-def test_with_patience_every_delivery_comes_to_its_end(recorded, data):
-    """Whatever is never asked, and whatever is called in another order."""
-    recorded, task_keys = recorded
-    order = order_of(recorded, task_keys)
-    for number in data.draw(st.lists(st.sampled_from(sorted(task_keys)), unique=True)):
+def test_after_the_wait_every_answer_ends(recorded, data):
+    """It does whatever is never called, and whatever is called in another order."""
+    recorded, tasks = recorded
+    order = DeliveryOrder(recorded, tasks)
+    for number in data.draw(st.lists(st.sampled_from(sorted(tasks)), unique=True)):
         order.mark_started(number)
-        for step in recorded:
-            if step.call_number == number and step.part != START:
-                assert order.try_deliver(step, WAIT_SECONDS)
+        assert order.try_deliver(number, WAIT_SECONDS)
     assert len(order.out_of_order()) <= len(order.timed_out)

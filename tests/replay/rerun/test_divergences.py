@@ -61,11 +61,11 @@ def test_a_run_joins_at_a_question_in_the_recorded_words():
     """One that follows from the user's answers is none, though it keeps the run going on."""
     matches = [
         Match(1, 1, "changed"),
-        Match(3, 3, "expected"),
+        Match(3, 3, "after_override"),
         Match(5, 5, "new", overridden=True),
-        Match(7, 7, "expected"),
+        Match(7, 7, "after_override"),
         Match(9, 9, "exact"),
-        Match(11, 11, "expected"),
+        Match(11, 11, "after_override"),
     ]
     assert summarize([changed(1, 1)], matches).reconverged == RerunReconvergence(9, 9, 2, to_the_end=True)
     assert summarize([changed(1, 1)], matches[:4]).reconverged is None
@@ -92,30 +92,30 @@ def test_what_is_missing_ends_the_calls_in_a_row():
     )
 
 
-def test_expected_questions_are_listed_and_no_parting():
+def test_requests_after_an_override_are_listed_and_are_no_divergence():
     """They got an answer that did not know of the user's, which the report says."""
     matches = [
         Match(1, 1, "exact", overridden=True),
-        Match(3, 3, "expected"),
+        Match(3, 3, "after_override"),
         Match(5, 5, "changed"),
         Match(7, 7, "exact"),
-        Match(9, 9, "expected"),
+        Match(9, 9, "after_override"),
     ]
     found = summarize([changed(5, 5)], matches)
     assert (found.overridden, found.exact, found.changed) == (1, 1, 1)
-    assert [match.number for match in found.expected] == [3, 9]
+    assert [match.number for match in found.after_override] == [3, 9]
     assert found.reconverged == RerunReconvergence(7, 7, 2, to_the_end=True)
 
 
 def test_each_question_is_counted_once():
     """What the user gave, what was made for real and what could not be answered did not get its answer from the recording."""
-    hows = ("exact", "expected", "changed")
+    hows = ("exact", "after_override", "changed")
     matches = [Match(number, number, how, overridden=True) for number, how in enumerate(hows, 1)]
     matches += [Match(number, number, how, real=True) for number, how in enumerate(hows, 11)]
     matches += [Match(number, number, how, unanswered=True) for number, how in enumerate(hows, 21)]
     matches += [Match(31, 31, "exact", overridden=True, unanswered=True)]
     found = summarize((), matches)
-    assert (found.exact, found.expected, found.changed, found.overridden) == (0, (), 0, 3)
+    assert (found.exact, found.after_override, found.changed, found.overridden) == (0, (), 0, 3)
 
 
 def test_divergences_stand_in_the_order_of_the_run():

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from itertools import count
 
 import pytest
 
-from namel3ss_debug.capture.launch.ports import OwnPorts
+from namel3ss_debug.capture.launch.ports import OwnPorts, find_listening
 from namel3ss_debug.replay.overrides.active import Overrides
 from namel3ss_debug.replay.overrides.mocks import parse_mock
-from namel3ss_debug.replay.rerun.attempts import Attempt, distinguishable, loopback_port, response_changes
+from namel3ss_debug.replay.rerun.attempts import Attempt, loopback_port
 from namel3ss_debug.replay.rerun.divergences import summarize
 from namel3ss_debug.replay.rerun.overriding import CallCounter
 from namel3ss_debug.replay.rerun.plan import Plan
@@ -79,20 +78,6 @@ def test_a_server_of_the_program_answers_itself(recorded, boundary_events):
     assert (found.exact, run.seen.real) == (2, {1})
 
 
-def test_requests_in_the_same_words_at_the_same_time_are_not_told_apart(listed, boundary_events):
-    """One after the other they are, and so are requests in other words; others are none of the program's servers."""
-    made = boundary_events()
-    respond(made, fetch(made, "/price", "prices.example"))
-    for _ in range(2):
-        respond(made, fetch(made, "/after"))
-    both = [fetch(made, "/beside"), fetch(made, "/beside"), fetch(made, "/alone")]
-    for each in both:
-        respond(made, each)
-    fetch(made, "/never")
-    fetch(made, "/never")
-    assert distinguishable(read_recorded(listed(made.events))) == {3, 5, 9}
-
-
 @pytest.mark.parametrize(
     ("address", "port"),
     [
@@ -110,74 +95,6 @@ def test_a_port_of_this_machine_is_known_by_the_address(boundary_events, address
     assert loopback_port(read_request(1, made.events[0])) == port
     made.ask("hello", component_name=address)
     assert loopback_port(read_request(2, made.events[1])) is None
-
-
-DATES = count()
-"""Of each response another one."""
-
-
-def tickets(number):
-    """A response that tells a number."""
-    outputs = {"status": 200, "headers": {"date": f"{next(DATES)}"}, "body": {"tickets": number}}
-    return {"status": "completed", "outputs": outputs, "metadata": {"exchange": {"status": 200}}}
-
-
-@pytest.mark.parametrize(("number", "expected"), [(1, []), (0, [("result", "changed")])])
-def test_another_response_of_an_own_server_is_told(listed, boundary_events, number, expected):
-    """The program got something else than then, as where an answered tool did not change what the server holds."""
-    made = boundary_events()
-    respond(made, fetch(made, "/health"), **tickets(1))
-    run, made, reply = start(read_recorded(listed(made.events)), boundary_events, 8000)
-    one = fetch(made, "/health")
-    assert reply() == {}
-    respond(made, one, **tickets(number))
-    run.observe(len(made.events), made.events[-1])
-    found = run.divergences(ended=True)
-    assert [(each.kind, each.difference.paths[0].kind) for each in found] == expected
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "paths"),
-    [
-        ({"headers": {"date": "now"}, "body": 1}, {"headers": {"date": "then"}, "body": 1}, []),
-        ({"body": {"url": "http://127.0.0.1:4711/a"}}, {"body": {"url": "http://127.0.0.1:815/a"}}, []),
-        (
-            {"body": {"url": "http://127.0.0.1:4711/a"}},
-            {"body": {"url": "http://127.0.0.1:815/b"}},
-            ["$.body.url"],
-        ),
-        (
-            {"body": {"url": "http://10.0.0.1:4711/a"}},
-            {"body": {"url": "http://10.0.0.1:815/a"}},
-            ["$.body.url"],
-        ),
-        (
-            {"status": 200, "body": {}},
-            {"status": 500, "body": {"detail": None}},
-            ["$.status", "$.body.detail"],
-        ),
-    ],
-)
-def test_of_a_response_its_status_and_body_count(old, new, paths):
-    """Neither headers, which tell of times, nor the port that was free."""
-    assert [change.path for change in response_changes(old, new)] == paths
-
-
-def test_which_of_two_requests_at_once_got_which_response_is_not_told(listed, boundary_events):
-    """In the same words at the same time it is chance, and the order is no difference."""
-    made = boundary_events()
-    both = [fetch(made, "/next"), fetch(made, "/next")]
-    for place, one in enumerate(both):
-        respond(made, one, **tickets(place))
-    run, made, reply = start(read_recorded(listed(made.events)), boundary_events, 8000)
-    both = []
-    for _ in range(2):
-        both.append(fetch(made, "/next"))
-        assert reply() == {}
-    for place, one in enumerate(reversed(both)):
-        respond(made, one, **tickets(place))
-        run.observe(len(made.events), made.events[-1])
-    assert run.divergences(ended=True) == ()
 
 
 def test_what_the_recording_does_not_hold_is_asked_of_an_own_server_alone(recorded, boundary_events):
@@ -225,6 +142,9 @@ def test_the_ports_of_a_program_are_those_on_which_it_waits():
         bound.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
         assert listens(port)
+        assert port in find_listening(os.getpid())
+        assert bound.getsockname()[1] not in find_listening(os.getpid())
+        assert find_listening(2**22 + 1) == set()
         assert not listens(bound.getsockname()[1])
         assert not OwnPorts(2**22 + 1)(port)
     assert listens(port)

@@ -18,7 +18,7 @@ from namel3ss_debug.replay.rerun.doctor import (
     parallel,
 )
 from namel3ss_debug.replay.rerun.plan import Plan
-from namel3ss_debug.replay.rerun.recorded_calls import END, HEAD, START, RecordedCall, RecordedCalls, Step
+from namel3ss_debug.replay.rerun.recorded_calls import END, START, RecordedCall, RecordedCalls, Step
 from namel3ss_debug.replay.rerun.requests import Request, TaskKey
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 
@@ -75,7 +75,7 @@ def deliveries():
 
 def woven(order):
     """Each number takes its next step where it stands; what is left follows at the end."""
-    left = {number: [START, HEAD, 0, END] for number in dict.fromkeys(order)}
+    left = {number: [START, END] for number in dict.fromkeys(order)}
     steps = [Step(number, left[number].pop(0)) for number in order if left[number]]
     return steps + [Step(number, part) for number, parts in left.items() for part in parts]
 
@@ -101,7 +101,7 @@ def test_clusters_are_cut_where_nothing_is_open(steps):
 
 def test_calls_one_after_the_other_are_not_parallel_and_stay_as_they_are():
     """Two that overlap on different lines of work are, and the later comes first."""
-    apart = woven([1, 1, 1, 1, 2, 2, 2, 2])
+    apart = woven([1, 1, 2, 2])
     assert list(parallel(recorded(apart))) == []
     assert list(change_order(plain(apart), 1).plan.recorded.steps) == apart
     together = [Step(1, START), Step(2, START), Step(1, END), Step(2, END)]
