@@ -39,7 +39,8 @@ VERDICTS: Final[Mapping[str, int]] = {
 STALE_TOOLS: Final = "stale-tools"
 STALE_MODELS: Final = "stale-models"
 CHANGED_FILES: Final = "changed-files"
-ACCEPTABLE: Final = (STALE_TOOLS, STALE_MODELS, CHANGED_FILES)
+UNKNOWN_BODIES: Final = "unknown-bodies"
+ACCEPTABLE: Final = (STALE_TOOLS, STALE_MODELS, CHANGED_FILES, UNKNOWN_BODIES)
 """The values of `--accept`: kinds of answers that were used although they may differ now."""
 
 _MOST_PACKAGES = 5
@@ -50,7 +51,7 @@ class Unverified:
     """Why some recorded answers that were used may differ now.
 
     Attributes:
-        kind: `stale-tools`, `stale-models` or `changed-files`.
+        kind: `stale-tools`, `stale-models`, `changed-files` or `unknown-bodies`.
         text: the reason, a sentence without its full stop.
         numbers: the events of these calls in the re-run.
         recorded: their events in the trace; () if the code of a tool has changed.
@@ -185,6 +186,11 @@ class RerunOutcome:
             found.append(
                 Unverified(CHANGED_FILES, text, (file.number,), (file.command,), file.program, verify)
             )
+        for match in self.summary.body_unknown:
+            request = self.recorded.calls[match.recorded].request
+            text = f"only a part of the body of a request to {request.name} was sent, so it was not compared"
+            verify = f"--from {match.recorded}"
+            found.append(Unverified(UNKNOWN_BODIES, text, (match.number,), (match.recorded,), "", verify))
         return tuple(found)
 
     @property
