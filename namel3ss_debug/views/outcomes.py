@@ -21,6 +21,7 @@ from namel3ss_debug.replay.rerun.outcomes import (
     MATCHED_WITH_OVERRIDES,
     STALE_MODELS,
     STALE_TOOLS,
+    UNKNOWN_BODIES,
     UNVERIFIED,
 )
 from namel3ss_debug.replay.rerun.tool_code import NO_DIGESTS
@@ -113,14 +114,16 @@ def _kinds_of(unverified: Sequence[Unverified]) -> str:
     tools = sum(each.kind == STALE_TOOLS for each in unverified)
     calls = sum(len(each.numbers) for each in unverified if each.kind == STALE_MODELS)
     files = sum(each.kind == CHANGED_FILES for each in unverified)
+    bodies = sum(each.kind == UNKNOWN_BODIES for each in unverified)
     guesses = sum(each.kind == AMBIGUOUS for each in unverified)
     parts = [
-        (tools, "stale tool"),
-        (calls, "stale model call"),
-        (files, "changed file"),
-        (guesses, "ambiguous call"),
+        (tools, "stale tool", None),
+        (calls, "stale model call", None),
+        (files, "changed file", None),
+        (bodies, "unknown body", "unknown bodies"),
+        (guesses, "ambiguous call", None),
     ]
-    return ", ".join(count(number, noun) for number, noun in parts if number)
+    return ", ".join(count(*part) for part in parts if part[0])
 
 
 def _ended(outcome: RerunOutcome) -> Piece:
@@ -272,6 +275,8 @@ def _advice(each: Unverified, outcome: RerunOutcome) -> str:
         return f"Accepted by --accept {each.kind}."
     if each.kind == STALE_MODELS:
         return f"Use {each.verify} to call the model."
+    if each.kind == UNKNOWN_BODIES:
+        return f"Use {each.verify} to send it."
     if each.verify != "--run-changed-tools" and not each.recorded:
         return f'The setting tools is "answer"; use {each.verify} to run it all the same.'
     return f"Use {each.verify} to run it."

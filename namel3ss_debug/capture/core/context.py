@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -186,6 +187,28 @@ def current_task() -> Any:
     """Return the running asyncio task, if there is one."""
     loop = running_loop()
     return None if loop is None else task_on(loop)
+
+
+@contextmanager
+def as_task(task: Any) -> Iterator[None]:
+    """Let the running code of the same loop count as that of another task. It must not wait.
+
+    Aiohttp sends a body in a task of its own, and the request belongs to the task of the program that made it.
+    """
+    running, loop = current_task(), running_loop()
+    if task is None or task is running:
+        yield
+        return
+    tasks = sys.modules["asyncio.tasks"]
+    if running is not None:
+        tasks._leave_task(loop, running)  # documented for other classes of tasks
+    tasks._enter_task(loop, task)
+    try:
+        yield
+    finally:
+        tasks._leave_task(loop, task)
+        if running is not None:
+            tasks._enter_task(loop, running)
 
 
 def task_or_thread_id() -> int:

@@ -93,6 +93,7 @@ class Match(NamedTuple):
         real: whether the call was made for real.
         unanswered: whether the run did not go on there: there is no usable answer, or `--strict` ended it.
         is_background: whether it is a command that a library runs for its own purposes, which no report counts.
+        is_body_unknown: whether it was compared without its body, which was sent in part only.
     """
 
     number: int
@@ -102,6 +103,7 @@ class Match(NamedTuple):
     real: bool = False
     unanswered: bool = False
     is_background: bool = False
+    is_body_unknown: bool = False
 
 
 class RerunReconvergence(NamedTuple):
@@ -131,6 +133,7 @@ class DivergenceSummary:
         changed: how many were others, and got a recorded answer all the same.
         after_override: the requests that changed after an override of the user, and got the recorded answer. That
             answer was made without knowledge of the overrides.
+        body_unknown: those that were compared without their bodies, and got the recorded answer.
         overridden: how many requests the user's overrides answered.
         reconverged: where it matches the trace again; None if it does not, or never diverged.
     """
@@ -142,6 +145,7 @@ class DivergenceSummary:
     overridden: int
     reconverged: RerunReconvergence | None
     changed: int = 0
+    body_unknown: tuple[Match, ...] = ()
 
 
 def in_order(divergences: Iterable[Divergence]) -> tuple[Divergence, ...]:
@@ -173,6 +177,7 @@ def summarize(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Di
         overridden=sum(match.overridden and not (match.real or match.unanswered) for match in matches),
         reconverged=None if first is None else _find_reconvergence(first, ordered, matches),
         changed=sum(match.how == CHANGED for match in answered),
+        body_unknown=tuple(match for match in answered if match.is_body_unknown),
     )
 
 

@@ -375,7 +375,8 @@ class Matcher:
     def _take_notice(self, answer: MatchedAnswer) -> None:
         """Record how a request was matched, and what later ones may differ by."""
         request = answer.request
-        number = 0 if answer.recorded is None else answer.recorded.number
+        recorded = answer.recorded
+        number = 0 if recorded is None else recorded.number
         self.matches.append(
             Match(
                 request.number,
@@ -384,6 +385,7 @@ class Matcher:
                 answer.overridden,
                 answer.runs,
                 is_background=is_background(request.event or {}),
+                is_body_unknown=recorded is not None and recorded.request.is_body_unknown,
             )
         )
         if answer.changes:

@@ -46,7 +46,8 @@ VERDICTS: Final[Mapping[str, int]] = {
 STALE_TOOLS: Final = "stale-tools"
 STALE_MODELS: Final = "stale-models"
 CHANGED_FILES: Final = "changed-files"
-ACCEPTABLE: Final = (STALE_TOOLS, STALE_MODELS, CHANGED_FILES)
+UNKNOWN_BODIES: Final = "unknown-bodies"
+ACCEPTABLE: Final = (STALE_TOOLS, STALE_MODELS, CHANGED_FILES, UNKNOWN_BODIES)
 """The values of `--accept`: kinds of answers that were used although they may differ now."""
 
 _MOST_PACKAGES = 5
@@ -57,7 +58,8 @@ class Unverified:
     """Why some recorded answers that were used may differ now.
 
     Attributes:
-        kind: `stale-tools`, `stale-models` or `changed-files`; or `ambiguous`, which cannot be accepted.
+        kind: `stale-tools`, `stale-models`, `changed-files` or `unknown-bodies`; or `ambiguous`, which cannot be
+            accepted.
         text: the reason, a sentence without its full stop.
         numbers: the events of these calls in the re-run.
         recorded: their events in the trace; () if the code of a tool has changed.
@@ -194,6 +196,11 @@ class RerunOutcome:
                 Unverified(CHANGED_FILES, text, (file.number,), (file.command,), file.program, verify)
             )
         found += [_describe_ambiguous(each) for each in self.divergences if each.kind == AMBIGUOUS]
+        for match in self.summary.body_unknown:
+            request = self.recorded.calls[match.recorded].request
+            text = f"only a part of the body of a request to {request.name} was sent, so it was not compared"
+            verify = f"--from {match.recorded}"
+            found.append(Unverified(UNKNOWN_BODIES, text, (match.number,), (match.recorded,), "", verify))
         return tuple(found)
 
     @property

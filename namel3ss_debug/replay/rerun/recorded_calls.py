@@ -649,8 +649,9 @@ class _Reader:
             share(("strand", request.task_key), request.task_key),
         )
         similar_keys = tuple(share(("kin", similar_key), similar_key) for similar_key in request.similar_keys)
-        parts = (request.kind, request.name, request.keys, similar_keys, chain, task_key, request.call_site)
-        return Request(*parts, request.call_id, request.streamed, request.number)
+        return replace(
+            request, keys=request.own_keys, similar_keys=similar_keys, chain=chain, task_key=task_key
+        )
 
     def _close(self, number: int, event: Event) -> None:
         event_id = event.get("parent_event_id", "")

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.requests import canonical_hash
-from namel3ss_debug.wire.values import find_flaws, revive
 
 MODEL: Final = "llm"
 HTTP: Final = "http"
@@ -35,6 +34,7 @@ LIST_TOOLS: Final = "tools/list"
 CONNECT: Final = "connect"
 """The name of the MCP request that starts a server, or connects to it."""
 
+_UNKNOWN: Final = "unknown "
 _COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
 _PROCESS = re.compile(r"(?:p([0-9]{1,9})\.)?[0-9]+\Z")
 _RUN_OF_LANGCHAIN: Final = b"lc_run--"
@@ -75,6 +75,7 @@ class Request:
         call_site: the line of the user's code, `agent.py:42`.
         call_id: the id under which a model requested this call of a tool.
         streamed: whether a model is requested to stream its answer.
+        is_body_unknown: whether the server got a body that the trace does not hold.
         number: the number of the start event, in its own trace.
         event: the start event. It is kept for live calls; for recorded calls it is read from the trace.
     """
@@ -88,8 +89,14 @@ class Request:
     call_site: str | None = None
     call_id: str | None = None
     streamed: bool = False
+    is_body_unknown: bool = False
     number: int = 0
     event: Event | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def own_keys(self) -> tuple[str, ...]:
+        """The keys without the one that a request with a known body shares with those of unknown bodies."""
+        return tuple(key for key in self.keys if not key.startswith(_UNKNOWN)) or self.keys
 
 
 def read_request(number: int, event: Event, *, keep_event: bool = True) -> Request | None:
@@ -138,6 +145,7 @@ def read_request(number: int, event: Event, *, keep_event: bool = True) -> Reque
         call_site=lenient.string(event.get("call_site")),
         call_id=lenient.string(inputs.get("call_id")),
         streamed=lenient.mapping(inputs.get("params")).get("stream") is True,
+        is_body_unknown=lenient.mapping(metadata.get("exchange")).get("streamed") == "partly",
         number=number,
         event=event if keep_event else None,
     )
@@ -178,7 +186,10 @@ def _of_model(
 
 
 def _of_http(
-    exchange: dict[str, Any], inputs: dict[str, Any], _metadata: dict[str, Any], chain: tuple[str, ...] | None
+    exchange: dict[str, Any],
+    _inputs: dict[str, Any],
+    _metadata: dict[str, Any],
+    chain: tuple[str, ...] | None,
 ) -> _Keys:
     """Return the keys of another HTTP request.
 
@@ -186,21 +197,22 @@ def _of_http(
     """
     method, url = str(exchange.get("method", "")), str(exchange.get("url", ""))
     keys = _exchange_keys(exchange)
-    body = inputs.get("body")
-    if "hash" not in exchange and not find_flaws(body):  # an older trace, without the hash
-        keys += (f"hash {canonical_hash(method, url, _plain(body))}",)
     address = canonical_hash(method, url.partition("#")[0].partition("?")[0], None)
     return keys, () if chain is None else ((HTTP, address, chain),)
 
 
 def _exchange_keys(exchange: dict[str, Any]) -> tuple[str, ...]:
-    """Return the hash of the request, and that of its bytes, which is all that older traces have."""
+    """Return the hash of the request, and that of its bytes.
+
+    A streamed body is not known if it was not sent to its end, as when the connection was refused. Such a request shares
+    its last key with all that send a streamed body to the same address.
+    """
     digest, sent = exchange.get("hash"), exchange.get("body_sha256")
-    keys = () if digest is None else (f"hash {digest}",)
-    if sent is None:
-        return keys
+    keys: tuple[str, ...] = () if digest is None else (f"hash {digest}",)
     address = canonical_hash(str(exchange.get("method", "")), str(exchange.get("url", "")), None)
-    return (*keys, f"bytes {address} {sent}")
+    if sent is not None:
+        keys += (f"bytes {address} {sent}",)
+    return (*keys, _UNKNOWN + address) if "streamed" in exchange else keys
 
 
 def _of_tool(event: Event, inputs: dict[str, Any], chain: tuple[str, ...] | None) -> _Keys:
@@ -238,9 +250,3 @@ def _of_command(inputs: dict[str, Any]) -> tuple[str, ...]:
     rest = {name: value for name, value in inputs.items() if name != "environment"}
     digests = (hashlib.sha256(lenient.dump(each, ordered=True)).hexdigest()[:16] for each in (inputs, rest))
     return tuple(f"command {digest}" for digest in dict.fromkeys(digests))
-
-
-def _plain(body: Any) -> Any:
-    """Return the body of a request as it was sent; bytes that are not text are decoded from their JSON form."""
-    is_bytes = isinstance(body, dict) and body.get("$type") == "bytes"
-    return revive(body).value if is_bytes else body

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from namel3ss_debug.replay.rerun.requests import TaskKey, read_request, read_task_key
-from namel3ss_debug.wire import canonical_hash
 
 FIRST = "01a20487-b6c5-720f-a809-00f4869a245f"
 LATER = "01a20489-03d1-7f5e-8d10-74ee1b2c9a03"
@@ -50,13 +49,17 @@ def request(made, body, **exchange):
     return read_request(len(made.events), made.events[-1])
 
 
-@pytest.mark.parametrize("body", [{"a": [1]}, "text", {"$type": "bytes", "base64": "AP8="}, None])
-def test_a_request_of_an_earlier_version_is_known_by_its_body(boundary_events, body):
-    """It is the same question as one that has its hash; where the body was cut nobody knows."""
-    plain = b"\x00\xff" if isinstance(body, dict) and "$type" in body else body
-    made, hashed = boundary_events(), canonical_hash("POST", "http://example.org/a?b=1", plain)
-    assert request(made, body).keys == request(made, {}, hash=hashed).keys == (f"hash {hashed}",)
-    assert request(made, {"$truncated": "x", "length": 9}).keys == ()
+def test_an_unknown_body_is_no_empty_one(boundary_events):
+    """A body that was sent in part is found by its address alone, and a known one is found by that only last."""
+    made = boundary_events()
+    partly = request(made, None, streamed="partly")
+    whole = request(made, None, streamed="whole", hash="h", body_sha256="s")
+    empty = request(made, None, hash="e")
+    assert partly.is_body_unknown
+    assert not whole.is_body_unknown
+    assert partly.keys == whole.keys[-1:] == partly.own_keys
+    assert whole.own_keys == whole.keys[:-1]
+    assert not set(partly.keys) & set(empty.keys)
 
 
 def test_an_edited_request_is_known_by_its_address(boundary_events):

@@ -8,20 +8,24 @@ from __future__ import annotations
 import errno
 import re
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from namel3ss_debug.capture.core.answers import RecordedError, Response
 from namel3ss_debug.capture.core.delivery import wait_forever_on_loop
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.seams.functions.exceptions import make_similar_error
-from namel3ss_debug.capture.seams.http.exchanges import Exchanges, enter, leave
-from namel3ss_debug.capture.seams.http.shared import AnyExchange, LazyHeaders, body_in_memory, fail
+from namel3ss_debug.capture.seams.http.exchanges import AnyExchange, Exchanges, LateExchange, enter, leave
+from namel3ss_debug.capture.seams.http.request_bodies import StreamedBody
+from namel3ss_debug.capture.seams.http.shared import LazyHeaders, body_in_memory, fail
 from namel3ss_debug.capture.seams.http.traceparent import HEADER
 
 _MARK = "_namel3ss_exchange"
 _DECODES = "_namel3ss_decodes"
 """Marks a connection, and then its response, with whether the request asked for a decoded body."""
+_PAYLOAD = "_namel3ss_payload"
+"""Marks a request with what to send in place of its streamed body."""
 _ENCODINGS = frozenset({"gzip", "deflate", "br", "zstd"})
 """The encodings that aiohttp decodes. It passes a body in any other one as it is."""
 _POLL_SECONDS = 0.01
@@ -58,7 +62,7 @@ class _Call(NamedTuple):
     owner: Any
     request: Any
 
-    def take_exchange(self) -> AnyExchange | None:
+    async def take_exchange(self) -> AnyExchange | None:
         """Take the exchange that the previous step left on the object."""
         exchange: AnyExchange | None = self.owner.__dict__.pop(_MARK, None)
         return exchange
@@ -66,9 +70,10 @@ class _Call(NamedTuple):
 
 def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
     """Record each attempt of aiohttp, redirects and repeated requests one by one."""
-    from aiohttp import client_proto, connector, http_parser, streams
+    from aiohttp import client_proto, connector, http_parser, payload, streams
 
     reading: dict[int, _Reading] = {}
+    sending = _payload_class(payload.Payload)
     encodings = _ENCODINGS if getattr(http_parser, "HAS_ZSTD", False) else _ENCODINGS - {"zstd"}
 
     def connected(call: _Call, _connection: Any, exchange: AnyExchange) -> None:
@@ -91,8 +96,11 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
 
     return [
         replace(
-            connector.BaseConnector, "connect", _step(lambda call: _begin(exchanges, call.request), connected)
+            connector.BaseConnector,
+            "connect",
+            _step(lambda call: _begin(exchanges, call.request, sending), connected),
         ),
+        replace(client.ClientRequest, "write_bytes", _wrap_write_bytes),
         replace(client.ClientRequest, "send", _step(_Call.take_exchange, sent)),
         replace(client.ClientResponse, "start", _step(_Call.take_exchange, started, waits_for_response=True)),
         replace(client_proto.ResponseHandler, "set_response_params", _wrap_set_response_params),
@@ -110,7 +118,7 @@ _CONNECTING = re.compile(r"Cannot connect to host .*? ssl:.*? \[(?P<reason>.*)\]
 
 
 def _step(
-    before: Callable[[_Call], AnyExchange | None],
+    before: Callable[[_Call], Awaitable[AnyExchange | None]],
     after: Callable[[_Call, Any, AnyExchange], None],
     *,
     waits_for_response: bool = False,
@@ -123,7 +131,7 @@ def _step(
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         async def step(self: Any, *args: Any, **kwargs: Any) -> Any:
             call = _Call(self, args[0] if args else None)
-            exchange = before(call)
+            exchange = await before(call)
             token = enter(exchange)
             try:
                 result = None
@@ -334,7 +342,8 @@ class _NullTransport:
         self.close()
 
 
-def _begin(exchanges: Exchanges, request: Any) -> AnyExchange | None:
+async def _begin(exchanges: Exchanges, request: Any, sending: Callable[..., Any]) -> AnyExchange | None:
+    body: bytes | StreamedBody | None
     try:
         body = body_in_memory(getattr(request.body, "_value", request.body))
         method, url = str(request.method), str(request.url)
@@ -342,7 +351,110 @@ def _begin(exchanges: Exchanges, request: Any) -> AnyExchange | None:
         exchanges.tracer.problem("an aiohttp request could not be read", error)
         return None
     headers = LazyHeaders(lambda: [(str(name), str(value)) for name, value in request.headers.items()])
-    return exchanges.begin(method, url, headers, body)
+    if body is not None or not request.body:
+        return exchanges.begin(method, url, headers, body)
+    body = StreamedBody(keeps_all=exchanges.tracer.answers is not None)
+    if not exchanges.reads_ahead(body):
+        exchange = exchanges.begin_late(method, url, headers, body)
+    else:
+        length = request._get_content_length() if hasattr(request, "_get_content_length") else None
+        with suppress(Exception):  # aiohttp reports it as a failed connection, which the trace holds
+            await sending(request.body, body).write_with_length(_Nowhere(), length)
+        body.is_whole = True
+        exchange = exchanges.begin(method, url, headers, body)
+    if body.is_whole or isinstance(exchange, LateExchange):
+        request.__dict__[_PAYLOAD] = sending(request.body, body, exchange)
+    return exchange
+
+
+class _Nowhere:
+    """A writer of aiohttp that sends nothing."""
+
+    async def write(self, _chunk: Any, **_options: Any) -> None:
+        """Do nothing."""
+
+    drain = write_eof = write
+
+
+class _Following:
+    """A writer of aiohttp that keeps what it sends.
+
+    Attributes:
+        failed: whether sending has failed.
+    """
+
+    def __init__(self, writer: Any, body: StreamedBody) -> None:
+        self._writer = writer
+        self._body = body
+        self.failed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+    async def write(self, chunk: Any, *args: Any, **kwargs: Any) -> None:
+        """Send a piece."""
+        self._body.add(chunk)
+        try:
+            await self._writer.write(chunk, *args, **kwargs)
+        except BaseException:
+            self.failed = True
+            raise
+
+
+def _payload_class(payload_class: Any) -> Any:
+    """Return the class of payloads that follow a streamed body as it is sent, or send the pieces of one that was read."""
+
+    class Sending(payload_class):  # type: ignore[misc]  # the base is only known at run time
+        def __init__(self, payload: Any, body: StreamedBody, exchange: LateExchange | None = None) -> None:
+            self._payload = payload
+            self._body = body
+            self._exchange = exchange
+
+        async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+            if self._body.is_whole:
+                for piece in self._body.pieces:
+                    await writer.write(piece)
+                return
+            following = _Following(writer, self._body)
+            try:
+                if hasattr(self._payload, "write_with_length"):  # from 3.12 on
+                    await self._payload.write_with_length(following, content_length)
+                else:
+                    await self._payload.write(following)
+            except Exception:
+                self._body.is_whole = not following.failed
+                raise
+            self._body.is_whole = True
+            if self._exchange is not None:
+                self._exchange.begin()
+
+        async def write(self, writer: Any) -> None:
+            await self.write_with_length(writer, None)
+
+        def decode(self, *args: Any, **kwargs: Any) -> str:
+            text: str = self._payload.decode(*args, **kwargs)
+            return text
+
+    return Sending
+
+
+def _wrap_write_bytes(original: Callable[..., Any]) -> Callable[..., Any]:
+    async def write_bytes(self: Any, *args: Any, **kwargs: Any) -> None:
+        payload = self.__dict__.pop(_PAYLOAD, None)
+        name = "_body" if "_body" in self.__dict__ else "body"  # `_body` from 3.12 on
+        program_payload = self.__dict__.get(name)
+        if payload is not None and program_payload is not None:
+            self.__dict__[name] = payload
+        try:
+            await original(self, *args, **kwargs)
+        except BaseException as error:
+            hide_own_frame(error)
+            raise
+        finally:
+            if self.__dict__.get(name) is payload:
+                self.__dict__[name] = program_payload
+
+    return write_bytes
 
 
 def _wrap_set_response_params(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.seams.http.exchanges import INSIDE, Exchanges, enter, leave
+from namel3ss_debug.capture.seams.http.exchanges import INSIDE, AnyExchange, Exchanges, enter, leave
 from namel3ss_debug.capture.seams.http.outgoing import (
     MARK,
     RequestSender,
     null_socket_for,
     remove_null_socket,
 )
-from namel3ss_debug.capture.seams.http.shared import AnyExchange, fail
+from namel3ss_debug.capture.seams.http.shared import fail
 
 
 def patch(client: Any, exchanges: Exchanges) -> list[Undo]:

@@ -7,16 +7,19 @@ from typing import Any
 
 from namel3ss_debug.capture.core.answers import Response
 from namel3ss_debug.capture.core.patching import Undo, replace
-from namel3ss_debug.capture.seams.http.exchanges import Exchanges, enter, leave
+from namel3ss_debug.capture.seams.http.exchanges import AnyExchange, Exchanges, LateExchange, enter, leave
+from namel3ss_debug.capture.seams.http.request_bodies import StreamedBody
 from namel3ss_debug.capture.seams.http.shared import (
-    AnyExchange,
     ErrorFactories,
     LazyHeaders,
     add_trace_header,
-    body_in_memory,
     fail,
+    iter_known,
     iter_pieces,
     iter_pieces_async,
+    iter_sent,
+    iter_sent_async,
+    raise_body_error,
     remove_trace_header,
     wait_for_head,
     wait_for_head_async,
@@ -25,21 +28,18 @@ from namel3ss_debug.capture.seams.http.shared import (
 
 def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
     """Record each request of a transport of HTTPX or of its successor. One call is one attempt."""
-    tee, async_tee = _tee_classes(httpx)
-
+    tee, async_tee, sending = *_tee_classes(httpx), _sending_class(httpx)
     error_factories: ErrorFactories = {"timeout": httpx.ReadTimeout, "connection": httpx.ConnectError}
-
-    def record_response(exchange: AnyExchange, response: Any, tee: Any) -> Any:
-        """Return the response after recording its head, with a body that is recorded as the program reads it."""
-        exchange.respond(response.status_code, _pairs(response.headers), response.reason_phrase)
-        response.stream = tee(response.stream, exchange)
-        return response
 
     def sync(original: Callable[..., Any]) -> Callable[..., Any]:
         def handle_request(self: Any, request: Any) -> Any:
-            exchange = _begin(exchanges, request)
+            stream, body = request.stream, _find_body(httpx, request)
+            if exchanges.reads_ahead(body):
+                body = StreamedBody.read(stream)
+            exchange = _begin(exchanges, request, body, sending)
             token = enter(exchange)
             try:
+                raise_body_error(body)
                 response = None
                 if exchange is not None and exchange.delivery is not None:
                     response = _make_response(
@@ -53,16 +53,20 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
                 raise
             finally:
                 leave(token, exchange)
-                remove_trace_header(request.headers, exchange)
-            return response if exchange is None else record_response(exchange, response, tee)
+                _restore(request, stream, exchange)
+            return response if exchange is None else _record_response(exchange, response, tee)
 
         return handle_request
 
     def asynchronous(original: Callable[..., Any]) -> Callable[..., Any]:
         async def handle_async_request(self: Any, request: Any) -> Any:
-            exchange = _begin(exchanges, request)
+            stream, body = request.stream, _find_body(httpx, request)
+            if exchanges.reads_ahead(body):
+                body = await StreamedBody.read_async(stream)
+            exchange = _begin(exchanges, request, body, sending)
             token = enter(exchange)
             try:
+                raise_body_error(body)
                 response = None
                 if exchange is not None and exchange.delivery is not None:
                     response = _make_response(
@@ -76,8 +80,8 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
                 raise
             finally:
                 leave(token, exchange)
-                remove_trace_header(request.headers, exchange)
-            return response if exchange is None else record_response(exchange, response, async_tee)
+                _restore(request, stream, exchange)
+            return response if exchange is None else _record_response(exchange, response, async_tee)
 
         return handle_async_request
 
@@ -87,10 +91,42 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
     ]
 
 
-def _begin(exchanges: Exchanges, request: Any) -> AnyExchange | None:
-    body = body_in_memory(getattr(request, "_content", None))
+def _find_body(httpx: Any, request: Any) -> bytes | StreamedBody:
+    """Return the body that a request sends: all of it if it is in memory, or else a streamed one.
+
+    `request.content` is no way to read it: a redirected or rebuilt request has only the stream, and an event hook may
+    have replaced the stream.
+    """
+    if isinstance(request.stream, httpx.ByteStream):
+        return b"".join(request.stream)
+    return StreamedBody()
+
+
+def _begin(
+    exchanges: Exchanges, request: Any, body: bytes | StreamedBody, sending: Callable[..., Any]
+) -> AnyExchange | None:
+    """Begin to record a request. The stream of a body that is not known yet is replaced by one that follows it."""
     headers = LazyHeaders(lambda: _pairs(request.headers))
-    return exchanges.begin(request.method, str(request.url), headers, body)
+    asked = request.method, str(request.url), headers
+    if not isinstance(body, StreamedBody):
+        return exchanges.begin(*asked, body)
+    exchange = exchanges.begin(*asked, body) if body.is_whole else exchanges.begin_late(*asked, body)
+    if body.is_whole or isinstance(exchange, LateExchange):
+        request.stream = sending(request.stream, body, exchange)
+    return exchange
+
+
+def _record_response(exchange: AnyExchange, response: Any, tee: Any) -> Any:
+    """Return the response after recording its head, with a body that is recorded as the program reads it."""
+    exchange.respond(response.status_code, _pairs(response.headers), response.reason_phrase)
+    response.stream = tee(response.stream, exchange)
+    return response
+
+
+def _restore(request: Any, stream: Any, exchange: AnyExchange | None) -> None:
+    """Restore the headers and the stream of a request: a redirect sends the stream again, or finds it consumed."""
+    remove_trace_header(request.headers, exchange)
+    request.stream = stream
 
 
 def _pairs(headers: Any) -> list[tuple[str, str]]:
@@ -133,6 +169,36 @@ def _make_response(
     extensions = {"http_version": b"HTTP/1.1", "reason_phrase": response.reason.encode("ascii", "replace")}
     stream = _Pieces(exchange, response, error_factories)
     return httpx.Response(response.status, headers=response.headers, stream=stream, extensions=extensions)
+
+
+def _sending_class(httpx: Any) -> Any:
+    """Return the class of streams that pass a streamed body on as it is sent, or the pieces of one that was read."""
+    sync_stream: Any = httpx.SyncByteStream
+    async_stream: Any = httpx.AsyncByteStream
+
+    class Sending(sync_stream, async_stream):  # type: ignore[misc]  # the bases are only known at run time
+        def __init__(self, stream: Any, body: StreamedBody, exchange: LateExchange) -> None:
+            self._stream = stream
+            self._body = body
+            self._exchange = exchange
+
+        def __iter__(self) -> Iterator[bytes]:
+            if self._body.is_whole:
+                return iter(self._body.pieces)
+            return iter_sent(self._stream, self._body, self._exchange)
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            if self._body.is_whole:
+                return iter_known(self._body.pieces)
+            return iter_sent_async(self._stream, self._body, self._exchange)
+
+        def close(self) -> None:
+            self._stream.close()
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    return Sending
 
 
 def _tee_classes(httpx: Any) -> tuple[Any, Any]:

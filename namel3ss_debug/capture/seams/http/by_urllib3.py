@@ -12,16 +12,19 @@ from typing import Any
 from namel3ss_debug.capture.core.answers import Response
 from namel3ss_debug.capture.core.patching import Undo, replace
 from namel3ss_debug.capture.seams.http.by_http_client import record_response
-from namel3ss_debug.capture.seams.http.exchanges import Exchanges, enter, leave
+from namel3ss_debug.capture.seams.http.exchanges import AnyExchange, Exchanges, LateExchange, enter, leave
 from namel3ss_debug.capture.seams.http.null_socket import BlockStream, encode_response
 from namel3ss_debug.capture.seams.http.outgoing import MARK
+from namel3ss_debug.capture.seams.http.request_bodies import StreamedBody
 from namel3ss_debug.capture.seams.http.shared import (
-    AnyExchange,
     ErrorFactories,
     LazyHeaders,
     body_in_memory,
     fail,
+    iter_blocks,
     iter_pieces,
+    iter_sent,
+    raise_body_error,
     wait_for_head,
 )
 from namel3ss_debug.capture.seams.http.traceparent import HEADER
@@ -41,16 +44,30 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
                 return original(self, conn, method, url, *args, **kwargs)
             if _is_substitute(conn):
                 return original(self, conn, method, url, *args, **kwargs)
-            exchange = _begin(exchanges, self, method, url, args, kwargs)
+            given = args[0] if args else kwargs.get("body")
+            body: Any = body_in_memory(given)
+            if body is None and given is not None:
+                pieces, body = _iter_body(given, conn, method, kwargs), StreamedBody()
+                if exchanges.reads_ahead(body):
+                    body = StreamedBody.read(pieces)
+            exchange = _begin(exchanges, self, method, url, args, kwargs, body)
+            if isinstance(body, StreamedBody) and (body.is_whole or isinstance(exchange, LateExchange)):
+                sent = (
+                    iter_sent(pieces, body, exchange)
+                    if isinstance(exchange, LateExchange)
+                    else iter(body.pieces)
+                )
+                args, kwargs = _with_argument(0, "body", sent, args, kwargs)
             token = enter(exchange)
             try:
+                raise_body_error(body)
                 response = None
                 if exchange is not None and exchange.delivery is not None:
                     error_factories = _error_factories(self, url)
                     recorded = wait_for_head(exchange, error_factories)
                     if recorded is not None:
-                        body = iter_pieces(exchange, recorded, error_factories)
-                        response = _read_response(recorded, body, method)
+                        received = iter_pieces(exchange, recorded, error_factories)
+                        response = _read_response(recorded, received, method)
                         if not returns_http_client:
                             response = _make_response(HTTPResponse, response, self, method, url, kwargs)
                 if response is None:
@@ -113,9 +130,30 @@ def _with_trace_header(
     headers = (args[1] if len(args) > 1 else kwargs.get("headers")) or pool.headers or {}
     headers = headers.copy()
     headers[HEADER] = carried
-    if len(args) > 1:
-        return (args[0], headers, *args[2:]), kwargs
-    return args, {**kwargs, "headers": headers}
+    return _with_argument(1, "headers", headers, args, kwargs)
+
+
+def _with_argument(
+    place: int, name: str, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of an attempt with another value for one of them."""
+    if len(args) > place:
+        return (*args[:place], value, *args[place + 1 :]), kwargs
+    return args, {**kwargs, name: value}
+
+
+def _iter_body(body: Any, connection: Any, method: str, kwargs: dict[str, Any]) -> Iterator[Any]:
+    """Yield the pieces of a streamed body, as the library itself reads them from a file or an iterator."""
+    try:
+        from urllib3.util.request import body_to_chunks
+    except ImportError:  # before version 2
+        if kwargs.get("chunked") or not hasattr(body, "read"):
+            yield from body
+        else:
+            yield from iter_blocks(body, connection.blocksize)
+        return
+    chunks, _length = body_to_chunks(body, method, connection.blocksize)
+    yield from chunks or ()
 
 
 def _record_body(exchange: AnyExchange, response: Any, kwargs: dict[str, Any]) -> Any:
@@ -187,10 +225,15 @@ def _make_response(
 
 
 def _begin(
-    exchanges: Exchanges, pool: Any, method: str, url: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    exchanges: Exchanges,
+    pool: Any,
+    method: str,
+    url: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    body: bytes | StreamedBody | None,
 ) -> AnyExchange | None:
     try:
-        body = args[0] if args else kwargs.get("body")
         headers = (args[1] if len(args) > 1 else kwargs.get("headers")) or pool.headers or {}
         if url.startswith("/"):  # a request to a proxy has the whole URL
             url = f"{pool.scheme}://{pool.host}{f':{pool.port}' if pool.port else ''}{url}"
@@ -198,7 +241,9 @@ def _begin(
         exchanges.tracer.problem("a urllib3 request could not be read", error)
         return None
     pairs = LazyHeaders(lambda: [(str(name), str(value)) for name, value in headers.items()])
-    return exchanges.begin(method, url, pairs, body_in_memory(body))
+    if isinstance(body, StreamedBody) and not body.is_whole:
+        return exchanges.begin_late(method, url, pairs, body)
+    return exchanges.begin(method, url, pairs, body)
 
 
 def _wrap_read(original: Callable[..., Any]) -> Callable[..., Any]:

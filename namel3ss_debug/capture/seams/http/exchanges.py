@@ -9,7 +9,7 @@ not a model's answer, only as much as can be shown.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar, Token
 from functools import partial
 from types import MappingProxyType
@@ -41,6 +41,7 @@ from namel3ss_debug.capture.seams.http.chunks import (
     may_have_split_secrets,
     redact_split_secrets,
 )
+from namel3ss_debug.capture.seams.http.request_bodies import StreamedBody
 from namel3ss_debug.capture.seams.http.services import make_trace_header
 from namel3ss_debug.traces.clocks import perf_counter_ns
 from namel3ss_debug.wire.billing import read_header_cost, read_header_terms
@@ -79,10 +80,30 @@ class Exchanges:
         self.attempts.renew()
         self.calls.renew()
 
+    def reads_ahead(self, body: bytes | StreamedBody | None) -> bool:
+        """Return whether a body is to be read before its request begins, because the request may be answered."""
+        return isinstance(body, StreamedBody) and self.tracer.answers is not None
+
     def begin(
-        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
-    ) -> Exchange | TelemetryRequest | None:
+        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | StreamedBody | None
+    ) -> AnyExchange | None:
         """Begin to record a request that is about to be sent; None if it is not recorded. Never raises."""
+        return self._begin(Exchange, method, url, headers, body)
+
+    def begin_late(
+        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: StreamedBody
+    ) -> AnyExchange | None:
+        """Begin to record a request whose body is sent piece by piece; None if it is not recorded. Never raises."""
+        return self._begin(LateExchange, method, url, headers, body)
+
+    def _begin(
+        self,
+        make: Callable[..., Exchange | LateExchange],
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes | StreamedBody | None,
+    ) -> AnyExchange | None:
         try:
             if INSIDE.get():
                 return None
@@ -95,7 +116,7 @@ class Exchanges:
                 # What follows is no HTTP, so an answer from a trace would lead nowhere.
                 self.tracer.unrecorded("a websocket")
                 return None
-            return Exchange(self, method, url, headers, body)
+            return make(self, method, url, headers, body)
         except Exception as error:
             self.tracer.problem("an HTTP request could not be recorded", error)
             return None
@@ -131,14 +152,81 @@ class TelemetryRequest:
         """Do nothing."""
 
 
-def enter(exchange: Exchange | TelemetryRequest | None) -> Token[bool]:
+class LateExchange:
+    """A request whose streamed body is being sent, and its response. Its methods never raise.
+
+    Its exchange begins when the body was sent, or when the response or a failure ends the sending before.
+    """
+
+    response: Response | None = None
+    delivery: Delivery | None = None
+    network: Network | None = None
+    sent: bool = True
+
+    def __init__(
+        self,
+        owner: Exchanges,
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]],
+        body: StreamedBody,
+    ) -> None:
+        self._owner = owner
+        self._request = method, url, headers, body
+        self._trail = owner.tracer.sites.trail(0)
+        self._task = context.current_task()
+        self._exchange: Exchange | None = None
+        self._has_begun = False
+        self.carried = make_trace_header(owner.tracer, url, headers, "")
+
+    def begin(self) -> None:
+        """Begin the exchange. Only the first call has an effect."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        try:
+            with context.as_task(self._task):
+                self._exchange = Exchange(self._owner, *self._request, self._trail)
+        except Exception as error:
+            self._owner.tracer.problem("an HTTP request could not be recorded", error)
+
+    def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
+        """Take the head of the response."""
+        self.begin()
+        if self._exchange is not None:
+            self._exchange.respond(status, headers, reason)
+
+    def receive(self, data: bytes, *, decoded: bool = False) -> None:
+        """Take a piece of the body of the response."""
+        if self._exchange is not None:
+            self._exchange.receive(data, decoded=decoded)
+
+    def fail(self, error: BaseException) -> None:
+        """End the exchange with an exception."""
+        self.begin()
+        if self._exchange is not None:
+            self._exchange.fail(error)
+
+    def end(self) -> None:
+        """End the exchange, because the body of the response has been read to its end."""
+        if self._exchange is not None:
+            self._exchange.end()
+
+    def close(self) -> None:
+        """End the exchange, because the response was closed."""
+        self.begin()
+        if self._exchange is not None:
+            self._exchange.close()
+
+
+def enter(exchange: AnyExchange | None) -> Token[bool]:
     """Note that a library runs next which sends a recorded exchange."""
     if exchange is not None and exchange.network is not None:
         exchange.network.open()
     return INSIDE.set(True)
 
 
-def leave(token: Token[bool], exchange: Exchange | TelemetryRequest | None) -> None:
+def leave(token: Token[bool], exchange: AnyExchange | None) -> None:
     """Note that the library has returned or failed."""
     if exchange is not None and exchange.network is not None:
         exchange.network.close()
@@ -191,8 +279,19 @@ class Exchange:
     _requested: Sequence[RequestedCall] = ()
 
     def __init__(
-        self, owner: Exchanges, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
+        self,
+        owner: Exchanges,
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes | StreamedBody | None,
+        trail: tuple[list[str], str | None] | None = None,
     ) -> None:
+        self._streamed = body if isinstance(body, StreamedBody) else None
+        if self._streamed is not None:
+            body = self._streamed.content
+        assert not isinstance(body, StreamedBody)
+        self._trail = trail or owner.tracer.sites.trail(0)
         self._owner = owner
         self._method = method.upper()
         self._url = url
@@ -240,11 +339,15 @@ class Exchange:
         tracer = self._owner.tracer
         payloads = tracer.payloads
         url: Any = payloads.text(payloads.url(self._url))
-        exchange = {"method": payloads.text(self._method), "url": url, "hash": self._key[0]}
-        if body:
+        exchange: dict[str, Any] = {"method": payloads.text(self._method), "url": url, "hash": self._key[0]}
+        if self._streamed is not None:
+            exchange |= self._streamed.to_json()
+            if body is None:
+                del exchange["hash"]
+        elif body:
             exchange["request_bytes"] = len(body)
             exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
-        chain, site = tracer.sites.trail(0)
+        chain, site = self._trail
         metadata: dict[str, Any] = {"chain": chain, "exchange": exchange}
         if task_paths.is_active():
             metadata["lineage"] = task_paths.current().caller_path  # names of code and numbers
@@ -510,6 +613,10 @@ class Exchange:
             error_type=kind or f"HTTP {self._status}",
             error=text or self._reason or heads.phrase(self._status) or f"HTTP {self._status}",
         )
+
+
+AnyExchange = Exchange | LateExchange | TelemetryRequest
+"""A request that a seam reports: one that is recorded, or an SDK's report of its own use, which is only answered."""
 
 
 def chunk_to_json(data: bytes) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from namel3ss_debug.capture.seams.http.exchanges import Exchanges, Pairs, enter, leave
+from namel3ss_debug.capture.seams.http.exchanges import AnyExchange, Exchanges, Pairs, enter, leave
 from namel3ss_debug.capture.seams.http.null_socket import INCOMPLETE_READ, NullSocket, encode_response
+from namel3ss_debug.capture.seams.http.request_bodies import StreamedBody
 from namel3ss_debug.capture.seams.http.services import make_trace_header
 from namel3ss_debug.capture.seams.http.shared import (
-    AnyExchange,
     ErrorFactories,
     fail,
+    iter_blocks,
     iter_pieces,
     wait_for_head,
 )
@@ -24,9 +25,6 @@ from namel3ss_debug.capture.seams.http.traceparent import HEADER
 
 MARK = "_namel3ss_exchange"
 """The attribute in which a connection keeps the request that it sends, and a response keeps its exchange."""
-
-_MAX_BODY_BYTES = 1 << 26
-"""The largest streamed body that is recorded, in bytes."""
 
 _HTTPS = 443
 _ERROR_FACTORIES: ErrorFactories = {"timeout": TimeoutError, "connection": ConnectionResetError}
@@ -56,8 +54,8 @@ class OutgoingRequest:
         self.original_socket: Any = None
         self.busy = False
         self.is_sending = False
-        self._pieces: list[bytes] | None = []
-        self._size = 0
+        self._block_size = connection.blocksize
+        self._sent = StreamedBody()  # with the head, and with what is around the chunks
 
     def header(self, name: str) -> str:
         """Return the value of a header in lower case, or "" if there is none."""
@@ -70,34 +68,32 @@ class OutgoingRequest:
     def keep(self, data: Any) -> Any:
         """Keep a piece of the head or the body, and return what is to be sent in its place."""
         if hasattr(data, "read"):
-            self._pieces = None
-            return data
+            return self._keep_each(iter_blocks(data, self._block_size))
         try:
-            self._append(b"".join(data) if isinstance(data, list | tuple) else bytes(memoryview(data)))
+            self._sent.add(b"".join(data) if isinstance(data, list | tuple) else memoryview(data))
         except TypeError:
             return self._keep_each(data) if isinstance(data, Iterable) else data
         return data
 
     def _keep_each(self, data: Iterable[Any]) -> Iterator[Any]:
         for piece in data:
-            self._append(piece if isinstance(piece, bytes) else b"")
+            self._sent.add(piece)
             yield piece
 
-    def _append(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._pieces is None or self._size > _MAX_BODY_BYTES:
-            self._pieces = None
-        else:
-            self._pieces.append(data)
+    def body(self, *, is_whole: bool) -> StreamedBody:
+        """Return the body that was sent.
 
-    def body(self) -> bytes | None:
-        """Return the body that was sent, or `None` if there was none or it was not kept."""
-        if self._pieces is None:
-            return None
-        sent = b"".join(self._pieces).partition(b"\r\n\r\n")[2]
-        return (
-            _remove_chunk_headers(sent) if self.header("transfer-encoding") == "chunked" else sent
-        ) or None
+        Args:
+            is_whole: whether nothing was to follow.
+        """
+        body, sent = StreamedBody(), b"".join(self._sent.pieces).partition(b"\r\n\r\n")[2]
+        is_chunked = self.header("transfer-encoding") == "chunked"
+        body.add(_remove_chunk_headers(sent) if is_chunked else sent)
+        if self._sent.pieces:
+            body.is_whole = is_whole
+        else:  # it was too large to be kept
+            body.size = self._sent.size
+        return body
 
     def encoded_response(self) -> Iterator[bytes]:
         """Yield the recorded response as a server would send it.
@@ -154,11 +150,11 @@ class RequestSender:
             return None
         return request
 
-    def begin_with_body(self, request: OutgoingRequest) -> None:
+    def begin_with_body(self, request: OutgoingRequest, *, is_whole: bool) -> None:
         """Begin the exchange of a request whose body is complete, or will not be continued."""
-        self._begin(request, request.body())
+        self._begin(request, request.body(is_whole=is_whole))
 
-    def _begin(self, request: OutgoingRequest, body: bytes | None) -> bool:
+    def _begin(self, request: OutgoingRequest, body: bytes | StreamedBody | None) -> bool:
         request.awaits_body = False
         request.exchange = self.exchanges.begin(request.method, request.url, request.headers, body or None)
         if request.exchange is not None:
@@ -202,7 +198,7 @@ class RequestSender:
         Raises:
             BaseException: it could not be sent.
         """
-        self.begin_with_body(request)
+        self.begin_with_body(request, is_whole=True)
         exchange, null_socket = request.exchange, request.null_socket
         if null_socket is None:
             return
@@ -227,7 +223,7 @@ class RequestSender:
             return
         del connection.__dict__[MARK]
         if request.awaits_body:
-            self.begin_with_body(request)
+            self.begin_with_body(request, is_whole=False)
         if request.exchange is not None:
             request.exchange.close()
 
@@ -235,7 +231,7 @@ class RequestSender:
         """Record that a request could not be sent completely. A bare `raise` must follow."""
         connection.__dict__.pop(MARK, None)
         if request.awaits_body:
-            self.begin_with_body(request)
+            self.begin_with_body(request, is_whole=False)
         remove_null_socket(connection)
         fail(request.exchange, error)
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, MutableMapping
+import io
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+)
 from typing import Any
 
 from namel3ss_debug.capture.core.answers import RecordedError, Response
 from namel3ss_debug.capture.core.delivery import wait_forever, wait_forever_on_loop
 from namel3ss_debug.capture.core.patching import hide_own_frame
 from namel3ss_debug.capture.seams.functions.exceptions import make_similar_error
-from namel3ss_debug.capture.seams.http.exchanges import Exchange, TelemetryRequest
+from namel3ss_debug.capture.seams.http.exchanges import AnyExchange, LateExchange
+from namel3ss_debug.capture.seams.http.request_bodies import StreamedBody
 from namel3ss_debug.capture.seams.http.traceparent import HEADER
-
-AnyExchange = Exchange | TelemetryRequest
-"""A request that a seam reports: one that is recorded, or an SDK's report of its own use, which is only answered."""
 
 ErrorFactories = Mapping[str, Callable[[str], BaseException]]
 """The exceptions of a library: `timeout` and `connection` -> a function that makes one from its message."""
@@ -57,10 +64,67 @@ def remove_trace_header(headers: MutableMapping[str, str], exchange: AnyExchange
 
 
 def body_in_memory(body: Any) -> bytes | None:
-    """Return the body of a request if it is in memory. A streamed body is not read just to record it."""
+    """Return the body of a request if it is in memory."""
     if isinstance(body, str):
         return body.encode("utf-8", "replace")
-    return bytes(body) if isinstance(body, (bytes, bytearray)) else None
+    try:
+        return bytes(memoryview(body))
+    except TypeError:
+        return None
+
+
+def raise_body_error(body: bytes | StreamedBody | None) -> None:
+    """Raise the exception with which the program produced a body that a re-run has read.
+
+    Raises:
+        Exception: that exception.
+    """
+    if isinstance(body, StreamedBody) and body.error is not None:
+        raise body.error
+
+
+def iter_blocks(file: Any, size: int) -> Iterator[bytes]:
+    """Yield the blocks of a file, as `http.client` sends them."""
+    while block := file.read(size):
+        yield block.encode("iso-8859-1") if isinstance(file, io.TextIOBase) else block
+
+
+def iter_sent(pieces: Iterable[Any], body: StreamedBody, exchange: LateExchange) -> Iterator[Any]:
+    """Yield the pieces of a body that a library sends, and begin its exchange when the body ends."""
+    try:
+        for piece in pieces:
+            body.add(piece)
+            yield piece
+    except GeneratorExit:
+        raise
+    except Exception:
+        body.is_whole = True
+        raise
+    body.is_whole = True
+    exchange.begin()
+
+
+async def iter_known(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Yield the pieces of a body that was read before."""
+    for piece in pieces:
+        yield piece
+
+
+async def iter_sent_async(
+    pieces: AsyncIterable[Any], body: StreamedBody, exchange: LateExchange
+) -> AsyncIterator[Any]:
+    """Do the same as `iter_sent`, in an event loop."""
+    try:
+        async for piece in pieces:
+            body.add(piece)
+            yield piece
+    except GeneratorExit:
+        raise
+    except Exception:
+        body.is_whole = True
+        raise
+    body.is_whole = True
+    exchange.begin()
 
 
 def wait_for_head(exchange: AnyExchange, error_factories: ErrorFactories) -> Response | None:
