@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from namel3ss_debug.errors import DebugError, RerunError
@@ -74,6 +74,7 @@ Listens = Callable[[int], bool]
 """Tells whether the program listens on a port."""
 
 _NOT_STARTED: Final = "a trace that is not yours starts no process that it does not hold exactly"
+
 
 def loopback_port(request: Request) -> int | None:
     """Return the local port that a request goes to, if it is no request to a model; else None."""
