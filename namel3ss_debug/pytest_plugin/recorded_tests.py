@@ -80,7 +80,9 @@ class RecordedTest:
         self.trace = AgentTrace(
             trace, lambda: switch.get_global_tracer().flush(), ProgramRunner(self._program)
         )
-        what = Recordable(trace, node.nodeid, node.config.rootpath, shared.config, shared.functions)
+        what = Recordable(
+            trace, node.nodeid, node.config.rootpath, shared.config, shared.functions, trace.parents[3]
+        )
         self._run = InProcess(what, recording if self._answers else None, wanted.run_tools, self._stop)
 
     def _stop(self, stop: UnansweredCall | str, recorded: RecordedCalls) -> BaseException:

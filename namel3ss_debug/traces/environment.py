@@ -40,6 +40,11 @@ LOCALE: Final = ("LANG", "LANGUAGE", "LC_*", "TZ")
 
 HASH_SEED: Final = "PYTHONHASHSEED"
 
+HOST: Final = re.compile(
+    r"(?i)(?<![\w.-])(?:localhost|[\w-]+(?:\.[\w-]+)+)(?![\w-])|[0-9a-f]*:[0-9a-f:]*:[0-9a-f:]+"
+)
+"""A name with a dot, an address of IP, or `localhost`: what may be a host in a text."""
+
 _PLAIN_LOCALE = re.compile(r"(?!.*\.\.)[A-Za-z<][\w.,@:+/<>-]*\Z|\Z", re.ASCII)
 _PLAIN_HASH_SEED = re.compile(r"\d{1,10}\Z|random\Z", re.ASCII)
 
@@ -52,6 +57,11 @@ def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
 def changes_loading(name: str) -> bool:
     """Return whether a variable decides which code is loaded, or whom a process trusts."""
     return name != HASH_SEED and _any_of(NEVER_SUPPLIED).match(name.upper()) is not None
+
+
+def holds_address(value: object) -> bool:
+    """Return whether the value of a variable may be the address of a server."""
+    return isinstance(value, str) and ("://" in value or HOST.search(value) is not None)
 
 
 def may_supply(name: str, value: object, *, trusted: bool) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from namel3ss_debug.traces.environment import may_supply
+from namel3ss_debug.traces.environment import holds_address, may_supply
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 
@@ -61,6 +61,7 @@ class Recorded:
         stdin_lines: how many of its lines were read in a call of a tool, by the line of work of that call.
         terminal: whether the standard input was a terminal.
         trusted: whether this user recorded the trace, or allowed it; else it supplies only locale and time zone.
+        supplies_addresses: whether it sets variables that hold the address of a server.
         files_of: the execution by whose key the digests of opened files are keyed; "" if there are none.
         file_key: that key, hexadecimal, if a re-run is to use it.
     """
@@ -83,6 +84,7 @@ class Recorded:
     stdin_lines: dict[str, int] = field(default_factory=dict)
     terminal: bool = False
     trusted: bool = True
+    supplies_addresses: bool = True
     files_of: str = ""
     file_key: str = ""
 
@@ -129,7 +131,7 @@ class Recorded:
         if self.interpreter is not None:
             recorded |= dict.fromkeys(find_interpreter_variables(environ)) | self.interpreter
         for name, value in recorded.items():
-            if not may_supply(name, value, trusted=self.trusted):
+            if not self._may_supply(name, value):
                 continue
             if value is None:
                 result.pop(name, None)
@@ -142,9 +144,12 @@ class Recorded:
         return sorted(
             name
             for name, value in self.environment.items()
-            if name not in self.redacted
-            and value != environ.get(name)
-            and not may_supply(name, value, trusted=self.trusted)
+            if name not in self.redacted and value != environ.get(name) and not self._may_supply(name, value)
+        )
+
+    def _may_supply(self, name: str, value: object) -> bool:
+        return may_supply(name, value, trusted=self.trusted) and (
+            self.supplies_addresses or not holds_address(value)
         )
 
     def to_text(self) -> str:

@@ -37,6 +37,7 @@ class Session:
         joins: whether another program may have begun the trace.
         randomness: the seeds of random numbers; empty if they are not recorded.
         offline: whether only the step socket may be reached.
+        refused_hosts: the hosts that may not be reached even where calls are made for real.
         rerun: the description of a re-run in its `trace_start`.
         arguments: those of a function, or the input of a flow.
         flow: the flow of a namel3ss app.
@@ -58,6 +59,7 @@ class Session:
     joins: bool = False
     randomness: dict[str, Any] = field(default_factory=dict)
     offline: bool = False
+    refused_hosts: tuple[str, ...] = ()
     rerun: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
     flow: str | None = None

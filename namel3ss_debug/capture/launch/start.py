@@ -222,7 +222,7 @@ def activate(
     if session.offline:
         from namel3ss_debug.capture.seams.http.offline import Offline  # only a re-run needs it
 
-        tracer.network = network = Offline(tracer)
+        tracer.network = network = Offline(tracer, frozenset(session.refused_hosts))
         _undo.append(network.install())
         _renewed_by_fork.append(network.renew)
     if config.profile:

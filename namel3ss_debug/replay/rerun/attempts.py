@@ -53,7 +53,13 @@ from namel3ss_debug.replay.rerun.requests import (
     read_request,
 )
 from namel3ss_debug.replay.rerun.tool_code import CHANGED, UNKNOWN, CodeByTool, CodeComparison, StaleTool
-from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, CannotGoOnError, UnansweredCall, describe_hang
+from namel3ss_debug.replay.rerun.unanswered import (
+    NO_OUTPUT,
+    CannotGoOnError,
+    UnansweredCall,
+    describe_hang,
+    describe_request,
+)
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.facts import is_background
 from namel3ss_debug.wire import lenient
@@ -384,6 +390,7 @@ class Attempt:
         if blocked is not None:
             return self._reply_to_blocked(blocked, event)
         if self._is_real(request, event):
+            self._check_address(request, event)
             self.seen.real.add(request.number)
             return {"run": True} | override_reply(self.mocks, request.number, event)
         result = self.matcher.answer(request, guesses=self._may_guess(request))
@@ -396,6 +403,18 @@ class Attempt:
             if isinstance(result, Unmatched)
             else self._reply_with(result, event)
         )
+
+    def _check_address(self, request: Request, event: Event) -> None:
+        """Refuse a call for real to an address that a trace of somebody else supplies, except to the program's own server.
+
+        Raises:
+            TrustError: it is refused.
+        """
+        port = loopback_port(request)
+        is_own = port is not None and self.listens is not None and self.listens(port)
+        if self.plan.supplied is not None and not is_own:
+            url = lenient.string(exchange_of(event).get("url")) or ""
+            self.plan.supplied.check(url, describe_request(request))
 
     def _reply_of_own_server(self, result: MatchedAnswer | Unmatched, event: Event) -> dict[str, Any]:
         """Return the reply for a request to a server of the program: it is made, and never waits for its turn."""

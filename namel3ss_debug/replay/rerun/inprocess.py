@@ -32,6 +32,7 @@ from namel3ss_debug.errors import RerunError, UnreadableTraceError
 from namel3ss_debug.importers.opening import open_nonempty_trace, open_trace
 from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import MISSING, ORDER, RESULT, Divergence
+from namel3ss_debug.replay.rerun.held_effects import WRITTEN, HeldEffects, held_paths
 from namel3ss_debug.replay.rerun.plan import ALL, Plan
 from namel3ss_debug.replay.rerun.preparation import check_trace
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, read_recorded
@@ -72,6 +73,7 @@ class Recordable:
         root: the folder of the user's own code.
         config: the settings in force.
         functions: the functions that may be tools.
+        scratch: a folder that the test may write to.
     """
 
     trace: Path
@@ -79,6 +81,7 @@ class Recordable:
     root: Path
     config: DebugConfiguration
     functions: LoadedFunctions
+    scratch: Path
 
 
 class InProcess:
@@ -113,6 +116,7 @@ class InProcess:
         self._before = context.CURRENT.get()
         self._inputs: Inputs | None = None
         self._of_program = False
+        self._effects = HeldEffects(what.root, what.scratch, None, RuntimeError)
         rerun: dict[str, Any] = {}
         if recording is not None:
             kept = LoadedTrace(recording)
@@ -125,6 +129,8 @@ class InProcess:
             self._gate = _Gate(self._attempt, self._stopped(on_stop, recorded))
             rerun = {"of": kept.execution_id, "recording": str(recording)}
             self._inputs = Inputs.of(kept.events())
+            refuse, held = self._stopped(on_stop, recorded), held_paths(kept.events(), what.root)
+            self._effects = HeldEffects(what.root, what.scratch, held, refuse)
             self._of_program = "::" not in str(kept.target)
         session = _session(what, rerun, self._inputs, offline=recording is not None)
         # Before the frameworks are instrumented, which look for the functions of tools.
@@ -159,6 +165,7 @@ class InProcess:
         """Begin the function of the test, after all fixtures and plugins have been set up."""
         if not self._of_program:
             installing.begin_test()
+        self._effects.begin()
 
     @contextmanager
     def program(self, root: str) -> Iterator[Inputs | None]:
@@ -188,6 +195,9 @@ class InProcess:
         """Stop recording, and restore the process; further calls do nothing."""
         if self._put_back is None:
             return
+        written = self._effects.end()
+        if self._tracer is not None and written:
+            self._tracer.end_metadata[WRITTEN] = written
         self._put_back()
         self._put_back = None
         if switch.ACTIVE is self._tracer:

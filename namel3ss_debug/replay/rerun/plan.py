@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Final
 
 from namel3ss_debug.expressions import name_fits
+from namel3ss_debug.replay.rerun.addresses import SuppliedHosts
 from namel3ss_debug.replay.rerun.consent import Consent
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
 from namel3ss_debug.replay.rerun.requests import COMMAND, Request
@@ -38,6 +39,7 @@ class Plan:
         exact_only: whether an edited request ends the run, as in a test.
         consent: why the program may be started; in a test, the user named it.
         hang_seconds: how much longer than ever in the trace a program may do nothing; 0 for no limit.
+        supplied: the hosts that a trace of somebody else supplies, where calls are made for real.
     """
 
     recorded: RecordedCalls
@@ -53,6 +55,7 @@ class Plan:
     exact_only: bool = False
     consent: Consent = "program"
     hang_seconds: float = 0.0
+    supplied: SuppliedHosts | None = None
 
     @cached_property
     def ordered(self) -> bool:

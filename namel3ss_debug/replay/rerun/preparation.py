@@ -5,6 +5,7 @@ What a trace cannot replay exactly is noted for the user.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import tempfile
@@ -18,6 +19,7 @@ from namel3ss_debug.capture.launch.session import Session, new_session
 from namel3ss_debug.config import REDACTING, DebugConfiguration
 from namel3ss_debug.errors import RerunError
 from namel3ss_debug.replay.overrides.grammar import in_line
+from namel3ss_debug.replay.rerun.addresses import SuppliedHosts
 from namel3ss_debug.replay.rerun.consent import Consent, check_signatures
 from namel3ss_debug.replay.rerun.plan import Plan
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, ReplayFlaw, read_recorded
@@ -336,7 +338,6 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
     notes += _note_names(wanted, trace)
     target, cwd = named_target(wanted.program) if wanted.program else target_of(trace.path, start)
     inputs.trusted = check_signatures(trace.path, trace.processes, wanted.consent)
-    notes += note_variables(inputs, os.environ)
     python, noted = interpreter_of(wanted.python, start, target)
     notes += noted
     session = _new_session(trace, first, target, wanted, config, folder, trusted=inputs.trusted)
@@ -356,6 +357,12 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
         consent=wanted.consent,
         hang_seconds=config.hang_seconds,
     )
+    if wanted.consent != "signature" and not plan.is_closed:
+        inputs.supplies_addresses = False
+        read = [*map(str, lenient.sequence(start.get("argv"))), json.dumps(start.get("arguments"))]
+        stdin = inputs.stdin_bytes.decode("utf-8", "replace")
+        plan = replace(plan, supplied=SuppliedHosts([*read, stdin], trace.events, os.environ))
+    notes += note_variables(inputs, os.environ)
     script = cwd / target.value if target.kind in {"script", "app"} else None
     newer = find_newer_code(recorded, Path(session.root), script, since)
     notes += note_newer_code(newer)

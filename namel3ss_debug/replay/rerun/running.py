@@ -291,6 +291,8 @@ def _session(prepared: Prepared, step_server: StepServer, *, waits_at_calls: boo
         "step_socket": step_server.address,
         "waits_at_calls": waits_at_calls,
     }
+    if prepared.plan.supplied is not None:
+        session["refused_hosts"] = sorted(prepared.plan.supplied.of_inputs)
     if prepared.target.kind == "app":
         session["workspace"] = make_workspace(step_server.folder, prepared.memory)
     if not inputs.usable:

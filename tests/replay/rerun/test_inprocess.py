@@ -19,7 +19,7 @@ def test_functions_that_are_loaded_can_be_seams_before_a_framework_is_followed(t
 
     monkeypatch.setattr(start, "activate", activate)
     functions = LoadedFunctions(str(tmp_path))
-    what = Recordable(tmp_path / "run.jsonl", "test", tmp_path, DebugConfiguration(), functions)
+    what = Recordable(tmp_path / "run.jsonl", "test", tmp_path, DebugConfiguration(), functions, tmp_path)
     with pytest.raises(OSError, match="no room"):
         InProcess(what, None, frozenset(), lambda stop, _recorded: RuntimeError(stop))
     assert seen == [functions.edit]

@@ -53,10 +53,12 @@ class Offline:
 
     Args:
         tracer: records each attempt.
+        refused: hosts that may not be reached even where calls are made for real.
     """
 
-    def __init__(self, tracer: ExecutionTracer) -> None:
+    def __init__(self, tracer: ExecutionTracer, refused: frozenset[str] = frozenset()) -> None:
         self._tracer = tracer
+        self._refused = refused
         self._is_open = False
         self._leaving = 0
         self._lock = threading.Lock()
@@ -150,6 +152,7 @@ class Offline:
             return
         if event in _LOOK_UPS:
             host, port = _text(arguments[0]), arguments[1] if event == "socket.getaddrinfo" else None
+            self._refuse_always(host)
             if _parse_address(host) is not None or host in _LOCAL_NAMES or host == socket.gethostname():
                 return
         else:
@@ -172,8 +175,19 @@ class Offline:
         Raises:
             ConnectionRefusedError: the attempt is refused.
         """
+        self._refuse_always(host)
         if not _is_loopback(host) or self._is_foreign_server(host, port, connects=connects):
             self.refuse(host, port)
+
+    def _refuse_always(self, host: str) -> None:
+        """Refuse a host that a trace of somebody else supplies.
+
+        Raises:
+            ConnectionRefusedError: it is such a host.
+        """
+        if host.lower() in self._refused and not _is_loopback(host):
+            why = "a trace that is not yours supplies this address"
+            raise ConnectionRefusedError(errno.ECONNREFUSED, f"{why}: {host}")
 
     def _report_listening(self, port: Any) -> None:
         """Report where the program starts to listen, because in a re-run no client may ever connect."""
