@@ -6,6 +6,7 @@ Nothing is decoded twice, and no more than `LONGEST` characters of a text: the d
 from __future__ import annotations
 
 import re
+import string
 from binascii import a2b_base64
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -44,8 +45,12 @@ _TEXT_BEHIND = re.compile(rf"[/_\-]{_IS_TEXT.pattern}")
 """A text in base64 that a character of base64 separates from what is before it, as in a path: `/files/dG9rZW4...`."""
 
 _LONGEST_PATH = 300
-_DATA = re.compile(r"[A-Za-z0-9+/]{4096,}|[A-Za-z0-9_\-]{4096,}")
-"""A run so long is data, such as an image or a document: what looks like a token in its middle is one by chance."""
+_BLOCK = 2048
+_ALPHABETS = [
+    (string.ascii_letters + string.digits + signs, re.compile(rf"[A-Za-z0-9{signs}]{{{_BLOCK},}}+"))
+    for signs in ("+/", "_-")
+]
+"""A run of two blocks or more is data, such as an image or a document: what looks like a token in it is one by chance."""
 
 _HEAD, _TAIL = 2048, 512
 _CLASSES = [
@@ -148,14 +153,13 @@ def without_data(text: str) -> tuple[str, list[tuple[int, int]]]:
     """Return a text without the middles of its long runs of base64, and where each was: its place, and its length.
 
     The beginning and the end of a run stay and join, so that no rule sees a boundary that is not there. Of a run that
-    may be a text, everything stays that is decoded. All rules take 130 ns for a character of base64, this takes 4.
+    may be a text, everything stays that is decoded. All rules take 130 ns for a character of base64, this takes 2.
     """
     parts: list[str] = []
     gaps: list[tuple[int, int]] = []
     done = length = 0
-    for match in _DATA.finditer(text) if len(text) >= _HEAD + _TAIL else ():
-        begin, end = match.span()
-        if not _is_data(match[0]):
+    for begin, end in _long_runs(text):
+        if not _is_data(text[begin:end]):
             continue
         keep = LONGEST + _HEAD if has_base64(text[begin : begin + _HEAD]) else _HEAD
         if end - begin > keep + _TAIL:
@@ -164,6 +168,21 @@ def without_data(text: str) -> tuple[str, list[tuple[int, int]]]:
             done = end - _TAIL
             gaps.append((length, done - begin - keep))
     return ("".join([*parts, text[done:]]), gaps) if gaps else (text, gaps)
+
+
+def _long_runs(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the runs of base64 are that cover a whole block at least; only looks at one character a block else."""
+    done = 0
+    for place in range(0, len(text) - _BLOCK, _BLOCK):
+        if place < done:
+            continue
+        for alphabet, run in _ALPHABETS:
+            match = run.match(text, place)
+            if match is not None:
+                before = text[max(done, place - _BLOCK) : place]
+                done = match.end()
+                yield place - len(before) + len(before.rstrip(alphabet)), done
+                break
 
 
 def _is_data(run: str) -> bool:
