@@ -291,7 +291,7 @@ class NoSecrets(CollectingWatcher):
             elif isinstance(value, dict):
                 for key, item in value.items():
                     below = f"{path}.{key[:40]}"
-                    if self._redactor.key_is_secret(key) and self._is_bare(item):
+                    if self._redactor.field_is_secret(key, item) and self._is_bare(item):
                         yield below, "key"
                     else:
                         todo.append((item, below))

@@ -21,6 +21,7 @@ from namel3ss_debug.capture.payloads.introspection import full_name, is_from_sig
 from namel3ss_debug.capture.payloads.layouts import Layouts
 from namel3ss_debug.capture.payloads.objects import describe
 from namel3ss_debug.capture.payloads.texts import clean, format_value, shorten, take_start
+from namel3ss_debug.traces.redaction.checks import is_numbered
 from namel3ss_debug.traces.redaction.redactor import KEY, OPTION, Redactor, redact_headers
 
 JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
@@ -42,6 +43,7 @@ _ITEM_SIZE = 4
 CARD_LIKE = 10**13
 """The smallest integer that may be the number of a payment card."""
 
+_LONGEST_NUMBER = 10**19
 _NEGATIVE_CARD_LIKE = -CARD_LIKE
 _MOST_DECIMAL_BITS = 2000
 _MOST_HEX_BITS = 65536
@@ -358,15 +360,17 @@ class _Conversion:
                 return self._pairs_cut(result, total - index)
             if type(key) is str and key in names and key not in result:
                 self._left -= len(key) + _ITEM_SIZE
-                result[key] = self.convert(item, depth + 1)
+                result[key] = item if is_number_of(key, item) else self.convert(item, depth + 1)
                 continue
-            name, secret = self._name(key, result, taken)
+            name, secret = self._name(key, item, result, taken)
             if type(item) is str and self.redactor is not None:
                 secret = secret or self.redactor.is_secret_value(name, item)
             self._left -= len(name) + _ITEM_SIZE
             if secret and not reveals_nothing(item):
                 result[name] = KEY
                 self.redacted = True
+            elif type(key) is str and is_number_of(key, item):
+                result[name] = item
             else:
                 result[name] = self.convert(item, depth + 1)
         return self._pairs_cut(result, total - len(taken)) if total > len(taken) else result
@@ -440,7 +444,9 @@ class _Conversion:
         """Subtract the size of what was added to the payload from what is left."""
         self._left -= size
 
-    def _name(self, key: Any, result: dict[str, JsonValue], taken: list[tuple[Any, Any]]) -> tuple[str, bool]:
+    def _name(
+        self, key: Any, item: Any, result: dict[str, JsonValue], taken: list[tuple[Any, Any]]
+    ) -> tuple[str, bool]:
         """Return a unique name for a key, and whether the value under it is secret."""
         if type(key) is str:
             text = key
@@ -450,7 +456,12 @@ class _Conversion:
             text = _text_of(key)
         valid = clean(text, None)
         has_secret_name = self.redactor is not None and self.redactor.key_is_secret(valid)
-        secret = has_secret_name and not is_logprob(valid, taken)
+        secret = (
+            has_secret_name
+            and not is_logprob(valid, taken)
+            and self.redactor is not None
+            and self.redactor.field_is_secret(valid, item)
+        )
         room = max(self._left, _SHORT)
         name = self.clean(valid) if len(valid) <= room else take_start(valid, self.redactor, room) + "…"
         self.cut |= len(valid) > room
@@ -504,6 +515,13 @@ def reveals_nothing(value: Any) -> bool:
     if type(value) is dict:
         return _is_schema(value)
     return value is None or type(value) is bool or (type(value) is str and not value)
+
+
+def is_number_of(name: str, value: Any) -> bool:
+    """Return whether a value is the number of an order or the like, which may look like that of a card."""
+    if type(value) is int:
+        return CARD_LIKE <= value < _LONGEST_NUMBER and is_numbered(name)
+    return type(value) is str and 13 <= len(value) <= 19 and value.isdecimal() and is_numbered(name)
 
 
 def _is_schema(value: dict[Any, Any]) -> bool:

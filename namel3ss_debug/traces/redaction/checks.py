@@ -81,8 +81,51 @@ def snake(name: str) -> str:
     return _SEPARATORS.sub("_", _HUMP.sub("_", name[-_LONGEST_NAME:]).lower()).strip("_")
 
 
+_AMBIGUOUS = re.compile(
+    r"""
+    (?:^|_)(?:
+        (?P<token>token | jwt | cookies?) | (?P<secret>secrets?) | (?P<path>pwd)
+      | (?P<digits>otp | ssn | cvv2? | cvc | pin_code | card_number)
+      | (?P<sign>(?:proxy_)?authorization | credentials?)
+    )(?:_?\d{1,3})?$
+    """,
+    re.VERBOSE,
+)
+_ONE_MEANING = re.compile(r"(?:(?:access|auth|refresh|bearer)_?token|client_?secret)(?:_?\d{1,3})?$")
+_COOKIE = re.compile(r"[^\s=]=[^\s=]")
+_SCHEME = re.compile(r"[0-9=:]|(?i:bearer|basic|digest|token) ")
+
+
+def is_secret_field(name: str, value: str) -> bool:
+    """Return whether a value is secret under a name for which `is_secret_name` is true.
+
+    Some of these names also mean other things: `token: "USDC"`, `cookie: "chocolate chip"`, `secret: "mellon"`,
+    `authorization: "approved"`. Under such a name the value must look like a secret, as in a text.
+    """
+    words = snake(name)
+    ambiguous = _AMBIGUOUS.search(words)
+    if ambiguous is None or _ONE_MEANING.search(words):
+        return True
+    meaning = ambiguous.lastgroup
+    if meaning == "path":
+        return value[:1] not in "/~."
+    if meaning == "digits":
+        return _DIGIT.search(value) is not None
+    if meaning == "sign":
+        return _SCHEME.search(value) is not None
+    if "cookie" in ambiguous[0] and _COOKIE.search(value):
+        return True
+    if " " in value.strip():
+        return False
+    if ambiguous.start():  # `slack_token` is a token, but `fee_token: "USDC"`
+        return len(value) >= _SHORTEST_VALUE
+    return len(value) >= _ALSO_HARMLESS[meaning or ""] and (
+        value.endswith("=") or _DIGIT.search(value) is not None
+    )
+
+
 def is_secret_name(name: str) -> bool:
-    """Return whether the value of a field of this name is secret by the built-in list."""
+    """Return whether the value of a field of this name may be secret by the built-in list."""
     words = snake(name)
     return _SECRET_END.search(words) is not None and _HARMLESS.search(words) is None
 
@@ -102,6 +145,7 @@ _IS = re.compile("[=:]")
 _CURL_BEFORE = 256
 _DATA = 200
 _RUN_OF_DATA = re.compile(rf"(?=[^A-Z]*+[A-Z])(?=[^a-z]*+[a-z])(?=[^0-9]*+[0-9])[A-Za-z0-9+/_\-]{{{_DATA}}}")
+_SHORTEST_VALUE = 8
 _is_secret_name = lru_cache(4096)(is_secret_name)
 _ALSO_HARMLESS = {"token": 16, "secret": 8}
 """Names that can also mean a model's token or a riddle's secret: their values need a digit and this length."""
@@ -215,7 +259,7 @@ def is_basic_credential(match: re.Match[str]) -> bool:
 
 def is_cookie(match: re.Match[str]) -> bool:
     """Return whether the secret part has the form `name=value`; a parameter `cookie: bool = True` in code has not."""
-    return re.search(r"[^\s=]=[^\s=]", secret_part(match)) is not None
+    return _COOKIE.search(secret_part(match)) is not None
 
 
 def is_url_password(match: re.Match[str]) -> bool:
@@ -229,9 +273,32 @@ _BRANDS = re.compile(
 _GROUPS = re.compile(r"\d+|\d{4}(?P<s>[ \-])\d{4}(?P=s)\d{4}(?P=s)\d{4}|\d{4}([ \-])\d{6}\2\d{5}")
 
 
+_NUMBERED = (
+    r"(?i:order|invoice|tracking|shipment|parcel|transaction|booking|reservation|ticket|reference|customer|"
+    r"request|message|trace|span|event|user|chat|job|case)"
+    r"(?:[_\- ]?(?i:id|no|nr|num|number|code|ref|key))?s?"
+)
+_NUMBERED_NAME = re.compile(
+    rf"(?:\A|.*[_\-. ]){_NUMBERED}\Z|.*[a-z](?=[A-Z]){_NUMBERED}\Z|(?:\A|.*_)(?i:id)\Z"
+)
+_NUMBERED_BEFORE = re.compile(rf"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z])){_NUMBERED}[\s\"'\\:=#.(]{{1,12}}\Z")
+_BEFORE_NUMBER = 40
+
+
+def is_numbered(name: str) -> bool:
+    """Return whether a long number under this name numbers something, such as an order; one in ten looks like a card's."""
+    return len(name) <= _LONGEST_NAME and _NUMBERED_NAME.match(name) is not None
+
+
 def is_card(match: re.Match[str]) -> bool:
-    """Return whether the match is the number of a payment card: issuer, length, grouping and check digit (ISO/IEC 7812-1)."""
+    """Return whether the match is the number of a payment card: issuer, length, grouping and check digit (ISO/IEC 7812-1).
+
+    The number of an order is none, where the word before it says so: `"order": "4532015112830366"`.
+    """
     text = secret_part(match)
+    start = match.start(match.lastindex or 0)
+    if _NUMBERED_BEFORE.search(match.string[max(0, start - _BEFORE_NUMBER) : start]):
+        return False
     digits = re.sub(r"\D", "", text)
     if not _GROUPS.fullmatch(text) or not _BRANDS.fullmatch(digits):
         return False

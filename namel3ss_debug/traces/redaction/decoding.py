@@ -1,4 +1,4 @@
-"""Decode what a text hides from the rules: percent and JSON escapes, and base64.
+"""Decode what a text hides from the rules: percent, JSON and HTML escapes, and base64.
 
 Nothing is decoded twice, and no more than `LONGEST` characters of a text: the decoded text is searched like any other.
 """
@@ -6,6 +6,7 @@ Nothing is decoded twice, and no more than `LONGEST` characters of a text: the d
 from __future__ import annotations
 
 import re
+import string
 from binascii import a2b_base64
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -24,10 +25,16 @@ SHORTEST_RUN = 24
 _PERCENT = re.compile(r"%(?:25){0,3}([2-7][0-9A-Fa-f]|0[9AaDd])")
 _IN_JSON = re.compile(r"(?<!\\)\\{1,8}(?:u00([2-7][0-9A-Fa-f])|/)")
 _MARKS_IN_JSON = ("\\/", *(f"\\u00{digit}" for digit in range(2, 8)))
+_IN_HTML = re.compile(
+    r"&(?:amp;){0,3}(?:(quot|apos|lt|gt|equals|colon)|#0{0,4}(3[489]|43|47|58|6[0-2])|#[xX]0{0,4}([2-7][0-9A-Fa-f]));"
+)
+_HTML_NAMES = {"quot": '"', "apos": "'", "lt": "<", "gt": ">", "equals": "=", "colon": ":"}
 _QUERY_PART = r"[\w.\-]{1,64}=[^\s&=\"'+]{1,80}\+"
 _QUERY = re.compile(rf"[?&]{_QUERY_PART}")
 _FORM = re.compile(_QUERY_PART)
-BEGUN_ESCAPE = re.compile(r"%[0-9A-Fa-f]{0,7}\Z|\\{1,8}(?:u[0-9A-Fa-f]{0,3})?\Z")
+BEGUN_ESCAPE = re.compile(
+    r"%[0-9A-Fa-f]{0,7}\Z|&(?:amp;){0,3}#?[0-9A-Za-z]{0,6}\Z|\\{1,8}(?:u[0-9A-Fa-f]{0,3})?\Z"
+)
 """What may be the beginning of an escape, at the end of a text that goes on."""
 
 # In each group of four characters of the base64 of ASCII, three have a bit that is never set. Of random runs, such as
@@ -38,6 +45,23 @@ _TEXT_BEHIND = re.compile(rf"[/_\-]{_IS_TEXT.pattern}")
 """A text in base64 that a character of base64 separates from what is before it, as in a path: `/files/dG9rZW4...`."""
 
 _LONGEST_PATH = 300
+_BLOCK = 2048
+_ALPHABETS = [
+    (string.ascii_letters + string.digits + signs, re.compile(rf"[A-Za-z0-9{signs}]{{{_BLOCK},}}+"))
+    for signs in ("+/", "_-")
+]
+"""A run of two blocks or more is data, such as an image or a document: what looks like a token in it is one by chance."""
+
+_HEAD, _TAIL = 2048, 512
+_CLASSES = [
+    bytes(0 if chr(code) in members else 1 for code in range(256))
+    for members in (
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        "abcdefghijklmnopqrstuvwxyz",
+        "0123456789",
+    )
+]
+_LACKS = b"\1" * 200
 _FROM_URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -87,6 +111,8 @@ def unescape(text: str) -> Iterator[View]:
     matches = list(_PERCENT.finditer(text)) if "%" in text else []
     if "\\" in text and any(mark in text for mark in _MARKS_IN_JSON):
         matches = sorted([*matches, *_IN_JSON.finditer(text)], key=re.Match.start)
+    if "&" in text and ";" in text:
+        matches = sorted([*matches, *_IN_HTML.finditer(text)], key=re.Match.start)
     query = None
     if "+" in text:
         query = _FORM.match(text)
@@ -104,7 +130,7 @@ def unescape(text: str) -> Iterator[View]:
     for match in matches:
         if match.end() > last:
             break
-        char = chr(int(match[1], 16)) if match[1] else "/"
+        char = _decode_escape(match)
         for part, origin in ((text[done : match.start()], done), (char, match.start())):
             if part:
                 parts.append(part)
@@ -121,6 +147,57 @@ def unescape(text: str) -> Iterator[View]:
     if query or ("%" in text and "+" in text):
         decoded = "".join(part if len(part) == 1 else part.replace("+", " ") for part in parts)
         yield View(decoded, starts, origins, last)
+
+
+def without_data(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Return a text without the middles of its long runs of base64, and where each was: its place, and its length.
+
+    The beginning and the end of a run stay and join, so that no rule sees a boundary that is not there. Of a run that
+    may be a text, everything stays that is decoded. All rules take 130 ns for a character of base64, this takes 2.
+    """
+    parts: list[str] = []
+    gaps: list[tuple[int, int]] = []
+    done = length = 0
+    for begin, end in _long_runs(text):
+        if not _is_data(text[begin:end]):
+            continue
+        keep = LONGEST + _HEAD if has_base64(text[begin : begin + _HEAD]) else _HEAD
+        if end - begin > keep + _TAIL:
+            parts.append(text[done : begin + keep])
+            length += len(parts[-1])
+            done = end - _TAIL
+            gaps.append((length, done - begin - keep))
+    return ("".join([*parts, text[done:]]), gaps) if gaps else (text, gaps)
+
+
+def _long_runs(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the runs of base64 are that cover a whole block at least; only looks at one character a block else."""
+    done = 0
+    for place in range(0, len(text) - _BLOCK, _BLOCK):
+        if place < done:
+            continue
+        for alphabet, run in _ALPHABETS:
+            match = run.match(text, place)
+            if match is not None:
+                before = text[max(done, place - _BLOCK) : place]
+                done = match.end()
+                yield place - len(before) + len(before.rstrip(alphabet)), done
+                break
+
+
+def _is_data(run: str) -> bool:
+    """Return whether a long run cannot be words joined by `-` and `_`, of which the last may be a token."""
+    if "-" not in run and "_" not in run:
+        return True
+    encoded = run.encode()
+    return not any(_LACKS in encoded.translate(table) for table in _CLASSES)
+
+
+def _decode_escape(match: re.Match[str]) -> str:
+    if match.re is not _IN_HTML:
+        return chr(int(match[1], 16)) if match[1] else "/"
+    name, decimal, digits = match.groups()
+    return _HTML_NAMES[name] if name else chr(int(decimal) if decimal else int(digits, 16))
 
 
 def has_base64(text: str, start: int = 0) -> bool:

@@ -8,7 +8,9 @@ the patterns contain; the patterns themselves are tried only where there is a li
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from orjson import loads
 
 from namel3ss_debug.traces.redaction.decoding import BEGUN_ESCAPE, LONGEST, has_base64, unescape
 from namel3ss_debug.traces.redaction.openings import opening
@@ -220,12 +222,22 @@ class IncrementalRedaction:
         while at is not None:
             start, end = at.span(at.lastindex or 0)
             behind = at.end()
-            if self._redactor.key_is_secret(at[1]):
+            if self._redactor.field_is_secret(at[1], _value_of(at)):
                 found.append((start, end, "key"))
             elif at[4] is not None:
                 behind = start + 1
             at = _NAMED.search(text, behind)
         return found
+
+
+def _value_of(named: re.Match[str]) -> Any:
+    """Return the value of a match of `_NAMED`; a text may keep its escapes."""
+    if named[4] is None:
+        return named[2] if named[2] is not None else named[3]
+    try:
+        return loads(named[4])
+    except ValueError:
+        return named[4]
 
 
 def _united(finds: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

@@ -5,7 +5,7 @@ look-up in a table. All rules search the same text and their finds are united, s
 secret that another rule has cut; that is repeated until nothing changes, since a placeholder may uncover a secret
 beside it.
 
-The rules also search what a text hides: its percent and JSON escapes decoded, and the text in its runs of base64. What
+The rules also search what a text hides: its percent, JSON and HTML escapes decoded, and the text in its runs of base64. What
 they find there is replaced as it stands in the text itself, a run of base64 as a whole.
 """
 
@@ -21,11 +21,18 @@ from namel3ss_debug.traces.redaction.checks import (
     SECRET_HEADERS,
     SECRET_PARAMETERS,
     is_in_data,
+    is_secret_field,
     is_secret_name,
     is_stand_in,
     snake,
 )
-from namel3ss_debug.traces.redaction.decoding import SHORTEST_RUN, decode_base64, has_base64, unescape
+from namel3ss_debug.traces.redaction.decoding import (
+    SHORTEST_RUN,
+    decode_base64,
+    has_base64,
+    unescape,
+    without_data,
+)
 from namel3ss_debug.traces.redaction.openings import LONGEST_LITERAL, first_literal, opening
 from namel3ss_debug.traces.redaction.rules import HASHES, PHRASES, RUN, TOKENS, Rule, assigned
 
@@ -48,13 +55,14 @@ _NAMED = tuple(
 )
 """Templates of a field whose value is secret if its name is, in the forms that such values have."""
 
-_UNREADABLE = "[REDACTED:text]"
 _SHORTEST = 12
 _SHORT = 256
 _REMEMBERED = 4096
 _ROUNDS = 6
+_BESIDE = 2048
 _LOOK_BACK = 4096
 _LONGEST_NAME = 100
+_MOST_VALUES = 1000
 _PLACEHOLDER = re.compile(r"(\[REDACTED:[\w.\-]{1,64}\])")
 _PARAMETER = re.compile(r"([?&;#])([^=&#?;\s]{1,100}+)=([^&#;\s]*+)")
 _RUNS = re.compile(rf"[A-Za-z0-9_\-+/=.:]{{{RUN},}}+")
@@ -201,15 +209,37 @@ class Redactor:
         self._words: set[str] = set()
 
     def key_is_secret(self, name: str) -> bool:
-        """Return whether the value of a field, header or parameter of this name is secret."""
+        """Return whether the value of a field, header or parameter of this name may be secret; `field_is_secret` decides."""
         known = self._names.get(name)
         if known is None:
-            words = snake(name)
-            known = is_secret_name(name) or any(
-                words == key or words.endswith("_" + key) for key in self._keys
-            )
+            known = is_secret_name(name) or self._is_own_key(snake(name))
             _remember(self._names, name, known)
         return known
+
+    def field_is_secret(self, name: str, value: Any) -> bool:
+        """Return whether a JSON value is secret because of this name; of an object or array, whether any value in it is."""
+        if not self.key_is_secret(name):
+            return False
+        if self._is_own_key(snake(name)):
+            return True
+        waiting, looked = [value], 0
+        while waiting:
+            one = waiting.pop()
+            looked += 1
+            if looked > _MOST_VALUES:
+                return True
+            if isinstance(one, Mapping):
+                waiting += list(one.values())
+            elif isinstance(one, (list, tuple, set, frozenset)):
+                waiting += list(one)
+            elif one is not None and type(one) is not bool:
+                text = one if type(one) is str else str(one) if type(one) in (int, float) else _NOT_A_WORD
+                if text and is_secret_field(name, text):
+                    return True
+        return False
+
+    def _is_own_key(self, words: str) -> bool:
+        return any(words == key or words.endswith("_" + key) for key in self._keys)
 
     def name_is_clear(self, name: str) -> bool:
         """Return whether no value is secret because of this name, in an object or in the text of one."""
@@ -227,7 +257,7 @@ class Redactor:
 
     def field(self, name: str, value: str) -> str:
         """Return the value of a header, parameter or variable without secrets, also those recognised by its name."""
-        if self.key_is_secret(name) or self.is_secret_value(name, value):
+        if self.field_is_secret(name, value) or self.is_secret_value(name, value):
             return KEY
         return self.text(value)
 
@@ -303,7 +333,13 @@ class Redactor:
                     found[behind] = PRIVATE_KEY
             elif _OPTION.match(item) and self.key_is_secret(item.lstrip("-")) and place + 1 < len(items):
                 value = items[place + 1]
-                if type(value) is str and value[:1] != "-" and _WORD.match(value) and not is_stand_in(value):
+                if (
+                    type(value) is str
+                    and value[:1] != "-"
+                    and _WORD.match(value)
+                    and not is_stand_in(value)
+                    and self.field_is_secret(item.lstrip("-"), value)
+                ):
                     found[place + 1] = KEY
         return found
 
@@ -313,39 +349,63 @@ class Redactor:
         self._clean.add(mark)
 
     def _scan(self, text: str) -> str:
-        if "[REDACTED:" not in text:
-            rules = self._worth_trying(text)
-            if not self.finds(text, 0, rules):
-                return text
-        for _ in range(_ROUNDS):
-            replaced = self._once(text)
-            if replaced is text:
-                return text
-            text = replaced
-        return _UNREADABLE if self._once(text) is not text else text
-
-    def _once(self, text: str) -> str:
-        """Return one round: every rule once; the same object if nothing was found. Placeholders are left alone."""
-        if "[REDACTED:" not in text:
-            return self._replace(text)
+        if "[REDACTED:" not in text and not self._finds_in_whole(text):
+            return text
         pieces = _PLACEHOLDER.split(text)
         replaced = [piece if index % 2 else self._replace(piece) for index, piece in enumerate(pieces)]
-        return (
-            "".join(replaced)
-            if any(one is not other for one, other in zip(pieces, replaced, strict=True))
-            else text
-        )
+        changed = any(one is not other for one, other in zip(pieces, replaced, strict=True))
+        return "".join(replaced) if changed else text
 
     def _replace(self, text: str) -> str:
-        finds = self.finds(text)
-        if not finds:
-            return text
-        parts: list[str] = []
-        done = 0
-        for start, end, _order, name in finds:
-            parts += [text[done:start], placeholder(text, start, end, name)]
-            done = end
-        return "".join([*parts, text[done:]])
+        """Return a text without placeholders with one for each secret; the same object if there is none.
+
+        What is left between two of them is searched again, since a placeholder may uncover a secret beside it: `_ROUNDS`
+        times all of it, then only its beginning and its end, so that a text in which that goes on and on costs little
+        and loses nothing that is no secret.
+        """
+        done: list[str] = []
+        waiting = [(text, 0)]
+        while waiting:
+            piece, rounds = waiting.pop()
+            if rounds < 0:  # a placeholder
+                finds = []
+            elif rounds <= _ROUNDS or len(piece) <= 2 * _BESIDE:
+                finds = self._finds_in_whole(piece)
+            else:
+                finds = self._finds_in_whole(piece[:_BESIDE])
+                behind = len(piece) - _BESIDE
+                finds += [
+                    find._replace(start=find.start + behind, end=find.end + behind)
+                    for find in self._finds_in_whole(piece[behind:])
+                ]
+            if not finds:
+                done.append(piece)
+                continue
+            following: list[tuple[str, int]] = []
+            reached = 0
+            for start, end, _order, name in finds:
+                following += [
+                    (piece[reached:start], rounds + 1),
+                    (placeholder(piece, start, end, name), -1),
+                ]
+                reached = end
+            following.append((piece[reached:], rounds + 1))
+            waiting += reversed(following)
+        return text if len(done) == 1 else "".join(done)
+
+    def _finds_in_whole(self, text: str) -> list[Find]:
+        """Return the secrets in a text without searching the middles of long runs of base64."""
+        shorter, gaps = without_data(text)
+        finds = self.finds(shorter)
+        if not gaps:
+            return finds
+        return [
+            find._replace(
+                start=find.start + sum(length for place, length in gaps if place <= find.start),
+                end=find.end + sum(length for place, length in gaps if place < find.end),
+            )
+            for find in finds
+        ]
 
     def finds(self, text: str, start: int = 0, rules: Iterable[tuple[int, Rule]] | None = None) -> list[Find]:
         """Return the secrets in a text, each once, in order; without those that only a placeholder would uncover.

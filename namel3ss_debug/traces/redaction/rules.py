@@ -98,7 +98,7 @@ def assigned(keyword: str, shortest: int = 8, *, in_lists: bool = False) -> str:
     quoted = rf"\\{{0,8}}\"((?>(?:[^\"\\\n\r]|{escape}){run}))|\\{{0,8}}'((?>(?:[^\"'\\\n\r]|{escape}){run}))"
     annotation = r"(?::\s?[A-Za-z_][\w.|\[\] ]{0,40}?(?=\s?=))?"
     in_json = rf"{_QUOTE}{_IS}(?={quoted}|([^\s\"'\\,;&)}}\]\[{{<]{many}))"
-    in_code = rf"{annotation}{_IS}(?={quoted}|([^\s\"'\\,;&)<`]{many}))"
+    in_code = rf"(?:{annotation}{_IS}|\]=)(?={quoted}|([^\s\"'\\,;&)<`]{many}))"
     option = rf"[ ](?=([^\s\"'\\\-=][^\s\"'\\]{many}))"
     in_list = rf"|{_QUOTE},[ ]?(?!\\{{0,8}}[\"']-)(?={quoted})" if in_lists else ""
     element = rf"(?:[ ][\w.:\-]{{1,40}}=[^<>]{{0,200}}+)?>(?=(?P<element>[^\s<>\"'\\]{many})</[\w.:\-]{{0,40}}{keyword})"
@@ -344,6 +344,7 @@ TOKENS: tuple[Rule, ...] = (
         ("atbb", "atct"),
         r"(?:ATBB[A-Za-z0-9]{32}|ATCTT3[A-Za-z0-9]{50}[\w\-=]{100})",
     ),
+    Rule("bitbucket", r"ATCTT3[\w\-=]{60,}+", ("atctt3",), r"ATCTT3xFfGF0[\w\-]{150,170}=[0-9A-F]{8}"),
     Rule("npm", _token("npm_", rf"{_ALNUM}{{36,}}+"), ("npm_",), r"npm_[A-Za-z0-9]{36}"),
     Rule("pypi", rf"pypi-AgE{_WORD}{{50,}}+", ("pypi-age",), r"pypi-AgEIcHlwaS5vcmc[\w\-]{70,120}"),
     Rule("rubygems", rf"rubygems_{_HEX}{{40,}}+", ("rubygems_",), r"rubygems_[0-9a-f]{48}"),
@@ -573,9 +574,15 @@ TOKENS: tuple[Rule, ...] = (
     ),
     Rule(
         "dropbox",
-        rf"{_START}{_ALNUM}{{11}}AAAAAAAAAA[\w\-=]{{43}}",
+        rf"{_START}{_ALNUM}{{11}}AAAAAAAAAA[\w\-=]{{43}}(?![\w\-=+/])",
         ("aaaaaaaaaa",),
         r"[a-z0-9]{11}AAAAAAAAAA[\w\-]{43}",
+    ),
+    Rule(
+        "asana",
+        rf"{_START}[12]/\d{{13,19}}(?:/\d{{13,19}})?:{_HEX}{{32}}(?!{_ALNUM})",
+        ("1/", "2/"),
+        r"(?:1/[0-9]{16}|2/[0-9]{16}/[0-9]{16}):[0-9a-f]{32}",
     ),
     Rule("contentful", rf"CFPAT-{_WORD}{{40,}}+", ("cfpat-",), r"CFPAT-[\w\-]{43}"),
     Rule("easypost", _token("EZ[AT]K", rf"{_ALNUM}{{54,}}+", 4), ("ezak", "eztk"), r"EZ[AT]K[A-Za-z0-9]{54}"),

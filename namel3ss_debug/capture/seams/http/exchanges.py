@@ -338,13 +338,14 @@ class Exchange:
     ) -> OpenSpan:
         tracer = self._owner.tracer
         payloads = tracer.payloads
-        url: Any = payloads.text(payloads.url(self._url))
+        keeps = tracer.keeps_payloads  # what the level `basic` leaves out is not redacted or digested
+        url: Any = payloads.text(payloads.url(self._url)) if keeps else ""
         exchange: dict[str, Any] = {"method": payloads.text(self._method), "url": url, "hash": self._key[0]}
         if self._streamed is not None:
             exchange |= self._streamed.to_json()
             if body is None:
                 del exchange["hash"]
-        elif body:
+        elif body and keeps:
             exchange["request_bytes"] = len(body)
             exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
         chain, site = self._trail
@@ -355,8 +356,10 @@ class Exchange:
         if self._earlier is not None:
             metadata["retry_of"], retries = self._earlier.first, self._earlier.count
         if self._format is None:
-            inputs = {"method": self._method, "url": url}
-            inputs |= {"headers": dict(payloads.headers(headers)), "body": request}
+            inputs: dict[str, Any] = {}
+            if keeps:
+                inputs = {"method": self._method, "url": url}
+                inputs |= {"headers": dict(payloads.headers(headers)), "body": request}
             name = urlsplit(self._url).netloc.rpartition("@")[2]
             ready = parsed_json.ready_object(payloads, metadata, exchange, texts=chain)
             span = tracer.span("http", name, inputs, ready, retry_count=retries, call_site=site)
@@ -372,7 +375,7 @@ class Exchange:
         if decoded["tools"]:
             self._offers_tools = True
             self._owner.calls.offer(tuple(tool["name"] for tool in decoded["tools"] if tool.get("name")))
-        shown = parsed_json.ready_request(payloads, decoded)
+        shown = parsed_json.ready_request(payloads, decoded) if keeps else {}
         ready = parsed_json.ready_object(payloads, metadata, exchange, texts=chain)
         span = tracer.span("llm", decoded.get("model"), shown, ready, retry_count=retries, call_site=site)
         return span.open_within(around)
@@ -502,7 +505,7 @@ class Exchange:
         document = load(body) if self._format is not None and self._framing is None else None
         text = raw = None
         if self._format is not None:
-            if type(document) is dict:
+            if type(document) is dict and owner.tracer.keeps_payloads:
                 text = parsed_json.clear_text(
                     owner.tracer.payloads, body, document, SPLITTING_NAMES, self._may_have_split_secrets
                 )
@@ -512,7 +515,7 @@ class Exchange:
                 raw = self._redact_split_secrets(body, document)
         elif self._status:
             body = self._redact_split_secrets(body, None)
-            shown = parse_body(body, self._head.content_type)
+            shown = parse_body(body, self._head.content_type) if owner.tracer.keeps_payloads else None
             span.set_output({"status": self._status, "headers": self._head.kept, "body": shown})
             raw = body if self._differs_when_encoded(body, shown) else None
         if self._status >= 400:
@@ -593,7 +596,9 @@ class Exchange:
             document if type(document) is dict else self._format.join_stream(body, self._head.content_type)
         )
         answer = self._format.codec.decode_response(whole)
-        self._span.set_output(parsed_json.ready(self._owner.tracer.payloads, answer.to_outputs()))
+        tracer = self._owner.tracer
+        if tracer.keeps_payloads:
+            self._span.set_output(parsed_json.ready(tracer.payloads, answer.to_outputs()))
         headers = self._head.kept
         cost = read_header_cost(headers) if answer.cost is None else answer.cost
         answer = answer._replace(cost=cost, billing=read_header_terms(headers) | answer.billing)
