@@ -75,6 +75,7 @@ SEAMS: dict[str, Seam] = {
     "strands.tools.decorator": Seam("strands-agents", "tool_classes"),
     "langchain_core.tracers.context": Seam("langchain-core", "langchain"),
     "agents.tool": Seam("openai-agents", "openai_agents"),
+    "agents.handoffs": Seam("openai-agents", "openai_agents"),
     "agents.tracing.provider": Seam("openai-agents", "openai_agents"),
     "crewai.events.event_bus": Seam("crewai", "crewai"),
     "crewai.utilities.events.crewai_event_bus": Seam("crewai", "crewai"),

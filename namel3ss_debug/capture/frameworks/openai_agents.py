@@ -15,7 +15,12 @@ from functools import reduce
 from typing import Any
 
 from namel3ss_debug.capture.core.patching import Undo, replace
-from namel3ss_debug.capture.frameworks.structure import Structure, find_existing_tools, read_safely
+from namel3ss_debug.capture.frameworks.structure import (
+    Structure,
+    find_existing_tools,
+    observe_creation,
+    read_safely,
+)
 from namel3ss_debug.capture.seams.functions.tools import register_functions
 from namel3ss_debug.wire.lenient import load
 
@@ -24,15 +29,28 @@ _RESULTS = {"speech": "output", "transcription": "output", "mcp_tools": "result"
 """Type of another span, which is recorded as a step -> the attribute with its result."""
 _REFUSED = "was manually rejected by user."
 """The end of the SDK's message that a person refused a tool."""
+_HANDOFFS: dict[str, set[str]] = {}
+"""Agent -> the names that hand-offs to it have as tools, where the program chose them."""
 
 
 def follow(module: Any, structure: Structure) -> list[Undo]:
-    """Register a processor with each provider of traces, or learn which functions become tools.
+    """Register a processor with each provider of traces, or learn which functions become tools, and which names do not.
 
     Args:
-        module: `agents.tracing.provider`, or `agents.tool`.
+        module: `agents.tracing.provider`, `agents.tool`, or `agents.handoffs`.
         structure: receives the reports.
     """
+    if module.__name__ == "agents.handoffs":
+
+        def learn(handoff: Any) -> None:
+            structure.expect_no_tool(handoff.tool_name)
+            _HANDOFFS.setdefault(handoff.agent_name, set()).add(handoff.tool_name)
+
+        for handoff in find_existing_tools(module.Handoff):
+            read_safely(structure, learn, handoff)
+        return [
+            replace(module.Handoff, "__init__", lambda original: observe_creation(original, structure, learn))
+        ]
     if module.__name__ == "agents.tool":
         for tool in find_existing_tools(module.FunctionTool):
             read_safely(structure, _learn, tool)
@@ -170,8 +188,10 @@ class Processor:
 
     def _hand_off(self, structure: Structure, span: Any) -> None:
         data, parent = span.span_data, structure.parent_of(span.span_id)
-        # The SDK's default name of the tool, which the program may override.
-        tool = _NOT_IN_NAMES.sub("_", f"transfer_to_{data.to_agent}").lower()
+        # The SDK's default name of the tool, and those of the program.
+        default = _NOT_IN_NAMES.sub("_", f"transfer_to_{data.to_agent}").lower()
+        names = (default, *sorted(_HANDOFFS.get(data.to_agent, ())))
+        call = next(filter(None, (structure.take_model_call(name, parent) for name in names)), {})
         inputs = {"from": data.from_agent, "to": data.to_agent}
         structure.record_event(
             "agent_message",
@@ -179,8 +199,7 @@ class Processor:
             component="agent",
             component_name=data.from_agent,
             inputs=inputs,
-            metadata={"framework": structure.framework, "kind": "handoff"}
-            | structure.take_model_call(tool, parent),
+            metadata={"framework": structure.framework, "kind": "handoff"} | call,
         )
         structure.end(span.span_id)
 

@@ -287,7 +287,7 @@ class Structure:
             metadata: further data.
             frame: as for `begin`.
         """
-        self._calls.offer((name,))
+        self._calls.offer({name: None})
         holder = self._parent(parent, frame)
         all_metadata: dict[str, Any] = {"framework": self.framework, "seen": False, **(metadata or {})}
         inputs = {"arguments": arguments, "call_id": call_id}

@@ -97,6 +97,8 @@ class CodeReplacer:
             edited = rewrite.compile_source(source, path, silent=True)
             if self._anywhere:  # the names in a package's module are no names of the user's functions
                 rewrite.EDITED.intersection_update(names)
+                for name in rewrite.DEFINITIONS.keys() - rewrite.EDITED:
+                    del rewrite.DEFINITIONS[name]
             self._codes[path] = dict(functions_in(plain)), dict(functions_in(edited))
         return self._codes[path]
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
 from types import FunctionType, MethodType
@@ -46,7 +47,23 @@ _PACKAGES = tuple(
 _STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 
 
-def find_functions(names: Collection[str]) -> dict[str, list[FunctionType]]:
+@dataclass(frozen=True)
+class FoundFunction:
+    """A function that the program may run as a tool.
+
+    Attributes:
+        function: the function.
+        bound: the arguments that a partial binds, by name.
+        is_registered: whether it stands beside the name of the tool, in a dict or an object. Otherwise a module or class
+            defines it under that name.
+    """
+
+    function: FunctionType
+    bound: Mapping[str, Any]
+    is_registered: bool
+
+
+def find_functions(names: Collection[str]) -> dict[str, list[FoundFunction]]:
     """Return the functions that the program may run as the tools of these names.
 
     Functions of the standard library are not among them: recording calls them itself.
@@ -54,20 +71,22 @@ def find_functions(names: Collection[str]) -> dict[str, list[FunctionType]]:
     wanted = {sys.intern(name) for name in names}
     packages = _packages_on_stack()
     holders = _holders(wanted)  # before there are dicts of our own with these names
-    registered: dict[str, dict[FunctionType, None]] = {name: {} for name in wanted}
-    defined: dict[str, dict[FunctionType, None]] = {name: {} for name in wanted}
+    found: dict[str, dict[FunctionType, FoundFunction]] = {name: {} for name in wanted}
+    defined: dict[str, dict[FunctionType, FoundFunction]] = {name: {} for name in wanted}
     for holder in holders:
         for name in wanted:
-            for function in _unwrap_all(_registered_in(holder, name)):
-                registered[name][function] = None
-            for function in _unwrap_all(_defined_in(holder, name)):
+            for value, function in _unwrap_all(_registered_in(holder, name)):
+                found[name].setdefault(
+                    function, FoundFunction(function, _bound_in(value), is_registered=True)
+                )
+            for value, function in _unwrap_all(_defined_in(holder, name)):
                 path = function.__code__.co_filename
                 if not is_library(path) or package_of(function.__globals__) in packages:
-                    defined[name][function] = None
+                    defined[name][function] = FoundFunction(function, _bound_in(value), is_registered=False)
     for name, functions in defined.items():
         if len(functions) <= _MOST_NAMESAKES:
-            registered[name].update(functions)
-    return {name: list(functions) for name, functions in registered.items() if functions}
+            found[name] |= {each: functions[each] for each in functions if each not in found[name]}
+    return {name: [*functions.values()] for name, functions in found.items() if functions}
 
 
 def _registered_in(holder: Any, name: str) -> Iterable[Any]:
@@ -121,14 +140,24 @@ def _members(value: Any) -> Iterator[Any]:
             yield from islice(list(member.values()), _MOST_ITEMS)
 
 
-def _unwrap_all(values: Iterable[Any]) -> Iterator[FunctionType]:
+def _unwrap_all(values: Iterable[Any]) -> Iterator[tuple[Any, FunctionType]]:
     for value in values:
         try:
             function = unwrap(value)
         except Exception:  # a class may define even the lookup of its attributes
             continue
         if function is not None and not _is_excluded(function.__code__.co_filename):
-            yield function
+            yield value, function
+
+
+def _bound_in(value: Any) -> dict[str, Any]:
+    """Return the arguments that a partial binds, by name; {} for other objects."""
+    if not issubclass(type(value), partial):
+        return {}
+    function = unwrap(value)
+    names = () if function is None else function.__code__.co_varnames[: function.__code__.co_argcount]
+    by_place: dict[str, Any] = dict(zip(names[type(value.func) is MethodType :], value.args, strict=False))
+    return {**by_place, **value.keywords}
 
 
 def _is_excluded(path: str) -> bool:

@@ -51,14 +51,14 @@ class ToolCalls:
     Providers give every call an id of its own, but servers that imitate them repeat ids or leave them empty.
 
     Args:
-        on_offer: called with the names of tools when a model is offered them.
+        on_offer: called with the tools that a model is offered: the name of each and its JSON schema, or None.
         on_unseen: called with a call and its result when the result is sent back and no function was seen.
         on_request: called with the names of tools when a model requests calls of them.
     """
 
     def __init__(
         self,
-        on_offer: Callable[[Iterable[str]], None],
+        on_offer: Callable[[Mapping[str, Any]], None],
         on_unseen: Callable[[RequestedCall, Any], None],
         on_request: Callable[[set[str]], None] = lambda _names: None,
     ) -> None:
@@ -76,12 +76,12 @@ class ToolCalls:
         """Make a new lock after a fork, because the thread that may hold the old one does not exist here."""
         self._lock = threading.RLock()
 
-    def offer(self, names: Iterable[str]) -> None:
-        """Note the names of tools that a model is offered."""
-        self._on_offer(names)
+    def offer(self, tools: Mapping[str, Any]) -> None:
+        """Note the tools that a model is offered: the name of each and its JSON schema, or None if it is unknown."""
+        self._on_offer(tools)
 
     def ignore(self, name: str) -> None:
-        """Do not report the results of the calls of this name: no tool has it."""
+        """Do not report the calls of this name: no function is a tool of it."""
         self._ignored.add(name)
 
     def add_requested(
@@ -121,8 +121,8 @@ class ToolCalls:
                 self._add(call)
             while len(self._waiting) > _MOST_IDS:
                 self._waiting.popitem(last=False)
-        if len(requested) > len(earlier):
-            self._on_request({call.name for call in requested[len(earlier) :]})
+        if names := {call.name for call in requested[len(earlier) :]} - self._ignored:
+            self._on_request(names)
         return requested
 
     def _add(self, call: RequestedCall) -> None:
@@ -160,7 +160,7 @@ class ToolCalls:
             for call in (call for calls in self._waiting.values() for call in calls):
                 if call.name != name and not (served and is_prefixed(call.name, name)):
                     continue
-                here, same = call.inside == inside, _same(call.arguments, arguments)
+                here, same = call.inside == inside, is_passed(call.arguments, arguments)
                 rank = 4 * (call.name == name) + 2 * same + here
                 if rank > best and (here or not only_inside) and (same or call.name == name):
                     found, best = call, rank
@@ -177,21 +177,30 @@ class ToolCalls:
         inside: str | None,
         *,
         only_inside: bool = False,
+        again: bool = True,
+        accepts_empty: bool = True,
     ) -> RequestedCall | None:
         """Take the waiting call of one of these tools whose arguments a function got, in whatever form.
 
-        A call whose result was not sent back yet is taken again, because a program may retry a function that failed.
-
         Args:
-            names: the names of the tools that the function is registered as.
+            names: the names of the tools that the function may be.
             passed: the arguments of the function, by name.
             inside: the span that the function was called in. Calls that were requested there are preferred.
             only_inside: whether the call must have been requested there.
+            again: whether a call that was taken and whose result was not sent back yet may be taken once more, because
+                a program may retry a function that failed.
+            accepts_empty: whether a call without arguments may be taken by a function that got some.
         """
         with self._lock:
             waiting = [call for calls in self._waiting.values() for call in calls]
-            for calls in (waiting, self._guessed):
-                fitting = [call for call in calls if call.name in names and _fits(call.arguments, passed)]
+            for calls in (waiting, self._guessed) if again else (waiting,):
+                fitting = [
+                    call
+                    for call in calls
+                    if call.name in names
+                    and _fits(call.arguments, passed)
+                    and (accepts_empty or call.arguments or not passed)
+                ]
                 found = next((call for call in fitting if call.inside == inside), None)
                 if found is None and fitting and not only_inside:
                     found = fitting[0]
@@ -243,7 +252,7 @@ class ToolCalls:
         """
         for other in self._guessed:
             same = other.name == call.name and other.inside == call.inside and not other.awaits_consent
-            if same and other.asked_in != call.asked_in and _equal(other.arguments, call.arguments):
+            if same and other.asked_in != call.asked_in and is_equal(other.arguments, call.arguments):
                 self._guessed.remove(other)
                 self._waiting.setdefault(other.call_id, []).append(other)
                 return True
@@ -255,7 +264,7 @@ class ToolCalls:
         waiting = self._waiting.get(call_id)
         if not waiting:
             taken = self._taken.get(call_id)
-            return taken if taken is not None and _same(taken.arguments, arguments) else None
+            return taken if taken is not None and is_passed(taken.arguments, arguments) else None
         found = next((call for call in waiting if call.inside == inside), waiting[0])
         self._remove(found)
         self._taken[call_id] = found
@@ -279,40 +288,56 @@ def _messages_after_last_answer(messages: list[Any]) -> list[Any]:
     return messages
 
 
-def _same(requested: Any, passed: Mapping[str, Any]) -> bool:
+def is_passed(requested: Any, passed: Mapping[str, Any]) -> bool:
     """Return whether a function got the requested arguments. It may have got defaults besides."""
     return isinstance(requested, dict) and all(
-        key in passed and _equal(requested[key], passed[key]) for key in requested
+        key in passed and is_equal(requested[key], passed[key]) for key in requested
     )
 
 
 def _fits(requested: Any, passed: Mapping[str, Any]) -> bool:
-    """Return whether a function got the requested arguments: by name, as one dict or its JSON, or under other names."""
-    if _same(requested, passed):
+    """Return whether a function got the requested arguments: by name, in a dict, its JSON or an object, or renamed."""
+    if is_passed(requested, passed):
         return True
     if not isinstance(requested, dict) or not requested:
         return False
     for value in passed.values():
         if type(value) is str and value.lstrip()[:1] == "{":
             value = load_arguments(value)  # noqa: PLW2901  (the argument as the function reads it)
-        if type(value) is dict and _same(requested, value):
+        if is_passed(requested, value if type(value) is dict else attributes_of(value)):
             return True
-    values = list(passed.values())
+    if any(key in passed and not is_equal(value, passed[key]) for key, value in requested.items()):
+        return False
+    values = [value for key, value in passed.items() if key not in requested]
     values += [item for value in values if type(value) is tuple for item in value]  # of `*args`
-    return all(any(_equal(wanted, value) for value in values) for wanted in requested.values())
+    for wanted in (value for key, value in requested.items() if key not in passed):
+        found = next((place for place, value in enumerate(values) if is_equal(wanted, value)), None)
+        if found is None:
+            return False
+        del values[found]  # `n=1` and `k=1` are not both the argument 1
+    return True
+
+
+def attributes_of(value: Any) -> dict[str, Any]:
+    """Return the attributes of an object, such as a dataclass or a model of pydantic, without running its code."""
+    try:
+        attributes = object.__getattribute__(value, "__dict__")  # without `__getattr__` of the program
+    except Exception:  # it has none; or a property of this name raises
+        return {}
+    return dict(attributes) if type(attributes) is dict else {}
 
 
 def _is_same_request(one: RequestedCall, other: RequestedCall) -> bool:
     same = one.call_id == other.call_id and one.name == other.name
-    return same and _equal(one.arguments, other.arguments)
+    return same and is_equal(one.arguments, other.arguments)
 
 
-def _equal(requested: Any, passed: Any) -> bool:
+def is_equal(requested: Any, passed: Any) -> bool:
     """Compare JSON values. Any other value is unequal, because comparing it could run the program's code."""
     if type(passed) is dict and type(requested) is dict:
         return requested.keys() == passed.keys() and all(
-            _equal(requested[key], passed[key]) for key in requested
+            is_equal(requested[key], passed[key]) for key in requested
         )
     if type(passed) is list and type(requested) is list:
-        return len(requested) == len(passed) and all(map(_equal, requested, passed))
+        return len(requested) == len(passed) and all(map(is_equal, requested, passed))
     return type(passed) in _COMPARABLE and bool(requested == passed)

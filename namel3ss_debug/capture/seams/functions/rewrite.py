@@ -56,6 +56,9 @@ LOADED: Callable[[Iterable[str]], None] | None = None
 EDITED: set[str] = set()
 """Names of functions that have been edited. A tool of such a name is likely to be one of them."""
 
+DEFINITIONS: dict[str, dict[tuple[str, int], bool]] = {}
+"""Name of edited functions -> path and line of each definition -> whether it is a method."""
+
 PLAIN: dict[str, list[CodeType]] = {}
 """Path -> the unedited code of the module; for a cell, that of each statement."""
 
@@ -64,6 +67,8 @@ MARKS: dict[str, bytes] = {}
 
 CALLS = "__n3_calls__"
 """The name that every edited function reads first."""
+
+RECEIVERS = frozenset({"self", "cls"})
 
 _LOOKS_AT_LOCALS = frozenset({"locals", "vars", "dir", "exec", "eval", "f_locals"})
 _COMPILES_BYTECODE = frozenset({"jit", "njit", "vectorize", "guvectorize", "cfunc", "stencil"})
@@ -194,7 +199,7 @@ def _compile_edited(
         # A statement that Python runs interactively would display the result of our call.
         is_module = isinstance(tree, ast.Module)
         handlers.edit_clauses(tree.body, path, _has_editable_clauses, inside=is_module)
-        _edit_block(tree.body, _first_lines(plain))
+        _edit_block(tree.body, _first_lines(plain), path)
         with _without_warnings(path):
             code = compiled(tree)
     except Exception:  # such as too many nested blocks for the compiler
@@ -239,15 +244,20 @@ def _first_lines(module: CodeType) -> dict[tuple[str, int], int]:
     return lines
 
 
-def _edit_block(statements: Iterable[ast.stmt], first_lines: Mapping[tuple[str, int], int]) -> None:
+def _edit_block(
+    statements: Iterable[ast.stmt], first_lines: Mapping[tuple[str, int], int], path: str
+) -> None:
     """Edit the functions among some statements, and within them, the innermost first."""
     for statement in statements:
         for block in _blocks(statement):
-            _edit_block(block, first_lines)
+            _edit_block(block, first_lines, path)
         if isinstance(statement, _Function) and _is_editable(statement):
             start = min([statement.lineno, *(decorator.lineno for decorator in statement.decorator_list)])
             # The compiler drops what can never run, such as the body of `if 0:`.
             _edit(statement, first_lines.get((statement.name, start), start))
+            first = [*statement.args.posonlyargs, *statement.args.args][:1]
+            is_method = bool(first) and first[0].arg in RECEIVERS
+            DEFINITIONS.setdefault(statement.name, {})[path, start] = is_method
 
 
 def _blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:

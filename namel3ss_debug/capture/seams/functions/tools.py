@@ -1,9 +1,12 @@
-"""Record the user's own functions as tools: a call becomes a tool span if a model was offered a tool of that name."""
+"""Record the user's own functions as tools: a call becomes a tool span if a model has requested it.
+
+So does a call of the only function that a tool of its name can be (`tool_identity`).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from inspect import CO_COROUTINE, CO_VARKEYWORDS
 from types import CodeType, FrameType, TracebackType
@@ -15,7 +18,13 @@ from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan, is_in_
 from namel3ss_debug.capture.seams.functions import hot_calls, registered, rewrite
 from namel3ss_debug.capture.seams.functions.code_replacement import FORWARDING, CodeReplacer
 from namel3ss_debug.capture.seams.functions.replies import Reply, take_reply
-from namel3ss_debug.capture.seams.functions.requested_calls import RequestedCall, ToolCalls
+from namel3ss_debug.capture.seams.functions.requested_calls import (
+    RequestedCall,
+    ToolCalls,
+    is_equal,
+    is_passed,
+)
+from namel3ss_debug.capture.seams.functions.tool_identity import ToolIdentity
 from namel3ss_debug.traces.clocks import perf_counter_ns
 
 _TOOLS_OF: dict[CodeType, set[str]] = {}
@@ -24,8 +33,11 @@ _TOOLS_OF: dict[CodeType, set[str]] = {}
 _ARGUMENTS_IN: dict[CodeType, str] = {}
 """Code of a function that takes all arguments of a tool as one dict -> the name of that parameter."""
 
-_REGISTERED: dict[CodeType, set[str]] = {}
-"""Code of a function -> the names of the tools that it seems to be registered as (`registered`)."""
+_REGISTERED: dict[CodeType, dict[str, Mapping[str, Any]]] = {}
+"""Code of a function -> the names of the tools that it seems to be registered as (`registered`).
+
+Each name has the arguments that a partial binds for it.
+"""
 
 FRAMEWORK_PACKAGES: set[str] = set()
 """The packages of the frameworks whose tools are registered."""
@@ -38,8 +50,6 @@ _SEARCHES: Counter[str] = Counter()
 
 _MOST_SEARCHES = 3
 """A tool whose function was not found is searched again, because the program may register it later."""
-
-_RECEIVERS = frozenset({"self", "cls"})
 
 _HOT_AS_TOOLS: set[str] = set()
 """The names of the functions in `_TOOLS_OF` and `_REGISTERED`."""
@@ -80,9 +90,9 @@ def register_functions(
                 _add_tool(name, function.__code__, arguments_in)
 
 
-def _add_registered(name: str, code: CodeType) -> None:
-    """Note that the program seems to run a tool by an edited function."""
-    _REGISTERED.setdefault(code, set()).add(name)
+def _add_registered(name: str, code: CodeType, bound: Mapping[str, Any] | None = None) -> None:
+    """Note that the program seems to run a tool by an edited function, with the arguments that a partial binds."""
+    _REGISTERED.setdefault(code, {})[name] = bound or {}
     rewrite.HOT.update((code.co_name, FORWARDING))
     _HOT_AS_TOOLS.add(code.co_name)
     _SEARCHES[name] = _MOST_SEARCHES
@@ -117,11 +127,10 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
     Returns:
         The table of the calls that models request, and a function that removes the seam.
     """
-    offered: set[str] = set()
+    identity = ToolIdentity()
 
-    def offer(names: Iterable[str]) -> None:
-        fresh = set(names) - offered
-        offered.update(fresh)
+    def offer(tools: Mapping[str, Any]) -> None:
+        fresh = identity.offer(tools)
         rewrite.HOT.update(fresh)
         if fresh and rewrite.LOADED is not None:
             rewrite.LOADED(fresh)
@@ -131,53 +140,11 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
     calls = ToolCalls(
         on_offer=offer,
         on_unseen=lambda call, result: _record_unseen(tracer, call, result),
-        on_request=lambda names: _reach_functions(tracer, replacer, names),
+        on_request=lambda names: _reach_functions(tracer, replacer, identity, names),
     )
 
-    def take(name: str, arguments: dict[str, Any], *, served: bool = False) -> RequestedCall | None:
-        return calls.take(
-            name,
-            arguments,
-            context.current_id(),
-            only_inside=is_in_tool(name),
-            call_id=announced.call_id_of(name),
-            served=served,
-        )
-
-    def call(name: str, code: CodeType, arguments: dict[str, Any]) -> ToolCall | None:
-        """Return the span of a tool call, or None if the call has a span already or is not a tool call."""
-        if code in hot_calls.HOOKED:  # its span is open already
-            return None
-        receiver = next(iter(arguments.values())) if set(arguments) & _RECEIVERS else None
-        expected = announced.find_announced(_TOOLS_OF.get(code, ()))
-        if expected is not None:
-            name = str(expected.name)
-        elif code in _REGISTERED:
-            span = context.current()
-            # A tool may call functions that are tools themselves.
-            only_inside = isinstance(span, OpenSpan) and span.component == "tool"
-            requested = calls.take_fitting(
-                _REGISTERED[code], arguments, context.current_id(), only_inside=only_inside
-            )
-            if requested is None:
-                return None
-            return ToolCall(
-                tracer, requested.name, code, _shown_as(requested, code, arguments), requested, receiver
-            )
-        elif name not in offered and (name in _HOT_AS_TOOLS or _has_span(name)):
-            return None  # not run as a tool now; or only an override names it, which the hook's span takes
-        shown = (
-            _shown(code, arguments)
-            if expected is None or expected.arguments is None
-            else dict(expected.arguments)
-        )
-        requested = take(name, shown)
-        if requested is None and is_in_tool(name):  # the tool calls itself, or a helper of the same name
-            return None
-        return ToolCall(tracer, name, code, shown, requested, receiver)
-
-    hot_calls.CALL = call
-    hot_calls.TAKE = take
+    starts = _ToolStarts(tracer, calls, identity)
+    hot_calls.CALL, hot_calls.TAKE = starts.call, starts.take
 
     def uninstall() -> None:
         global REPLACER
@@ -193,6 +160,97 @@ def install(tracer: ExecutionTracer) -> tuple[ToolCalls, Callable[[], None]]:
         announced.NAMED.clear()
 
     return calls, uninstall
+
+
+class _ToolStarts:
+    """Decides which calls of hot functions are tool calls, and opens their spans."""
+
+    def __init__(self, tracer: ExecutionTracer, calls: ToolCalls, identity: ToolIdentity) -> None:
+        self._tracer, self._calls, self._identity = tracer, calls, identity
+
+    def take(self, name: str, arguments: dict[str, Any], *, served: bool = False) -> RequestedCall | None:
+        return self._calls.take(
+            name,
+            arguments,
+            context.current_id(),
+            only_inside=is_in_tool(name),
+            call_id=announced.call_id_of(name),
+            served=served,
+        )
+
+    def call(self, name: str, code: CodeType, arguments: dict[str, Any]) -> ToolCall | None:
+        """Return the span of a tool call, or None if the call has a span already or is not a tool call."""
+        if code in hot_calls.HOOKED:  # its span is open already
+            return None
+        receiver = next(iter(arguments.values())) if set(arguments) & rewrite.RECEIVERS else None
+        expected = announced.find_announced(_TOOLS_OF.get(code, ()))
+        if expected is not None:
+            name = str(expected.name)
+            shown = _shown(code, arguments) if expected.arguments is None else dict(expected.arguments)
+            requested = self.take(name, shown)
+            if requested is None and is_in_tool(name):  # the tool calls itself
+                return None
+            return ToolCall(self._tracer, name, code, shown, requested, receiver)
+        aliases = _REGISTERED.get(code, {})
+        is_own = (
+            name in self._identity.names
+            and name not in aliases
+            and not self._identity.is_excluded(name, code)
+        )
+        shown = _shown(code, arguments)
+        if is_own and (expected := announced.find_announced({name})) is not None:
+            fits = expected.arguments is not None and is_passed(expected.arguments, shown)
+            if fits or self._identity.fits_schema(name, code, shown):
+                return self._make_own(name, code, shown, receiver)
+        requested = self._take_requested(name, code, shown, aliases, is_own=is_own)
+        if requested is not None:
+            shown = _shown_as(requested, shown)
+            return ToolCall(self._tracer, requested.name, code, shown, requested, receiver)
+        if is_own:
+            is_tool = self._identity.is_only_candidate(name, code) and self._identity.fits_schema(
+                name, code, shown
+            )
+        else:  # only an override names it, which the hook's span takes, or it is not run as a tool now
+            is_tool = not (
+                aliases or name in self._identity.names or name in _HOT_AS_TOOLS or _has_span(name)
+            )
+        return self._make_own(name, code, shown, receiver) if is_tool else None
+
+    def _make_own(self, name: str, code: CodeType, shown: dict[str, Any], receiver: Any) -> ToolCall | None:
+        """Return the span of a call of the function of a tool, or None for a call inside the tool of this name."""
+        requested = self.take(name, shown)
+        if requested is None and is_in_tool(name):  # the tool calls itself, or a helper of the same name
+            return None
+        return ToolCall(self._tracer, name, code, shown, requested, receiver)
+
+    def _take_requested(
+        self,
+        name: str,
+        code: CodeType,
+        shown: dict[str, Any],
+        aliases: Mapping[str, Mapping[str, Any]],
+        *,
+        is_own: bool,
+    ) -> RequestedCall | None:
+        """Take the requested call whose arguments a function got, as the tool of its own name or of another one."""
+        span = context.current()
+        # A tool may call functions that are tools themselves.
+        only_inside = isinstance(span, OpenSpan) and span.component == "tool" if aliases else is_in_tool(name)
+        bound = {alias for alias, values in aliases.items() if values and _are_passed(values, shown)}
+        unbound = {alias for alias, values in aliases.items() if not values} | ({name} if is_own else set())
+        for names in filter(None, (bound, unbound)):
+            found = self._calls.take_fitting(
+                names,
+                shown,
+                context.current_id(),
+                only_inside=only_inside,
+                again=bool(aliases) or self._identity.has_answered(name, code),
+                accepts_empty=bool(aliases) or self._identity.is_only_candidate(name, code),
+            )
+            if found is not None:
+                self._identity.add_answering(name, code)
+                return found
+        return None
 
 
 class ToolCall:
@@ -284,42 +342,60 @@ def _shown(code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments as a model names them: without `self`, and with those of `**` among the others."""
     if code in _ARGUMENTS_IN:
         return dict(arguments[_ARGUMENTS_IN[code]])
-    shown = {key: value for key, value in arguments.items() if key not in _RECEIVERS}
+    shown = {key: value for key, value in arguments.items() if key not in rewrite.RECEIVERS}
     if code.co_flags & CO_VARKEYWORDS:
         shown |= shown.pop(list(arguments)[-1], {})
     return shown
 
 
-def _shown_as(requested: RequestedCall, code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
+def _are_passed(bound: Mapping[str, Any], passed: Mapping[str, Any]) -> bool:
+    """Return whether a function got the arguments that a partial binds."""
+    return all(
+        key in passed
+        and (passed[key] is value or (type(passed[key]) is type(value) and is_equal(value, passed[key])))
+        for key, value in bound.items()
+    )
+
+
+def _shown_as(requested: RequestedCall, shown: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of a requested call by the names that the model knows, with defaults of the function."""
-    shown = _shown(code, arguments)
     wanted = requested.arguments
     return shown if not isinstance(wanted, dict) or wanted.keys() <= shown.keys() else wanted
 
 
-def _reach_functions(tracer: ExecutionTracer, replacer: CodeReplacer, names: Iterable[str]) -> None:
+def _reach_functions(
+    tracer: ExecutionTracer, replacer: CodeReplacer, identity: ToolIdentity, names: Iterable[str]
+) -> None:
     """Make seams of the functions that the program has registered as the tools of these names.
 
-    The names of functions of the user's own modules are seams already, and other seams record the tools of hooks,
-    frameworks and servers.
+    The functions of the user's own modules are seams already: of these, only the registered one is sought where several
+    have the name. Other seams record the tools of hooks, frameworks and servers.
     """
-    known = (rewrite.EDITED, announced.NAMED, announced.HOOKED)
+    known = (announced.NAMED, announced.HOOKED)
     searched = [
         name
         for name in names
         if _SEARCHES[name] < _MOST_SEARCHES
         and not any(name in others for others in known)
         and not announced.is_served(name)
+        and identity.needs_search(name)
     ]
     if not searched:
         return
     started = perf_counter_ns()
     _SEARCHES.update(searched)
     try:
-        for name, functions in registered.find_functions(searched).items():
-            for function in functions:
-                if replacer.edit(function):
-                    _add_registered(name, function.__code__)
+        for name, candidates in registered.find_functions(searched).items():
+            is_own = name in rewrite.EDITED
+            for candidate in candidates:
+                code = candidate.function.__code__
+                if is_own and code.co_name == name and rewrite.is_edited(code):
+                    if candidate.is_registered:
+                        identity.add_registered(name, code)
+                        _SEARCHES[name] = _MOST_SEARCHES
+                elif (candidate.is_registered or not is_own) and replacer.edit(candidate.function):
+                    _add_registered(name, candidate.function.__code__, candidate.bound)
+                    identity.add_rival(name)
     except Exception as error:
         tracer.problem("the functions of tools could not be searched", error)
     tracer.tracing_ns += perf_counter_ns() - started

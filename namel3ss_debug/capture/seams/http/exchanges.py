@@ -374,7 +374,9 @@ class Exchange:
         self._owner.calls.add_results(decoded.get("messages") or [], self._inside)
         if decoded["tools"]:
             self._offers_tools = True
-            self._owner.calls.offer(tuple(tool["name"] for tool in decoded["tools"] if tool.get("name")))
+            self._owner.calls.offer(
+                {tool["name"]: tool.get("parameters") for tool in decoded["tools"] if tool.get("name")}
+            )
         shown = parsed_json.ready_request(payloads, decoded) if keeps else {}
         ready = parsed_json.ready_object(payloads, metadata, exchange, texts=chain)
         span = tracer.span("llm", decoded.get("model"), shown, ready, retry_count=retries, call_site=site)

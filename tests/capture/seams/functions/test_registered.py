@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import pytest
 
 from namel3ss_debug.capture.core.patching import replace
 from namel3ss_debug.capture.frameworks.structure import observe
-from namel3ss_debug.capture.seams.functions.registered import find_functions, unwrap
+from namel3ss_debug.capture.seams.functions.registered import FoundFunction, find_functions, unwrap
 from namel3ss_debug.traces.reader import open_trace
 
 PACKAGE = '''
@@ -284,7 +285,8 @@ def test_a_mock_of_a_call_that_was_not_reached_is_refused(ran):
 def test_the_search_finds_no_functions_of_the_standard_library():
     """Recording calls them itself."""
     commands = {"join_for_test": os.path.join, "own_for_test": debug}
-    assert find_functions(["join_for_test", "own_for_test"]) == {"own_for_test": [debug]}
+    found = find_functions(["join_for_test", "own_for_test"])
+    assert found == {"own_for_test": [FoundFunction(debug, {}, is_registered=True)]}
     assert commands
 
 
@@ -297,7 +299,21 @@ def test_a_name_that_many_packages_define_is_not_searched_in_them():
         spaces.append(space)
     assert find_functions(["common_for_test"]) == {}
     entry = {"common_for_test": spaces[3]["common_for_test"]}
-    assert find_functions(["common_for_test"]) == entry | {"common_for_test": [*entry.values()]}
+    found = [FoundFunction(each, {}, is_registered=True) for each in entry.values()]
+    assert find_functions(["common_for_test"]) == {"common_for_test": found}
+
+
+def test_the_arguments_that_a_partial_binds_are_found():
+    """By name, also where they stand by position, and without the receiver of a method."""
+
+    class Index:
+        def look_for_test(self, place, word, *, limit=1):
+            return place, word, limit
+
+    tools = {"bound_for_test": functools.partial(Index().look_for_test, "docs", limit=3)}
+    [found] = find_functions(["bound_for_test"])["bound_for_test"]
+    assert (found.function, found.bound) == (Index.look_for_test, {"place": "docs", "limit": 3})
+    assert tools
 
 
 def test_a_call_that_the_seam_of_a_framework_records_is_not_another_tool():
