@@ -26,14 +26,12 @@ if TYPE_CHECKING:
 
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.replay.rerun.consent import Consent
-    from namel3ss_debug.replay.rerun.tool_code import RecordedCode
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.inputs import Recorded
     from namel3ss_debug.traces.reader import Trace
     from namel3ss_debug.views.generated_tests import ProgramUnderTest, Tools
 
 _MOST_STDIN = 1000
-_MOST_NAMED = 5
 
 
 def _outside_of_tools(events: list[Event], run: Collection[str]) -> Iterator[Event]:
@@ -79,7 +77,7 @@ def _tools(events: list[Event], declared: Mapping[str, str], tried: Mapping[str,
     return Tools(
         [name for name in run if name in seen],
         {
-            name: f"{reason}; {_unverified(codes.get(name, ()))}"
+            name: f"{reason}; a change of its code is {'noticed' if codes.get(name) else 'not noticed'}"
             for name, reason in reasons.items()
             if reason and name in seen
         },
@@ -98,20 +96,6 @@ def _why_answered(name: str, declared: Mapping[str, str], tried: Mapping[str, st
     if tried is None:
         return 'the setting tools is not "run"; --try-tools finds whether it can run'
     return tried.get(name, "")
-
-
-def _unverified(codes: Iterable[RecordedCode]) -> str:
-    """Return a clause that describes how far a change of a tool's code will be noticed."""
-    known = [code for code in codes if code.digest]
-    beyond = list(dict.fromkeys(what for code in known for what in code.not_verified))
-    if not known:
-        return "a change of its code is not noticed"
-    more = ", ..." if len(beyond) > _MOST_NAMED else ""
-    return (
-        f"not verified: {', '.join(beyond[:_MOST_NAMED])}{more}"
-        if beyond
-        else "a change of its code is noticed"
-    )
 
 
 def _tried(trace: Trace, events: list[Event], config: DebugConfiguration, consent: Consent) -> dict[str, str]:

@@ -35,7 +35,7 @@ def _kinds(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     del parameter
     kinds = tuple(word.strip() for each in values for word in each.split(",") if word.strip())
     if kinds:
-        from namel3ss_debug.replay.rerun.outcomes import ACCEPTABLE
+        from namel3ss_debug.config.values import ACCEPTABLE
 
         for kind in kinds:
             if kind not in ACCEPTABLE:
@@ -72,11 +72,12 @@ AGAIN_OPTIONS: tuple[Decorator[Any], ...] = (
     click.option("--run-tools", "run_tools", multiple=True, metavar="NAME",
                  help="Run this tool for real in the re-run, or all; may be repeated."),
     click.option("--run-changed-tools", "run_changed_tools", is_flag=True,
-                 help="Run the tools whose code has changed since the trace was recorded."),
+                 help="Run the tools whose code has changed since the trace was recorded, or may have."),
     click.option("--run-commands", "run_commands", multiple=True, metavar="[NAME]", is_flag=False, flag_value="all",
                  help="Run the commands of this program for real in the re-run, such as git; all without a NAME; may be repeated."),
     click.option("--accept", "accept", multiple=True, metavar="KIND", callback=_kinds,
-                 help="Let the re-run succeed with recorded answers that may differ now: stale-tools, stale-models, changed-files, unknown-bodies."),
+                 help="Let the re-run succeed with recorded answers that may differ now: stale-tools, unknown-code, stale-models, "
+                 "changed-files, unknown-bodies."),
     click.option("--realtime", is_flag=True, help="Let answers take their recorded time."),
     click.option("--python", metavar="PATH", shell_complete=complete_files,
                  help="The Python to run the program again with."),

@@ -42,7 +42,9 @@ TRUST_KEY_VARIABLE = "NAMEL3SS_DEBUG_TRUST_KEY"
 """The variable with the secret that traces are signed with, in place of a key file."""
 
 
-FOR_READERS = frozenset({"prices", "triggers", "error_indicators", "checks", "diff_ignore", "tools"})
+FOR_READERS = frozenset(
+    {"prices", "triggers", "error_indicators", "checks", "diff_ignore", "tools", "accept"}
+)
 """Settings of commands that read traces; they are not passed to a program that is recorded."""
 
 REDACTING = frozenset({"redact", "redact_keys", "redact_patterns"})
@@ -86,6 +88,7 @@ class DebugConfiguration:
     mocks: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
+    accept: tuple[str, ...] = ()
     diff_ignore: tuple[str, ...] = ()
     prices: Mapping[str, Mapping[str, float] | None] = field(default_factory=dict)
     triggers: Mapping[str, float | None] = field(default_factory=lambda: dict(TRIGGERS))
@@ -455,6 +458,12 @@ SETTINGS: tuple[Setting, ...] = (
         values.tools,
         """an object of tool name (with * and ? for many) to "run" or "answer", such as {"lookup_*": "run", "send_email": "answer"}""",
         "what a re-run does with a tool whose code has changed: run it, or answer it from the trace in any case",
+    ),
+    Setting(
+        "accept",
+        values.accepted,
+        f"a list of {', '.join(values.ACCEPTABLE)}",
+        "kinds of recorded answers that a re-run or a test may use although they may differ now, as --accept",
     ),
     Setting(
         "diff_ignore",

@@ -230,6 +230,18 @@ def triggers(value: object) -> Mapping[str, float | None]:
     return {**TRIGGERS, **items}
 
 
+ACCEPTABLE = ("stale-tools", "unknown-code", "stale-models", "changed-files", "unknown-bodies")
+"""The kinds of answers that a re-run uses although they may differ now."""
+
+
+def accepted(value: object) -> tuple[str, ...]:
+    """Read some of `ACCEPTABLE`."""
+    found = words(value)
+    if not set(found) <= set(ACCEPTABLE):
+        raise ValueError
+    return found
+
+
 def tools(value: object) -> Mapping[str, str]:
     """Read an object of tool names and what a re-run does with them."""
     items = json.loads(value) if isinstance(value, str) else value

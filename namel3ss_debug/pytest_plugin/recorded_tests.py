@@ -21,6 +21,7 @@ from namel3ss_debug.capture.seams.functions.loaded import LoadedFunctions
 from namel3ss_debug.config import DebugConfiguration, load_configuration
 from namel3ss_debug.errors import DebugError, SettingError, UnreadableTraceError
 from namel3ss_debug.replay.rerun.inprocess import InProcess, Recordable
+from namel3ss_debug.replay.rerun.outcomes import STALE_TOOLS, UNKNOWN_CODE
 from namel3ss_debug.replay.rerun.programs import ProgramRunner
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
 from namel3ss_debug.replay.rerun.unanswered import UnansweredCall
@@ -147,11 +148,11 @@ class RecordedTest:
             raise self._parts(
                 testing.describe_divergences(found, closed, self._run.recorded, recording, again, run)
             )
-        for name, reasons in self._run.unverified_tools().items():
-            text = f"{name} was answered from {recording.name}, and its code is not verified: {', '.join(reasons)}"
-            self._node.warn(pytest.PytestWarning(text))
-        if stale:
-            raise _failure(testing.describe_stale(stale, again))
+        accepted = self._run.what.config.accept
+        unknown = () if UNKNOWN_CODE in accepted else self._run.unknown_tools()
+        stale = () if STALE_TOOLS in accepted else stale
+        if stale or unknown:
+            raise _failure(testing.describe_stale(stale, unknown, again))
 
     def _parts(self, text: str) -> BaseException:
         """Return the failure of a test that diverges; it names the test that made the trace, if that may be the reason."""

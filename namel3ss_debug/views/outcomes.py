@@ -22,9 +22,9 @@ from namel3ss_debug.replay.rerun.outcomes import (
     STALE_MODELS,
     STALE_TOOLS,
     UNKNOWN_BODIES,
+    UNKNOWN_CODE,
     UNVERIFIED,
 )
-from namel3ss_debug.replay.rerun.tool_code import NO_DIGESTS
 from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, describe_unanswered
 from namel3ss_debug.views.cleaning import ERROR, GOOD, WARNING, Piece, clean, piece, wrapped
 from namel3ss_debug.views.quantities import count
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from namel3ss_debug.replay.rerun.outcomes import RerunOutcome, Unverified
 
 MOST_NUMBERS = 8
-MOST_WORDS = 4
 _MANY_FILES = 4
 _CHANGES = {
     CHANGED: "has changed",
@@ -114,10 +113,12 @@ def _kinds_of(unverified: Sequence[Unverified]) -> str:
     tools = sum(each.kind == STALE_TOOLS for each in unverified)
     calls = sum(len(each.numbers) for each in unverified if each.kind == STALE_MODELS)
     files = sum(each.kind == CHANGED_FILES for each in unverified)
+    unknown = sum(each.tool.count(",") + 1 for each in unverified if each.kind == UNKNOWN_CODE)
     bodies = sum(each.kind == UNKNOWN_BODIES for each in unverified)
     guesses = sum(each.kind == AMBIGUOUS for each in unverified)
     parts = [
         (tools, "stale tool", None),
+        (unknown, "unknown tool", None),
         (calls, "stale model call", None),
         (files, "changed file", None),
         (bodies, "unknown body", "unknown bodies"),
@@ -254,16 +255,9 @@ def _unverified(outcome: RerunOutcome) -> Iterator[str]:
         same = "" if numbers == recorded else f" (recorded as {_few(recorded)})"
         head = named_events(numbers)
         yield f"{head[0].upper()}{head[1:]}{same}: {each.text}. {_advice(each, outcome)}"
-    by_reason: dict[str, list[str]] = {}
-    for name, reasons in outcome.not_verified.items():
-        by_reason.setdefault(_few(reasons, MOST_WORDS), []).append(name)
-    for why, names in by_reason.items():
-        if why == NO_DIGESTS:
-            yield "The trace holds no digests of code, so a change inside a tool is not noticed."
-        elif why == NO_OUTPUT:
-            yield f"What {', '.join(names)} wrote to the program's own stdout is not in the trace, and is missing."
-        else:
-            yield f"Not verified: {', '.join(names)} ({why})"
+    names = [name for name, reasons in outcome.not_verified.items() if NO_OUTPUT in reasons]
+    if names:
+        yield f"What {', '.join(names)} wrote to the program's own stdout is not in the trace, and is missing."
 
 
 def _advice(each: Unverified, outcome: RerunOutcome) -> str:
@@ -277,6 +271,8 @@ def _advice(each: Unverified, outcome: RerunOutcome) -> str:
         return f"Use {each.verify} to call the model."
     if each.kind == UNKNOWN_BODIES:
         return f"Use {each.verify} to send it."
+    if each.kind == UNKNOWN_CODE:
+        return f"Use {each.verify} to run {'it' if ',' not in each.tool else 'them'}, or --accept {UNKNOWN_CODE}."
     if each.verify != "--run-changed-tools" and not each.recorded:
         return f'The setting tools is "answer"; use {each.verify} to run it all the same.'
     return f"Use {each.verify} to run it."

@@ -14,7 +14,7 @@ from namel3ss_debug.inspection.calls import read_run
 from namel3ss_debug.replay.rerun.divergences import MISSING, NEW, Divergence
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
 from namel3ss_debug.replay.rerun.requests import TOOL
-from namel3ss_debug.replay.rerun.tool_code import StaleTool
+from namel3ss_debug.replay.rerun.tool_code import StaleTool, describe_unknown
 from namel3ss_debug.replay.rerun.unanswered import (
     UnansweredCall,
     describe_flaw,
@@ -117,17 +117,23 @@ def describe_divergences(
     return "\n".join([*rows, again_row(again)])
 
 
-def describe_stale(tools: Sequence[StaleTool], again: str) -> str:
-    """Describe why a test fails that passed on answers of tools whose code has changed since.
+def describe_stale(tools: Sequence[StaleTool], unknown: Sequence[StaleTool], again: str) -> str:
+    """Describe why a test fails that passed on answers of tools whose code has changed since, or may have.
 
     Args:
-        tools: these tools.
+        tools: the tools whose code has changed.
+        unknown: those whose code may have changed.
         again: the command that records it again.
     """
     rows = [
         clean(f"{tool.describe()}: re-record, or run it (run_tools={tool.name!r} in the mark)")
         for tool in tools
     ]
+    if unknown:
+        names = tuple(tool.name for tool in unknown)
+        what = f"run_tools={names if len(names) > 1 else names[0]!r}"
+        text = f"{describe_unknown(unknown)}: re-record, run them ({what} in the mark), or set accept to unknown-code"
+        rows.append(clean(text))
     return "\n".join([*rows, again_row(again)])
 
 

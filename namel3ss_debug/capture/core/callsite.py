@@ -159,6 +159,20 @@ class CallSites:
         names.reverse()
         return names, site
 
+    def innermost_name(self, depth: int) -> str | None:
+        """Return the qualified name of the innermost user function on the stack, such as `agent.py:main`."""
+        frame = innermost(depth + 1)
+        while frame is not None:
+            code = frame.f_code
+            if code.co_filename not in self.foreign:
+                known = self._named.get(id(code))
+                if known is None or known[0] is not code:
+                    known = self._name(code)
+                if known[1] is not None:
+                    return known[1]
+            frame = frame.f_back
+        return None
+
     def _name(self, code: CodeType) -> tuple[CodeType, str | None]:
         """Return a function's name in a chain, `None` if it is not the user's.
 

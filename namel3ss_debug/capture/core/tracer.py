@@ -117,12 +117,13 @@ class StackSampler(Protocol):
 
 
 class ToolCodeSource(Protocol):
-    """Reads the code behind tools, see `seams.functions.codedigest`."""
+    """Describes the code behind tools, see `seams.functions.codedigest`."""
 
-    def of_call(
-        self, name: str, code: CodeType, receiver: Any, variables: Mapping[str, Any] | None
-    ) -> dict[str, Any] | None:
+    def of_call(self, name: str, code: CodeType, receiver: Any) -> dict[str, Any] | None:
         """Return what to record of the code; `None` where the trace holds it already."""
+
+    def new_files(self) -> dict[str, Any]:
+        """Return what to record of the user's files that were loaded since."""
 
 
 class OpenSpan:
@@ -437,6 +438,9 @@ class OpenSpan:
         for key, value in self._fields.items():
             if value is not None:
                 event[key] = payloads.value(value)
+        if self._tracer.sources and self.component == "tool" and "metadata" in event:
+            # Not redacted: they hold names of definitions and digests only, which rules for secrets may take for some.
+            event["metadata"]["sources"], self._tracer.sources = self._tracer.sources, {}
 
     def _add_end_fields(self, event: Event) -> None:
         if self.totals:
@@ -519,6 +523,7 @@ class ExecutionTracer:
         self.stacks: StackSampler | None = None
         self.load_tool_code: Callable[[CallSites], ToolCodeSource] | None = None
         self._tool_code: ToolCodeSource | None = None
+        self.sources: dict[str, Any] = {}  # source files to describe in the next start event of a tool
 
     def __repr__(self) -> str:
         return f"<ExecutionTracer recording to {self.writer.first}>"
@@ -611,16 +616,13 @@ class ExecutionTracer:
         text = what if error is None else f"{what}: {type(error).__name__}"
         self.problems[text] += 1
 
-    def code_of_call(
-        self, name: str, code: CodeType, receiver: Any = None, variables: Mapping[str, Any] | None = None
-    ) -> dict[str, Any] | None:
+    def code_of_call(self, name: str, code: CodeType, receiver: Any = None) -> dict[str, Any] | None:
         """Return what to record of the code behind a tool at one of its calls; None where the trace holds it already.
 
         Args:
             name: the name of the tool.
             code: the code of its function.
             receiver: the object or class that the function is a method of.
-            variables: the globals of the function; taken from its running frame if left out.
         """
         if not self.keeps_payloads or self.load_tool_code is None:
             return None
@@ -628,7 +630,8 @@ class ExecutionTracer:
         try:
             if self._tool_code is None:
                 self._tool_code = self.load_tool_code(self.sites)
-            return self._tool_code.of_call(name, code, receiver, variables)
+            self.sources |= self._tool_code.new_files()
+            return self._tool_code.of_call(name, code, receiver)
         except Exception as error:
             self.problem("the code of a tool could not be read", error)
             return None
@@ -675,6 +678,10 @@ class ExecutionTracer:
             end()
         writer = self.writer
         event = self.base("trace_end", "app", None, None)
+        if self._tool_code is not None:
+            self.sources |= self._tool_code.new_files()  # what the last tools have imported themselves
+            if self.sources:
+                self.end_metadata["sources"] = self.sources
         event["metadata"] = {
             "events": writer.events,
             "bytes": writer.size,

@@ -52,7 +52,7 @@ from namel3ss_debug.replay.rerun.requests import (
     Request,
     read_request,
 )
-from namel3ss_debug.replay.rerun.tool_code import CHANGED, UNKNOWN, CodeByTool, CodeComparison, StaleTool
+from namel3ss_debug.replay.rerun.tool_code import CHANGED, UNCHANGED, CodeByTool, CodeComparison, StaleTool
 from namel3ss_debug.replay.rerun.unanswered import (
     NO_OUTPUT,
     CannotGoOnError,
@@ -187,7 +187,6 @@ class Attempt:
         self._started_again: set[int] = set()  # numbers of commands whose processes are parts of the trace
         self._silent: set[str] = set()  # answered commands whose output is not in the trace
         self._commands: dict[int, int] = {}  # number of an answered recorded command -> that of the live one
-        self._of_servers: set[str] = set()  # those of these tools that an MCP server provides
         self._longest: float | None = None  # the longest silence in the trace, in seconds
         self._live: set[int] = set()  # processes that were informed to leave the trace behind
 
@@ -319,36 +318,19 @@ class Attempt:
             for number, answer in self._blocked.items()
         )
 
-    def stale_tools(self) -> tuple[StaleTool, ...]:
-        """Return the tools that were answered from the trace although their code has changed."""
+    def stale_tools(self, state: str = CHANGED) -> tuple[StaleTool, ...]:
+        """Return the tools that were answered from the trace although their code has changed, or, for `UNKNOWN`, may have."""
         found = []
         for name, numbers in self._answered.items():
             comparison = self._compare_code(name)
-            if comparison.state == CHANGED:
+            if comparison.state == state:
                 kept = self.plan.declared(name) == ANSWER
                 found.append(StaleTool(name, comparison.reasons, tuple(numbers), kept))
         return tuple(found)
 
-    def not_verified(self, *, wholly: bool = False) -> dict[str, tuple[str, ...]]:
-        """Return the tools whose code is not verified, or not all of it, with the reasons; of those that were answered.
-
-        The answered commands whose output is not in the trace, because they inherited stdout, are among them.
-
-        Args:
-            wholly: whether to leave out tools of whose code only a part is not verified, and commands.
-        """
-        found: dict[str, tuple[str, ...]] = {}
-        if not wholly:
-            found |= dict.fromkeys(sorted(self._silent), (NO_OUTPUT,))
-        for name in self._answered:
-            comparison = self._compare_code(name)
-            if name in self._of_servers:
-                found[name] = ("it runs in an MCP server",)
-            elif comparison.state == UNKNOWN:
-                found[name] = comparison.reasons
-            elif comparison.state != CHANGED and comparison.not_verified and not wholly:
-                found[name] = comparison.not_verified
-        return found
+    def not_verified(self) -> dict[str, tuple[str, ...]]:
+        """Return the answered commands whose output is not in the trace, because they inherited stdout, with the reason."""
+        return dict.fromkeys(sorted(self._silent), (NO_OUTPUT,))
 
     def divergences(self, *, ended: bool) -> tuple[Divergence, ...]:
         """Return where the run and the trace diverge; calls that were made for real do not count.
@@ -463,7 +445,7 @@ class Attempt:
         if request.kind == TOOL:
             return self.plan.runs(request) or (
                 self.plan.runs_when_changed(request.name)
-                and self._compare_code(request.name).state == CHANGED
+                and self._compare_code(request.name).state != UNCHANGED
             )
         if request.name == CONNECT:
             tools = set().union(*(self.plan.recorded.servers.get(key, set()) for key in request.keys))
@@ -473,7 +455,8 @@ class Attempt:
 
     def _compare_code(self, name: str) -> CodeComparison:
         """Compare the code of a tool, as far as the run has shown it, with the recorded code."""
-        return self.plan.code.compare(name, self._codes.by_name.get(name, ()))
+        packages = lenient.mapping(self.seen.first.get("packages"))
+        return self.plan.code.compare(name, self._codes.by_name.get(name, ()), packages)
 
     def _is_real(self, request: Request, event: Event) -> bool:
         """Return whether a request goes to the network: from inside a tool that is run, or behind the event of `--from`."""
@@ -564,8 +547,6 @@ class Attempt:
                     if calls[each].request.kind == COMMAND
                 )
                 self._commands.update(dict.fromkeys(inner, request.number))
-                if "mcp" in lenient.mapping(event.get("metadata")):
-                    self._of_servers.add(request.name)
 
     def _follow_command(self, request: Request, found: RecordedCall) -> None:
         self._commands[found.number] = request.number

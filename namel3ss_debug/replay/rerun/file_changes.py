@@ -1,12 +1,18 @@
-"""Find the files that a recorded program opened and that differ now, where a re-run diverges from its trace."""
+"""Find the files that a recorded program opened and that differ now.
+
+Those that it read are compared before each re-run (`find_changed_data`), because a tool that is answered may read them.
+All are compared where a re-run diverges from its trace.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from namel3ss_debug.replay.rerun.tool_code import ChangedData
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.file_digests import MISSING, FileDigester, regular_status
+from namel3ss_debug.traces.file_digests import MISSING, FileDigester, describe_status, regular_status
 from namel3ss_debug.traces.inputs import EVENT_TYPE
 from namel3ss_debug.traces.signing import derive_file_key, derive_key, load_key
 from namel3ss_debug.wire import lenient
@@ -14,8 +20,8 @@ from namel3ss_debug.wire import lenient
 Descriptions = dict[str, dict[str, Any]]
 """Path of an opened file -> its description, see `FileDigester.describe`.
 
-Beside it, `written` if it was opened for writing, and `after` if the run changed it: its description at the end, or `open` if
-it was not closed yet.
+Beside it, `openers`, the functions of the user's that read it; `written` if it was opened for writing, and `after` if the run
+changed it: its description at the end, or `open` if it was not closed yet.
 """
 
 CHANGED: Final = "changed"
@@ -45,7 +51,11 @@ def add_digests(files: Descriptions, metadata: Mapping[str, Any]) -> None:
     for path, found in lenient.mapping(metadata.get("digests")).items():
         description = lenient.mapping(found)
         if path in files:
-            description = {name: description[name] for name in ("written", "after") if name in description}
+            kept = ("written", "after", "openers")
+            description = {name: description[name] for name in kept if name in description}
+        if openers := lenient.sequence(description.get("openers")):
+            known = files.get(path, {}).get("openers", ())
+            description = {**description, "openers": list(dict.fromkeys([*known, *map(str, openers)]))}
         files.setdefault(path, {}).update(description)
 
 
@@ -92,6 +102,58 @@ def find_file_changes(then: Descriptions, opened: Descriptions, key: bytes) -> t
             as_left = _is_same_status(after, now) if after and "open" not in after else None
             found.append(FileChange(path, change, written, as_left))
     return tuple(sorted(found, key=lambda each: (each.written, each.path)))
+
+
+def find_changed_data(then: Descriptions, key: bytes | None) -> tuple[ChangedData, ...]:
+    """Return the data files that the program read and that differ today, before it runs again.
+
+    A file that the recorded run changed itself has to be as that run left it. The others have to be as they were; they are
+    read only if their size or time differs. Without the key of the digests, only sizes are compared.
+
+    Args:
+        then: the files that the recorded run opened.
+        key: the key of the digests; None if this user does not have it.
+    """
+    digester = None if key is None else FileDigester(key)
+    found = []
+    for path, before in then.items():
+        if before.get("openers") and (how := _differs_now(path, before, digester)):
+            openers = (_COMPREHENSION.sub("", each) for each in before["openers"])
+            found.append(ChangedData(path, how, tuple(dict.fromkeys(openers))))
+    return tuple(found)
+
+
+_COMPREHENSION: Final = re.compile(r"(\.<locals>\.<(listcomp|setcomp|dictcomp|genexpr)>)+\Z")
+"""The end of the name of a comprehension, which is a function of its own up to Python 3.11."""
+_HOW: Final = {
+    CHANGED: "has changed",
+    MISSING_NOW: "does not exist any more",
+    NEW: "is new",
+    MODIFIED: "was modified",
+}
+
+
+def _differs_now(path: str, before: Mapping[str, Any], digester: FileDigester | None) -> str:
+    try:
+        status = regular_status(path)
+        now = {} if status is None else describe_status(status)
+    except FileNotFoundError:
+        now = MISSING
+    except ValueError:  # a path from a damaged trace
+        return ""
+    after = lenient.mapping(before.get("after"))
+    if after:
+        return (
+            ""
+            if "open" in after or _is_same_status(after, now)
+            else "has changed since the recorded run wrote it"
+        )
+    if _is_same_status(before, now):
+        return ""
+    if digester is not None:
+        return _HOW.get(_compare(before, _describe(path, digester)), "")
+    missing = before.get("missing"), now.get("missing")
+    return _HOW[CHANGED] if any(missing) or before.get("size") != now.get("size") else ""
 
 
 def _describe(path: str, digester: FileDigester) -> dict[str, Any]:

@@ -6,7 +6,6 @@ random numbers are the recorded ones, for the program alone: the test runner rea
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,11 +33,11 @@ from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import MISSING, ORDER, RESULT, Divergence
 from namel3ss_debug.replay.rerun.held_effects import WRITTEN, HeldEffects, held_paths
 from namel3ss_debug.replay.rerun.plan import ALL, Plan
-from namel3ss_debug.replay.rerun.preparation import check_trace
+from namel3ss_debug.replay.rerun.preparation import check_trace, trace_code
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, read_recorded
 from namel3ss_debug.replay.rerun.requests import TOOL, TaskKey, read_request
 from namel3ss_debug.replay.rerun.starting import randomness_of
-from namel3ss_debug.replay.rerun.tool_code import StaleTool, TraceCode
+from namel3ss_debug.replay.rerun.tool_code import UNKNOWN, StaleTool, TraceCode
 from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError, UnansweredCall
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.folders import copy_private
@@ -122,8 +121,7 @@ class InProcess:
             kept = LoadedTrace(recording)
             recorded = read_recorded(kept)
             list(check_trace(recording, recorded))
-            # A checkout gives every file a new time, so without digests a newer file is no sign of changed code.
-            plan = Plan(recorded, run_tools, code=TraceCode(recorded.codes, since=math.inf), exact_only=True)
+            plan = Plan(recorded, run_tools, code=self._code(kept, recorded), exact_only=True)
             self._attempt = Attempt(plan, None)
             self._attempt.listens = OwnPorts(os.getpid())
             self._gate = _Gate(self._attempt, self._stopped(on_stop, recorded))
@@ -146,6 +144,12 @@ class InProcess:
         except BaseException:
             self._put_back()
             raise
+
+    def _code(self, kept: LoadedTrace, recorded: RecordedCalls) -> TraceCode:
+        """Return the code that the trace holds; packages are not compared, because tests run with other ones on purpose."""
+        events = list(kept.events())
+        start = lenient.mapping(events[0].get("metadata")) if events else {}
+        return replace(trace_code(recorded, kept, events, start, Path(os.getcwd())), packages={})
 
     def _stopped(
         self, on_stop: OnStop, recorded: RecordedCalls
@@ -183,6 +187,8 @@ class InProcess:
             tests.add(frame.f_code.co_filename)
             frame = frame.f_back
         self._tracer.sites.rebase(root, os.getcwd(), tests)
+        if self._attempt is not None:
+            self._attempt.plan.code.sources.root = Path(os.getcwd())
         installing.restart()
         yield self._inputs
 
@@ -227,11 +233,11 @@ class InProcess:
         """Return the tools that were answered although their code has changed since they were recorded."""
         return () if self._attempt is None else self._attempt.stale_tools()
 
-    def unverified_tools(self) -> dict[str, tuple[str, ...]]:
-        """Return the answered tools of a whole program whose code could not be compared, with the reasons."""
+    def unknown_tools(self) -> tuple[StaleTool, ...]:
+        """Return the answered tools of a whole program whose code may have changed."""
         if self._attempt is None or not self._of_program:
-            return {}
-        return self._attempt.not_verified(wholly=True)
+            return ()
+        return self._attempt.stale_tools(UNKNOWN)
 
     def refused(self) -> tuple[Event, ...]:
         """Return the events of refused network connections."""

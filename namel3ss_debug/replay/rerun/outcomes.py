@@ -20,7 +20,7 @@ from namel3ss_debug.replay.rerun.divergences import (
 from namel3ss_debug.replay.rerun.file_changes import FileChange
 from namel3ss_debug.replay.rerun.recorded_calls import ChangedFile, RecordedCalls
 from namel3ss_debug.replay.rerun.requests import TOOL, VALUED
-from namel3ss_debug.replay.rerun.tool_code import StaleTool
+from namel3ss_debug.replay.rerun.tool_code import UNKNOWN, StaleTool, describe_unknown
 from namel3ss_debug.replay.rerun.unanswered import UnansweredCall
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
@@ -47,9 +47,7 @@ STALE_TOOLS: Final = "stale-tools"
 STALE_MODELS: Final = "stale-models"
 CHANGED_FILES: Final = "changed-files"
 UNKNOWN_BODIES: Final = "unknown-bodies"
-ACCEPTABLE: Final = (STALE_TOOLS, STALE_MODELS, CHANGED_FILES, UNKNOWN_BODIES)
-"""The values of `--accept`: kinds of answers that were used although they may differ now."""
-
+UNKNOWN_CODE: Final = "unknown-code"
 _MOST_PACKAGES = 5
 
 
@@ -58,12 +56,12 @@ class Unverified:
     """Why some recorded answers that were used may differ now.
 
     Attributes:
-        kind: `stale-tools`, `stale-models`, `changed-files` or `unknown-bodies`; or `ambiguous`, which cannot be
-            accepted.
+        kind: `stale-tools`, `unknown-code`, `stale-models`, `changed-files` or `unknown-bodies`; or `ambiguous`, which
+            cannot be accepted.
         text: the reason, a sentence without its full stop.
         numbers: the events of these calls in the re-run.
         recorded: their events in the trace; () if the code of a tool has changed.
-        tool: the name of the tool; "" for a model.
+        tool: the name of the tool, or several with commas between them; "" for a model.
         verify: the option that would get a new answer, such as `--run-changed-tools`; "" for none.
     """
 
@@ -113,7 +111,8 @@ class RerunOutcome:
         same_code: whether no code is newer than the trace, and no other answers were wanted.
         stale_tools: the tools that were answered from the trace although their code has changed.
         changed_files: the files that answered commands have changed in the trace, and that the program read later.
-        not_verified: of other answered tools: the name -> why its code is not verified, or what of it.
+        unknown_tools: the tools that were answered from the trace although their code may have changed.
+        not_verified: the answered commands whose output is not in the trace -> why.
         accepted: the kinds of unverified answers that the user accepts.
         options: the options of the command that started it, for the command that would verify it.
         file_changes: of a re-run that diverges or is incomplete, the files that differ from the recorded run.
@@ -141,6 +140,7 @@ class RerunOutcome:
     same_code: bool = False
     stale_tools: tuple[StaleTool, ...] = ()
     changed_files: tuple[ChangedFile, ...] = ()
+    unknown_tools: tuple[StaleTool, ...] = ()
     not_verified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     accepted: frozenset[str] = frozenset()
     options: tuple[str, ...] = ()
@@ -174,6 +174,8 @@ class RerunOutcome:
         for tool in self.stale_tools:
             verify = f"--run-tools {tool.name}" if tool.kept else "--run-changed-tools"
             found.append(Unverified(STALE_TOOLS, tool.describe(), tool.numbers, (), tool.name, verify))
+        if self.unknown_tools:
+            found.append(_make_unknown(self.unknown_tools))
         by_tool: dict[str, list[Match]] = {}
         for match in self.summary.after_override:
             recorded_call = self.recorded.calls.get(match.recorded)
@@ -307,16 +309,31 @@ def make_outcome(
         new_inputs=tuple((*place, times) for place, times in sorted(seen.new_inputs.items())),
         out_of_order=len(run.order.out_of_order()),
         stuck=run.is_stuck(),
-        stale_tools=tuple(
-            replace(tool, numbers=tuple(numbers.get(each, each) for each in tool.numbers))
-            for tool in run.stale_tools()
-        ),
+        stale_tools=_renumbered(run.stale_tools(), numbers),
+        unknown_tools=_renumbered(run.stale_tools(UNKNOWN), numbers),
         changed_files=tuple(
             file._replace(number=numbers.get(file.number, file.number)) for file in run.changed_files()
         ),
         not_verified=run.not_verified(),
         **more,
     )
+
+
+def _renumbered(tools: Iterable[StaleTool], numbers: Mapping[int, int]) -> tuple[StaleTool, ...]:
+    return tuple(
+        replace(tool, numbers=tuple(numbers.get(each, each) for each in tool.numbers)) for tool in tools
+    )
+
+
+def _make_unknown(tools: tuple[StaleTool, ...]) -> Unverified:
+    """Return one reason for all tools that a change could have reached."""
+    names = ", ".join(tool.name for tool in tools)
+    kept = [tool.name for tool in tools if tool.kept]
+    verify = (
+        " ".join(f"--run-tools {name}" for name in kept) if len(kept) == len(tools) else "--run-changed-tools"
+    )
+    numbers = tuple(sorted(number for tool in tools for number in tool.numbers))
+    return Unverified(UNKNOWN_CODE, describe_unknown(tools), numbers, (), names, verify)
 
 
 def other_numbers(arrived: Iterable[Event], written: Iterable[Event]) -> dict[int, int]:

@@ -32,7 +32,7 @@ class Plan:
         live_from: the number of the event from which on models and servers are called for real; 0 for never.
         offline: whether nothing is called for real even then.
         realtime: whether answers take their recorded time.
-        run_changed_tools: whether tools are run whose code has changed since the trace was recorded.
+        run_changed_tools: whether tools are run whose code has changed since the trace was recorded, or may have.
         tools: the setting `tools`: a pattern of names -> `run` or `answer`, for tools whose code has changed.
         code: the code that the trace holds of its tools.
         run_commands: the names of the programs whose commands are run for real, or `ALL`.

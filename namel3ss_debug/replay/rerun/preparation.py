@@ -21,11 +21,14 @@ from namel3ss_debug.errors import RerunError
 from namel3ss_debug.replay.overrides.grammar import in_line
 from namel3ss_debug.replay.rerun.addresses import SuppliedHosts
 from namel3ss_debug.replay.rerun.consent import Consent, check_signatures
+from namel3ss_debug.replay.rerun.file_changes import find_changed_data, find_file_key, read_digests
 from namel3ss_debug.replay.rerun.plan import Plan
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, ReplayFlaw, read_recorded
+from namel3ss_debug.replay.rerun.server_code import find_server_changes
+from namel3ss_debug.replay.rerun.source_files import SourceFiles
 from namel3ss_debug.replay.rerun.starting import STILL, interpreter_of, named_target, target_of
-from namel3ss_debug.replay.rerun.tool_code import TraceCode, is_newer
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.replay.rerun.tool_code import TraceCode
+from namel3ss_debug.traces.events import Event, NumberedEvents
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.inputs import MEMORY_AT_START
 from namel3ss_debug.traces.inputs import Recorded as Inputs
@@ -146,6 +149,42 @@ def note_variables(inputs: Inputs, environ: Mapping[str, str]) -> Iterator[str]:
         yield f"{why} {', '.join(names[:MOST_NAMED])}{more}: the program reads the current value, which differs"
 
 
+def trace_code(
+    recorded: RecordedCalls,
+    trace: NumberedEvents,
+    kept: Iterable[Event],
+    start: Mapping[str, Any],
+    cwd: Path,
+    scripts: tuple[str, str] | None = None,
+) -> TraceCode:
+    """Return the code that a trace holds of its tools.
+
+    Args:
+        recorded: the calls.
+        trace: the trace.
+        kept: its `inputs_read` events, among others.
+        start: the metadata of its `trace_start`.
+        cwd: the working directory, which the names of files are relative to.
+        scripts: the recorded and the present file of the program, if these are two.
+    """
+    return TraceCode(
+        recorded.codes.by_name,
+        SourceFiles(recorded.codes.files, cwd, scripts),
+        find_changed_data(read_digests(kept), find_file_key(start)),
+        {str(name): str(each) for name, each in lenient.mapping(start.get("packages")).items()},
+        lambda folder: find_server_changes(recorded, trace, folder),
+    )
+
+
+def scripts_of(start: Mapping[str, Any], target: Target, cwd: Path) -> tuple[str, str] | None:
+    """Return the recorded and the present file of the program, if another one runs in its place."""
+    then = lenient.string(start.get("target")) or ""
+    if target.kind != "script" or not then.endswith(".py"):
+        return None
+    recorded, now = (os.path.relpath(cwd / each, cwd) for each in (then, target.value))
+    return None if recorded == now else (recorded, now)
+
+
 def find_newer_code(
     recorded: RecordedCalls, root: Path, script: Path | None, since: float
 ) -> tuple[str, ...]:
@@ -161,6 +200,14 @@ def find_newer_code(
     if script is not None:
         names.add(os.path.relpath(script, root))
     return tuple(sorted(name for name in names if is_newer(root / name, since)))
+
+
+def is_newer(path: Path, since: float) -> bool:
+    """Return whether a file was changed after a time; False for a file that cannot be looked at."""
+    try:
+        return path.stat().st_mtime > since
+    except (OSError, ValueError):
+        return False
 
 
 def note_newer_code(newer: tuple[str, ...]) -> Iterator[str]:
@@ -252,8 +299,8 @@ class RerunOptions:
         python: the interpreter; that of this process if left out.
         watch: whether the re-run's trace lists where random numbers are drawn.
         consent: why the program may be started.
-        run_changed_tools: whether tools are run whose code has changed since the trace was recorded.
-        accept: what counts as verified although it may differ now: `stale-tools`, `stale-models`.
+        run_changed_tools: whether tools are run whose code has changed since the trace was recorded, or may have.
+        accept: what counts as verified although it may differ now: `stale-tools`, `unknown-code`.
         program: the program and its arguments that run in place of the recorded one; () for the recorded one.
         run_commands: the names of the programs whose commands are run for real; `all` for every one.
     """
@@ -291,6 +338,7 @@ class Prepared:
         notes: notes for the user, a line each.
         newer: the user's files of code that are newer than the trace.
         memory: the memory of a namel3ss app at its start; None for none.
+        accepted: the setting `accept`.
     """
 
     trace: Trace
@@ -306,6 +354,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
     newer: tuple[str, ...] = ()
     memory: str | None = None
+    accepted: tuple[str, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -351,8 +400,7 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
         wanted.realtime,
         wanted.run_changed_tools,
         config.tools,
-        # Call sites and parts of code are named relative to the working directory.
-        TraceCode(recorded.codes, cwd, since),
+        trace_code(recorded, trace, kept, start, cwd, scripts_of(start, target, cwd)),
         frozenset(wanted.run_commands),
         consent=wanted.consent,
         hang_seconds=config.hang_seconds,
@@ -368,7 +416,20 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
     notes += note_newer_code(newer)
     all_notes, memory = tuple(notes), find_memory(kept)
     return Prepared(
-        trace, start, last, plan, wanted, inputs, target, python, cwd, session, all_notes, newer, memory
+        trace,
+        start,
+        last,
+        plan,
+        wanted,
+        inputs,
+        target,
+        python,
+        cwd,
+        session,
+        all_notes,
+        newer,
+        memory,
+        config.accept,
     )
 
 

@@ -26,7 +26,7 @@ from namel3ss_debug.replay.rerun.requests import (
     TaskKey,
     read_request,
 )
-from namel3ss_debug.replay.rerun.tool_code import CodeByTool, RecordedCode
+from namel3ss_debug.replay.rerun.tool_code import CodeByTool
 from namel3ss_debug.traces.events import NO_PROGRESS, SPAN_FAILURES, Event, NumberedEvents, ends_span
 from namel3ss_debug.wire import event_stream, lenient
 from namel3ss_debug.wire.values import SETTINGS, Flaw, find_flaws, revive
@@ -335,7 +335,7 @@ class RecordedCalls:
         flaws: what cannot be replayed.
         servers: the key of the request that connects to an MCP server -> the names of the server's tools.
         steps: the steps of all deliveries, in recorded order.
-        codes: the name of a tool -> the code behind it; {} in a trace of an earlier version.
+        codes: the code behind each tool, and the source files.
         changed_files: the files that commands have changed, and that the program read later.
     """
 
@@ -347,11 +347,11 @@ class RecordedCalls:
         steps: tuple[Step, ...] = (),
         servers: Mapping[str, set[str]] | None = None,
         lost: Mapping[int, int] | None = None,
-        codes: Mapping[str, list[RecordedCode]] | None = None,
+        codes: CodeByTool | None = None,
         joined: Mapping[int, bool] | None = None,
         changed_files: tuple[ChangedFile, ...] = (),
     ) -> None:
-        self.codes = codes or {}
+        self.codes = codes or CodeByTool()
         self.changed_files = changed_files
         self._joined = joined or {}
         self._recording = recording
@@ -490,7 +490,7 @@ def read_recorded(
         tuple(reader.steps),
         reader.servers,
         reader.lost,
-        reader.codes.by_name,
+        reader.codes,
         reader.joined,
         tuple(reader.changed_files),
     )
@@ -532,6 +532,8 @@ class _Reader:
         if event_type[-6:] == "_start":
             self.codes.add(event)
             self._begin(number, event)
+        elif event_type == "trace_end":
+            self.codes.add(event)
         elif ends_span(event_type):
             self._close(number, event)
         elif event_type == "error_occurred":

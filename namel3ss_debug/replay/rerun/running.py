@@ -225,7 +225,7 @@ def _of_prepared(prepared: Prepared) -> dict[str, Any]:
         "of": prepared.trace.path,
         "trace": Path(prepared.session.trace),
         "recorded_status": lenient.count(prepared.last.get("exit_status")),
-        "accepted": frozenset(prepared.wanted.accept),
+        "accepted": frozenset((*prepared.wanted.accept, *prepared.accepted)),
         "options": options_of(prepared.wanted),
     }
 

@@ -1,17 +1,26 @@
-"""Compare the code behind tools: the recorded code, and the code that runs now.
+"""Compare the code behind tools: that of the trace, and that of today.
 
-A trace holds a digest with the first call of each tool. If both sides have one, a tool is stale if its code now is not
-among the recorded code. A trace of an earlier version holds no digests: then a file that holds the code now and is
-newer than the trace makes the tool stale.
+A trace holds the function of each tool, a digest of each definition in the own source files, the data files that were
+opened, and the versions of the installed packages. Where nothing of these has changed, each tool is unchanged, however
+it is reached. Otherwise a tool has changed if its function reaches something that has, and is unknown if it only could.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from namel3ss_debug.replay.rerun.code_reach import CodeReach
+from namel3ss_debug.replay.rerun.source_files import (
+    RecordedFile,
+    SourceFiles,
+    add_recorded_files,
+    describe_change,
+)
+from namel3ss_debug.traces.definitions import REST, VERSION
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 
@@ -27,35 +36,45 @@ class RecordedCode(NamedTuple):
     """The code behind a tool, as the start event of a call describes it.
 
     Attributes:
-        digest: that of the whole; "" if none could be made.
-        parts: the name of each part, `tools.py:convert` -> its digest.
-        not_verified: what the digest does not cover, such as `requests.get`.
-        version: the version of the digest.
+        function: its function, `tools.py:convert`.
+        classes: the user's classes that its object is an instance of.
+        version: the version of the digests.
     """
 
-    digest: str
-    parts: Mapping[str, str]
-    not_verified: tuple[str, ...] = ()
-    version: int = 0
+    function: str
+    classes: tuple[str, ...] = ()
+    version: int = VERSION
 
 
 class CodeComparison(NamedTuple):
     """How the code behind a tool now compares with the recorded code.
 
     Attributes:
-        state: `unchanged`, `changed`, or `unknown` if it cannot be compared.
-        reasons: what has changed, or why it cannot be compared, a clause each: `tools.py:convert has changed`.
-        not_verified: what the digests do not cover.
+        state: `unchanged`, `changed`, or `unknown` if a change could have reached it.
+        reasons: what has changed, or why that is not known, a clause each: `tools.py:convert has changed`.
     """
 
     state: str
     reasons: tuple[str, ...] = ()
-    not_verified: tuple[str, ...] = ()
+
+
+class ChangedData(NamedTuple):
+    """A data file that the program read and that differs today.
+
+    Attributes:
+        path: the file.
+        how: `has changed`, or another clause.
+        openers: the functions of the user's that opened it, `tools.py:load`.
+    """
+
+    path: str
+    how: str
+    openers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class StaleTool:
-    """A tool that was answered from the trace although its code has changed since.
+    """A tool that was answered from the trace although its code has changed since, or may have.
 
     Attributes:
         name: the tool.
@@ -71,11 +90,21 @@ class StaleTool:
 
     def describe(self) -> str:
         """Return a clause that describes what has changed."""
-        more = len(self.reasons) - MOST_CHANGES
-        reasons = [*self.reasons[:MOST_CHANGES], *([f"{more} more"] if more > 0 else [])]
-        return f"{self.name} has changed since the trace was recorded" + (
-            f": {', '.join(reasons)}" if reasons else ""
-        )
+        reasons = few_reasons(self.reasons)
+        return f"{self.name} has changed since the trace was recorded" + (f": {reasons}" if reasons else "")
+
+
+def describe_unknown(tools: Collection[StaleTool]) -> str:
+    """Return a clause about all tools whose code may have changed."""
+    reasons = dict.fromkeys(reason for tool in tools for reason in tool.reasons)
+    names = ", ".join(tool.name for tool in tools)
+    return f"it is not known whether {names} would return the same now: {few_reasons(reasons)}"
+
+
+def few_reasons(reasons: Collection[str]) -> str:
+    """Return some of the reasons, and how many more there are."""
+    more = len(reasons) - MOST_CHANGES
+    return ", ".join([*list(reasons)[:MOST_CHANGES], *([f"{more} more"] if more > 0 else [])])
 
 
 def read_code(event: Event) -> RecordedCode | None:
@@ -86,9 +115,8 @@ def read_code(event: Event) -> RecordedCode | None:
     if not values:
         return None
     return RecordedCode(
-        lenient.string(values.get("digest")) or "",
-        {name: str(value) for name, value in lenient.mapping(values.get("parts")).items()},
-        tuple(str(each) for each in lenient.sequence(values.get("not_verified"))),
+        lenient.string(values.get("function")) or "",
+        tuple(str(each) for each in lenient.sequence(values.get("classes"))),
         lenient.count(values.get("version")) or 0,
     )
 
@@ -99,12 +127,17 @@ class CodeByTool:
 
     Attributes:
         by_name: the name of a tool -> its code; several if it changed, or if two functions have the name.
+        files: the source files.
     """
 
     by_name: dict[str, list[RecordedCode]] = field(default_factory=dict)
+    files: dict[str, RecordedFile] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
         """Add the code that an event describes."""
+        if event.get("event_type") not in ("tool_call_start", "trace_end"):
+            return
+        add_recorded_files(self.files, event)
         code = read_code(event)
         if code is not None:
             self.by_name.setdefault(lenient.string(event.get("component_name")) or "", []).append(code)
@@ -118,95 +151,124 @@ def gather_codes(events: Iterable[Event]) -> CodeByTool:
     return codes
 
 
-def compare(recorded: Collection[RecordedCode], now: Collection[RecordedCode]) -> CodeComparison:
-    """Compare the code behind one tool with the recorded code.
-
-    Args:
-        recorded: the recorded code.
-        now: the code of the program as it runs now.
-    """
-    uncovered = tuple(dict.fromkeys(what for code in (*recorded, *now) for what in code.not_verified))
-    then = [code for code in recorded if code.digest]
-    present = [code for code in now if code.digest]
-    if not recorded:
-        return CodeComparison(UNKNOWN, ("the trace holds no digest of its code",), uncovered)
-    if not then or not present or len(present) < len(now):
-        side = "the trace" if not then else "the program"
-        return CodeComparison(UNKNOWN, (f"its code could not be read in {side}",), uncovered)
-    if {code.version for code in then} != {code.version for code in present}:
-        return CodeComparison(UNKNOWN, ("the trace has digests of another version",), uncovered)
-    known = {code.digest for code in then}
-    changed = [code for code in present if code.digest not in known]
-    if not changed:
-        return CodeComparison(UNCHANGED, (), uncovered)
-    return CodeComparison(CHANGED, tuple(_changes(then[-1].parts, changed[0].parts)), uncovered)
-
-
-def _changes(then: Mapping[str, str], now: Mapping[str, str]) -> Iterable[str]:
-    """Yield the differences between the parts, a clause each; the folders of files do not count."""
-    then = {name.rpartition("/")[2]: digest for name, digest in then.items()}
-    now = {name.rpartition("/")[2]: digest for name, digest in now.items()}
-    for name in sorted(then.keys() | now.keys()):
-        if name not in now:
-            yield f"{name} is no longer used"
-        elif name not in then:
-            yield f"{name} is new"
-        elif then[name] != now[name]:
-            yield f"{name} has changed"
-
-
-def stale_tools(
-    recorded: Mapping[str, Collection[RecordedCode]],
-    now: Mapping[str, Collection[RecordedCode]],
-    names: Iterable[str] | None = None,
-) -> dict[str, StaleTool]:
-    """Return the tools whose code has changed since it was recorded, by name.
-
-    Args:
-        recorded: the recorded code (`CodeByTool.by_name`).
-        now: the code of the program as it runs now.
-        names: the tools to compare; those of `now` if left out.
-    """
-    found: dict[str, StaleTool] = {}
-    for name in now if names is None else names:
-        comparison = compare(recorded.get(name, ()), now.get(name, ()))
-        if comparison.state == CHANGED:
-            found[name] = StaleTool(name, comparison.reasons)
-    return found
-
-
 @dataclass(frozen=True)
 class TraceCode:
     """The code that a trace holds of its tools.
 
     Attributes:
         by_name: the name of a tool -> its code.
-        root: the folder that the names of parts are relative to.
-        since: when the trace was recorded, in seconds since the epoch.
+        sources: the source files.
+        data: the data files that differ today.
+        packages: the name of an installed package -> its version; {} to compare none.
+        read_servers: returns, for a working directory, the changes in the files of MCP servers by the names of their tools.
     """
 
     by_name: Mapping[str, Collection[RecordedCode]] = field(default_factory=dict)
-    root: Path = Path()
-    since: float = 0.0
+    sources: SourceFiles = field(default_factory=lambda: SourceFiles({}))
+    data: tuple[ChangedData, ...] = ()
+    packages: Mapping[str, str] = field(default_factory=dict)
+    read_servers: Callable[[Path], Mapping[str, tuple[str, ...]]] = lambda _folder: {}
 
-    def compare(self, name: str, now: Collection[RecordedCode]) -> CodeComparison:
-        """Compare the code behind a tool with the recorded code; without digests, by the times of files."""
-        if self.by_name:
-            return compare(self.by_name.get(name, ()), now)
-        parts = {part for code in now for part in code.parts}
-        newer = sorted(
-            path
-            for path in {part.rpartition(":")[0] for part in parts}
-            if is_newer(self.root / path, self.since)
-        )
-        if newer:
-            return CodeComparison(CHANGED, tuple(f"{path} is newer than the trace" for path in newer))
-        return CodeComparison(UNKNOWN, (NO_DIGESTS,))
+    @cached_property
+    def servers(self) -> Mapping[str, tuple[str, ...]]:
+        """The name of a tool of an MCP server -> the changes in the files of that server."""
+        return self.read_servers(self.sources.root)
+
+    def compare(
+        self, name: str, now: Collection[RecordedCode] = (), packages: Mapping[str, str] | None = None
+    ) -> CodeComparison:
+        """Compare the code behind a tool with the recorded code.
+
+        Args:
+            name: the tool.
+            now: its code in the re-run; () if it was not called yet.
+            packages: the packages that are installed for the re-run.
+        """
+        if name in self.servers:
+            changes = self.servers[name]
+            return CodeComparison(CHANGED if changes else UNCHANGED, changes)
+        recorded = self.by_name.get(name, ())
+        if not self.sources.recorded:
+            return CodeComparison(UNKNOWN, (NO_DIGESTS,))
+        if any(code.version != VERSION for code in recorded):
+            return CodeComparison(UNKNOWN, ("the trace has digests of another version",))
+        moved = tuple(self._moves(recorded, now))
+        if moved:
+            return CodeComparison(CHANGED, moved)
+        packages = self._other_packages(packages or {})
+        if not (self.sources.differ or self.sources.edited or self.data or packages):
+            return CodeComparison(UNCHANGED)
+        if not recorded:
+            return CodeComparison(UNKNOWN, ("the trace does not hold which function it is",))
+        return self._compare_reach([*recorded, *now], packages)
+
+    def _moves(self, recorded: Iterable[RecordedCode], now: Iterable[RecordedCode]) -> Iterator[str]:
+        """Yield the functions and classes that are others than the recorded ones."""
+        label = self.sources.recorded_label
+        then = {(label(code.function), tuple(map(label, code.classes))) for code in recorded}
+        functions = {function for function, _ in then}
+        for code in dict.fromkeys(now) if then else ():
+            function, classes = label(code.function), tuple(map(label, code.classes))
+            if function not in functions:
+                yield f"it is now {code.function}"
+            elif (function, classes) not in then:
+                yield f"its object is now of {', '.join(code.classes)}"
+
+    def _compare_reach(self, codes: Iterable[RecordedCode], packages: Mapping[str, str]) -> CodeComparison:
+        certain: dict[str, None] = {}
+        possible: dict[str, None] = {}
+        for code in dict.fromkeys(codes):
+            label = self.sources.recorded_label
+            function = label(code.function)
+            reach = CodeReach(self.sources, function, tuple(map(label, code.classes)))
+            if self.sources.has_other_signature(function):
+                certain[f"the annotations of {code.function} have changed"] = None
+            for changed, how in self.sources.changed.items():
+                if changed in reach.certain:
+                    certain[describe_change(changed, how)] = None
+                elif changed in reach.possible:
+                    possible[describe_change(changed, how)] = None
+            for file in self.data:
+                openers = [label(each) for each in file.openers]
+                if any(each in reach.certain for each in openers) or self._reads_at_import(reach, file):
+                    certain[f"{file.path} {file.how}"] = None
+                elif any(each in reach.possible for each in openers):
+                    possible[f"{file.path} {file.how}"] = None
+            possible |= {f"{path} was edited while the program ran": None for path in self.sources.edited}
+            possible |= {packages[each]: None for each in sorted(reach.libraries & packages.keys())}
+            if reach.dynamic and (self.sources.changed or self.data):
+                changes = [describe_change(*each) for each in self.sources.changed.items()]
+                changes += [f"{each.path} {each.how}" for each in self.data]
+                possible |= {f"{why}, and {changes[0]}": None for why in reach.dynamic}
+        if certain:
+            return CodeComparison(CHANGED, tuple(certain))
+        return CodeComparison(UNKNOWN if possible else UNCHANGED, tuple(possible))
+
+    def _reads_at_import(self, reach: CodeReach, file: ChangedData) -> bool:
+        """Return whether a tool uses a variable of a module that read the file while it was imported."""
+        paths = {path for path, name in map(self.sources.recorded_label, file.openers) if name == REST}
+        return any(path in paths for path in reach.computed_in)
+
+    def _other_packages(self, now: Mapping[str, str]) -> dict[str, str]:
+        """Return the packages that have another version now, by the names of their modules, with a clause each."""
+        found: dict[str, str] = {}
+        for name, version in self.packages.items():
+            if now and now.get(name) != version:
+                text = f"{name} is {now.get(name) or 'not there'} now, and was {version}"
+                found |= dict.fromkeys(self._modules_of.get(_normal(name), {_normal(name)}), text)
+        return found
+
+    @cached_property
+    def _modules_of(self) -> Mapping[str, set[str]]:
+        """The modules of each installed package of this Python, which names most of them as the program's does."""
+        from importlib.metadata import packages_distributions  # slow, and few re-runs have other packages
+
+        found: dict[str, set[str]] = {}
+        for module, names in packages_distributions().items():
+            for name in names:
+                found.setdefault(_normal(name), set()).add(module)
+        return found
 
 
-def is_newer(path: Path, since: float) -> bool:
-    """Return whether a file was changed after a time; False for a file that cannot be looked at."""
-    try:
-        return path.stat().st_mtime > since
-    except (OSError, ValueError):
-        return False
+def _normal(name: str) -> str:
+    return name.lower().replace("-", "_").replace(".", "_")

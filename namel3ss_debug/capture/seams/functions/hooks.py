@@ -6,7 +6,6 @@ functions, generators and async generators. While tracing is off a decorated fun
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import weakref
 from collections import Counter
@@ -156,7 +155,7 @@ def _decorate(
             metadata |= task_paths.call_metadata()
             if (code := hot_calls.code_of(function)) is not None:
                 receiver = arguments.get("self", arguments.get("cls"))
-                written = tracer.code_of_call(name or own, code, receiver, _globals_of(function))
+                written = tracer.code_of_call(name or own, code, receiver)
                 metadata |= {} if written is None else {"code": written}
             if hot_calls.TAKE is not None and (
                 requested := hot_calls.TAKE(own, shown) or hot_calls.TAKE(label, shown)
@@ -179,11 +178,6 @@ def _decorate(
             add_metadata(span, {"inexact": ["not recorded"]})
 
     return wrap(function, Recorder(open_span, output, kind in {_TOOL, _LLM}))
-
-
-def _globals_of(function: Any) -> dict[str, Any]:
-    """Return the globals of the function that runs in the end, or {}."""
-    return getattr(inspect.unwrap(getattr(function, "__func__", function)), "__globals__", {})
 
 
 class EventId(str):

@@ -128,7 +128,9 @@ class InstalledInputs:
             return None
         digester = FileDigester(key, opened_files.MOST_BYTES)
         own = opened_files.find_own_files(tracer.writer.first)
-        self.files = opened_files.OpenedFiles(digester, tracer.config.file_digests, own, self.inputs.digest)
+        self.files = opened_files.OpenedFiles(
+            digester, tracer.config.file_digests, own, tracer.sites, self.inputs.digest
+        )
         return {"execution": execution, "check": digester.check}
 
     def _put_files(self) -> list[Undo]:

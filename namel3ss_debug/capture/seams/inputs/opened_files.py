@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from namel3ss_debug.capture.core import interruptions
+from namel3ss_debug.capture.core.callsite import CallSites, innermost
+from namel3ss_debug.capture.core.own_code import PACKAGE_FOLDER
 from namel3ss_debug.capture.core.patching import Undo
 from namel3ss_debug.traces.file_digests import MISSING, FileDigester, describe_status, regular_status
 from namel3ss_debug.traces.signing import configuration_folder
@@ -28,10 +30,17 @@ DATABASE: Final = "database"
 MOST_BYTES: Final = 64 * 1024 * 1024
 """How much is read of all files together. Of further ones, only the beginning and the end are read."""
 
-_CODE: Final = (".py", ".pyc", ".pyi", ".so", ".pth", ".zip", ".dist-info")
+_CODE: Final = (".pyc", ".pyi", ".so", ".pth", ".zip", ".dist-info")
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _SYSTEM: Final = ("/dev/", "/proc/", "/sys/", "/etc/", "/usr/", "/lib/", "/run/")
+_READ_SOURCE: Final = ("<frozen importlib", PACKAGE_FOLDER)
+_SHOW_SOURCE: Final = tuple(
+    f"{os.sep}{name}.py" for name in ("linecache", "tokenize", "inspect", "_importer")
+)
+"""Modules that read source files in order to show lines of them."""
 _PACKAGES: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+_MOST_OPENERS: Final = 20
 
 OnOpen = Callable[[str, str], None]
 """Called with the absolute path of a file that is about to be opened, and `read`, `written` or `database`."""
@@ -67,7 +76,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     try:
         path = _database_file(arguments[0]) if event != "open" else arguments[0]
         path = find_followed(path)
-        if path is None:
+        if path is None or (path.endswith((".py", ".pyi")) and _reads_code()):
             return
         access = DATABASE if event != "open" else WRITTEN if _is_for_writing(*arguments[1:3]) else READ
         for consumer in _consumers:
@@ -77,6 +86,13 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             raise
     finally:
         _busy.discard(thread)
+
+
+def _reads_code() -> bool:
+    """Return whether a source file is opened to import it or to show its lines. Any other reader takes it as data."""
+    frame = innermost(2)
+    name = "" if frame is None else frame.f_code.co_filename
+    return name.startswith(_READ_SOURCE) or name.endswith(_SHOW_SOURCE)
 
 
 def is_busy() -> bool:
@@ -153,6 +169,7 @@ class OpenedFiles:
         digester: describes files.
         most: how many files are described.
         skipped: the beginnings of the paths of our own files.
+        sites: finds the function of the user's that opens a file.
         report: called with the path of a file and its description.
     """
 
@@ -161,12 +178,15 @@ class OpenedFiles:
         digester: FileDigester,
         most: int,
         skipped: tuple[str, ...],
+        sites: CallSites,
         report: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self._digester = digester
         self._most = most
         self._skipped = skipped
         self._report = report
+        self._sites = sites
+        self._openers: dict[str, list[str]] = {}
         self._states: dict[
             str, dict[str, Any] | None
         ] = {}  # None: another kind of file, or a further name of one
@@ -192,6 +212,16 @@ class OpenedFiles:
         elif access != READ and path not in self._written and self._states[path] is not None:
             self._written.add(path)
             self._report(path, {"written": True})
+        if self._states[path] is not None and access != WRITTEN:
+            self._add_opener(path)
+
+    def _add_opener(self, path: str) -> None:
+        """Report which function of the user's reads a file; a database may be read and written."""
+        if (opener := self._sites.innermost_name(3)) is not None:
+            openers = self._openers.setdefault(path, [])
+            if opener not in openers and len(openers) < _MOST_OPENERS:
+                openers.append(opener)
+                self._report(path, {"openers": list(openers)})
 
     def _describe(self, path: str) -> dict[str, Any] | None:
         try:

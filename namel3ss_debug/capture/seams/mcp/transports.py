@@ -10,6 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.core.tracer import OpenSpan, add_metadata, set_result
 from namel3ss_debug.capture.seams.functions.replies import take_reply
 from namel3ss_debug.capture.seams.http.exchanges import INSIDE
+from namel3ss_debug.capture.seams.inputs import opened_files
 from namel3ss_debug.capture.seams.mcp.connections import Connection, Connections
 
 _CONNECT = "connect"
@@ -145,7 +147,18 @@ class _Client:
             "mcp": {"transport": connection.transport},
         }
         metadata |= task_paths.call_metadata()
+        if connection.transport == "stdio" and tracer.keeps_payloads:
+            metadata |= self._describe_files(inputs)
         return tracer.span("mcp", _CONNECT, inputs, metadata).open()
+
+    def _describe_files(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the digests of the server's files, and its working directory if it has one of its own."""
+        from namel3ss_debug.traces.server_files import digest_server_files  # most programs start no server
+
+        folder = getattr(self._server, "cwd", None)
+        with opened_files.hidden():
+            files = digest_server_files([inputs["command"], *inputs["args"]], Path(os.getcwd(), folder or ""))
+        return ({"server_files": files} if files else {}) | ({"server_cwd": str(folder)} if folder else {})
 
 
 class _OfflineTransport:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from namel3ss_debug.capture.core.callsite import CallSites
 from namel3ss_debug.capture.seams.inputs.opened_files import OpenedFiles, find_followed, on_open
 from namel3ss_debug.traces.file_digests import FileDigester
 
@@ -18,11 +21,16 @@ from namel3ss_debug.traces.file_digests import FileDigester
 def follow():
     """Follow what this process opens; a function that returns the reports so far."""
     undo = []
+    sites = CallSites("/nowhere", "/nowhere")
 
     def start(most=100, skipped=()):
         reports = []
         files = OpenedFiles(
-            FileDigester(b"key"), most, tuple(skipped), lambda path, found: reports.append((path, found))
+            FileDigester(b"key"),
+            most,
+            tuple(skipped),
+            sites,
+            lambda path, found: reports.append((path, found)),
         )
         undo.append(on_open(files.opened))
         return files, reports
@@ -76,12 +84,18 @@ def test_files_of_packages_code_and_the_system_are_left_out(follow, tmp_path):
     installed = tmp_path / "site-packages" / "a.txt"
     installed.parent.mkdir()
     own = tmp_path / "run.p1.jsonl"
-    for path in (installed, tmp_path / "code.py", own, tmp_path / "one", tmp_path / "two"):
+    for path in (
+        installed,
+        tmp_path / "code.py",
+        own,
+        *(tmp_path / each for each in ("one", "two", "three")),
+    ):
         path.write_text("x")
     os.mkfifo(tmp_path / "pipe")
     _files, reports = follow(most=2, skipped=[str(tmp_path / "run")])
-    for path in (installed, tmp_path / "code.py", own):
+    for path in (installed, own):
         path.read_text()
+    linecache.getlines(str(tmp_path / "code.py"))
     for name in ("/dev/null", "/dev/urandom", tmp_path):
         os.close(os.open(name, os.O_RDONLY))
     os.close(os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK))
@@ -90,7 +104,7 @@ def test_files_of_packages_code_and_the_system_are_left_out(follow, tmp_path):
     _files, reports = follow(most=2)
     with open(0, closefd=False):
         pass
-    for name in ("one", "two", "code.py"):
+    for name in ("one", "two", "three"):
         (tmp_path / name).read_bytes()
     own.read_text()
     assert [path for path, _found in reports] == [str(tmp_path / "one"), str(tmp_path / "two")]
@@ -151,3 +165,41 @@ def test_an_exception_of_a_signal_handler_ends_the_opening(tmp_path):
         signal.signal(signal.SIGUSR1, before)
         while undo:
             undo.pop()()
+
+
+def test_a_source_file_that_is_read_as_data_is_described(follow, tmp_path):
+    """An import and a traceback read it as code; a program that reads it by itself takes it as data."""
+    path = tmp_path / "rules.py"
+    path.write_text("RULES = []")
+    _files, reports = follow()
+    linecache.getlines(str(path))
+    assert reports == []
+    with path.open() as file:
+        file.read()
+    assert [name for name, _found in reports] == [str(path)]
+
+
+def test_the_functions_that_read_a_file_are_reported(tmp_path):
+    """Each of the user's functions once; a file that is only written has no reader."""
+    reports = []
+    sites = CallSites(str(Path(__file__).parent), str(Path(__file__).parent))
+    files = OpenedFiles(
+        FileDigester(b"key"), 10, (), sites, lambda path, found: reports.append((path, found))
+    )
+    path = tmp_path / "data.json"
+    path.write_text("{}")
+
+    def load():
+        return path.read_text()
+
+    undo = on_open(files.opened)
+    try:
+        for _ in range(2):
+            load()
+        path.read_text()
+        (tmp_path / "out.txt").write_text("")
+    finally:
+        undo()
+    name = f"{Path(__file__).name}:test_the_functions_that_read_a_file_are_reported"
+    openers = [found["openers"] for _, found in reports if "openers" in found]
+    assert openers == [[f"{name}.<locals>.load"], [f"{name}.<locals>.load", name]]

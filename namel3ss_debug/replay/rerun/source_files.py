@@ -1,0 +1,226 @@
+"""Compare the source files of a recorded program with those of today: which definitions have changed.
+
+A trace holds a digest of each own source file that was loaded, and of each definition in it. A file whose digest is
+the same today is not read further.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from namel3ss_debug.traces.definitions import (
+    DIGITS,
+    CodeDefinition,
+    digest_definitions,
+    digest_source,
+    find_bindings,
+    find_definitions,
+)
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire import lenient
+
+MAIN: Final = "__main__"
+CHANGED: Final = "has changed"
+NEW: Final = "is new"
+GONE: Final = "does not exist any more"
+
+
+@dataclass
+class RecordedFile:
+    """A source file as a trace describes it.
+
+    Attributes:
+        module: the name under which it was imported.
+        digest: that of the whole file; "" if it could not be read, or was edited since it was loaded.
+        definitions: label of each definition -> its digest.
+    """
+
+    module: str
+    digest: str
+    definitions: Mapping[str, str] = field(default_factory=dict)
+
+
+def add_recorded_files(files: dict[str, RecordedFile], event: Event) -> None:
+    """Add the source files that an event describes; of a file that was loaded twice, the first counts."""
+    for path, found in lenient.mapping(lenient.mapping(event.get("metadata")).get("sources")).items():
+        values = lenient.mapping(found)
+        definitions = {
+            str(label): str(each) for label, each in lenient.mapping(values.get("definitions")).items()
+        }
+        files.setdefault(
+            path,
+            RecordedFile(
+                lenient.string(values.get("module")) or "",
+                lenient.string(values.get("digest")) or "",
+                definitions,
+            ),
+        )
+
+
+class SourceFile:
+    """A source file as it is today.
+
+    Attributes:
+        path: its name in the trace.
+        module: the name under which it is imported.
+        digest: that of the whole file; "" if it cannot be read.
+    """
+
+    def __init__(self, path: str, module: str, place: Path) -> None:
+        self.path, self.module = path, module
+        self._place = place
+        try:
+            self._source = place.read_bytes()
+        except (OSError, ValueError):
+            self._source = b""
+            self.digest = ""
+        else:
+            self.digest = digest_source(self._source)
+
+    @property
+    def package(self) -> str:
+        """The package that relative imports in it begin from."""
+        return self.module if self._place.name == "__init__.py" else self.module.rpartition(".")[0]
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Its syntax tree; an empty one if it is not Python."""
+        try:
+            return ast.parse(self._source)
+        except (SyntaxError, ValueError, RecursionError):
+            return ast.Module([], [])
+
+    @cached_property
+    def bindings(self) -> dict[str, list[ast.AST]]:
+        """The statements at the top of the module that bind or change each name."""
+        return find_bindings(self.tree.body)
+
+    @cached_property
+    def definitions(self) -> dict[str, CodeDefinition]:
+        """Its definitions by their labels."""
+        return find_definitions(self.tree)
+
+
+Label = tuple[str, str]
+"""The name of a file in the trace, and the label of a definition in it."""
+
+
+@dataclass
+class SourceFiles:
+    """The source files of a recorded program, and what has changed in them.
+
+    Args:
+        recorded: the files of the trace.
+        root: the folder that their names are relative to.
+        scripts: the recorded and the present file of the program, if another one runs in its place.
+    """
+
+    recorded: Mapping[str, RecordedFile]
+    root: Path = Path()
+    scripts: tuple[str, str] | None = None
+    _modules: dict[str, SourceFile | None] = field(default_factory=dict)
+
+    @cached_property
+    def files(self) -> dict[str, SourceFile]:
+        """The files as they are today, by their names in the trace."""
+        return {
+            path: SourceFile(path, each.module, self._place(path)) for path, each in self.recorded.items()
+        }
+
+    def _place(self, path: str) -> Path:
+        if self.scripts is not None and path == self.scripts[0]:
+            path = self.scripts[1]
+        return self.root / path
+
+    def recorded_label(self, label: str) -> Label:
+        """Return the file and the definition of a label such as `tools.py:convert`, by the names in the trace."""
+        path, _, name = label.rpartition(":")
+        if self.scripts is not None and path == self.scripts[1]:
+            path = self.scripts[0]
+        return path, name
+
+    @cached_property
+    def differ(self) -> bool:
+        """Whether the text of a file is another one."""
+        return any(each.digest != self.files[path].digest for path, each in self.recorded.items())
+
+    @cached_property
+    def changed(self) -> dict[Label, str]:
+        """What has changed: the definition -> `has changed`, `is new` or `does not exist any more`."""
+        found: dict[Label, str] = {}
+        for path, before in self.recorded.items():
+            now = self.files[path]
+            if before.digest and before.digest == now.digest:
+                continue
+            found |= {(path, label): how for label, how in _compare(before, now)}
+        return found
+
+    def has_other_signature(self, label: Label) -> bool:
+        """Return whether the annotations of a function have changed. They count for tools, of which models get a schema."""
+        before, now = self.recorded.get(label[0]), self.files.get(label[0])
+        if before is None or now is None or label[1] not in now.definitions or before.digest == now.digest:
+            return False
+        present = digest_definitions({label[1]: now.definitions[label[1]]})
+        return before.definitions.get(label[1]) != present[label[1]]
+
+    @cached_property
+    def edited(self) -> tuple[str, ...]:
+        """The files that could not be compared, because the trace holds no digest of what ran."""
+        return tuple(path for path, each in self.recorded.items() if not each.digest)
+
+    def module(self, name: str) -> SourceFile | None:
+        """Return an own module; None for any other. One that the recorded program did not load is found beside the others."""
+        if name not in self._modules:
+            known = next((each for each in self.files.values() if each.module == name), None)
+            self._modules[name] = known or self._find_new(name)
+        return self._modules[name]
+
+    def _find_new(self, name: str) -> SourceFile | None:
+        for folder in self._folders:
+            stem = folder.joinpath(*name.split("."))
+            for place in (stem / "__init__.py", stem.with_name(stem.name + ".py")):
+                if place.is_file():
+                    shown = os.path.relpath(place, self.root)
+                    found = self.files[shown] = SourceFile(shown, name, place)
+                    self.changed.update({(shown, label): NEW for label in found.definitions})
+                    return found
+        return None
+
+    @cached_property
+    def _folders(self) -> tuple[Path, ...]:
+        """The folders from which the own modules were imported."""
+        found: dict[Path, None] = {}
+        for path, each in self.recorded.items():
+            place = self._place(path)
+            depth = 0 if each.module == MAIN else each.module.count(".") + (place.name == "__init__.py")
+            if depth < len(place.parents):
+                found[place.parents[depth]] = None
+        return tuple(found)
+
+
+def _compare(before: RecordedFile, now: SourceFile) -> Iterable[tuple[str, str]]:
+    """Yield the definitions that differ, each with how; annotations count only where a tool is the root, see `same_signature`."""
+    then, present = before.definitions, digest_definitions(now.definitions)
+    for label in sorted(then.keys() | present.keys()):
+        if label not in present:
+            yield label, GONE
+        elif label not in then:
+            yield label, NEW
+        elif then[label][:DIGITS] != present[label][:DIGITS]:
+            yield label, CHANGED
+
+
+def describe_change(label: Label, how: str) -> str:
+    """Return a clause about a change: `tools.py:convert has changed`."""
+    path, name = label
+    if name.endswith("()"):
+        return f"a call of {name[:-2]} in {path} {how}"
+    if name.endswith("="):
+        return f"an assignment of {name[:-1]} in {path} {how}"
+    return f"{path}:{name} {how}"
