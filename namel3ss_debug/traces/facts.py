@@ -95,12 +95,19 @@ def name_without_start(start: Event, end: Event) -> str:
     return "unknown" if component in _MUST_HAVE_NAMES else ""
 
 
+BACKGROUND_THREAD = "thread"
+"""The `metadata.background` of a command in a library's own thread. Its words may be those of the program."""
+
+
 def is_background(start: Event) -> bool:
     """Return whether a start is of a command that a library runs for its own purposes; no report counts it."""
-    return (
-        start.get("component") == "command"
-        and lenient.mapping(start.get("metadata")).get("background") is True
-    )
+    background = lenient.mapping(start.get("metadata")).get("background")
+    return start.get("component") == "command" and background in (True, BACKGROUND_THREAD)
+
+
+def is_fixed(start: Event) -> bool:
+    """Return whether a start is of a command in the background whose words no program can choose."""
+    return is_background(start) and lenient.mapping(start.get("metadata")).get("background") is True
 
 
 def states_amounts(event: Event) -> bool:

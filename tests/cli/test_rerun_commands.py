@@ -239,6 +239,72 @@ def test_a_command_can_be_mocked(bench):
     assert "--run-commands dog: the trace holds no such command" in unknown.stderr
 
 
+WORKERS = """
+import multiprocessing
+from openai import OpenAI
+
+def work(numbers):
+    client = OpenAI(max_retries=0)
+    for number in numbers:
+        messages = [{"role": "user", "content": f"task {number}"}]
+        print(client.chat.completions.create(model="m", messages=messages).choices[0].message.content, flush=True)
+
+if __name__ == "__main__":
+    split = int(open("split").read())
+    for numbers in (range(split), range(split, 4)):
+        if numbers:
+            process = multiprocessing.get_context(sys.argv[1]).Process(target=work, args=(numbers,))
+            process.start()
+            process.join()
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_what_a_library_runs_once_a_process_is_no_divergence(bench, scripted_model_module, method):
+    """The SDK runs `uname -p` in each process that sends a request, and the scheduler chooses these processes."""
+    bench.write(WORKERS)
+    say = scripted_model_module.say
+    script = lambda request: say("did " + request["messages"][0]["parts"][0]["content"])  # noqa: E731
+    for then, now in (("4", "2"), ("2", "4")):
+        (bench.folder / "split").write_text(then)
+        with scripted_model_module.ScriptedModel(script) as model:
+            variables = {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "unused"}
+            first = bench.run("trace", "-o", f"run{then}.jsonl", "app.py", method, **variables)
+        (bench.folder / "split").write_text(now)
+        again = bench.run("rerun", f"run{then}.jsonl", **variables)
+        assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
+        events = open_trace(bench.folder / f"run{then}.jsonl").events()
+        marks = [
+            event["metadata"]["background"] for event in events if event["event_type"] == "command_start"
+        ]
+        assert set(marks) == {True}
+        assert "answered  4 as recorded" in again.stderr
+
+
+def test_a_command_in_the_background_runs_if_its_words_are_the_librarys(bench):
+    """One of a module that is imported runs; one in a thread of a library may be the program's, and is refused."""
+    package = bench.folder / "site-packages"
+    package.mkdir()
+    (package / "acme_import.py").write_text('import subprocess\nsubprocess.run(["touch", "imported"])\n')
+    (package / "acme_thread.py").write_text(
+        "import subprocess, threading\n"
+        "def run(words):\n    subprocess.run(words)\n"
+        "def start(words):\n"
+        "    thread = threading.Thread(target=run, args=(words,))\n    thread.start()\n    thread.join()\n"
+    )
+    first, second = "import acme_import\n", 'import acme_thread\nacme_thread.start(["touch", "threaded"])\n'
+    for text, status in ((first, 0), (second, 1)):
+        bench.write(f'if os.path.exists("now"):\n    {text.replace(chr(10), chr(10) + "    ")}')
+        path = {"PYTHONPATH": str(package)}
+        bench.run("trace", "-o", "run.jsonl", "app.py", **path)
+        (bench.folder / "now").write_text("")
+        again = bench.run("rerun", "run.jsonl", **path)
+        assert again.returncode == status, again.stderr
+        (bench.folder / "now").unlink()
+    assert (bench.folder / "imported").exists()
+    assert not (bench.folder / "threaded").exists()
+
+
 def test_a_process_that_records_itself_starts_again(bench):
     """Its calls are answered and stay below the command; one that only computes its output is answered."""
     bench.write(

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from namel3ss_debug.errors import DebugError, RerunError
 from namel3ss_debug.replay.debugger.replies import override_reply
-from namel3ss_debug.replay.rerun.delivery import DeliveryOrder, recorded_reply
+from namel3ss_debug.replay.rerun.delivery import DeliveryOrder, recorded_reply, tool_reply
 from namel3ss_debug.replay.rerun.divergences import (
     EXACT,
     MISSING,
@@ -61,7 +61,7 @@ from namel3ss_debug.replay.rerun.unanswered import (
     describe_request,
 )
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.facts import is_background
+from namel3ss_debug.traces.facts import is_background, is_fixed
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.requests import LOOPBACK
 from namel3ss_debug.wire.value_changes import PathChange, diff_values
@@ -375,6 +375,8 @@ class Attempt:
             self._check_address(request, event)
             self.seen.real.add(request.number)
             return {"run": True} | override_reply(self.mocks, request.number, event)
+        if is_background(event) and (reply := self._reply_to_background(request, event)) is not None:
+            return reply
         result = self.matcher.answer(request, guesses=self._may_guess(request))
         if answers_itself(result, self.plan.recorded, self.listens):
             return self._reply_of_own_server(result, event)
@@ -397,6 +399,18 @@ class Attempt:
         if self.plan.supplied is not None and not is_own:
             url = lenient.string(exchange_of(event).get("url")) or ""
             self.plan.supplied.check(url, describe_request(request))
+
+    def _reply_to_background(self, request: Request, event: Event) -> dict[str, Any] | None:
+        """Return the reply for a command that a library runs for its own purposes: any answer to an equal one.
+
+        Without an answer it is run. None for one whose words may be those of the program: it is a call like others.
+        """
+        background = self.plan.recorded.background
+        end = next((background[key] for key in request.keys if key in background), None)
+        if end is None and not is_fixed(event):
+            return None
+        runs = end is None or self.plan.runs(request)
+        return ({} if runs else tool_reply(end or {})) | override_reply(self.mocks, request.number, event)
 
     def _reply_of_own_server(self, result: MatchedAnswer | Unmatched, event: Event) -> dict[str, Any]:
         """Return the reply for a request to a server of the program: it is made, and never waits for its turn."""
@@ -553,7 +567,7 @@ class Attempt:
         event = request.event or {}
         streams = lenient.mapping(lenient.mapping(event.get("inputs")).get("streams"))
         started = bool(lenient.mapping(self.plan.recorded.end(found.number).get("outputs")))
-        if started and "stdout" not in streams and not is_background(event):
+        if started and "stdout" not in streams:
             self._silent.add(request.name)
 
     def changed_files(self) -> tuple[ChangedFile, ...]:

@@ -126,7 +126,7 @@ def recorded_reply(
         realtime: whether the answer takes its recorded time.
     """
     if found.request.kind in VALUED:
-        reply = _tool_reply(recorded, found.number)
+        reply = tool_reply(recorded.end(found.number), recorded.lost_by(found.number))
         return reply | ({"delay": sum(delays(recorded, found))} if realtime else {})
     answer = recorded.http_answer(found.number)
     if (
@@ -143,13 +143,17 @@ def recorded_reply(
     return {"http": reply}
 
 
-def _tool_reply(recorded: RecordedCalls, number: int) -> dict[str, Any]:
-    end = recorded.end(number)
+def tool_reply(end: Event, lost: Event | None = None) -> dict[str, Any]:
+    """Return the reply that gives the recorded value of a tool or command.
+
+    Args:
+        end: the end event of the recorded call; {} if it never ended.
+        lost: the event of the lost connection that made the program give it up; None for none.
+    """
     raised, abandoned = raised_by(end, is_http=False)
     if raised is not None:
         return _tool_raised(end)
     if abandoned or not end:
-        lost = recorded.lost_by(number)
         return {"given_up": True} | ({} if lost is None else _tool_raised(lost))
     outputs = lenient.mapping(end.get("outputs"))
     return {"answer": outputs.get("result"), "outputs": outputs, "recorded": True}

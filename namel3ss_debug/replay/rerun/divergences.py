@@ -92,7 +92,6 @@ class Match(NamedTuple):
         overridden: whether the user's override answered it.
         real: whether the call was made for real.
         unanswered: whether the run did not go on there: there is no usable answer, or `--strict` ended it.
-        is_background: whether it is a command that a library runs for its own purposes, which no report counts.
         is_body_unknown: whether it was compared without its body, which was sent in part only.
     """
 
@@ -102,7 +101,6 @@ class Match(NamedTuple):
     overridden: bool = False
     real: bool = False
     unanswered: bool = False
-    is_background: bool = False
     is_body_unknown: bool = False
 
 
@@ -172,7 +170,7 @@ def summarize(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Di
     return DivergenceSummary(
         first=first,
         kinds={kind: counts[kind] for kind in KINDS if counts[kind]},
-        exact=sum(match.how == EXACT and not match.is_background for match in answered),
+        exact=sum(match.how == EXACT for match in answered),
         after_override=tuple(match for match in answered if match.how == AFTER_OVERRIDE),
         overridden=sum(match.overridden and not (match.real or match.unanswered) for match in matches),
         reconverged=None if first is None else _find_reconvergence(first, ordered, matches),

@@ -41,7 +41,6 @@ from namel3ss_debug.replay.rerun.divergences import (
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCall, RecordedCalls
 from namel3ss_debug.replay.rerun.requests import VALUED, Request, TaskKey
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.facts import is_background
 
 if TYPE_CHECKING:  # imported only if there are overrides
     from namel3ss_debug.replay.overrides.active import Overrides
@@ -384,7 +383,6 @@ class Matcher:
                 answer.how,
                 answer.overridden,
                 answer.runs,
-                is_background=is_background(request.event or {}),
                 is_body_unknown=recorded is not None and recorded.request.is_body_unknown,
             )
         )

@@ -28,6 +28,7 @@ from namel3ss_debug.replay.rerun.requests import (
 )
 from namel3ss_debug.replay.rerun.tool_code import CodeByTool
 from namel3ss_debug.traces.events import NO_PROGRESS, SPAN_FAILURES, Event, NumberedEvents, ends_span
+from namel3ss_debug.traces.facts import is_background
 from namel3ss_debug.wire import event_stream, lenient
 from namel3ss_debug.wire.values import SETTINGS, Flaw, find_flaws, revive
 
@@ -337,6 +338,8 @@ class RecordedCalls:
         steps: the steps of all deliveries, in recorded order.
         codes: the code behind each tool, and the source files.
         changed_files: the files that commands have changed, and that the program read later.
+        background: the key of a command that a library ran for its own purposes -> the end event of one that is whole.
+            Such a command is no call: a library runs it once a process, and which process that is may change.
     """
 
     def __init__(
@@ -350,9 +353,11 @@ class RecordedCalls:
         codes: CodeByTool | None = None,
         joined: Mapping[int, bool] | None = None,
         changed_files: tuple[ChangedFile, ...] = (),
+        background: Mapping[str, Event] | None = None,
     ) -> None:
         self.codes = codes or CodeByTool()
         self.changed_files = changed_files
+        self.background = background or {}
         self._joined = joined or {}
         self._recording = recording
         self.calls = calls
@@ -493,6 +498,7 @@ def read_recorded(
         reader.codes,
         reader.joined,
         tuple(reader.changed_files),
+        reader.background,
     )
 
 
@@ -525,6 +531,8 @@ class _Reader:
         self.joined: dict[int, bool] = {}
         self.changed_files: list[ChangedFile] = []
         self._commands: dict[str, int] = {}  # id of the start of a command -> its number
+        self.background: dict[str, Event] = {}
+        self._in_background: dict[str, Request] = {}  # id of the start of such a command -> its request
         self._within: dict[str, int] = {}  # open span -> the call of these that it is, or is inside of
 
     def feed(self, number: int, event: Event) -> None:
@@ -571,6 +579,9 @@ class _Reader:
         event_id = str(event.get("event_id", ""))
         inside = self._tools.get(event.get("parent_event_id", ""), 0)
         request = read_request(number, event, keep_event=False)
+        if request is not None and is_background(event):
+            self._in_background[event_id] = request
+            request = None
         self._tools[event_id] = number if request is not None and request.kind in VALUED else inside
         self._look_for_spans(number, event, event_id)
         self._join(inside, event)
@@ -657,6 +668,11 @@ class _Reader:
 
     def _close(self, number: int, event: Event) -> None:
         event_id = event.get("parent_event_id", "")
+        background = self._in_background.pop(event_id, None)
+        if background is not None:
+            _, abandoned = raised_by(event, is_http=False)
+            if not abandoned and not flaws_of_end(COMMAND, event, streamed=False):
+                self.background |= dict.fromkeys(background.keys, event)
         self._tools.pop(event_id, None)
         self._within.pop(event_id, None)
         start_number = self._ids.pop(event_id, 0)

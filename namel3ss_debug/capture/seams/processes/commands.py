@@ -42,6 +42,7 @@ from namel3ss_debug.capture.seams.processes.answered import (
 )
 from namel3ss_debug.capture.seams.processes.changed_files import ChangedFiles, file_clock_ns
 from namel3ss_debug.traces.clocks import perf_counter_ns
+from namel3ss_debug.traces.facts import BACKGROUND_THREAD
 
 COMPONENT = "command"
 ATTRIBUTE = "_namel3ss_debug_command"
@@ -58,12 +59,23 @@ _LATE_NS = 1_000_000
 _MOST_ENDED = 64
 """So many commands may have ended while the program may still fetch their output."""
 
-_BY_STANDARD_LIBRARY = frozenset(
+_BY_STANDARD_LIBRARY: dict[str, str] = {
+    "_aix_support": "", "_osx_support": "", "ctypes.util": "", "getpass": "", "platform": "", "sysconfig": "", "uuid": "",
+    "pydoc": "getpager", "webbrowser": "register_standard_browsers",
+}  # fmt: skip
+"""Module of the standard library that runs commands for its own purposes -> the function that does; "" for all.
+
+Other functions of these modules show what the program wants to show.
+"""
+
+_STARTING = frozenset(
     {
-        "_aix_support", "_osx_support", "ctypes.util", "getpass", "platform", "pydoc", "sysconfig", "uuid", "webbrowser",
+        "Popen", "check_call", "check_output", "create_subprocess_exec", "create_subprocess_shell", "getoutput",
+        "getstatusoutput", "popen", "subprocess", "system",
     }
 )  # fmt: skip
-"""Modules of the standard library that run commands for their own purposes."""
+"""One of these names is in code that starts a command itself; the loop of a thread pool has none."""
+
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _PREPARING = frozenset({"cd", "export", "set", "source", ".", "unset", "mkdir", "pushd", "true"})
@@ -367,8 +379,8 @@ class Commands:
             inputs["input"] = _as_text(value)
         metadata: dict[str, Any] = {"chain": self._tracer.sites.chain(0)}
         metadata |= task_paths.call_metadata()
-        if _is_background(self._tracer, frame):
-            metadata["background"] = True
+        if background := _background(self._tracer, frame):
+            metadata["background"] = background
         elif self._tracer.answers is None:
             self.files.start()
         command = Command(self._tracer, program_of(texts, by_shell=by_shell), inputs, metadata)
@@ -741,17 +753,20 @@ def _module_of(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__"))
 
 
-def _is_background(tracer: ExecutionTracer, frame: FrameType | None) -> bool:
+def _background(tracer: ExecutionTracer, frame: FrameType | None) -> bool | str:
     """Return whether the standard library or an installed package runs a command for its own purposes.
 
-    That is a module which is known for it, an installed module that is being imported, and one in a thread of its own.
+    That is a module which is known for it, an installed module that is being imported, and one in a thread of its own,
+    whose words may be those of the program.
     """
-    if frame is None or _module_of(frame) in _BY_STANDARD_LIBRARY:
-        return True
+    if frame is None:
+        return False
+    if (function := _BY_STANDARD_LIBRARY.get(_module_of(frame))) is not None:
+        return function in ("", frame.f_code.co_name)
     if tracer.sites.shown(frame.f_code.co_filename) is not None:
         return False
     if get_ident() != context.MAIN.ident and context.current() is None and tracer.sites.at(frame) is None:
-        return True
+        return not _STARTING.isdisjoint(frame.f_code.co_names) and BACKGROUND_THREAD
     while frame is not None:
         if tracer.sites.shown(frame.f_code.co_filename) is not None:
             return False

@@ -7,6 +7,8 @@ import pickle
 import subprocess
 import sys
 import threading
+import webbrowser
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -230,6 +232,24 @@ def test_commands_of_the_standard_library_are_in_the_background(tracer, tmp_path
     subprocess.run(["true"], check=True)
     marks = {start.component_name: (start.metadata or {}).get("background") for start, _ in recorded()}
     assert marks["uname"] is True
+
+
+def test_commands_of_the_program_are_not_in_the_background(tracer, tmp_path, monkeypatch):
+    """Nor those that a thread or a pool runs for it, nor a page that it opens in the browser."""
+    monkeypatch.setenv("BROWSER", f"{tmp_path}/browser %s")
+    (tmp_path / "browser").write_text("#!/bin/sh\n")
+    (tmp_path / "browser").chmod(0o755)
+    browser = webbrowser.get(f"{tmp_path}/browser %s")
+    assert browser.open("http://127.0.0.1/")
+    thread = threading.Thread(target=subprocess.run, args=(["true"],))
+    thread.start()
+    thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(subprocess.run, ["true"]).result()
+    asyncio.run(asyncio.to_thread(subprocess.run, ["true"]))
+    starts = [start for start, _ in recorded()]
+    assert [start.component_name for start in starts] == ["browser", "true", "true", "true"]
+    assert not [start for start in starts if "background" in (start.metadata or {})]
 
 
 def test_a_file_that_a_command_changed_is_noted_when_the_program_reads_it(tracer, tmp_path):
