@@ -153,17 +153,21 @@ class Workshop:
             file.write_text(file.read_text().replace(edit.old, edit.new))
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run Python in the folder in which the program starts."""
-        return subprocess.run(
-            (sys.executable, *words),
-            cwd=self.start,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=SECONDS,
-        )
+        """Run Python in the folder in which the program starts; what does not end counts as status 124, as with `timeout`."""
+        command = (sys.executable, *words)
+        try:
+            return subprocess.run(
+                command,
+                cwd=self.start,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, "", f"did not end within {SECONDS} s")
 
     def debug(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the debugger."""
