@@ -153,17 +153,21 @@ class Workshop:
             file.write_text(file.read_text().replace(edit.old, edit.new))
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run Python in the folder in which the program starts."""
-        return subprocess.run(
-            (sys.executable, *words),
-            cwd=self.start,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=SECONDS,
-        )
+        """Run Python in the folder in which the program starts; what does not end counts as status 124, as with `timeout`."""
+        command = (sys.executable, *words)
+        try:
+            return subprocess.run(
+                command,
+                cwd=self.start,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, "", f"did not end within {SECONDS} s")
 
     def debug(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the debugger."""
@@ -241,7 +245,7 @@ class Workshop:
             differs,
             verdict,
             done.returncode == 0,
-            tuple(map(str, last.get("reasons", ()))),
+            tuple(reason["text"] for reason in last.get("reasons", ())),
             len(self.model.requests) > sent,
             status,
             warned,
@@ -321,18 +325,18 @@ def report(tried: Sequence[Tried]) -> int:
     print("\n".join(table(neutral, NEUTRAL, neutral=True)), end="\n\n")
     for each in tried:
         if each.missed:
-            print(f"missed: {each.label}; live {', '.join(each.differs)} differ; re-run {each.verdict}")
+            print(f"missed: {each.label}; live {', '.join(each.differs)}; re-run {each.verdict}")
         if each.missed_by_test:
             warned = ", with a warning" if each.warned else ""
-            print(f"missed by its test: {each.label}; live {', '.join(each.differs)} differ{warned}")
+            print(f"missed by its test: {each.label}; live {', '.join(each.differs)}{warned}")
         if each.kind not in CHANGING and each.alarm:
-            print(f"false alarm: {each.label}; re-run {each.verdict} {', '.join(each.reasons)}".rstrip())
+            print(f"false alarm: {each.label}; re-run {each.verdict} {'; '.join(each.reasons)}".rstrip())
         if each.kind not in CHANGING and each.alarm_of_test:
             print(f"false alarm of its test: {each.label}")
         if each.reached:
             print(f"a request reached the model: {each.label}")
     void = [
-        f"{each.label}; live {', '.join(each.differs) or 'nothing'} differs"
+        f"{each.label}; live {', '.join(each.differs) or 'equal'}"
         for each in tried
         if bool(each.differs) != (each.kind in CHANGING)
         or (each.kind in ALONE and each.differs != (ALONE[each.kind],))

@@ -227,7 +227,7 @@ EDITS = (
     Edit("ledger", LOCAL, "of a method of a package", "libs/ledgerkit/rules/__init__.py", "passed = self.holds(claim)\n        return Outcome(passed, self.reason(claim, passed), self.weight)", "good = self.holds(claim)\n        return Outcome(good, self.reason(claim, good), self.weight)"),
     Edit("ledger", LOCAL, "of a method", "app/dispatch.py", 'days = (self.today - self.claim.day).days\n        return {"days": days, "late": days > 30}', 'age = (self.today - self.claim.day).days\n        return {"days": age, "late": age > 30}'),
     Edit("ledger", UNUSED, "limit of another kind, in a new dict", "libs/ledgerkit/rules/limits.py", 'RESERVE = "10"\n', 'RESERVE = "10"\nFORMER_LIMITS = {"travel": Decimal(180)}\n'),
-    Edit("ledger", ANNOTATION, "of a plug-in", "app/plugins/calendar_days.py", "def run(claim):", "def run(claim) -> dict[str, object]:"),
+    Edit("ledger", ANNOTATION, "of a function of a package", "libs/ledgerkit/money.py", 'def convert(amount, currency="USD"):', 'def convert(amount: Decimal, currency: str = "USD") -> Decimal:'),
     Edit("ledger", EQUAL, "extracted variable", "libs/ledgerkit/money.py", "    return amount * RATES[currency]\n", "    rate = RATES[currency]\n    return amount * rate\n"),
     Edit("ledger", ORDER, "of names in __all__", "libs/ledgerkit/__init__.py", '["Claim", "load_rules", "summarise"]', '["summarise", "load_rules", "Claim"]'),
     # the report: printed lines and written files
