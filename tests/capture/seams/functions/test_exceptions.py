@@ -14,7 +14,6 @@ from namel3ss_debug.capture.core.failures import type_name
 from namel3ss_debug.capture.seams.functions.exceptions import (
     make_recorded_error,
     make_similar_error,
-    make_recorded_error,
 )
 
 KINDS = (ValueError, KeyError, OSError, ConnectionResetError, TimeoutError, ZeroDivisionError, LookupError)
