@@ -442,9 +442,13 @@ class Exchange:
         self._add_requested(self._format.codec.decode_response(whole))
 
     def _add_requested(self, answer: wire.Answer) -> None:
-        if answer.tool_calls:
+        calls = [
+            *answer.tool_calls,
+            *(call for one in answer.further_choices for call in one.get("tool_calls", ())),
+        ]
+        if calls:
             self._requested = self._owner.calls.add_requested(
-                answer.tool_calls, self._span.event_id, self._inside, self._requested
+                calls, self._span.event_id, self._inside, self._requested
             )
 
     def _emit_chunk(self, data: bytes, arrived: int | None) -> None:
