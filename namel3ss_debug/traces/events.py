@@ -94,6 +94,9 @@ NO_PROGRESS = frozenset({"inputs_read", "log_record", "resource_sample"})
 """The types of events that a program may still send while it hangs: reads of a clock, logs and measurements."""
 
 SPAN_FAILURES = frozenset({"failed", "timeout", "cancelled"})
+
+CANCELLATIONS = frozenset({"CancelledError", "Cancelled", "GreenletExit", "GeneratorExit"})
+"""The exceptions by which other code of the program (asyncio, trio, gevent) ends a call: it does so in a re-run too."""
 """The values of `status` that mean a span did not do its work."""
 
 

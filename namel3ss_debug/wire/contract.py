@@ -16,6 +16,10 @@ from namel3ss_debug.wire.framing import SERVER_SENT, find_framing
 Json = dict[str, Any]
 
 
+_OF_ALL_CHOICES = ("response_model", "further_choices")
+"""The outputs that belong to all choices of a response."""
+
+
 class Answer(NamedTuple):
     """A model's answer, in the same form for every provider; a field that the provider did not send is None.
 
@@ -23,7 +27,8 @@ class Answer(NamedTuple):
     are JSON; otherwise they are the raw text, because the stream was cut or the model made a mistake.
     `usage` counts tokens under the names of the event format: `input_tokens` includes cached tokens, `output_tokens`
     includes reasoning. The cached and reasoning tokens are counted separately only if the provider sends these counts.
-    `vectors` and `dimensions` describe an embedding. Of several choices (`n` > 1) this is the first.
+    `vectors` and `dimensions` describe an embedding. Of several choices (`n` > 1) this is the first;
+    `further_choices` has the others, each as its `outputs`.
     `billing` holds the provider's billing terms for the call, except standard ones; `cost` is the cost that it reports,
     in US dollars. See the module `billing`.
     """
@@ -40,6 +45,12 @@ class Answer(NamedTuple):
     dimensions: int | None = None
     billing: dict[str, str] = {}  # noqa: RUF012  (as above)
     cost: float | None = None
+    further_choices: list[Json] = []  # noqa: RUF012  (as above)
+
+    def to_choice(self) -> Json:
+        """Return the answer as one of several choices."""
+        outputs = self.to_outputs()
+        return {name: value for name, value in outputs.items() if name not in _OF_ALL_CHOICES}
 
     def to_outputs(self) -> Json:
         """Return the `outputs` of an `llm_call_end` event, without fields that are null."""
@@ -50,6 +61,8 @@ class Answer(NamedTuple):
         outputs["response_model"] = self.response_model
         outputs["reasoning"] = self.reasoning
         outputs["refusal"] = self.refusal
+        if self.further_choices:
+            outputs["further_choices"] = self.further_choices
         return lenient.drop_none(outputs)
 
     def to_usage_fields(self) -> Json:

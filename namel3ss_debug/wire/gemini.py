@@ -114,9 +114,17 @@ def _decode_tools(group: Json) -> list[Json]:
 
 
 def decode_response(body: object) -> Answer:
-    """Return the answer, the first candidate. Thoughts are reasoning, and not part of the text."""
+    """Return the answer: the first candidate, with the further ones."""
     response = lenient.mapping(body)
-    candidate = next(iter(lenient.mappings(response.get("candidates"))), {})
+    first, *further = lenient.mappings(response.get("candidates")) or [{}]
+    others = (_decode_candidate(candidate, response) for candidate in further)
+    return _decode_candidate(first, response)._replace(
+        further_choices=[other.to_choice() for other in others]
+    )
+
+
+def _decode_candidate(candidate: Json, response: Json) -> Answer:
+    """Return the answer in one candidate. Thoughts are reasoning, and not part of the text."""
     blocks = lenient.mappings(lenient.mapping(candidate.get("content")).get("parts"))
     texts: list[str] = []
     thoughts: list[str] = []

@@ -112,9 +112,16 @@ def _decode_tool_calls(message: Json) -> list[parts.Part]:
 
 
 def decode_response(body: object) -> Answer:
-    """Return the answer in a response body: its first choice."""
+    """Return the answer in a response body: its first choice, with the further ones."""
     response = lenient.mapping(body)
-    choice = next(iter(lenient.mappings(response.get("choices"))), {})
+    first, *further = lenient.mappings(response.get("choices")) or [{}]
+    answer = _decode_choice(first, response)
+    others = (_decode_choice(choice, response) for choice in further)
+    return answer._replace(further_choices=[other.to_choice() for other in others])
+
+
+def _decode_choice(choice: Json, response: Json) -> Answer:
+    """Return the answer in one choice of a response."""
     message = lenient.mapping(choice.get("message"))
     calls = _decode_tool_calls(message)
     thoughts = _find_reasoning(message) or _join_thinking_blocks(message.get("content"))
@@ -230,14 +237,17 @@ def _add_fields(whole: Json, piece: Json, texts: sse.GrowingTexts) -> None:
 
 
 def _add_tool_calls(calls: list[Json], deltas: list[Json], texts: sse.GrowingTexts) -> None:
-    """Add pieces of tool calls; `index` says which call, but some servers leave it out or repeat it."""
+    """Add pieces of tool calls.
+
+    `index` says which call, but some servers leave it out, give all calls the same one, or count the pieces with it.
+    """
     for delta in deltas:
         index = lenient.count(delta.get("index"))
         call = next((c for c in reversed(calls) if index is None or c.get("index") == index), None)
         has_name = any(lenient.mapping(delta.get(name)).get("name") for name in ("function", "custom"))
-        # A delta with a name and another id begins a new call, even under the index of the call before it.
-        is_new = has_name and delta.get("id") and call is not None and call.get("id") != delta["id"]
-        if call is None or is_new:
+        if call is None and calls and not has_name and not delta.get("id"):
+            call = calls[-1]  # the index counts the pieces
+        if call is None or (has_name and _is_another_call(call, delta, texts)):
             call = {"index": len(calls) if index is None else index}
             calls.append(call)
         for name in ("id", "type"):
@@ -246,6 +256,25 @@ def _add_tool_calls(calls: list[Json], deltas: list[Json], texts: sse.GrowingTex
         for name in ("function", "custom"):
             if isinstance(delta.get(name), dict):
                 _add_fields(call.setdefault(name, {}), delta[name], texts)
+
+
+def _is_another_call(call: Json, delta: Json, texts: sse.GrowingTexts) -> bool:
+    """Return whether a piece with a name begins another call, although it has the index of this one.
+
+    It does if it has another id or name. Servers that give all calls one id, or none, send each call in one piece: then
+    arguments that follow complete ones are those of another call.
+    """
+    if delta.get("id") and call.get("id") != delta["id"]:
+        return True
+    begun, piece = lenient.mapping(call.get("function")), lenient.mapping(delta.get("function"))
+    if not piece.get("name") or not begun.get("name"):
+        return False
+    if piece["name"] != begun["name"]:
+        return True
+    texts.finish()
+    return (
+        bool(piece.get("arguments")) and type(lenient.load_arguments(begun.get("arguments") or "-")) is dict
+    )
 
 
 # --- writing

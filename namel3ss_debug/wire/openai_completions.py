@@ -26,9 +26,9 @@ def decode_request(body: object) -> Json:
 
 
 def decode_response(body: object) -> Answer:
-    """Return the answer in a response body: its first choice."""
+    """Return the answer in a response body: its first choice, with the further ones."""
     response = lenient.mapping(body)
-    choice = next(iter(lenient.mappings(response.get("choices"))), {})
+    choice, *further = lenient.mappings(response.get("choices")) or [{}]
     return Answer(
         text=lenient.string(choice.get("text")),
         finish_reason=lenient.string(choice.get("finish_reason")),
@@ -37,6 +37,10 @@ def decode_response(body: object) -> Answer:
         response_id=lenient.string(response.get("id")),
         billing=openai_shared.decode_terms(response),
         cost=billing.read_cost(response.get("usage")),
+        further_choices=[
+            lenient.drop_none({"text": other.get("text"), "finish_reason": other.get("finish_reason")})
+            for other in further
+        ],
     )
 
 

@@ -44,7 +44,7 @@ class RecordedError(NamedTuple):
     """An exception that ended a call: its type as `module.Class` (a built-in one by its name alone) and its text.
 
     `stack` is the recorded stack trace, or "". `sent` is whether a request was sent before it was raised. `state` is the
-    other contents of a tool's exception, see `failures.exception_state`.
+    other contents of the exception, see `failures.exception_state`.
     """
 
     type: str
@@ -89,7 +89,9 @@ class Response(NamedTuple):
             [base64.b64decode(piece) for piece in values.get("pieces") or ()],
             None
             if raised is None
-            else RecordedError(raised["type"], raised["text"], sent=raised.get("sent", True)),
+            else RecordedError(
+                raised["type"], raised["text"], sent=raised.get("sent", True), state=raised.get("state") or {}
+            ),
             bool(values.get("given_up")),
             tuple(values.get("delays") or ()),
             values.get("encoding") or "",

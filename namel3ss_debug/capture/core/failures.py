@@ -13,6 +13,7 @@ from namel3ss_debug.capture.core.callsite import CallSites
 from namel3ss_debug.capture.core.own_code import PACKAGE_FOLDER
 from namel3ss_debug.capture.payloads.conversion import Payloads
 from namel3ss_debug.capture.payloads.exact import Exact, exact
+from namel3ss_debug.traces.events import CANCELLATIONS
 from namel3ss_debug.wire.values import revive
 
 _CONTROL_FLOW = {
@@ -51,11 +52,9 @@ def to_failure(error: BaseException, payloads: Payloads, *, with_trace: bool = T
     if isinstance(error, GeneratorExit):
         return Failure("cancelled")
     if isinstance(error, SystemExit):
-        code = error.code
-        if code in (None, 0):
+        if error.code in (None, 0):
             return Failure("completed")
-        text = code if isinstance(code, str) else f"exit {code}"  # Python prints a text, but no number
-        return Failure("failed", payloads.text(text), "SystemExit")
+        return Failure("failed", payloads.text(_message(error)), "SystemExit")
     trace = _stack_trace(error, payloads) if with_trace else None
     return Failure(_status(error), payloads.text(_message(error)), type_name(type(error)), trace)
 
@@ -70,6 +69,19 @@ def span_failure(error: BaseException, payloads: Payloads, *, with_trace: bool =
     """Return the fields of the end event of a span; a control-flow exception of a framework is no failure."""
     status = control_flow_status(error)
     return to_failure(error, payloads, with_trace=with_trace) if status is None else Failure(status)
+
+
+def to_raised(error: BaseException, payloads: Payloads, sites: CallSites) -> dict[str, Any] | None:
+    """Return an exception that ended a request so that a re-run can raise it again; `None` for a cancellation."""
+    if _is_cancellation(error):
+        return None
+    state = exception_state(error, payloads, sites)
+    for unused in ("lost", "type", "text", *(("args", "attributes") if state.pop("inexact", None) else ())):
+        state.pop(unused, None)
+    if not isinstance(error, Exception):
+        state["base"] = next(one.__name__ for one in type(error).__mro__ if one.__module__ == "builtins")
+    kind = "SystemExit" if isinstance(error, SystemExit) else type_name(type(error))
+    return {"type": kind, "text": payloads.text(_message(error)), **({"state": state} if state else {})}
 
 
 def exception_state(error: BaseException, payloads: Payloads, sites: CallSites) -> dict[str, Any]:
@@ -88,12 +100,14 @@ def exception_state(error: BaseException, payloads: Payloads, sites: CallSites) 
         - A class of a library often refers to requests and responses, which few programs read. Its values that are
           not plain data are left out and named in `lost`.
         - A control-flow exception of a framework is kept like one of the program, because it is raised for what it
-          contains. It has its `type` and `text` here, because its span has not failed.
+          contains. It has its `type` and `text` here, because its span has not failed, and so has `sys.exit(0)`.
         - A group has its members as `exceptions`, each with `type`, `text` and its own state.
         - `cause` is the exception that it was raised from, otherwise `context` the one that was being handled, each
           with `type`, `text` and its plain data. `alone` marks one that was raised `from None`.
     """
-    if not isinstance(error, Exception):
+    if isinstance(error, SystemExit):
+        return {} if error.code not in (None, 0) else {"type": "SystemExit", "text": _message(error)}
+    if _is_cancellation(error):
         return {}
     state = _own_state(error, payloads, sites) | _cause_state(error, payloads)
     if not isinstance(error, ExceptionGroup):
@@ -109,7 +123,7 @@ def exception_state(error: BaseException, payloads: Payloads, sites: CallSites) 
     return state | {"exceptions": members}
 
 
-def _own_state(error: Exception, payloads: Payloads, sites: CallSites) -> dict[str, Any]:
+def _own_state(error: BaseException, payloads: Payloads, sites: CallSites) -> dict[str, Any]:
     """Return the state of an exception without its cause and without the members of a group."""
     contents = _contents_of(error)
     parts = {name: exact(payloads, part) for name, part in contents.items()}
@@ -126,7 +140,7 @@ def _own_state(error: Exception, payloads: Payloads, sites: CallSites) -> dict[s
     return _plain_parts(contents, parts, payloads)
 
 
-def _cause_state(error: Exception, payloads: Payloads, left: int = _MOST_CAUSES) -> dict[str, Any]:
+def _cause_state(error: BaseException, payloads: Payloads, left: int = _MOST_CAUSES) -> dict[str, Any]:
     """Return the state of the exception behind another one, as a traceback shows it; the nearest ones of a long chain."""
     if error.__suppress_context__ and error.__cause__ is None:
         return {"alone": True}
@@ -140,7 +154,7 @@ def _cause_state(error: Exception, payloads: Payloads, left: int = _MOST_CAUSES)
     return {name: state | _cause_state(cause, payloads, left - 1)}
 
 
-def _contents_of(error: Exception) -> dict[str, Any]:
+def _contents_of(error: BaseException) -> dict[str, Any]:
     """Return the arguments and attributes of an exception that its text does not show."""
     attributes, args = dict(vars(error)), error.args
     if isinstance(error, ExceptionGroup):
@@ -196,14 +210,20 @@ def type_name(kind: type[BaseException]) -> str:
 
 
 def _status(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "CancelledError":
+    if isinstance(error, KeyboardInterrupt) or _is_cancellation(error):
         return "cancelled"
     if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
         return "timeout"
     return "failed"
 
 
+def _is_cancellation(error: BaseException) -> bool:
+    return type(error).__name__ in CANCELLATIONS
+
+
 def _message(error: BaseException) -> str:
+    if isinstance(error, SystemExit) and not isinstance(error.code, str):
+        return f"exit {error.code or 0}"  # Python prints a text, but no number
     try:
         return f"{error}"
     except Exception:

@@ -185,6 +185,8 @@ def _response(answer: HttpAnswer) -> dict[str, Any]:
 
 def _raised(raised: Raised) -> dict[str, Any]:
     values: dict[str, Any] = {"type": raised.type, "text": raised.text}
+    if raised.state:
+        values["state"] = dict(raised.state)
     return values if raised.sent else values | {"sent": False}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice, pairwise
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.replay.rerun.requests import (
@@ -27,7 +28,14 @@ from namel3ss_debug.replay.rerun.requests import (
     read_request,
 )
 from namel3ss_debug.replay.rerun.tool_code import CodeByTool
-from namel3ss_debug.traces.events import NO_PROGRESS, SPAN_FAILURES, Event, NumberedEvents, ends_span
+from namel3ss_debug.traces.events import (
+    CANCELLATIONS,
+    NO_PROGRESS,
+    SPAN_FAILURES,
+    Event,
+    NumberedEvents,
+    ends_span,
+)
 from namel3ss_debug.traces.facts import is_background
 from namel3ss_debug.wire import event_stream, lenient
 from namel3ss_debug.wire.values import SETTINGS, Flaw, find_flaws, revive
@@ -57,11 +65,13 @@ class Raised(NamedTuple):
         type: `module.Class`; the bare name of a built-in one.
         text: its message.
         sent: false if the request had not been sent yet, where that makes a difference.
+        state: what else is known of the exception of a request.
     """
 
     type: str
     text: str
     sent: bool = True
+    state: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -206,14 +216,15 @@ def raised_by(end: Event, *, is_http: bool) -> tuple[Raised | None, bool]:
     A response of status 400 or more is a failure but no exception, and so is an error inside a stream. An interrupt
     from the keyboard is an exception: nobody would press Ctrl-C again in the re-run.
     """
-    if end.get("status") == "cancelled":
-        if end.get("error_type") == INTERRUPT:
-            return Raised(INTERRUPT, ""), False
-        return None, True
+    kind = lenient.string(end.get("error_type")) or ""
     form = exchange_of(end).get("raised")
+    is_cancellation = not kind or kind.rpartition(".")[2] in CANCELLATIONS
+    if end.get("status") == "cancelled" and is_cancellation and form is None:
+        return None, True
     if isinstance(form, dict):
         sent = form.get("sent") is not False
-        return Raised(str(form.get("type", "")), str(form.get("text", "")), sent), False
+        more = lenient.mapping(form.get("state"))
+        return Raised(str(form.get("type", "")), str(form.get("text", "")), sent, more), False
     state = {} if is_http else state_raised(end)
     if isinstance(state.get("type"), str):  # it controls a framework, and is no failure
         return Raised(state["type"], str(state.get("text", ""))), False
@@ -223,7 +234,7 @@ def raised_by(end: Event, *, is_http: bool) -> tuple[Raised | None, bool]:
         return None, False
     if is_http and exchange_of(end).get("status") is not None and "stack_trace" not in end:
         return None, False
-    return Raised(str(end.get("error_type", "")), str(end.get("error", ""))), False
+    return Raised(kind, str(end.get("error", ""))), False
 
 
 def _is_error_value(end: Event) -> bool:

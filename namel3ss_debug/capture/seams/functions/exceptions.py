@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import ast
 import builtins
+import gc
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
@@ -95,15 +98,13 @@ def make_similar_error(
     error = make_recorded_error(raised)
     if error is not None:
         return error
+    base = vars(builtins).get(str(raised.state.get("base")))
+    if isinstance(base, type) and issubclass(base, BaseException):
+        # A class that a function made as it raised it. An SDK repeats a request that ended with an `Exception`.
+        name = raised.type.rpartition(".")[2]
+        own: BaseException = type(name, (base,), {})(raised.text)
+        return own
     return natures["timeout" if "Timeout" in raised.type else "connection"](raised.text)
-
-
-def make_tool_error(raised: RecordedError) -> BaseException | None:
-    """Return the exception of a tool, as `make_recorded_error` does; a `SystemExit` as well."""
-    if raised.type != "SystemExit":
-        return make_recorded_error(raised)
-    found = re.match(_EXIT, raised.text)
-    return SystemExit(raised.text if found is None else int(found["status"]))
 
 
 def find_raise_line(code: CodeType, stack: str) -> int:
@@ -133,11 +134,24 @@ def make_traceback(frame: FrameType, line: int) -> TracebackType:
 
 
 def _find_class(name: str) -> type[BaseException] | None:
-    """Return the class of this name if a call may end with it: an `Exception` or a `KeyboardInterrupt`."""
+    """Return the class of this name if it is an exception."""
     found: Any = vars(builtins).get(name)
     if found is None:
         found = data_objects.find_imported(name)
-    return found if isinstance(found, type) and issubclass(found, Exception | KeyboardInterrupt) else None
+    return found if isinstance(found, type) and issubclass(found, BaseException) else None
+
+
+def _find_armed(kind: Any, text: str) -> BaseException | None:
+    """Return the running timeout of this greenlet with this text.
+
+    The `with` block of a `gevent.Timeout` knows its own exception by identity.
+    """
+    greenlet = sys.modules["gevent"].getcurrent()
+    for each in gc.get_objects():
+        if type(each) is kind and each.pending and str(each) == text and each.timer.args[:1] == (greenlet,):
+            timeout: BaseException = each
+            return timeout
+    return None
 
 
 def _read_state(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,6 +184,13 @@ def _ways_to_make(
     kind: type[BaseException], text: str, args: list[Any] | None
 ) -> Iterator[Callable[[], BaseException]]:
     """Yield functions that make an exception of this class with this text, the likeliest first."""
+    if issubclass(kind, SystemExit):
+        ended = re.match(_EXIT, text)
+        yield partial(kind, text if ended is None else int(ended["status"]))
+        return
+    if kind.__module__ == "gevent.timeout" and (armed := _find_armed(kind, text)) is not None:
+        yield lambda: armed
+        return
     if args is not None:
         yield lambda: kind(*args)
     system = re.match(_SYSTEM_TEXT, text) if issubclass(kind, OSError) else None

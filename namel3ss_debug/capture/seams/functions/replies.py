@@ -18,7 +18,7 @@ from namel3ss_debug.capture.payloads import data_objects
 from namel3ss_debug.capture.seams.functions.exceptions import (
     find_missing_class,
     find_raise_line,
-    make_tool_error,
+    make_recorded_error,
     make_traceback,
 )
 from namel3ss_debug.capture.seams.inputs import stdin
@@ -183,7 +183,7 @@ class Reply:
 
     def _make_recorded(self, raised: RecordedError) -> BaseException:
         """Return the recorded exception; a RuntimeError if the program has no such class."""
-        error = make_tool_error(raised)
+        error = make_recorded_error(raised)
         if error is None:
             self._tracer.problem(
                 f"{raised.type} is raised as RuntimeError: the program has no such class here"

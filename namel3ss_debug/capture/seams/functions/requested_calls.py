@@ -232,8 +232,7 @@ class ToolCalls:
                 self._guessed = [call for call in self._guessed if call.call_id not in returned]
         if not self._waiting:
             return
-        last = {call_id: result for call_id, _name, result in find_tool_results(messages)}
-        for call_id, result in last.items():
+        for call_id, result in self._pair_results(messages):
             with self._lock:
                 waiting = self._waiting.get(call_id) if call_id else None
                 if not waiting:
@@ -243,6 +242,19 @@ class ToolCalls:
                 was_answered = self._was_answered_by_twin(call)
             if not call.awaits_consent and not was_answered and call.name not in self._ignored:
                 self._on_unseen(call, result)
+
+    def _pair_results(self, messages: list[Any]) -> list[tuple[str, Any]]:
+        """Return the last result of each call id, or one for each call if a model gave one id to all of its calls."""
+        last = {call_id: result for call_id, _name, result in find_tool_results(messages)}
+        latest: dict[str, list[Any]] = {}
+        for call_id, _name, result in find_tool_results(_messages_after_last_answer(messages)):
+            latest.setdefault(call_id, []).append(result)
+        pairs: list[tuple[str, Any]] = []
+        for call_id, result in last.items():
+            results = latest.get(call_id, [])
+            one_each = len(results) > 1 and len(results) == len(self._waiting.get(call_id, ()))
+            pairs += [(call_id, each) for each in (results if one_each else [result])]
+        return pairs
 
     def _was_answered_by_twin(self, call: RequestedCall) -> bool:
         """Return whether the function that took an equal call of another answer has answered this one.

@@ -28,7 +28,7 @@ from namel3ss_debug.capture.core.answers import (
 )
 from namel3ss_debug.capture.core.context import SpanLike
 from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn
-from namel3ss_debug.capture.core.failures import to_failure
+from namel3ss_debug.capture.core.failures import to_raised
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan
 from namel3ss_debug.capture.payloads import parsed_json
 from namel3ss_debug.capture.seams.functions.requested_calls import RequestedCall, ToolCalls
@@ -442,9 +442,13 @@ class Exchange:
         self._add_requested(self._format.codec.decode_response(whole))
 
     def _add_requested(self, answer: wire.Answer) -> None:
-        if answer.tool_calls:
+        calls = [
+            *answer.tool_calls,
+            *(call for one in answer.further_choices for call in one.get("tool_calls", ())),
+        ]
+        if calls:
             self._requested = self._owner.calls.add_requested(
-                answer.tool_calls, self._span.event_id, self._inside, self._requested
+                calls, self._span.event_id, self._inside, self._requested
             )
 
     def _emit_chunk(self, data: bytes, arrived: int | None) -> None:
@@ -524,6 +528,8 @@ class Exchange:
             self._finish_failed(body)
         elif partial and error is None:
             span.set(status="partial")
+        elif isinstance(error, SystemExit) and error.code in (None, 0):
+            span.set(status="cancelled")  # the program ended as it wanted, but the request did not
         metadata: dict[str, Any] = {"exchange": self._describe_end(text, raw, error), **self._marks}
         if self._first_ms is not None:
             metadata["time_to_first_token_ms"] = self._first_ms
@@ -551,11 +557,9 @@ class Exchange:
         elif raw is not None:
             exchange["body"] = chunk_to_json(raw)
         if error is not None:
-            failure = to_failure(error, payloads, with_trace=False)
-            if failure.error_type is not None:
-                exchange["raised"] = {"type": failure.error_type, "text": failure.error}
-                if not self.sent:
-                    exchange["raised"]["sent"] = False
+            raised = to_raised(error, payloads, self._owner.tracer.sites)
+            if raised is not None:
+                exchange["raised"] = raised if self.sent else {**raised, "sent": False}
         elif (
             text is not None
             and "reason" not in exchange
