@@ -30,7 +30,13 @@ from namel3ss_debug.cli.rerun_options import (
     load_overrides,
     with_options,
 )
-from namel3ss_debug.cli.stepping import read_commands, run_session, session_breakpoints, set_matching
+from namel3ss_debug.cli.stepping import (
+    WRONG_USAGE,
+    read_commands,
+    run_session,
+    session_breakpoints,
+    set_matching,
+)
 from namel3ss_debug.cli.trust import require_consent, trust_option
 
 if TYPE_CHECKING:
@@ -38,8 +44,6 @@ if TYPE_CHECKING:
     from namel3ss_debug.replay.overrides.mocks import Mock
     from namel3ss_debug.replay.rerun.preparation import Prepared
     from namel3ss_debug.traces.reader import Trace
-
-WRONG_USAGE = 2
 
 
 def replay(
@@ -137,8 +141,10 @@ def step_trace(
     Raises:
         DebugError: a breakpoint cannot match, or the trace has no call for a mock.
     """
+    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.cli.rerun import Stepped, prepared_again, run_prepared
     from namel3ss_debug.replay.debugger.interpreter import Debugger
+    from namel3ss_debug.replay.overrides.unused import describe_mismatches, describe_unhit, find_unhit
 
     def prepare(overrides: tuple[Mock | Fault, ...]) -> Prepared:
         from namel3ss_debug.replay.rerun.preparation import RerunOptions
@@ -157,11 +163,15 @@ def step_trace(
     debugger.session.prepare = prepare
     todo = iter(commands or ["continue" if breakpoints else "step"])
     mistakes = run_session(debugger, todo, interactive=interactive, jsonl=jsonl, started_at=started_at)
-    mistakes = 0 if interactive else mistakes
     if debugger.session.rerun is not None:
         rest = [*debugger.remaining, *todo]
         stepped = Stepped((), rest, typed_too=interactive or not rest, earlier=debugger, mistakes=mistakes)
         return run_prepared(debugger.session.prepared, config, stepped, jsonl=jsonl)
+    if debugger.stepper.position >= debugger.stepper.total:  # else one may still be reached
+        stops = debugger.stepper.stops
+        missed = find_unhit(stops, range(len(breakpoints) + 1, len(breakpoints) + len(of_settings) + 1))
+        for line in (*describe_unhit(missed, trace), *describe_mismatches(stops, trace)):
+            notify(line)
     return WRONG_USAGE if mistakes else 0
 
 

@@ -262,7 +262,7 @@ def step_again(
                 stepped_result = step_to_end(
                     debugger, SteppingOptions(breakpoints, (), commands, typed_too), seated, jsonl=jsonl
                 )
-                mistakes += 0 if stepped.typed_too else stepped_result.mistakes
+                mistakes += 0 if lines else stepped_result.mistakes  # those on stdin are typed too
             except CannotGoOnError as error:
                 stop = error.stop
         outcome = stepped_outcome(prepared, run, program, stop, mistakes)

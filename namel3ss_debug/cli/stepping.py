@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.replay.overrides.faults import Fault
     from namel3ss_debug.replay.overrides.mocks import Mock
 
+WRONG_USAGE = 2
 ERRORS = "error"
 WARNINGS = (
     'if status in ["partial", "skipped", "cancelled", "timeout"]'
@@ -140,14 +141,16 @@ def run_session(
         terminal: the terminal, opened for reading and writing, if stdin and stdout belong to a program.
 
     Returns:
-        How many commands could not be done.
+        How many of `commands` could not be done; the user has seen what was wrong with the others.
     """
     from namel3ss_debug.views.shell import Transcript, make_drawer, read_lines, run_commands
 
     transcript = Transcript()
     show = make_writer(transcript.add) if jsonl else make_drawer(debugger, started_at, transcript, terminal)
-    lines = chain(commands, read_lines(debugger, terminal) if interactive else ())
-    return run_commands(debugger, lines, show, transcript)
+    mistakes = run_commands(debugger, commands, show, transcript)
+    if interactive and not debugger.ended:
+        run_commands(debugger, read_lines(debugger, terminal), show, transcript)
+    return mistakes
 
 
 def make_writer(keep: Callable[[str], None]) -> Callable[[Result], None]:
@@ -236,7 +239,8 @@ def step_program(
         python: the interpreter to run the program with.
 
     Returns:
-        The exit status of the program, or the negative number of the signal it died by.
+        The exit status of the program, or the negative number of the signal it died by; 2 if a command of `-c` or `-x`
+        could not be done.
 
     Raises:
         DebugError: a location cannot be used, there is no terminal to type commands on, or the program cannot be started.
@@ -265,10 +269,10 @@ def step_program(
             try:
                 debugger = LiveDebugger(program, breakpoints, options.overrides)
                 program.go_on()
-                status = step_to_end(debugger, options, user).status
+                status, mistakes = step_to_end(debugger, options, user)
                 trace = Path(session.trace)
                 report_unused(debugger, options.breakpoints, breakpoints, trace, make_notifier(user))
-                return status
+                return WRONG_USAGE if mistakes else status
             finally:
                 program.end()
 
@@ -314,7 +318,7 @@ def report_unused(
     """
     from namel3ss_debug.errors import DebugError
     from namel3ss_debug.importers.opening import open_trace
-    from namel3ss_debug.replay.overrides.unused import describe_unhit, find_unhit
+    from namel3ss_debug.replay.overrides.unused import describe_mismatches, describe_unhit, find_unhit
     from namel3ss_debug.replay.rerun.overriding import unreached
 
     program = debugger.program
@@ -323,11 +327,15 @@ def report_unused(
     of_settings = range(len(dict.fromkeys(options)) + 1, len(breakpoints) + 1)
     missed = find_unhit(debugger.stepper.stops, of_settings)
     overrides = debugger.stepper.overrides.all if not program.detached else ()
-    if not (missed or overrides):
+    if not (missed or overrides or debugger.stepper.stops):
         return
     try:
         trace = open_trace(path)
-        lines = [*describe_unhit(missed, trace), *unreached(overrides, trace)]
+        lines = [
+            *describe_unhit(missed, trace),
+            *describe_mismatches(debugger.stepper.stops, trace),
+            *unreached(overrides, trace),
+        ]
     except DebugError:
         return  # the program has removed its trace, which is reported by itself
     for line in lines:

@@ -428,3 +428,64 @@ def test_recording_alone_has_no_gate(debug, app):
     """A program that is only recorded does not know of stepping at all."""
     done = debug(app("import sys; print('namel3ss_debug.capture.launch.step_channel' in sys.modules)"))
     assert done.stdout == "False\n"
+
+
+NESTED = """
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def search(query):
+    return {"found": len(query)}
+
+def ask(query):
+    return search(query)
+
+def main():
+    first = ask("abc")
+    return ask("abcdef")
+
+main()
+"""
+
+
+def test_a_line_further_out_stops_at_the_call_below_it(debug, app):
+    """The call site is in `ask`, and the breakpoint at the second line of `main` that calls it."""
+    path = app(NESTED)
+    line = NESTED.splitlines().index('    return ask("abcdef")') + 1
+    ended = debug("-b", f"{path.name}:{line}", "-c", "continue", "-c", "p inputs.arguments.query", path)
+    assert '"abcdef"' in ended.stderr
+    assert '"abc"' not in ended.stderr
+    assert "never hit" not in ended.stderr
+    assert ended.returncode == 0
+    trace = Path("debug/traces/trace_latest.jsonl").read_text()
+    assert '"frames"' not in trace
+
+
+def test_a_condition_that_was_never_true_is_explained_at_the_end(debug, app):
+    """Once, with the field that does not exist, or the types that differ."""
+    path = app(NESTED)
+    ended = debug(
+        *(
+            "-b",
+            'tool:search if inputs.argumets.query == "x"',
+            "-b",
+            "tool:search if inputs.arguments.query > 3",
+        ),
+        *("-c", "continue", path),
+    )
+    lines = [
+        line.removeprefix("namel3ss debug: ") for line in ended.stderr.splitlines() if "Breakpoint" in line
+    ]
+    assert lines == [
+        "Breakpoint 1 was reached 2 times and its condition never held: `inputs.argumets` does not exist (arguments?).",
+        "Breakpoint 2 was reached 2 times and its condition never held.",
+        "Breakpoint 2: `inputs.arguments.query > 3` compares a text with a number (2 times), which is always false.",
+    ]
+
+
+@pytest.mark.parametrize("words", [("-c", "nonsense"), ("-c", "goto 99"), ("-x", "commands.txt")])
+def test_a_failed_command_makes_the_status_2(debug, app, workspace, words):
+    """Whatever the status of the program, which runs to its end."""
+    (workspace / "commands.txt").write_text("nonsense\n")
+    assert debug(*words, app(NESTED)).returncode == 2
+    assert debug("-c", "step", app(NESTED)).returncode == 0

@@ -173,6 +173,18 @@ class CallSites:
             frame = frame.f_back
         return None
 
+    def frames(self, depth: int) -> list[str]:
+        """Return the lines of the user's code that run now, innermost first; `depth` is as in `find`."""
+        frame = innermost(depth + 1)
+        found: dict[str, None] = {}
+        while frame is not None and len(found) < _LONGEST_CHAIN:
+            if frame.f_code.co_filename not in self.foreign:
+                path = self.shown(frame.f_code.co_filename)
+                if path is not None:
+                    found[f"{path}:{frame.f_lineno}"] = None
+            frame = frame.f_back
+        return list(found)
+
     def _name(self, code: CodeType) -> tuple[CodeType, str | None]:
         """Return a function's name in a chain, `None` if it is not the user's.
 

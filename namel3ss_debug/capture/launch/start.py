@@ -435,7 +435,18 @@ def _make_stepped_writer(
         if network is not None:
             network.open_for(None)
 
-    return SteppedWriter(channel, add_pause, report_problem, run_for_real, Path(session.trace), **settings)
+    def frames() -> list[str]:
+        return tracer().sites.frames(0)
+
+    return SteppedWriter(
+        channel,
+        add_pause,
+        report_problem,
+        run_for_real,
+        Path(session.trace),
+        frames=None if session.waits_at_calls else frames,
+        **settings,
+    )
 
 
 def _leave_trace(tracer: ExecutionTracer) -> None:

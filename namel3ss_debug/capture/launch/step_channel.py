@@ -4,7 +4,8 @@ Each process of the program has a connection of its own to the socket that its s
 before its first event, a started one when it begins to record. The messages are lines:
 
     to the shell     A first byte, then JSON.
-                     `?` An event as it is in the trace; the process waits for the reply.
+                     `?` An event as it is in the trace, with the lines of the running `frames` if it is stepped; the
+                     process waits for the reply.
                      `.` An event for which it does not wait: a part of something, such as a chunk of a stream. If the
                      program is not stepped, these are all events that start no call and no process. Then the ends of
                      spans are sent with the events after them, because each send is a switch to another process.
@@ -310,6 +311,7 @@ class SteppedWriter(TraceWriter):
         on_real: Callable[[], None],
         first: Path,
         *,
+        frames: Callable[[], list[str]] | None,
         header: Callable[[int, int, int], Event],
         **settings: Any,
     ) -> None:
@@ -317,6 +319,7 @@ class SteppedWriter(TraceWriter):
         self._on_pause = on_pause
         self._on_problem = on_problem
         self._on_real = on_real
+        self._frames = frames
         self._send_lock = threading.RLock()
         self._paused_ns = 0  # a forked process goes on with the pauses of its parent
         self._replies: dict[str, CallReply] = {}
@@ -347,6 +350,9 @@ class SteppedWriter(TraceWriter):
                 event["paused_before_ms"] = round(before / 1e6, 3)
             event_id = super().append(event)
             line = self._lines.pop(event["seq"], b"")
+            if line and self._frames is not None and event["event_type"] not in REPORTED_ONLY:
+                # For breakpoints at a line further out; only the shell gets them, not the file.
+                line = b'%b,"frames":%b}\n' % (line.rstrip()[:-1], dumps(self._frames()))
             reached = perf_counter_ns()
             reply = self._channel.send_event(event, line) if line else None
             here = perf_counter_ns() - reached

@@ -8,7 +8,7 @@ forward costs, and a search for a location decodes only the events that may belo
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 from typing import Protocol, runtime_checkable
@@ -23,6 +23,8 @@ from namel3ss_debug.replay.debugger.running_totals import CumulativeTotals
 from namel3ss_debug.traces.events import Event, NumberedEvents
 from namel3ss_debug.traces.index import Index
 from namel3ss_debug.traces.totals import Totals
+
+_NO_FRAMES: Mapping[int, Sequence[str]] = {}
 
 
 @runtime_checkable
@@ -89,8 +91,9 @@ class StateAt:
 class History:
     """The shape of one trace, and the state at each of its events."""
 
-    def __init__(self, trace: NumberedEvents) -> None:
+    def __init__(self, trace: NumberedEvents, frames: Mapping[int, Sequence[str]] = _NO_FRAMES) -> None:
         self._trace = trace
+        self._frames = frames  # of a running program: no kind of event holds them
         self._indexed = trace if isinstance(trace, IndexedTrace) else None
         self._index: Index | None = None
         self._outline, self._totals = Outline(), CumulativeTotals()
@@ -218,7 +221,7 @@ class History:
                 if found is not None and found.event_id and not found.end and location.condition is not None:
                     # Its end is recognized by its id, which another span may have as well: look at all ends.
                     also = outline.kinds.select(lambda event: event["event_type"][-4:] == "_end", named=False)
-            elif location.reads == "text":
+            elif location.reads == "text" or (location.reads == "site" and self._frames):
                 return None
             else:
                 test = location.enters if location.condition is None else location.covers

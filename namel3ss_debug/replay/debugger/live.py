@@ -66,6 +66,7 @@ class LiveProgram:
     Attributes:
         overrides: the mocks and faults for its calls.
         detached: whether it runs by itself, and is stepped no more.
+        frames: the number of an event -> the lines of the program that ran there, innermost first.
         keeps_events: whether whole events are kept for stepping, or their ids alone.
         interrupted: whether Ctrl-C was passed on to it.
         stopped: whether the user has ended it.
@@ -101,6 +102,7 @@ class LiveProgram:
         self._foreground = foreground
         self._notice = notice
         self._lines: list[bytes] = []
+        self.frames: dict[int, list[str]] = {}
         self._waiting: list[_Waiting] = []
         self._interrupts = 0
         self._steps = 0  # the events so far, apart from those that only hold the inputs of the program
@@ -430,6 +432,10 @@ class LiveProgram:
             if self.answering is not None:
                 self.answering.listens = self.answering.listens or OwnPorts(self._child.pid)
             return
+        frames = event.pop("frames", None)
+        if frames is not None:  # the last member of the line; it is not in the trace
+            line = line[: line.rfind(b',"frames":[')] + b"}"
+            self.frames[len(self._lines) + 1] = frames
         self._lines.append(line if self.keeps_events else orjson.dumps({"event_id": event.get("event_id")}))
         number = len(self._lines)
         self._steps += is_step

@@ -61,7 +61,7 @@ _NTH = re.compile(r"(.+)@(\d+)")
 _CONDITION = re.compile(r"""("[^"]*"|'[^']*')|(?:^|\s)if(?:\s|$)|,""")
 
 Test = Callable[[Event], bool]
-Reads = Literal["kind", "name", "text"]
+Reads = Literal["kind", "name", "site", "text"]
 
 
 class TraceContents(NamedTuple):
@@ -96,7 +96,7 @@ class Location:
         condition: what must be true besides.
         number: the event number, where the location is one.
         reads: what `covers` and `enters` read of an event: its `kind` (type, component, failure), its `name` or call
-            site besides, or any `text` in it.
+            `site` besides, or any `text` in it.
     """
 
     text: str
@@ -440,7 +440,11 @@ def _require(what: str, there: int, nth: int | None, unit: str, hint: str) -> No
 
 def _call_site_tests(site: str, contents: TraceContents | None) -> _Tests:
     def covers(event: Event) -> bool:
-        return _is_same_site(event.get("call_site"), site)
+        # Only a running program sends its frames; of a trace, only the innermost line is known.
+        frames = event.get("frames") or ()
+        return _is_same_site(event.get("call_site"), site) or any(
+            _is_same_site(each, site) for each in frames
+        )
 
     if (
         contents is not None
@@ -449,7 +453,7 @@ def _call_site_tests(site: str, contents: TraceContents | None) -> _Tests:
     ):
         hint = _nearest_line(site, contents.sites) or nearest(site, list(contents.sites))
         raise PlaceError(f"{site}: no event of the trace came from there{hint}")
-    return _Tests(covers, lambda event: covers(event) and event["event_type"][-4:] != "_end")
+    return _Tests(covers, lambda event: covers(event) and event["event_type"][-4:] != "_end", reads="site")
 
 
 def _is_app_line(site: str) -> bool:

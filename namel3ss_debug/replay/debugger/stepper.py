@@ -7,7 +7,7 @@ however many events it passes. In a live program, a move past the last event let
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -36,7 +36,7 @@ MOST_FRAMES: Final = 1000
 """How many spans of a stack are shown."""
 
 _BLOCK: Final = 32
-_NOTHING: dict[str, Any] = {}
+_NOTHING: dict[Any, Any] = {}
 
 Find = Callable[[], int]
 """Return the number of the event that a move leads to; 0 as long as there is none."""
@@ -63,7 +63,8 @@ class Stepper:
     def __init__(self, trace: NumberedEvents, program: SteppedProgram | None = None) -> None:
         self.trace = trace
         self.program = program
-        self.history = History(trace)
+        self._frames: Mapping[int, Sequence[str]] = getattr(program, "frames", _NOTHING)
+        self.history = History(trace, self._frames)
         self.position = 0
         self.stops = StopPoints()
         self.overrides = Overrides(lambda: self.contents, self.history.find_occurrence)
@@ -329,6 +330,8 @@ class Stepper:
             read = self._add_price(number, shown) if detector.reads_cost else shown
             if detector.reads_variables:
                 read = complete_variables(self.trace, number, read)
+            if number in self._frames:
+                read = {**read, "frames": self._frames[number]}
             hits = detector.find_hits(number, read, totals, values)
             if hits:
                 yield number, shown, hits

@@ -11,7 +11,8 @@ from difflib import SequenceMatcher
 from typing import Final, NamedTuple, Protocol
 
 from namel3ss_debug.errors import MockError
-from namel3ss_debug.expressions import name_fits
+from namel3ss_debug.expressions import event_scope, name_fits
+from namel3ss_debug.expressions.unmet import UnmetExpression
 from namel3ss_debug.replay.debugger.breakpoints import StopPoint
 from namel3ss_debug.replay.debugger.locations import (
     Location,
@@ -64,7 +65,7 @@ def find_unhit(stops: Iterable[StopPoint], of_settings: Container[int] = ()) -> 
 def describe_unhit(unhit: Sequence[UnhitBreakpoint], trace: HasEvents) -> Iterator[str]:
     """Yield a line for each breakpoint whose location no event of the program entered, or too few.
 
-    A breakpoint whose location was entered, and whose condition was never true there, is no mistake.
+    Of a breakpoint whose location was entered, and whose condition was never true there, the line says why.
 
     Args:
         unhit: the breakpoints that were never hit.
@@ -73,20 +74,55 @@ def describe_unhit(unhit: Sequence[UnhitBreakpoint], trace: HasEvents) -> Iterat
     if not unhit:
         return
     entries = [0] * len(unhit)
-    for event in trace.events():
+    conditions = [
+        None if each.location.condition is None else UnmetExpression(each.location.condition)
+        for each in unhit
+    ]
+    for number, event in enumerate(trace.events(), 1):
         for index, each in enumerate(unhit):
             entries[index] += each.location.enters(event)
+            condition = conditions[index]
+            if condition is not None and each.location.covers(event):
+                condition.note(event_scope(number, event))
     contents = count_contents(trace.events())
-    for each, entered in zip(unhit, entries, strict=True):
+    for each, entered, condition in zip(unhit, entries, conditions, strict=True):
         start = f"Breakpoint {each.number} ({in_line(each.location.text)}) was never hit"
         named = location_name(each.location.text)
         if entered and (each.location.occurrence or 0) > entered:
             yield f"{start}; the program has only {entered} of it."
+        elif entered and condition is not None:
+            times = "once" if entered == 1 else f"{entered:,} times"
+            why = condition.describe_missing()
+            yield f"Breakpoint {each.number} was reached {times} and its condition never held{f': {why}' if why else ''}."
         elif not entered and named is not None:
             yield f"{start}{_describe_names(*named, contents, 'the program has')}."
         elif not entered and each.location.number is None:
             site = nearest_site(each.location.text, contents)
             yield start + (site or ".")
+
+
+def describe_mismatches(stops: Iterable[StopPoint], trace: HasEvents) -> Iterator[str]:
+    """Yield a line for each breakpoint whose condition compares values of different types, hit or not.
+
+    Args:
+        stops: the breakpoints and watches of a session.
+        trace: the events of the program, which has ended.
+    """
+    tried = [
+        (stop.number, stop.breakpoint.parsed, UnmetExpression(stop.breakpoint.parsed.condition))
+        for stop in stops
+        if stop.breakpoint is not None and stop.enabled and stop.breakpoint.parsed.condition is not None
+    ]
+    if not tried:
+        return
+    for number, event in enumerate(trace.events(), 1):
+        for _, location, condition in tried:
+            if location.covers(event):
+                condition.note(event_scope(number, event))
+    for number, _, condition in tried:
+        mismatches = condition.expression.describe_mismatches()
+        if mismatches:
+            yield f"Breakpoint {number}: {mismatches}."
 
 
 def describe_unknown(breakpoints: Iterable[UnhitBreakpoint], contents: TraceContents) -> Iterator[str]:

@@ -44,7 +44,9 @@ def test_every_event_is_told_as_it_is_written_and_in_its_order(shell):
     assert search("a") == {"ran": "a"}
     written = lines(shell.trace)
     told = [shell.told.get(timeout=SECONDS) for _ in written]
+    frames = [event.pop("frames", None) for _, event in told]
     assert [event for _, event in told] == written
+    assert frames[1][0].startswith("tests/capture/launch/test_step_channel.py:")  # the others are of pytest
     assert [mark for mark, _ in told] == [b"?", b"?", b"?"]
 
 
@@ -388,6 +390,7 @@ def test_what_passes_is_what_is_written_byte_for_byte(tmp_path):
         lambda _text: None,
         lambda: None,
         tmp_path / "t.jsonl",
+        frames=None,
         first_process=True,
         header=lambda process, segment, seq: {"event_type": "trace_start", "event_id": None, "seq": seq},
         rotate_max_bytes=200,
