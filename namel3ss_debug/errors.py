@@ -75,7 +75,7 @@ class RerunError(DebugError):
 
 
 class TrustError(DebugError):
-    """A trace that this user did not record would start a program without consent."""
+    """A trace that this user did not record, or that was changed, would run something without consent."""
 
     slug = "trust"
 

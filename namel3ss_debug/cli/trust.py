@@ -131,8 +131,8 @@ def remember(files: list[Path]) -> None:
 def command(ctx: click.Context, /, folder: Path | None, *, shows: bool, remove: Path | None) -> None:
     """Allow re-runs of every trace below DIR, including those that somebody else recorded.
 
-    A trace that you recorded is signed with a key of yours and needs no permission. DIR must belong to you, and nobody
-    else may write to it. Without this, a re-run of a foreign trace asks, or takes --trust.
+    A trace that you recorded is signed with a key of yours and needs no permission, as long as it is not changed. DIR
+    must belong to you, and nobody else may write to it. Without this, a re-run of any other trace asks, or takes --trust.
     """
     import os
 

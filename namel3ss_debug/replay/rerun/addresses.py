@@ -20,8 +20,12 @@ from namel3ss_debug.replay.rerun.recorded_calls import exchange_of
 from namel3ss_debug.traces.environment import HOST
 from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.requests import LOOPBACK
 
 _IN_URL: Final = re.compile(r"://(?:[^/?#@\s\"]*@)?(\[[0-9a-f:.]+\]|[^/?#:\s\"'\\<>)]+)", re.IGNORECASE)
+
+
+_WITH_PORT: Final = re.compile(r"[\w.-]+:\d+")
 
 
 class SuppliedHosts:
@@ -41,24 +45,25 @@ class SuppliedHosts:
     @cached_property
     def of_inputs(self) -> frozenset[str]:
         """The hosts in the arguments and the standard input, without those of the user's environment."""
-        found = {host.lower() for text in self._inputs for host in HOST.findall(text)}
-        return frozenset(found | self._in_urls(self._inputs)) - self._own
-
-    @cached_property
-    def _own(self) -> frozenset[str]:
-        return frozenset(host.lower() for value in self._environ.values() for host in HOST.findall(value))
+        return _hosts_in(self._inputs) - {each for each in self._own if not _is_loopback(each)}
 
     @cached_property
     def _of_answers(self) -> frozenset[str]:
         texts = (text for event in self._events() for text in _answer_texts(event))
-        return frozenset(self._in_urls(texts)) - self._own
+        return frozenset(
+            found.lower().strip("[]") for text in texts for found in _IN_URL.findall(text) if len(found) < 256
+        )
 
-    @staticmethod
-    def _in_urls(texts: Iterable[str]) -> set[str]:
-        return {host.lower().strip("[]") for text in texts for host in _IN_URL.findall(text)}
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        """The hosts in the user's environment, each with and without its port."""
+        values = tuple(self._environ.values())
+        return _hosts_in(values) | {found.lower() for value in values for found in _WITH_PORT.findall(value)}
 
     def check(self, url: str, where: str) -> None:
         """Refuse a call to a host that the trace supplies.
+
+        On loopback, where others may listen on another port, the port counts as well.
 
         Args:
             url: the address.
@@ -68,14 +73,25 @@ class SuppliedHosts:
             TrustError: the trace supplies the host.
         """
         try:
-            host = (urlsplit(url).hostname or "").lower()
+            split = urlsplit(url)
+            host, port = (split.hostname or "").lower(), split.port
         except ValueError:
-            host = url
-        if host and (host in self.of_inputs or host in self._of_answers):
+            host, port = "", None
+        if (f"{host}:{port}" if _is_loopback(host) else host) in self._own:
+            return
+        if not host or host in self.of_inputs or host in self._of_answers:
             raise TrustError(
                 f"{where} would call {short(url, 200)} for real, and the trace, which is not yours, supplies that address: to "
-                f"allow it, set a variable of your own that holds it, such as ALLOWED_HOST={short(host, 100)}"
+                "allow it, set the variable that names the server yourself"
             )
+
+
+def _hosts_in(texts: Iterable[str]) -> frozenset[str]:
+    return frozenset(found.lower() for text in texts for found in HOST.findall(text))
+
+
+def _is_loopback(host: str) -> bool:
+    return host in LOOPBACK or host.startswith("127.")
 
 
 def _answer_texts(event: Event) -> Iterable[str]:

@@ -120,7 +120,9 @@ def planned_run(events: Iterable[Event], commands: Iterable[Event], interpreter:
         tuple(
             (name, value)
             for name, value in sorted(recorded.items())
-            if value != os.environ.get(name) and may_supply(name, value, trusted=True)
+            if value != os.environ.get(name)
+            and may_supply(name, value, trusted=True)
+            and not (name in inputs.redacted and name in os.environ)
         ),
         inputs.stdin_bytes.decode("utf-8", "backslashreplace"),
         tuple(dict.fromkeys(json.dumps(lenient.mapping(event.get("inputs"))) for event in commands)),
