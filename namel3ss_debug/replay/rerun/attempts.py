@@ -263,12 +263,10 @@ class Attempt:
         reply = self._reply_to_request(request, event)
         return self._live_mark(event) | reply
 
-    def may(self, asked: dict[str, Any]) -> bool:
-        """Deliver a step of an answer if it is its turn, and return whether it was delivered."""
-        number = self._delivered.get(str(asked.get("at")))
-        if number is None or asked.get("step") != "end":  # answers begin at once, and end in their order
-            return True
-        return self.order.try_deliver(number, float(asked.get("waited") or 0.0))
+    def may_end(self, event_id: str, waited: float) -> bool:
+        """End the answer to the call that began with an event, if it is its turn, and return whether it ended."""
+        number = self._delivered.get(event_id)
+        return number is None or self.order.try_deliver(number, waited)
 
     def check_silence(self, seconds: float, find_server: Callable[[], str]) -> None:
         """Refuse a silence that is longer than any in the trace: the program waits for something that never happens.
