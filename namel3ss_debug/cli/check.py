@@ -36,15 +36,26 @@ if TYPE_CHECKING:
 RULES_FILE = "debug.rules.json"
 """What `--init` writes where no `--rules FILE` is given."""
 
-OF_BASELINE: list[object] = [
-    {"name": "baseline", "baseline": ["failures", "duration", "cost", "tokens", "calls"]},
-    {"name": "baseline-path", "baseline": "path", "level": "warning"},
-]
-"""The rules that hold where there are baselines and no rule is about them."""
+ENOUGH_TIMES = 5
+"""From how many baselines on more time is an error: the times of fewer runs tell little about their spread."""
+
+
+def rules_of_baseline(times: int) -> list[object]:
+    """Return the rules that hold if there are baselines and no rule is about them.
+
+    Args:
+        times: how many baselines there are.
+    """
+    time: dict[str, object] = {"name": "baseline-time", "baseline": "duration"}
+    return [
+        {"name": "baseline", "baseline": ["failures", "cost", "tokens", "calls"]},
+        {"name": "baseline-divergence", "baseline": "divergence"},
+        time | ({"level": "warning"} if times < ENOUGH_TIMES else {}),
+    ]
 
 
 def gather(
-    loaded: Loaded, files: Sequence[str], texts: Sequence[str], *, with_baseline: bool
+    loaded: Loaded, files: Sequence[str], texts: Sequence[str], baseline: Baseline | None = None
 ) -> list[CheckRule]:
     """Return the rules of the settings, then those of the files, then those of the options.
 
@@ -59,8 +70,8 @@ def gather(
     sources += [read_file(Path(name)) for name in files]
     sources += [read_option(text) for text in texts]
     found = read_rules(sources)
-    if with_baseline and not any(rule.kind == "baseline" for rule in found):
-        found += read_rules([RuleSource("--baseline", OF_BASELINE)])
+    if baseline is not None and not any(rule.kind == "baseline" for rule in found):
+        found += read_rules([RuleSource("--baseline", rules_of_baseline(len(baseline.paths)))])
     return found
 
 
@@ -214,7 +225,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> Report
     if len(references) > 1 or len(files) > 1:
         raise WrongUsageError("--init takes one trace and writes one file")
     path = Path(files[0] if files else RULES_FILE)
-    taken = {rule.name for rule in gather(settings(), (), (), with_baseline=False)}
+    taken = {rule.name for rule in gather(settings(), (), ())}
     trace = open_reference(references[0] if references else None)
     with reading(trace):
         suggested, left_out, status = suggest(trace)
@@ -314,15 +325,15 @@ def command(
             raise click.UsageError("--init takes TRACE and --rules FILE only")
         return write_first_rules(references, rules)
     loaded = settings()
-    chosen = gather(loaded, rules, rule, with_baseline=bool(baselines))
+    reruns: list[Path] = []
+    paths = find_paths(references, Path(loaded.config.trace_output_dir), reruns)
+    baseline = earlier_runs(baselines, loaded, paths)
+    chosen = gather(loaded, rules, rule, baseline)
     if not chosen:
         raise WrongUsageError(
             "there are no rules; give --rules FILE or --rule EXPR, write some with --init, "
             "or set checks in .namel3ss/debug.json"
         )
-    reruns: list[Path] = []
-    paths = find_paths(references, Path(loaded.config.trace_output_dir), reruns)
-    baseline = earlier_runs(baselines, loaded, paths)
     reports = [hold(path, chosen, baseline, loaded) for path in paths]
     actions = os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github
     write_reports(reports, wanted, fail_on)

@@ -23,6 +23,7 @@ from namel3ss_debug.replay.rerun.outcomes import (
     STALE_TOOLS,
     UNKNOWN_BODIES,
     UNKNOWN_CODE,
+    UNUSED,
     UNVERIFIED,
 )
 from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, describe_unanswered
@@ -86,6 +87,11 @@ def _verdict(outcome: RerunOutcome) -> Piece:
     kinds = ", ".join(f"{number} {kind}" for kind, number in outcome.summary.kinds.items())
     if kinds and outcome.diverged:
         return Piece(f"The re-run diverges from the trace: {kinds}.", WARNING)
+    if outcome.live_failed and not outcome.refused:
+        return Piece(
+            f"The re-run matches the trace up to event {outcome.live_since}, and its live part failed.",
+            WARNING,
+        )
     if outcome.diverged:
         return Piece("The re-run ended differently from the trace.", WARNING)
     if outcome.left or outcome.stop is not None:
@@ -123,6 +129,7 @@ def _kinds_of(unverified: Sequence[Unverified]) -> str:
         (files, "changed file", None),
         (bodies, "unknown body", "unknown bodies"),
         (guesses, "ambiguous call", None),
+        (sum(each.kind == UNUSED for each in unverified), "unused name", None),
     ]
     return ", ".join(count(*part) for part in parts if part[0])
 
@@ -247,6 +254,9 @@ def _stopped(outcome: RerunOutcome) -> Iterator[str]:
 def _unverified(outcome: RerunOutcome) -> Iterator[str]:
     """Yield which answers may differ now, and what the digests of code do not cover."""
     for each in outcome.unverified:
+        if each.kind == UNUSED:
+            yield each.text
+            continue
         numbers, recorded = list(each.numbers), list(each.recorded)
         if not recorded:
             at = f" ({named_events(numbers)})" if numbers else ""

@@ -1,5 +1,6 @@
 """`debug check`: findings, exit statuses, reports and first rules; the rules of the example, each kept and each broken."""
 
+import copy
 import json
 import os
 import re
@@ -439,13 +440,43 @@ def test_a_directory_is_checked_whole_and_is_its_own_baseline(run, write, events
     assert status == 1
     assert len(document["traces"]) == 2
     status, document = check_document(run, "runs/a.jsonl", "--baseline", "runs")
-    assert (status, [rule["name"] for rule in document["rules"]]) == (0, ["baseline", "baseline-path"])
+    assert (status, [rule["name"] for rule in document["rules"]]) == (
+        0,
+        ["baseline", "baseline-divergence", "baseline-time"],
+    )
     (workspace / "runs/b.jsonl").unlink()
     (workspace / "runs/a.s1.jsonl").write_text(json.dumps({**events[-1], "seq": len(events)}) + "\n")
     for name in ("a", "a.s1"):
         alone = run("check", f"runs/{name}.jsonl", "--baseline", "runs")
         assert alone.exit_code == 2
         assert "no trace other than the one that is checked" in alone.stderr
+
+
+@pytest.mark.parametrize(("baselines", "status"), [(4, 0), (5, 1)])
+def test_more_time_than_the_baselines_is_a_warning_below_five_of_them(
+    run, write, events, workspace, baselines, status
+):
+    """The spread of fewer is not known."""
+    (workspace / "runs").mkdir()
+    for number in range(baselines):
+        write(events, f"runs/{number}")
+    slow = copy.deepcopy(events)
+    slow[-1]["timestamp"] += 3600
+    path = write(slow, "slow")
+    found, document = check_document(run, path, "--baseline", "runs")
+    assert [(each["id"], each["severity"]) for each in document["findings"]] == [
+        ("baseline-time", "error" if status else "warning")
+    ]
+    assert found == status
+
+
+def test_another_argument_or_result_than_in_the_baseline_is_an_error(run, write, events):
+    """A run that costs the same and fails nowhere may still do something else."""
+    path, other = write(events), copy.deepcopy(events)
+    ended = next(event for event in other if event["event_type"] == "tool_call_end")
+    ended["outputs"] = {"result": "something else"}
+    status, document = check_document(run, write(other, "other"), "--baseline", str(path))
+    assert (status, [each["id"] for each in document["findings"]]) == (1, ["baseline-divergence"])
 
 
 def test_how_full_a_context_was_can_be_limited(run, write, events):

@@ -1034,15 +1034,28 @@ def test_a_mistyped_name_is_refused_before_the_program_runs(agent):
         assert "did you mean 'get_weather'?" in again.told
 
 
-def test_a_name_that_only_new_code_calls_is_a_note(agent):
+def test_a_name_that_only_new_code_calls_is_a_note_and_unverified_if_it_is_never_called(agent):
     """With its component, or as a further call of a name that is there, it is taken as meant."""
     again = agent.rerun("--mock", "tool:refund:1", "--mock", "get_weather@9:1")
-    assert (again.status, again.out) == (0, agent.first.out)
+    assert (again.status, again.out) == (1, agent.first.out)
+    assert "The re-run is not verified: 2 unused names." in again.told
     told = " ".join(again.told.split())
     assert "tool:refund: the trace has no such call" in told
     assert "get_weather@9: the trace has only" in told
     assert "Mock tool:refund was never used; the program has tools get_time, get_weather." in told
     assert "Mock get_weather@9 was never used; it was called only " in told
+
+
+@pytest.mark.parametrize("option", ["--run-tools", "--run-commands"])
+def test_a_name_to_run_that_reaches_nothing_is_refused_or_unverified(agent, option):
+    """Unchanged code calls what it called, so the mistake is known at once; changed code might have called it."""
+    again = agent.rerun(option, "get_wether")
+    assert (again.status, again.out, agent.again) == (2, b"", [])
+    assert f"{option} get_wether: the trace holds no such" in again.told
+    edited(agent, ("import json", "import  json"))
+    again = agent.rerun(option, "get_wether")
+    assert (again.status, again.out) == (1, agent.first.out)
+    assert f"{option} get_wether was never used" in " ".join(again.told.split())
 
 
 WAITING = """

@@ -127,6 +127,11 @@ def test_what_is_missing_and_what_came_too_early_are_told_by_their_words():
         ({"status": 1, "recorded_status": None}, 0, "The re-run matches the trace."),
         (
             {"status": 1, "live_since": 5},
+            1,
+            "The re-run matches the trace up to event 5, and its live part failed.",
+        ),
+        (
+            {"live_since": 5},
             0,
             "The re-run matches the trace up to event 5, and is live from there.",
         ),

@@ -30,7 +30,7 @@ FROM_TRACE = {"answered": "recording"}
 """The `metadata` at the end of a call that was not made, because a trace answered it."""
 
 Step = Literal["head", "piece", "end"]
-"""A part of an answer that is delivered in its turn; the answer of a tool has an end alone."""
+"""A part of an answer; the answer of a tool has an end alone."""
 
 _REPLY_KEYS = {"answer", "fault", "http", "raised", "given_up", "run"}
 _JSON = "application/json"
@@ -117,7 +117,7 @@ class CallReply(NamedTuple):
         raised: the recorded exception of a tool; with `hangs`, the exception with which its connection is lost.
         hangs: whether the call never ends, until the program gives up by itself.
         runs: whether it is made for real, with the network open meanwhile.
-        ordered: whether the answer waits for its turn, see `ReplySource.may_deliver`.
+        ordered: whether the answer waits for its turn, see `ReplySource.may_end`.
         recorded: whether a trace answers it, and not the user.
         delay: the seconds until a tool answers; a response has delays of its own.
     """
@@ -197,8 +197,8 @@ class StepChannel(Protocol):
             How the call that begins with the event is answered; `None` where it is simply made.
         """
 
-    def may_deliver(self, event_id: str, step: Step, index: int, waited: float) -> bool:
-        """Return whether a part of an answer may be delivered now, see `ReplySource.may_deliver`."""
+    def may_end(self, event_id: str, waited: float) -> bool:
+        """Return whether an answer may end now, see `ReplySource.may_end`."""
 
     def report_listening(self, port: int, site: str | None) -> None:
         """Report that the program listens on this port (0: any) from now on, from this line of its code.
@@ -222,13 +222,11 @@ class ReplySource(Protocol):
     def take(self, event_id: str) -> CallReply | None:
         """Return the reply to the call that began with this event, once, to the seam that answers the call."""
 
-    def may_deliver(self, event_id: str, step: Step, index: int, waited: float) -> bool:
-        """Return whether a part of an answer may be delivered now.
+    def may_end(self, event_id: str, waited: float) -> bool:
+        """Return whether an answer may end now.
 
         Args:
             event_id: the id of the event that the call began with.
-            step: which part.
-            index: of a piece, its place among them, from 0.
             waited: the seconds for which it has waited for its turn already.
         """
 

@@ -1,6 +1,6 @@
-"""Deliver the parts of recorded answers to the program in their recorded order, and if requested, at their pace.
+"""Deliver recorded answers to the program so that they end in their recorded order, and if requested, at their pace.
 
-A seam waits before each part. In asynchronous code it waits on the loop, so that other work goes on; elsewhere it
+A seam waits before each part: for the recorded time, and before the end for its turn. In asynchronous code it waits on the loop, so that other work goes on; elsewhere it
 sleeps. Code that blocks a running loop while it waits is let through at once: nothing that it could wait for would
 arrive meanwhile.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from threading import Lock, get_ident
 from time import sleep as sleep_here
 from typing import Any, NoReturn
@@ -18,13 +19,13 @@ from namel3ss_debug.capture.core import context
 from namel3ss_debug.capture.core.answers import CallReply, Step
 from namel3ss_debug.traces.clocks import monotonic
 
-TakeTurn = Callable[[Step, int, float], bool]
-"""Returns whether a part may be delivered now: its step, its index, and the seconds that it has waited already."""
+TakeTurn = Callable[[float], bool]
+"""Returns whether an answer may end now, for the seconds that it has waited already."""
 
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.005
 _GROWTH = 1.5
-_NO_MORE_WAITING = 1e9  # seconds of waiting that are enough for every part
+_NO_MORE_WAITING = 1e9  # seconds of waiting that are enough for every answer
 _HEARTBEAT = 1.0
 _TURN_SECONDS = 0.002  # for so long a thread that got an answer goes first
 _LONGEST_CALL = (
@@ -48,9 +49,9 @@ class Delivery:
     """Delivers one answer.
 
     Args:
-        turn: called before each part; `None` if the parts need not wait for others.
+        turn: called before the end; `None` if it need not wait for others.
         delays: seconds before the head, before each piece and before the end; those that are missing are 0.
-        pieces: how many pieces there are. A single piece needs no turn of its own: head and end are enough.
+        pieces: how many pieces there are.
     """
 
     def __init__(self, turn: TakeTurn | None = None, delays: Sequence[float] = (), pieces: int = 0) -> None:
@@ -64,9 +65,10 @@ class Delivery:
         delay = self._delay(step, index)
         if delay > 0:
             yield delay
-        if self._turn is None or (step == "piece" and self._pieces < 2):
-            if step == "end":
-                _ended[:] = _current_worker(), monotonic()
+        if step != "end":
+            return
+        if self._turn is None:
+            _ended[:] = _current_worker(), monotonic()
             return
         waited, pause = 0.0, _FIRST_PAUSE
         while True:
@@ -79,18 +81,17 @@ class Delivery:
             if left > 0:
                 yield min(left, _TURN_SECONDS)
                 continue
-            if self._try_deliver(step, index, waited):
+            if self._try_end(waited):
                 break
             before = monotonic()
             yield pause
             # a sleep of this thread may take much longer while the program is busy; that does not count as waiting
             waited += min(monotonic() - before, 2 * pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
-        if step == "end":
-            self._give_task_turns()
+        self._give_task_turns()
 
-    def _try_deliver(self, step: Step, index: int, waited: float) -> bool:
-        """Return whether the part may be delivered now. One thread asks at a time, so that each knows who got an end."""
+    def _try_end(self, waited: float) -> bool:
+        """Return whether the answer may end now. One thread asks at a time, so that each knows who got an end."""
         assert self._turn is not None
         alone = _question_lock.acquire(blocking=False)
         if (
@@ -98,10 +99,9 @@ class Delivery:
         ):  # a lock that is kept for longer belongs to a thread that a fork has not copied
             return False
         try:
-            if _seconds_of_another() > 0 or not self._turn(step, index, waited):
+            if _seconds_of_another() > 0 or not self._turn(waited):
                 return False
-            if step == "end":
-                _ended[:] = _current_worker(), monotonic()
+            _ended[:] = _current_worker(), monotonic()
             return True
         finally:
             if alone:
@@ -133,8 +133,8 @@ class Delivery:
                 sleep_here(pause)
             return
         sleep_here(self._delay(step, index))
-        if self._turn is not None and not self._turn(step, index, 0.0):
-            self._turn(step, index, _NO_MORE_WAITING)
+        if step == "end" and self._turn is not None and not self._turn(0.0):
+            self._turn(_NO_MORE_WAITING)
 
     async def reach(self, step: Step, index: int = 0) -> None:
         """Wait on a loop. The loop gets a turn in any case, as it does while a task waits for the network."""
@@ -178,17 +178,9 @@ def _current_worker() -> int:
     return get_ident()
 
 
-def delivery_turn(
-    reply: CallReply, may_deliver: Callable[[str, Step, int, float], bool], event_id: str
-) -> TakeTurn | None:
-    """Return the function that asks for the turn of each part; `None` if the parts need no order."""
-    if not reply.ordered:
-        return None
-
-    def take_turn(step: Step, index: int, waited: float) -> bool:
-        return may_deliver(event_id, step, index, waited)
-
-    return take_turn
+def delivery_turn(reply: CallReply, may_end: Callable[[str, float], bool], event_id: str) -> TakeTurn | None:
+    """Return the function that asks for the turn of an answer; `None` if it needs no order."""
+    return partial(may_end, event_id) if reply.ordered else None
 
 
 def on_loop() -> bool:

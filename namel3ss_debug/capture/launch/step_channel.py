@@ -9,8 +9,7 @@ before its first event, a started one when it begins to record. The messages are
                      `.` An event for which it does not wait: a part of something, such as a chunk of a stream. If the
                      program is not stepped, these are all events that start no call and no process. Then the ends of
                      spans are sent with the events after them, because each send is a switch to another process.
-                     `!` A question whether a part of an answer may be delivered now: `at`, `step`, `index`, `waited`
-                     as in `ReplySource.may_deliver`.
+                     `!` A question whether an answer may end now: `at`, `waited` as in `ReplySource.may_end`.
                      `@` The program begins to listen: `port`, 0 for any, and the call `site`.
                      `~` The buffered output was flushed.
     to the program   One JSON object for each `?`: `at` is the id of the event that may go on. `tools` names functions
@@ -39,7 +38,7 @@ from typing import Any
 from orjson import OPT_APPEND_NEWLINE, dumps, loads
 
 from namel3ss_debug.capture.core import interruptions
-from namel3ss_debug.capture.core.answers import CallReply, RecordedError, Step, StepChannel
+from namel3ss_debug.capture.core.answers import CallReply, RecordedError, StepChannel
 from namel3ss_debug.capture.core.tracer import LEAST_PAUSE_NS
 from namel3ss_debug.capture.launch.step_messages import (
     ASKS,
@@ -138,15 +137,15 @@ class SocketStepChannel:
             return _is_call(event) or event["event_type"] == "trace_start"
         return event["event_type"] not in REPORTED_ONLY
 
-    def may_deliver(self, event_id: str, step: Step, index: int, waited: float) -> bool:
-        """Ask whether a part of an answer may be delivered now.
+    def may_end(self, event_id: str, waited: float) -> bool:
+        """Ask whether an answer may end now.
 
         A signal handler that asks while its thread waits here may go on at once, because the next reply is meant for the
         other question. So may everyone once the connection has ended.
         """
         if self._is_closed or self._busy:
             return True
-        question = {"at": event_id, "step": step, "index": index, "waited": waited}
+        question = {"at": event_id, "waited": waited}
         self._busy = True
         try:
             self._send(ASKS + dumps(question, None, OPT_APPEND_NEWLINE))
@@ -376,10 +375,10 @@ class SteppedWriter(TraceWriter):
         """Return the reply to the call that began with this event, once."""
         return self._replies.pop(event_id, None)
 
-    def may_deliver(self, event_id: str, step: Step, index: int, waited: float) -> bool:
-        """Return whether a part of an answer may be delivered now."""
+    def may_end(self, event_id: str, waited: float) -> bool:
+        """Return whether an answer may end now."""
         with self._send_lock:
-            return self._channel.may_deliver(event_id, step, index, waited)
+            return self._channel.may_end(event_id, waited)
 
     def report_listening(self, port: int, site: str | None) -> None:
         """Report that the program begins to listen on this port."""

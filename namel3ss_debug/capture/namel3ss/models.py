@@ -246,7 +246,7 @@ class ModelCallRecorder:
         """Return the recorded answer when it is its turn."""
         answers = self._scope.tracer.answers
         assert answers is not None
-        turn = delivery_turn(recorded, answers.may_deliver, span.event_id)
+        turn = delivery_turn(recorded, answers.may_end, span.event_id)
         delivery = Delivery(turn, response.delays, len(response.pieces))
         if response.status:
             delivery.wait("head")

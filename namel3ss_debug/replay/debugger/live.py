@@ -422,7 +422,8 @@ class LiveProgram:
         is_step = event.get("event_type") != INPUTS_READ
         self._active = self._active or event.get("event_type") not in NO_PROGRESS
         if mark == ASKS:
-            self._send(process, {"may": self.answering is None or self.answering.may(event)})
+            may = self.answering is None or self.answering.may_end(event["at"], event["waited"])
+            self._send(process, {"may": may})
             return
         if mark == FLUSHED:
             self._unflushed -= 1

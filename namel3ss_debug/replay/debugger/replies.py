@@ -36,8 +36,8 @@ class CallAnswerer(Protocol):
             DebugError: the process cannot go on; it still waits.
         """
 
-    def may(self, step: dict[str, Any]) -> bool:
-        """Return whether a step of an answer may be delivered now: `at` is the id of the call's start, `step` and `index` name the step."""
+    def may_end(self, event_id: str, waited: float) -> bool:
+        """Return whether the answer to the call that began with an event may end now, after it has waited for so long."""
 
     def check_silence(self, seconds: float, find_server: Callable[[], str]) -> None:
         """Refuse that the program has done nothing for so long, if it waits for something that never happens.

@@ -10,7 +10,7 @@ responses are not compared.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -173,6 +173,7 @@ class Attempt:
         self._run: dict[str, tuple[Request, RecordedCall | None]] = {}
         # Tool calls that the trace answers, by the ids of their start events.
         self._answered_tools: dict[str, tuple[Request, RecordedCall]] = {}
+        self._names_run: set[tuple[str, str]] = set()  # kind and name of each tool and command that was run
         self._tools_run: set[int] = set()  # numbers of recorded tool calls that were run for real
         self._calls: Counter[str] = Counter()
         self._results: list[Divergence] = []
@@ -263,12 +264,10 @@ class Attempt:
         reply = self._reply_to_request(request, event)
         return self._live_mark(event) | reply
 
-    def may(self, asked: dict[str, Any]) -> bool:
-        """Deliver a step of an answer if it is its turn, and return whether it was delivered."""
-        number = self._delivered.get(str(asked.get("at")))
-        if number is None or asked.get("step") != "end":  # answers begin at once, and end in their order
-            return True
-        return self.order.try_deliver(number, float(asked.get("waited") or 0.0))
+    def may_end(self, event_id: str, waited: float) -> bool:
+        """End the answer to the call that began with an event, if it is its turn, and return whether it ended."""
+        number = self._delivered.get(event_id)
+        return number is None or self.order.try_deliver(number, waited)
 
     def check_silence(self, seconds: float, find_server: Callable[[], str]) -> None:
         """Refuse a silence that is longer than any in the trace: the program waits for something that never happens.
@@ -331,6 +330,16 @@ class Attempt:
     def not_verified(self) -> dict[str, tuple[str, ...]]:
         """Return the answered commands whose output is not in the trace, because they inherited stdout, with the reason."""
         return dict.fromkeys(sorted(self._silent), (NO_OUTPUT,))
+
+    def unused_names(self) -> Iterator[str]:
+        """Yield a line for each tool and command that should be run for real and was not called."""
+        for option, kind, names in (
+            ("--run-tools", TOOL, self.plan.run_tools),
+            ("--run-commands", COMMAND, self.plan.run_commands),
+        ):
+            for name in sorted(names - {ALL}):
+                if (kind, name) not in self._names_run:
+                    yield f"{option} {name} was never used: the program made no such call"
 
     def divergences(self, *, ended: bool) -> tuple[Divergence, ...]:
         """Return where the run and the trace diverge; calls that were made for real do not count.
@@ -541,6 +550,7 @@ class Attempt:
             if request.kind == MCP and request.name == CONNECT:
                 self._servers.add(event["event_id"])
             self._run[event["event_id"]] = (request, found)
+            self._names_run.add((request.kind, request.name))
             self.seen.real.add(request.number)
         return reply
 

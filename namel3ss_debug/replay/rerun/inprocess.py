@@ -18,7 +18,7 @@ from typing import Any, Final
 from orjson import loads
 
 from namel3ss_debug.capture.core import context, switch
-from namel3ss_debug.capture.core.answers import CallReply, Step
+from namel3ss_debug.capture.core.answers import CallReply
 from namel3ss_debug.capture.core.task_paths import FIRST
 from namel3ss_debug.capture.launch import start
 from namel3ss_debug.capture.launch.ports import OwnPorts
@@ -352,9 +352,9 @@ class _Gate:
         except Exception as error:
             raise self._stopped(f"the call could not be answered: {type(error).__name__}: {error}") from error
 
-    def may_deliver(self, event_id: str, step: Step, index: int, waited: float) -> bool:
+    def may_end(self, event_id: str, waited: float) -> bool:
         with suppress(Exception):
-            return self._attempt.may({"at": event_id, "step": step, "index": index, "waited": waited})
+            return self._attempt.may_end(event_id, waited)
         return True
 
     def report_listening(self, port: int, site: str | None) -> None:

@@ -48,6 +48,7 @@ STALE_MODELS: Final = "stale-models"
 CHANGED_FILES: Final = "changed-files"
 UNKNOWN_BODIES: Final = "unknown-bodies"
 UNKNOWN_CODE: Final = "unknown-code"
+UNUSED: Final = "unused"
 _MOST_PACKAGES = 5
 
 
@@ -56,8 +57,8 @@ class Unverified:
     """Why some recorded answers that were used may differ now.
 
     Attributes:
-        kind: `stale-tools`, `unknown-code`, `stale-models`, `changed-files` or `unknown-bodies`; or `ambiguous`, which
-            cannot be accepted.
+        kind: `stale-tools`, `unknown-code`, `stale-models`, `changed-files` or `unknown-bodies`; or `ambiguous` or
+            `unused` (an override or a name that reached no call), which cannot be accepted.
         text: the reason, a sentence without its full stop.
         numbers: the events of these calls in the re-run.
         recorded: their events in the trace; () if the code of a tool has changed.
@@ -103,6 +104,7 @@ class RerunOutcome:
         refused: the events that report a refused network connection.
         new_inputs: reads of clock, environment or stdin that the trace does not hold: source, call site, how often.
         out_of_order: how many steps of answers were delivered out of order.
+        unused: overrides and names of `--run-tools` and `--run-commands` that reached no call, a line each.
         notes: notes for the user, a line each.
         interrupted: whether the user interrupted it.
         left: whether the user ended the program in the debugger.
@@ -132,6 +134,7 @@ class RerunOutcome:
     refused: tuple[Event, ...] = ()
     new_inputs: tuple[tuple[str, str, int], ...] = ()
     out_of_order: int = 0
+    unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     interrupted: bool = False
     left: bool = False
@@ -154,6 +157,12 @@ class RerunOutcome:
         return self.recorded_status is not None and self.recorded_status != self.status
 
     @property
+    def live_failed(self) -> bool:
+        """Whether the program ended by itself with a failure after it had left the trace behind, by `--from`."""
+        ended = self.stop is None and not (self.problem or self.interrupted or self.left)
+        return bool(self.live_since and ended and self.status)
+
+    @property
     def not_done(self) -> bool:
         """Whether it could not go on, for a reason other than the code."""
         stop = self.stop
@@ -165,7 +174,7 @@ class RerunOutcome:
         """Whether the calls or the exit status differ from the trace, or the run was stopped before."""
         stopped = self.stop is not None and self.stop.kind != "open"
         differs = any(found.kind != AMBIGUOUS for found in self.divergences)
-        return bool(differs or self.refused or self.ended_otherwise or stopped)
+        return bool(differs or self.refused or self.ended_otherwise or self.live_failed or stopped)
 
     @property
     def unverified(self) -> tuple[Unverified, ...]:
@@ -197,6 +206,7 @@ class RerunOutcome:
             found.append(
                 Unverified(CHANGED_FILES, text, (file.number,), (file.command,), file.program, verify)
             )
+        found += [Unverified(UNUSED, text) for text in self.unused]
         found += [_describe_ambiguous(each) for each in self.divergences if each.kind == AMBIGUOUS]
         for match in self.summary.body_unknown:
             request = self.recorded.calls[match.recorded].request
@@ -263,6 +273,7 @@ def make_outcome(
     stop: UnansweredCall | None,
     problem: str = "",
     ended: bool,
+    unused: Iterable[str] = (),
     numbers: Mapping[int, int] = MappingProxyType({}),
     **more: Any,
 ) -> RerunOutcome:
@@ -277,6 +288,7 @@ def make_outcome(
         stop: the call that was not answered.
         problem: what else went wrong.
         ended: whether the program ended by itself.
+        unused: a line for each override that reached no call.
         numbers: order of arrival -> event number in `trace`, if these differ.
         **more: further fields.
     """
@@ -308,6 +320,7 @@ def make_outcome(
         refused=tuple(seen.refused),
         new_inputs=tuple((*place, times) for place, times in sorted(seen.new_inputs.items())),
         out_of_order=len(run.order.out_of_order()),
+        unused=(*unused, *(run.unused_names() if ended else ())),
         stuck=run.is_stuck(),
         stale_tools=_renumbered(run.stale_tools(), numbers),
         unknown_tools=_renumbered(run.stale_tools(UNKNOWN), numbers),

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from namel3ss_debug.errors import MockError
-from namel3ss_debug.expressions import name_fits
+from namel3ss_debug.errors import MockError, RerunError
+from namel3ss_debug.expressions import name_fits, nearest
 from namel3ss_debug.replay.debugger.locations import Location, Occurrence, TraceContents, count_contents
 from namel3ss_debug.replay.overrides.active import Overrides, find_override_calls
 from namel3ss_debug.replay.overrides.faults import Fault, format_fault
@@ -34,7 +34,12 @@ class _Events(Protocol):
 
 
 def checked_names(
-    mocks: Sequence[Mock | Fault], run_tools: Iterable[str], trace: Trace, run_commands: Iterable[str] = ()
+    mocks: Sequence[Mock | Fault],
+    run_tools: Iterable[str],
+    trace: Trace,
+    run_commands: Iterable[str] = (),
+    *,
+    is_new: bool = True,
 ) -> Iterator[str]:
     """Check overrides against the trace, and yield notes on them.
 
@@ -46,10 +51,12 @@ def checked_names(
         run_tools: the names of the tools that are run for real.
         trace: the trace.
         run_commands: the names of the programs whose commands are run for real.
+        is_new: whether the code may have changed, and call what it did not call.
 
     Raises:
         MockError: an answer does not fit the calls it is for, there is no call of its name, or no override reaches its
             calls.
+        RerunError: unchanged code calls no tool or command of this name.
 
     Returns:
         Notes for the user: names that need new code to make more calls, and calls that no override of the settings
@@ -73,12 +80,20 @@ def checked_names(
                 if not what.optional:
                     raise MockError(refused)
                 yield refused
-    for name in run_tools:
-        if name != ALL and name not in known.names.get("tool", ()):
-            yield f"--run-tools {name}: the trace holds no call of such a tool"
-    for name in run_commands:
-        if name != ALL and name not in known.names.get("command", ()):
-            yield f"--run-commands {name}: the trace holds no such command"
+    for option, component, names in (
+        ("--run-tools", "tool", run_tools),
+        ("--run-commands", "command", run_commands),
+    ):
+        there = list(known.names.get(component, {}))
+        for name in names:
+            if name == ALL or name in there:
+                continue
+            if not is_new and not (component == "tool" and _is_offered(name, trace)):
+                raise RerunError(
+                    f"{option} {in_line(name)}: the trace holds no such {component}, and no code has changed since"
+                    f"{nearest(name, there)}"
+                )
+            yield f"{option} {name}: the trace holds no call of such a {component}"
 
 
 def unreached(overrides: Sequence[Mock | Fault], trace: _Events) -> Iterator[str]:
@@ -124,13 +139,20 @@ def _not_to_come(name: str, whole: TraceContents, known: TraceContents, trace: T
         return _NOT_ANSWERED
     if _has_name(known, plain):
         return None
+    if _is_offered(plain, trace):
+        return None
+    return _NOT_ANSWERED if _has_name(whole, plain) else _OTHER_FUNCTION
+
+
+def _is_offered(plain: str, trace: Trace) -> bool:
+    """Return whether a model is offered a tool of this name."""
     for event in trace.events():
         offered = lenient.mappings(lenient.mapping(event.get("inputs")).get("tools"))
         if event["event_type"] == "llm_call_start" and any(
             name_fits(lenient.string(tool.get("name")) or "", plain) for tool in offered
         ):
-            return None
-    return _NOT_ANSWERED if _has_name(whole, plain) else _OTHER_FUNCTION
+            return True
+    return False
 
 
 def _has_name(known: TraceContents, plain: str) -> bool:

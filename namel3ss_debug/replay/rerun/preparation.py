@@ -384,7 +384,6 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
     notes = list(check_trace(trace.path, recorded))
     inputs = Inputs.of(kept)
     notes += note_inputs(inputs)
-    notes += _note_names(wanted, trace)
     target, cwd = named_target(wanted.program) if wanted.program else target_of(trace.path, start)
     inputs.trusted = check_signatures(trace.path, trace.processes, wanted.consent)
     python, noted = interpreter_of(wanted.python, start, target)
@@ -414,6 +413,7 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
     script = cwd / target.value if target.kind in {"script", "app"} else None
     newer = find_newer_code(recorded, Path(session.root), script, since)
     notes += note_newer_code(newer)
+    notes += _note_names(wanted, trace, is_new=bool(newer or wanted.program))
     all_notes, memory = tuple(notes), find_memory(kept)
     return Prepared(
         trace,
@@ -471,13 +471,13 @@ def _new_session(
     return replace(session, link_latest=False, offline=True, rerun=rerun)
 
 
-def _note_names(wanted: RerunOptions, trace: Trace) -> Iterable[str]:
+def _note_names(wanted: RerunOptions, trace: Trace, *, is_new: bool) -> Iterable[str]:
     """Check overrides against the trace, and return notes on them."""
     if not (wanted.mocks or wanted.run_tools or wanted.run_commands):
         return ()
     from namel3ss_debug.replay.rerun.overriding import checked_names  # only here is it needed
 
-    return checked_names(wanted.mocks, wanted.run_tools, trace, wanted.run_commands)
+    return checked_names(wanted.mocks, wanted.run_tools, trace, wanted.run_commands, is_new=is_new)
 
 
 def options_of(wanted: RerunOptions) -> tuple[str, ...]:

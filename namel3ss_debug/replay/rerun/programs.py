@@ -20,10 +20,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from operator import attrgetter
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from namel3ss_debug.capture.seams.functions import rewrite
 from namel3ss_debug.capture.seams.inputs import stdin as standard_input
+from namel3ss_debug.errors import RerunError
 from namel3ss_debug.traces.environment import may_supply
 
 _OF_THE_MACHINE = frozenset([
@@ -119,6 +120,7 @@ class ProgramRunner:
             self._begin(here) as recorded,
             _main_module(here, here, list(sys.argv)),
             self._surroundings(recorded, None),
+            _refuse_hard_exits(),
         ):
             function = attrgetter(path)(importlib.import_module(module))
             result = function(**arguments)
@@ -139,6 +141,7 @@ class ProgramRunner:
             self._begin(root) as recorded,
             _main_module(root, folder, argv),
             self._surroundings(recorded, stdin),
+            _refuse_hard_exits(),
         ):
             try:
                 run()
@@ -205,6 +208,38 @@ def _main_module(root: str, folder: str, argv: list[str]) -> Iterator[None]:
             file = getattr(sys.modules[name], "__dict__", {}).get("__file__")
             if isinstance(file, str) and make_finder.is_own(file):
                 del sys.modules[name]
+
+
+class _HardExit(BaseException):
+    """Ends the program where it calls `os._exit`."""
+
+
+@contextmanager
+def _refuse_hard_exits() -> Iterator[None]:
+    """Let `os._exit` end the program and not the tests, which then fails the test.
+
+    Raises:
+        RerunError: the program called it, whatever it then did with the exception.
+    """
+    leave, process = os._exit, os.getpid()
+    statuses: list[int] = []
+
+    def end_program(status: int) -> NoReturn:
+        if os.getpid() != process:  # a forked child has to end so
+            leave(status)
+        statuses.append(status)
+        raise _HardExit(status)
+
+    os._exit = end_program
+    try:
+        yield
+    finally:
+        os._exit = leave
+        if statuses:
+            raise RerunError(
+                f"the program called os._exit({statuses[0]}), which ends a process at once: a test cannot run "
+                "what comes with that; end it with sys.exit, or by returning"
+            ) from None
 
 
 async def _wait(result: Any) -> Any:

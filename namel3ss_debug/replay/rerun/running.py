@@ -157,7 +157,9 @@ class _Run:
         from namel3ss_debug.replay.rerun.overriding import unreached  # only here is it needed
 
         try:
-            return list(unreached(self._prepared.wanted.mocks, open_trace(self._prepared.session.trace)))
+            # Those of the settings are for any program, and may reach nothing in this one.
+            mocks = [each for each in self._prepared.wanted.mocks if not each.optional]
+            return list(unreached(mocks, open_trace(self._prepared.session.trace)))
         except DebugError:
             return []  # the program has removed its trace
 
@@ -168,15 +170,15 @@ class _Run:
         prepared, seen = self._prepared, self.answering.seen
         changes, wanted = changes_since(prepared.start, seen.first), prepared.wanted
         notes = [*prepared.notes, *changes]
-        if wanted.mocks and self.stop is None and not (self.problem or self.interrupted):
-            notes += self._unused()
+        ended = self.stop is None and not self.problem and not self.interrupted
         return make_outcome(
             self.answering,
             **_of_prepared(prepared),
             status=self.status,
             stop=self.stop,
             problem=self.problem,
-            ended=self.stop is None and not self.problem and not self.interrupted,
+            ended=ended,
+            unused=self._unused() if ended and wanted.mocks else (),
             numbers=self._numbers,
             notes=tuple(notes),
             interrupted=self.interrupted,

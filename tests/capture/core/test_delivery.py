@@ -19,16 +19,15 @@ def test_each_part_comes_after_its_delay():
     assert list(Delivery().pauses("end")) == []
 
 
-def test_a_part_asks_until_it_may_come():
+def test_an_answer_asks_until_it_may_end():
     """Pauses grow to a bound, and what is told as waited is no more than they could have been."""
     waits = []
 
-    def turn(step, index, waited):
-        assert (step, index) == ("piece", 3)
+    def turn(waited):
         waits.append(waited)
         return len(waits) == 20
 
-    pauses = list(Delivery(turn, pieces=4).pauses("piece", 3))
+    pauses = list(Delivery(turn, pieces=4).pauses("end"))
     assert len(pauses) == 19
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (0.001, 0.005)
@@ -36,13 +35,13 @@ def test_a_part_asks_until_it_may_come():
     assert waits[-1] <= 2 * sum(pauses)
 
 
-def test_one_piece_alone_does_not_ask():
-    """Its head and its end say enough."""
+def test_only_the_end_of_an_answer_has_a_turn():
+    """Its head and its pieces do not wait for others."""
     asked = []
-    delivered = Delivery(lambda step, *_more: not asked.append(step), pieces=1)
+    delivered = Delivery(lambda _waited: not asked.append(step), pieces=1)
     for step in ("head", "piece", "end"):
         delivered.wait(step)
-    assert asked == ["head", "end"]
+    assert asked == ["end"]
 
 
 def test_a_loop_gets_a_turn_before_each_part():
@@ -70,8 +69,8 @@ def test_what_has_no_order_asks_nobody():
         return True
 
     assert delivery_turn(CallReply(), may, "7") is None
-    assert delivery_turn(CallReply(ordered=True), may, "7")("head", 0, 0.0)
-    assert asked == [("7", "head", 0, 0.0)]
+    assert delivery_turn(CallReply(ordered=True), may, "7")(0.0)
+    assert asked == [("7", 0.0)]
 
 
 @pytest.mark.parametrize("turns", range(5))
@@ -89,7 +88,7 @@ def test_a_task_goes_on_with_its_answer_before_another_gets_one(turns):
 
     async def second():
         await ended.wait()
-        await Delivery(lambda *_question: True).reach("head")
+        await Delivery(lambda *_question: True).reach("end")
         order.append("second")
 
     async def both():

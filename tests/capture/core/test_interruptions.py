@@ -121,7 +121,7 @@ def test_an_alarm_while_the_shell_is_told_is_no_loss_of_the_shell(shell, monkeyp
         patch.setattr(gate, "_connect", alarm)
         for tell in (
             partial(tracer.emit, "decision", component="app"),
-            partial(gate.may_deliver, "1", "end", 0, 0.0),
+            partial(gate.may_end, "1", 0.0),
         ):
             with reaches_the_program():
                 tell()

@@ -595,14 +595,13 @@ def test_parallel_answers_are_given_in_turn(listed, boundary_events, tasks):
     run = Run(read_recorded(listed(made.events)), boundary_events())
     first = run.made.ask("one", task=tasks[0])
     assert run.reply()["ordered"] is True
-    end = {"at": first, "step": "end", "index": 0, "waited": 0.0}
-    assert not run.run.may(end)
+    assert not run.run.may_end(first, 0.0)
     second = run.made.ask("two", task=tasks[1])
     run.reply()
-    assert not run.run.may(end)
-    assert run.run.may({**end, "at": second})
-    assert run.run.may(end)
-    assert run.run.may({**end, "at": "unknown"})
+    assert not run.run.may_end(first, 0.0)
+    assert run.run.may_end(second, 0.0)
+    assert run.run.may_end(first, 0.0)
+    assert run.run.may_end("unknown", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -644,9 +643,8 @@ def test_nobody_waits_for_what_comes_in_no_parts(listed, boundary_events, kind, 
         run.made.ask("inside", task="Task-1", chain=("app.py:search",))
         inside = run.made.events[-1]["event_id"]
         run.reply()
-        assert run.run.may({"at": second, "step": "head"})
-        assert run.run.may({"at": inside, "step": "end"})
-    assert run.run.may({"at": second, "step": "end"}) is may
+        assert run.run.may_end(inside, 0.0)
+    assert run.run.may_end(second, 0.0) is may
 
 
 def test_an_answer_waits_until_the_calls_before_it_have_begun(listed, boundary_events):
@@ -658,10 +656,10 @@ def test_an_answer_waits_until_the_calls_before_it_have_begun(listed, boundary_e
     run = Run(read_recorded(listed(made.events)), boundary_events())
     second = run.made.ask("two", task="Task-2")
     run.reply()
-    assert not run.run.may({"at": second, "step": "end"})
+    assert not run.run.may_end(second, 0.0)
     run.made.call("search", {}, task="Task-1")
     run.reply()
-    assert run.run.may({"at": second, "step": "end"})
+    assert run.run.may_end(second, 0.0)
 
 
 def test_an_answer_that_the_program_leaves_before_its_end_keeps_nobody_waiting(listed, boundary_events):
@@ -675,11 +673,10 @@ def test_an_answer_that_the_program_leaves_before_its_end_keeps_nobody_waiting(l
     run.reply()
     second = run.made.ask("two", task="Task-2")
     run.reply()
-    end = {"at": second, "step": "end", "index": 0, "waited": 0.0}
-    assert not run.run.may(end)
+    assert not run.run.may_end(second, 0.0)
     run.made.say(first, "one")
     run.run.observe(len(run.made.events), run.made.events[-1])
-    assert run.run.may(end)
+    assert run.run.may_end(second, 0.0)
     assert run.divergences() == []
 
 
@@ -968,8 +965,8 @@ def test_each_process_is_told_once_that_the_recording_counts_no_more(start):
     assert words == [{"live": True}, {}, {"live": True}, {}]
 
 
-def test_streams_of_two_tasks_begin_at_once_and_end_in_recorded_order(listed, boundary_events):
-    """Only the end of an answer waits for its turn, and no longer than the run is ready to wait."""
+def test_streams_of_two_tasks_end_in_recorded_order(listed, boundary_events):
+    """An end waits for its turn, and no longer than the run is ready to wait."""
     made = boundary_events()
     one, two = made.ask("one", task="Task-1", stream=True), made.ask("two", task="Task-2", stream=True)
     for start in (one, two):
@@ -983,15 +980,9 @@ def test_streams_of_two_tasks_begin_at_once_and_end_in_recorded_order(listed, bo
     second = run.made.ask("two", task="Task-2", stream=True)
     run.reply()
 
-    def may(at, step, **more):
-        return run.run.may({"at": at, "step": step, **more})
-
-    assert may(second, "head")
-    assert may(second, "chunk", index=0)
-    assert not may(second, "end")
-    assert may(first, "head")
-    assert may(second, "end", waited=9.0)
-    assert may(first, "end")
+    assert not run.run.may_end(second, 0.0)
+    assert run.run.may_end(second, 9.0)
+    assert run.run.may_end(first, 0.0)
 
 
 def test_answers_take_their_time_where_that_is_wanted(start):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from namel3ss_debug.errors import MockError
+from namel3ss_debug.errors import MockError, RerunError
 from namel3ss_debug.replay.overrides.faults import parse_fault
 from namel3ss_debug.replay.overrides.mocks import parse_mock
 from namel3ss_debug.replay.rerun.overriding import checked_names, unreached
@@ -87,9 +87,15 @@ def test_what_new_code_may_call_is_a_note(trace, name, told):
 
 
 def test_tools_that_are_run_and_not_recorded_are_told(trace):
-    """Each by its name; those that are there, and all, are not."""
+    """Each by its name; those that are there, and all, are not. Code that has not changed calls no other one."""
     told = list(checked_names([], ["search", "serch", "m", "all"], trace))
     assert told == [f"--run-tools {name}: the trace holds no call of such a tool" for name in ("serch", "m")]
+    with pytest.raises(
+        RerunError, match=r"--run-tools serch: the trace holds no such tool, .*; did you mean 'search'"
+    ):
+        list(checked_names([], ["search", "serch"], trace, is_new=False))
+    with pytest.raises(RerunError, match="--run-commands gti: the trace holds no such command"):
+        list(checked_names([], [], trace, ["gti"], is_new=False))
 
 
 def test_a_tool_that_a_model_was_offered_may_be_called_by_new_code(written, boundary_events):
@@ -98,6 +104,7 @@ def test_a_tool_that_a_model_was_offered_may_be_called_by_new_code(written, boun
     made.give(made.call("echo", {}), "echo", 7)
     made.say(made.ask("first"), "one")
     made.events[-2]["inputs"]["tools"] = [{"name": "weather"}, {}, "damaged"]
+    assert len(list(checked_names([], ["weather"], written(made.events), is_new=False))) == 1
     trace = written(made.events)
     given = [parse_mock("weather:1"), parse_mock("echo:{}")]
     assert list(checked_names(given, (), trace)) == [

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from namel3ss_debug.errors import RerunError
 from namel3ss_debug.replay.rerun.programs import ProgramRunner
 
 SCRIPT = """
@@ -129,3 +130,27 @@ def test_the_surroundings_are_those_of_the_trace(project, monkeypatch, capsys):
     assert programs.run_script("reads.py", [], None) == 0
     assert capsys.readouterr().out == "Oslo ['CI', 'MINE']\n"
     assert os.environ["VERBOSE"] == "1"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os._exit(0)",
+        "try:\n    os._exit(0)\nexcept BaseException:\n    pass",
+        "worker = threading.Thread(target=os._exit, args=[0])\nworker.start()\nworker.join()",
+    ],
+    ids=["at once", "swallowed", "in a thread"],
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_program_that_calls_os_exit_fails_its_test_and_ends_nothing_else(project, programs, code):
+    """Whatever it does with the exception, and in whichever thread; a forked child still ends by it."""
+    (project / "ends.py").write_text(f"import os, threading\n{code}\n")
+    before = os._exit
+    with pytest.raises(RerunError, match=r"the program called os\._exit\(0\)"):
+        programs.run_script("ends.py", [], None)
+    assert os._exit is before
+    (project / "forks.py").write_text(
+        "import os, sys\nchild = os.fork()\nif not child:\n    os._exit(5)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    assert programs.run_script("forks.py", [], None) == 5

@@ -178,5 +178,6 @@ def test_an_answer_of_the_wrong_shape_and_an_unknown_name_are_refused(prepared):
         prepared(parse_mock("llm:[1]"))
     with pytest.raises(MockError, match="did you mean 'search'"):
         prepared(parse_mock("serch:1"))
-    notes = prepared(parse_mock("tool:serch:1"), run_tools=("lookup",)).notes
-    assert "--run-tools lookup: the trace holds no call of such a tool" in notes
+    assert prepared(parse_mock("tool:serch:1")).notes
+    with pytest.raises(RerunError, match="--run-tools lookup: the trace holds no such tool"):
+        prepared(run_tools=("lookup",))

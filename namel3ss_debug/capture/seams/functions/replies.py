@@ -42,7 +42,7 @@ def take_reply(tracer: ExecutionTracer, span: OpenSpan, *, has_own_path: bool = 
     if answers is None or call_reply is None:
         return None
     call_reply = drop_impossible_cut(call_reply, tracer.problem)
-    turn = delivery_turn(call_reply, answers.may_deliver, span.event_id)
+    turn = delivery_turn(call_reply, answers.may_end, span.event_id)
     delay = call_reply.delay + (0.0 if call_reply.effect is None else call_reply.effect.delay_ms / 1000)
     if call_reply.answers and has_own_path:
         stdin.skip_lines_of_call(task_paths.current().path)

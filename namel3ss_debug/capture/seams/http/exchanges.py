@@ -325,7 +325,7 @@ class Exchange:
         self._marks = call_reply.to_metadata()
         if response is not None:
             response = self.response = encode_body(response)
-            turn = delivery_turn(call_reply, answers.may_deliver, event_id)
+            turn = delivery_turn(call_reply, answers.may_end, event_id)
             self.delivery = Delivery(turn, response.delays, len(response.pieces))
             return
         if call_reply.runs:
