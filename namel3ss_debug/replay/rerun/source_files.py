@@ -168,7 +168,7 @@ class SourceFiles:
         if before is None or now is None or label[1] not in now.definitions or before.digest == now.digest:
             return False
         present = digest_definitions({label[1]: now.definitions[label[1]]})
-        return before.definitions.get(label[1]) != present[label[1]]
+        return before.definitions.get(label[1], "")[DIGITS:] != present[label[1]][DIGITS:]
 
     @cached_property
     def edited(self) -> tuple[str, ...]:
