@@ -24,7 +24,7 @@ from namel3ss_debug.capture.core import context, switch
 from namel3ss_debug.capture.core.answers import CallReply
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan
 from namel3ss_debug.capture.seams.functions import hot_calls, side_effects
-from namel3ss_debug.capture.seams.inputs import opened_files, randomness
+from namel3ss_debug.capture.seams.inputs import installing, opened_files
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 
@@ -46,14 +46,13 @@ def try_call(tracer: ExecutionTracer, span: OpenSpan, reply: CallReply) -> str |
     if reason:
         return reason
     reading, writing = os.pipe()
-    owner, restore_random = os.getpid(), randomness.keep_state()  # Python seeds it anew after a fork
+    owner = os.getpid()
     active, switch.ACTIVE = switch.ACTIVE, None  # the fork is none of the program's
     try:
-        with opened_files.hidden():
+        with opened_files.hidden(), installing.unforked():
             process = os.fork()
         if process == 0:
             os.close(reading)
-            restore_random()
             _become_copy(tracer, span, reply, writing)
             return None
     finally:
