@@ -23,6 +23,7 @@ ONLY_AGAIN: Final = {
     "run_tools": "--run-tools",
     "run_commands": "--run-commands",
     "run_changed_tools": "--run-changed-tools",
+    "try_tools": "--try-tools",
     "accept": "--accept",
     "realtime": "--realtime",
     "python": "--python",
@@ -73,6 +74,9 @@ AGAIN_OPTIONS: tuple[Decorator[Any], ...] = (
                  help="Run this tool for real in the re-run, or all; may be repeated."),
     click.option("--run-changed-tools", "run_changed_tools", is_flag=True,
                  help="Run the tools whose code has changed since the trace was recorded, or may have."),
+    click.option("--try-tools", "try_tools", is_flag=True, callback=lambda _ctx, _parameter, value: "changed" if value else "",
+                 help="Run each tool whose code has changed, or may have, in a copy of the program that can change nothing, and "
+                 "count it as verified if it returns its recorded result."),
     click.option("--run-commands", "run_commands", multiple=True, metavar="[NAME]", is_flag=False, flag_value="all",
                  help="Run the commands of this program for real in the re-run, such as git; all without a NAME; may be repeated."),
     click.option("--accept", "accept", multiple=True, metavar="KIND", callback=_kinds,

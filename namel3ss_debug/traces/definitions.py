@@ -327,7 +327,7 @@ def find_definitions(tree: ast.Module) -> dict[str, CodeDefinition]:
     found: dict[str, CodeDefinition] = {}
     places = _Places(found, tree)
     places.read(tree, _Place())
-    _add_block(found, tree.body, "", (), places.used)
+    _add_block(found, tree.body, "", (), places)
     known = (*_SCOPE, ast.Import, ast.ImportFrom)
     found[REST] = CodeDefinition(
         [each for each in tree.body if not isinstance(each, known) and not has_no_effect(each)]
@@ -352,38 +352,38 @@ def _add_block(
     body: list[ast.stmt],
     prefix: str,
     scopes: Scopes,
-    used: Mapping[int, set[str]],
+    places: _Places,
 ) -> None:
     """Add what the statements of a module or class define."""
     for name, nodes in find_bindings(body).items():
         for node in nodes:
             if isinstance(node, Method):
-                _add_function(found, node, prefix, scopes, used)
+                _add_function(found, node, prefix, scopes, places)
             elif isinstance(node, ast.ClassDef):
                 _add(found, f"{prefix}{name}", _class_head(node), (*scopes, node))
-                _add_block(found, node.body, f"{prefix}{name}.", (*scopes, node), used)
+                _add_block(found, node.body, f"{prefix}{name}.", (*scopes, node), places)
             elif not scopes:
                 _add(found, f"{prefix}{name}", [node], scopes)
 
 
 def _add_function(
-    found: dict[str, CodeDefinition], node: ast.AST, prefix: str, scopes: Scopes, used: Mapping[int, set[str]]
+    found: dict[str, CodeDefinition], node: ast.AST, prefix: str, scopes: Scopes, places: _Places
 ) -> None:
     """Add a function, the functions inside it, and its variables that these or the arguments of calls use."""
     name = getattr(node, "name", "<lambda>")
     _add(found, f"{prefix}{name}", [node], scopes)
-    inner = [each for each in _walk_scope(node) if isinstance(each, _SCOPE)]
+    inner = [each for each in places.nodes_of(node) if isinstance(each, _SCOPE)]
     names = {each.id for function in inner for each in ast.walk(function) if isinstance(each, ast.Name)}
-    names |= used.get(id(node), set())
+    names |= places.used.get(id(node), set())
     if not names:
         return
     prefix, scopes = f"{prefix}{name}.<locals>.", (*scopes, node)
     for each in inner:
         if isinstance(each, ast.ClassDef):
             _add(found, f"{prefix}{each.name}", _class_head(each), (*scopes, each))
-            _add_block(found, each.body, f"{prefix}{each.name}.", (*scopes, each), used)
+            _add_block(found, each.body, f"{prefix}{each.name}.", (*scopes, each), places)
         else:
-            _add_function(found, each, prefix, scopes, used)
+            _add_function(found, each, prefix, scopes, places)
     body = getattr(node, "body", ())
     for variable, nodes in find_bindings(body if isinstance(body, list) else ()).items():
         values = [each for each in nodes if not isinstance(each, _SCOPE)]
@@ -417,11 +417,18 @@ class _Places:
 
     def __init__(self, found: dict[str, CodeDefinition], tree: ast.Module) -> None:
         self.used: dict[int, set[str]] = {}
+        self._nodes: dict[int, list[ast.AST]] = {}
         self._found = found
         self._callable: set[str] = set()
         for name, nodes in find_bindings(tree.body).items():
             if any(isinstance(each, _SCOPE) or _is_foreign_import(each) for each in nodes):
                 self._callable.add(name)
+
+    def nodes_of(self, function: ast.AST) -> list[ast.AST]:
+        """Return the nodes inside a function; of functions and classes inside it, only themselves."""
+        if id(function) not in self._nodes:
+            self._nodes[id(function)] = list(_walk_scope(function))
+        return self._nodes[id(function)]
 
     def read(self, node: ast.AST, place: _Place) -> None:
         """Read what is inside a node."""
@@ -437,9 +444,9 @@ class _Places:
 
     def _read_function(self, node: Function, place: _Place) -> None:
         names = parameter_names(node)
-        bound = set(_names_bound_in(node))
+        bound = set(_names_bound_in(self.nodes_of(node)))
         inner = {
-            each.name for each in _walk_scope(node) if isinstance(each, Method | ast.ClassDef)
+            each.name for each in self.nodes_of(node) if isinstance(each, Method | ast.ClassDef)
         } - self._callable
         self._callable |= inner
         name = getattr(node, "name", "<lambda>")
@@ -530,11 +537,11 @@ def _is_foreign_import(node: ast.AST) -> bool:
     return False
 
 
-def _names_bound_in(function: ast.AST) -> Iterator[str]:
-    """Yield the names that a function binds as its own."""
+def _names_bound_in(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the names that a function binds as its own; `nodes` are those inside it."""
     declared: set[str] = set()
     bound: list[str] = []
-    for node in _walk_scope(function):
+    for node in nodes:
         if isinstance(node, ast.Global | ast.Nonlocal):
             declared.update(node.names)
         elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):

@@ -184,7 +184,7 @@ def test_a_change_of_a_tool_fails_the_made_test(tried):
         (
             'return "saved"',
             'return "kept"',
-            "save has changed since the trace was recorded: app.py:save has changed: ",
+            "save has changed since the trace was recorded: app.py:save has changed: re-record",
         ),
     ):
         app.write_text(TRIED.replace(old, new))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+import sqlite3
 import subprocess
 import sys
 
@@ -114,24 +115,108 @@ def test_a_tool_whose_code_has_changed_is_not_verified_until_it_is_run(bench):
     assert report["reasons"][0]["verify"] == "--run-tools get_weather"
 
 
-def test_a_trace_without_digests_goes_by_the_times_of_files(bench):
-    """As of an earlier version: a file that is newer than the trace is enough; else one line says that nothing is known."""
-    trace = bench.folder / "run.jsonl"
-    events = [json.loads(line) for line in trace.read_text().splitlines()]
-    for event in events:
-        event.get("metadata", {}).pop("code", None)
-    trace.write_text("".join(json.dumps(event) + "\n" for event in events))
-    old = events[0]["timestamp"] - 100
-    for name in ("app.py", "shop.py"):
-        os.utime(bench.folder / name, (old, old))
-    status, report = bench.rerun("--trust")
+def test_a_tool_that_a_change_could_reach_is_not_verified(bench):
+    """Where nothing has changed it is; else an option or a setting accepts it, and `--run-changed-tools` runs it."""
+    bench.edit("app.py", "shop.corrected(20)", 'getattr(shop, "".join(["corr", "ected"]))(20)')
+    assert bench.run("trace", "-o", "new.jsonl", "app.py")[0] == 0
+    status, report = bench.run("rerun", "new.jsonl", "--format", "jsonl")
     assert (status, report["verdict"]) == (0, "matched")
-    assert set(report["not_verified"]) == {"get_weather", "get_time"}
-    os.utime(bench.folder / "shop.py")
-    status, report = bench.rerun("--trust")
+    bench.edit("shop.py", "OFFSET = 1", "OFFSET = 2")
+    status, report = bench.run("rerun", "new.jsonl", "--format", "jsonl")
+    assert (status, report["verdict"]) == (1, "unverified")
+    (reason,) = report["reasons"]
+    assert (reason["kind"], reason["tool"], reason["verify"]) == (
+        "unknown-code",
+        "get_weather",
+        "--run-changed-tools",
+    )
+    assert "shop.py:OFFSET has changed" in reason["text"]
+    status, report = bench.run("rerun", "new.jsonl", "--format", "jsonl", "--accept", "unknown-code")
+    assert (status, report["verdict"]) == (0, "matched_with_overrides")
+    status, report = bench.run("rerun", "new.jsonl", "--format", "jsonl", "--run-changed-tools")
+    assert (status, report["verdict"], report["divergences"]) == (1, "diverged", {"result": 2})
+    settings = bench.folder / ".namel3ss" / "debug.json"
+    settings.parent.mkdir()
+    settings.write_text('{"accept": ["unknown-code"]}')
+    status, report = bench.run("rerun", "new.jsonl", "--format", "jsonl")
+    assert (status, report["verdict"]) == (0, "matched_with_overrides")
+    settings.write_text('{"accept": ["everything"]}')
+    status, _ = bench.run("rerun", "new.jsonl")
+    assert (status, "accept is" in bench.err) == (2, True)
+
+
+READS = {
+    "json": 'json.load(open("prices.json"))["tea"]',
+    "sqlite": 'sqlite3.connect("prices.db").execute("select price from prices").fetchone()[0]',
+    "text": 'open("prices.txt").read()',
+    "source": 'open("prices.py").read()',
+    "at import": "shop.LOADED",
+}
+
+
+def write_data(folder, price):
+    """Write the files that the tools of `READS` read."""
+    (folder / "prices.json").write_text(json.dumps({"tea": price}))
+    (folder / "prices.txt").write_text(str(price))
+    (folder / "prices.py").write_text(f"TEA = {price}")
+    (folder / "loaded.txt").write_text(str(price))
+    with contextlib.closing(sqlite3.connect(folder / "prices.db")) as database, database:
+        database.execute("create table if not exists prices (price)")
+        database.execute("delete from prices")
+        database.execute("insert into prices values (?)", (price,))
+
+
+@pytest.mark.parametrize("how", READS)
+def test_data_that_a_tool_reads_count_as_its_code(bench, how):
+    """A file that it opens, whatever it holds, or that a module read for it; a file of another tool does not count."""
+    (bench.folder / "shop.py").write_text(SHOP + 'LOADED = open("loaded.txt").read()\n')
+    write_data(bench.folder, 2)
+    bench.edit("app.py", "import json, os", "import json, sqlite3, os")
+    bench.edit("app.py", "shop.corrected(20)", READS[how])
+    (bench.folder / "zones.txt").write_text("UTC")
+    bench.edit("app.py", 'f"12:00 {zone}"', 'open("zones.txt").read()')
+    assert bench.run("trace", "-o", "new.jsonl", "app.py")[0] == 0
+    status, report = bench.run("rerun", "new.jsonl", "--format", "jsonl")
+    assert (status, report["verdict"]) == (0, "matched")
+    for path in bench.folder.glob("prices.*"):  # written again with the same contents
+        path.write_bytes(path.read_bytes())
+    status, report = bench.run("rerun", "new.jsonl", "--format", "jsonl")
+    assert (status, report["verdict"]) == (0, "matched")
+    write_data(bench.folder, 3)
+    status, report = bench.run("rerun", "new.jsonl", "--format", "jsonl")
     assert (status, report["verdict"]) == (1, "unverified")
     assert [each["tool"] for each in report["reasons"]] == ["get_weather"]
-    assert "shop.py is newer than the trace" in report["reasons"][0]["text"]
+
+
+def test_a_package_that_is_installed_from_a_folder_is_code_of_the_user(bench, model_environment):
+    """Its version stays the same while it is edited; a package from an index is known by its version."""
+    site = bench.folder.with_name("elsewhere") / "site-packages"
+    for name in ("ours", "theirs"):
+        (site / name).mkdir(parents=True)
+        (site / name / "__init__.py").write_text("def price():\n    return 2\n")
+        info = site / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "RECORD").write_text(f"{name}/__init__.py,,\n{name}-1.0.dist-info/RECORD,,\n")
+    (site / "ours-1.0.dist-info" / "direct_url.json").write_text(
+        '{"url": "file:///src/ours", "dir_info": {}}'
+    )
+    model_environment["PYTHONPATH"] = str(site)
+    bench.edit("app.py", "import shop", "import ours, theirs, shop")
+    bench.edit("app.py", "shop.corrected(20)", "ours.price()")
+    bench.edit("app.py", 'f"12:00 {zone}"', "theirs.price()")
+    assert bench.run("trace", "-o", "new.jsonl", "app.py")[0] == 0, bench.err
+    for name in ("ours", "theirs"):
+        (site / name / "__init__.py").write_text("def price():\n    return 3\n")
+    status, report = bench.run("rerun", "new.jsonl", "--format", "jsonl")
+    assert (status, report["verdict"]) == (1, "unverified")
+    assert [each["tool"] for each in report["reasons"]] == ["get_weather"]
+    (site / "ours" / "__init__.py").write_text("def price():\n    return 2\n")
+    (site / "theirs-1.0.dist-info").rename(site / "theirs-1.1.dist-info")
+    status, report = bench.run("rerun", "new.jsonl", "--format", "jsonl")
+    assert (status, report["verdict"]) == (1, "unverified")
+    (reason,) = report["reasons"]
+    assert (reason["kind"], reason["tool"]) == ("unknown-code", "get_time")
+    assert "theirs is 1.1 now, and was 1.0" in reason["text"]
 
 
 def test_another_program_is_named_behind_two_dashes(bench):
@@ -143,6 +228,6 @@ def test_another_program_is_named_behind_two_dashes(bench):
     status, _ = bench.rerun("--")
     assert (status, "no program after --" in bench.err) == (2, True)
     status, _ = bench.rerun("--accept", "everything")
-    assert (status, "use stale-tools or stale-models" in bench.err) == (2, True)
+    assert (status, "use stale-tools or unknown-code" in bench.err) == (2, True)
     status, _ = bench.rerun("--", "missing.py")
     assert (status, "missing.py" in bench.err) == (2, True)

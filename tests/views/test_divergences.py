@@ -14,7 +14,7 @@ from namel3ss_debug.replay.rerun.divergences import Difference, Divergence, Matc
 from namel3ss_debug.replay.rerun.outcomes import RerunOutcome
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCall
 from namel3ss_debug.replay.rerun.requests import Request
-from namel3ss_debug.replay.rerun.tool_code import NO_DIGESTS, StaleTool
+from namel3ss_debug.replay.rerun.tool_code import StaleTool
 from namel3ss_debug.replay.rerun.unanswered import UnansweredCall
 from namel3ss_debug.views.divergences import report_lines, report_rows
 from namel3ss_debug.views.outcomes import verifying_command
@@ -210,14 +210,16 @@ def test_a_stale_tool_is_reported_with_what_changed_and_what_runs_it():
     assert verifying_command(accepted, "run.jsonl") == ""
 
 
-def test_what_digests_do_not_cover_is_said():
-    """Of each tool; a trace without any digests has one line for all of them."""
-    told = " ".join(" ".join(lines(outcome(not_verified={"lookup": ("requests.get",)}))).split())
-    assert "The re-run matches the trace." in told
-    assert "Not verified: lookup (requests.get)" in told
-    old = {"lookup": (NO_DIGESTS,), "mail": (NO_DIGESTS,)}
-    told = " ".join(" ".join(lines(outcome(not_verified=old))).split())
-    assert told.count("The trace holds no digests of code") == 1
+def test_tools_that_a_change_could_reach_stand_in_one_line():
+    """With what has changed, and the option that settles it."""
+    tools = (
+        StaleTool("lookup", ("a.py:f has changed",), (7,)),
+        StaleTool("mail", ("a.py:f has changed",), (9,)),
+    )
+    told = " ".join(" ".join(lines(outcome(unknown_tools=tools))).split())
+    assert "The re-run is not verified: 2 unknown tools." in told
+    assert "whether lookup, mail would return the same now: a.py:f has changed; its recorded result" in told
+    assert "(events 7, 9). Use --run-changed-tools to run them, or --accept unknown-code." in told
 
 
 def test_where_the_code_is_the_same_the_doctor_is_named():

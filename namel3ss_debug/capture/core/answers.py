@@ -120,6 +120,7 @@ class CallReply(NamedTuple):
         ordered: whether the answer waits for its turn, see `ReplySource.may_end`.
         recorded: whether a trace answers it, and not the user.
         delay: the seconds until a tool answers; a response has delays of its own.
+        tries: whether the tool is tried as well, in a copy of the program.
     """
 
     value: Any = None
@@ -132,6 +133,7 @@ class CallReply(NamedTuple):
     ordered: bool = False
     recorded: bool = False
     delay: float = 0.0
+    tries: bool = False
 
     @classmethod
     def from_json(cls, message: Mapping[str, Any]) -> CallReply | None:
@@ -158,6 +160,7 @@ class CallReply(NamedTuple):
             bool(message.get("ordered")),
             "answer" not in message or bool(message.get("recorded")),
             message.get("delay") or 0.0,
+            bool(message.get("try")),
         )
 
     @property

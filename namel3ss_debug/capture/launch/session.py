@@ -43,7 +43,6 @@ class Session:
         flow: the flow of a namel3ss app.
         workspace: the folder that a re-run of a namel3ss app may write to.
         key_file: the file with the key that signs the trace; empty where the trace is unsigned.
-        tries_tools: whether tools run in a re-run that blocks their side effects.
     """
 
     trace: str
@@ -65,7 +64,6 @@ class Session:
     flow: str | None = None
     workspace: str = ""
     key_file: str = ""
-    tries_tools: bool = False
 
 
 def new_session(

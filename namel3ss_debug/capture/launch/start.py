@@ -170,10 +170,6 @@ def start_in_child(session: Mapping[str, Any], role: str) -> None:
         # The main process has loaded nothing of the program yet; other ones may have.
         edit = rewrite.install(opened.root) if is_main else _functions_below(opened.root).install()
         _undo.extend([edit, pickling.install(tracer.problem)])
-        if opened.tries_tools:
-            from namel3ss_debug.capture.seams.functions import side_effects  # only needed here
-
-            side_effects.install(tracer)
 
 
 def activate(

@@ -189,6 +189,8 @@ class Attempt:
         self._silent: set[str] = set()  # answered commands whose output is not in the trace
         self._commands: dict[int, int] = {}  # number of an answered recorded command -> that of the live one
         self._longest: float | None = None  # the longest silence in the trace, in seconds
+        # The name of a tool -> why it has to be answered, "" for a call that returned its recorded result when it was tried.
+        self._trials: dict[str, list[str]] = {}
         self._live: set[int] = set()  # processes that were informed to leave the trace behind
 
     # --- observing the run
@@ -226,7 +228,10 @@ class Attempt:
         if start_id not in self._servers:
             self._inside.discard(start_id)
         answered = self._answered_tools.pop(start_id, None)
-        what = lenient.string(lenient.mapping(event.get("metadata")).get("not_made"))
+        metadata = lenient.mapping(event.get("metadata"))
+        if answered is not None and (trial := lenient.string(metadata.get("trial"))) is not None:
+            self._trials.setdefault(answered[0].name, []).append(trial)
+        what = lenient.string(metadata.get("not_made"))
         if answered is not None and what is not None:
             change = PathChange("$.result", "changed", what, "cannot be made here")
             self._results.append(
@@ -322,9 +327,12 @@ class Attempt:
         found = []
         for name, numbers in self._answered.items():
             comparison = self._compare_code(name)
-            if comparison.state == state:
+            tried = self._trials.get(name, [])
+            returned_the_same = len(tried) == len(numbers) and not any(tried)
+            if comparison.state == state and not returned_the_same:
                 kept = self.plan.declared(name) == ANSWER
-                found.append(StaleTool(name, comparison.reasons, tuple(numbers), kept))
+                reasons = (*comparison.reasons, *dict.fromkeys(filter(None, tried)))
+                found.append(StaleTool(name, reasons, tuple(numbers), kept))
         return tuple(found)
 
     def not_verified(self) -> dict[str, tuple[str, ...]]:
@@ -472,7 +480,12 @@ class Attempt:
             )
         if request.name == CONNECT:
             tools = set().union(*(self.plan.recorded.servers.get(key, set()) for key in request.keys))
-            return ALL in self.plan.run_tools or not self.plan.run_tools.isdisjoint(tools)
+            changed = (name for name in tools if self.plan.runs_when_changed(name))
+            return (
+                ALL in self.plan.run_tools
+                or not self.plan.run_tools.isdisjoint(tools)
+                or any(self._compare_code(name).state != UNCHANGED for name in changed)
+            )
         metadata = lenient.mapping((request.event or {}).get("metadata"))
         return lenient.mapping(metadata.get("mcp")).get("connection") in self._servers
 
@@ -627,7 +640,13 @@ class Attempt:
         if flaws and (request.kind == COMMAND or not self._is_open(found, request)):
             call = self._call(request)
             raise CannotGoOnError(UnansweredCall("unusable", request, found, answer.divergence, flaws, call))
-        return recorded_reply(plan.recorded, found, request, realtime=plan.realtime) | override
+        tried = {"try": True} if request.kind == TOOL and self._is_tried(request.name) else {}
+        return recorded_reply(plan.recorded, found, request, realtime=plan.realtime) | tried | override
+
+    def _is_tried(self, name: str) -> bool:
+        """Return whether a tool is tried as well, in a copy of the program."""
+        wanted = self.plan.try_tools
+        return wanted == ALL or (bool(wanted) and self._compare_code(name).state != UNCHANGED)
 
     def _is_open(self, found: RecordedCall, request: Request) -> bool:
         """Return whether a call never ended, so that nothing is delivered; not if the trace has only lost its end.

@@ -21,7 +21,7 @@ Descriptions = dict[str, dict[str, Any]]
 """Path of an opened file -> its description, see `FileDigester.describe`.
 
 Beside it, `openers`, the functions of the user's that read it; `written` if it was opened for writing, and `after` if the run
-changed it: its description at the end, or `open` if it was not closed yet.
+changed it: its description at the end, with `open` if it was not closed yet.
 """
 
 CHANGED: Final = "changed"
@@ -142,7 +142,7 @@ def _differs_now(path: str, before: Mapping[str, Any], digester: FileDigester | 
     except ValueError:  # a path from a damaged trace
         return ""
     after = lenient.mapping(before.get("after"))
-    if after:
+    if after and not ("open" in after and _is_same_status(before, after)):
         return (
             ""
             if "open" in after or _is_same_status(after, now)

@@ -17,6 +17,9 @@ from namel3ss_debug.replay.rerun.tool_code import TraceCode
 ALL: Final = "all"
 """In `Plan.run_tools` and `Plan.run_commands`: run every one for real."""
 
+CHANGED_ONES: Final = "changed"
+"""In `Plan.try_tools`: those whose code has changed, or may have."""
+
 RUN: Final = "run"
 ANSWER: Final = "answer"
 
@@ -36,6 +39,7 @@ class Plan:
         tools: the setting `tools`: a pattern of names -> `run` or `answer`, for tools whose code has changed.
         code: the code that the trace holds of its tools.
         run_commands: the names of the programs whose commands are run for real, or `ALL`.
+        try_tools: which answered tools are tried as well, in a copy of the program: `changed`, `all`, or "" for none.
         exact_only: whether an edited request ends the run, as in a test.
         consent: why the program may be started; in a test, the user named it.
         hang_seconds: how much longer than ever in the trace a program may do nothing; 0 for no limit.
@@ -52,6 +56,7 @@ class Plan:
     tools: Mapping[str, str] = field(default_factory=dict)
     code: TraceCode = field(default_factory=TraceCode)
     run_commands: frozenset[str] = frozenset()
+    try_tools: str = ""
     exact_only: bool = False
     consent: Consent = "program"
     hang_seconds: float = 0.0

@@ -303,6 +303,7 @@ class RerunOptions:
         accept: what counts as verified although it may differ now: `stale-tools`, `unknown-code`.
         program: the program and its arguments that run in place of the recorded one; () for the recorded one.
         run_commands: the names of the programs whose commands are run for real; `all` for every one.
+        try_tools: which answered tools are tried as well, in a copy of the program: `changed`, `all`, or "" for none.
     """
 
     mocks: tuple[Mock | Fault, ...] = ()
@@ -318,6 +319,7 @@ class RerunOptions:
     accept: tuple[str, ...] = ()
     program: tuple[str, ...] = ()
     run_commands: tuple[str, ...] = ()
+    try_tools: str = ""
 
 
 @dataclass(frozen=True)
@@ -401,6 +403,7 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
         config.tools,
         trace_code(recorded, trace, kept, start, cwd, scripts_of(start, target, cwd)),
         frozenset(wanted.run_commands),
+        wanted.try_tools,
         consent=wanted.consent,
         hang_seconds=config.hang_seconds,
     )
@@ -492,6 +495,7 @@ def options_of(wanted: RerunOptions) -> tuple[str, ...]:
     options += [f"--run-tools {shlex.quote(each)}" for each in wanted.run_tools]
     options += [f"--run-commands {shlex.quote(each)}" for each in wanted.run_commands]
     options += ["--run-changed-tools"] if wanted.run_changed_tools else []
+    options += ["--try-tools"] if wanted.try_tools else []
     options += [f"--from {wanted.live_from}"] if wanted.live_from else []
     options += ["--offline"] if wanted.live_from and wanted.offline else []
     options += [f"--python {shlex.quote(wanted.python)}"] if wanted.python else []
@@ -510,6 +514,7 @@ def _changes(wanted: RerunOptions) -> dict[str, Any]:
         "run_tools": list(wanted.run_tools),
         "run_commands": list(wanted.run_commands),
         "run_changed_tools": True if wanted.run_changed_tools else None,
+        "try_tools": wanted.try_tools or None,
         "accept": list(wanted.accept),
         "program": list(wanted.program),
         "from": wanted.live_from or None,

@@ -28,6 +28,7 @@ from namel3ss_debug.wire import lenient
 MAIN: Final = "__main__"
 CHANGED: Final = "has changed"
 NEW: Final = "is new"
+_OF_PACKAGES: Final = ("site-packages", "dist-packages")
 GONE: Final = "does not exist any more"
 
 
@@ -167,7 +168,7 @@ class SourceFiles:
         if before is None or now is None or label[1] not in now.definitions or before.digest == now.digest:
             return False
         present = digest_definitions({label[1]: now.definitions[label[1]]})
-        return before.definitions.get(label[1]) != present[label[1]]
+        return before.definitions.get(label[1], "")[DIGITS:] != present[label[1]][DIGITS:]
 
     @cached_property
     def edited(self) -> tuple[str, ...]:
@@ -199,7 +200,7 @@ class SourceFiles:
         for path, each in self.recorded.items():
             place = self._place(path)
             depth = 0 if each.module == MAIN else each.module.count(".") + (place.name == "__init__.py")
-            if depth < len(place.parents):
+            if depth < len(place.parents) and place.parents[depth].name not in _OF_PACKAGES:
                 found[place.parents[depth]] = None
         return tuple(found)
 

@@ -237,7 +237,9 @@ class TraceCode:
             possible |= {f"{path} was edited while the program ran": None for path in self.sources.edited}
             possible |= {packages[each]: None for each in sorted(reach.libraries & packages.keys())}
             if reach.dynamic and (self.sources.changed or self.data):
-                changes = [describe_change(*each) for each in self.sources.changed.items()]
+                # Statements that define nothing come last: they count here alone.
+                in_order = sorted(self.sources.changed.items(), key=lambda each: each[0][1] == REST)
+                changes = [describe_change(*each) for each in in_order]
                 changes += [f"{each.path} {each.how}" for each in self.data]
                 possible |= {f"{why}, and {changes[0]}": None for why in reach.dynamic}
         if certain:
@@ -265,7 +267,7 @@ class TraceCode:
 
         found: dict[str, set[str]] = {}
         for module, names in packages_distributions().items():
-            for name in names:
+            for name in filter(None, names):  # a package without METADATA has no name
                 found.setdefault(_normal(name), set()).add(module)
         return found
 

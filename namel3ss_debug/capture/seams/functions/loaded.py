@@ -137,7 +137,10 @@ def _find_in_variables(names: set[str], is_own: Callable[[str], bool]) -> Iterat
     for namespace in namespaces:
         for value in list(namespace.values()):
             for item in _items(value):
-                yield from (each for each in _unwrap(item) if each.__code__.co_name in names)
+                for each in _unwrap(item):
+                    # A library's own function may have the name of a tool, as `_run` of LangChain's `BaseTool`.
+                    if each.__code__.co_name in names and is_own(each.__code__.co_filename):
+                        yield each
 
 
 def _items(value: Any) -> Iterable[Any]:

@@ -26,6 +26,9 @@ from namel3ss_debug.capture.seams.inputs import stdin
 NOT_MADE = "not_made"
 """The key in the `metadata` of an end event for the class of a recorded answer that the program does not have."""
 
+TRIAL = "trial"
+"""The key in the `metadata` of an end event for why a tool that was tried has to be answered; "" if it need not."""
+
 _OF_TOOLS = frozenset({"tool", "mcp", "command"})
 
 
@@ -42,6 +45,13 @@ def take_reply(tracer: ExecutionTracer, span: OpenSpan, *, has_own_path: bool = 
     if answers is None or call_reply is None:
         return None
     call_reply = drop_impossible_cut(call_reply, tracer.problem)
+    if call_reply.tries:
+        from namel3ss_debug.capture.seams.functions.trials import try_call  # only needed here
+
+        reason = try_call(tracer, span, call_reply)
+        if reason is None:
+            return None
+        add_metadata(span, {TRIAL: reason})
     turn = delivery_turn(call_reply, answers.may_end, span.event_id)
     delay = call_reply.delay + (0.0 if call_reply.effect is None else call_reply.effect.delay_ms / 1000)
     if call_reply.answers and has_own_path:

@@ -1,10 +1,8 @@
-"""Refuse side effects inside tools, so that a re-run can find which tools have none.
+"""Refuse side effects, in a copy of the program in which a tool is tried.
 
-An audit hook sees what a tool is about to do outside its process: open sockets, start processes, write, remove or
-rename files, open databases, call C code by ctypes. It reports the attempt and raises an error instead. This is not a
-sandbox: code can get around it on purpose, and libraries in C that call the system themselves are not seen.
-
-Outside tools nothing is refused.
+An audit hook sees what the tool is about to do outside its process: open sockets, start processes, write, remove or
+rename files, open databases, call C code by ctypes. It raises an error instead. This is not a sandbox: code can get
+around it on purpose, and libraries in C that call the system themselves are not seen.
 """
 
 from __future__ import annotations
@@ -13,16 +11,8 @@ import errno
 import os
 import socket
 import sys
-import threading
-from typing import TYPE_CHECKING, Any, Final
-
-from namel3ss_debug.capture.core import task_paths
-
-if TYPE_CHECKING:  # the tracer only keeps it
-    from namel3ss_debug.capture.core.tracer import ExecutionTracer
-
-KIND: Final = "side_effect"
-"""In `metadata.kind` of the `divergence` that reports an attempt."""
+from collections.abc import Callable
+from typing import Any, Final
 
 _REFUSED: Final = {
     "socket": "opens a socket",
@@ -64,43 +54,29 @@ _HARMLESS: Final = frozenset(
 )
 _WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
-_reporting = threading.local()
-_hooked = False
-_tracer: ExecutionTracer | None = None
 
+def refuse(report: Callable[[str], None]) -> None:
+    """Refuse side effects from now on, to the end of the process.
 
-def install(tracer: ExecutionTracer) -> None:
-    """Refuse side effects inside tools from now on. An audit hook stays until the process ends."""
-    global _hooked, _tracer  # an audit hook cannot be removed
-    _tracer = tracer
+    Args:
+        report: called with what was refused, such as `opens a socket`.
+    """
     sys.dont_write_bytecode = True  # an import inside a tool is not a side effect of the tool
-    if not _hooked:
-        _hooked = True
-        sys.addaudithook(_audit)
+    reporting = False
 
-
-def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    what = _REFUSED.get(event) or _REFUSED.get(event.partition(".")[0])
-    if what is None or _tracer is None or event in _HARMLESS or not task_paths.is_active():
-        return
-    if getattr(_reporting, "now", False) or _is_allowed(event, arguments):
-        return
-    _reporting.now = True
-    try:
-        tools = [path[path.rindex("(") + 1 : -1].rpartition(" ")[0] for path in task_paths.open_tool_calls()]
-        if not tools:
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal reporting
+        what = _REFUSED.get(event) or _REFUSED.get(event.partition(".")[0])
+        if what is None or reporting or event in _HARMLESS or _is_allowed(event, arguments):
             return
-        site = _tracer.sites.find(1)
-        _tracer.emit(
-            "divergence",
-            component="tool",
-            component_name=tools[-1],
-            metadata={"kind": KIND, "what": what, "audit_event": event, "tools": tools},
-            call_site=site,
-        )
-    finally:
-        _reporting.now = False
-    raise PermissionError(errno.EPERM, f"refused while {tools[-1]} is tried ({event}): it {what}")
+        reporting = True
+        try:
+            report(what)
+        finally:
+            reporting = False
+        raise PermissionError(errno.EPERM, f"refused while a tool is tried ({event}): it {what}")
+
+    sys.addaudithook(audit)
 
 
 def _is_allowed(event: str, arguments: tuple[Any, ...]) -> bool:

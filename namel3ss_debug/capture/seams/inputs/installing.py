@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from sys import _getframe as frame_at
@@ -381,6 +382,21 @@ def _register_once() -> None:
         os.register_at_fork(before=_before_fork, after_in_child=_in_forked_child)
         atexit.register(_finish)
         processes.at_end_of_forked_workers(_finish)
+
+
+@contextmanager
+def unforked() -> Iterator[None]:
+    """Let a process that is forked inside the block go on as the same task, with the same random numbers."""
+    global _installed
+    installed, _installed = _installed, None
+    keep_random = randomness.keep_state()  # Python seeds the generator anew after a fork
+    owner = os.getpid()
+    try:
+        yield
+    finally:
+        _installed = installed
+        if os.getpid() != owner:
+            keep_random()
 
 
 def _before_fork() -> None:

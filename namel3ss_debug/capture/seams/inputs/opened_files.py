@@ -262,7 +262,7 @@ class OpenedFiles:
     def _describe_end(
         self, path: str, before: dict[str, Any], still_open: set[tuple[int, int]] | None
     ) -> dict[str, Any] | None:
-        """Return the description of a file at the end; `{"open": True}` if the process may yet write to it."""
+        """Return the description of a file at the end, with `open` if the process may yet write to it."""
         try:
             status = regular_status(path)
         except FileNotFoundError:
@@ -271,7 +271,7 @@ class OpenedFiles:
             return None
         now = describe_status(status)
         is_open = still_open is None or (status.st_dev, status.st_ino) in still_open
-        return {"open": True} if is_open and (path in self._written or now != before) else now
+        return {"open": True, **now} if is_open and (path in self._written or now != before) else now
 
 
 def _find_open_files() -> set[tuple[int, int]] | None:
