@@ -120,6 +120,7 @@ class CallReply(NamedTuple):
         ordered: whether the answer waits for its turn, see `ReplySource.may_deliver`.
         recorded: whether a trace answers it, and not the user.
         delay: the seconds until a tool answers; a response has delays of its own.
+        changed: the new values of the arguments that the recorded tool has changed, by name.
     """
 
     value: Any = None
@@ -132,6 +133,7 @@ class CallReply(NamedTuple):
     ordered: bool = False
     recorded: bool = False
     delay: float = 0.0
+    changed: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
     def from_json(cls, message: Mapping[str, Any]) -> CallReply | None:
@@ -158,6 +160,7 @@ class CallReply(NamedTuple):
             bool(message.get("ordered")),
             "answer" not in message or bool(message.get("recorded")),
             message.get("delay") or 0.0,
+            message.get("changed") or {},
         )
 
     @property
