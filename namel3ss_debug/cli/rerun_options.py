@@ -81,7 +81,7 @@ AGAIN_OPTIONS: tuple[Decorator[Any], ...] = (
                  help="Run the commands of this program for real in the re-run, such as git; all without a NAME; may be repeated."),
     click.option("--accept", "accept", multiple=True, metavar="KIND", callback=_kinds,
                  help="Let the re-run succeed with recorded answers that may differ now: stale-tools, unknown-code, stale-models, "
-                 "changed-files, unknown-bodies."),
+                 "changed-files, changed-arguments, unknown-bodies."),
     click.option("--realtime", is_flag=True, help="Let answers take their recorded time."),
     click.option("--python", metavar="PATH", shell_complete=complete_files,
                  help="The Python to run the program again with."),

@@ -230,7 +230,14 @@ def triggers(value: object) -> Mapping[str, float | None]:
     return {**TRIGGERS, **items}
 
 
-ACCEPTABLE = ("stale-tools", "unknown-code", "stale-models", "changed-files", "unknown-bodies")
+ACCEPTABLE = (
+    "stale-tools",
+    "unknown-code",
+    "stale-models",
+    "changed-files",
+    "changed-arguments",
+    "unknown-bodies",
+)
 """The kinds of answers that a re-run uses although they may differ now."""
 
 

@@ -17,6 +17,7 @@ from namel3ss_debug.replay.debugger.replies import describe_exit
 from namel3ss_debug.replay.rerun.divergences import AMBIGUOUS, MISSING
 from namel3ss_debug.replay.rerun.file_changes import CHANGED, MISSING_NOW, MODIFIED, NEW
 from namel3ss_debug.replay.rerun.outcomes import (
+    CHANGED_ARGUMENTS,
     CHANGED_FILES,
     MATCHED_WITH_OVERRIDES,
     STALE_MODELS,
@@ -120,6 +121,7 @@ def _kinds_of(unverified: Sequence[Unverified]) -> str:
     calls = sum(len(each.numbers) for each in unverified if each.kind == STALE_MODELS)
     files = sum(each.kind == CHANGED_FILES for each in unverified)
     unknown = sum(each.tool.count(",") + 1 for each in unverified if each.kind == UNKNOWN_CODE)
+    arguments = sum(each.kind == CHANGED_ARGUMENTS for each in unverified)
     bodies = sum(each.kind == UNKNOWN_BODIES for each in unverified)
     guesses = sum(each.kind == AMBIGUOUS for each in unverified)
     parts = [
@@ -127,6 +129,7 @@ def _kinds_of(unverified: Sequence[Unverified]) -> str:
         (unknown, "unknown tool", None),
         (calls, "stale model call", None),
         (files, "changed file", None),
+        (arguments, "changed argument", None),
         (bodies, "unknown body", "unknown bodies"),
         (guesses, "ambiguous call", None),
         (sum(each.kind == UNUSED for each in unverified), "unused name", None),

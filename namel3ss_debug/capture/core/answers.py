@@ -121,6 +121,7 @@ class CallReply(NamedTuple):
         recorded: whether a trace answers it, and not the user.
         delay: the seconds until a tool answers; a response has delays of its own.
         tries: whether the tool is tried as well, in a copy of the program.
+        changed: the new values of the arguments that the recorded tool has changed, by name.
     """
 
     value: Any = None
@@ -134,6 +135,7 @@ class CallReply(NamedTuple):
     recorded: bool = False
     delay: float = 0.0
     tries: bool = False
+    changed: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
     def from_json(cls, message: Mapping[str, Any]) -> CallReply | None:
@@ -161,6 +163,7 @@ class CallReply(NamedTuple):
             "answer" not in message or bool(message.get("recorded")),
             message.get("delay") or 0.0,
             bool(message.get("try")),
+            message.get("changed") or {},
         )
 
     @property

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from namel3ss_debug.errors import DebugError, RerunError
@@ -109,6 +109,20 @@ def answers_itself(
     return listens(port)
 
 
+class UnchangedArguments(NamedTuple):
+    """An answered call of a tool that changed arguments when it was recorded, and could not change them now.
+
+    Attributes:
+        request: the live call.
+        recorded: the recorded call.
+        names: the arguments.
+    """
+
+    request: Request
+    recorded: RecordedCall
+    names: tuple[str, ...]
+
+
 @dataclass
 class ObservedRun:
     """What an attempt has observed beside its calls.
@@ -121,6 +135,7 @@ class ObservedRun:
         files: the files that the program opened, as they were then.
         real: the numbers of the requests that were made for real.
         live_since: the number of the first request from which on the trace no longer answers; 0 for none.
+        not_changed: the answered tools whose changes of their arguments are missing.
     """
 
     first: dict[str, Any] = field(default_factory=dict)
@@ -130,6 +145,7 @@ class ObservedRun:
     files: Descriptions = field(default_factory=dict)
     real: set[int] = field(default_factory=set)
     live_since: int = 0
+    not_changed: list[UnchangedArguments] = field(default_factory=list)
 
 
 class Attempt:
@@ -237,6 +253,9 @@ class Attempt:
             self._results.append(
                 Divergence(RESULT, answered[0].number, *answered, Difference(paths=(change,)))
             )
+        missed = lenient.sequence(lenient.mapping(event.get("metadata")).get("not_changed"))
+        if answered is not None and missed:
+            self.seen.not_changed.append(UnchangedArguments(*answered, tuple(map(str, missed))))
         if start_id in self._run:
             request, found = self._run.pop(start_id)
             then = {} if found is None else outputs_of(self.plan.recorded.end(found.number))

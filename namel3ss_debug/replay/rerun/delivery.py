@@ -151,12 +151,14 @@ def tool_reply(end: Event, lost: Event | None = None) -> dict[str, Any]:
         lost: the event of the lost connection that made the program give it up; None for none.
     """
     raised, abandoned = raised_by(end, is_http=False)
+    changed = lenient.mapping(lenient.mapping(end.get("metadata")).get("changed_arguments"))
+    more = {"changed": changed} if changed else {}
     if raised is not None:
-        return _tool_raised(end)
+        return _tool_raised(end) | more
     if abandoned or not end:
         return {"given_up": True} | ({} if lost is None else _tool_raised(lost))
     outputs = lenient.mapping(end.get("outputs"))
-    return {"answer": outputs.get("result"), "outputs": outputs, "recorded": True}
+    return {"answer": outputs.get("result"), "outputs": outputs, "recorded": True} | more
 
 
 def _tool_raised(end: Event) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from namel3ss_debug.replay.rerun.attempts import Attempt
+from namel3ss_debug.replay.rerun.attempts import Attempt, UnchangedArguments
 from namel3ss_debug.replay.rerun.divergences import (
     AMBIGUOUS,
     Divergence,
@@ -46,6 +46,7 @@ VERDICTS: Final[Mapping[str, int]] = {
 STALE_TOOLS: Final = "stale-tools"
 STALE_MODELS: Final = "stale-models"
 CHANGED_FILES: Final = "changed-files"
+CHANGED_ARGUMENTS: Final = "changed-arguments"
 UNKNOWN_BODIES: Final = "unknown-bodies"
 UNKNOWN_CODE: Final = "unknown-code"
 UNUSED: Final = "unused"
@@ -57,8 +58,8 @@ class Unverified:
     """Why some recorded answers that were used may differ now.
 
     Attributes:
-        kind: `stale-tools`, `unknown-code`, `stale-models`, `changed-files` or `unknown-bodies`; or `ambiguous` or
-            `unused` (an override or a name that reached no call), which cannot be accepted.
+        kind: `stale-tools`, `unknown-code`, `stale-models`, `changed-files`, `changed-arguments` or `unknown-bodies`;
+            or `ambiguous` or `unused` (an override or a name that reached no call), which cannot be accepted.
         text: the reason, a sentence without its full stop.
         numbers: the events of these calls in the re-run.
         recorded: their events in the trace; () if the code of a tool has changed.
@@ -113,6 +114,7 @@ class RerunOutcome:
         same_code: whether no code is newer than the trace, and no other answers were wanted.
         stale_tools: the tools that were answered from the trace although their code has changed.
         changed_files: the files that answered commands have changed in the trace, and that the program read later.
+        not_changed: the answered tools whose changes of their arguments are missing.
         unknown_tools: the tools that were answered from the trace although their code may have changed.
         not_verified: the answered commands whose output is not in the trace -> why.
         accepted: the kinds of unverified answers that the user accepts.
@@ -143,6 +145,7 @@ class RerunOutcome:
     same_code: bool = False
     stale_tools: tuple[StaleTool, ...] = ()
     changed_files: tuple[ChangedFile, ...] = ()
+    not_changed: tuple[UnchangedArguments, ...] = ()
     unknown_tools: tuple[StaleTool, ...] = ()
     not_verified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     accepted: frozenset[str] = frozenset()
@@ -207,6 +210,12 @@ class RerunOutcome:
                 Unverified(CHANGED_FILES, text, (file.number,), (file.command,), file.program, verify)
             )
         found += [Unverified(UNUSED, text) for text in self.unused]
+        for missing in self.not_changed:
+            request, names = missing.request, ", ".join(missing.names)
+            text = f"{request.name} changed its argument {names} when it was recorded, and the program keeps it as it was"
+            numbers, recorded = (request.number,), (missing.recorded.number,)
+            verify = f"--run-tools {request.name}"
+            found.append(Unverified(CHANGED_ARGUMENTS, text, numbers, recorded, request.name, verify))
         found += [_describe_ambiguous(each) for each in self.divergences if each.kind == AMBIGUOUS]
         for match in self.summary.body_unknown:
             request = self.recorded.calls[match.recorded].request
@@ -324,6 +333,14 @@ def make_outcome(
         stuck=run.is_stuck(),
         stale_tools=_renumbered(run.stale_tools(), numbers),
         unknown_tools=_renumbered(run.stale_tools(UNKNOWN), numbers),
+        not_changed=tuple(
+            each._replace(
+                request=replace(
+                    each.request, number=numbers.get(each.request.number, each.request.number), event=None
+                )
+            )
+            for each in seen.not_changed
+        ),
         changed_files=tuple(
             file._replace(number=numbers.get(file.number, file.number)) for file in run.changed_files()
         ),

@@ -15,6 +15,7 @@ from namel3ss_debug.capture.core.answers import CallReply, RecordedError, drop_i
 from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn, wait_forever, wait_forever_on_loop
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan, add_metadata
 from namel3ss_debug.capture.payloads import data_objects
+from namel3ss_debug.capture.seams.functions.changed_arguments import PassedArguments
 from namel3ss_debug.capture.seams.functions.exceptions import (
     find_missing_class,
     find_raise_line,
@@ -71,7 +72,10 @@ class Reply:
         answers: whether the call is answered. Otherwise it is made once `wait_before` returns.
         outputs: the `outputs` of its end event, if the answer has its own.
         recorded: whether the answer is a recorded one.
+        arguments: the arguments of a tool, which change as they did when the answer was recorded.
     """
+
+    arguments: PassedArguments | None = None
 
     def __init__(
         self, tracer: ExecutionTracer, call_reply: CallReply, delivery: Delivery, span: OpenSpan
@@ -147,6 +151,8 @@ class Reply:
     def _answer(self) -> Any:
         """Return the value of the call, or raise its recorded or injected failure."""
         call_reply, effect = self._call_reply, self._call_reply.effect
+        if call_reply.changed and self.arguments is not None:
+            self.arguments.change(self._span, call_reply.changed)
         if effect is not None and effect.replaces:
             raise self._remember(self._make_fault())
         if call_reply.raised is not None:

@@ -16,6 +16,7 @@ from namel3ss_debug.capture.core import announced, context, task_paths
 from namel3ss_debug.capture.core.delivery import end_turn, extend_turn
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan, is_in_tool, set_result
 from namel3ss_debug.capture.seams.functions import hot_calls, registered, rewrite
+from namel3ss_debug.capture.seams.functions.changed_arguments import PassedArguments
 from namel3ss_debug.capture.seams.functions.code_replacement import FORWARDING, CodeReplacer
 from namel3ss_debug.capture.seams.functions.replies import Reply, take_reply
 from namel3ss_debug.capture.seams.functions.requested_calls import (
@@ -182,7 +183,6 @@ class _ToolStarts:
         """Return the span of a tool call, or None if the call has a span already or is not a tool call."""
         if code in hot_calls.HOOKED:  # its span is open already
             return None
-        receiver = next(iter(arguments.values())) if set(arguments) & rewrite.RECEIVERS else None
         expected = announced.find_announced(_TOOLS_OF.get(code, ()))
         if expected is not None:
             name = str(expected.name)
@@ -190,7 +190,7 @@ class _ToolStarts:
             requested = self.take(name, shown)
             if requested is None and is_in_tool(name):  # the tool calls itself
                 return None
-            return ToolCall(self._tracer, name, code, shown, requested, receiver)
+            return ToolCall(self._tracer, name, code, shown, requested, arguments)
         aliases = _REGISTERED.get(code, {})
         is_own = (
             name in self._identity.names
@@ -201,11 +201,11 @@ class _ToolStarts:
         if is_own and (expected := announced.find_announced({name})) is not None:
             fits = expected.arguments is not None and is_passed(expected.arguments, shown)
             if fits or self._identity.fits_schema(name, code, shown):
-                return self._make_own(name, code, shown, receiver)
+                return self._make_own(name, code, shown, arguments)
         requested = self._take_requested(name, code, shown, aliases, is_own=is_own)
         if requested is not None:
             shown = _shown_as(requested, shown)
-            return ToolCall(self._tracer, requested.name, code, shown, requested, receiver)
+            return ToolCall(self._tracer, requested.name, code, shown, requested, arguments)
         if is_own:
             is_tool = self._identity.is_only_candidate(name, code) and self._identity.fits_schema(
                 name, code, shown
@@ -214,14 +214,16 @@ class _ToolStarts:
             is_tool = not (
                 aliases or name in self._identity.names or name in _HOT_AS_TOOLS or _has_span(name)
             )
-        return self._make_own(name, code, shown, receiver) if is_tool else None
+        return self._make_own(name, code, shown, arguments) if is_tool else None
 
-    def _make_own(self, name: str, code: CodeType, shown: dict[str, Any], receiver: Any) -> ToolCall | None:
+    def _make_own(
+        self, name: str, code: CodeType, shown: dict[str, Any], arguments: dict[str, Any]
+    ) -> ToolCall | None:
         """Return the span of a call of the function of a tool, or None for a call inside the tool of this name."""
         requested = self.take(name, shown)
         if requested is None and is_in_tool(name):  # the tool calls itself, or a helper of the same name
             return None
-        return ToolCall(self._tracer, name, code, shown, requested, receiver)
+        return ToolCall(self._tracer, name, code, shown, requested, arguments)
 
     def _take_requested(
         self,
@@ -266,7 +268,7 @@ class ToolCall:
         code: CodeType,
         arguments: dict[str, Any],
         requested: RequestedCall | None,
-        receiver: Any = None,
+        passed: Mapping[str, Any],
     ) -> None:
         inputs: dict[str, Any] = {"arguments": arguments}
         metadata: dict[str, Any] = {"chain": tracer.sites.chain(0)}
@@ -277,6 +279,7 @@ class ToolCall:
         if requested is not None:
             inputs |= {"call_id": requested.call_id} if requested.call_id else {}
             metadata["asked_in"] = requested.asked_in
+        receiver = next(iter(passed.values())) if set(passed) & rewrite.RECEIVERS else None
         written = tracer.code_of_call(name, code, receiver)
         if written is not None:
             metadata["code"] = written
@@ -286,6 +289,7 @@ class ToolCall:
         self._on_loop = bool(code.co_flags & CO_COROUTINE)
         self._span = tracer.span("tool", name, inputs, metadata, call_site=site)
         self._line = task_paths.ToolCallScope(name)
+        self._arguments = PassedArguments(tracer, _visible(code, passed))
 
     def ret(self, value: Any) -> Any:
         """Record the value that the function returned."""
@@ -298,6 +302,8 @@ class ToolCall:
         if self._tracer.answers is not None:
             self._reply = reply = take_reply(self._tracer, self._span)
             self.handled = reply is not None and reply.answers
+            if reply is not None:
+                reply.arguments = self._arguments
             if reply is not None and not self.handled and not self._on_loop:
                 try:
                     reply.wait_before()
@@ -332,6 +338,8 @@ class ToolCall:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._line.__exit__()
+        if not self.handled:
+            self._arguments.record(self._span)
         self._span.leave()
         self._span.close(error)
         if self.handled:
@@ -340,8 +348,11 @@ class ToolCall:
 
 def _shown(code: CodeType, arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments as a model names them: without `self`, and with those of `**` among the others."""
-    if code in _ARGUMENTS_IN:
-        return dict(arguments[_ARGUMENTS_IN[code]])
+    return dict(arguments[_ARGUMENTS_IN[code]]) if code in _ARGUMENTS_IN else _visible(code, arguments)
+
+
+def _visible(code: CodeType, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that the caller passed. The dict of those of `**` belongs to the function."""
     shown = {key: value for key, value in arguments.items() if key not in rewrite.RECEIVERS}
     if code.co_flags & CO_VARKEYWORDS:
         shown |= shown.pop(list(arguments)[-1], {})

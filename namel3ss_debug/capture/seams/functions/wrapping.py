@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 from namel3ss_debug.capture.core import switch, task_paths
 from namel3ss_debug.capture.core.delivery import end_turn, extend_turn
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan, add_metadata
+from namel3ss_debug.capture.seams.functions.changed_arguments import PassedArguments
 from namel3ss_debug.capture.seams.functions.replies import Reply, take_reply
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -168,17 +169,19 @@ def _run_function(
 ) -> Any:
     span = _open_span(recorder, tracer, named)
     with task_paths.ToolCallScope(str(span.name)) if recorder.is_answered else _NO_CALL:
+        passed = _passed(recorder, tracer, named)
         reply = None if tracer.answers is None else take_reply(tracer, span)
         if reply is not None and reply.answers:
+            reply.arguments = passed
             return _answer(span, recorder, named, reply)
         try:
             if reply is not None:
                 reply.wait_before()
             result = function(*args, **kwargs)
         except BaseException as error:
-            _fail(span, error)
+            _fail(span, error, passed)
             raise
-        _finish(span, recorder, named, result)
+        _finish(span, recorder, named, result, passed)
         return result
 
 
@@ -192,17 +195,19 @@ async def _run_coroutine(
 ) -> Any:
     span = _open_span(recorder, tracer, named)
     with task_paths.ToolCallScope(str(span.name)) if recorder.is_answered else _NO_CALL:
+        passed = _passed(recorder, tracer, named)
         reply = None if tracer.answers is None else take_reply(tracer, span)
         if reply is not None and reply.answers:
+            reply.arguments = passed
             return await _answer_on_loop(span, recorder, named, reply)
         try:
             if reply is not None:
                 await reply.wait_before_async()
             result = await function(*args, **kwargs)
         except BaseException as error:
-            _fail(span, error)
+            _fail(span, error, passed)
             raise
-        _finish(span, recorder, named, result)
+        _finish(span, recorder, named, result, passed)
         return result
 
 
@@ -324,9 +329,24 @@ def _open_span(recorder: Recorder, tracer: ExecutionTracer, named: Arguments) ->
         return tracer.span("app").open(enter=False)
 
 
-def _finish(span: OpenSpan | switch.OffSpan, recorder: Recorder, named: Arguments, result: Any) -> None:
+def _passed(recorder: Recorder, tracer: ExecutionTracer, named: Arguments) -> PassedArguments | None:
+    """Return the arguments of a call that a re-run answers."""
+    if not recorder.is_answered:
+        return None
+    return PassedArguments(tracer, {name: named[name] for name in named if name not in ("self", "cls")})
+
+
+def _finish(
+    span: OpenSpan | switch.OffSpan,
+    recorder: Recorder,
+    named: Arguments,
+    result: Any,
+    passed: PassedArguments | None = None,
+) -> None:
     """Record the result of a successful call, inside its span, and end the span."""
     if isinstance(span, OpenSpan) and span.is_open:
+        if passed is not None:
+            passed.record(span)
         try:
             recorder.output(span, named, result)
         except (
@@ -337,8 +357,12 @@ def _finish(span: OpenSpan | switch.OffSpan, recorder: Recorder, named: Argument
     span.close()
 
 
-def _fail(span: OpenSpan | switch.OffSpan, error: BaseException) -> None:
+def _fail(
+    span: OpenSpan | switch.OffSpan, error: BaseException, passed: PassedArguments | None = None
+) -> None:
     """End the span of a call that has raised."""
+    if passed is not None and isinstance(span, OpenSpan) and span.is_open:
+        passed.record(span)
     span.leave()
     span.close(error)
 
