@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from namel3ss_debug.capture.core.answers import RecordedError, Response
+from namel3ss_debug.capture.core.answers import HTTP_1_1, RecordedError, Response
 from namel3ss_debug.capture.core.delivery import wait_forever_on_loop
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.seams.functions.exceptions import make_similar_error
@@ -87,7 +87,9 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
         response.__dict__[_DECODES] = getattr(call.request.protocol, _DECODES, True)
 
     def started(call: _Call, _response: Any, exchange: AnyExchange) -> None:
-        exchange.respond(call.owner.status, list(call.owner.headers.items()), call.owner.reason)
+        owner = call.owner
+        version = HTTP_1_1 if owner.version is None else "HTTP/{}.{}".format(*owner.version)
+        exchange.respond(owner.status, list(owner.headers.items()), owner.reason, version)
         encoding = call.owner.headers.get("content-encoding", "").lower()
         decodes = call.owner.__dict__.pop(_DECODES, True) and encoding in encodings
         _follow_body(reading, call.owner, exchange, decoded=decodes)
@@ -228,7 +230,7 @@ def _open_answered_connection(call: _Call, response: Response) -> Any:
     headers = dict(response.headers) | {"connection": "close"}
     if not _has_known_length(response):
         headers["transfer-encoding"] = "chunked"
-    head = [f"HTTP/1.1 {response.status} {response.reason}"]
+    head = [f"{response.version} {response.status} {response.reason}"]
     head += [f"{name}: {value}" for name, value in headers.items()]
     protocol.data_received("\r\n".join([*head, "", ""]).encode("utf-8", "replace"))
     return connection

@@ -118,7 +118,9 @@ def _begin(
 
 def _record_response(exchange: AnyExchange, response: Any, tee: Any) -> Any:
     """Return the response after recording its head, with a body that is recorded as the program reads it."""
-    exchange.respond(response.status_code, _pairs(response.headers), response.reason_phrase)
+    exchange.respond(
+        response.status_code, _pairs(response.headers), response.reason_phrase, response.http_version
+    )
     response.stream = tee(response.stream, exchange)
     return response
 
@@ -166,7 +168,8 @@ def _make_response(
         return None
     if response.pieces or response.raised is not None:
         error_factories = {**error_factories, "connection": httpx.ReadError}
-    extensions = {"http_version": b"HTTP/1.1", "reason_phrase": response.reason.encode("ascii", "replace")}
+    texts = {"http_version": response.version, "reason_phrase": response.reason}
+    extensions = {name: text.encode("ascii", "replace") for name, text in texts.items()}
     stream = _Pieces(exchange, response, error_factories)
     return httpx.Response(response.status, headers=response.headers, stream=stream, extensions=extensions)
 

@@ -20,6 +20,7 @@ from namel3ss_debug import wire
 from namel3ss_debug.capture.core import announced, context, task_paths
 from namel3ss_debug.capture.core.answers import (
     EMPTY_REPORT,
+    HTTP_1_1,
     Network,
     ReplySource,
     Response,
@@ -136,7 +137,13 @@ class TelemetryRequest:
     carried: str | None = None
     sent: bool = True
 
-    def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
+    def respond(
+        self,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        reason: str | None = None,
+        version: str = HTTP_1_1,
+    ) -> None:
         """Do nothing."""
 
     def receive(self, data: bytes, *, decoded: bool = False) -> None:
@@ -190,11 +197,17 @@ class LateExchange:
         except Exception as error:
             self._owner.tracer.problem("an HTTP request could not be recorded", error)
 
-    def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
+    def respond(
+        self,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        reason: str | None = None,
+        version: str = HTTP_1_1,
+    ) -> None:
         """Take the head of the response."""
         self.begin()
         if self._exchange is not None:
-            self._exchange.respond(status, headers, reason)
+            self._exchange.respond(status, headers, reason, version)
 
     def receive(self, data: bytes, *, decoded: bool = False) -> None:
         """Take a piece of the body of the response."""
@@ -267,6 +280,7 @@ class Exchange:
     _count = 0
     _status = 0
     _reason: str | None = None
+    _version = HTTP_1_1
     _head = heads.NONE
     _head_seq: int | None = None
     _first_ms: float | None = None
@@ -382,10 +396,16 @@ class Exchange:
         span = tracer.span("llm", decoded.get("model"), shown, ready, retry_count=retries, call_site=site)
         return span.open_within(around)
 
-    def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
-        """Take the head of the response; `reason` is the text after the status."""
+    def respond(
+        self,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        reason: str | None = None,
+        version: str = HTTP_1_1,
+    ) -> None:
+        """Take the head of the response; `reason` is the text after the status, `version` such as `HTTP/2`."""
         try:
-            self._status, self._reason = status, reason
+            self._status, self._reason, self._version = status, reason, version
             head = self._head = heads.read(headers)
             self._head_seq = self._owner.tracer.writer.next_seq
             if head.encoding:
@@ -541,6 +561,8 @@ class Exchange:
         exchange: dict[str, Any] = {"status": status} if status else {}
         if reason and reason != heads.phrase(status):
             exchange["reason"] = reason
+        if self._version != HTTP_1_1:
+            exchange["http_version"] = self._version
         exchange["headers"] = self._head.kept
         exchange["response_bytes"] = self._received
         if self._head_seq is not None:
