@@ -288,6 +288,7 @@ class Exchange:
     _framing: Framing | None = None
     _decompressor: Decompressor | None = None
     _pieces: Chunks | None = None
+    _is_recorded = False
     _marks: Mapping[str, Any] = MappingProxyType({})
     _offers_tools = False
     _requested: Sequence[RequestedCall] = ()
@@ -337,6 +338,7 @@ class Exchange:
         call_reply = drop_impossible_cut(call_reply, self._owner.tracer.problem)
         response = make_response(call_reply, self._format, request, method=self._method, event_id=event_id)
         self._marks = call_reply.to_metadata()
+        self._is_recorded = call_reply.recorded_response is not None or call_reply.recorded
         if response is not None:
             response = self.response = encode_body(response)
             turn = delivery_turn(call_reply, answers.may_end, event_id)
@@ -346,6 +348,11 @@ class Exchange:
             self.network = self._owner.tracer.network
         if call_reply.effect is not None:
             self.delivery = Delivery(None, (call_reply.effect.delay_ms / 1000,))
+
+    def drop_recorded_response(self) -> None:
+        """Let the program answer itself where a trace would. What the user gives still replaces its answer."""
+        if self._is_recorded and "fault" not in self._marks:
+            self.response, self._marks = None, {}
 
     def _begin(
         self, around: SpanLike | None, request: Any, headers: Iterable[tuple[str, str]], body: bytes | None
