@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from namel3ss_debug.capture.core.answers import HTTP_1_1, RecordedError, Response
 from namel3ss_debug.capture.core.delivery import wait_forever_on_loop
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.seams.functions.exceptions import make_similar_error
+from namel3ss_debug.capture.seams.functions.exceptions import make_cause, make_similar_error
 from namel3ss_debug.capture.seams.http.exchanges import AnyExchange, Exchanges, LateExchange, enter, leave
 from namel3ss_debug.capture.seams.http.request_bodies import StreamedBody
 from namel3ss_debug.capture.seams.http.shared import LazyHeaders, body_in_memory, fail
@@ -212,7 +212,11 @@ def _error(raised: RecordedError, connection_key: Any) -> BaseException:
         match = _CONNECTING.match(raised.text)
         text = raised.text if match is None else match["reason"]
         number = errno.ECONNREFUSED if "Connect call failed" in text else None
-        error: BaseException = kind(connection_key, OSError(number, text))
+        cause = make_cause(raised.state)
+        os_error = cause if isinstance(cause, OSError) else OSError(number, text)
+        error: BaseException = kind(connection_key, os_error)
+        if cause is not None:
+            error.__cause__ = error.__context__ = cause
         return error
     return make_similar_error(raised, error_factories)
 

@@ -133,7 +133,7 @@ def _begin(
         exchange = exchanges.begin_late(*asked, body)
     else:
         exchange = exchanges.begin(*asked, body)
-    if isinstance(exchange, Exchange) and _is_mocked(transport):
+    if isinstance(exchange, Exchange) and exchange.response is not None and _is_mocked(transport):
         exchange.drop_recorded_response()
     if isinstance(body, StreamedBody) and (body.is_whole or isinstance(exchange, LateExchange)):
         request.stream = sending(request.stream, body, exchange)
