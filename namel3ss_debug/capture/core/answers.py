@@ -29,6 +29,8 @@ MOCKED = {"mocked": True}
 FROM_TRACE = {"answered": "recording"}
 """The `metadata` at the end of a call that was not made, because a trace answered it."""
 
+HTTP_1_1 = "HTTP/1.1"
+
 Step = Literal["head", "piece", "end"]
 """A part of an answer; the answer of a tool has an end alone."""
 
@@ -67,6 +69,7 @@ class Response(NamedTuple):
         hangs: whether nothing more arrives, until the program gives up by itself.
         delays: the seconds before the head, before each piece and before the end; those that are missing are 0.
         encoding: how the pieces have yet to be encoded to be what the headers say; "" if they are already.
+        version: the version of HTTP.
     """
 
     status: int
@@ -77,6 +80,7 @@ class Response(NamedTuple):
     hangs: bool = False
     delays: tuple[float, ...] = ()
     encoding: str = ""
+    version: str = HTTP_1_1
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Response:
@@ -95,6 +99,7 @@ class Response(NamedTuple):
             bool(values.get("given_up")),
             tuple(values.get("delays") or ()),
             values.get("encoding") or "",
+            values.get("version") or HTTP_1_1,
         )
 
 

@@ -182,6 +182,8 @@ def _response(answer: HttpAnswer) -> dict[str, Any]:
         reply["given_up"] = True
     if answer.encoding:
         reply["encoding"] = answer.encoding
+    if answer.version:
+        reply["version"] = answer.version
     return reply
 
 

@@ -54,6 +54,8 @@ UNRECORDED: Final = "unrecorded"
 _PASSED_ON = {"$.access_token", "$.refresh_token"}
 """Where a token response (it has a `token_type`) holds its tokens (RFC 6749, 5.1), which clients do not read (1.4)."""
 
+_OTHER_VERSIONS = ("HTTP/0.9", "HTTP/1.0", "HTTP/2", "HTTP/3")
+
 _NOT_ON_THE_WIRE = {"content-length", "transfer-encoding"}
 """Headers that describe the body as it was sent, which is sent again in other pieces."""
 
@@ -87,6 +89,7 @@ class HttpAnswer:
         whole: whether the body was received to its end.
         reason: the reason phrase, if it was not the usual one.
         encoding: how the chunks were encoded on the wire; "" for not at all.
+        version: the version of HTTP, if it was not 1.1.
     """
 
     status: int
@@ -97,6 +100,7 @@ class HttpAnswer:
     whole: bool
     reason: str = ""
     encoding: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,7 @@ def http_answer(end: Event, pieces: tuple[Any, ...]) -> HttpAnswer:
         whole=bool(end) and raised is None and not abandoned and end.get("status") != "partial",
         reason=lenient.string(exchange.get("reason")) or "",
         encoding=lenient.string(exchange.get("body_coding") or headers.get("content-encoding")) or "",
+        version=version if (version := exchange.get("http_version")) in _OTHER_VERSIONS else "",
     )
 
 

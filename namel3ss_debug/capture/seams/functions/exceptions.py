@@ -69,13 +69,19 @@ def make_recorded_error(raised: RecordedError) -> BaseException | None:
 
 def _set_cause(error: BaseException, state: Mapping[str, Any]) -> None:
     """Restore the exception that this one was raised from, or while handling."""
-    cause, context = state.get("cause"), state.get("context")
-    if isinstance(cause, Mapping):
-        error.__cause__ = error.__context__ = _make_member(cause)
+    cause, context = make_cause(state), state.get("context")
+    if cause is not None:
+        error.__cause__ = error.__context__ = cause
     elif isinstance(context, Mapping):
         error.__context__ = _make_member(context)
     elif state.get("alone") is True:
         error.__suppress_context__ = True
+
+
+def make_cause(state: Mapping[str, Any]) -> BaseException | None:
+    """Return the exception that a recorded one was raised from; `None` if there was none."""
+    cause = state.get("cause")
+    return _make_member(cause) if isinstance(cause, Mapping) else None
 
 
 def _make_member(recorded: Mapping[str, Any]) -> BaseException:

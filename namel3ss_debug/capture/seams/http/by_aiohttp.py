@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from namel3ss_debug.capture.core.answers import RecordedError, Response
+from namel3ss_debug.capture.core.answers import HTTP_1_1, RecordedError, Response
 from namel3ss_debug.capture.core.delivery import wait_forever_on_loop
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.seams.functions.exceptions import make_similar_error
+from namel3ss_debug.capture.seams.functions.exceptions import make_cause, make_similar_error
 from namel3ss_debug.capture.seams.http.exchanges import AnyExchange, Exchanges, LateExchange, enter, leave
 from namel3ss_debug.capture.seams.http.request_bodies import StreamedBody
 from namel3ss_debug.capture.seams.http.shared import LazyHeaders, body_in_memory, fail
@@ -87,7 +87,9 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
         response.__dict__[_DECODES] = getattr(call.request.protocol, _DECODES, True)
 
     def started(call: _Call, _response: Any, exchange: AnyExchange) -> None:
-        exchange.respond(call.owner.status, list(call.owner.headers.items()), call.owner.reason)
+        owner = call.owner
+        version = HTTP_1_1 if owner.version is None else "HTTP/{}.{}".format(*owner.version)
+        exchange.respond(owner.status, list(owner.headers.items()), owner.reason, version)
         encoding = call.owner.headers.get("content-encoding", "").lower()
         decodes = call.owner.__dict__.pop(_DECODES, True) and encoding in encodings
         _follow_body(reading, call.owner, exchange, decoded=decodes)
@@ -210,7 +212,11 @@ def _error(raised: RecordedError, connection_key: Any) -> BaseException:
         match = _CONNECTING.match(raised.text)
         text = raised.text if match is None else match["reason"]
         number = errno.ECONNREFUSED if "Connect call failed" in text else None
-        error: BaseException = kind(connection_key, OSError(number, text))
+        cause = make_cause(raised.state)
+        os_error = cause if isinstance(cause, OSError) else OSError(number, text)
+        error: BaseException = kind(connection_key, os_error)
+        if cause is not None:
+            error.__cause__ = error.__context__ = cause
         return error
     return make_similar_error(raised, error_factories)
 
@@ -228,7 +234,7 @@ def _open_answered_connection(call: _Call, response: Response) -> Any:
     headers = dict(response.headers) | {"connection": "close"}
     if not _has_known_length(response):
         headers["transfer-encoding"] = "chunked"
-    head = [f"HTTP/1.1 {response.status} {response.reason}"]
+    head = [f"{response.version} {response.status} {response.reason}"]
     head += [f"{name}: {value}" for name, value in headers.items()]
     protocol.data_received("\r\n".join([*head, "", ""]).encode("utf-8", "replace"))
     return connection

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from namel3ss_debug.capture.core.answers import HTTP_1_1
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.seams.http.exchanges import INSIDE, AnyExchange, Exchanges, enter, leave
 from namel3ss_debug.capture.seams.http.outgoing import (
@@ -21,7 +22,7 @@ from namel3ss_debug.capture.seams.http.outgoing import (
     null_socket_for,
     remove_null_socket,
 )
-from namel3ss_debug.capture.seams.http.shared import fail
+from namel3ss_debug.capture.seams.http.shared import VERSIONS, fail
 
 
 def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
@@ -43,7 +44,8 @@ def patch(client: Any, exchanges: Exchanges) -> list[Undo]:
 
 def record_response(response: Any, exchange: AnyExchange) -> None:
     """Record the head of a response now, and its body as the program reads it."""
-    exchange.respond(response.status, response.getheaders(), response.reason)
+    version = VERSIONS.get(response.version, HTTP_1_1)
+    exchange.respond(response.status, response.getheaders(), response.reason, version)
     if not _is_read(response):
         response.__dict__[MARK] = exchange
         return

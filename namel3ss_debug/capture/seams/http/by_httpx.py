@@ -7,7 +7,14 @@ from typing import Any
 
 from namel3ss_debug.capture.core.answers import Response
 from namel3ss_debug.capture.core.patching import Undo, replace
-from namel3ss_debug.capture.seams.http.exchanges import AnyExchange, Exchanges, LateExchange, enter, leave
+from namel3ss_debug.capture.seams.http.exchanges import (
+    AnyExchange,
+    Exchange,
+    Exchanges,
+    LateExchange,
+    enter,
+    leave,
+)
 from namel3ss_debug.capture.seams.http.request_bodies import StreamedBody
 from namel3ss_debug.capture.seams.http.shared import (
     ErrorFactories,
@@ -36,7 +43,7 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
             stream, body = request.stream, _find_body(httpx, request)
             if exchanges.reads_ahead(body):
                 body = StreamedBody.read(stream)
-            exchange = _begin(exchanges, request, body, sending)
+            exchange = _begin(exchanges, self, request, body, sending)
             token = enter(exchange)
             try:
                 raise_body_error(body)
@@ -63,7 +70,7 @@ def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
             stream, body = request.stream, _find_body(httpx, request)
             if exchanges.reads_ahead(body):
                 body = await StreamedBody.read_async(stream)
-            exchange = _begin(exchanges, request, body, sending)
+            exchange = _begin(exchanges, self, request, body, sending)
             token = enter(exchange)
             try:
                 raise_body_error(body)
@@ -102,23 +109,42 @@ def _find_body(httpx: Any, request: Any) -> bytes | StreamedBody:
     return StreamedBody()
 
 
+def _is_mocked(transport: Any) -> bool:
+    """Return whether respx answers the requests of a transport: it replaces a method of the pools of httpcore."""
+    pool = type(getattr(transport, "_pool", None))
+    methods = (getattr(pool, name, None) for name in ("handle_request", "handle_async_request"))
+    return any(getattr(method, "__module__", "") == "respx.mocks" for method in methods)
+
+
 def _begin(
-    exchanges: Exchanges, request: Any, body: bytes | StreamedBody, sending: Callable[..., Any]
+    exchanges: Exchanges,
+    transport: Any,
+    request: Any,
+    body: bytes | StreamedBody,
+    sending: Callable[..., Any],
 ) -> AnyExchange | None:
-    """Begin to record a request. The stream of a body that is not known yet is replaced by one that follows it."""
+    """Begin to record a request. The stream of a body that is not known yet is replaced by one that follows it.
+
+    A mock of the program answers in a re-run as well, because the program may count its calls.
+    """
     headers = LazyHeaders(lambda: _pairs(request.headers))
     asked = request.method, str(request.url), headers
-    if not isinstance(body, StreamedBody):
-        return exchanges.begin(*asked, body)
-    exchange = exchanges.begin(*asked, body) if body.is_whole else exchanges.begin_late(*asked, body)
-    if body.is_whole or isinstance(exchange, LateExchange):
+    if isinstance(body, StreamedBody) and not body.is_whole:
+        exchange = exchanges.begin_late(*asked, body)
+    else:
+        exchange = exchanges.begin(*asked, body)
+    if isinstance(exchange, Exchange) and exchange.response is not None and _is_mocked(transport):
+        exchange.drop_recorded_response()
+    if isinstance(body, StreamedBody) and (body.is_whole or isinstance(exchange, LateExchange)):
         request.stream = sending(request.stream, body, exchange)
     return exchange
 
 
 def _record_response(exchange: AnyExchange, response: Any, tee: Any) -> Any:
     """Return the response after recording its head, with a body that is recorded as the program reads it."""
-    exchange.respond(response.status_code, _pairs(response.headers), response.reason_phrase)
+    exchange.respond(
+        response.status_code, _pairs(response.headers), response.reason_phrase, response.http_version
+    )
     response.stream = tee(response.stream, exchange)
     return response
 
@@ -166,7 +192,8 @@ def _make_response(
         return None
     if response.pieces or response.raised is not None:
         error_factories = {**error_factories, "connection": httpx.ReadError}
-    extensions = {"http_version": b"HTTP/1.1", "reason_phrase": response.reason.encode("ascii", "replace")}
+    texts = {"http_version": response.version, "reason_phrase": response.reason}
+    extensions = {name: text.encode("ascii", "replace") for name, text in texts.items()}
     stream = _Pieces(exchange, response, error_factories)
     return httpx.Response(response.status, headers=response.headers, stream=stream, extensions=extensions)
 

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from namel3ss_debug.capture.core.answers import Response
+from namel3ss_debug.capture.core.answers import HTTP_1_1, Response
 from namel3ss_debug.capture.core.patching import Undo, replace
 from namel3ss_debug.capture.seams.http.by_http_client import record_response
 from namel3ss_debug.capture.seams.http.exchanges import AnyExchange, Exchanges, LateExchange, enter, leave
@@ -17,6 +17,7 @@ from namel3ss_debug.capture.seams.http.null_socket import BlockStream, encode_re
 from namel3ss_debug.capture.seams.http.outgoing import MARK
 from namel3ss_debug.capture.seams.http.request_bodies import StreamedBody
 from namel3ss_debug.capture.seams.http.shared import (
+    VERSIONS,
     ErrorFactories,
     LazyHeaders,
     body_in_memory,
@@ -69,7 +70,9 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
                         received = iter_pieces(exchange, recorded, error_factories)
                         response = _read_response(recorded, received, method)
                         if not returns_http_client:
-                            response = _make_response(HTTPResponse, response, self, method, url, kwargs)
+                            response = _make_response(
+                                HTTPResponse, recorded, response, self, method, url, kwargs
+                            )
                 if response is None:
                     if exchange is not None and exchange.carried is not None:
                         args, kwargs = _with_trace_header(exchange.carried, self, args, kwargs)
@@ -158,7 +161,8 @@ def _iter_body(body: Any, connection: Any, method: str, kwargs: dict[str, Any]) 
 
 def _record_body(exchange: AnyExchange, response: Any, kwargs: dict[str, Any]) -> Any:
     """Return the response after recording its head; its body is recorded as the program reads it."""
-    exchange.respond(response.status, _pairs(response.headers), response.reason)
+    version = VERSIONS.get(response.version, HTTP_1_1)
+    exchange.respond(response.status, _pairs(response.headers), response.reason, version)
     body = getattr(response, "_body", None)
     if body is None:
         response.__dict__[MARK] = exchange
@@ -200,18 +204,25 @@ def _read_response(recorded: Response, body: Iterator[bytes], method: str) -> An
 
 
 def _make_response(
-    make: Any, http_response: Any, pool: Any, method: str, url: str, kwargs: dict[str, Any]
+    make: Any,
+    recorded: Response,
+    http_response: Any,
+    pool: Any,
+    method: str,
+    url: str,
+    kwargs: dict[str, Any],
 ) -> Any:
     """Return a response as the pool would have made it."""
     names = ("preload_content", "decode_content", "enforce_content_length")
     settings = {name: kwargs[name] for name in names if name in kwargs}
     if "version_string" in inspect.signature(make).parameters:  # from 2.2 on
-        settings["version_string"] = "HTTP/1.1"
+        # That of the connection, also if the server answers in an older version.
+        settings["version_string"] = HTTP_1_1 if recorded.version.startswith("HTTP/1.") else recorded.version
     response = make(
         body=http_response,
         headers=http_response.msg.items(),
         status=http_response.status,
-        version=http_response.version,
+        version=next((number for number, name in VERSIONS.items() if name == recorded.version), 11),
         reason=http_response.reason,
         original_response=http_response,
         request_method=method,

@@ -20,6 +20,7 @@ from namel3ss_debug import wire
 from namel3ss_debug.capture.core import announced, context, task_paths
 from namel3ss_debug.capture.core.answers import (
     EMPTY_REPORT,
+    HTTP_1_1,
     Network,
     ReplySource,
     Response,
@@ -136,7 +137,13 @@ class TelemetryRequest:
     carried: str | None = None
     sent: bool = True
 
-    def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
+    def respond(
+        self,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        reason: str | None = None,
+        version: str = HTTP_1_1,
+    ) -> None:
         """Do nothing."""
 
     def receive(self, data: bytes, *, decoded: bool = False) -> None:
@@ -190,11 +197,17 @@ class LateExchange:
         except Exception as error:
             self._owner.tracer.problem("an HTTP request could not be recorded", error)
 
-    def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
+    def respond(
+        self,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        reason: str | None = None,
+        version: str = HTTP_1_1,
+    ) -> None:
         """Take the head of the response."""
         self.begin()
         if self._exchange is not None:
-            self._exchange.respond(status, headers, reason)
+            self._exchange.respond(status, headers, reason, version)
 
     def receive(self, data: bytes, *, decoded: bool = False) -> None:
         """Take a piece of the body of the response."""
@@ -267,6 +280,7 @@ class Exchange:
     _count = 0
     _status = 0
     _reason: str | None = None
+    _version = HTTP_1_1
     _head = heads.NONE
     _head_seq: int | None = None
     _first_ms: float | None = None
@@ -274,6 +288,7 @@ class Exchange:
     _framing: Framing | None = None
     _decompressor: Decompressor | None = None
     _pieces: Chunks | None = None
+    _is_recorded = False
     _marks: Mapping[str, Any] = MappingProxyType({})
     _offers_tools = False
     _requested: Sequence[RequestedCall] = ()
@@ -323,6 +338,7 @@ class Exchange:
         call_reply = drop_impossible_cut(call_reply, self._owner.tracer.problem)
         response = make_response(call_reply, self._format, request, method=self._method, event_id=event_id)
         self._marks = call_reply.to_metadata()
+        self._is_recorded = call_reply.recorded_response is not None or call_reply.recorded
         if response is not None:
             response = self.response = encode_body(response)
             turn = delivery_turn(call_reply, answers.may_end, event_id)
@@ -332,6 +348,11 @@ class Exchange:
             self.network = self._owner.tracer.network
         if call_reply.effect is not None:
             self.delivery = Delivery(None, (call_reply.effect.delay_ms / 1000,))
+
+    def drop_recorded_response(self) -> None:
+        """Let the program answer itself where a trace would. What the user gives still replaces its answer."""
+        if self._is_recorded and "fault" not in self._marks:
+            self.response, self._marks = None, {}
 
     def _begin(
         self, around: SpanLike | None, request: Any, headers: Iterable[tuple[str, str]], body: bytes | None
@@ -382,10 +403,16 @@ class Exchange:
         span = tracer.span("llm", decoded.get("model"), shown, ready, retry_count=retries, call_site=site)
         return span.open_within(around)
 
-    def respond(self, status: int, headers: Iterable[tuple[str, str]], reason: str | None = None) -> None:
-        """Take the head of the response; `reason` is the text after the status."""
+    def respond(
+        self,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        reason: str | None = None,
+        version: str = HTTP_1_1,
+    ) -> None:
+        """Take the head of the response; `reason` is the text after the status, `version` such as `HTTP/2`."""
         try:
-            self._status, self._reason = status, reason
+            self._status, self._reason, self._version = status, reason, version
             head = self._head = heads.read(headers)
             self._head_seq = self._owner.tracer.writer.next_seq
             if head.encoding:
@@ -541,6 +568,8 @@ class Exchange:
         exchange: dict[str, Any] = {"status": status} if status else {}
         if reason and reason != heads.phrase(status):
             exchange["reason"] = reason
+        if self._version != HTTP_1_1:
+            exchange["http_version"] = self._version
         exchange["headers"] = self._head.kept
         exchange["response_bytes"] = self._received
         if self._head_seq is not None:

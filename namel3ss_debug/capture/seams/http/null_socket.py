@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from namel3ss_debug.capture.core.answers import Response
+from namel3ss_debug.capture.core.answers import HTTP_1_1, Response
 
 INCOMPLETE_READ = "http.client.IncompleteRead"
 """What `http.client` raises for a body that ends early. A re-run ends the body early too, so that it raises it again."""
@@ -127,7 +127,7 @@ def encode_response(
     chunked = has_body and not any(name == "content-length" for name, _value in headers)
     headers += [("transfer-encoding", "chunked")] if chunked else []
     lines = [
-        f"HTTP/1.1 {response.status} {response.reason}",
+        f"{response.version if response.version == 'HTTP/1.0' else HTTP_1_1} {response.status} {response.reason}",
         *(f"{name}: {value}" for name, value in headers),
     ]
     yield "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")

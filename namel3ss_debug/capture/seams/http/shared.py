@@ -25,6 +25,9 @@ from namel3ss_debug.capture.seams.http.traceparent import HEADER
 ErrorFactories = Mapping[str, Callable[[str], BaseException]]
 """The exceptions of a library: `timeout` and `connection` -> a function that makes one from its message."""
 
+VERSIONS = {9: "HTTP/0.9", 10: "HTTP/1.0", 11: "HTTP/1.1", 20: "HTTP/2", 30: "HTTP/3"}
+"""The versions of HTTP as `http.client` and urllib3 number them."""
+
 _LOST = RecordedError("connection", "the connection was lost")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 from unittest.mock import Mock
 
 import pytest
@@ -98,3 +100,39 @@ def test_responses_without_a_body_end_each_by_itself():
     assert first.end.called
     assert other.end.called
     assert reading == {}
+
+
+UNREACHABLE = """
+import asyncio
+import aiohttp
+
+async def main():
+    async with aiohttp.ClientSession() as session:
+        for url in "http://127.0.0.1:9/", "http://nowhere.invalid/":
+            try:
+                await session.get(url)
+            except aiohttp.ClientConnectorError as error:
+                cause = error.__cause__
+                print(error, error.errno, repr(cause), cause is error.os_error, cause.__cause__)
+
+asyncio.run(main())
+"""
+
+
+def test_the_exceptions_of_connecting_have_their_causes_in_a_re_run(tmp_path):
+    """A program looks there for the number of the error."""
+    (tmp_path / "app.py").write_text(UNREACHABLE)
+    runs = [
+        subprocess.run(
+            [sys.executable, "-m", "namel3ss_debug", *words],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+            timeout=60,
+        )
+        for words in (["trace", "-o", "t.jsonl", "app.py"], ["rerun", "t.jsonl"])
+    ]
+    recorded, again = runs
+    assert "ConnectionRefusedError(" in recorded.stdout
+    assert (again.returncode, again.stdout) == (0, recorded.stdout), again.stderr

@@ -168,7 +168,7 @@ def test_a_response_is_made_of_what_its_version_takes():
     given = Response(200, "OK", [("content-length", "2")], [b"ok"])
     read = by_urllib3._read_response(given, iter(given.pieces), "GET")
     kwargs = {"preload_content": False, "retries": 3, "chunked": False}
-    response = by_urllib3._make_response(Earlier, read, None, "GET", "/x", kwargs)
+    response = by_urllib3._make_response(Earlier, given, read, None, "GET", "/x", kwargs)
     asked = {"preload_content": False, "request_method": "GET", "request_url": "/x"}
     assert response.told == (b"ok", [("content-length", "2")], 200, 11, "OK", asked)
 
