@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -24,6 +25,7 @@ ONLY_AGAIN: Final = {
     "run_commands": "--run-commands",
     "run_changed_tools": "--run-changed-tools",
     "accept": "--accept",
+    "ignore": "--ignore",
     "realtime": "--realtime",
     "python": "--python",
 }
@@ -41,6 +43,17 @@ def _kinds(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
             if kind not in ACCEPTABLE:
                 raise click.UsageError(f"--accept {kind}: use {' or '.join(ACCEPTABLE)}", ctx)
     return kinds
+
+
+def _patterns(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Read `--ignore`: a regular expression in each."""
+    del parameter
+    for each in values:
+        try:
+            re.compile(each)
+        except re.error as error:
+            raise click.UsageError(f"--ignore {each}: {error}", ctx) from None
+    return values
 
 
 STEPPING_OPTIONS: tuple[Decorator[Any], ...] = (
@@ -77,6 +90,8 @@ AGAIN_OPTIONS: tuple[Decorator[Any], ...] = (
                  help="Run the commands of this program for real in the re-run, such as git; all without a NAME; may be repeated."),
     click.option("--accept", "accept", multiple=True, metavar="KIND", callback=_kinds,
                  help="Let the re-run succeed with recorded answers that may differ now: stale-tools, stale-models, changed-files."),
+    click.option("--ignore", "ignore", multiple=True, metavar="PATTERN", callback=_patterns,
+                 help="Do not compare what this regular expression matches in the output, and no file with such a path; may be repeated."),
     click.option("--realtime", is_flag=True, help="Let answers take their recorded time."),
     click.option("--python", metavar="PATH", shell_complete=complete_files,
                  help="The Python to run the program again with."),

@@ -42,7 +42,9 @@ TRUST_KEY_VARIABLE = "NAMEL3SS_DEBUG_TRUST_KEY"
 """The variable with the secret that traces are signed with, in place of a key file."""
 
 
-FOR_READERS = frozenset({"prices", "triggers", "error_indicators", "checks", "diff_ignore", "tools"})
+FOR_READERS = frozenset(
+    {"prices", "triggers", "error_indicators", "checks", "diff_ignore", "rerun_ignore", "tools"}
+)
 """Settings of commands that read traces; they are not passed to a program that is recorded."""
 
 REDACTING = frozenset({"redact", "redact_keys", "redact_patterns"})
@@ -87,6 +89,7 @@ class DebugConfiguration:
     faults: tuple[str, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
     diff_ignore: tuple[str, ...] = ()
+    rerun_ignore: tuple[str, ...] = ()
     prices: Mapping[str, Mapping[str, float] | None] = field(default_factory=dict)
     triggers: Mapping[str, float | None] = field(default_factory=lambda: dict(TRIGGERS))
     error_indicators: Mapping[str, str] = field(default_factory=dict)
@@ -461,6 +464,12 @@ SETTINGS: tuple[Setting, ...] = (
         values.texts,
         'a list of keys and paths, such as ["request_id", "outputs.result.generated_at", "**.seed"]',
         "what `diff` does not compare: a key wherever it occurs, or a path from the event on; * stands for one key, ** for any",
+    ),
+    Setting(
+        "rerun_ignore",
+        values.output_patterns,
+        'a list of regular expressions, such as ["build [0-9a-f]{7}", "^Downloading "]',
+        "what `rerun` does not compare of the program's output, of the exception that ended it, and of the paths of its files",
     ),
     Setting(
         "prices",

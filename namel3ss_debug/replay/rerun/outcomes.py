@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import (
+    AFTER_OVERRIDE,
     AMBIGUOUS,
     Divergence,
     DivergenceSummary,
@@ -17,6 +18,7 @@ from namel3ss_debug.replay.rerun.divergences import (
     in_order,
     summarize,
 )
+from namel3ss_debug.replay.rerun.effects import FIRST, Effects, EffectsComparison, compare_effects
 from namel3ss_debug.replay.rerun.file_changes import FileChange
 from namel3ss_debug.replay.rerun.recorded_calls import ChangedFile, RecordedCalls
 from namel3ss_debug.replay.rerun.requests import TOOL, VALUED
@@ -114,6 +116,7 @@ class RerunOutcome:
         not_verified: of other answered tools: the name -> why its code is not verified, or what of it.
         accepted: the kinds of unverified answers that the user accepts.
         options: the options of the command that started it, for the command that would verify it.
+        not_compared: what the program did by itself and that was not compared, each as it stands in a sentence.
         file_changes: of a re-run that diverges or is incomplete, the files that differ from the recorded run.
     """
 
@@ -142,6 +145,7 @@ class RerunOutcome:
     not_verified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     accepted: frozenset[str] = frozenset()
     options: tuple[str, ...] = ()
+    not_compared: tuple[str, ...] = ()
     file_changes: tuple[FileChange, ...] = ()
 
     @property
@@ -254,6 +258,8 @@ def make_outcome(
     stop: UnansweredCall | None,
     problem: str = "",
     ended: bool,
+    effects: Effects,
+    ignored: Sequence[str] = (),
     numbers: Mapping[int, int] = MappingProxyType({}),
     **more: Any,
 ) -> RerunOutcome:
@@ -268,12 +274,16 @@ def make_outcome(
         stop: the call that was not answered.
         problem: what else went wrong.
         ended: whether the program ended by itself.
+        effects: what the recorded run did by itself.
+        ignored: patterns of texts that are not compared.
         numbers: order of arrival -> event number in `trace`, if these differ.
         **more: further fields.
     """
     seen = run.seen
     divergences = run.divergences(ended=ended)
     matches = run.matches()
+    compared = _compare_effects(run, matches, effects, ignored) if ended else EffectsComparison()
+    divergences = in_order((*divergences, *compared.divergences))
     if numbers:
         divergences = in_order(
             replace(
@@ -308,8 +318,23 @@ def make_outcome(
             file._replace(number=numbers.get(file.number, file.number)) for file in run.changed_files()
         ),
         not_verified=run.not_verified(),
+        not_compared=compared.not_compared,
         **more,
     )
+
+
+def _compare_effects(
+    run: Attempt, matches: Sequence[Match], then: Effects, ignored: Sequence[str]
+) -> EffectsComparison:
+    """Compare what the program did by itself; a difference after an override is no divergence."""
+    now = run.seen.effects
+    if run.seen.live_since:
+        return EffectsComparison()
+    compared = compare_effects(then, now, ignored=ignored, killed=FIRST not in then.ended)
+    if compared.divergences and any(each.overridden or each.how == AFTER_OVERRIDE for each in matches):
+        kinds = dict.fromkeys(each.kind for each in compared.divergences)
+        return EffectsComparison((), (*compared.not_compared, f"{' and '.join(kinds)} after your override"))
+    return compared
 
 
 def other_numbers(arrived: Iterable[Event], written: Iterable[Event]) -> dict[int, int]:

@@ -9,7 +9,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ from namel3ss_debug.config import REDACTING, DebugConfiguration
 from namel3ss_debug.errors import RerunError
 from namel3ss_debug.replay.overrides.grammar import in_line
 from namel3ss_debug.replay.rerun.consent import Consent, check_signatures
+from namel3ss_debug.replay.rerun.effects import Effects
 from namel3ss_debug.replay.rerun.plan import Plan
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, ReplayFlaw, read_recorded
 from namel3ss_debug.replay.rerun.starting import STILL, interpreter_of, named_target, target_of
@@ -28,6 +29,7 @@ from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.inputs import MEMORY_AT_START
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.traces.late_ends import PENDING
+from namel3ss_debug.traces.output import EVENT_TYPE as OUTPUT
 from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire import lenient
 
@@ -68,10 +70,13 @@ def find_ends(trace: Trace, events: Iterable[Event] | None = None) -> tuple[Even
     return first, last
 
 
+_OF_PROGRAM: Final = frozenset({"trace_start", "trace_end", "error_occurred", INPUTS_READ, OUTPUT})
+
+
 def keep_program_events(kept: list[Event], events: Iterable[Event]) -> Iterator[Event]:
     """Yield the events, and keep those about the program as a whole, so that one pass is enough."""
     for event in events:
-        if event["event_type"] in ("trace_start", "trace_end", INPUTS_READ) or is_memory_at_start(event):
+        if event["event_type"] in _OF_PROGRAM or is_memory_at_start(event):
             kept.append(event)
         yield event
 
@@ -251,6 +256,7 @@ class RerunOptions:
         watch: whether the re-run's trace lists where random numbers are drawn.
         consent: why the program may be started.
         run_changed_tools: whether tools are run whose code has changed since the trace was recorded.
+        ignore: patterns of texts that are not compared.
         accept: what counts as verified although it may differ now: `stale-tools`, `stale-models`.
         program: the program and its arguments that run in place of the recorded one; () for the recorded one.
         run_commands: the names of the programs whose commands are run for real; `all` for every one.
@@ -269,6 +275,7 @@ class RerunOptions:
     accept: tuple[str, ...] = ()
     program: tuple[str, ...] = ()
     run_commands: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -289,6 +296,8 @@ class Prepared:
         notes: notes for the user, a line each.
         newer: the user's files of code that are newer than the trace.
         memory: the memory of a namel3ss app at its start; None for none.
+        effects: what the recorded run did by itself.
+        ignored: patterns of texts that are not compared, of the options and the settings.
     """
 
     trace: Trace
@@ -304,6 +313,8 @@ class Prepared:
     notes: tuple[str, ...] = ()
     newer: tuple[str, ...] = ()
     memory: str | None = None
+    effects: Effects = field(default_factory=Effects)
+    ignored: tuple[str, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -361,7 +372,9 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
     notes += note_newer_code(newer)
     all_notes, memory = tuple(notes), find_memory(kept)
     return Prepared(
-        trace, start, last, plan, wanted, inputs, target, python, cwd, session, all_notes, newer, memory
+        *(trace, start, last, plan, wanted, inputs, target, python, cwd, session, all_notes, newer, memory),
+        effects=Effects.of(kept),
+        ignored=(*config.rerun_ignore, *wanted.ignore),
     )
 
 
@@ -424,6 +437,7 @@ def options_of(wanted: RerunOptions) -> tuple[str, ...]:
     options += [f"--run-tools {shlex.quote(each)}" for each in wanted.run_tools]
     options += [f"--run-commands {shlex.quote(each)}" for each in wanted.run_commands]
     options += ["--run-changed-tools"] if wanted.run_changed_tools else []
+    options += [f"--ignore {shlex.quote(each)}" for each in wanted.ignore]
     options += [f"--from {wanted.live_from}"] if wanted.live_from else []
     options += ["--offline"] if wanted.live_from and wanted.offline else []
     options += [f"--python {shlex.quote(wanted.python)}"] if wanted.python else []

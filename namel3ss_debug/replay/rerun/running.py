@@ -227,6 +227,8 @@ def _of_prepared(prepared: Prepared) -> dict[str, Any]:
         "recorded_status": lenient.count(prepared.last.get("exit_status")),
         "accepted": frozenset(prepared.wanted.accept),
         "options": options_of(prepared.wanted),
+        "effects": prepared.effects,
+        "ignored": prepared.ignored,
     }
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import Divergence, Match, summarize
+from namel3ss_debug.replay.rerun.effects import Effects
 from namel3ss_debug.replay.rerun.outcomes import RerunOutcome, changes_since, make_outcome, other_numbers
 from namel3ss_debug.replay.rerun.plan import Plan
 from namel3ss_debug.replay.rerun.recorded_calls import read_recorded

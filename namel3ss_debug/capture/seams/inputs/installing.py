@@ -25,6 +25,8 @@ from namel3ss_debug.capture.seams.inputs import (
 from namel3ss_debug.capture.seams.inputs.collecting import Inputs
 from namel3ss_debug.capture.seams.inputs.read_sites import ReadSites
 from namel3ss_debug.capture.seams.inputs.replayed import OnNew, ReplayedInputs
+from namel3ss_debug.capture.seams.outputs import installing as outputs
+from namel3ss_debug.capture.seams.outputs import streams
 from namel3ss_debug.capture.seams.processes import processes
 from namel3ss_debug.config import LINEAGE_VARIABLE
 from namel3ss_debug.traces.file_digests import FileDigester
@@ -89,6 +91,7 @@ class InstalledInputs:
             else None
         )
         self.files: opened_files.OpenedFiles | None = None
+        self.renew_outputs: Callable[[], None] = lambda: None
         self._digests = {} if self._in_test else self._follow_files(key_file)
         self.randomness = randomness.Randomness(
             str(settings["seed"]), self._drawn if settings.get("watch") else None
@@ -181,6 +184,7 @@ class InstalledInputs:
                 described["interpreter"] = find_interpreter_variables(os.environ)
                 terminal = stdin.is_terminal() if self.replayed is None else self.replayed.terminal
                 described["terminal"] = terminal or None
+                described["output"] = streams.widths() if self._fresh else None
             self._state = None if self._fresh else randomness.state()
             described["state"] = self._state
         self.tracer.described = {"randomness": {k: v for k, v in described.items() if v is not None}}
@@ -206,6 +210,7 @@ class InstalledInputs:
             self.inputs.write()
             task_paths.begin(path)
         self.inputs.renew()
+        self.renew_outputs()
         self.describe()
         self.randomness.start_generator()
 
@@ -271,11 +276,15 @@ def install(
     """
     global _installed  # one tracer a process
     path, inherited = (task_paths.FIRST, "") if first_process else _own_path()
+    inherited, _, outer_outputs = inherited.partition(";")
     installed = InstalledInputs(tracer, settings, path, fresh=fresh, test=test, key_file=key_file)
     follows = fresh and (first_process or (bool(inherited) and inherited == stdin.identity()))
     undo = installed.put(follows_stdin=follows)
     installed.describe()
     tracer.writer.ahead = installed.inputs.write_before
+    if fresh and test is None:
+        installed.renew_outputs, remove = outputs.install(tracer, None if first_process else outer_outputs)
+        undo.append(remove)
     tracer.at_end.append(installed.finish)
     context.on_thread_start.append(task_paths.assign_to_thread)
     if test is None:
@@ -328,7 +337,9 @@ class _InputsForChildren:
     def variables(self, environment: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """Return further variables for a process that is started now."""
         added = {
-            LINEAGE_VARIABLE.encode(): f"{task_paths.new_process_path()} {os.getpid()} {self._stdin}".encode()
+            LINEAGE_VARIABLE.encode(): (
+                f"{task_paths.new_process_path()} {os.getpid()} {self._stdin};{streams.identity()}"
+            ).encode()
         }
         if self._hash_seed and environment.get(HASH_SEED.encode(), b"") == self._users:
             added[HASH_SEED.encode()] = self._hash_seed
@@ -349,7 +360,7 @@ class _InputsForChildren:
 
 
 def _own_path() -> tuple[str | None, str]:
-    """Return the task path of this process and the identity of the standard input it may follow, from its environment.
+    """Return the task path of this process and the identities of the streams it may share, from its environment.
 
     A process of a shell that the program has started has no path: there may be several, which would share it.
     """
