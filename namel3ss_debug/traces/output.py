@@ -8,7 +8,7 @@ threads prints first is chance.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -99,12 +99,21 @@ def normalise(line: str) -> str:
     return _NORMALISED.sub(lambda match: f"<{match.lastgroup}>", line)
 
 
-def digest_line(line: str) -> str:
-    """Return the form of a line behind the limit: a digest of the line as it is compared."""
+def digest_line(line: str, ids: Set[str] = frozenset()) -> str:
+    """Return the form of a line behind the limit: a digest of the line as it is compared.
+
+    A line with an id has a second digest, behind a slash, in which the ids are replaced: a small id may be an ordinary
+    number, so lines are equal if one of these is.
+    """
     if line.startswith(_DIGEST_MARK):
         return line
     shown = normalise(line.rpartition("\r")[2].rstrip())
-    return _DIGEST_MARK + blake2b(shown.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    found = [shown]
+    if ids and not ids.isdisjoint(NUMBER.findall(shown)):
+        found.append(NUMBER.sub(lambda match: "<id>" if match[0] in ids else match[0], shown))
+    return _DIGEST_MARK + "/".join(
+        blake2b(each.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() for each in found
+    )
 
 
 def read_pieces(number: int, event: Event) -> Iterator[Piece]:
@@ -119,18 +128,19 @@ def read_pieces(number: int, event: Event) -> Iterator[Piece]:
         yield Piece(task, stream, text, number)
 
 
-def to_json(piece: Piece, *, as_digests: bool) -> dict[str, Any]:
+def to_json(piece: Piece, ids: Set[str], *, as_digests: bool) -> dict[str, Any]:
     """Return a piece as it is written.
 
     Args:
         piece: whole lines, or the end of all.
+        ids: the ids of processes and threads, as digits.
         as_digests: whether it is behind the limit.
     """
     written: dict[str, Any] = {"task": piece.task, "stream": piece.stream}
     if not as_digests:
         return written | {"text": piece.text}
     lines = piece.text.removesuffix("\n").split("\n")
-    return written | {"digests": [digest_line(line)[1:] for line in lines]}
+    return written | {"digests": [digest_line(line, ids)[1:] for line in lines]}
 
 
 def draw(pieces: Iterable[Piece]) -> list[ScreenLine]:
@@ -250,7 +260,7 @@ class _Screen:
             self._rows[piece.task] = row + 1
 
 
-def is_same_line(then: str, now: str, then_ids: frozenset[str], now_ids: frozenset[str]) -> bool:
+def is_same_line(then: str, now: str, then_ids: Set[str], now_ids: Set[str]) -> bool:
     """Return whether two lines are equal but for what differs from run to run.
 
     Args:
@@ -262,12 +272,14 @@ def is_same_line(then: str, now: str, then_ids: frozenset[str], now_ids: frozens
     if then == now:
         return True
     if then[:1] == _DIGEST_MARK or now[:1] == _DIGEST_MARK:
-        return digest_line(then) == digest_line(now)
+        before, after = digest_line(then, then_ids)[1:], digest_line(now, now_ids)[1:]
+        return not {*before.split("/")}.isdisjoint(after.split("/"))
     then, now = normalise(then.rstrip()), normalise(now.rstrip())
     if then == now:
         return True
     # By places, because a small id is an ordinary number elsewhere.
-    before, after = NUMBER.split(then), NUMBER.split(now)
-    return len(before) == len(after) and all(
-        old == new or (old in then_ids and new in now_ids) for old, new in zip(before, after, strict=True)
+    old_parts, new_parts = NUMBER.split(then), NUMBER.split(now)
+    return len(old_parts) == len(new_parts) and all(
+        old == new or (old in then_ids and new in now_ids)
+        for old, new in zip(old_parts, new_parts, strict=True)
     )

@@ -142,6 +142,7 @@ def test_an_outcome_is_told_in_the_numbers_of_its_trace(listed, boundary_events,
         stop=None,
         problem="x",
         ended=ended,
+        effects=Effects(),
         numbers={3: 2, 4: 3},
     )
     kinds = [(found.kind, found.number) for found in told.divergences]

@@ -52,13 +52,19 @@ class Outputs:
         self._begun: dict[tuple[str, str], str] = {}  # the lines that have not ended
         self._sizes: dict[str, int] = {}
         self._writing = threading.RLock()
+        self._tasks: set[str] = set()
+        self._ids: set[str] = set()  # of the threads that wrote, which may have ended since
 
     def written(self, stream: str, text: str | bytes) -> None:
         """Collect what was written to a stream."""
         if not text:
             return
         try:
-            self._queue.append((task_paths.current().path, stream, text))
+            task = task_paths.current().path
+            if task not in self._tasks:
+                self._tasks.add(task)
+                self._ids |= {str(threading.get_ident()), str(threading.get_native_id())}
+            self._queue.append((task, stream, text))
             if len(self._queue) > _MOST_WAITING:
                 self.write()
         except Exception as error:
@@ -103,6 +109,7 @@ class Outputs:
         self._begun.clear()
         self._sizes.clear()
         self._writing = threading.RLock()
+        self._tasks, self._ids = set(), set()
 
     def _take(self, *, last: bool) -> list[Piece]:
         """Return the waiting pieces of whole lines, in order."""
@@ -138,7 +145,7 @@ class Outputs:
     def _event(self, pieces: list[Piece], timestamp: float | None) -> Event:
         tracer, redactor = self._tracer, self._tracer.payloads.redactor
         written, ids = [], set()
-        own = _find_ids()
+        own = _find_ids() | self._ids
         for piece in pieces:
             size = self._sizes.get(piece.stream, 0)
             text = piece.text.encode("utf-8", "backslashreplace").decode()
@@ -146,7 +153,7 @@ class Outputs:
                 text = redactor.text(text)
             ids |= own.intersection(NUMBER.findall(text))
             self._sizes[piece.stream] = size + len(text)
-            written.append(to_json(piece._replace(text=text), as_digests=size > MOST_TEXT))
+            written.append(to_json(piece._replace(text=text), own, as_digests=size > MOST_TEXT))
         metadata: dict[str, Any] = {"process": task_paths.root().path, "output": written}
         if ids:
             metadata["ids"] = sorted(ids)
