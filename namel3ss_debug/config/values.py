@@ -189,7 +189,7 @@ def output_patterns(value: object) -> tuple[str, ...]:
     """Return regular expressions for output."""
     found = texts(value)
     for pattern in found:
-        check_pattern(pattern, pattern, "rerun_ignore")
+        check_pattern("ignored", pattern, "rerun_ignore")
     return found
 
 

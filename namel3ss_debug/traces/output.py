@@ -39,7 +39,7 @@ NORMALISATIONS: Final[Mapping[str, str]] = {
     # `time.perf_counter` and `time.monotonic` are not served in a re-run
     "duration": r"\b\d+\.\d+(?:e-?\d+)? ?(?:ns|µs|μs|us|ms|s|secs?|seconds?|min|minutes?)\b"
     r"|\b\d+ ?(?:ns|µs|μs|us|ms)\b"
-    r"|(?i:(?<=took )|(?<=elapsed )|(?<=elapsed: )|(?<=elapsed=)|(?<=duration: )|(?<=duration=))\d+(?:\.\d+)?\b",
+    r"|(?i:\b(?:took|elapsed|duration|latency)\w*)[\"']?[ :=]*\d+\.\d+(?:e-?\d+)?\b",
     # the dots of a spinner of `rich.status`
     "spinner": "[\u2801-\u28ff]",
 }
@@ -55,6 +55,9 @@ _CONTROL: Final = re.compile(
     r"(?P<newline>\n)|(?P<cr>\r)|(?P<back>\x08)|\x1b\[(?P<count>[0-9;?]*)(?P<move>[ABEFGHJK])|\x1b\[\?25[hl]"
 )
 _DIGEST_MARK: Final = "\0"
+
+TOOL_CALL: Final = re.compile(r"\((.*?) \d+\)")
+"""A call of a tool in a task path, with the name of the tool."""
 
 
 class Piece(NamedTuple):
@@ -107,13 +110,18 @@ def digest_line(line: str, ids: Set[str] = frozenset()) -> str:
     """
     if line.startswith(_DIGEST_MARK):
         return line
-    shown = normalise(line.rpartition("\r")[2].rstrip())
-    found = [shown]
-    if ids and not ids.isdisjoint(NUMBER.findall(shown)):
-        found.append(NUMBER.sub(lambda match: "<id>" if match[0] in ids else match[0], shown))
+    found = compared_forms(line.rpartition("\r")[2], ids)
     return _DIGEST_MARK + "/".join(
         blake2b(each.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() for each in found
     )
+
+
+def compared_forms(line: str, ids: Set[str]) -> list[str]:
+    """Return a line as it is compared; of a line with an id, also with the ids replaced."""
+    shown = normalise(line.rstrip())
+    if not ids or ids.isdisjoint(NUMBER.findall(shown)):
+        return [shown]
+    return [shown, NUMBER.sub(lambda match: "<id>" if match[0] in ids else match[0], shown)]
 
 
 def read_pieces(number: int, event: Event) -> Iterator[Piece]:

@@ -229,17 +229,21 @@ class Folder:
         self.environ = {**os.environ, "PYTHONUNBUFFERED": "", "COLUMNS": "100"}
 
     def write(self, source):
+        """Write the program."""
         (self.path / "app.py").write_text(dedent(source))
 
     def run(self, *words, stdin=b""):
+        """Run a command of the debugger."""
         command = [sys.executable, "-m", "namel3ss_debug", *words]
         return subprocess.run(command, cwd=self.path, env=self.environ, input=stdin, capture_output=True)
 
     def record(self, source, *words):
+        """Write the program and record it."""
         self.write(source)
         return self.run("trace", *words, "-o", "run.jsonl", "app.py", stdin=b"Ada\n")
 
     def again(self, *words):
+        """Run it again; the divergences and the outcome."""
         ended = self.run("rerun", "run.jsonl", "--format", "jsonl", *words)
         rows = [json.loads(line) for line in ended.stdout.splitlines()]
         return rows[:-1], rows[-1]
@@ -247,6 +251,7 @@ class Folder:
 
 @pytest.fixture
 def folder(tmp_path):
+    """A folder for a program."""
     return Folder(tmp_path)
 
 
@@ -261,3 +266,129 @@ def test_a_program_that_is_not_edited_matches_whatever_noise_it_prints(folder, n
     folder.record(NOISY[name])
     rows, outcome = folder.again()
     assert (places(rows), outcome["verdict"], outcome["not_compared"]) == ([], "matched", [])
+
+
+PROGRAM = """
+    import os, sys, threading, urllib.request
+    print("one")
+    print("two", file=sys.stderr)
+    os.write(1, b"three\\n")
+    sys.stdout.buffer.write(b"four\\n")
+    def work():
+        print("five")
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    with open("log.txt", "a") as file:
+        file.write("six\\n")
+    with open("new.part", "w") as file:
+        file.write("seven\\nseven more\\n")
+    os.replace("new.part", "new.txt")
+    kept = open("kept.txt", "w")
+    kept.write("eight\\n")
+    def end():
+        raise ValueError("nine")
+    end()
+    """
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kinds"),
+    [
+        ('"one"', '"uno"', ["output"]),
+        ('"two"', '"dos"', ["output"]),
+        ('b"three', 'b"tres', ["output"]),
+        ('b"four', 'b"cuatro', ["output"]),
+        ('"five"', '"cinco"', ["output"]),
+        ('print("one")', "pass", ["output"]),
+        ('"six', '"seis', ["files"]),
+        ("seven more", "siete", ["files"]),
+        ('"eight', '"ocho', ["files"]),
+        ('kept = open("kept.txt", "w")\n    kept.write("eight\\n")', "pass", ["files"]),
+        ('"nine"', '"nueve"', ["end", "output"]),
+        ("raise ValueError", "raise KeyError", ["end", "output"]),
+        ("    end()\n", "    sys.exit(0)\n", ["end", "output"]),
+        ("import os, sys", "# a line more\n    import os, sys", []),
+    ],
+)
+def test_an_edit_of_what_the_program_does_by_itself_is_a_difference(folder, old, new, kinds):
+    """Printed lines, written files and the exception that ends it are compared; a moved line is no difference."""
+    folder.record(PROGRAM)
+    assert PROGRAM.count(old) == 1
+    folder.write(PROGRAM.replace(old, new))
+    rows, outcome = folder.again()
+    assert sorted({row["kind"] for row in rows}) == kinds
+    assert outcome["verdict"] == ("diverged" if kinds else "matched")
+
+
+def test_the_first_line_that_differs_is_shown(folder):
+    """With what the trace and the re-run have there."""
+    folder.record("for number in range(5):\n    print('line', number)\n")
+    folder.write("for number in range(6):\n    print('line' if number != 3 else 'LINE', number)\n")
+    rows, _outcome = folder.again()
+    change = {"path": "stdout line 4", "kind": "changed", "old": "line 3", "new": "LINE 3"}
+    assert [row["paths"] for row in rows] == [[change]]
+    shown = folder.run("rerun", "run.jsonl").stderr.decode()
+    assert "stdout line 4  line 3 -> LINE 3" in shown
+    assert "The re-run diverges from the trace: output." in shown
+
+
+def test_an_exit_status_is_a_difference_without_a_word_printed(folder):
+    """The ends of two runs differ by their status alone."""
+    folder.record("import sys\nsys.exit(3)\n")
+    folder.write("import sys\nsys.exit(4)\n")
+    rows, outcome = folder.again()
+    assert (rows, outcome["verdict"], outcome["exit_status"]) == ([], "diverged", 1)
+
+
+def test_what_is_not_compared_stands_in_the_verdict(folder):
+    """The output of a command that inherits the stream, and a database."""
+    folder.record(
+        "import sqlite3, subprocess\nsubprocess.run(['echo', 'hello'])\n"
+        "base = sqlite3.connect('base.db')\nbase.execute('create table if not exists t (x)')\nbase.close()\n"
+    )
+    ended = folder.run("rerun", "run.jsonl")
+    verdict = " ".join(ended.stderr.decode().partition("\n  program")[0].split())
+    assert (ended.returncode, verdict) == (
+        0,
+        "The re-run matches the trace. Not compared: base.db; the output of echo.",
+    )
+
+
+@pytest.mark.parametrize("how", ["option", "setting"])
+def test_a_pattern_names_what_is_not_compared(folder, how):
+    """Of the output, as an option or a setting."""
+    folder.record("print('build 12')\n")
+    folder.write("print('build 13')\n")
+    assert folder.again()[1]["verdict"] == "diverged"
+    options = ["--ignore", r"build \d+"] if how == "option" else []
+    if how == "setting":
+        folder.environ["NAMEL3SS_DEBUG_RERUN_IGNORE"] = json.dumps([r"build \d+"])
+    assert folder.again(*options)[1]["verdict"] == "matched"
+    wrong = folder.run("rerun", "run.jsonl", "--ignore", "(")
+    assert wrong.returncode == 2
+    assert b"--ignore (: missing ), unterminated subpattern" in wrong.stderr
+
+
+def test_a_killed_run_is_compared_up_to_its_last_event(folder):
+    """What it would have printed later is no change."""
+    source = "import os, signal, subprocess\nprint('one')\nsubprocess.run(['true'])\n{}\nprint('two')\n"
+    folder.record(source.format("os.kill(os.getpid(), signal.SIGKILL)"))
+    folder.write(source.format("pass"))
+    rows, outcome = folder.again()
+    assert (rows, outcome["verdict"]) == ([], "matched")
+    folder.write(source.format("pass").replace("one", "uno"))
+    assert places(folder.again()[0]) == [("output", ["stdout line 1"])]
+
+
+def test_secrets_in_the_output_are_not_written(folder):
+    """Also where a key is printed in pieces, with a call between them."""
+    key = "sk-proj-" + "a1B2c3D4" * 6
+    folder.record(
+        "import subprocess\nkey = 'sk-proj-' + 'a1B2c3D4' * 6\nprint('key', key[:20], end='')\n"
+        "subprocess.run(['true'])\nprint(key[20:])\nprint(key)\n"
+    )
+    written = (folder.path / "run.jsonl").read_text()
+    assert key not in written
+    assert key[20:] not in written
+    assert folder.again()[1]["verdict"] == "matched"

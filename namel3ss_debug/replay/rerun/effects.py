@@ -6,32 +6,39 @@ expected of the re-run, because neither runs.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from namel3ss_debug.replay.rerun.divergences import END, OUTPUT, Difference, Divergence
+from namel3ss_debug.replay.rerun.divergences import END, FILES, OUTPUT, Difference, Divergence
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.output import (
     EVENT_TYPE,
     STDOUT,
+    TOOL_CALL,
     Piece,
     ScreenLine,
     draw,
     is_same_line,
+    normalise,
     read_pieces,
 )
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.value_changes import PathChange
 
 FIRST: Final = "0"
-_TOOL_CALL: Final = re.compile(r"\((.*?) \d+\)")
 _DIGITS: Final = re.compile(r"\d+")
 _IGNORED: Final = "<ignored>"
 _TERMINAL_ONLY: Final = re.compile(r"[\x1b\r\b]")
 
 OF_TRACE: Final = "output, which the trace does not hold"
+_DEPENDENT: Final = frozenset({"updated", "database"})
+"""The uses of a file whose content depends on what it held before."""
 
 
 class Uncaught(NamedTuple):
@@ -63,6 +70,9 @@ class Effects:
         ended: the processes that ended in order.
         uncaught: the exception that ended it.
         ran: the names of the tools that were run for real, in a re-run.
+        files: the files that it wrote, by path, see `seams.outputs.files`.
+        file_key: a check value of the key of their digests; None if files were not recorded.
+        cwd: its working directory, which its files are named from.
     """
 
     pieces: dict[tuple[str, str], list[Piece]] = field(default_factory=dict)
@@ -71,6 +81,9 @@ class Effects:
     ended: set[str] = field(default_factory=set)
     uncaught: Uncaught | None = None
     ran: set[str] = field(default_factory=set)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    file_key: str | None = None
+    cwd: str = ""
     _processes: dict[str, str] = field(
         default_factory=dict
     )  # what the ids of its events begin with -> process
@@ -91,7 +104,12 @@ class Effects:
         metadata = lenient.mapping(event.get("metadata"))
         process, dot, _ = str(event.get("event_id")).rpartition(".")
         prefix = process if dot else ""
-        if event_type == EVENT_TYPE:
+        if event_type == INPUTS_READ:
+            for path, described in lenient.mapping(metadata.get("digests")).items():
+                effect = lenient.mapping(lenient.mapping(described).get("effect"))
+                if effect:
+                    self.files[path] = effect
+        elif event_type == EVENT_TYPE:
             self.ids.update(map(str, lenient.sequence(metadata.get("ids"))))
             place = str(metadata.get("process"))
             for piece in read_pieces(number, event):
@@ -100,6 +118,9 @@ class Effects:
             randomness = lenient.mapping(metadata.get("randomness"))
             self.ids.update(str(metadata[name]) for name in ("pid", "parent_pid") if name in metadata)
             self._processes[prefix] = str(randomness.get("process"))
+            if not prefix:
+                self.cwd = lenient.string(metadata.get("cwd")) or ""
+                self.file_key = lenient.string(lenient.mapping(randomness.get("files")).get("check"))
             if not prefix and "output" in randomness:
                 self.screens = {
                     name: lenient.count(width) or 0
@@ -117,7 +138,7 @@ class Effects:
             )
 
 
-_READ: Final = frozenset({EVENT_TYPE, "trace_start", "trace_end", "error_occurred"})
+_READ: Final = frozenset({EVENT_TYPE, INPUTS_READ, "trace_start", "trace_end", "error_occurred"})
 
 
 class EffectsComparison(NamedTuple):
@@ -144,9 +165,9 @@ def compare_effects(
         killed: whether the recorded run was killed, so that the end of its trace is missing.
     """
     sides = _Sides(then, now, [re.compile(each) for each in ignored], killed=killed)
-    divergences = [] if killed else list(sides.compare_ends())
+    divergences = [] if killed else [*sides.compare_ends(), *sides.compare_files()]
     if then.screens is None or now.screens is None:
-        return EffectsComparison(tuple(divergences), (OF_TRACE,))
+        return EffectsComparison(tuple(divergences), (OF_TRACE, *sides.not_compared))
     for stream in sorted({stream for _, stream in (*then.pieces, *now.pieces)}, key=(STDOUT).__ne__):
         divergences += sides.compare_output(stream)
     return EffectsComparison(tuple(divergences), tuple(sides.not_compared))
@@ -184,6 +205,30 @@ class _Sides:
             number = 0 if new is None else new.number
             yield Divergence(END, number, None, None, Difference(paths=tuple(different)))
 
+    def compare_files(self) -> Iterator[Divergence]:
+        """Yield the files to which the program wrote something else."""
+        if not (self._then.files or self._now.files) or self._then.file_key is None:
+            return
+        if self._then.file_key != self._now.file_key:
+            self.not_compared.append("files, whose digests need the key of another user")
+            return
+        then, now = _by_name(self._then.files), _by_name(self._now.files)
+        for name in dict.fromkeys((*then, *now)):
+            if any(pattern.search(name) for pattern in self._ignored):
+                continue
+            old, new = then.get(name, []), now.get(name, [])
+            uses = {str(each.get("use")) for each in (*old, *new)}
+            tools = {str(tool) for each in (*old, *new) for tool in lenient.sequence(each.get("tools"))}
+            answered = tools - self._now.ran - {""}
+            if answered and answered == tools:
+                continue
+            if answered or uses & _DEPENDENT or not all(map(_has_content, (*old, *new))):
+                self.not_compared.append(self._shown(name))
+                continue
+            for path, kind, before, after in _compare_contents(name, old, new):
+                change = PathChange(self._shown(path), kind, before, after)
+                yield Divergence(FILES, 0, None, None, Difference(paths=(change,)))
+
     def compare_output(self, stream: str) -> Iterator[Divergence]:
         """Yield where the tasks of the program print other lines than recorded, at the first line of each."""
         then, now = self._lines(self._then, stream), self._lines(self._now, stream)
@@ -196,13 +241,16 @@ class _Sides:
             return
         yield from found
 
+    def _shown(self, path: str) -> str:
+        return path.removeprefix(f"{self._now.cwd}{os.sep}")
+
     def _lines(self, run: Effects, stream: str) -> dict[str, list[ScreenLine]]:
         """Return what each task left on a stream, without what only an answered tool would print."""
         tasks: dict[str, list[ScreenLine]] = {}
         for (_, name), pieces in run.pieces.items():
             if name == stream:
                 for line in draw(pieces):
-                    if all(tool in self._now.ran for tool in _TOOL_CALL.findall(line.task)):
+                    if all(tool in self._now.ran for tool in TOOL_CALL.findall(line.task)):
                         tasks.setdefault(line.task, []).append(line)
         return tasks
 
@@ -282,6 +330,72 @@ class _Sides:
             piece.text for run in (self._then, self._now) for each in run.pieces.values() for piece in each
         )
         return any(map(_TERMINAL_ONLY.search, drawn))
+
+
+def _by_name(files: Mapping[str, dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the files by their paths; temporary ones have other names in each run."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path, described in files.items():
+        found.setdefault(normalise(path), []).append(described)
+    return found
+
+
+def _has_content(described: Mapping[str, Any]) -> bool:
+    return "digest" in described or bool(described.get("missing"))
+
+
+def _compare_contents(
+    name: str, then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, str, Any, Any]]:
+    """Yield the differences between the files of one name: place, kind, and both sides."""
+    left = list(now)
+    unequal = []
+    for old in then:
+        same = next((new for new in left if _is_same_digest(old, new)), None)
+        if same is None:
+            unequal.append(old)
+        else:
+            left.remove(same)
+    for place in range(max(len(unequal), len(left))):
+        if place >= len(left):
+            if not unequal[place].get("missing"):
+                yield name, "dropped", _describe(unequal[place]), None
+        elif place >= len(unequal):
+            if not left[place].get("missing"):
+                yield name, "added", None, _describe(left[place])
+        else:
+            old, new = unequal[place], left[place]
+            line = _first_line(lenient.sequence(old.get("lines")), lenient.sequence(new.get("lines")))
+            text = _read_line(name, line, len(lenient.sequence(new.get("lines")))) if line else None
+            shown = _describe(new) if text is None else text
+            yield f"{name}{f' line {line}' if line else ''}", "changed", _describe(old), shown
+
+
+def _is_same_digest(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    if old.get("missing") or new.get("missing"):
+        return bool(old.get("missing") and new.get("missing"))
+    return not {*str(old["digest"]).split("/")}.isdisjoint(str(new["digest"]).split("/"))
+
+
+def _first_line(old: Sequence[Any], new: Sequence[Any]) -> int:
+    """Return the number of the first line that differs; 0 if it is not known."""
+    for number, (before, after) in enumerate(zip_longest(old, new, fillvalue=""), 1):
+        if {*str(before).split("/")}.isdisjoint(str(after).split("/")):
+            return number if old and new else 0
+    return 0
+
+
+def _read_line(path: str, number: int, of: int) -> str | None:
+    """Return a line of the last lines of a file, as the re-run left it; None if it is not there."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")[-of:]
+    except (OSError, ValueError):
+        return None
+    return lines[number - 1] if number <= len(lines) else None
+
+
+def _describe(described: Mapping[str, Any]) -> str:
+    return "no file" if described.get("missing") else f"{described.get('size')} bytes"
 
 
 def _process_of(task: str) -> str:

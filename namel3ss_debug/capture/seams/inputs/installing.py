@@ -27,6 +27,7 @@ from namel3ss_debug.capture.seams.inputs.read_sites import ReadSites
 from namel3ss_debug.capture.seams.inputs.replayed import OnNew, ReplayedInputs
 from namel3ss_debug.capture.seams.outputs import installing as outputs
 from namel3ss_debug.capture.seams.outputs import streams
+from namel3ss_debug.capture.seams.outputs.files import WrittenFiles
 from namel3ss_debug.capture.seams.processes import processes
 from namel3ss_debug.config import LINEAGE_VARIABLE
 from namel3ss_debug.traces.file_digests import FileDigester
@@ -91,6 +92,7 @@ class InstalledInputs:
             else None
         )
         self.files: opened_files.OpenedFiles | None = None
+        self.written_files: WrittenFiles | None = None
         self.renew_outputs: Callable[[], None] = lambda: None
         self._digests = {} if self._in_test else self._follow_files(key_file)
         self.randomness = randomness.Randomness(
@@ -131,12 +133,18 @@ class InstalledInputs:
             return None
         digester = FileDigester(key, opened_files.MOST_BYTES)
         own = opened_files.find_own_files(tracer.writer.first)
+        self.written_files = WrittenFiles(digester, tracer.config.file_digests, own)
         self.files = opened_files.OpenedFiles(digester, tracer.config.file_digests, own, self.inputs.digest)
         return {"execution": execution, "check": digester.check}
 
     def _put_files(self) -> list[Undo]:
         assert self.files is not None
-        return [opened_files.on_open(self.files.opened)]
+        assert self.written_files is not None
+        return [
+            opened_files.on_open(self.files.opened),
+            opened_files.on_open(self.written_files.opened),
+            opened_files.on_rename(self.written_files.renamed),
+        ]
 
     def _put_randomness(self) -> list[Undo]:
         undo = [randomness.keep_state()] if self._in_test else []
@@ -211,6 +219,8 @@ class InstalledInputs:
             task_paths.begin(path)
         self.inputs.renew()
         self.renew_outputs()
+        if self.written_files is not None:
+            self.written_files.renew()
         self.describe()
         self.randomness.start_generator()
 
@@ -218,6 +228,9 @@ class InstalledInputs:
         """Write what is left at the end of the process."""
         if self.files is not None:
             self.files.finish()
+        if self.written_files is not None:
+            for path, described in self.written_files.describe(outputs.find_ids()).items():
+                self.inputs.digest(path, {"effect": described})
         self.inputs.finish()
 
     def _variable(self, name: str, value: str | None, frame: Any) -> None:
@@ -283,7 +296,9 @@ def install(
     installed.describe()
     tracer.writer.ahead = installed.inputs.write_before
     if fresh and test is None:
-        installed.renew_outputs, remove = outputs.install(tracer, None if first_process else outer_outputs)
+        installed.renew_outputs, remove = outputs.install(
+            tracer, None if first_process else outer_outputs, installed.finish
+        )
         undo.append(remove)
     tracer.at_end.append(installed.finish)
     context.on_thread_start.append(task_paths.assign_to_thread)

@@ -62,6 +62,8 @@ class Outputs:
         try:
             task = task_paths.current().path
             if task not in self._tasks:
+                if len(self._tasks) >= _MOST_WAITING:
+                    self._tasks.clear()
                 self._tasks.add(task)
                 self._ids |= {str(threading.get_ident()), str(threading.get_native_id())}
             self._queue.append((task, stream, text))
@@ -145,7 +147,7 @@ class Outputs:
     def _event(self, pieces: list[Piece], timestamp: float | None) -> Event:
         tracer, redactor = self._tracer, self._tracer.payloads.redactor
         written, ids = [], set()
-        own = _find_ids() | self._ids
+        own = find_ids() | self._ids
         for piece in pieces:
             size = self._sizes.get(piece.stream, 0)
             text = piece.text.encode("utf-8", "backslashreplace").decode()
@@ -171,7 +173,7 @@ class Outputs:
         return event | {"component": "app", "metadata": metadata}
 
 
-def _find_ids() -> set[str]:
+def find_ids() -> set[str]:
     """Return the ids of this process, its parent, its threads and its workers, as digits."""
     threads = threading.enumerate()
     found = {os.getpid(), os.getppid(), *(each.ident for each in threads)}
@@ -182,12 +184,15 @@ def _find_ids() -> set[str]:
     return {str(each) for each in found if each is not None}
 
 
-def install(tracer: ExecutionTracer, inherited: str | None) -> tuple[Callable[[], None], Undo]:
+def install(
+    tracer: ExecutionTracer, inherited: str | None, finish: Callable[[], None]
+) -> tuple[Callable[[], None], Undo]:
     """Record what this process writes; only where task paths are kept.
 
     Args:
         tracer: the tracer of this process.
         inherited: as for `streams.watch`.
+        finish: writes what else is written at the end of the process, before `os._exit`.
 
     Returns:
         What a forked process calls, and a function that restores everything.
@@ -198,6 +203,7 @@ def install(tracer: ExecutionTracer, inherited: str | None) -> tuple[Callable[[]
     def make_exit(original: Callable[[int], Any]) -> Callable[[int], Any]:
         def _exit(status: int) -> Any:
             outputs.finish()
+            finish()
             return original(status)
 
         return _exit
