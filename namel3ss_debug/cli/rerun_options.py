@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -25,6 +26,7 @@ ONLY_AGAIN: Final = {
     "run_changed_tools": "--run-changed-tools",
     "try_tools": "--try-tools",
     "accept": "--accept",
+    "ignore": "--ignore",
     "realtime": "--realtime",
     "python": "--python",
 }
@@ -42,6 +44,17 @@ def _kinds(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
             if kind not in ACCEPTABLE:
                 raise click.UsageError(f"--accept {kind}: use {' or '.join(ACCEPTABLE)}", ctx)
     return kinds
+
+
+def _patterns(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Read `--ignore`: a regular expression in each."""
+    del parameter
+    for each in values:
+        try:
+            re.compile(each)
+        except re.error as error:
+            raise click.UsageError(f"--ignore {each}: {error}", ctx) from None
+    return values
 
 
 STEPPING_OPTIONS: tuple[Decorator[Any], ...] = (
@@ -82,6 +95,8 @@ AGAIN_OPTIONS: tuple[Decorator[Any], ...] = (
     click.option("--accept", "accept", multiple=True, metavar="KIND", callback=_kinds,
                  help="Let the re-run succeed with recorded answers that may differ now: stale-tools, unknown-code, stale-models, "
                  "changed-files, changed-arguments, unknown-bodies."),
+    click.option("--ignore", "ignore", multiple=True, metavar="PATTERN", callback=_patterns,
+                 help="Do not compare what this regular expression matches in the output, and no file with such a path; may be repeated."),
     click.option("--realtime", is_flag=True, help="Let answers take their recorded time."),
     click.option("--python", metavar="PATH", shell_complete=complete_files,
                  help="The Python to run the program again with."),

@@ -43,7 +43,7 @@ TRUST_KEY_VARIABLE = "NAMEL3SS_DEBUG_TRUST_KEY"
 
 
 FOR_READERS = frozenset(
-    {"prices", "triggers", "error_indicators", "checks", "diff_ignore", "tools", "accept"}
+    {"prices", "triggers", "error_indicators", "checks", "diff_ignore", "rerun_ignore", "tools", "accept"}
 )
 """Settings of commands that read traces; they are not passed to a program that is recorded."""
 
@@ -90,6 +90,7 @@ class DebugConfiguration:
     tools: Mapping[str, str] = field(default_factory=dict)
     accept: tuple[str, ...] = ()
     diff_ignore: tuple[str, ...] = ()
+    rerun_ignore: tuple[str, ...] = ()
     prices: Mapping[str, Mapping[str, float] | None] = field(default_factory=dict)
     triggers: Mapping[str, float | None] = field(default_factory=lambda: dict(TRIGGERS))
     error_indicators: Mapping[str, str] = field(default_factory=dict)
@@ -470,6 +471,12 @@ SETTINGS: tuple[Setting, ...] = (
         values.texts,
         'a list of keys and paths, such as ["request_id", "outputs.result.generated_at", "**.seed"]',
         "what `diff` does not compare: a key wherever it occurs, or a path from the event on; * stands for one key, ** for any",
+    ),
+    Setting(
+        "rerun_ignore",
+        values.output_patterns,
+        'a list of regular expressions, such as ["build [0-9a-f]{7}", "^Downloading "]',
+        "what `rerun` does not compare of the program's output, of the exception that ended it, and of the paths of its files",
     ),
     Setting(
         "prices",

@@ -185,6 +185,14 @@ def indicators(value: object) -> Mapping[str, str]:
     return patterns(value, "error_indicators")
 
 
+def output_patterns(value: object) -> tuple[str, ...]:
+    """Return regular expressions for output."""
+    found = texts(value)
+    for pattern in found:
+        check_pattern("ignored", pattern, "rerun_ignore")
+    return found
+
+
 def check_pattern(name: str, pattern: str, setting: str = "redact_patterns") -> None:
     """Refuse a rule that a setting of patterns cannot use.
 

@@ -76,6 +76,7 @@ EVENT_TYPES: dict[str, str] = {
     "stack_sample": "in which functions the time of a span went, where stacks are sampled",
     "file_access": "a file was read or written, at the level `comprehensive`: how much, how often, how long",
     "inputs_read": "what the program read from outside since the event before: clock, environment, standard input",
+    "output": "what the program wrote to its stdout and stderr since the event before",
     "divergence": "where a re-run diverged from its trace",
 }
 

@@ -10,13 +10,17 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Set
 from typing import Any, Final
+
+from namel3ss_debug.traces.output import compared_forms
 
 MOST_BYTES: Final = 1024 * 1024
 """How large a file may be to be read whole."""
 PART_BYTES: Final = 64 * 1024
 """How much is read of a larger one, at its beginning and at its end."""
 _DIGEST_BYTES: Final = 16
+_MOST_LINES: Final = 500
 _CHECK_BYTES: Final = 4
 _PERSON: Final = b"namel3ss-debug/1"
 
@@ -39,6 +43,36 @@ class FileDigester:
         self._keyed = hashlib.blake2b(key=key, digest_size=_DIGEST_BYTES, person=_PERSON)
         self._left = most_bytes
         self.check = hashlib.blake2b(key=key, digest_size=_CHECK_BYTES, person=_PERSON).hexdigest()
+
+    def describe_content(self, data: bytes, ids: Set[str]) -> dict[str, Any]:
+        """Return the description of what a program has written.
+
+        Args:
+            data: the bytes.
+            ids: the ids of its processes and threads, as digits, which are other ones in each run.
+
+        Returns:
+            `size`, `digest`, and of a text `lines`: a short digest for each of its first lines. A text is digested without what differs
+            from run to run; with ids in it, it has a second digest behind a slash, as `traces.output.digest_line`.
+        """
+        described: dict[str, Any] = {"size": len(data)}
+        try:
+            text = data.decode() if len(data) <= MOST_BYTES else None
+        except UnicodeDecodeError:
+            text = None
+        if text is None or "\0" in text:
+            return described | {"digest": self._digest(data)}
+        forms = [compared_forms(line, ids) for line in text.split("\n")]
+        digests = [self._digest("\n".join(form[0] for form in forms).encode())]
+        if any(len(form) > 1 for form in forms):
+            digests.append(self._digest("\n".join(form[-1] for form in forms).encode()))
+        lines = ["/".join(self._digest(each.encode())[:8] for each in form) for form in forms[:_MOST_LINES]]
+        return described | {"digest": "/".join(digests), "lines": lines}
+
+    def _digest(self, data: bytes) -> str:
+        state = self._keyed.copy()
+        state.update(data)
+        return state.hexdigest()
 
     def describe(self, path: str, status: os.stat_result) -> dict[str, Any]:
         """Return the description of a regular file.

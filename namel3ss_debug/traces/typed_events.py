@@ -59,6 +59,7 @@ class TraceEventType(StrEnum):
     STACK_SAMPLE = "stack_sample"
     FILE_ACCESS = "file_access"
     INPUTS_READ = "inputs_read"
+    OUTPUT = "output"
     DIVERGENCE = "divergence"
 
 

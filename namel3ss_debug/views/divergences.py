@@ -10,9 +10,12 @@ from rich.text import Text
 from namel3ss_debug.replay.rerun.divergences import (
     AMBIGUOUS,
     CHANGED,
+    END,
+    FILES,
     MISSING,
     NEW,
     ORDER,
+    OUTPUT,
     RESULT,
     Difference,
     Divergence,
@@ -60,6 +63,9 @@ _HEADS = {
     MISSING: "a recorded call was not made",
     ORDER: "this call was made before one that the trace holds first",
     RESULT: "a tool returned another result",
+    OUTPUT: "the program printed something else",
+    FILES: "the program wrote something else to a file",
+    END: "an exception ended the program otherwise than recorded",
     AMBIGUOUS: "the request got the answer of another call, which was made later",
 }
 _SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
@@ -228,6 +234,7 @@ def report_rows(outcome: RerunOutcome) -> Iterator[dict[str, Any]]:
             {"source": source, "call_site": site, "times": times}
             for source, site, times in outcome.new_inputs
         ],
+        "not_compared": list(outcome.not_compared),
         "files": [each._asdict() for each in outcome.file_changes],
         "notes": list(outcome.notes),
         "interrupted": outcome.interrupted,

@@ -14,6 +14,8 @@ from typing import Any
 from namel3ss_debug.inspection import CHUNK
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
+from namel3ss_debug.traces.output import EVENT_TYPE as OUTPUT
+from namel3ss_debug.traces.output import read_pieces
 from namel3ss_debug.views.paths import command, short_site
 from namel3ss_debug.views.payloads import untupled
 from namel3ss_debug.views.quantities import count
@@ -44,6 +46,8 @@ def summary(event: Event) -> str:
         return ""
     if event_type == INPUTS_READ:
         return _inputs_read(event.get("metadata"))
+    if event_type == OUTPUT:
+        return gist("".join(each.text for each in read_pieces(0, event)))
     of_http = event.get("component") == "http"
     for side, readers in _HTTP_READERS if of_http else _READERS:
         payload = event.get(side)

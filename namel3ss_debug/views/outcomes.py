@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.replay.debugger.replies import describe_exit
-from namel3ss_debug.replay.rerun.divergences import AMBIGUOUS, MISSING
+from namel3ss_debug.replay.rerun.divergences import AMBIGUOUS, EFFECTS, MISSING
 from namel3ss_debug.replay.rerun.file_changes import CHANGED, MISSING_NOW, MODIFIED, NEW
 from namel3ss_debug.replay.rerun.outcomes import (
     CHANGED_ARGUMENTS,
@@ -30,7 +30,7 @@ from namel3ss_debug.replay.rerun.outcomes import (
 from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, describe_unanswered
 from namel3ss_debug.views.cleaning import ERROR, GOOD, WARNING, Piece, clean, piece, wrapped
 from namel3ss_debug.views.quantities import count
-from namel3ss_debug.views.rows import Row, labelled, shortened
+from namel3ss_debug.views.rows import Row, labelled
 
 if TYPE_CHECKING:
     from namel3ss_debug.replay.rerun.file_changes import FileChange
@@ -50,7 +50,8 @@ _OF_PROGRAM = re.compile(r":\d+\Z")
 
 def outcome_rows(outcome: RerunOutcome, width: int) -> Iterator[Row]:
     """Yield the outcome of a re-run: how it ended, how its calls were answered, and what to do next."""
-    yield (shortened(_verdict(outcome), width),)
+    verdict = _verdict(outcome)
+    yield from ((Piece(row.rstrip(), verdict.style),) for row in wrapped(verdict.plain, width, width))
     rows: list[tuple[str, Piece | str]] = [
         ("program", _ended(outcome)),
         ("answered", _answered(outcome)),
@@ -80,12 +81,23 @@ def outcome_rows(outcome: RerunOutcome, width: int) -> Iterator[Row]:
 
 
 def _verdict(outcome: RerunOutcome) -> Piece:
+    """Return the verdict on the re-run, with what it does not cover."""
+    verdict = _verdict_alone(outcome)
+    names = [name for name, why in outcome.not_verified.items() if NO_OUTPUT in why]
+    missing = [f"the output of {', '.join(names)}"] if names else []
+    left_out = "; ".join([*outcome.not_compared, *missing])
+    return verdict._replace(plain=f"{verdict.plain} Not compared: {left_out}.") if left_out else verdict
+
+
+def _verdict_alone(outcome: RerunOutcome) -> Piece:
     """Return the verdict on the re-run, in a few words."""
     if outcome.interrupted:
         return Piece("The re-run was interrupted.", WARNING)
     if outcome.not_done:
         return Piece("The re-run could not go on.", ERROR)
-    kinds = ", ".join(f"{number} {kind}" for kind, number in outcome.summary.kinds.items())
+    kinds = ", ".join(
+        kind if kind in EFFECTS else f"{number} {kind}" for kind, number in outcome.summary.kinds.items()
+    )
     if kinds and outcome.diverged:
         return Piece(f"The re-run diverges from the trace: {kinds}.", WARNING)
     if outcome.live_failed and not outcome.refused:
@@ -174,7 +186,8 @@ def _describe_first(outcome: RerunOutcome) -> str:
 def _describe_reconvergence(outcome: RerunOutcome) -> str:
     reconverged = outcome.summary.reconverged
     if reconverged is None:
-        return "no" if outcome.summary.first is not None and outcome.summary.first.number else ""
+        calls = [each for each in outcome.divergences if each.kind not in (AMBIGUOUS, *EFFECTS)]
+        return "no" if calls and calls[0].number else ""
     same = f" (recorded as {reconverged.recorded})" if reconverged.recorded != reconverged.number else ""
     how_long = count(reconverged.in_a_row, "call") + (", to the end" if reconverged.to_the_end else "")
     return f"at event {reconverged.number}{same}, for {how_long}"

@@ -41,7 +41,7 @@ class AllBut(frozenset[str]):
 WATCHED = AllBut(
     {
         *("trace_start", "trace_end", "stream_chunk", "resource_sample", "performance_marker", "inputs_read"),
-        *("divergence", "stack_sample", "file_access", "memory_summarization", "exception_handled"),
+        *("output", "divergence", "stack_sample", "file_access", "memory_summarization", "exception_handled"),
     }
 )
 """The types of the events that are looked at."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import linecache
 import sys
 import traceback
 from collections.abc import Mapping
@@ -191,15 +192,17 @@ def _is_plain(part: Exact) -> bool:
     return not part.inexact and revive(part.json).exact
 
 
-def call_site_of(error: BaseException, sites: CallSites) -> str | None:
-    """Return the innermost line of the user's own code that the exception passed."""
-    site, trace = None, error.__traceback__
+def call_site_of(error: BaseException, sites: CallSites) -> tuple[str | None, str, str]:
+    """Return the innermost line of the user's own code that the exception passed, its function, and its text."""
+    site, function, text, trace = None, "", "", error.__traceback__
     while trace is not None:
-        path = sites.shown(trace.tb_frame.f_code.co_filename)
+        code = trace.tb_frame.f_code
+        path = sites.shown(code.co_filename)
         if path is not None:
-            site = f"{path}:{trace.tb_lineno}"
+            site, function = f"{path}:{trace.tb_lineno}", code.co_qualname
+            text = linecache.getline(code.co_filename, trace.tb_lineno, trace.tb_frame.f_globals).strip()
         trace = trace.tb_next
-    return site
+    return site, function, text
 
 
 def type_name(kind: type[BaseException]) -> str:

@@ -654,8 +654,9 @@ class ExecutionTracer:
     def record_uncaught(self, error: BaseException) -> None:
         """Record an exception that the program did not catch."""
         fields = to_failure(error, self.payloads).fields()
-        site = call_site_of(error, self.sites)
-        self.emit("error_occurred", component="app", call_site=site, metadata={"uncaught": True}, **fields)
+        site, function, line = call_site_of(error, self.sites)
+        metadata = {"uncaught": True, "function": function, "line": line}
+        self.emit("error_occurred", component="app", call_site=site, metadata=metadata, **fields)
 
     def pause_here(self) -> tuple[int, int]:
         """Return the running thread, and for how many nanoseconds the debugger has paused it so far."""

@@ -51,7 +51,9 @@ from namel3ss_debug.traces.clocks import perf_counter_ns
 from namel3ss_debug.traces.events import Event, ends_span
 from namel3ss_debug.traces.writer import TraceWriter
 
-REPORTED_ONLY = frozenset({"stream_chunk", "resource_sample", "stack_sample", "file_access", "inputs_read"})
+REPORTED_ONLY = frozenset(
+    {"stream_chunk", "resource_sample", "stack_sample", "file_access", "inputs_read", "output"}
+)
 """Events that do not pause the program: parts of something, or no action of the program at all."""
 
 _BLOCK = 1 << 16

@@ -29,7 +29,9 @@ MARKED_EVERY: Final = 4096
 
 _MOST_MARKED = 2_000_000
 _MOST_GROWING = 200_000
-_NO_LEVEL = frozenset({"stream_chunk", "resource_sample", "stack_sample", "file_access", "inputs_read"})
+_NO_LEVEL = frozenset(
+    {"stream_chunk", "resource_sample", "stack_sample", "file_access", "inputs_read", "output"}
+)
 """Events that moves over spans pass over: pieces of a span, or measurements rather than actions of the program."""
 _STRETCH = 4096
 _BYTE = 256

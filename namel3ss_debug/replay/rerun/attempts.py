@@ -28,6 +28,7 @@ from namel3ss_debug.replay.rerun.divergences import (
     Match,
     in_order,
 )
+from namel3ss_debug.replay.rerun.effects import Effects
 from namel3ss_debug.replay.rerun.file_changes import Descriptions, add_digests
 from namel3ss_debug.replay.rerun.matching import MatchedAnswer, Matcher, Unmatched
 from namel3ss_debug.replay.rerun.plan import ALL, ANSWER, Plan
@@ -133,6 +134,7 @@ class ObservedRun:
         refused: the events that report a refused network connection.
         new_inputs: reads of inputs that the trace does not hold: source and call site, and how often.
         files: the files that the program opened, as they were then.
+        effects: what the program did by itself.
         real: the numbers of the requests that were made for real.
         live_since: the number of the first request from which on the trace no longer answers; 0 for none.
         not_changed: the answered tools whose changes of their arguments are missing.
@@ -143,6 +145,7 @@ class ObservedRun:
     refused: list[Event] = field(default_factory=list)
     new_inputs: Counter[tuple[str, str]] = field(default_factory=Counter)
     files: Descriptions = field(default_factory=dict)
+    effects: Effects = field(default_factory=Effects)
     real: set[int] = field(default_factory=set)
     live_since: int = 0
     not_changed: list[UnchangedArguments] = field(default_factory=list)
@@ -214,6 +217,7 @@ class Attempt:
     def observe(self, number: int, event: Event) -> None:
         """Take an event, and its number."""
         self._on_event(number, event)
+        self.seen.effects.observe(number, event)
         event_type, metadata = event["event_type"], lenient.mapping(event.get("metadata"))
         if event_type[-6:] == "_start":
             self._codes.add(event)
@@ -584,6 +588,7 @@ class Attempt:
             self._run[event["event_id"]] = (request, found)
             self._names_run.add((request.kind, request.name))
             self.seen.real.add(request.number)
+            self.seen.effects.ran.add(request.name)
         return reply
 
     def _follow(self, answer: MatchedAnswer, event: Event) -> None:

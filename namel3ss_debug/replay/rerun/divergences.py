@@ -23,7 +23,13 @@ MISSING: Final = "missing"
 ORDER: Final = "order"
 RESULT: Final = "result"
 AMBIGUOUS: Final = "ambiguous"
-KINDS: Final = (CHANGED, NEW, MISSING, ORDER, RESULT, AMBIGUOUS)
+OUTPUT: Final = "output"
+FILES: Final = "files"
+END: Final = "end"
+EFFECTS: Final = (OUTPUT, FILES, END)
+"""The kinds that are no calls."""
+
+KINDS: Final = (CHANGED, NEW, MISSING, ORDER, RESULT, AMBIGUOUS, *EFFECTS)
 
 EXACT: Final = "exact"
 AFTER_OVERRIDE: Final = "after_override"
@@ -173,7 +179,7 @@ def summarize(divergences: Iterable[Divergence], matches: Sequence[Match]) -> Di
         exact=sum(match.how == EXACT for match in answered),
         after_override=tuple(match for match in answered if match.how == AFTER_OVERRIDE),
         overridden=sum(match.overridden and not (match.real or match.unanswered) for match in matches),
-        reconverged=None if first is None else _find_reconvergence(first, ordered, matches),
+        reconverged=_find_reconvergence(ordered, matches),
         changed=sum(match.how == CHANGED for match in answered),
         body_unknown=tuple(match for match in answered if match.is_body_unknown),
     )
@@ -201,8 +207,12 @@ def difference_of(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Differ
 
 
 def _find_reconvergence(
-    first: Divergence, ordered: tuple[Divergence, ...], matches: Sequence[Match]
+    ordered: tuple[Divergence, ...], matches: Sequence[Match]
 ) -> RerunReconvergence | None:
+    ordered = tuple(found for found in ordered if found.kind not in EFFECTS)
+    first = next((found for found in ordered if found.kind != AMBIGUOUS), None)
+    if first is None:
+        return None
     start = first.number or _AT_THE_END
     missing = {found.number or _AT_THE_END for found in ordered if found.kind == MISSING}
     behind = [match for match in matches if match.number >= start]

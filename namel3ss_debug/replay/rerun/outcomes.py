@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from namel3ss_debug.replay.rerun.attempts import Attempt, UnchangedArguments
 from namel3ss_debug.replay.rerun.divergences import (
+    AFTER_OVERRIDE,
     AMBIGUOUS,
     Divergence,
     DivergenceSummary,
@@ -17,6 +18,7 @@ from namel3ss_debug.replay.rerun.divergences import (
     in_order,
     summarize,
 )
+from namel3ss_debug.replay.rerun.effects import FIRST, Effects, EffectsComparison, compare_effects
 from namel3ss_debug.replay.rerun.file_changes import FileChange
 from namel3ss_debug.replay.rerun.recorded_calls import ChangedFile, RecordedCalls
 from namel3ss_debug.replay.rerun.requests import TOOL, VALUED
@@ -119,6 +121,7 @@ class RerunOutcome:
         not_verified: the answered commands whose output is not in the trace -> why.
         accepted: the kinds of unverified answers that the user accepts.
         options: the options of the command that started it, for the command that would verify it.
+        not_compared: what the program did by itself and that was not compared, each as it stands in a sentence.
         file_changes: of a re-run that diverges or is incomplete, the files that differ from the recorded run.
     """
 
@@ -150,6 +153,7 @@ class RerunOutcome:
     not_verified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     accepted: frozenset[str] = frozenset()
     options: tuple[str, ...] = ()
+    not_compared: tuple[str, ...] = ()
     file_changes: tuple[FileChange, ...] = ()
 
     @property
@@ -283,6 +287,8 @@ def make_outcome(
     problem: str = "",
     ended: bool,
     unused: Iterable[str] = (),
+    effects: Effects,
+    ignored: Sequence[str] = (),
     numbers: Mapping[int, int] = MappingProxyType({}),
     **more: Any,
 ) -> RerunOutcome:
@@ -298,12 +304,16 @@ def make_outcome(
         problem: what else went wrong.
         ended: whether the program ended by itself.
         unused: a line for each override that reached no call.
+        effects: what the recorded run did by itself.
+        ignored: patterns of texts that are not compared.
         numbers: order of arrival -> event number in `trace`, if these differ.
         **more: further fields.
     """
     seen = run.seen
     divergences = run.divergences(ended=ended)
     matches = run.matches()
+    compared = _compare_effects(run, matches, effects, ignored) if ended else EffectsComparison()
+    divergences = in_order((*divergences, *compared.divergences))
     if numbers:
         divergences = in_order(
             replace(
@@ -345,6 +355,7 @@ def make_outcome(
             file._replace(number=numbers.get(file.number, file.number)) for file in run.changed_files()
         ),
         not_verified=run.not_verified(),
+        not_compared=compared.not_compared,
         **more,
     )
 
@@ -364,6 +375,20 @@ def _make_unknown(tools: tuple[StaleTool, ...]) -> Unverified:
     )
     numbers = tuple(sorted(number for tool in tools for number in tool.numbers))
     return Unverified(UNKNOWN_CODE, describe_unknown(tools), numbers, (), names, verify)
+
+
+def _compare_effects(
+    run: Attempt, matches: Sequence[Match], then: Effects, ignored: Sequence[str]
+) -> EffectsComparison:
+    """Compare what the program did by itself; a difference after an override is no divergence."""
+    now = run.seen.effects
+    if run.seen.live_since:
+        return EffectsComparison()
+    compared = compare_effects(then, now, ignored=ignored, killed=FIRST not in then.ended)
+    if compared.divergences and any(each.overridden or each.how == AFTER_OVERRIDE for each in matches):
+        kinds = dict.fromkeys(each.kind for each in compared.divergences)
+        return EffectsComparison((), (*compared.not_compared, f"{' and '.join(kinds)} after your override"))
+    return compared
 
 
 def other_numbers(arrived: Iterable[Event], written: Iterable[Event]) -> dict[int, int]:

@@ -10,7 +10,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +21,7 @@ from namel3ss_debug.errors import RerunError
 from namel3ss_debug.replay.overrides.grammar import in_line
 from namel3ss_debug.replay.rerun.addresses import SuppliedHosts
 from namel3ss_debug.replay.rerun.consent import Consent, check_signatures
+from namel3ss_debug.replay.rerun.effects import Effects
 from namel3ss_debug.replay.rerun.file_changes import find_changed_data, find_file_key, read_digests
 from namel3ss_debug.replay.rerun.plan import Plan
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, ReplayFlaw, read_recorded
@@ -33,6 +34,7 @@ from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.inputs import MEMORY_AT_START
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.traces.late_ends import PENDING
+from namel3ss_debug.traces.output import EVENT_TYPE as OUTPUT
 from namel3ss_debug.traces.reader import Trace
 from namel3ss_debug.wire import lenient
 
@@ -73,10 +75,13 @@ def find_ends(trace: Trace, events: Iterable[Event] | None = None) -> tuple[Even
     return first, last
 
 
+_OF_PROGRAM: Final = frozenset({"trace_start", "trace_end", "error_occurred", INPUTS_READ, OUTPUT})
+
+
 def keep_program_events(kept: list[Event], events: Iterable[Event]) -> Iterator[Event]:
     """Yield the events, and keep those about the program as a whole, so that one pass is enough."""
     for event in events:
-        if event["event_type"] in ("trace_start", "trace_end", INPUTS_READ) or is_memory_at_start(event):
+        if event["event_type"] in _OF_PROGRAM or is_memory_at_start(event):
             kept.append(event)
         yield event
 
@@ -300,6 +305,7 @@ class RerunOptions:
         watch: whether the re-run's trace lists where random numbers are drawn.
         consent: why the program may be started.
         run_changed_tools: whether tools are run whose code has changed since the trace was recorded, or may have.
+        ignore: patterns of texts that are not compared.
         accept: what counts as verified although it may differ now: `stale-tools`, `unknown-code`.
         program: the program and its arguments that run in place of the recorded one; () for the recorded one.
         run_commands: the names of the programs whose commands are run for real; `all` for every one.
@@ -320,6 +326,7 @@ class RerunOptions:
     program: tuple[str, ...] = ()
     run_commands: tuple[str, ...] = ()
     try_tools: str = ""
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -341,6 +348,8 @@ class Prepared:
         newer: the user's files of code that are newer than the trace.
         memory: the memory of a namel3ss app at its start; None for none.
         accepted: the setting `accept`.
+        effects: what the recorded run did by itself.
+        ignored: patterns of texts that are not compared, of the options and the settings.
     """
 
     trace: Trace
@@ -357,6 +366,8 @@ class Prepared:
     newer: tuple[str, ...] = ()
     memory: str | None = None
     accepted: tuple[str, ...] = ()
+    effects: Effects = field(default_factory=Effects)
+    ignored: tuple[str, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -419,20 +430,10 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
     notes += _note_names(wanted, trace, is_new=bool(newer or wanted.program))
     all_notes, memory = tuple(notes), find_memory(kept)
     return Prepared(
-        trace,
-        start,
-        last,
-        plan,
-        wanted,
-        inputs,
-        target,
-        python,
-        cwd,
-        session,
-        all_notes,
-        newer,
-        memory,
-        config.accept,
+        *(trace, start, last, plan, wanted, inputs, target, python, cwd, session, all_notes, newer, memory),
+        accepted=config.accept,
+        effects=Effects.of(kept),
+        ignored=(*config.rerun_ignore, *wanted.ignore),
     )
 
 
@@ -496,6 +497,7 @@ def options_of(wanted: RerunOptions) -> tuple[str, ...]:
     options += [f"--run-commands {shlex.quote(each)}" for each in wanted.run_commands]
     options += ["--run-changed-tools"] if wanted.run_changed_tools else []
     options += ["--try-tools"] if wanted.try_tools else []
+    options += [f"--ignore {shlex.quote(each)}" for each in wanted.ignore]
     options += [f"--from {wanted.live_from}"] if wanted.live_from else []
     options += ["--offline"] if wanted.live_from and wanted.offline else []
     options += [f"--python {shlex.quote(wanted.python)}"] if wanted.python else []

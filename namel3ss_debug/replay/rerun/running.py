@@ -229,6 +229,8 @@ def _of_prepared(prepared: Prepared) -> dict[str, Any]:
         "recorded_status": lenient.count(prepared.last.get("exit_status")),
         "accepted": frozenset((*prepared.wanted.accept, *prepared.accepted)),
         "options": options_of(prepared.wanted),
+        "effects": prepared.effects,
+        "ignored": prepared.ignored,
     }
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import Divergence, Match, summarize
+from namel3ss_debug.replay.rerun.effects import Effects
 from namel3ss_debug.replay.rerun.outcomes import RerunOutcome, changes_since, make_outcome, other_numbers
 from namel3ss_debug.replay.rerun.plan import Plan
 from namel3ss_debug.replay.rerun.recorded_calls import read_recorded
@@ -145,6 +146,7 @@ def test_an_outcome_is_told_in_the_numbers_of_its_trace(listed, boundary_events,
         stop=None,
         problem="x",
         ended=ended,
+        effects=Effects(),
         numbers={3: 2, 4: 3},
     )
     kinds = [(found.kind, found.number) for found in told.divergences]

@@ -111,7 +111,7 @@ class _Recorder:
             span = context.current()
             inside = span if isinstance(span, OpenSpan) else None
             failure = to_failure(error, tracer.payloads, with_trace=False)
-            raised_at = call_site_of(error, tracer.sites)
+            raised_at, _, _ = call_site_of(error, tracer.sites)
             tracer.emit(
                 "exception_handled",
                 component="app" if inside is None else inside.component,

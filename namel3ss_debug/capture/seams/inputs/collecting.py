@@ -36,7 +36,7 @@ _LOCK_SECONDS = 0.1
 """For how many seconds the end of the process waits for another thread that is writing reads."""
 
 _LOST = "reads of the program could not be recorded"
-_WITHOUT_READS = frozenset({EVENT_TYPE, "log_record"})
+_WITHOUT_READS = frozenset({EVENT_TYPE, "log_record", "output"})
 _STRUCTURE = (
     "agent_execution",
     "agent_turn",

@@ -26,6 +26,9 @@ from namel3ss_debug.capture.seams.inputs import (
 from namel3ss_debug.capture.seams.inputs.collecting import Inputs
 from namel3ss_debug.capture.seams.inputs.read_sites import ReadSites
 from namel3ss_debug.capture.seams.inputs.replayed import OnNew, ReplayedInputs
+from namel3ss_debug.capture.seams.outputs import installing as outputs
+from namel3ss_debug.capture.seams.outputs import streams
+from namel3ss_debug.capture.seams.outputs.files import WrittenFiles
 from namel3ss_debug.capture.seams.processes import processes
 from namel3ss_debug.config import LINEAGE_VARIABLE
 from namel3ss_debug.traces.file_digests import FileDigester
@@ -90,6 +93,8 @@ class InstalledInputs:
             else None
         )
         self.files: opened_files.OpenedFiles | None = None
+        self.written_files: WrittenFiles | None = None
+        self.renew_outputs: Callable[[], None] = lambda: None
         self._digests = {} if self._in_test else self._follow_files(key_file)
         self.randomness = randomness.Randomness(
             str(settings["seed"]), self._drawn if settings.get("watch") else None
@@ -129,6 +134,7 @@ class InstalledInputs:
             return None
         digester = FileDigester(key, opened_files.MOST_BYTES)
         own = opened_files.find_own_files(tracer.writer.first)
+        self.written_files = WrittenFiles(digester, tracer.config.file_digests, own)
         self.files = opened_files.OpenedFiles(
             digester, tracer.config.file_digests, own, tracer.sites, self.inputs.digest
         )
@@ -136,7 +142,12 @@ class InstalledInputs:
 
     def _put_files(self) -> list[Undo]:
         assert self.files is not None
-        return [opened_files.on_open(self.files.opened)]
+        assert self.written_files is not None
+        return [
+            opened_files.on_open(self.files.opened),
+            opened_files.on_open(self.written_files.opened),
+            opened_files.on_rename(self.written_files.renamed),
+        ]
 
     def _put_randomness(self) -> list[Undo]:
         undo = [randomness.keep_state()] if self._in_test else []
@@ -184,6 +195,7 @@ class InstalledInputs:
                 described["interpreter"] = find_interpreter_variables(os.environ)
                 terminal = stdin.is_terminal() if self.replayed is None else self.replayed.terminal
                 described["terminal"] = terminal or None
+                described["output"] = streams.widths() if self._fresh else None
             self._state = None if self._fresh else randomness.state()
             described["state"] = self._state
         self.tracer.described = {"randomness": {k: v for k, v in described.items() if v is not None}}
@@ -209,6 +221,9 @@ class InstalledInputs:
             self.inputs.write()
             task_paths.begin(path)
         self.inputs.renew()
+        self.renew_outputs()
+        if self.written_files is not None:
+            self.written_files.renew()
         self.describe()
         self.randomness.start_generator()
 
@@ -216,6 +231,9 @@ class InstalledInputs:
         """Write what is left at the end of the process."""
         if self.files is not None:
             self.files.finish()
+        if self.written_files is not None:
+            for path, described in self.written_files.describe(outputs.find_ids()).items():
+                self.inputs.digest(path, {"effect": described})
         self.inputs.finish()
 
     def _variable(self, name: str, value: str | None, frame: Any) -> None:
@@ -274,11 +292,17 @@ def install(
     """
     global _installed  # one tracer a process
     path, inherited = (task_paths.FIRST, "") if first_process else _own_path()
+    inherited, _, outer_outputs = inherited.partition(";")
     installed = InstalledInputs(tracer, settings, path, fresh=fresh, test=test, key_file=key_file)
     follows = fresh and (first_process or (bool(inherited) and inherited == stdin.identity()))
     undo = installed.put(follows_stdin=follows)
     installed.describe()
     tracer.writer.ahead = installed.inputs.write_before
+    if fresh and test is None:
+        installed.renew_outputs, remove = outputs.install(
+            tracer, None if first_process else outer_outputs, installed.finish
+        )
+        undo.append(remove)
     tracer.at_end.append(installed.finish)
     context.on_thread_start.append(task_paths.assign_to_thread)
     if test is None:
@@ -331,7 +355,9 @@ class _InputsForChildren:
     def variables(self, environment: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """Return further variables for a process that is started now."""
         added = {
-            LINEAGE_VARIABLE.encode(): f"{task_paths.new_process_path()} {os.getpid()} {self._stdin}".encode()
+            LINEAGE_VARIABLE.encode(): (
+                f"{task_paths.new_process_path()} {os.getpid()} {self._stdin};{streams.identity()}"
+            ).encode()
         }
         if self._hash_seed and environment.get(HASH_SEED.encode(), b"") == self._users:
             added[HASH_SEED.encode()] = self._hash_seed
@@ -352,7 +378,7 @@ class _InputsForChildren:
 
 
 def _own_path() -> tuple[str | None, str]:
-    """Return the task path of this process and the identity of the standard input it may follow, from its environment.
+    """Return the task path of this process and the identities of the streams it may share, from its environment.
 
     A process of a shell that the program has started has no path: there may be several, which would share it.
     """

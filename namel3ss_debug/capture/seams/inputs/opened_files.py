@@ -25,6 +25,8 @@ from namel3ss_debug.traces.signing import configuration_folder
 
 READ: Final = "read"
 WRITTEN: Final = "written"
+APPENDED: Final = "appended"
+UPDATED: Final = "updated"
 DATABASE: Final = "database"
 
 MOST_BYTES: Final = 64 * 1024 * 1024
@@ -43,9 +45,16 @@ _PACKAGES: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os
 _MOST_OPENERS: Final = 20
 
 OnOpen = Callable[[str, str], None]
-"""Called with the absolute path of a file that is about to be opened, and `read`, `written` or `database`."""
+"""Called with the absolute path of a file that is about to be opened, and `read`, `written` (emptied), `appended`, `updated` or
+`database`."""
+
+OnRename = Callable[[str, str], None]
+"""Called with the two paths of a file that is about to be renamed."""
+
+_BY_LETTER: Final = {"w": WRITTEN, "x": WRITTEN, "a": APPENDED, "+": UPDATED}
 
 _consumers: tuple[OnOpen, ...] = ()
+_on_rename: tuple[OnRename, ...] = ()
 _hooked = False
 _busy: set[int] = set()  # the threads that open files for us, such as a consumer
 
@@ -65,20 +74,38 @@ def on_open(consumer: OnOpen) -> Undo:
     return put_back
 
 
+def on_rename(consumer: OnRename) -> Undo:
+    """Call a function before a file is renamed; it needs a consumer of openings beside it."""
+    global _on_rename
+    _on_rename = (*_on_rename, consumer)
+
+    def put_back() -> None:
+        global _on_rename
+        _on_rename = tuple(each for each in _on_rename if each is not consumer)
+
+    return put_back
+
+
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     # Each audit event of the process arrives here, also each `sys._getframe`.
-    if event not in ("open", "sqlite3.connect") or not _consumers:
+    if event not in ("open", "sqlite3.connect", "os.rename") or not _consumers:
         return
     thread = get_ident()
     if thread in _busy:
         return
     _busy.add(thread)
     try:
+        if event == "os.rename":
+            old, new = find_followed(arguments[0]), find_followed(arguments[1])
+            if old is not None and new is not None:
+                for rename in _on_rename:
+                    rename(old, new)
+            return
         path = _database_file(arguments[0]) if event != "open" else arguments[0]
         path = find_followed(path)
         if path is None or (path.endswith((".py", ".pyi")) and _reads_code()):
             return
-        access = DATABASE if event != "open" else WRITTEN if _is_for_writing(*arguments[1:3]) else READ
+        access = DATABASE if event != "open" else _find_access(*arguments[1:3])
         for consumer in _consumers:
             consumer(path, access)
     except Exception as error:  # an audit hook that raises makes the opening fail
@@ -145,10 +172,16 @@ def find_own_files(trace: Path) -> tuple[str, ...]:
     return own if folder is None else (*own, str(folder) + os.sep)
 
 
-def _is_for_writing(mode: Any = None, flags: Any = None) -> bool:
+def _find_access(mode: Any = None, flags: Any = None) -> str:
     if isinstance(mode, str):
-        return any(letter in mode for letter in "wax+")
-    return bool(int(flags or 0) & _WRITING)
+        letters = [letter for letter in "wxa+" if letter in mode]
+        return _BY_LETTER[letters[0]] if letters else READ
+    bits = int(flags or 0)
+    if not bits & _WRITING:
+        return READ
+    if bits & (os.O_TRUNC | os.O_EXCL):
+        return WRITTEN
+    return APPENDED if bits & os.O_APPEND else UPDATED
 
 
 def _database_file(name: Any) -> str | None:
@@ -250,7 +283,7 @@ class OpenedFiles:
         thread = get_ident()
         _busy.add(thread)
         try:
-            still_open = _find_open_files()
+            still_open = find_open_files()
             for path, before in list(self._states.items()):
                 now = None if before is None else self._describe_end(path, before, still_open)
                 if now not in (None, before):
@@ -274,7 +307,7 @@ class OpenedFiles:
         return {"open": True, **now} if is_open and (path in self._written or now != before) else now
 
 
-def _find_open_files() -> set[tuple[int, int]] | None:
+def find_open_files() -> set[tuple[int, int]] | None:
     """Return the device and inode of each file that the process has open; None if the system does not show them.
 
     What a program has not closed by the end is written when the interpreter ends, after the trace.

@@ -20,6 +20,7 @@ from sys import _getframe as frame_at
 from typing import Any
 
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
+from namel3ss_debug.capture.seams.outputs import streams
 
 Note = Callable[[bytes], None]
 """Called with what was read; b"" at the end."""
@@ -160,6 +161,8 @@ def _reporting_input(plain: Callable[..., str]) -> Callable[..., str]:
 
     def read_line(*arguments: Any, **keywords: Any) -> str:
         bypasses = _bypasses_stdin()
+        if bypasses and arguments:
+            streams.report_prompt(arguments[0])
         try:
             line = plain(*arguments, **keywords)
         except BaseException as error:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from namel3ss_debug.capture.core.own_code import CAPTURE_FOLDER
 from namel3ss_debug.capture.core.patching import Undo
-from namel3ss_debug.capture.seams.inputs.opened_files import READ, WRITTEN, on_open
+from namel3ss_debug.capture.seams.inputs.opened_files import DATABASE, READ, on_open
 
 MOST_LINES: Final = 20_000
 """How many lines of output are recorded."""
@@ -37,7 +37,10 @@ def watch_output(printed: Printed) -> list[Undo]:
         def write(text: str, /) -> int:
             nonlocal line, fresh
             if fresh and text and line < MOST_LINES:
-                printed(line, frame_at(1))
+                frame = frame_at(1)
+                if frame.f_code.co_filename.startswith(CAPTURE_FOLDER) and frame.f_back is not None:
+                    frame = frame.f_back  # `outputs.streams` stands in for `write`
+                printed(line, frame)
             if text:
                 line, fresh = line + text.count("\n"), text.endswith("\n")
             count: int = original(text)
@@ -58,7 +61,7 @@ def watch_files(opened: Opened) -> list[Undo]:
 
     def watch(path: str, access: str) -> None:
         # A database of SQLite counts as read.
-        use = "written" if access == WRITTEN else "read"
+        use = "read" if access in (READ, DATABASE) else "written"
         frame = frame_at(2)
         if frame.f_code.co_filename.startswith(CAPTURE_FOLDER) and frame.f_back is not None:
             frame = frame.f_back  # `file_access` stands in for `open`
