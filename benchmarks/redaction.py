@@ -1,7 +1,7 @@
 """Compare what redaction adds to a model call of 20 kB with what another version of this package adds.
 
 A call is a span with a prompt that was never seen before: prose, source code, JSON of a search with its addresses, or an
-image. In time of a processor, since nothing waits. Usage: `python benchmarks/redaction.py OTHER_PYTHON`, the Python of an
+image; then with a megabyte of base64, random, of zeros (silence, black pixels) or of text. In time of a processor, since nothing waits. Usage: `python benchmarks/redaction.py OTHER_PYTHON`, the Python of an
 environment that holds the other version.
 """
 
@@ -19,6 +19,8 @@ CALLS = 60
 ROUNDS = 9
 KINDS = ("prose", "code", "image", "search")
 CLAIMED = KINDS[:3]
+DATA = ("data", "zeros", "text")
+MOST_SECONDS = 0.020
 MEASURED = f"""
 import base64, inspect, json, random, subprocess, sys, tempfile, time
 from namel3ss_debug.capture.launch.start import initialize_tracing, shutdown_tracing
@@ -42,20 +44,27 @@ def prompt(number):
             rows.append({{"id": f"{{rng.getrandbits(128):032x}}", "url": f"https://example.com/a?q={{query}}",
                           "text": " ".join(rng.choices(words, k=30)) + "\\n\\u201c"}})
         return json.dumps(rows)[:20_000]
+    if kind == "data":
+        return base64.b64encode(rng.randbytes(750_000)).decode()
+    if kind == "zeros":
+        return base64.b64encode(bytes(750_000 + number)).decode()
+    if kind == "text":
+        return base64.b64encode(" ".join(rng.choices(words, k=200_000))[:750_000].encode()).decode()
     return "data:image/png;base64," + base64.b64encode(b"\\x89PNG\\r\\n" + rng.randbytes(15_000)).decode()
 
 
 with tempfile.TemporaryDirectory() as folder:
+    calls = 3 if kind in {DATA} else {CALLS}
     tracer = initialize_tracing(trace_output_dir=folder, max_payload_size=0)
-    prompts = [prompt(number) for number in range({CALLS} + 5)]
-    for text in prompts[:5]:
+    prompts = [prompt(number) for number in range(calls + 5)]
+    for text in prompts[:1]:
         with tracer.span("llm", "chat", inputs={{"prompt": text}}):
             pass
     began = time.process_time()
     for text in prompts[5:]:
         with tracer.span("llm", "chat", inputs={{"prompt": text}}):
             pass
-    print((time.process_time() - began) / {CALLS})
+    print((time.process_time() - began) / calls)
     shutdown_tracing()
 """
 THIS, OTHER = "this version", "the other version"
@@ -79,6 +88,14 @@ def main() -> int:
             within.append(
                 holds(f"a redacted model call of 20 kB of {kind} / with the other version", ratio, 1.5)
             )
+    for kind in DATA:
+        subjects = {version: partial(call_seconds, python, kind) for version, python in pythons.items()}
+        taken = interleaved(subjects, 3)
+        print(f"A model call of a megabyte of base64, {kind}:")
+        show(taken, 1e3, " ms")
+        within.append(
+            holds(f"seconds for a redacted megabyte of base64, {kind}", median(taken[THIS]), MOST_SECONDS)
+        )
     return 0 if all(within) else 1
 
 

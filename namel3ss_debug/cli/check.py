@@ -106,7 +106,7 @@ def hold(path: Path, rules: Sequence[CheckRule], baseline: Baseline | None, load
     from namel3ss_debug.analysis.totals import Options
 
     config = loaded.config
-    trace = open_trace_file(path)
+    trace = open_trace_file(path, redacted=False)
     redaction = {"keys": config.redact_keys, "patterns": config.redact_patterns}
     with reading(trace):
         report = evaluate(

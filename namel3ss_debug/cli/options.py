@@ -129,8 +129,8 @@ def is_trace_file(word: str) -> bool:
     return word.endswith((".jsonl", ".jsonl.gz")) and Path(word).is_file()
 
 
-def open_trace_file(path: Path) -> Trace:
-    """Open a trace by its file; the reader is loaded when it is used.
+def open_trace_file(path: Path, *, redacted: bool = True) -> Trace:
+    """Open a trace by its file; the reader is loaded when it is used. The arguments are those of `open_trace`.
 
     Raises:
         TraceNotFoundError: there is no such file.
@@ -138,7 +138,7 @@ def open_trace_file(path: Path) -> Trace:
     """
     from namel3ss_debug.importers import opening
 
-    return opening.open_nonempty_trace(path)
+    return opening.open_nonempty_trace(path, redacted=redacted)
 
 
 def report_ignored_mark(path: Path) -> None:

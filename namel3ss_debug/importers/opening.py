@@ -2,32 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from namel3ss_debug.errors import UnreadableTraceError
 from namel3ss_debug.importers import find_importer
 from namel3ss_debug.traces import reader
-from namel3ss_debug.traces.reader import Trace
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.lines import Problems
+from namel3ss_debug.traces.reader import Importer, Trace
+from namel3ss_debug.traces.redaction.documents import redact_document
+from namel3ss_debug.traces.redaction.redactor import Redactor
 
 
-def open_trace(path: str | Path) -> Trace:
+class _RedactingImporter:
+    """Reads the files of another writer, who may have redacted nothing, without their secrets."""
+
+    def __init__(self, importer: Importer) -> None:
+        self._importer = importer
+        self._redactor = Redactor()
+
+    def read(
+        self, files: tuple[Path, ...], problems: Problems, consumed: Callable[[int], None] | None = None
+    ) -> Iterator[Event]:
+        """Yield the events of one process."""
+        for event in self._importer.read(files, problems, consumed):
+            clear: Event = redact_document(event, self._redactor)
+            yield clear
+
+
+def _find_redacting(path: Path) -> Importer | None:
+    importer = find_importer(path)
+    return None if importer is None else _RedactingImporter(importer)
+
+
+def open_trace(path: str | Path, *, redacted: bool = True) -> Trace:
     """Open the trace that a file belongs to, in our format or one that has an importer.
+
+    Args:
+        path: the file.
+        redacted: whether secrets in a file of another writer are replaced; `check` looks for them, and shows none.
 
     Raises:
         TraceNotFoundError: there is no such file.
         UnreadableTraceError: it is not a regular file, may not be read, or is in another encoding.
     """
-    return reader.open_trace(path, find_importer)
+    return reader.open_trace(path, _find_redacting if redacted else find_importer)
 
 
-def open_nonempty_trace(path: str | Path) -> Trace:
-    """Open a trace that holds at least one event.
+def open_nonempty_trace(path: str | Path, *, redacted: bool = True) -> Trace:
+    """Open a trace that holds at least one event; the arguments are those of `open_trace`.
 
     Raises:
         TraceNotFoundError: there is no such file.
         UnreadableTraceError: nothing in it can be read.
     """
-    trace = open_trace(path)
+    trace = open_trace(path, redacted=redacted)
     if next(trace.events(), None) is None:
         first = next(iter(trace.problems.first), None)
         if first is not None and first.line and "torn" not in first.what:

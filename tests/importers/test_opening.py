@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from namel3ss_debug import ExecutionReplayer, TraceAnalyzer, check_trace, diff_traces
 from namel3ss_debug.errors import UnreadableTraceError
-from namel3ss_debug.importers.opening import open_nonempty_trace
+from namel3ss_debug.importers.opening import open_nonempty_trace, open_trace
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,26 @@ def test_one_event_is_a_recording(tmp_path):
     path = tmp_path / "one.jsonl"
     path.write_text('{"event_type": "trace_start", "event_id": "1", "timestamp": 1.0}\n')
     assert [event["event_id"] for event in open_nonempty_trace(path).events()] == ["1"]
+
+
+def test_the_file_of_another_writer_is_read_without_its_secrets(tmp_path):
+    """Names and forms count as in a trace of ours; `check` still sees what is there."""
+    key = "sk-proj-" + "aB3dE5gH7jK9mN2pQ4sT6vW8xY" * 2
+    path = tmp_path / "other.jsonl"
+    event = {
+        "event_type": "tool_call_start",
+        "timestamp": 1.0,
+        "component": "tool",
+        "inputs": {"arguments": {"password": "hunter2", "token": "USDC", "argv": ["--api-key", "abcdefgh"]}},
+        "outputs": {"result": f"use {key} here", "order_id": 7},
+    }
+    path.write_text(json.dumps(event) + "\n")
+    (shown,) = open_trace(path).events()
+    assert shown["inputs"]["arguments"] == {
+        "password": "[REDACTED:key]",
+        "token": "USDC",
+        "argv": ["--api-key", "[REDACTED:key]"],
+    }
+    assert shown["outputs"] == {"result": "use [REDACTED:openai] here", "order_id": 7}
+    (whole,) = open_trace(path, redacted=False).events()
+    assert whole["inputs"] == event["inputs"]
