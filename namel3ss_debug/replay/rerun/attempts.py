@@ -627,7 +627,9 @@ class Attempt:
         if flaws and (request.kind == COMMAND or not self._is_open(found, request)):
             call = self._call(request)
             raise CannotGoOnError(UnansweredCall("unusable", request, found, answer.divergence, flaws, call))
-        return recorded_reply(plan.recorded, found, request, realtime=plan.realtime) | override
+        # A call that the program did not wait for must not be faster than the program's own timeout.
+        realtime = plan.realtime or found.number in plan.recorded.outwaited
+        return recorded_reply(plan.recorded, found, request, realtime=realtime) | override
 
     def _is_open(self, found: RecordedCall, request: Request) -> bool:
         """Return whether a call never ended, so that nothing is delivered; not if the trace has only lost its end.
