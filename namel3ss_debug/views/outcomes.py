@@ -70,6 +70,11 @@ def outcome_rows(outcome: RerunOutcome, width: int) -> Iterator[Row]:
             for place, row in enumerate(wrapped(clean(text), width - 6, width - 6)):
                 yield (Piece(("      " if place else "    ") + row.rstrip()),)
     texts = [*_stopped(outcome), *outcome.notes, *_unverified(outcome), *_advise_on_files(outcome)]
+    if outcome.is_timed and outcome.diverged and not (outcome.interrupted or outcome.not_done):
+        texts.append(
+            "If the program has timeouts of its own, they decide otherwise where answers are faster than recorded; "
+            "--realtime gives each answer at its recorded time."
+        )
     is_unexplained = outcome.same_code and not outcome.file_changes
     if is_unexplained and outcome.diverged and not (outcome.interrupted or outcome.not_done):
         texts.append(

@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
@@ -1558,6 +1560,96 @@ def test_a_server_that_a_program_asks_itself_answers_again(bench):
     bench.write(ASKS_ITSELF.replace('b"!"', 'b"?"'))
     edited = bench.rerun()
     assert edited.out == first.out.replace(b"!", b"?")
+
+
+ASKS_IN_TIME = """
+import asyncio, os
+from concurrent.futures import ThreadPoolExecutor, wait
+import urllib3
+
+def ask(text):
+    body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+    url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+    return urllib3.PoolManager().request("POST", url, json=body).json()["choices"][0]["message"]["content"]
+
+"""
+OUTWAITED = {
+    "future.result": """
+with ThreadPoolExecutor() as pool:
+    try:
+        print(pool.submit(ask, "slow").result(timeout=0.5))
+    except TimeoutError:
+        print(ask("instead"))
+""",
+    "wait_for": """
+async def main():
+    try:
+        print(await asyncio.wait_for(asyncio.to_thread(ask, "slow"), 0.5))
+    except TimeoutError:
+        print(await asyncio.to_thread(ask, "instead"))
+
+asyncio.run(main())
+""",
+}
+WAITS = """
+with ThreadPoolExecutor() as pool:
+    future = pool.submit(ask, "slow")
+    done, _ = wait([future], timeout=0.5)
+    print(future.result() if done else ask("instead"))
+"""
+
+
+@pytest.fixture
+def slow_model():
+    """Yield the address of a model that answers `slow` only after `instead` was asked for."""
+    asked = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            """Answer with the question."""
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            question = body["messages"][-1]["content"]
+            if question == "slow":
+                asked.wait(timeout=60)
+            asked.set()
+            message = {"role": "assistant", "content": f"answer to {question}"}
+            answer = {"model": "m", "choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_words):
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", OUTWAITED)
+def test_a_call_that_the_program_ceased_to_wait_for_takes_its_recorded_time(bench, slow_model, name):
+    """The program's own timeout happens again, and with it the call that it makes instead."""
+    bench.write(ASKS_IN_TIME + OUTWAITED[name])
+    bench.environment = bench.environment | {"OPENAI_BASE_URL": slow_model}
+    first = bench.record("app.py")
+    assert first.out == b"answer to instead\n"
+    again = bench.rerun()
+    assert (again.status, again.out) == (0, first.out), again.told
+
+
+def test_a_timeout_that_leaves_no_exception_is_repeated_with_realtime(bench, slow_model):
+    """Nothing in the trace tells of it, so the report of the divergence names the option."""
+    bench.write(ASKS_IN_TIME + WAITS)
+    bench.environment = bench.environment | {"OPENAI_BASE_URL": slow_model}
+    first = bench.record("app.py")
+    again = bench.rerun()
+    assert (again.status, again.out) == (1, b"answer to slow\n")
+    assert "--realtime gives each answer at its recorded time" in " ".join(again.told.split())
+    again = bench.rerun("--realtime")
+    assert (again.status, again.out) == (0, first.out), again.told
+    assert "--realtime" not in again.told
 
 
 SERVES = """

@@ -664,8 +664,10 @@ class Attempt:
         if flaws and (request.kind == COMMAND or not self._is_open(found, request)):
             call = self._call(request)
             raise CannotGoOnError(UnansweredCall("unusable", request, found, answer.divergence, flaws, call))
+        # A call that the program did not wait for must not be faster than the program's own timeout.
+        realtime = plan.realtime or found.number in plan.recorded.outwaited
         tried = {"try": True} if request.kind == TOOL and self._is_tried(request.name) else {}
-        return recorded_reply(plan.recorded, found, request, realtime=plan.realtime) | tried | override
+        return recorded_reply(plan.recorded, found, request, realtime=realtime) | tried | override
 
     def _is_tried(self, name: str) -> bool:
         """Return whether a tool is tried as well, in a copy of the program."""

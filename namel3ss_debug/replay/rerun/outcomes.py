@@ -122,6 +122,8 @@ class RerunOutcome:
         accepted: the kinds of unverified answers that the user accepts.
         options: the options of the command that started it, for the command that would verify it.
         not_compared: what the program did by itself and that was not compared, each as it stands in a sentence.
+        is_timed: whether concurrent calls got their answers sooner than they were recorded, which may decide what the
+            program does if it has timeouts of its own.
         file_changes: of a re-run that diverges or is incomplete, the files that differ from the recorded run.
     """
 
@@ -154,6 +156,7 @@ class RerunOutcome:
     accepted: frozenset[str] = frozenset()
     options: tuple[str, ...] = ()
     not_compared: tuple[str, ...] = ()
+    is_timed: bool = False
     file_changes: tuple[FileChange, ...] = ()
 
     @property
@@ -339,6 +342,8 @@ def make_outcome(
         refused=tuple(seen.refused),
         new_inputs=tuple((*place, times) for place, times in sorted(seen.new_inputs.items())),
         out_of_order=len(run.order.out_of_order()),
+        # An answer that ended before a call that the trace holds first: the program may have waited for less.
+        is_timed=bool(run.order.timed_out or run.plan.recorded.outwaited) and not run.plan.realtime,
         unused=(*unused, *(run.unused_names() if ended else ())),
         stuck=run.is_stuck(),
         stale_tools=_renumbered(run.stale_tools(), numbers),

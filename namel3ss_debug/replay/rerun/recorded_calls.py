@@ -26,6 +26,7 @@ from namel3ss_debug.replay.rerun.requests import (
     Request,
     TaskKey,
     read_request,
+    read_task_key,
 )
 from namel3ss_debug.replay.rerun.tool_code import CodeByTool
 from namel3ss_debug.traces.events import (
@@ -356,6 +357,7 @@ class RecordedCalls:
         changed_files: the files that commands have changed, and that the program read later.
         background: the key of a command that a library ran for its own purposes -> the end event of one that is whole.
             Such a command is no call: a library runs it once a process, and which process that is may change.
+        outwaited: the calls that the program may have ceased to wait for, by a timeout of its own.
     """
 
     def __init__(
@@ -370,7 +372,9 @@ class RecordedCalls:
         joined: Mapping[int, bool] | None = None,
         changed_files: tuple[ChangedFile, ...] = (),
         background: Mapping[str, Event] | None = None,
+        outwaited: frozenset[int] = frozenset(),
     ) -> None:
+        self.outwaited = outwaited
         self.codes = codes or CodeByTool()
         self.changed_files = changed_files
         self.background = background or {}
@@ -515,6 +519,7 @@ def read_recorded(
         reader.joined,
         tuple(reader.changed_files),
         reader.background,
+        frozenset(reader.outwaited),
     )
 
 
@@ -549,10 +554,15 @@ class _Reader:
         self._commands: dict[str, int] = {}  # id of the start of a command -> its number
         self.background: dict[str, Event] = {}
         self._in_background: dict[str, Request] = {}  # id of the start of such a command -> its request
+        self._open: dict[int, _Task] = {}  # number of an open call -> where it was made
+        self._beside: set[int] = set()  # calls that were open when another thread or task made one
+        self.outwaited: set[int] = set()  # see `_note_timeout`
         self._within: dict[str, int] = {}  # open span -> the call of these that it is, or is inside of
 
     def feed(self, number: int, event: Event) -> None:
         event_type = event["event_type"]
+        if event.get("error_type") == "TimeoutError" and event.get("parent_event_id") not in self._ids:
+            self._note_timeout(event)
         if event_type[-6:] == "_start":
             self.codes.add(event)
             self._begin(number, event)
@@ -571,6 +581,21 @@ class _Reader:
             if recorded_call is not None:
                 recorded_call.chunks.append(number)
                 self._note(recorded_call.number, flaws_of_chunk(event.get("outputs")))
+
+    def _note_timeout(self, event: Event) -> None:
+        """Note the calls that a program may have ceased to wait for, by a timeout of its own.
+
+        They are those of other threads and tasks that are open now, or were open when a further call began: that may
+        be made while the program handles the exception, which is recorded afterwards. In `future.result(timeout)` and
+        `wait_for(to_thread(...))`, the call goes on in its thread.
+        """
+        self.outwaited |= self._beside | self._others(event)
+        self._beside.clear()
+
+    def _others(self, event: Event) -> set[int]:
+        """Return the open calls of other threads and tasks than that of an event."""
+        task = _task_of(event)
+        return {number for number, other in self._open.items() if other != task}
 
     def _note_change(self, event: Event) -> None:
         """Note a file that a command has changed."""
@@ -624,6 +649,9 @@ class _Reader:
             self._note_server(number, event, request)
         self.steps.append(Step(number, START))
         self._cancelled.clear()
+        if self._open:
+            self._beside |= self._others(event)
+        self._open[number] = _task_of(event)
 
     def _join(self, inside: int, event: Event) -> None:
         """Note that the process of a command is a part of the trace, and whether it does more than run commands."""
@@ -694,6 +722,7 @@ class _Reader:
         start_number = self._ids.pop(event_id, 0)
         if not start_number:
             return
+        self._open.pop(start_number, None)
         old = self.calls[start_number]
         if old.request.kind == MCP:
             self._end_server_request(event_id, start_number, event)
@@ -756,6 +785,15 @@ class _Reader:
         )
         if without:
             yield ReplayFlaw("chains", 0, str(without))
+
+
+_Task = tuple[int, str, str]
+
+
+def _task_of(event: Event) -> _Task:
+    """Return the process, thread and task of an event by name: only calls have a task path."""
+    key = read_task_key(event | {"metadata": {}})
+    return key.process, key.thread, key.task
 
 
 def _connection(event: Event) -> str:

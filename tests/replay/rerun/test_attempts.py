@@ -993,6 +993,19 @@ def test_answers_take_their_time_where_that_is_wanted(start):
         assert ("delays" in run.reply()["http"]) is realtime
 
 
+def test_a_call_that_the_program_ceased_to_wait_for_takes_its_time(listed, boundary_events):
+    """Other calls are answered at once."""
+    made = boundary_events()
+    made.say(made.ask("fast"), "fast")
+    made.say(made.ask("slow", thread="pool_0"), "slow")
+    made.events.insert(3, {"event_type": "exception_handled", "event_id": "9", "error_type": "TimeoutError"})
+    run = Run(read_recorded(listed(made.events)), boundary_events())
+    run.made.ask("fast")
+    assert "delays" not in run.reply()["http"]
+    run.made.ask("slow", thread="pool_0")
+    assert "delays" in run.reply()["http"]
+
+
 def test_a_run_is_stuck_where_a_recorded_answer_cannot_be_given(listed, boundary_events):
     """Not where the recording holds none, or where it is only not to be given because of `strict`."""
     made = boundary_events()

@@ -520,6 +520,30 @@ def test_the_steps_of_calls_are_in_recorded_order(listed, boundary_events):
     )
 
 
+@pytest.mark.parametrize("instead", [True, False])
+def test_a_call_that_is_open_while_another_task_handles_a_timeout_was_outwaited(
+    listed, boundary_events, instead
+):
+    """Or while that task makes another call instead; the exception is recorded after it. Its own call was not."""
+    made = boundary_events()
+    made.say(made.ask("before", thread="pool_0"), "before")
+    slow = made.ask("slow", thread="pool_0")
+    if instead:
+        made.say(made.ask("instead"), "instead")
+        made.say(slow, "slow")
+    made.add("exception_handled", "app", error_type="TimeoutError")
+    made.say(made.ask("later"), "later")
+    assert read_recorded(listed(made.events)).outwaited == {3}
+
+
+def test_a_call_that_itself_timed_out_outwaits_no_other(listed, boundary_events):
+    """Its error is the answer that the program got."""
+    made = boundary_events()
+    made.ask("slow", thread="pool_0")
+    made.say(made.ask("b"), None, status="timeout", error_type="TimeoutError", error="late")
+    assert read_recorded(listed(made.events)).outwaited == set()
+
+
 def test_boundaries_inside_a_tool_are_known(listed, boundary_events):
     """At any depth, also through spans that are no boundaries."""
     made = boundary_events()
