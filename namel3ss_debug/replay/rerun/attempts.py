@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -50,6 +50,8 @@ from namel3ss_debug.replay.rerun.requests import (
     TOOL,
     VALUED,
     Request,
+    command_without_port,
+    ports_in,
     read_request,
 )
 from namel3ss_debug.replay.rerun.tool_code import CHANGED, UNCHANGED, CodeByTool, CodeComparison, StaleTool
@@ -135,6 +137,7 @@ class ObservedRun:
         files: the files that the program opened, as they were then.
         real: the numbers of the requests that were made for real.
         live_since: the number of the first request from which on the trace no longer answers; 0 for none.
+        started: the commands that were started for real.
         not_changed: the answered tools whose changes of their arguments are missing.
     """
 
@@ -145,6 +148,7 @@ class ObservedRun:
     files: Descriptions = field(default_factory=dict)
     real: set[int] = field(default_factory=set)
     live_since: int = 0
+    started: list[Request] = field(default_factory=list)
     not_changed: list[UnchangedArguments] = field(default_factory=list)
 
 
@@ -393,9 +397,14 @@ class Attempt:
         if self._is_real(request, event):
             self._check_address(request, event)
             self.seen.real.add(request.number)
+            if request.kind == COMMAND:
+                self.seen.started.append(request)
             return {"run": True} | override_reply(self.mocks, request.number, event)
         if is_background(event) and (reply := self._reply_to_background(request, event)) is not None:
             return reply
+        if request.kind == COMMAND:
+            keys = (command_without_port(event, port) for port in ports_in(event))
+            request = replace(request, keys=(*request.keys, *keys))
         result = self.matcher.answer(request, guesses=self._may_guess(request))
         if answers_itself(result, self.plan.recorded, self.listens):
             return self._reply_of_own_server(result, event)
@@ -429,6 +438,8 @@ class Attempt:
         if end is None and not is_fixed(event):
             return None
         runs = end is None or self.plan.runs(request)
+        if runs:
+            self.seen.started.append(request)
         return ({} if runs else tool_reply(end or {})) | override_reply(self.mocks, request.number, event)
 
     def _reply_of_own_server(self, result: MatchedAnswer | Unmatched, event: Event) -> dict[str, Any]:
@@ -452,6 +463,7 @@ class Attempt:
                 UnansweredCall("unusable", request, found, result.divergence, (flaw,), call)
             )
         self._started_again.add(request.number)
+        self.seen.started.append(request)
         self.order.mark_started(found.number)
         self.order.skip_calls([found.number])
         return {}
@@ -561,6 +573,8 @@ class Attempt:
                 self._servers.add(event["event_id"])
             self._run[event["event_id"]] = (request, found)
             self.seen.real.add(request.number)
+            if request.kind == COMMAND:
+                self.seen.started.append(request)
         return reply
 
     def _follow(self, answer: MatchedAnswer, event: Event) -> None:
