@@ -226,6 +226,7 @@ def report_rows(outcome: RerunOutcome) -> Iterator[dict[str, Any]]:
         ],
         "overridden": found_in_all.overridden,
         "real": outcome.real,
+        "started": [{"event": number, "command": words} for number, words in outcome.started],
         "live_since": outcome.live_since or None,
         "reconverged": None if found_in_all.reconverged is None else found_in_all.reconverged._asdict(),
         "out_of_order": outcome.out_of_order,

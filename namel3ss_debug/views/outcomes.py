@@ -55,6 +55,7 @@ def outcome_rows(outcome: RerunOutcome, width: int) -> Iterator[Row]:
     rows: list[tuple[str, Piece | str]] = [
         ("program", _ended(outcome)),
         ("answered", _answered(outcome)),
+        *(("started", piece(each, "", 200)) for each in _started(outcome)),
         ("diverges", _describe_first(outcome)),
         ("reconverges", _describe_reconvergence(outcome)),
         ("order", _order(outcome)),
@@ -196,6 +197,13 @@ def _describe_reconvergence(outcome: RerunOutcome) -> str:
     same = f" (recorded as {reconverged.recorded})" if reconverged.recorded != reconverged.number else ""
     how_long = count(reconverged.in_a_row, "call") + (", to the end" if reconverged.to_the_end else "")
     return f"at event {reconverged.number}{same}, for {how_long}"
+
+
+def _started(outcome: RerunOutcome) -> list[str]:
+    """Return the commands that the re-run started for real, each with its event."""
+    found = [f"{words}, event {number}" for number, words in outcome.started[:MOST_NUMBERS]]
+    left_out = len(outcome.started) - len(found)
+    return [*found, *([f"and {count(left_out, 'more command')}"] if left_out else [])]
 
 
 def _order(outcome: RerunOutcome) -> str:

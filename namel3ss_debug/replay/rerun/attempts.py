@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -51,6 +51,8 @@ from namel3ss_debug.replay.rerun.requests import (
     TOOL,
     VALUED,
     Request,
+    command_without_port,
+    ports_in,
     read_request,
 )
 from namel3ss_debug.replay.rerun.tool_code import CHANGED, UNCHANGED, CodeByTool, CodeComparison, StaleTool
@@ -137,6 +139,7 @@ class ObservedRun:
         effects: what the program did by itself.
         real: the numbers of the requests that were made for real.
         live_since: the number of the first request from which on the trace no longer answers; 0 for none.
+        started: the commands that were started for real.
         not_changed: the answered tools whose changes of their arguments are missing.
     """
 
@@ -148,6 +151,7 @@ class ObservedRun:
     effects: Effects = field(default_factory=Effects)
     real: set[int] = field(default_factory=set)
     live_since: int = 0
+    started: list[Request] = field(default_factory=list)
     not_changed: list[UnchangedArguments] = field(default_factory=list)
 
 
@@ -414,9 +418,14 @@ class Attempt:
         if self._is_real(request, event):
             self._check_address(request, event)
             self.seen.real.add(request.number)
+            if request.kind == COMMAND:
+                self.seen.started.append(request)
             return {"run": True} | override_reply(self.mocks, request.number, event)
         if is_background(event) and (reply := self._reply_to_background(request, event)) is not None:
             return reply
+        if request.kind == COMMAND:
+            keys = (command_without_port(event, port) for port in ports_in(event))
+            request = replace(request, keys=(*request.keys, *keys))
         result = self.matcher.answer(request, guesses=self._may_guess(request))
         if answers_itself(result, self.plan.recorded, self.listens):
             return self._reply_of_own_server(result, event)
@@ -450,6 +459,8 @@ class Attempt:
         if end is None and not is_fixed(event):
             return None
         runs = end is None or self.plan.runs(request)
+        if runs:
+            self.seen.started.append(request)
         return ({} if runs else tool_reply(end or {})) | override_reply(self.mocks, request.number, event)
 
     def _reply_of_own_server(self, result: MatchedAnswer | Unmatched, event: Event) -> dict[str, Any]:
@@ -473,6 +484,7 @@ class Attempt:
                 UnansweredCall("unusable", request, found, result.divergence, (flaw,), call)
             )
         self._started_again.add(request.number)
+        self.seen.started.append(request)
         self.order.mark_started(found.number)
         self.order.skip_calls([found.number])
         return {}
@@ -589,6 +601,8 @@ class Attempt:
             self._names_run.add((request.kind, request.name))
             self.seen.real.add(request.number)
             self.seen.effects.ran.add(request.name)
+            if request.kind == COMMAND:
+                self.seen.started.append(request)
         return reply
 
     def _follow(self, answer: MatchedAnswer, event: Event) -> None:

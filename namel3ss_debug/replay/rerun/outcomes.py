@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from namel3ss_debug.replay.rerun.divergences import (
 from namel3ss_debug.replay.rerun.effects import FIRST, Effects, EffectsComparison, compare_effects
 from namel3ss_debug.replay.rerun.file_changes import FileChange
 from namel3ss_debug.replay.rerun.recorded_calls import ChangedFile, RecordedCalls
-from namel3ss_debug.replay.rerun.requests import TOOL, VALUED
+from namel3ss_debug.replay.rerun.requests import TOOL, VALUED, Request
 from namel3ss_debug.replay.rerun.tool_code import UNKNOWN, StaleTool, describe_unknown
 from namel3ss_debug.replay.rerun.unanswered import UnansweredCall
 from namel3ss_debug.traces.events import Event
@@ -116,6 +117,7 @@ class RerunOutcome:
         same_code: whether no code is newer than the trace, and no other answers were wanted.
         stale_tools: the tools that were answered from the trace although their code has changed.
         changed_files: the files that answered commands have changed in the trace, and that the program read later.
+        started: the commands that the re-run started for real: the number of each, and its words.
         not_changed: the answered tools whose changes of their arguments are missing.
         unknown_tools: the tools that were answered from the trace although their code may have changed.
         not_verified: the answered commands whose output is not in the trace -> why.
@@ -150,6 +152,7 @@ class RerunOutcome:
     same_code: bool = False
     stale_tools: tuple[StaleTool, ...] = ()
     changed_files: tuple[ChangedFile, ...] = ()
+    started: tuple[tuple[int, str], ...] = ()
     not_changed: tuple[UnchangedArguments, ...] = ()
     unknown_tools: tuple[StaleTool, ...] = ()
     not_verified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -348,6 +351,7 @@ def make_outcome(
         stuck=run.is_stuck(),
         stale_tools=_renumbered(run.stale_tools(), numbers),
         unknown_tools=_renumbered(run.stale_tools(UNKNOWN), numbers),
+        started=tuple((numbers.get(each.number, each.number), _words_of(each)) for each in seen.started),
         not_changed=tuple(
             each._replace(
                 request=replace(
@@ -363,6 +367,12 @@ def make_outcome(
         not_compared=compared.not_compared,
         **more,
     )
+
+
+def _words_of(request: Request) -> str:
+    """Return the words of a command, as a shell takes them."""
+    words = lenient.mapping((request.event or {}).get("inputs")).get("arguments")
+    return words if isinstance(words, str) else shlex.join(map(str, lenient.sequence(words)))
 
 
 def _renumbered(tools: Iterable[StaleTool], numbers: Mapping[int, int]) -> tuple[StaleTool, ...]:

@@ -25,6 +25,9 @@ from namel3ss_debug.replay.rerun.requests import (
     VALUED,
     Request,
     TaskKey,
+    command_without_port,
+    local_port,
+    ports_in,
     read_request,
     read_task_key,
 )
@@ -507,6 +510,7 @@ def read_recorded(
         reader.feed(number, event)
     if reader.calls:
         recording.count()  # builds the index now, and not while the first call waits
+    reader.add_port_keys()
     flaws = tuple(reader.all_flaws(recording))
     return RecordedCalls(
         recording,
@@ -553,6 +557,12 @@ class _Reader:
         self.changed_files: list[ChangedFile] = []
         self._commands: dict[str, int] = {}  # id of the start of a command -> its number
         self.background: dict[str, Event] = {}
+        self._local_ports: set[str] = (
+            set()
+        )  # of the servers on this machine that the program has sent requests to
+        self._with_ports: dict[
+            int, Event
+        ] = {}  # number of a command -> its start event, if it may name a port
         self._in_background: dict[str, Request] = {}  # id of the start of such a command -> its request
         self._open: dict[int, _Task] = {}  # number of an open call -> where it was made
         self._beside: set[int] = set()  # calls that were open when another thread or task made one
@@ -640,6 +650,10 @@ class _Reader:
                 self._unseen_tools[str(event.get("component_name", ""))] = None
             return
         self.calls[number] = RecordedCall(number, self._sharing(request), 0, inside)
+        if request.kind == COMMAND and ports_in(event):
+            self._with_ports[number] = event
+        elif port := local_port(event):
+            self._local_ports.add(port)
         self._ids[event_id] = number
         if request.kind == COMMAND:
             self._commands[event_id] = number
@@ -652,6 +666,16 @@ class _Reader:
         if self._open:
             self._beside |= self._others(event)
         self._open[number] = _task_of(event)
+
+    def add_port_keys(self) -> None:
+        """Let a command that starts a server on a port that the program chose match one with another port."""
+        for number, event in self._with_ports.items():
+            ports = self._local_ports.intersection(ports_in(event))
+            if ports:
+                call = self.calls[number]
+                keys = tuple(command_without_port(event, port) for port in sorted(ports))
+                request = replace(call.request, keys=(*call.request.keys, *keys))
+                self.calls[number] = replace(call, request=request)
 
     def _join(self, inside: int, event: Event) -> None:
         """Note that the process of a command is a part of the trace, and whether it does more than run commands."""

@@ -12,10 +12,11 @@ import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
-from namel3ss_debug.wire.requests import canonical_hash
+from namel3ss_debug.wire.requests import LOOPBACK, canonical_hash, canonical_url
 
 MODEL: Final = "llm"
 HTTP: Final = "http"
@@ -36,6 +37,9 @@ CONNECT: Final = "connect"
 
 _UNKNOWN: Final = "unknown "
 _COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
+_PORT = re.compile(r"(?<!\d)\d{4,5}(?!\d)")
+_FIRST_PORT, _LAST_PORT = 1024, 65535
+_LOCAL_SERVER = re.compile(r"\A(?:localhost|127\.0\.0\.1|\[::1\]):\d+\Z")
 _PROCESS = re.compile(r"(?:p([0-9]{1,9})\.)?[0-9]+\Z")
 _RUN_OF_LANGCHAIN: Final = b"lc_run--"
 _RUN_ID = re.compile(_RUN_OF_LANGCHAIN + rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -235,18 +239,53 @@ def _of_tool(event: Event, inputs: dict[str, Any], chain: tuple[str, ...] | None
 
 
 def _of_mcp(event: Event, inputs: dict[str, Any], chain: tuple[str, ...] | None) -> _Keys:
-    """Return the keys of a request to an MCP server; the server's program may be in another folder now."""
+    """Return the keys of a request to an MCP server.
+
+    The server's program may be in another folder now, and one on this machine may have another port.
+    """
     name = str(event.get("component_name", ""))
     server = lenient.string(lenient.mapping(event.get("metadata")).get("server"))
-    command = lenient.string(inputs.get("command"))
+    command, url = lenient.string(inputs.get("command")), lenient.string(inputs.get("url"))
     if name == CONNECT and command is not None:
         inputs = inputs | {"command": os.path.basename(command)}
+    if url is not None:
+        inputs = inputs | {"url": canonical_url(url)}
+    server = None if server is None else _LOCAL_SERVER.sub("localhost", server)
     digest = hashlib.sha256(lenient.dump([name, inputs, server], ordered=True)).hexdigest()[:16]
     return (f"mcp {digest}",), () if chain is None else ((MCP, name, chain),)
 
 
 def _of_command(inputs: dict[str, Any]) -> tuple[str, ...]:
     """Return the keys of a command; its changed environment only prefers one of several that are the same otherwise."""
-    rest = {name: value for name, value in inputs.items() if name != "environment"}
+    rest = _without_environment(inputs)
     digests = (hashlib.sha256(lenient.dump(each, ordered=True)).hexdigest()[:16] for each in (inputs, rest))
     return tuple(f"command {digest}" for digest in dict.fromkeys(digests))
+
+
+def command_without_port(event: Event, port: str) -> str:
+    """Return a key that a command shares with those that have another port in place of this one."""
+    text = lenient.dump(_without_environment(lenient.mapping(event.get("inputs"))), ordered=True).decode()
+    text = re.sub(rf"(?<!\d){port}(?!\d)", "<port>", text)
+    return f"command with a port {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def ports_in(event: Event) -> list[str]:
+    """Return the numbers in the arguments of a command that may be ports which a program chooses."""
+    arguments = lenient.mapping(event.get("inputs")).get("arguments")
+    words = [arguments] if isinstance(arguments, str) else lenient.sequence(arguments)
+    found = (number for word in words for number in _PORT.findall(str(word)))
+    return list(dict.fromkeys(number for number in found if _FIRST_PORT <= int(number) <= _LAST_PORT))
+
+
+def local_port(event: Event) -> str:
+    """Return the port of the server on this machine to which a request goes; "" for another one."""
+    url = lenient.mapping(lenient.mapping(event.get("metadata")).get("exchange")).get("url")
+    try:
+        address = urlsplit(str(url or lenient.mapping(event.get("inputs")).get("url")))
+        return str(address.port) if address.port and address.hostname in LOOPBACK else ""
+    except ValueError:
+        return ""
+
+
+def _without_environment(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in inputs.items() if name != "environment"}
