@@ -305,6 +305,119 @@ def test_a_command_in_the_background_runs_if_its_words_are_the_librarys(bench):
     assert not (bench.folder / "threaded").exists()
 
 
+SHELL = """
+import json, select
+from openai import OpenAI
+
+class Shell:
+    def __init__(self):
+        self.process = subprocess.Popen(
+            ["bash", "--norc"], stdin=-1, stdout=-1, bufsize=0, universal_newlines=True, start_new_session=True
+        )
+        self.output = self.process.stdout.fileno()
+
+    def run(self, code):
+        self.process.stdin.write(code + "\\necho END\\n")
+        self.process.stdin.flush()
+        found = ""
+        while not found.endswith("END\\n"):
+            select.select([self.output], [], [])
+            data = os.read(self.output, 4096).decode()
+            if not data:
+                return "dead shell"
+            found += data
+        return found.removesuffix("END\\n")
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.terminate()
+        self.process.wait()
+
+def ask(items, **more):
+    message = OpenAI(max_retries=0).chat.completions.create(model="m", messages=items, **more).choices[0].message
+    items.append(message.model_dump(exclude_none=True))
+    return message
+"""
+"""As gptme keeps one: `bash` over pipes, for all commands."""
+
+AS_A_TOOL = """
+shell = None
+
+def execute_shell(code):
+    global shell
+    shell = shell or Shell()
+    return shell.run(code)
+
+schema = {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]}
+tools = [{"type": "function", "function": {"name": "execute_shell", "parameters": schema}}]
+items = [{"role": "user", "content": "go"}]
+while (message := ask(items, tools=tools)).tool_calls:
+    for call in message.tool_calls:
+        result = execute_shell(**json.loads(call.function.arguments))
+        print(result)
+        items.append({"role": "tool", "tool_call_id": call.id, "content": result})
+if shell is not None:
+    shell.close()
+"""
+
+FROM_TEXT = """
+shell, items = Shell(), [{"role": "user", "content": "go"}]
+while (text := ask(items).content) != "done":
+    print(shell.run(text))
+    items.append({"role": "user", "content": "next"})
+shell.close()
+"""
+
+CODE = ("echo a >> log; echo a", "X=5; cd /", "echo $X; pwd")
+CHILD = """
+from openai import OpenAI
+print(OpenAI(max_retries=0).embeddings.create(model="e", input="x").model)
+"""
+
+
+def record_shell(bench, module, program, script):
+    """Record a program with a persistent shell."""
+    bench.write(SHELL + program)
+    with module.ScriptedModel(script) as model:
+        variables = {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "unused"}
+        bench.variables = variables | {"PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
+        done = bench.run("trace", "-o", "run.jsonl", "app.py", **bench.variables)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_persistent_shell_inside_a_tool_is_not_started(bench, scripted_model_module):
+    """The tool is answered, and the shell with it."""
+    say, call = scripted_model_module.say, scripted_model_module.call
+    script = [*(say("", call("execute_shell", code=each)) for each in CODE), say("done")]
+    first = record_shell(bench, scripted_model_module, AS_A_TOOL, script)
+    assert "5\n/\n" in first
+    again = bench.run("rerun", "run.jsonl", **bench.variables)
+    assert (again.returncode, again.stdout) == (0, first), again.stderr
+    assert (bench.folder / "log").read_text() == "a\n"
+    assert "started" not in again.stderr
+
+
+@pytest.mark.parametrize("child", ["", "python child.py; echo c >> log"])
+def test_a_persistent_shell_of_the_program_stops_the_re_run(bench, scripted_model_module, child):
+    """It is not started, also if a process in it is a part of the trace: what the program writes to it would run again."""
+    say = scripted_model_module.say
+    (bench.folder / "child.py").write_text(CHILD)
+    code = [*CODE, *filter(None, [child])]
+
+    def answer(request):
+        turn = sum(message["role"] == "assistant" for message in request["messages"])
+        return say(code[turn] if turn < len(code) else "done")
+
+    record_shell(bench, scripted_model_module, FROM_TEXT, answer)
+    log = (bench.folder / "log").read_text()
+    again = bench.run("rerun", "run.jsonl", **bench.variables)
+    assert again.returncode == 2
+    assert "the program wrote to its stdin by itself" in " ".join(again.stderr.split())
+    assert "dead shell" not in again.stdout
+    assert (bench.folder / "log").read_text() == log
+
+
 def test_a_process_that_records_itself_starts_again(bench):
     """Its calls are answered and stay below the command; one that only computes its output is answered."""
     bench.write(

@@ -218,3 +218,52 @@ def test_a_client_over_http_runs_again_without_its_server(tmp_path):
     assert bench.spans() == SPANS
     again = bench.rerun()
     assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
+
+
+STARTS_ITS_SERVER = """
+import asyncio, socket, subprocess, sys, time
+from mcp import ClientSession
+from mcp.client import streamable_http
+
+open_client = getattr(streamable_http, "streamable_http_client", None) or streamable_http.streamablehttp_client
+
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+server = subprocess.Popen([sys.executable, "server.py", str(port)], stdout=-3, stderr=-3)
+for _ in range(600):
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.2).close()
+        break
+    except OSError:
+        time.sleep(0.05)
+
+async def main():
+    async with open_client(f"http://127.0.0.1:{port}/mcp") as streams:
+        async with ClientSession(streams[0], streams[1]) as session:
+            await session.initialize()
+            print([tool.name for tool in (await session.list_tools()).tools])
+            print((await session.call_tool("add", {"a": 1, "b": 2})).content[0].text)
+
+try:
+    asyncio.run(main())
+finally:
+    server.terminate()
+    print(server.wait())
+"""
+
+
+def test_a_program_that_starts_its_own_server_on_a_free_port_re_runs(tmp_path):
+    """The server starts again on another port, and the report names it; the tool is answered."""
+    shutil.copytree(PROGRAMS, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "client.py").write_text(STARTS_ITS_SERVER)
+    bench = Workbench(tmp_path.resolve())
+    first = bench.record()
+    again = bench.rerun()
+    assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
+    assert first.stdout.splitlines() == ["['get_weather', 'add']", "3", "-15"]
+    assert not bench.calls.exists()
+    [started] = [line.split() for line in again.stderr.splitlines() if line.startswith("  started")]
+    assert started[2] == "server.py"
+    [command] = [event for event in bench.events if event["event_type"] == "command_start"]
+    assert started[3].rstrip(",") != command["inputs"]["arguments"][2]

@@ -30,6 +30,7 @@ from namel3ss_debug.replay.rerun.requests import (
     ports_in,
     read_request,
     read_task_key,
+    reads_commands,
 )
 from namel3ss_debug.replay.rerun.tool_code import CodeByTool
 from namel3ss_debug.traces.events import (
@@ -413,9 +414,10 @@ class RecordedCalls:
         """Return whether a command is run again, because its process is a part of the trace.
 
         That is one which made calls of its own, and any other whose output the trace does not hold. A Python process
-        which only computed an output that is recorded is answered like any command.
+        which only computed an output that is recorded is answered like any command. A shell to which the program
+        wrote its commands is never run again: the trace does not hold them, so nobody has agreed to them.
         """
-        if number not in self._joined:
+        if number not in self._joined or reads_commands(self.start(number), self.end(number)):
             return False
         result = lenient.mapping(lenient.mapping(self.end(number).get("outputs")).get("result"))
         return self._joined[number] or "stdout" not in result or bool(self.flaws_of(number))

@@ -37,6 +37,7 @@ CONNECT: Final = "connect"
 
 _UNKNOWN: Final = "unknown "
 _COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
+_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish"})
 _PORT = re.compile(r"(?<!\d)\d{4,5}(?!\d)")
 _FIRST_PORT, _LAST_PORT = 1024, 65535
 _LOCAL_SERVER = re.compile(r"\A(?:localhost|127\.0\.0\.1|\[::1\]):\d+\Z")
@@ -285,6 +286,24 @@ def local_port(event: Event) -> str:
         return str(address.port) if address.port and address.hostname in LOOPBACK else ""
     except ValueError:
         return ""
+
+
+def reads_commands(start: Event, end: Event) -> bool:
+    """Return whether a command is a shell that reads what it runs from its stdin, and the trace does not hold that.
+
+    gptme keeps such a shell for all commands of the model.
+    """
+    inputs = lenient.mapping(start.get("inputs"))
+    result = lenient.mapping(lenient.mapping(end.get("outputs")).get("result"))
+    stream = lenient.mapping(inputs.get("streams")).get("stdin")
+    if "input" in inputs or "input" in result or stream not in ("pipe", "file"):
+        return False
+    arguments = inputs.get("arguments")
+    words = arguments.split() if isinstance(arguments, str) else lenient.sequence(arguments)
+    names = [os.path.basename(str(word)) for word in words]
+    place = next((place for place, name in enumerate(names) if name in _SHELLS), None)
+    # With another word behind its options, it runs a script or the text of `-c`.
+    return place is not None and all(word.startswith("-") for word in names[place + 1 :])
 
 
 def _without_environment(inputs: dict[str, Any]) -> dict[str, Any]:

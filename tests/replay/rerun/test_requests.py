@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from namel3ss_debug.replay.rerun.requests import TaskKey, read_request, read_task_key
+from namel3ss_debug.replay.rerun.requests import (
+    TaskKey,
+    command_without_port,
+    ports_in,
+    read_request,
+    read_task_key,
+    reads_commands,
+)
 
 FIRST = "01a20487-b6c5-720f-a809-00f4869a245f"
 LATER = "01a20489-03d1-7f5e-8d10-74ee1b2c9a03"
@@ -135,3 +142,43 @@ def test_a_server_of_tools_may_stand_in_another_folder(boundary_events):
 def test_a_line_of_work_is_a_process_a_thread_and_a_task(event, task_key):
     """Of a thread, what the recording calls its line of work goes before its name."""
     assert read_task_key(event) == task_key
+
+
+def command(*words, **more):
+    """The start of a command."""
+    return {
+        "event_type": "command_start",
+        "component": "command",
+        "inputs": {"arguments": list(words), **more},
+    }
+
+
+def test_commands_that_differ_by_a_port_share_a_key():
+    """Each number that may be a port is tried; the environment does not count."""
+    then, now = command("serve", "--port=50001", "-n", "3"), command("serve", "--port=50002", "-n", "3")
+    then["inputs"]["environment"] = {"A": "1"}
+    assert ports_in(now) == ["50002"]
+    assert command_without_port(then, "50001") == command_without_port(now, "50002")
+    assert command_without_port(then, "50001") != command_without_port(
+        command("serve", "--port=50002"), "50002"
+    )
+    assert ports_in(command("serve", "80", "70000", "123456", "a8080")) == ["8080"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reads"),
+    [
+        (("bash",), True),
+        (("env", "bash", "--norc", "-i"), True),
+        (("/bin/sh", "-s"), True),
+        (("bash", "-c", "cat"), False),
+        (("bash", "script.sh"), False),
+        (("python", "worker.py"), False),
+    ],
+)
+def test_a_shell_reads_its_commands_from_its_stdin(words, reads):
+    """One that runs a script or a text does not, nor one whose whole input the trace holds."""
+    start = command(*words, streams={"stdin": "pipe"})
+    assert reads_commands(start, {}) is reads
+    assert not reads_commands(start, {"outputs": {"result": {"input": "ls"}}})
+    assert not reads_commands(command(*words, streams={"stdin": "null"}), {})
