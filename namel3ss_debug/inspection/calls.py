@@ -8,6 +8,8 @@ from typing import Any
 
 from namel3ss_debug.traces.costs import CallCosts
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.output import EVENT_TYPE as OUTPUT
+from namel3ss_debug.traces.output import STDOUT, TOOL_CALL, read_pieces
 from namel3ss_debug.traces.spans import Span, spans
 from namel3ss_debug.traces.totals import RunningTotals, Totals, is_failure
 from namel3ss_debug.wire import lenient
@@ -109,6 +111,7 @@ class RecordedRun:
         failures: the failures, in the order of their events.
         names: the names of all spans in the order in which they began.
         totals: tokens, cost and time.
+        output: what the program printed to its stdout, apart from its tools.
     """
 
     tool_calls: list[RecordedToolCall] = field(default_factory=list)
@@ -116,6 +119,7 @@ class RecordedRun:
     failures: list[RunFailure] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
+    output: str = ""
 
 
 def read_run(events: Iterable[Event]) -> RecordedRun:
@@ -148,6 +152,13 @@ def read_run(events: Iterable[Event]) -> RecordedRun:
         sorted(failures, key=lambda failure: failure.number),
         [span.name for span in all_spans if span.name],
         totals.totals(),
+        "".join(
+            piece.text
+            for event in all_events
+            if event["event_type"] == OUTPUT
+            for piece in read_pieces(0, event)
+            if piece.stream == STDOUT and not TOOL_CALL.search(piece.task)
+        ),
     )
 
 

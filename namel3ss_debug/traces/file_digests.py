@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from namel3ss_debug.traces.output import compared_forms
@@ -44,7 +44,7 @@ class FileDigester:
         self._left = most_bytes
         self.check = hashlib.blake2b(key=key, digest_size=_CHECK_BYTES, person=_PERSON).hexdigest()
 
-    def describe_content(self, data: bytes, ids: Set[str]) -> dict[str, Any]:
+    def describe_content(self, data: bytes, ids: AbstractSet[str]) -> dict[str, Any]:
         """Return the description of what a program has written.
 
         Args:

@@ -8,7 +8,8 @@ threads prints first is chance.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -102,7 +103,7 @@ def normalise(line: str) -> str:
     return _NORMALISED.sub(lambda match: f"<{match.lastgroup}>", line)
 
 
-def digest_line(line: str, ids: Set[str] = frozenset()) -> str:
+def digest_line(line: str, ids: AbstractSet[str] = frozenset()) -> str:
     """Return the form of a line behind the limit: a digest of the line as it is compared.
 
     A line with an id has a second digest, behind a slash, in which the ids are replaced: a small id may be an ordinary
@@ -116,7 +117,7 @@ def digest_line(line: str, ids: Set[str] = frozenset()) -> str:
     )
 
 
-def compared_forms(line: str, ids: Set[str]) -> list[str]:
+def compared_forms(line: str, ids: AbstractSet[str]) -> list[str]:
     """Return a line as it is compared; of a line with an id, also with the ids replaced."""
     shown = normalise(line.rstrip())
     if not ids or ids.isdisjoint(NUMBER.findall(shown)):
@@ -136,7 +137,7 @@ def read_pieces(number: int, event: Event) -> Iterator[Piece]:
         yield Piece(task, stream, text, number)
 
 
-def to_json(piece: Piece, ids: Set[str], *, as_digests: bool) -> dict[str, Any]:
+def to_json(piece: Piece, ids: AbstractSet[str], *, as_digests: bool) -> dict[str, Any]:
     """Return a piece as it is written.
 
     Args:
@@ -268,7 +269,7 @@ class _Screen:
             self._rows[piece.task] = row + 1
 
 
-def is_same_line(then: str, now: str, then_ids: Set[str], now_ids: Set[str]) -> bool:
+def is_same_line(then: str, now: str, then_ids: AbstractSet[str], now_ids: AbstractSet[str]) -> bool:
     """Return whether two lines are equal but for what differs from run to run.
 
     Args:

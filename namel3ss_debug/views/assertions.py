@@ -138,6 +138,11 @@ class AgentTrace:
         return [call.text for call in self._run().llm_calls if call.answers and call.text is not None]
 
     @property
+    def output(self) -> str:
+        """What the program printed to its stdout, apart from its tools, so far."""
+        return self._run().output
+
+    @property
     def failures(self) -> list[RunFailure]:
         """The failures that no further attempt recovered."""
         return self._run().failures

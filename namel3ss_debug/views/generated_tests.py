@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from namel3ss_debug.inspection.calls import RecordedRun, RecordedToolCall
+from namel3ss_debug.traces.output import normalise
 from namel3ss_debug.views.terminal import clean
 
 WIDTH: Final = 88
@@ -22,7 +23,7 @@ WIDTH: Final = 88
 _INDENT = "    "
 _LONGEST_REASON = 300
 _MOST_ASSERTED = 10
-_LEAST_ANSWER = 20
+_LONGEST_PRINTED = WIDTH - 4 - len("assert  in agent_trace.output")
 _PLACEHOLDER = "unused"
 _BUILTIN = re.compile(r"[A-Z]\w*(?:Error|Exception|Interrupt|Iteration|Exit)\Z")
 
@@ -183,26 +184,21 @@ def _assertions(run: RecordedRun, *, concurrent: bool) -> Iterator[str]:
         yield from _call("agent_trace.assert_order", [quoted(name) for name in order], 4)
     if not run.failures:
         yield "agent_trace.assert_no_failures()"
-    answers = [call.text for call in run.llm_calls if call.answers and call.text]
-    if answers and not concurrent:
-        yield _answer("assert agent_trace.answers[-1]{}", answers[-1])
-    elif concurrent:
-        for answer in sorted(set(answers))[:_MOST_ASSERTED]:
-            yield _answer("assert any(each{} for each in agent_trace.answers)", answer)
+    printed = [line for line in run.output.splitlines() if line.strip() and _is_steady(line)]
+    if printed:  # all of the output is compared with the trace; its end is what a reader looks for
+        yield f"assert {quoted(_shorten(printed[-1]))} in agent_trace.output"
 
 
-def _answer(form: str, text: str) -> str:
-    """Return the assertion on an answer, or on its beginning where it is long."""
-    row = form.format(f" == {quoted(text)}")
-    if len(row) <= WIDTH - 4:
-        return row
-    kept = text[:WIDTH]
-    while len(kept) > _LEAST_ANSWER or kept == text:
-        kept = kept[:-1]
-        row = form.format(f".startswith({quoted(kept)})")
-        if len(row) <= WIDTH - 4:
-            break
-    return row if len(row) <= WIDTH - 4 else "assert agent_trace.answers"
+def _is_steady(line: str) -> bool:
+    """Return whether a line is the same in each run."""
+    return line.isprintable() and normalise(line) == line
+
+
+def _shorten(text: str) -> str:
+    """Return a text, or as much of its beginning as fits."""
+    while len(quoted(text)) > _LONGEST_PRINTED:
+        text = text[:-1]
+    return text
 
 
 def _is_plain(call: RecordedToolCall) -> bool:

@@ -235,7 +235,9 @@ class Folder:
     def run(self, *words, stdin=b""):
         """Run a command of the debugger."""
         command = [sys.executable, "-m", "namel3ss_debug", *words]
-        return subprocess.run(command, cwd=self.path, env=self.environ, input=stdin, capture_output=True)
+        return subprocess.run(
+            command, cwd=self.path, env=self.environ, input=stdin, capture_output=True, check=False
+        )
 
     def record(self, source, *words):
         """Write the program and record it."""

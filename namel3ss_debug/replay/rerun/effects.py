@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,6 +19,7 @@ from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.output import (
     EVENT_TYPE,
+    STDERR,
     STDOUT,
     TOOL_CALL,
     Piece,
@@ -36,6 +37,7 @@ _DIGITS: Final = re.compile(r"\d+")
 _IGNORED: Final = "<ignored>"
 _TERMINAL_ONLY: Final = re.compile(r"[\x1b\r\b]")
 
+_TRACEBACK: Final = "Traceback (most recent call last):\n"
 OF_TRACE: Final = "output, which the trace does not hold"
 _DEPENDENT: Final = frozenset({"updated", "database"})
 """The uses of a file whose content depends on what it held before."""
@@ -154,7 +156,12 @@ class EffectsComparison(NamedTuple):
 
 
 def compare_effects(
-    then: Effects, now: Effects, *, ignored: Sequence[str] = (), killed: bool = False
+    then: Effects,
+    now: Effects,
+    *,
+    ignored: Sequence[str] = (),
+    killed: bool = False,
+    in_test: bool = False,
 ) -> EffectsComparison:
     """Compare the effects of a re-run that ended by itself with the recorded ones.
 
@@ -163,7 +170,12 @@ def compare_effects(
         now: those of the re-run.
         ignored: patterns of texts that are not compared.
         killed: whether the recorded run was killed, so that the end of its trace is missing.
+        in_test: whether the program runs inside a test: the interpreter then prints no traceback at its end.
     """
+    if in_test and then.uncaught is not None:
+        then = replace(then, pieces=_without_traceback(then.pieces))
+        if then.uncaught is not None and then.uncaught.kind == "SystemExit":  # the test sees its status
+            then, now = replace(then, uncaught=None), replace(now, uncaught=None)
     sides = _Sides(then, now, [re.compile(each) for each in ignored], killed=killed)
     divergences = [] if killed else [*sides.compare_ends(), *sides.compare_files()]
     if then.screens is None or now.screens is None:
@@ -212,7 +224,7 @@ class _Sides:
         if self._then.file_key != self._now.file_key:
             self.not_compared.append("files, whose digests need the key of another user")
             return
-        then, now = _by_name(self._then.files), _by_name(self._now.files)
+        then, now = _by_name(self._then.files, self._then.cwd), _by_name(self._now.files, self._now.cwd)
         for name in dict.fromkeys((*then, *now)):
             if any(pattern.search(name) for pattern in self._ignored):
                 continue
@@ -223,10 +235,10 @@ class _Sides:
             if answered and answered == tools:
                 continue
             if answered or uses & _DEPENDENT or not all(map(_has_content, (*old, *new))):
-                self.not_compared.append(self._shown(name))
+                self.not_compared.append(name)
                 continue
-            for path, kind, before, after in _compare_contents(name, old, new):
-                change = PathChange(self._shown(path), kind, before, after)
+            for path, kind, before, after in _compare_contents(name, old, new, self._now.cwd):
+                change = PathChange(path, kind, before, after)
                 yield Divergence(FILES, 0, None, None, Difference(paths=(change,)))
 
     def compare_output(self, stream: str) -> Iterator[Divergence]:
@@ -240,9 +252,6 @@ class _Sides:
             self.not_compared.append(f"{stream}, because it went to another kind of terminal")
             return
         yield from found
-
-    def _shown(self, path: str) -> str:
-        return path.removeprefix(f"{self._now.cwd}{os.sep}")
 
     def _lines(self, run: Effects, stream: str) -> dict[str, list[ScreenLine]]:
         """Return what each task left on a stream, without what only an answered tool would print."""
@@ -304,6 +313,8 @@ class _Sides:
         return process != FIRST and process not in self._now.ended
 
     def _is_same(self, before: str, after: str) -> bool:
+        if self._then.cwd != self._now.cwd and self._then.cwd:  # another checkout, in tracebacks and warnings
+            before = before.replace(self._then.cwd + os.sep, self._now.cwd + os.sep)
         for pattern in self._ignored:
             before, after = pattern.sub(_IGNORED, before), pattern.sub(_IGNORED, after)
         return is_same_line(before, after, self._then_ids, self._now_ids)
@@ -332,11 +343,23 @@ class _Sides:
         return any(map(_TERMINAL_ONLY.search, drawn))
 
 
-def _by_name(files: Mapping[str, dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _without_traceback(pieces: Mapping[tuple[str, str], list[Piece]]) -> dict[tuple[str, str], list[Piece]]:
+    """Return what was printed without the traceback that ended the program."""
+    kept = dict(pieces)
+    errors = kept.get((FIRST, STDERR), [])
+    for place in range(len(errors) - 1, -1, -1):
+        head, found, _ = errors[place].text.rpartition(_TRACEBACK)
+        if found:
+            kept[FIRST, STDERR] = [*errors[:place], errors[place]._replace(text=head)]
+            break
+    return kept
+
+
+def _by_name(files: Mapping[str, dict[str, Any]], cwd: str) -> dict[str, list[dict[str, Any]]]:
     """Return the files by their paths; temporary ones have other names in each run."""
     found: dict[str, list[dict[str, Any]]] = {}
     for path, described in files.items():
-        found.setdefault(normalise(path), []).append(described)
+        found.setdefault(normalise(path.removeprefix(f"{cwd}{os.sep}")), []).append(described)
     return found
 
 
@@ -345,7 +368,7 @@ def _has_content(described: Mapping[str, Any]) -> bool:
 
 
 def _compare_contents(
-    name: str, then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
+    name: str, then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], cwd: str
 ) -> Iterator[tuple[str, str, Any, Any]]:
     """Yield the differences between the files of one name: place, kind, and both sides."""
     left = list(now)
@@ -366,7 +389,11 @@ def _compare_contents(
         else:
             old, new = unequal[place], left[place]
             line = _first_line(lenient.sequence(old.get("lines")), lenient.sequence(new.get("lines")))
-            text = _read_line(name, line, len(lenient.sequence(new.get("lines")))) if line else None
+            text = (
+                _read_line(os.path.join(cwd, name), line, len(lenient.sequence(new.get("lines"))))
+                if line
+                else None
+            )
             shown = _describe(new) if text is None else text
             yield f"{name}{f' line {line}' if line else ''}", "changed", _describe(old), shown
 

@@ -31,6 +31,8 @@ from namel3ss_debug.errors import RerunError, UnreadableTraceError
 from namel3ss_debug.importers.opening import open_nonempty_trace, open_trace
 from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import MISSING, ORDER, RESULT, Divergence
+from namel3ss_debug.replay.rerun.effects import Effects, compare_effects
+from namel3ss_debug.replay.rerun.file_changes import find_file_key
 from namel3ss_debug.replay.rerun.held_effects import WRITTEN, HeldEffects, held_paths
 from namel3ss_debug.replay.rerun.plan import ALL, Plan
 from namel3ss_debug.replay.rerun.preparation import check_trace, trace_code
@@ -115,6 +117,8 @@ class InProcess:
         self._before = context.CURRENT.get()
         self._inputs: Inputs | None = None
         self._of_program = False
+        self._recorded_effects: Effects | None = None
+        self._file_key: bytes | None = None
         self._effects = HeldEffects(what.root, what.scratch, None, RuntimeError)
         rerun: dict[str, Any] = {}
         if recording is not None:
@@ -130,6 +134,9 @@ class InProcess:
             refuse, held = self._stopped(on_stop, recorded), held_paths(kept.events(), what.root)
             self._effects = HeldEffects(what.root, what.scratch, held, refuse)
             self._of_program = "::" not in str(kept.target)
+            if self._of_program:
+                self._recorded_effects = Effects.of(kept.events())
+                self._file_key = find_file_key(lenient.mapping(kept.event(1).get("metadata")))
         session = _session(what, rerun, self._inputs, offline=recording is not None)
         # Before the frameworks are instrumented, which look for the functions of tools.
         self._put_back: Callable[[], None] | None = what.functions.install()
@@ -190,7 +197,18 @@ class InProcess:
         if self._attempt is not None:
             self._attempt.plan.code.sources.root = Path(os.getcwd())
         installing.restart()
-        yield self._inputs
+        end = installing.watch_program(self._file_key)
+        try:
+            yield self._inputs
+        except BaseException as error:
+            self._tracer.record_uncaught(error)
+            raise
+        finally:
+            end()
+            if self._attempt is not None and self._recorded_effects is not None:
+                now = self._attempt.seen.effects
+                now.cwd, now.screens = os.getcwd(), {"stdout": 0, "stderr": 0}
+                now.file_key = None if self._file_key is None else self._recorded_effects.file_key
 
     def without_call(self, tools: Iterable[str]) -> list[str]:
         """Return those of the names that no recorded tool call has."""
@@ -220,7 +238,13 @@ class InProcess:
             return ()
         found, real = self._attempt.divergences(ended=True), self._attempt.seen.real
         concurrent_tasks = self.recorded.concurrent_tasks
-        return tuple(
+        now = self._attempt.seen.effects
+        effects: tuple[Divergence, ...] = ()
+        if self._recorded_effects is not None and now.screens is not None:
+            ignored = self.what.config.rerun_ignore
+            compared = compare_effects(self._recorded_effects, now, ignored=ignored, in_test=True)
+            effects = compared.divergences
+        return effects + tuple(
             each
             for each in found
             if each.kind == MISSING

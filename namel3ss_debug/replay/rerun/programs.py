@@ -12,10 +12,12 @@ import builtins
 import importlib
 import importlib.metadata
 import io
+import logging
 import os
 import runpy
 import sys
 import sysconfig
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from operator import attrgetter
@@ -170,11 +172,34 @@ class ProgramRunner:
         passed = {} if recorded is None else recorded.stdin_lines
         restore = standard_input.serve(data if text is None else text.encode(), passed)
         try:
-            yield
+            with _own_messages():
+                yield
         finally:
             restore()
             for name, value in hidden.items():
                 os.environ.setdefault(name, value)
+
+
+@contextmanager
+def _own_messages() -> Iterator[None]:
+    """Let log records and warnings of the program go where they go without a test runner, which catches both."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    with warnings.catch_warnings():
+        warnings.showwarning = _print_warning  # type: ignore[assignment]  # its names of parameters
+        root.handlers[:] = []
+        root.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
+
+
+def _print_warning(
+    message: Any, kind: Any, file: str, line: int, stream: Any = None, text: Any = None
+) -> None:
+    print(warnings.formatwarning(message, kind, file, line, text), file=stream or sys.stderr, end="")
 
 
 def is_of_machine(name: str) -> bool:

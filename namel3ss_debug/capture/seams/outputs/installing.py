@@ -42,12 +42,12 @@ class Outputs:
 
     Args:
         tracer: writes the events.
-        before: what else is written before an event.
+        before: what else is written before an event; an attribute as well.
     """
 
     def __init__(self, tracer: ExecutionTracer, before: Callable[[Event], str] | None) -> None:
         self._tracer = tracer
-        self._before = before
+        self.before = before
         self._queue: deque[tuple[str, str, str | bytes]] = deque()
         self._begun: dict[tuple[str, str], str] = {}  # the lines that have not ended
         self._sizes: dict[str, int] = {}
@@ -76,7 +76,7 @@ class Outputs:
         """Write the output before this event, see `TraceWriter.ahead`."""
         if self._queue and event["event_type"] not in _WITHOUT_OUTPUT:
             self.write(event["timestamp"])
-        return self._before(event) if self._before is not None else ""
+        return self.before(event) if self.before is not None else ""
 
     def write(self, timestamp: float | None = None, *, last: bool = False) -> None:
         """Write the output so far; never raises.
@@ -213,7 +213,8 @@ def install(
     tracer.at_end.append(outputs.finish)
 
     def put_back() -> None:
-        tracer.writer.ahead = outputs._before
+        outputs.finish()
+        tracer.writer.ahead = outputs.before
         while undo:
             undo.pop()()
 
