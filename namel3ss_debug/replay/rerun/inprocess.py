@@ -25,6 +25,7 @@ from namel3ss_debug.capture.launch.ports import OwnPorts
 from namel3ss_debug.capture.launch.session import Session, new_session
 from namel3ss_debug.capture.seams.functions.loaded import LoadedFunctions
 from namel3ss_debug.capture.seams.inputs import installing
+from namel3ss_debug.capture.seams.inputs.held_effects import WRITTEN, HeldEffects, held_paths
 from namel3ss_debug.capture.seams.inputs.installing import InProcessTest
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import RerunError, UnreadableTraceError
@@ -33,7 +34,6 @@ from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import MISSING, ORDER, RESULT, Divergence
 from namel3ss_debug.replay.rerun.effects import Effects, compare_effects
 from namel3ss_debug.replay.rerun.file_changes import find_file_key
-from namel3ss_debug.replay.rerun.held_effects import WRITTEN, HeldEffects, held_paths
 from namel3ss_debug.replay.rerun.plan import ALL, Plan
 from namel3ss_debug.replay.rerun.preparation import check_trace, trace_code
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, read_recorded

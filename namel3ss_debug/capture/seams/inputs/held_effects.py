@@ -96,7 +96,7 @@ class HeldEffects:
     def check(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Refuse an effect that the trace does not hold."""
         if event in _STARTS:
-            if self._held is not None and not _is_in_subprocess(sys._getframe(2)):  # noqa: SLF001
+            if self._held is not None and not _is_in_subprocess(sys._getframe(2)):
                 raise self._refuse(f"a program is started by {event}, which no trace answers")
             return
         if event == "open" and not _opens_for_writing(*arguments[1:3]):
@@ -107,7 +107,7 @@ class HeldEffects:
                 continue
             if self._held is None:
                 self._written[path] = None
-            elif _pattern(path) not in self._held and not _is_importing(sys._getframe(2)):  # noqa: SLF001
+            elif _pattern(path) not in self._held and not _is_importing(sys._getframe(2)):
                 raise self._refuse(f"{path} would be written ({event}), and the trace holds no such file")
 
     def _find(self, path: Any) -> str | None:
