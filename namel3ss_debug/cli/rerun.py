@@ -98,7 +98,7 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
     Each call gets its recorded answer, or its mock; models and tools are not called. The verdict is
     matched, matched_with_overrides (exit status 0), unverified, diverged (1) or incomplete (2). It is unverified if a
     recorded answer was used although it may differ now: the code of the tool has changed (--run-changed-tools runs it),
-    or the request to a model changed because of an override (--from N calls it).
+    or the request to a model changed after an override (--from N calls it).
 
     With --step or a breakpoint, a debugger steps through the program while it runs. A trace of somebody else needs your
     consent: --trust, debug trust, or a program that you name after --.
