@@ -295,3 +295,25 @@ def test_nothing_is_told_when_tracing_is_over(processor, recorded):
     processor.stop()
     run(processor, [span("agent", "s1", name="Ada")])
     assert recorded() == []
+
+
+def test_a_hand_off_is_no_tool_whatever_its_name(tracer, processor, recorded):
+    """Its function runs again, a request for it searches no function, and the message has the model's call."""
+    searched = []
+    calls = ToolCalls(lambda _tools: None, lambda _call, _result: None, searched.append)
+    structure = Structure(tracer, calls, "openai-agents")
+
+    class Handoff:
+        def __init__(self, agent_name, tool_name):
+            self.agent_name, self.tool_name = agent_name, tool_name
+
+    undo = openai_agents.follow(SimpleNamespace(__name__="agents.handoffs", Handoff=Handoff), structure)
+    Handoff("The desk", "ask_the_desk")
+    calls.add_requested([{"id": "c1", "name": "ask_the_desk", "arguments": {}}], "7", None)
+    calls.add_requested([{"id": "c2", "name": "lookup", "arguments": {}}], "8", None)
+    assert searched == [{"lookup"}]
+    run(openai_agents.Processor(structure), [span("handoff", "s1", from_agent="Ada", to_agent="The desk")])
+    for each in undo:
+        each()
+    [message] = [event for event in recorded() if event["event_type"] == "agent_message"]
+    assert (message["metadata"]["asked_in"], message["metadata"]["call_id"]) == ("7", "c1")

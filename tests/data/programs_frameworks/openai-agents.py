@@ -9,6 +9,7 @@ from agents import (
     Runner,
     TracingProcessor,
     function_tool,
+    handoff,
     input_guardrail,
     set_trace_processors,
 )
@@ -41,6 +42,14 @@ def polite(context, agent, text):
     return GuardrailFunctionOutput(output_info="fine", tripwire_triggered=False)
 
 
+def note(context):
+    print("handed over")
+
+
+def forward(data):
+    return data
+
+
 counting = Counting()
 set_trace_processors([counting])
 forecaster = Agent(
@@ -50,7 +59,9 @@ desk = Agent(
     name="desk",
     instructions="Send questions on.",
     model="gpt-4o-mini",
-    handoffs=[forecaster],
+    handoffs=[
+        handoff(forecaster, tool_name_override="transfer_to_weather", on_handoff=note, input_filter=forward)
+    ],
     input_guardrails=[polite],
 )
 
