@@ -61,7 +61,7 @@ TOOL_CALL: Final = re.compile(r"\((.*?) \d+\)")
 """A call of a tool in a task path, with the name of the tool."""
 
 
-class Piece(NamedTuple):
+class OutputPiece(NamedTuple):
     """A piece of output that one task wrote without another between.
 
     Attributes:
@@ -125,7 +125,7 @@ def compared_forms(line: str, ids: AbstractSet[str]) -> list[str]:
     return [shown, NUMBER.sub(lambda match: "<id>" if match[0] in ids else match[0], shown)]
 
 
-def read_pieces(number: int, event: Event) -> Iterator[Piece]:
+def read_pieces(number: int, event: Event) -> Iterator[OutputPiece]:
     """Yield the pieces of an `output` event."""
     for each in lenient.sequence(lenient.mapping(event.get("metadata")).get("output")):
         piece = lenient.mapping(each)
@@ -134,10 +134,10 @@ def read_pieces(number: int, event: Event) -> Iterator[Piece]:
         if text is None:
             digests = [_DIGEST_MARK + str(digest) for digest in lenient.sequence(piece.get("digests"))]
             text = "".join(f"{digest}\n" for digest in digests)
-        yield Piece(task, stream, text, number)
+        yield OutputPiece(task, stream, text, number)
 
 
-def to_json(piece: Piece, ids: AbstractSet[str], *, as_digests: bool) -> dict[str, Any]:
+def to_json(piece: OutputPiece, ids: AbstractSet[str], *, as_digests: bool) -> dict[str, Any]:
     """Return a piece as it is written.
 
     Args:
@@ -152,7 +152,7 @@ def to_json(piece: Piece, ids: AbstractSet[str], *, as_digests: bool) -> dict[st
     return written | {"digests": [digest_line(line, ids)[1:] for line in lines]}
 
 
-def draw(pieces: Iterable[Piece]) -> list[ScreenLine]:
+def draw(pieces: Iterable[OutputPiece]) -> list[ScreenLine]:
     """Return the lines that the pieces of one stream leave on a screen, in order.
 
     A line that is written again, by a carriage return or after the cursor went up, has its last state. Frames of
@@ -169,7 +169,7 @@ class _Screen:
         self._rows: dict[str, int] = {}  # task -> the row of its open line
         self._last = -1  # the row that was written last: where the cursor of a terminal stands
 
-    def draw(self, pieces: Iterable[Piece]) -> list[ScreenLine]:
+    def draw(self, pieces: Iterable[OutputPiece]) -> list[ScreenLine]:
         for piece in pieces:
             if _REDRAWS.search(piece.text) is None:
                 self._write_plain(piece)
@@ -177,7 +177,7 @@ class _Screen:
                 self._write(piece)
         return [line for line in self._lines if line.text or not line.restarts]
 
-    def _write_plain(self, piece: Piece) -> None:
+    def _write_plain(self, piece: OutputPiece) -> None:
         *whole, rest = piece.text.split("\n")
         for line in whole:
             self._put(piece, line)
@@ -185,7 +185,7 @@ class _Screen:
         if rest:
             self._put(piece, rest)
 
-    def _write(self, piece: Piece) -> None:
+    def _write(self, piece: OutputPiece) -> None:
         place = 0
         for match in _CONTROL.finditer(piece.text):
             if match.start() > place:
@@ -210,7 +210,7 @@ class _Screen:
             return self._last
         return self._last + 1
 
-    def _move(self, piece: Piece, letter: str, counts: str) -> None:
+    def _move(self, piece: OutputPiece, letter: str, counts: str) -> None:
         count = int(counts) if counts.isdigit() else 0
         row = self._cursor()
         if letter in "AF":
@@ -231,7 +231,7 @@ class _Screen:
         elif letter in "EFG":
             line.restarts = True
 
-    def _at(self, piece: Piece, row: int) -> ScreenLine:
+    def _at(self, piece: OutputPiece, row: int) -> ScreenLine:
         """Return a row, which the task writes next; rows above it that do not exist are added."""
         while len(self._lines) <= row:
             self._lines.append(ScreenLine(piece.task, "", piece.number, restarts=True, is_open=False))
@@ -239,7 +239,7 @@ class _Screen:
         self._lines[row].is_open = True
         return self._lines[row]
 
-    def _put(self, piece: Piece, text: str) -> None:
+    def _put(self, piece: OutputPiece, text: str) -> None:
         row = self._rows.get(piece.task)
         if row is None:
             row = len(self._lines)
@@ -254,7 +254,7 @@ class _Screen:
             line.task, line.number = piece.task, piece.number
         self._last = row
 
-    def _feed(self, piece: Piece) -> None:
+    def _feed(self, piece: OutputPiece) -> None:
         """End the line; below a line that is drawn again, the next one is."""
         row = self._rows.pop(piece.task, None)
         if row is None:

@@ -22,7 +22,7 @@ from namel3ss_debug.traces.output import (
     STDERR,
     STDOUT,
     TOOL_CALL,
-    Piece,
+    OutputPiece,
     ScreenLine,
     draw,
     is_same_line,
@@ -77,7 +77,7 @@ class Effects:
         cwd: its working directory, which its files are named from.
     """
 
-    pieces: dict[tuple[str, str], list[Piece]] = field(default_factory=dict)
+    pieces: dict[tuple[str, str], list[OutputPiece]] = field(default_factory=dict)
     screens: dict[str, int] | None = None
     ids: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
@@ -343,7 +343,7 @@ class _Sides:
         return any(map(_TERMINAL_ONLY.search, drawn))
 
 
-def _without_traceback(pieces: Mapping[tuple[str, str], list[Piece]]) -> dict[tuple[str, str], list[Piece]]:
+def _without_traceback(pieces: Mapping[tuple[str, str], list[OutputPiece]]) -> dict[tuple[str, str], list[OutputPiece]]:
     """Return what was printed without the traceback that ended the program."""
     kept = dict(pieces)
     errors = kept.get((FIRST, STDERR), [])

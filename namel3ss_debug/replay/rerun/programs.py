@@ -199,7 +199,7 @@ def _own_messages() -> Iterator[None]:
 def _print_warning(
     message: Any, kind: Any, file: str, line: int, stream: Any = None, text: Any = None
 ) -> None:
-    print(warnings.formatwarning(message, kind, file, line, text), file=stream or sys.stderr, end="")
+    print(warnings.formatwarning(message, kind, file, line, text), file=sys.stderr, end="")
 
 
 def is_of_machine(name: str) -> bool:

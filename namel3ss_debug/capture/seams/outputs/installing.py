@@ -20,7 +20,7 @@ from namel3ss_debug.capture.core.tracer import ExecutionTracer
 from namel3ss_debug.capture.seams.outputs import streams
 from namel3ss_debug.traces.clocks import perf_counter_ns
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.output import EVENT_TYPE, MOST_TEXT, NUMBER, Piece, to_json
+from namel3ss_debug.traces.output import EVENT_TYPE, MOST_TEXT, NUMBER, OutputPiece, to_json
 
 _MOST_WAITING: Final = 2000
 """How many writes wait at most."""
@@ -113,7 +113,7 @@ class Outputs:
         self._writing = threading.RLock()
         self._tasks, self._ids = set(), set()
 
-    def _take(self, *, last: bool) -> list[Piece]:
+    def _take(self, *, last: bool) -> list[OutputPiece]:
         """Return the waiting pieces of whole lines, in order."""
         joined: list[tuple[str, str, list[str]]] = []
         queue = self._queue
@@ -124,7 +124,7 @@ class Outputs:
                 joined[-1][2].append(text)
             else:
                 joined.append((task, stream, [text]))
-        pieces: list[Piece] = []
+        pieces: list[OutputPiece] = []
         for task, stream, texts in joined:
             text = self._begun.pop((task, stream), "") + "".join(texts)
             if text[0] in "\r\x1b":
@@ -133,18 +133,18 @@ class Outputs:
             if len(text) - end > _LONGEST_LINE:
                 end = len(text)
             if text[:end]:
-                pieces.append(Piece(task, stream, text[:end]))
+                pieces.append(OutputPiece(task, stream, text[:end]))
             if text[end:]:
                 self._begun[task, stream] = text[end:]
         if last:
             self._flush_begun(pieces, None)
         return pieces
 
-    def _flush_begun(self, pieces: list[Piece], only: str | None) -> None:
+    def _flush_begun(self, pieces: list[OutputPiece], only: str | None) -> None:
         keys = [key for key in self._begun if only is None or key[1] == only]
-        pieces += [Piece(*key, self._begun.pop(key)) for key in keys]
+        pieces += [OutputPiece(*key, self._begun.pop(key)) for key in keys]
 
-    def _event(self, pieces: list[Piece], timestamp: float | None) -> Event:
+    def _event(self, pieces: list[OutputPiece], timestamp: float | None) -> Event:
         tracer, redactor = self._tracer, self._tracer.payloads.redactor
         written, ids = [], set()
         own = find_ids() | self._ids
