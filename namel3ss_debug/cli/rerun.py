@@ -100,8 +100,8 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
     recorded answer was used although it may differ now: the code of the tool has changed (--run-changed-tools runs it),
     or the request to a model changed after an override (--from N calls it).
 
-    With --step or a breakpoint, a debugger steps through the program while it runs. A trace of somebody else needs your
-    consent: --trust, debug trust, or a program that you name after --.
+    With --step or a breakpoint, a debugger steps through the program while it runs. A trace of somebody else, or a
+    changed one, needs your consent: --trust, or debug trust.
     """
     check_offline(ctx, options)
     return rerun_trace(reference, **options)
@@ -140,7 +140,7 @@ def rerun_trace(
         DebugError: the trace, the program, an answer or a fault cannot be used.
     """
     path = find_trace_file(reference)
-    consent = require_consent(path, trust=trust, named=bool(program), python=options.get("python"))
+    consent = require_consent(path, trust=trust, program=program, python=options.get("python"))
     trace = open_reference(reference)
     words = read_commands(commands, files)
     answers = load_overrides(mocks, faults)

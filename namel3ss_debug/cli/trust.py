@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +33,7 @@ def trust_option(function: Any) -> Any:
 
 
 def require_consent(
-    path: Path, *, trust: bool = False, named: bool = False, python: str | None = None
+    path: Path, *, trust: bool = False, program: Sequence[str] = (), python: str | None = None
 ) -> Consent:
     """Return why a trace may be re-run, before any process is started for it.
 
@@ -40,7 +43,7 @@ def require_consent(
     Args:
         path: a file of the trace.
         trust: whether the user gave `--trust`.
-        named: whether the user named the program, which is consent to that program alone.
+        program: the program that the user named in place of the recorded one, which gets the same answers.
         python: the interpreter that the user named.
 
     Raises:
@@ -59,9 +62,9 @@ def require_consent(
         return "signature"
     if trust or is_allowed(files):
         return "user"
-    if named:
-        return "program"
     planned = _plan(path, python or sys.executable)
+    if planned is not None and program:
+        planned = replace(planned, command=shlex.join(program), folder=os.getcwd())
     if planned is None:  # `prepare` reports that, and verifies the trace again
         return "signature"
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
@@ -134,8 +137,6 @@ def command(ctx: click.Context, /, folder: Path | None, *, shows: bool, remove: 
     A trace that you recorded is signed with a key of yours and needs no permission, as long as it is not changed. DIR
     must belong to you, and nobody else may write to it. Without this, a re-run of any other trace asks, or takes --trust.
     """
-    import os
-
     from namel3ss_debug.traces.trust import load_trusted, save_trusted, trustworthy_folder
     from namel3ss_debug.views.cleaning import clean
 

@@ -252,16 +252,27 @@ def _make_user_key(path: Path) -> None:
 
 
 def _lend(key: bytes) -> str:
-    """Write the key of one execution to a temporary file, which is removed when this process ends."""
-    from tempfile import gettempdir  # it imports much, and few have the variable
+    """Write the key of one execution to a temporary file, which is removed when this process ends.
 
-    descriptor, path = _make_file(Path(gettempdir()))
+    Raises:
+        OSError: there is no folder for it.
+    """
+    descriptor, path = _make_temporary_file()
     atexit.unregister(remove_lent_keys)  # a test runner lends a key for each test
     atexit.register(remove_lent_keys)
     _lent.append((os.getpid(), path))
     with os.fdopen(descriptor, "wb") as file:
         file.write(_EXECUTION + key.hex().encode() + b"\n")
     return path
+
+
+def _make_temporary_file() -> tuple[int, str]:
+    # `tempfile` finds the same folder, and imports more than a command needs before it starts a program.
+    *folders, last = filter(None, (os.environ.get("TMPDIR"), "/tmp", "/var/tmp", os.getcwd()))  # noqa: S108
+    for folder in folders:
+        with suppress(OSError):
+            return _make_file(Path(folder))
+    return _make_file(Path(last))
 
 
 def _make_file(folder: Path) -> tuple[int, str]:

@@ -490,6 +490,16 @@ def test_an_edited_trace_asks_before_anything_happens(run, project, monkeypatch,
     assert state(project) == before
 
 
+def test_a_program_that_the_user_names_gets_no_edited_answer_without_a_question(run, project, monkeypatch):
+    """The line names that program, because the answers are for it."""
+    monkeypatch.chdir(project)
+    path = edit(project, _answer(write=CANARY))
+    result = run("rerun", path, "--", "app.py", "word")
+    assert result.exit_code == 2
+    assert "It would start app.py word in" in result.stderr
+    assert not (project / CANARY).exists()
+
+
 def _missing(index: int) -> Callable[[Files, Path], None]:
     def edit(files: Files, _folder: Path) -> None:
         del files["run.jsonl"][index:]

@@ -1,4 +1,4 @@
-"""Decide whether a trace may be re-run: by its signatures, by the user's consent, or because the user named the program.
+"""Decide whether a trace may be re-run: by its signatures, or by the user's consent.
 
 A trace of somebody else is data, and so is one that was changed since. The program that it names is started, and its
 answers are given to that program, only after the user agreed.
@@ -30,7 +30,7 @@ Consent = Literal["signature", "user", "program"]
 
 - `signature`: this user recorded the trace, and nothing in it was changed.
 - `user`: the user allowed this trace.
-- `program`: the user named the program. The trace answers its calls, and sets only locale and time zone.
+- `program`: the program is a test that the user runs. The trace answers its calls, and starts and sets nothing.
 """
 
 MOST_SHOWN: Final = 4096

@@ -41,7 +41,7 @@ class Plan:
         run_commands: the names of the programs whose commands are run for real, or `ALL`.
         try_tools: which answered tools are tried as well, in a copy of the program: `changed`, `all`, or "" for none.
         exact_only: whether an edited request ends the run, as in a test.
-        consent: why the program may be started; in a test, the user named it.
+        consent: why the program may be started.
         hang_seconds: how much longer than ever in the trace a program may do nothing; 0 for no limit.
         supplied: the hosts that a trace of somebody else supplies, where calls are made for real.
     """

@@ -36,6 +36,8 @@ from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.traces.late_ends import PENDING
 from namel3ss_debug.traces.output import EVENT_TYPE as OUTPUT
 from namel3ss_debug.traces.reader import Trace
+from namel3ss_debug.traces.signing import load_key
+from namel3ss_debug.traces.verification import verify
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
@@ -418,7 +420,7 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
         consent=wanted.consent,
         hang_seconds=config.hang_seconds,
     )
-    if wanted.consent != "signature" and not plan.is_closed:
+    if not plan.is_closed and not verify(trace.processes, load_key()).is_own:
         inputs.supplies_addresses = False
         read = [*map(str, lenient.sequence(start.get("argv"))), json.dumps(start.get("arguments"))]
         stdin = inputs.stdin_bytes.decode("utf-8", "replace")
