@@ -343,7 +343,9 @@ class _Sides:
         return any(map(_TERMINAL_ONLY.search, drawn))
 
 
-def _without_traceback(pieces: Mapping[tuple[str, str], list[OutputPiece]]) -> dict[tuple[str, str], list[OutputPiece]]:
+def _without_traceback(
+    pieces: Mapping[tuple[str, str], list[OutputPiece]],
+) -> dict[tuple[str, str], list[OutputPiece]]:
     """Return what was printed without the traceback that ended the program."""
     kept = dict(pieces)
     errors = kept.get((FIRST, STDERR), [])
