@@ -15,10 +15,10 @@ from time import monotonic, sleep
 
 import psutil
 import pytest
-import wrapt
 from hypothesis import settings
 
 from namel3ss_debug import prices
+from namel3ss_debug.capture.core.patching import call_when_imported
 from namel3ss_debug.prices import published
 from namel3ss_debug.traces.reader import ProcessReader
 
@@ -39,8 +39,8 @@ for number, usual in AS_USUAL.items():
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)
 
-# wrapt puts its finder into `sys.meta_path` once, whoever asks first; pytester would take it out again.
-wrapt.register_post_import_hook(lambda _module: None, "no_module_of_this_name")
+# Our finder of modules to patch stays in `sys.meta_path`; pytester would take out one that a test has put there.
+call_when_imported("no_module_of_this_name", lambda _module: None)
 
 
 def load_file(path):

@@ -10,11 +10,13 @@ import base64
 import re
 from functools import lru_cache
 
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_SEPARATORS = re.compile(r"[^0-9a-z]+")
+from namel3ss_debug.traces.redaction.late_patterns import compile_late
+
+_HUMP = compile_late(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SEPARATORS = compile_late(r"[^0-9a-z]+")
 _LONGEST_NAME = 200
 
-_SECRET_END = re.compile(
+_SECRET_END = compile_late(
     r"""
     # Long words that mean one thing only: also without a separator before them, as in "dbpassword".
     (?: pass(?:word|wd|phrase)s? | pass(?:word|phrase)_(?:hash|confirm|confirmation)
@@ -31,7 +33,7 @@ _SECRET_END = re.compile(
     re.VERBOSE,
 )
 
-_HARMLESS = re.compile(
+_HARMLESS = compile_late(
     r"""
     (?:^|_)(?:
         tokens | token_count | author(?!i[sz]ation$)\w* | \w+_key_id | public_(?:api_)?key
@@ -81,7 +83,7 @@ def snake(name: str) -> str:
     return _SEPARATORS.sub("_", _HUMP.sub("_", name[-_LONGEST_NAME:]).lower()).strip("_")
 
 
-_AMBIGUOUS = re.compile(
+_AMBIGUOUS = compile_late(
     r"""
     (?:^|_)(?:
         (?P<token>token | jwt | cookies?) | (?P<secret>secrets?) | (?P<path>pwd)
@@ -91,9 +93,9 @@ _AMBIGUOUS = re.compile(
     """,
     re.VERBOSE,
 )
-_ONE_MEANING = re.compile(r"(?:(?:access|auth|refresh|bearer)_?token|client_?secret)(?:_?\d{1,3})?$")
-_COOKIE = re.compile(r"[^\s=]=[^\s=]")
-_SCHEME = re.compile(r"[0-9=:]|(?i:bearer|basic|digest|token) ")
+_ONE_MEANING = compile_late(r"(?:(?:access|auth|refresh|bearer)_?token|client_?secret)(?:_?\d{1,3})?$")
+_COOKIE = compile_late(r"[^\s=]=[^\s=]")
+_SCHEME = compile_late(r"[0-9=:]|(?i:bearer|basic|digest|token) ")
 
 
 def is_secret_field(name: str, value: str) -> bool:
@@ -130,21 +132,23 @@ def is_secret_name(name: str) -> bool:
     return _SECRET_END.search(words) is not None and _HARMLESS.search(words) is None
 
 
-_BACKWARDS = re.compile(r"[\w\-]{0,40}+")
-_NAME = re.compile(r"[\w\-]+")
-_ESCAPE = re.compile(r"[abfnrtv]|u[0-9A-Fa-f]{4}")
-_CODE = re.compile(r"[A-Za-z_][\w.]*+(?:[(\[].*)?\Z", re.DOTALL)
-_STAND_IN = re.compile(
+_BACKWARDS = compile_late(r"[\w\-]{0,40}+")
+_NAME = compile_late(r"[\w\-]+")
+_ESCAPE = compile_late(r"[abfnrtv]|u[0-9A-Fa-f]{4}")
+_CODE = compile_late(r"[A-Za-z_][\w.]*+(?:[(\[].*)?\Z", re.DOTALL)
+_STAND_IN = compile_late(
     r"(?i:none|null|nil|true|false|undefined|required|optional|redacted|string|secretstr)\b[^\w\-]*\Z"
     r"|\$[({]|\$[A-Z_]+\Z|\$[a-z_]+\Z|<[^<>]*>|\{.*\}|%[({]|%s\Z|\*{3}|[xX]{4}|\.{3}"
     r"|(?i:your[_\- ])|os\.|process\.|getenv|env\."
 )
-_CONSTANT_NAME = re.compile(r"[A-Z]+(?:_[A-Z]+)+\Z")
-_DIGIT = re.compile("[0-9]")
-_IS = re.compile("[=:]")
+_CONSTANT_NAME = compile_late(r"[A-Z]+(?:_[A-Z]+)+\Z")
+_DIGIT = compile_late("[0-9]")
+_IS = compile_late("[=:]")
 _CURL_BEFORE = 256
 _DATA = 200
-_RUN_OF_DATA = re.compile(rf"(?=[^A-Z]*+[A-Z])(?=[^a-z]*+[a-z])(?=[^0-9]*+[0-9])[A-Za-z0-9+/_\-]{{{_DATA}}}")
+_RUN_OF_DATA = compile_late(
+    rf"(?=[^A-Z]*+[A-Z])(?=[^a-z]*+[a-z])(?=[^0-9]*+[0-9])[A-Za-z0-9+/_\-]{{{_DATA}}}"
+)
 _SHORTEST_VALUE = 8
 _is_secret_name = lru_cache(4096)(is_secret_name)
 _ALSO_HARMLESS = {"token": 16, "secret": 8}
@@ -267,10 +271,10 @@ def is_url_password(match: re.Match[str]) -> bool:
     return re.match(r"\d{1,5}(?:[/?#]|$)", secret_part(match)) is None
 
 
-_BRANDS = re.compile(
+_BRANDS = compile_late(
     r"4\d{15}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|6(?:011|5\d\d|4[4-9]\d)\d{12}"
 )
-_GROUPS = re.compile(r"\d+|\d{4}(?P<s>[ \-])\d{4}(?P=s)\d{4}(?P=s)\d{4}|\d{4}([ \-])\d{6}\2\d{5}")
+_GROUPS = compile_late(r"\d+|\d{4}(?P<s>[ \-])\d{4}(?P=s)\d{4}(?P=s)\d{4}|\d{4}([ \-])\d{6}\2\d{5}")
 
 
 _NUMBERED = (
@@ -278,10 +282,10 @@ _NUMBERED = (
     r"request|message|trace|span|event|user|chat|job|case)"
     r"(?:[_\- ]?(?i:id|no|nr|num|number|code|ref|key))?s?"
 )
-_NUMBERED_NAME = re.compile(
+_NUMBERED_NAME = compile_late(
     rf"(?:\A|.*[_\-. ]){_NUMBERED}\Z|.*[a-z](?=[A-Z]){_NUMBERED}\Z|(?:\A|.*_)(?i:id)\Z"
 )
-_NUMBERED_BEFORE = re.compile(rf"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z])){_NUMBERED}[\s\"'\\:=#.(]{{1,12}}\Z")
+_NUMBERED_BEFORE = compile_late(rf"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z])){_NUMBERED}[\s\"'\\:=#.(]{{1,12}}\Z")
 _BEFORE_NUMBER = 40
 
 

@@ -12,6 +12,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from namel3ss_debug.traces.redaction.late_patterns import compile_late
+
 LONGEST = 65_536
 """How many characters of a text, and of a run of base64, are decoded at most."""
 
@@ -22,32 +24,32 @@ SHORTEST_RUN = 24
 """A run of base64 with fewer characters than this is too short for a secret with its name."""
 
 # An escape may itself be escaped, `%252F` or `\\u002f`, where one text was put into another. Only ASCII matters.
-_PERCENT = re.compile(r"%(?:25){0,3}([2-7][0-9A-Fa-f]|0[9AaDd])")
-_IN_JSON = re.compile(r"(?<!\\)\\{1,8}(?:u00([2-7][0-9A-Fa-f])|/)")
+_PERCENT = compile_late(r"%(?:25){0,3}([2-7][0-9A-Fa-f]|0[9AaDd])")
+_IN_JSON = compile_late(r"(?<!\\)\\{1,8}(?:u00([2-7][0-9A-Fa-f])|/)")
 _MARKS_IN_JSON = ("\\/", *(f"\\u00{digit}" for digit in range(2, 8)))
-_IN_HTML = re.compile(
+_IN_HTML = compile_late(
     r"&(?:amp;){0,3}(?:(quot|apos|lt|gt|equals|colon)|#0{0,4}(3[489]|43|47|58|6[0-2])|#[xX]0{0,4}([2-7][0-9A-Fa-f]));"
 )
 _HTML_NAMES = {"quot": '"', "apos": "'", "lt": "<", "gt": ">", "equals": "=", "colon": ":"}
 _QUERY_PART = r"[\w.\-]{1,64}=[^\s&=\"'+]{1,80}\+"
-_QUERY = re.compile(rf"[?&]{_QUERY_PART}")
-_FORM = re.compile(_QUERY_PART)
-BEGUN_ESCAPE = re.compile(
+_QUERY = compile_late(rf"[?&]{_QUERY_PART}")
+_FORM = compile_late(_QUERY_PART)
+BEGUN_ESCAPE = compile_late(
     r"%[0-9A-Fa-f]{0,7}\Z|&(?:amp;){0,3}#?[0-9A-Za-z]{0,6}\Z|\\{1,8}(?:u[0-9A-Fa-f]{0,3})?\Z"
 )
 """What may be the beginning of an escape, at the end of a text that goes on."""
 
 # In each group of four characters of the base64 of ASCII, three have a bit that is never set. Of random runs, such as
 # hashes and images, one in 32,768 passes.
-_RUN = re.compile(rf"[A-Za-z0-9+/_\-]{{{SHORTEST_RUN},}}")
-_IS_TEXT = re.compile(r"(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_\-]){5}")
-_TEXT_BEHIND = re.compile(rf"[/_\-]{_IS_TEXT.pattern}")
+_RUN = compile_late(rf"[A-Za-z0-9+/_\-]{{{SHORTEST_RUN},}}")
+_IS_TEXT = compile_late(r"(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_\-]){5}")
+_TEXT_BEHIND = compile_late(lambda: rf"[/_\-]{_IS_TEXT.pattern}")
 """A text in base64 that a character of base64 separates from what is before it, as in a path: `/files/dG9rZW4...`."""
 
 _LONGEST_PATH = 300
 _BLOCK = 2048
 _ALPHABETS = [
-    (string.ascii_letters + string.digits + signs, re.compile(rf"[A-Za-z0-9{signs}]{{{_BLOCK},}}+"))
+    (string.ascii_letters + string.digits + signs, compile_late(rf"[A-Za-z0-9{signs}]{{{_BLOCK},}}+"))
     for signs in ("+/", "_-")
 ]
 """A run of two blocks or more is data, such as an image or a document: what looks like a token in it is one by chance."""
@@ -194,7 +196,7 @@ def _is_data(run: str) -> bool:
 
 
 def _decode_escape(match: re.Match[str]) -> str:
-    if match.re is not _IN_HTML:
+    if not match[0].startswith("&"):
         return chr(int(match[1], 16)) if match[1] else "/"
     name, decimal, digits = match.groups()
     return _HTML_NAMES[name] if name else chr(int(decimal) if decimal else int(digits, 16))

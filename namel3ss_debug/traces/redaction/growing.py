@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 from orjson import loads
 
 from namel3ss_debug.traces.redaction.decoding import BEGUN_ESCAPE, LONGEST, has_base64, unescape
+from namel3ss_debug.traces.redaction.late_patterns import compile_late
 from namel3ss_debug.traces.redaction.openings import opening
 from namel3ss_debug.traces.redaction.redactor import (
     CARD,
-    LONGEST_TRIGGER,
-    TRIGGER,
     Redactor,
     is_by_chance,
+    longest_trigger,
     placeholder,
+    trigger,
 )
 from namel3ss_debug.traces.redaction.rules import Rule
 
@@ -33,7 +34,7 @@ _BEFORE_LITERAL = 64
 _OFTEN = 4096
 """A waiting text is searched at every piece until it is so long, and then each time it has grown by a quarter."""
 
-_NAMED = re.compile(
+_NAMED = compile_late(
     r'"((?:[^"\\]|\\.){1,200}+)"\s{0,8}:\s{0,8}'
     r'(?:"((?:[^"\\]|\\.)*+)"|(-?[0-9][0-9.eE+\-]*+)|(\{[^{}]*+\}|\[[^\[\]]*+\]))',
     re.DOTALL,
@@ -57,7 +58,7 @@ _LONGEST_RUN = 100
 
 _RUN_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.~:@"
 _BASE64_CHARACTERS = _RUN_CHARACTERS[:64] + "_-"
-_ALERT = re.compile(rf'{TRIGGER}|":|{CARD}|%[0-9a-f]{{2}}|\\\\/|\\\\u00|[a-z0-9+/_\-]{{{_RUN}}}')
+_ALERT = compile_late(lambda: rf'{trigger()}|":|{CARD}|%[0-9a-f]{{2}}|\\\\/|\\\\u00|[a-z0-9+/_\-]{{{_RUN}}}')
 """Matches in a lower-case text that may hold a secret or the beginning of one."""
 
 
@@ -103,7 +104,7 @@ class IncrementalRedaction:
         """Return whether a piece, if it were the next, would be decided at once and hold no secret."""
         if self._alert:
             return False
-        lower = (self._text[-LONGEST_TRIGGER:] + piece).lower()
+        lower = (self._text[-longest_trigger() :] + piece).lower()
         return not _ALERT.search(lower) and not self._redactor.is_near(lower)
 
     def take_plain(self, piece: str) -> None:

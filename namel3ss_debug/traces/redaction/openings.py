@@ -13,6 +13,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+from namel3ss_debug.traces.redaction.late_patterns import compile_late
+
 _parser: Any = import_module("re._parser")
 _compiler: Any = import_module("re._compiler")
 _c: Any = import_module("re._constants")
@@ -22,7 +24,7 @@ Item = tuple[Any, Any]
 _END: Item = (_c.AT, _c.AT_END_STRING)
 _SIMPLE = frozenset({_c.LITERAL, _c.NOT_LITERAL, _c.ANY, _c.IN})
 _REPEATS = frozenset({_c.MAX_REPEAT, _c.MIN_REPEAT, _c.POSSESSIVE_REPEAT})
-_LAST_WORD = re.compile(r"\S{1,1000}\Z")
+_LAST_WORD = compile_late(r"\S{1,1000}\Z")
 LONGEST_LITERAL = 16
 _STOP: Item = (None, None)
 _ASCII = 128

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from namel3ss_debug.config.values import check_pattern
@@ -33,6 +33,7 @@ from namel3ss_debug.traces.redaction.decoding import (
     unescape,
     without_data,
 )
+from namel3ss_debug.traces.redaction.late_patterns import compile_late
 from namel3ss_debug.traces.redaction.openings import LONGEST_LITERAL, first_literal, opening
 from namel3ss_debug.traces.redaction.rules import HASHES, PHRASES, RUN, TOKENS, Rule, assigned
 
@@ -63,14 +64,14 @@ _BESIDE = 2048
 _LOOK_BACK = 4096
 _LONGEST_NAME = 100
 _MOST_VALUES = 1000
-_PLACEHOLDER = re.compile(r"(\[REDACTED:[\w.\-]{1,64}\])")
-_PARAMETER = re.compile(r"([?&;#])([^=&#?;\s]{1,100}+)=([^&#;\s]*+)")
-_RUNS = re.compile(rf"[A-Za-z0-9_\-+/=.:]{{{RUN},}}+")
-_NUMBER = re.compile(r"-?\d[\d.]*\Z")
-_OPTION = re.compile(r"--[A-Za-z][\w\-]{0,100}\Z")
-_WORD = re.compile(r"\S{1,1000}\Z")
-_KEY_BEGINS = re.compile(r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----\s*\Z")
-_KEY_LINE = re.compile(r"\s*(?:[A-Za-z0-9+/=]+|(?:Proc-Type|DEK-Info|Version|Comment): .*)?\s*\Z")
+_PLACEHOLDER = compile_late(r"(\[REDACTED:[\w.\-]{1,64}\])")
+_PARAMETER = compile_late(r"([?&;#])([^=&#?;\s]{1,100}+)=([^&#;\s]*+)")
+_RUNS = compile_late(rf"[A-Za-z0-9_\-+/=.:]{{{RUN},}}+")
+_NUMBER = compile_late(r"-?\d[\d.]*\Z")
+_OPTION = compile_late(r"--[A-Za-z][\w\-]{0,100}\Z")
+_WORD = compile_late(r"\S{1,1000}\Z")
+_KEY_BEGINS = compile_late(r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----\s*\Z")
+_KEY_LINE = compile_late(r"\s*(?:[A-Za-z0-9+/=]+|(?:Proc-Type|DEK-Info|Version|Comment): .*)?\s*\Z")
 
 
 _TOKEN_LITERALS: dict[str, list[tuple[str, int]]] = {}
@@ -93,10 +94,9 @@ _AFTER_TOKENS = 1000
 _OWN_FIRST = -1000
 
 _RUN_RULES = [(order, rule) for order, rule in enumerate(TOKENS) if not rule.literals]
-_RUN_FORM = re.compile("|".join(f"(?:{rule.pattern})" for _, rule in _RUN_RULES))
-_LONG_RUN = re.compile(rf"[A-Za-z0-9_\-.+/]{{{SHORTEST_RUN}}}")
+_RUN_FORM = compile_late(lambda: "|".join(f"(?:{rule.pattern})" for _, rule in _RUN_RULES))
+_LONG_RUN = compile_late(rf"[A-Za-z0-9_\-.+/]{{{SHORTEST_RUN}}}")
 _ORDERED = [*enumerate(TOKENS), *enumerate(PHRASES, _AFTER_TOKENS)]
-_LITERALS = {literal for _, rule in _ORDERED for literal in rule.literals}
 
 
 def _shortest(literals: set[str]) -> set[str]:
@@ -104,15 +104,18 @@ def _shortest(literals: set[str]) -> set[str]:
     return {one for one in literals if literals.isdisjoint(one[:end] for end in range(1, len(one)))}
 
 
-_TRIGGERS = _shortest(_LITERALS)
-_TRIGGERED: dict[str, list[tuple[int, Rule]]] = {trigger: [] for trigger in _TRIGGERS}
-"""For each trigger, the rules with a literal that begins with it."""
+@cache
+def _triggered() -> dict[str, list[tuple[int, Rule]]]:
+    """Return the shortest literals, and for each of them the rules with a literal that begins with it."""
+    triggers = _shortest({literal for _, rule in _ORDERED for literal in rule.literals})
+    found: dict[str, list[tuple[int, Rule]]] = {trigger: [] for trigger in triggers}
+    for order, rule in _ORDERED:
+        for start in {one[:end] for one in rule.literals for end in range(1, len(one) + 1)} & triggers:
+            found[start].append((order, rule))
+    return found
 
-for _order, _rule in _ORDERED:
-    for _trigger in {one[:end] for one in _rule.literals for end in range(1, len(one) + 1)} & _TRIGGERS:
-        _TRIGGERED[_trigger].append((_order, _rule))
 
-_HASH_LIKE = re.compile(r"[0-9]|[A-Za-z]{15}|[A-Za-z_\-+/]{24}")
+_HASH_LIKE = compile_late(r"[0-9]|[A-Za-z]{15}|[A-Za-z_\-+/]{24}")
 """Occurs in every value of the rules that need a name; in nearly all by its digits."""
 
 _FAR_INSIDE = 2000
@@ -130,22 +133,32 @@ def trie(words: Iterable[str]) -> str:
     return ways[0] if len(ways) == 1 else f"(?:{'|'.join(ways)})"
 
 
-TRIGGER = trie(_TRIGGERS)
-"""Occurs in every lower-case text that may hold a secret, but for the number of a card."""
+@cache
+def trigger() -> str:
+    """Return a pattern that occurs in every lower-case text that may hold a secret, but for the number of a card."""
+    return trie(_triggered())
 
-LONGEST_TRIGGER = max(LONGEST_LITERAL, *map(len, _TRIGGERS))
-_TRIGGER = re.compile(f"(?=({TRIGGER}))")
-_TOKEN_TRIGGER = re.compile(trie(_shortest({literal for rule in TOKENS for literal in rule.literals})))
-_PHRASE_TRIGGER = re.compile(
-    trie(_shortest({literal for literal, _ in [*_PHRASE_LITERALS, *_NAME_LITERALS]}))
+
+@cache
+def longest_trigger() -> int:
+    """Return the length of the longest literal that a secret is found by."""
+    return max(LONGEST_LITERAL, *map(len, _triggered()))
+
+
+_TRIGGER = compile_late(lambda: f"(?=({trigger()}))")
+_TOKEN_TRIGGER = compile_late(
+    lambda: trie(_shortest({literal for rule in TOKENS for literal in rule.literals}))
+)
+_PHRASE_TRIGGER = compile_late(
+    lambda: trie(_shortest({literal for literal, _ in [*_PHRASE_LITERALS, *_NAME_LITERALS]}))
 )
 """A literal of `PHRASES`; in a short text this is faster than searching for all of them one by one."""
 
 CARD = r"[0-9](?:[ \-]?[0-9]){12}|[0-9][0-9 \-]{0,24}\.?\Z"
 """Occurs in every text that may hold the number of a card, or the beginning of one at its end."""
 
-_CARD_LIKE = re.compile(CARD)
-_LONG_NUMBER = re.compile(r"\d(?:[ \-]?\d){12}")
+_CARD_LIKE = compile_late(CARD)
+_LONG_NUMBER = compile_late(r"\d(?:[ \-]?\d){12}")
 _CARD = next((order, rule) for order, rule in _ORDERED if rule.name == "card")
 _BASE64 = (_AFTER_TOKENS - 1, Rule("base64", "", (), ""))
 """Stands among the rules worth trying for a look at the texts in base64."""
@@ -449,7 +462,7 @@ class Redactor:
         """
         lower = text[start:].lower()
         found = {literal for literal in _TRIGGER.findall(lower) if literal}
-        rules = [rule for literal in found for rule in _TRIGGERED[literal]] if found else []
+        rules = [rule for literal in found for rule in _triggered()[literal]] if found else []
         if _LONG_RUN.search(text, start):
             rules += [*_RUN_RULES, _BASE64]
         if _CARD_LIKE.search(text, start):

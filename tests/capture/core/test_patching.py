@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import importlib.util
 import signal
 import sys
 import weakref
@@ -113,3 +114,41 @@ def test_an_alarm_while_a_module_is_patched_reaches_the_program(awaited):
         signal.signal(signal.SIGALRM, before)
     assert word_of(awaited) == "own"
     undo()
+
+
+def test_the_loader_of_an_awaited_module_passes_for_the_real_one(awaited):
+    """While the module is found, by another finder that asks all as well, and afterwards, when it has the real one."""
+    real = type(importlib.util.find_spec(awaited).loader)
+    stop = when_imported({awaited: patch("patched")}, pytest.fail)
+    found = importlib.util.find_spec(awaited)
+    assert isinstance(found.loader, real)
+
+    class AsksAll:
+        def find_spec(self, name, path=None, target=None):
+            return (
+                None
+                if name != awaited or self in asked
+                else (asked.append(self), importlib.util.find_spec(name))[1]
+            )
+
+    asked = []
+    sys.meta_path.insert(0, asks := AsksAll())
+    try:
+        assert word_of(awaited) == "patched"
+    finally:
+        sys.meta_path.remove(asks)
+    module = sys.modules[awaited]
+    assert asked == [asks]
+    assert type(module.__loader__) is type(module.__spec__.loader) is real
+    stop()
+
+
+def test_an_import_that_fails_shows_no_frame_of_ours(tmp_path, monkeypatch):
+    """The traceback leads from the import to the line of the module; the module is still awaited."""
+    (tmp_path / "fails_for_the_test.py").write_text("raise ValueError('as ever')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    stop = when_imported({"fails_for_the_test": patch("never")}, pytest.fail)
+    with pytest.raises(ValueError, match="as ever") as failed:
+        importlib.import_module("fails_for_the_test")
+    assert not [entry for entry in failed.traceback if "namel3ss_debug" in str(entry.path)]
+    stop()

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import ast
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FunctionType, ModuleType
@@ -23,6 +22,7 @@ from typing import Any, Protocol
 
 from namel3ss_debug.capture.core.editing import call_of, edit_body
 from namel3ss_debug.capture.core.own_code import CAPTURE_FOLDER
+from namel3ss_debug.capture.core.patching import call_when_imported
 from namel3ss_debug.config import LINEAGE_VARIABLE, PARENT_VARIABLE, SESSION_VARIABLE
 
 BOOT = os.path.join(CAPTURE_FOLDER, "launch", "boot")
@@ -350,10 +350,4 @@ def _call_when_imported(name: str, action: Callable[[ModuleType], None]) -> None
     if key in _watched:
         return
     _watched.add(key)
-    module = sys.modules.get(name)
-    if module is not None:
-        action(module)
-        return
-    from wrapt import register_post_import_hook  # only needed if the module is yet to be imported
-
-    register_post_import_hook(action, name)
+    call_when_imported(name, action)
