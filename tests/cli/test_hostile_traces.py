@@ -513,10 +513,11 @@ def _killed(files: Files, _folder: Path) -> None:
 
 def test_ones_own_trace_runs_without_a_question(project, model):
     """So does one of a run that was killed: a torn last line holds nothing."""
-    again = debug(project, environment(model), "rerun", "run.jsonl")
+    debug(project, environment(model), "trace", "-o", "own.jsonl", "app.py")
+    again = debug(project, environment(model), "rerun", "own.jsonl")
     assert (again.returncode, again.stdout) == (0, "hi\n\ndone\n"), again.stderr
-    edit(project, _killed)
-    again = debug(project, environment(model), "rerun", "run.jsonl")
+    edit(project, _killed, "own.jsonl")
+    again = debug(project, environment(model), "rerun", "own.jsonl")
     assert again.stdout == "hi\n\ndone\n", again.stderr
     assert "trust" not in again.stderr
 
