@@ -403,9 +403,17 @@ def _walk_scope(scope: ast.AST) -> Iterator[ast.AST]:
 
 def _class_head(node: ast.ClassDef) -> list[ast.AST]:
     fields = [each for each in node.body if not isinstance(each, Method | ast.ClassDef)]
+    constants = [each for each in fields if isinstance(each, ast.Assign) and _is_literal(each.value)]
+    # The order of constants has no effect, unlike that of annotated fields.
+    fields = [each for each in fields if each not in constants] + sorted(constants, key=ast.dump)
     head = ast.ClassDef(node.name, node.bases, node.keywords, fields, node.decorator_list)
     ast.copy_location(head, node)
     return [head]
+
+
+def _is_literal(node: ast.AST) -> bool:
+    kinds = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Load, ast.UnaryOp, ast.unaryop)
+    return all(isinstance(each, kinds) for each in ast.walk(node))
 
 
 class _Places:

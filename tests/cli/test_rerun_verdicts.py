@@ -151,6 +151,7 @@ READS = {
     "text": 'open("prices.txt").read()',
     "source": 'open("prices.py").read()',
     "at import": "shop.LOADED",
+    "script of a command": 'subprocess.run([sys.executable, "prices.py"], capture_output=True, text=True).stdout',
 }
 
 
@@ -171,7 +172,7 @@ def test_data_that_a_tool_reads_count_as_its_code(bench, how):
     """A file that it opens, whatever it holds, or that a module read for it; a file of another tool does not count."""
     (bench.folder / "shop.py").write_text(SHOP + 'LOADED = open("loaded.txt").read()\n')
     write_data(bench.folder, 2)
-    bench.edit("app.py", "import json, os", "import json, sqlite3, os")
+    bench.edit("app.py", "import json, os", "import json, sqlite3, subprocess, os")
     bench.edit("app.py", "shop.corrected(20)", READS[how])
     (bench.folder / "zones.txt").write_text("UTC")
     bench.edit("app.py", 'f"12:00 {zone}"', 'open("zones.txt").read()')

@@ -52,6 +52,7 @@ class CodeReach:
         self._classes: set[Label] = set()
         self._made: set[str] = set()  # classes whose objects are made elsewhere: the arguments count
         self._attributes: set[str] = set()
+        self._own_attributes: set[str] = set()  # of the objects of methods, whose classes are known
         self._globals: set[str] = set()
         self.dynamic: dict[str, None] = {}
         self.libraries: set[str] = set()
@@ -128,8 +129,10 @@ class CodeReach:
                 self._follow(*self._queue.popleft())
 
     def _follow(self, file: SourceFile, label: str, definition: CodeDefinition) -> None:
-        found = find_mentions(definition.nodes, with_signature=(file.path, label) == self._root)
+        is_root = (file.path, label) == self._root
+        found = find_mentions(definition.nodes, receiver=_receiver_of(definition), with_signature=is_root)
         self._attributes |= found.attributes
+        self._own_attributes |= found.own_attributes
         for what in found.dynamic:
             self.dynamic[f"{file.path}:{label} uses {what}"] = None
         for (level, module, name), rest in found.imports:
@@ -235,7 +238,9 @@ class CodeReach:
                 if own == name or "." in own:
                     continue
                 attribute = own.removesuffix("=")
-                if attribute in self._attributes or (attribute[:2] == "__" == attribute[-2:]):
+                if attribute in self._attributes | self._own_attributes or (
+                    attribute[:2] == "__" == attribute[-2:]
+                ):
                     self._add(file, name)
             short = label.rpartition(".")[2]
             if short in self._made:
@@ -245,14 +250,19 @@ class CodeReach:
     def _follow_possible(self) -> bool:
         """Add what could be reached through the attributes and variables so far; return whether there was anything new."""
         before = len(self._seen)
-        names = self._attributes | self._globals
+        names = self._attributes | self._own_attributes | self._globals
         for path, file in list(self._sources.files.items()):
             for label in self._labels(path, file):
                 owner, _, last = label.rpartition(".")
                 if label.endswith("="):
                     if not owner and label[:-1] in names:
                         self._add(file, label)
-                elif owner and last in self._attributes and not owner.endswith("<locals>"):
+                elif (
+                    last in self._attributes
+                    and owner
+                    and not owner.endswith("<locals>")
+                    and self._sources.is_mentioned(owner.rpartition(".")[2])
+                ):
                     self._add(file, label)
         self._follow_registrations(names)
         return len(self._seen) > before
@@ -288,6 +298,20 @@ class CodeReach:
 
 def _is_within(nodes: Iterable[ast.AST], inner: ast.AST) -> bool:
     return any(inner is each for node in nodes for each in ast.walk(node))
+
+
+def _receiver_of(definition: CodeDefinition) -> str:
+    """Return the name that a method has for its object or class, `self` or `cls`; "" for other code."""
+    node = definition.nodes[0] if definition.nodes else None
+    if (
+        not isinstance(node, Method)
+        or not definition.scopes
+        or not isinstance(definition.scopes[-1], ast.ClassDef)
+    ):
+        return ""
+    names = parameter_names(node)
+    static = any(dotted_name(each) == "staticmethod" for each in node.decorator_list)
+    return names[0] if names and not static else ""
 
 
 def _is_computed(node: ast.AST) -> bool:

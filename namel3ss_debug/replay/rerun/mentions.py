@@ -19,6 +19,7 @@ class Mentions:
         free: names that it does not bind itself.
         imports: names that it imports itself: the statement's `(level, module, name)`, and the attributes used of it.
         attributes: the names of all attributes that it reads, of whatever object.
+        own_attributes: those that a method reads of its own object, `self.offset`.
         dynamic: calls that cannot be followed, such as `eval`.
     """
 
@@ -26,6 +27,8 @@ class Mentions:
         self.free: dict[str, None] = {}
         self.imports: list[tuple[tuple[int, str, str], list[str]]] = []
         self.attributes: set[str] = set()
+        self.own_attributes: set[str] = set()
+        self.receiver = ""
         self.dynamic: set[str] = set()
 
 
@@ -49,7 +52,11 @@ class _NameScope:
             return
         if isinstance(node, ast.Attribute):
             chain = dotted_name(node)
-            self.found.attributes.update(_attributes(node))
+            names = list(_attributes(node))
+            root = chain.partition(".")[0]
+            if root and root in ("super", self.found.receiver):
+                self.found.own_attributes.add(names.pop())
+            self.found.attributes.update(names)
             if chain:
                 self.loads[chain] = None
             else:
@@ -146,19 +153,22 @@ class _NameScope:
 
 
 def _attributes(node: ast.AST) -> Iterator[str]:
+    """Yield the names of a chain of attributes, the last first."""
     while isinstance(node, ast.Attribute):
         yield node.attr
         node = node.value
 
 
-def find_mentions(nodes: Iterable[ast.AST], *, with_signature: bool = False) -> Mentions:
+def find_mentions(nodes: Iterable[ast.AST], *, receiver: str = "", with_signature: bool = False) -> Mentions:
     """Return the names that some code mentions, except the parameters and local variables of its functions.
 
     Args:
         nodes: the code.
+        receiver: the name that a method has for its object; "" for other code.
         with_signature: whether annotations of the functions count, which are those of a tool.
     """
     found = Mentions()
+    found.receiver = receiver
     outer = _NameScope(found)
     for node in nodes:
         if isinstance(node, Function):

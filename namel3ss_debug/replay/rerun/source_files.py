@@ -29,6 +29,7 @@ MAIN: Final = "__main__"
 CHANGED: Final = "has changed"
 NEW: Final = "is new"
 _OF_PACKAGES: Final = ("site-packages", "dist-packages")
+_LISTS_SUBCLASSES: Final = frozenset({"__subclasses__", "__init_subclass__"})
 GONE: Final = "does not exist any more"
 
 
@@ -161,6 +162,24 @@ class SourceFiles:
                 continue
             found |= {(path, label): how for label, how in _compare(before, now)}
         return found
+
+    def is_mentioned(self, name: str) -> bool:
+        """Return whether a class could have an object: the code names it somewhere, or asks for subclasses."""
+        return name in self._mentioned or not _LISTS_SUBCLASSES.isdisjoint(self._mentioned)
+
+    @cached_property
+    def _mentioned(self) -> frozenset[str]:
+        """All names in the code, without those of definitions."""
+        found: set[str] = set()
+        for file in list(self.files.values()):
+            for node in ast.walk(file.tree):
+                if isinstance(node, ast.Name):
+                    found.add(node.id)
+                elif isinstance(node, ast.Attribute):
+                    found.add(node.attr)
+                elif isinstance(node, ast.FunctionDef) and node.name in _LISTS_SUBCLASSES:
+                    found.add(node.name)
+        return frozenset(found)
 
     def has_other_signature(self, label: Label) -> bool:
         """Return whether the annotations of a function have changed. They count for tools, of which models get a schema."""

@@ -42,6 +42,7 @@ _SHOW_SOURCE: Final = tuple(
 """Modules that read source files in order to show lines of them."""
 _PACKAGES: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
+_EVENTS: Final = frozenset({"open", "os.rename", "sqlite3.connect", "subprocess.Popen"})
 _MOST_OPENERS: Final = 20
 
 OnOpen = Callable[[str, str], None]
@@ -88,7 +89,7 @@ def on_rename(consumer: OnRename) -> Undo:
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     # Each audit event of the process arrives here, also each `sys._getframe`.
-    if event not in ("open", "sqlite3.connect", "os.rename") or not _consumers:
+    if event not in _EVENTS or not _consumers:
         return
     thread = get_ident()
     if thread in _busy:
@@ -100,6 +101,9 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             if old is not None and new is not None:
                 for rename in _on_rename:
                     rename(old, new)
+            return
+        if event == "subprocess.Popen":
+            _report_script(arguments[1], arguments[2])
             return
         path = _database_file(arguments[0]) if event != "open" else arguments[0]
         path = find_followed(path)
@@ -113,6 +117,16 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             raise
     finally:
         _busy.discard(thread)
+
+
+def _report_script(words: Any, folder: Any) -> None:
+    """Report the files that a command names, such as its script: what it does depends on them."""
+    for word in words if isinstance(words, list | tuple) else ():
+        text = os.fsdecode(word)
+        path = find_followed(os.path.join(os.fsdecode(folder), text) if folder is not None else text)
+        if path is not None and os.path.isfile(path):
+            for consumer in _consumers:
+                consumer(path, READ)
 
 
 def _reads_code() -> bool:
@@ -245,7 +259,7 @@ class OpenedFiles:
         elif access != READ and path not in self._written and self._states[path] is not None:
             self._written.add(path)
             self._report(path, {"written": True})
-        if self._states[path] is not None and access != WRITTEN:
+        if self._states[path] is not None and access not in (WRITTEN, APPENDED):
             self._add_opener(path)
 
     def _add_opener(self, path: str) -> None:

@@ -42,7 +42,7 @@ def test_a_stream_that_does_not_let_itself_be_watched_is_left_alone(monkeypatch)
 
 
 def test_files_are_told_by_path_and_by_what_for(tmp_path):
-    """Code and the files of the system are not; nothing is told any more when it is put back."""
+    """Files of the system are not; nothing is told any more when it is put back."""
     told = []
     (put_back,) = watch_files(lambda path, use, frame: told.append((path, use, frame.f_code.co_name)))
     path = tmp_path / "data.txt"
@@ -50,7 +50,6 @@ def test_files_are_told_by_path_and_by_what_for(tmp_path):
         open(path, mode).close()
     with pytest.raises(FileNotFoundError):
         open(tmp_path / "no.txt")  # noqa: SIM115  (it does not open)
-    (tmp_path / "code.py").touch()
     open("/dev/null").close()
     put_back()
     open(path).close()
