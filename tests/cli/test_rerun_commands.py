@@ -243,18 +243,22 @@ WORKERS = """
 import multiprocessing
 from openai import OpenAI
 
-def work(numbers):
+def work(numbers, answers):
     client = OpenAI(max_retries=0)
     for number in numbers:
         messages = [{"role": "user", "content": f"task {number}"}]
-        print(client.chat.completions.create(model="m", messages=messages).choices[0].message.content, flush=True)
+        answers.put(client.chat.completions.create(model="m", messages=messages).choices[0].message.content)
 
 if __name__ == "__main__":
     split = int(open("split").read())
     for numbers in (range(split), range(split, 4)):
         if numbers:
-            process = multiprocessing.get_context(sys.argv[1]).Process(target=work, args=(numbers,))
+            context = multiprocessing.get_context(sys.argv[1])
+            answers = context.Queue()
+            process = context.Process(target=work, args=(numbers, answers))
             process.start()
+            for _ in numbers:
+                print(answers.get())
             process.join()
 """
 

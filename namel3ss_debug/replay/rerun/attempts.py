@@ -54,6 +54,7 @@ from namel3ss_debug.replay.rerun.requests import (
     command_without_port,
     ports_in,
     read_request,
+    starts_server,
 )
 from namel3ss_debug.replay.rerun.tool_code import CHANGED, UNCHANGED, CodeByTool, CodeComparison, StaleTool
 from namel3ss_debug.replay.rerun.unanswered import (
@@ -140,6 +141,8 @@ class ObservedRun:
         real: the numbers of the requests that were made for real.
         live_since: the number of the first request from which on the trace no longer answers; 0 for none.
         started: the commands that were started for real.
+        servers: of a started command that is a server: the ids of the recorded and the live start event -> its program.
+        server_ports: the ports in the words of these commands.
         not_changed: the answered tools whose changes of their arguments are missing.
     """
 
@@ -152,6 +155,8 @@ class ObservedRun:
     real: set[int] = field(default_factory=set)
     live_since: int = 0
     started: list[Request] = field(default_factory=list)
+    servers: dict[tuple[str, str], str] = field(default_factory=dict)
+    server_ports: set[str] = field(default_factory=set)
     not_changed: list[UnchangedArguments] = field(default_factory=list)
 
 
@@ -236,13 +241,22 @@ class Attempt:
                 self.seen.last = metadata
         elif event_type[-4:] == "_end":
             self._observe_end(event)
-        elif event_type == "divergence":
+        elif event_type == "divergence" and not self._is_awaited(event):
             self.seen.refused.append(event)
         elif event_type == "inputs_read":
             add_digests(self.seen.files, metadata)
             for source, sites in lenient.mapping(metadata.get("new")).items():
                 for site, times in lenient.mapping(sites).items():
                     self.seen.new_inputs[source, site] += lenient.count(times) or 0
+
+    def _is_awaited(self, event: Event) -> bool:
+        """Return whether nothing listened yet on the port of a server that the program has started.
+
+        The server may have begun to listen between the look at its port and the last try to connect.
+        """
+        metadata = lenient.mapping(event.get("metadata"))
+        port = str(metadata.get("address")).rpartition(":")[2]
+        return bool(metadata.get("nobody")) and port in self.seen.server_ports
 
     def _observe_end(self, event: Event) -> None:
         start_id = event.get("parent_event_id", "")
@@ -485,6 +499,10 @@ class Attempt:
             )
         self._started_again.add(request.number)
         self.seen.started.append(request)
+        if starts_server(found.request) and request.event is not None:
+            started = self.plan.recorded.start(found.number)["event_id"], request.event["event_id"]
+            self.seen.servers[started] = request.name
+            self.seen.server_ports.update(ports_in(request.event))
         self.order.mark_started(found.number)
         self.order.skip_calls([found.number])
         return {}

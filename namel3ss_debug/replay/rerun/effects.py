@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -73,6 +73,8 @@ class Effects:
         uncaught: the exception that ended it.
         ran: the names of the tools that were run for real, in a re-run.
         files: the files that it wrote, by path, see `seams.outputs.files`.
+        writers: path -> the process that wrote the file.
+        started_by: process -> the id of the event inside which it began.
         file_key: a check value of the key of their digests; None if files were not recorded.
         cwd: its working directory, which its files are named from.
     """
@@ -84,6 +86,8 @@ class Effects:
     uncaught: Uncaught | None = None
     ran: set[str] = field(default_factory=set)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    writers: dict[str, str] = field(default_factory=dict)
+    started_by: dict[str, str] = field(default_factory=dict)
     file_key: str | None = None
     cwd: str = ""
     _processes: dict[str, str] = field(
@@ -111,6 +115,7 @@ class Effects:
                 effect = lenient.mapping(lenient.mapping(described).get("effect"))
                 if effect:
                     self.files[path] = effect
+                    self.writers[path] = self._processes.get(prefix, "")
         elif event_type == EVENT_TYPE:
             self.ids.update(map(str, lenient.sequence(metadata.get("ids"))))
             place = str(metadata.get("process"))
@@ -120,6 +125,7 @@ class Effects:
             randomness = lenient.mapping(metadata.get("randomness"))
             self.ids.update(str(metadata[name]) for name in ("pid", "parent_pid") if name in metadata)
             self._processes[prefix] = str(randomness.get("process"))
+            self.started_by[self._processes[prefix]] = str(event.get("parent_event_id"))
             if not prefix:
                 self.cwd = lenient.string(metadata.get("cwd")) or ""
                 self.file_key = lenient.string(lenient.mapping(randomness.get("files")).get("check"))
@@ -138,6 +144,14 @@ class Effects:
                 str(metadata.get("line")),
                 number,
             )
+
+
+def without_processes(effects: Effects, started_by: Collection[str]) -> Effects:
+    """Return the effects without those of the processes that began inside these events."""
+    left_out = {process for process, event_id in effects.started_by.items() if event_id in started_by}
+    pieces = {place: each for place, each in effects.pieces.items() if place[0] not in left_out}
+    files = {path: each for path, each in effects.files.items() if effects.writers[path] not in left_out}
+    return replace(effects, pieces=pieces, files=files)
 
 
 _READ: Final = frozenset({EVENT_TYPE, INPUTS_READ, "trace_start", "trace_end", "error_occurred"})

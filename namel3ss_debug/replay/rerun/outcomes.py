@@ -19,7 +19,13 @@ from namel3ss_debug.replay.rerun.divergences import (
     in_order,
     summarize,
 )
-from namel3ss_debug.replay.rerun.effects import FIRST, Effects, EffectsComparison, compare_effects
+from namel3ss_debug.replay.rerun.effects import (
+    FIRST,
+    Effects,
+    EffectsComparison,
+    compare_effects,
+    without_processes,
+)
 from namel3ss_debug.replay.rerun.file_changes import FileChange
 from namel3ss_debug.replay.rerun.recorded_calls import ChangedFile, RecordedCalls
 from namel3ss_debug.replay.rerun.requests import TOOL, VALUED, Request
@@ -399,7 +405,18 @@ def _compare_effects(
     now = run.seen.effects
     if run.seen.live_since:
         return EffectsComparison()
+    servers = run.seen.servers
+    if servers:  # the requests to it are answered, so it does not do what it did for them
+        then, now = (
+            without_processes(each, {started[place] for started in servers})
+            for place, each in enumerate((then, now))
+        )
     compared = compare_effects(then, now, ignored=ignored, killed=FIRST not in then.ended)
+    if servers:
+        names = ", ".join(dict.fromkeys(servers.values()))
+        compared = compared._replace(
+            not_compared=(*compared.not_compared, f"what the server {names} printed and wrote")
+        )
     if compared.divergences and any(each.overridden or each.how == AFTER_OVERRIDE for each in matches):
         kinds = dict.fromkeys(each.kind for each in compared.divergences)
         return EffectsComparison((), (*compared.not_compared, f"{' and '.join(kinds)} after your override"))

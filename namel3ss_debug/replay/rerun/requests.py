@@ -38,6 +38,7 @@ CONNECT: Final = "connect"
 _UNKNOWN: Final = "unknown "
 _COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish"})
+_PORT_KEY: Final = "command with a port "
 _PORT = re.compile(r"(?<!\d)\d{4,5}(?!\d)")
 _FIRST_PORT, _LAST_PORT = 1024, 65535
 _LOCAL_SERVER = re.compile(r"\A(?:localhost|127\.0\.0\.1|\[::1\]):\d+\Z")
@@ -267,7 +268,12 @@ def command_without_port(event: Event, port: str) -> str:
     """Return a key that a command shares with those that have another port in place of this one."""
     text = lenient.dump(_without_environment(lenient.mapping(event.get("inputs"))), ordered=True).decode()
     text = re.sub(rf"(?<!\d){port}(?!\d)", "<port>", text)
-    return f"command with a port {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return f"{_PORT_KEY}{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def starts_server(request: Request) -> bool:
+    """Return whether a recorded command starts a server to which the program sends requests."""
+    return any(key.startswith(_PORT_KEY) for key in request.keys)
 
 
 def ports_in(event: Event) -> list[str]:
