@@ -197,7 +197,7 @@ def _own_messages() -> Iterator[None]:
 
 
 def _print_warning(
-    message: Any, kind: Any, file: str, line: int, stream: Any = None, text: Any = None
+    message: Any, kind: Any, file: str, line: int, _stream: Any = None, text: Any = None
 ) -> None:
     print(warnings.formatwarning(message, kind, file, line, text), file=sys.stderr, end="")
 
