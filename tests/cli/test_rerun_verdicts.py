@@ -223,8 +223,10 @@ def test_a_package_that_is_installed_from_a_folder_is_code_of_the_user(bench, mo
 def test_another_program_is_named_behind_two_dashes(bench):
     """It runs with its arguments on the answers of the trace; without a program there, or without the file, nothing runs."""
     (bench.folder / "app.py").rename(bench.folder / "other.py")
-    status, report = bench.rerun("--", "other.py", "--accept", "this")
+    status, report = bench.rerun("--", "other.py")
     assert (status, report["verdict"]) == (0, "matched")
+    status, report = bench.rerun("--", "other.py", "--accept", "this")
+    assert (status, report["divergences"]) == (1, {"output": 1})  # the program prints its arguments
     assert "--accept this" in bench.err
     status, _ = bench.rerun("--")
     assert (status, "no program after --" in bench.err) == (2, True)

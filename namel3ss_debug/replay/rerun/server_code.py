@@ -44,6 +44,8 @@ def _changes(event: dict[str, Any], cwd: Path) -> Iterator[str]:
     inputs = lenient.mapping(event.get("inputs"))
     words = [lenient.string(inputs.get("command")) or "", *map(str, lenient.sequence(inputs.get("args")))]
     now = digest_server_files(words, cwd / (lenient.string(metadata.get("server_cwd")) or ""))
+    if not now:  # a server that is not on this machine is known as a remote one is
+        return
     for path in sorted(then.keys() | now.keys()):
         if path not in now:
             yield f"{path} does not exist any more"

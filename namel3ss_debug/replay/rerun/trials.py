@@ -53,7 +53,7 @@ def try_tools(
         with Path(os.devnull).open("wb") as nowhere:
             outcome = rerun(prepared, OutputEnds(nowhere.fileno(), nowhere.fileno()))
         tried = _read_trials(outcome)
-    if outcome.stop or outcome.problem or outcome.interrupted or outcome.divergences:
+    if outcome.stop or outcome.problem or outcome.interrupted:
         return dict.fromkeys(names, "the program did not finish when its tools were tried")
     return {name: tried.get(name, "it was not called when the tools were tried") for name in names}
 
