@@ -194,7 +194,9 @@ class _Screen:
             if match["newline"]:
                 self._feed(piece)
             elif match["cr"]:
-                row = self._rows.get(piece.task, self._cursor())
+                # Before the cursor is moved, it stands where another thread may have left it.
+                is_moved = piece.text[place : place + 1] == "\x1b"
+                row = self._cursor() if is_moved else self._rows.get(piece.task, self._cursor())
                 self._at(piece, row).restarts = True
             elif match["back"]:
                 line = self._at(piece, self._rows.get(piece.task, self._cursor()))

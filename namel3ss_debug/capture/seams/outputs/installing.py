@@ -126,9 +126,10 @@ class Outputs:
                 joined.append((task, stream, [text]))
         pieces: list[OutputPiece] = []
         for task, stream, texts in joined:
-            text = self._begun.pop((task, stream), "") + "".join(texts)
+            text = "".join(texts)
             if text[0] in "\r\x1b":
                 self._flush_begun(pieces, stream)  # it draws over what others have begun
+            text = self._begun.pop((task, stream), "") + text
             end = max(text.rfind("\n"), text.rfind("\r", 0, len(text) - 1)) + 1
             if len(text) - end > _LONGEST_LINE:
                 end = len(text)
