@@ -253,7 +253,7 @@ class _Screen:
                 line.text, line.restarts = text, False
             else:
                 line.text += text
-            line.task, line.number = piece.task, piece.number
+            line.task, line.number, line.is_open = piece.task, piece.number, True
         self._last = row
 
     def _feed(self, piece: OutputPiece) -> None:
