@@ -51,7 +51,7 @@ _NORMALISED: Final = re.compile(
 )
 _MAY_DIFFER: Final = re.compile(r"\d|-:--|[\u2801-\u28ff]|/s")
 NUMBER: Final = re.compile(r"(\d+)")
-_REDRAWS: Final = re.compile(r"[\r\b]|\x1b\[[0-9;?]*[ABEFGHJK]")
+_REDRAWS: Final = re.compile(r"[\r\b]|\x1b\[(?:[0-9;?]*[ABEFGHJK]|\?25[hl])")
 _CONTROL: Final = re.compile(
     r"(?P<newline>\n)|(?P<cr>\r)|(?P<back>\x08)|\x1b\[(?P<count>[0-9;?]*)(?P<move>[ABEFGHJK])|\x1b\[\?25[hl]"
 )
