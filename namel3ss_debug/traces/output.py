@@ -51,7 +51,7 @@ _NORMALISED: Final = re.compile(
 )
 _MAY_DIFFER: Final = re.compile(r"\d|-:--|[\u2801-\u28ff]|/s")
 NUMBER: Final = re.compile(r"(\d+)")
-_REDRAWS: Final = re.compile(r"[\r\b]|\x1b\[[0-9;?]*[ABEFGHJK]")
+_REDRAWS: Final = re.compile(r"[\r\b]|\x1b\[(?:[0-9;?]*[ABEFGHJK]|\?25[hl])")
 _CONTROL: Final = re.compile(
     r"(?P<newline>\n)|(?P<cr>\r)|(?P<back>\x08)|\x1b\[(?P<count>[0-9;?]*)(?P<move>[ABEFGHJK])|\x1b\[\?25[hl]"
 )
@@ -194,7 +194,9 @@ class _Screen:
             if match["newline"]:
                 self._feed(piece)
             elif match["cr"]:
-                row = self._rows.get(piece.task, self._cursor())
+                # Before the cursor is moved, it stands where another thread may have left it.
+                is_moved = piece.text[place : place + 1] == "\x1b"
+                row = self._cursor() if is_moved else self._rows.get(piece.task, self._cursor())
                 self._at(piece, row).restarts = True
             elif match["back"]:
                 line = self._at(piece, self._rows.get(piece.task, self._cursor()))
@@ -251,7 +253,7 @@ class _Screen:
                 line.text, line.restarts = text, False
             else:
                 line.text += text
-            line.task, line.number = piece.task, piece.number
+            line.task, line.number, line.is_open = piece.task, piece.number, True
         self._last = row
 
     def _feed(self, piece: OutputPiece) -> None:

@@ -43,6 +43,14 @@ def test_an_id_is_no_difference_where_it_stands_and_a_number_elsewhere():
         ([("0", "one\r\ntwo\r\n\n")], ["one", "two", ""]),
         ([("0", "a\nb\n"), ("0", "\x1b[2A\x1b[2KA\n\x1b[2KB\n")], ["A", "B"]),
         ([("0.1", "frame\nof 1"), ("0", "\r\x1b[2K\x1b[1A\x1b[2Kframe\nof 2\n")], ["frame", "of 2"]),
+        (
+            [
+                ("0", "a"),
+                ("0.1", "\r\x1b[2Ka\nb\nc"),
+                ("0", "\r\x1b[2K\x1b[1A\x1b[2K\x1b[1A\x1b[2KA\nB\nC\n"),
+            ],
+            ["A", "B", "C"],
+        ),
         ([("0", "x"), ("0.1", "y\n"), ("0", "z\n")], ["xz", "y"]),
         ([("0", "ab\b\bcd\n")], ["cd"]),
     ],

@@ -27,6 +27,8 @@ _MOST_WAITING: Final = 2000
 _LONGEST_LINE: Final = 65_536
 """How long the beginning of a line waits for its end."""
 _LOCK_SECONDS: Final = 0.1
+_AT_ONCE: Final = 200
+"""How many lines of a further process are written at once: such processes are often killed when their work is done."""
 
 _WITHOUT_OUTPUT: Final = frozenset(
     {
@@ -53,6 +55,7 @@ class Outputs:
         self._sizes: dict[str, int] = {}
         self._writing = threading.RLock()
         self._tasks: set[str] = set()
+        self._at_once = 0 if task_paths.root().path == task_paths.FIRST else _AT_ONCE
         self._ids: set[str] = set()  # of the threads that wrote, which may have ended since
 
     def written(self, stream: str, text: str | bytes) -> None:
@@ -68,6 +71,9 @@ class Outputs:
                 self._ids |= {str(threading.get_ident()), str(threading.get_native_id())}
             self._queue.append((task, stream, text))
             if len(self._queue) > _MOST_WAITING:
+                self.write()
+            elif self._at_once and text[-1:] in ("\n", b"\n"):
+                self._at_once -= 1
                 self.write()
         except Exception as error:
             self._tracer.problem("output could not be recorded", error)
@@ -112,6 +118,7 @@ class Outputs:
         self._sizes.clear()
         self._writing = threading.RLock()
         self._tasks, self._ids = set(), set()
+        self._at_once = _AT_ONCE
 
     def _take(self, *, last: bool) -> list[OutputPiece]:
         """Return the waiting pieces of whole lines, in order."""
@@ -126,9 +133,10 @@ class Outputs:
                 joined.append((task, stream, [text]))
         pieces: list[OutputPiece] = []
         for task, stream, texts in joined:
-            text = self._begun.pop((task, stream), "") + "".join(texts)
+            text = "".join(texts)
             if text[0] in "\r\x1b":
                 self._flush_begun(pieces, stream)  # it draws over what others have begun
+            text = self._begun.pop((task, stream), "") + text
             end = max(text.rfind("\n"), text.rfind("\r", 0, len(text) - 1)) + 1
             if len(text) - end > _LONGEST_LINE:
                 end = len(text)
