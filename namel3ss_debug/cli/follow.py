@@ -124,7 +124,7 @@ class _Process:
         while file is not None and (chunk := file.read(CHUNK_BYTES)):
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             for line in lines:
-                event = read_event_line(line)
+                event = read_event_line(line, self._path)
                 if event is not None:
                     self._latest = max(self._latest, event.get("timestamp", self._latest))
                     self._ended = self._ended or event["event_type"] == "trace_end"

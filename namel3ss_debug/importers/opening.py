@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from namel3ss_debug.config import load_configuration
 from namel3ss_debug.errors import UnreadableTraceError
 from namel3ss_debug.importers import find_importer
 from namel3ss_debug.traces import reader
@@ -18,9 +19,9 @@ from namel3ss_debug.traces.redaction.redactor import Redactor
 class _RedactingImporter:
     """Reads the files of another writer, who may have redacted nothing, without their secrets."""
 
-    def __init__(self, importer: Importer) -> None:
+    def __init__(self, importer: Importer, redactor: Redactor) -> None:
         self._importer = importer
-        self._redactor = Redactor()
+        self._redactor = redactor
 
     def read(
         self, files: tuple[Path, ...], problems: Problems, consumed: Callable[[int], None] | None = None
@@ -33,7 +34,12 @@ class _RedactingImporter:
 
 def _find_redacting(path: Path) -> Importer | None:
     importer = find_importer(path)
-    return None if importer is None else _RedactingImporter(importer)
+    if importer is None:
+        return None
+    settings = load_configuration(mistakes=[]).config  # the commands report what is wrong in the settings
+    if not settings.redact:
+        return importer
+    return _RedactingImporter(importer, Redactor(settings.redact_keys, settings.redact_patterns))
 
 
 def open_trace(path: str | Path, *, redacted: bool = True) -> Trace:

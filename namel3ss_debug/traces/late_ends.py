@@ -43,7 +43,7 @@ def write_late_end(first: Path, status: int) -> None:
         return
     with suppress(OSError):
         file = trace_files(first)[0].files[-1]
-        last = read_event_line(last_line(file))
+        last = read_event_line(last_line(file), file)
         if last is None or not isinstance(last.get("seq"), int) or _has_ended(file, last):
             return
         header, note = read_note(file)
@@ -107,7 +107,7 @@ def write_verdict(first: Path, verdict: Mapping[str, Any]) -> None:
             found = tail.rfind(_END)
             begin = tail.rfind(b"\n", 0, found) + 1
             end = tail.find(b"\n", found)
-            event = read_event_line(tail[begin:end]) if found >= 0 and end >= 0 else None
+            event = read_event_line(tail[begin:end], file) if found >= 0 and end >= 0 else None
             if event is None or event["event_type"] != "trace_end":
                 return
             event["metadata"] = {**lenient.mapping(event.get("metadata")), VERDICT: verdict}

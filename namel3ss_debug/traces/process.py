@@ -42,6 +42,7 @@ from namel3ss_debug.traces.lines import (
     read_batches,
 )
 from namel3ss_debug.traces.loss_notes import LossNote, note_of, parse_note
+from namel3ss_debug.traces.media import MARK_BYTES, restore
 from namel3ss_debug.traces.names import parse_name
 from namel3ss_debug.wire import lenient
 
@@ -148,6 +149,7 @@ class ProcessReader:
         self._waiting_bytes = 0
         self._waiting_count = 0
         self._until = until
+        self._has_media = False  # whether a line of the batch may hold media
 
     def events(self, resume: Resume | None = None) -> Iterator[Event]:
         """Yield the events in order, from `resume` on, which comes from an earlier pass over the same files or from a cut."""
@@ -166,6 +168,7 @@ class ProcessReader:
             # The fast path below takes events as they are. Where a field of an older format version may stand in a
             # piece of the file, every event of the piece takes the careful path, which renames it. The search takes a
             # seventh of the time of a pass, so it is left out for a trace in the present format.
+            has_media = self._has_media = may_hold_media(batch)
             careful = self._complete_event is not None or (is_old and may_hold_old_fields(batch))
             shapes = {} if careful else SHAPES
             for line in lines:
@@ -180,6 +183,8 @@ class ProcessReader:
                     sound = False
                 if sound:
                     expected += 1
+                    if has_media:
+                        self._restore(event)
                     yield event
                     if not waiting:
                         continue
@@ -331,6 +336,8 @@ class ProcessReader:
                     self.note = note
                 continue
             rename_old_fields(value)
+            if self._has_media:
+                self._restore(value)
             if not is_sound(value):
                 for field in normalise(value):
                     self._problems.add(
@@ -338,6 +345,14 @@ class ProcessReader:
                     )
             self._accept(value, place, len(line), f"#{self._number}.{name}.{number}.{piece}", ready)
         return ready
+
+    def _restore(self, event: Event) -> None:
+        """Put the texts of media into an event, and report those that are missing."""
+        missing = restore(event, self._files[self._batch_file - self._first_file])
+        if missing:
+            self._report(
+                self._line(), "media is missing", f"the text of {missing}, which no line before holds"
+            )
 
     def _accept(self, event: Event, place: LinePlace | None, size: int, spare_id: str, ready: _Ready) -> None:
         if self._complete_event is not None:
@@ -452,14 +467,32 @@ def may_hold_marks(batch: Batch) -> bool:
     )
 
 
+def may_hold_media(batch: Batch) -> bool:
+    """Return whether a line may hold media or its digest."""
+    pieces = batch.lines if batch.read is None else (batch.read, *batch.lines[:1])
+    return any(b"$" in piece and MARK_BYTES in piece for piece in pieces)
+
+
 def may_hold_old_fields(batch: Batch) -> bool:
     """Return whether a line may hold a field by its name in an older format version."""
     pieces = batch.lines if batch.read is None else (batch.read, *batch.lines[:1])
     return any(b"held_" in piece and any(name in piece for name in _OLD_NAMES) for piece in pieces)
 
 
-def read_event_line(line: bytes) -> Event | None:
-    """Return the event on the line of a seekable trace, exactly as a pass yields it; None when there is none."""
+def read_event_line(line: bytes, path: Path) -> Event | None:
+    """Return the event on the line of a seekable trace, exactly as a pass yields it; None when there is none.
+
+    Args:
+        line: the line.
+        path: its file, which holds the texts of its media.
+    """
+    event = _read_line(line)
+    if event is not None and MARK_BYTES in line:
+        restore(event, path)
+    return event
+
+
+def _read_line(line: bytes) -> Event | None:
     try:
         intact: Event = orjson.loads(line)
         rename_old_fields(intact)

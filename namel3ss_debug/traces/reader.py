@@ -503,7 +503,7 @@ def _read_places(places: Iterator[LinePlace], files: tuple[Path, ...]) -> Iterat
                 line = file.readline(LINE_LIMIT + 1).removesuffix(b"\n")
             except (OSError, ValueError) as error:
                 raise StaleIndexError(str(error)) from error
-            yield _verify_line(line, place)
+            yield _verify_line(line, place, files)
     finally:
         for file in opened.values():
             file.close()
@@ -527,7 +527,7 @@ class _Lines:
             line = file.readline(LINE_LIMIT + 1).removesuffix(b"\n")
         except (OSError, ValueError, IndexError) as error:
             raise StaleIndexError(str(error)) from error
-        return _verify_line(line, place)
+        return _verify_line(line, place, files)
 
     def _file(self, number: int, files: tuple[Path, ...]) -> io.BufferedReader:
         """Return a file, kept open as long as it stays the same."""
@@ -552,13 +552,13 @@ class _Lines:
         self._opened.clear()
 
 
-def _verify_line(line: bytes, place: LinePlace) -> Event:
+def _verify_line(line: bytes, place: LinePlace, files: tuple[Path, ...]) -> Event:
     """Return the event on a line that was read from a place.
 
     Raises:
         StaleIndexError: the line is another one.
     """
-    event = read_event_line(line) if zlib.crc32(line) == place.checksum else None
+    event = read_event_line(line, files[place.file]) if zlib.crc32(line) == place.checksum else None
     if event is None:
         raise StaleIndexError("the trace has changed")
     return event

@@ -25,12 +25,13 @@ from time import sleep
 from types import FrameType
 from typing import Any
 
-from orjson import OPT_APPEND_NEWLINE, dumps
+from orjson import OPT_APPEND_NEWLINE, OPT_PASSTHROUGH_SUBCLASS, dumps
 
 from namel3ss_debug.traces import folders
 from namel3ss_debug.traces.clocks import monotonic
 from namel3ss_debug.traces.events import Event, without_payload
 from namel3ss_debug.traces.loss_notes import LossNote, add_room, write_note
+from namel3ss_debug.traces.media import MediaText, to_json
 from namel3ss_debug.traces.names import segment_path
 from namel3ss_debug.traces.signing import Sign, line_signer
 
@@ -43,7 +44,9 @@ CHECK_SECONDS = 0.05
 END_ATTEMPTS = 3
 """How often the last event is written where its file is removed again and again."""
 
-_DUMPS = OPT_APPEND_NEWLINE
+_DUMPS = OPT_APPEND_NEWLINE | OPT_PASSTHROUGH_SUBCLASS
+"""So that `MediaText` is refused, and takes the way through the lock on which the media of the segment are known."""
+_SUBCLASSED = (str, int, dict, list)
 
 
 class TraceWriter:
@@ -90,6 +93,8 @@ class TraceWriter:
             "_link_latest",
             "_lock",
             "_locks_all",
+            "_media",
+            "_new_media",
             "_next",
             "_opening",
             "_path",
@@ -113,6 +118,9 @@ class TraceWriter:
 
     joins_lines = True
     """Whether two events may share one `write`."""
+
+    stores_media = True
+    """Whether media is written once a segment, and later as its digest."""
 
     needs_lock = not getattr(sys, "_is_gil_enabled", lambda: True)()
     """Whether events are only written under the lock."""
@@ -159,6 +167,8 @@ class TraceWriter:
         self._opening = False  # whether a segment is being opened
         self._torn = False
         self._early: list[bytes] = []
+        self._media: set[str] = set()  # the digests of those in the segment
+        self._new_media: list[str] = []  # of those in the lines that are being written
         self._buffer: list[bytes] = []
         self._flusher: threading.Thread | None = None
         self._error, self._ended = 0, False  # what a loss note reports
@@ -208,7 +218,7 @@ class TraceWriter:
             try:
                 line = dumps(event, None, _DUMPS)
             except TypeError:
-                line = dumps(without_payload(event), None, _DUMPS)
+                break
             if sign is not None:
                 line = sign(line)
             size, libc = len(line), self._libc_write
@@ -266,9 +276,11 @@ class TraceWriter:
                 self._check_file()
             while True:
                 seq = self._next
+                self._new_media = []
                 first = b"" if before is None else self._line(before, seq)
                 line = self._line(event, seq if before is None else seq + 1)
                 if self._commit(seq, first + line if first else line, 1 + (before is not None)):
+                    self._media.update(self._new_media)
                     event_id: str = event["event_id"]
                     return event_id
 
@@ -287,10 +299,26 @@ class TraceWriter:
         event["seq"] = seq
         event["event_id"] = f"{self.prefix}{seq + 1}"
         try:
-            line = dumps(event, None, _DUMPS)
+            line = dumps(event, self._to_plain, _DUMPS)
         except TypeError:
             line = dumps(without_payload(event), None, _DUMPS)
         return line if self._buffer_size > 1 else self._signed(line)
+
+    def _to_plain(self, value: Any) -> Any:
+        """Return a value that JSON refuses in a form that it accepts.
+
+        Raises:
+            TypeError: there is none.
+        """
+        if type(value) is MediaText and self.stores_media:
+            is_known = value.digest in self._media or value.digest in self._new_media
+            if not is_known:
+                self._new_media.append(value.digest)
+            return to_json(value, is_known=is_known)
+        for kind in _SUBCLASSED:
+            if isinstance(value, kind):
+                return str.__str__(value) if kind is str else kind(value)
+        raise TypeError
 
     def _signed(self, line: bytes) -> bytes:
         """Return a line, signed for the segment that is written now."""
@@ -412,6 +440,8 @@ class TraceWriter:
             self._finish(data, 0, events)
             return
         self.dropped += events
+        self._media.clear()  # what was dropped may have held them
+        self._new_media = []
         if self._fd >= 0:  # where there is no segment, that was reported already
             self._error = error.errno or 0
             self._note_losses()
@@ -462,7 +492,7 @@ class TraceWriter:
                 raise
             sign = None if self._key is None else line_signer(self._key, process, segment)
             old, self._fd, self._sign, self._torn = self._fd, fd, sign, False
-            self._path, self._header_bytes = path, header
+            self._path, self._header_bytes, self._media = path, header, set()
             self.process, self.segment, self.prefix = process, segment, _prefix(process)
             self._full_at = self._written + self._segment_size
             self._written += size

@@ -65,3 +65,26 @@ def test_the_file_of_another_writer_is_read_without_its_secrets(tmp_path):
     assert shown["outputs"] == {"result": "use [REDACTED:openai] here", "order_id": 7}
     (whole,) = open_trace(path, redacted=False).events()
     assert whole["inputs"] == event["inputs"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({}, {"badge": "blue", "password": "[REDACTED:key]", "note": "parcel_abc"}),
+        ({"redact_keys": ["badge"]}, {"badge": "[REDACTED:key]", "password": "[REDACTED:key]"}),
+        ({"redact_patterns": {"parcel": "parcel_[a-z]+"}}, {"note": "[REDACTED:parcel]"}),
+        ({"redact": False}, {"badge": "blue", "password": "hunter2", "note": "parcel_abc"}),
+    ],
+)
+def test_the_settings_of_redaction_count_for_the_files_of_other_writers(
+    tmp_path, monkeypatch, settings, shown
+):
+    """As for what is recorded here."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".namel3ss").mkdir()
+    (tmp_path / ".namel3ss" / "debug.json").write_text(json.dumps(settings))
+    inputs = {"badge": "blue", "password": "hunter2", "note": "parcel_abc"}
+    path = tmp_path / "other.jsonl"
+    path.write_text(json.dumps({"event_type": "tool_call_start", "timestamp": 1.0, "inputs": inputs}) + "\n")
+    (event,) = open_trace(path).events()
+    assert event["inputs"] | shown == event["inputs"]

@@ -871,6 +871,62 @@ def test_secrets_around_long_data_are_replaced(encode, data, secret):
     assert shown == f"{placed} {run} {placed}\n{run}\n{placed} end"
 
 
+LONG = {
+    "bytes": random.Random(2).randbytes(300_000),
+    "zeros": bytes(300_000),
+    "text": b"the agent asks a model and the model asks for a tool\n" * 6000,
+    "pixels": b"\xff\xff\xfe" * 100_000,
+}
+
+
+@pytest.mark.parametrize("secret", [f" sk-proj-{TOKEN} ", f'{{"password": "{made_of(HEX, 20)}"}}'])
+@pytest.mark.parametrize("kind", LONG)
+@pytest.mark.parametrize("place", [100, 150_000, 299_000])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_secret_anywhere_in_long_base64_is_replaced_and_nothing_else(encode, place, kind, secret):
+    """A document or a pickle in base64 holds a secret behind the first 64 KB as well; what is no secret stays."""
+    data, run = LONG[kind], secret.encode()
+    whole = encode(data[:place] + run + data[place:]).decode()
+    shown = Redactor().text(f'{{"file": "{whole}"}}')
+    assert json.loads(shown)["file"].count("[REDACTED:") == 1
+    before, after = re.split(r"\[REDACTED:\w+\]", json.loads(shown)["file"])
+    assert whole.startswith(before)
+    assert whole.rstrip("=").endswith(after.rstrip("="))
+    hidden = whole[len(before) : len(whole) - len(after)]
+    assert len(hidden) <= len(encode(run)) + 8
+    left = base64.urlsafe_b64decode(before.translate(str.maketrans("+/", "-_")))
+    assert (TOKEN if "sk-" in secret else made_of(HEX, 20)).encode()[:8] not in left
+
+
+@pytest.mark.parametrize("before", ["/files/", "a/bc/", "state_"])
+def test_long_base64_behind_a_path_is_searched(before):
+    """What is before it is of characters of base64 itself, so that its groups of four begin anywhere."""
+    run = base64.urlsafe_b64encode(LONG["bytes"] + f" sk-proj-{TOKEN} ".encode() + LONG["zeros"]).decode()
+    assert "[REDACTED:openai]" in Redactor().text(before + run)
+
+
+def test_utf16_in_long_base64_is_searched():
+    """The encoded commands of PowerShell are UTF-16."""
+    text = "Write-Host 'the agent asks a model'\n" * 2000 + f"$key = 'sk-proj-{TOKEN}'\n" + "exit\n" * 500
+    run = base64.b64encode(text.encode("utf-16-le")).decode()
+    shown = Redactor().text(run)
+    assert shown.count("[REDACTED:openai]") == 1
+    assert len(shown) > len(run) - 4 * len(TOKEN) - 50
+
+
+@pytest.mark.parametrize("rule", [name for name in SECRETS if name != "dropbox"])
+@pytest.mark.parametrize("around", ["A", "f", "_wAA", "0123456789abcdef"])
+def test_tokens_in_long_runs_are_found(rule, around):
+    """Where zeros, pixels or digits are around a token, it is none by chance, wherever in the run it is."""
+    secrets = [one for one in SECRETS[rule] if re.fullmatch(r"[A-Za-z0-9_\-]+", one)]
+    for secret in secrets:
+        run = around * (20_000 // len(around))
+        text = f"{run}_{secret}_{run}"
+        whole = Redactor().finds(text)
+        shown = Redactor().text(text)
+        assert (secret in shown) == (not whole), secret
+
+
 def test_a_token_behind_a_long_run_of_words_is_replaced():
     """Words joined by `-` are no data, however many they are."""
     words = "some-words-" * 500

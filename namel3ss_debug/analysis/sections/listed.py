@@ -98,7 +98,7 @@ def _read(info: TraceInfo, prices: Table | None) -> TraceSummary:
 def _outcome_by_last_line(info: TraceInfo) -> tuple[str, str]:
     """Return the outcome of a trace that is not read; that a span at the top failed is not known then."""
     process, end = trace_files(info.path)[0], RunEnd()
-    last = read_event_line(last_line(process.files[-1]))
+    last = read_event_line(last_line(process.files[-1]), process.files[-1])
     if last is not None:
         end.add(last)
     if end.exit_status is None:

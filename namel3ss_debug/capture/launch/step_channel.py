@@ -303,6 +303,7 @@ class SteppedWriter(TraceWriter):
 
     joins_lines = False
     needs_lock = True
+    stores_media = False  # the shell reads each line by itself
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from namel3ss_debug.capture.payloads.introspection import full_name, is_from_sig
 from namel3ss_debug.capture.payloads.layouts import Layouts
 from namel3ss_debug.capture.payloads.objects import describe
 from namel3ss_debug.capture.payloads.texts import clean, format_value, shorten, take_start
+from namel3ss_debug.traces.media import SHORTEST, find_media
 from namel3ss_debug.traces.redaction.checks import is_numbered
 from namel3ss_debug.traces.redaction.redactor import KEY, OPTION, Redactor, redact_headers
 
@@ -360,7 +361,7 @@ class _Conversion:
                 return self._pairs_cut(result, total - index)
             if type(key) is str and key in names and key not in result:
                 self._left -= len(key) + _ITEM_SIZE
-                result[key] = item if is_number_of(key, item) else self.convert(item, depth + 1)
+                result[key] = item if is_number_of(key, item) else self._member(item, taken, depth + 1)
                 continue
             name, secret = self._name(key, item, result, taken)
             if type(item) is str and self.redactor is not None:
@@ -372,8 +373,17 @@ class _Conversion:
             elif type(key) is str and is_number_of(key, item):
                 result[name] = item
             else:
-                result[name] = self.convert(item, depth + 1)
+                result[name] = self._member(item, taken, depth + 1)
         return self._pairs_cut(result, total - len(taken)) if total > len(taken) else result
+
+    def _member(self, value: Any, members: list[tuple[Any, Any]], depth: int) -> JsonValue:
+        """Return the value of a member of an object as JSON; another member may say that it is media."""
+        if type(value) is str and SHORTEST <= len(value) <= self._left:
+            media = find_media(value, members)
+            if media is not None:
+                self._left -= len(media)
+                return media
+        return self.convert(value, depth)
 
     def items(self, items: Iterable[Any], total: int, depth: int, limit: int = 0) -> list[JsonValue]:
         """Return items as a JSON list. The arguments are those of `pairs`."""
@@ -400,6 +410,9 @@ class _Conversion:
             return text
         room = max(self._left, _SHORTEST_CUT)
         if length <= room:
+            if length >= SHORTEST and (media := find_media(text)) is not None:
+                self._left -= length
+                return media
             whole = self.clean(text)
             size = _bytes_of(whole)
             if size <= room:

@@ -7,10 +7,11 @@ any other, and so is every value if payloads are bounded.
 from __future__ import annotations
 
 import marshal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from namel3ss_debug.capture.payloads.conversion import CARD_LIKE, JsonValue, Payloads, Ready
+from namel3ss_debug.traces.media import SHORTEST, is_like_media
 from namel3ss_debug.traces.redaction.redactor import OPTION
 
 _MAX_DEPTH = 90
@@ -131,7 +132,7 @@ def _to_json(payloads: Payloads, value: Any) -> JsonValue:
     if not value:
         return value  # type: ignore[no-any-return]  # of JSON
     if type(value) is str:
-        return payloads.text(value)
+        return payloads.convert(value).value if len(value) >= SHORTEST else payloads.text(value)
     json: JsonValue = value
     return json if is_clear(payloads, value) else payloads.convert(value, 2).value
 
@@ -170,6 +171,10 @@ def _has_long_text(item: dict[str, Any]) -> bool:
     return False
 
 
+def _members(container: Any) -> Iterable[tuple[Any, Any]]:
+    return container.items() if type(container) is dict else ()
+
+
 def _check(payloads: Payloads, value: Any, piece_names: frozenset[str] = _NO_NAMES) -> tuple[int, bool]:
     """Count the names and texts of a JSON value, and return whether no text can be in pieces.
 
@@ -204,7 +209,10 @@ def _check(payloads: Payloads, value: Any, piece_names: frozenset[str] = _NO_NAM
             for item in items:
                 kind = type(item)
                 if kind is str:
-                    if item not in clear_texts and payloads.text(item) is not item:
+                    if item not in clear_texts and (
+                        (len(item) >= SHORTEST and is_like_media(item, _members(container)))
+                        or payloads.text(item) is not item
+                    ):
                         return _UNCLEAR, False
                     strings += 1
                 elif kind is int:

@@ -44,6 +44,7 @@ from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError, UnansweredCa
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.folders import copy_private
 from namel3ss_debug.traces.inputs import Recorded as Inputs
+from namel3ss_debug.traces.media import MARK_BYTES
 from namel3ss_debug.wire import lenient
 
 OnStop = Callable[[UnansweredCall | str, RecordedCalls], BaseException]
@@ -343,7 +344,10 @@ class LoadedTrace:
 def _whole(path: Path) -> list[Event] | None:
     """Return the events of a file that is one complete trace of ours; None for any other, which is read with more care."""
     try:
-        events = [loads(line) for line in path.read_bytes().removesuffix(b"\n").split(b"\n")]
+        data = path.read_bytes()
+        if MARK_BYTES in data:
+            return None
+        events = [loads(line) for line in data.removesuffix(b"\n").split(b"\n")]
         whole = all(event["seq"] == number and event["event_id"] for number, event in enumerate(events))
         return events if whole and events[-1]["event_type"] == "trace_end" else None
     except (OSError, ValueError, LookupError, TypeError):

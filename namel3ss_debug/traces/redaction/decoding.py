@@ -1,6 +1,7 @@
 """Decode what a text hides from the rules: percent, JSON and HTML escapes, and base64.
 
-Nothing is decoded twice, and no more than `LONGEST` characters of a text: the decoded text is searched like any other.
+Nothing is decoded twice: the decoded text is searched like any other. A long run of base64 is decoded wholly, whatever
+it holds, and everything in it that may be a text is searched.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ import re
 import string
 from binascii import a2b_base64
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from namel3ss_debug.traces.redaction.late_patterns import compile_late
 
 LONGEST = 65_536
-"""How many characters of a text, and of a run of base64, are decoded at most."""
+"""How many characters of a text with escapes, and of base64 in a text that arrives in pieces, are decoded at most."""
 
 _AROUND = 1200
 """How many characters around the escapes are searched with them; no secret, with its name, is longer but for keys."""
@@ -52,7 +53,8 @@ _ALPHABETS = [
     (string.ascii_letters + string.digits + signs, compile_late(rf"[A-Za-z0-9{signs}]{{{_BLOCK},}}+"))
     for signs in ("+/", "_-")
 ]
-"""A run of two blocks or more is data, such as an image or a document: what looks like a token in it is one by chance."""
+_LONG = 2 * _BLOCK
+"""A run so long is data, such as an image or a document: what looks like a token in it is one by chance."""
 
 _HEAD, _TAIL = 2048, 512
 _CLASSES = [
@@ -64,6 +66,13 @@ _CLASSES = [
     )
 ]
 _LACKS = b"\1" * 200
+_PERIOD = 4
+"""Three equal bytes, and each pixel of three equal bytes, are four characters that repeat."""
+
+_TEXT_BYTES = bytes(1 if code in b"\0\t\n\r" or 32 <= code < 127 else 0 for code in range(256))
+_SHORTEST_TEXT = 12
+_HAS_TEXT = b"\1" * _SHORTEST_TEXT
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _FROM_URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -151,29 +160,77 @@ def unescape(text: str) -> Iterator[View]:
         yield View(decoded, starts, origins, last)
 
 
-def without_data(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Return a text without the middles of its long runs of base64, and where each was: its place, and its length.
+class Shortened(NamedTuple):
+    """A text without the middles of its long runs of base64.
 
-    The beginning and the end of a run stay and join, so that no rule sees a boundary that is not there. Of a run that
-    may be a text, everything stays that is decoded. All rules take 130 ns for a character of base64, this takes 2.
+    Attributes:
+        text: the text. The beginning and the end of a run stay and join, so that no rule sees a boundary that is not there.
+        gaps: where each middle was in `text`, and its length.
+        runs: where the long runs are in the text itself, and in `text`.
+    """
+
+    text: str
+    gaps: list[tuple[int, int]]
+    runs: list[tuple[tuple[int, int], tuple[int, int]]]
+
+    def origin(self, start: int, end: int) -> tuple[int, int]:
+        """Return the beginning and the end, in the text itself, of `text[start:end]`."""
+        return (
+            start + sum(length for place, length in self.gaps if place <= start),
+            end + sum(length for place, length in self.gaps if place < end),
+        )
+
+
+def without_data(text: str, may_begin: Callable[[str, int], bool]) -> Shortened:
+    """Return a text without those middles of its long runs of base64 in which no token stands on its own.
+
+    All rules take 130 ns for a character of base64, this takes 2.
+
+    Args:
+        text: the text.
+        may_begin: returns whether a token may begin in characters of base64, up to a place in them.
     """
     parts: list[str] = []
     gaps: list[tuple[int, int]] = []
+    runs: list[tuple[tuple[int, int], tuple[int, int]]] = []
     done = length = 0
     for begin, end in _long_runs(text):
-        if not _is_data(text[begin:end]):
-            continue
-        keep = LONGEST + _HEAD if has_base64(text[begin : begin + _HEAD]) else _HEAD
-        if end - begin > keep + _TAIL:
-            parts.append(text[done : begin + keep])
-            length += len(parts[-1])
-            done = end - _TAIL
-            gaps.append((length, done - begin - keep))
-    return ("".join([*parts, text[done:]]), gaps) if gaps else (text, gaps)
+        first = length + begin - done
+        last = begin + _HEAD
+        for start, stop in [*_loose(text, last - len(_LACKS), end - _TAIL, may_begin), (end - _TAIL, end)]:
+            if start > last:
+                parts.append(text[done:last])
+                length += last - done
+                gaps.append((length, start - last))
+                done = start
+            last = max(last, stop)
+        runs.append(((begin, end), (first, length + end - done)))
+    return Shortened("".join([*parts, text[done:]]) if gaps else text, gaps, runs)
+
+
+def _loose(text: str, begin: int, end: int, may_begin: Callable[[str, int], bool]) -> list[tuple[int, int]]:
+    """Return the parts of a long run in which a token is none by chance, such as behind zeros, in order."""
+    found: list[tuple[int, int]] = []
+    encoded = text[begin:end].encode()
+    for table in _CLASSES:
+        lacking = encoded.translate(table)
+        place = lacking.find(_LACKS)
+        while place >= 0:
+            stop = lacking.find(b"\0", place + len(_LACKS))
+            stop = len(encoded) if stop < 0 else stop
+            following = lacking.find(_LACKS, stop) if stop < len(encoded) else -1
+            # Pixels and samples repeat: no token does, but one may begin where they end.
+            if encoded[place + _PERIOD : stop] == encoded[place : stop - _PERIOD]:
+                place = max(place, stop - len(_LACKS) - _PERIOD)
+            beyond = min(stop + _TAIL, len(encoded))
+            if may_begin(text[begin + place : begin + beyond], stop - place):
+                found.append((begin + place, begin + beyond))
+            place = following
+    return sorted(found)
 
 
 def _long_runs(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where the runs of base64 are that cover a whole block at least; only looks at one character a block else."""
+    """Yield where the long runs of base64 are; looks at one character of each block where there is none."""
     done = 0
     for place in range(0, len(text) - _BLOCK, _BLOCK):
         if place < done:
@@ -183,16 +240,10 @@ def _long_runs(text: str) -> Iterator[tuple[int, int]]:
             if match is not None:
                 before = text[max(done, place - _BLOCK) : place]
                 done = match.end()
-                yield place - len(before) + len(before.rstrip(alphabet)), done
+                begin = place - len(before) + len(before.rstrip(alphabet))
+                if done - begin >= _LONG:
+                    yield begin, done
                 break
-
-
-def _is_data(run: str) -> bool:
-    """Return whether a long run cannot be words joined by `-` and `_`, of which the last may be a token."""
-    if "-" not in run and "_" not in run:
-        return True
-    encoded = run.encode()
-    return not any(_LACKS in encoded.translate(table) for table in _CLASSES)
 
 
 def _decode_escape(match: re.Match[str]) -> str:
@@ -220,9 +271,19 @@ def _runs(text: str, start: int) -> Iterator[tuple[int, int]]:
         yield begin, min(end, begin + LONGEST)
 
 
-def decode_base64(text: str, start: int = 0) -> Iterator[tuple[int, int, str]]:
-    """Yield the runs of base64 that are texts: beginning, end, and the text. Images and hashes are none."""
+def decode_base64(
+    text: str, start: int = 0, long: Sequence[tuple[int, int]] = ()
+) -> Iterator[tuple[int, int, str]]:
+    """Yield the runs of base64 that are texts: beginning, end, and the text. Images and hashes are none.
+
+    Args:
+        text: the text.
+        start: where to begin.
+        long: where the long runs are, which `hidden_texts` decodes.
+    """
     for begin, end in _runs(text, start):
+        if any(first <= begin < last for first, last in long):
+            continue
         data = text[begin:end].translate(_FROM_URL_SAFE)
         if len(data) % 4 == 1:
             data = data[:-1]
@@ -232,3 +293,63 @@ def decode_base64(text: str, start: int = 0) -> Iterator[tuple[int, int, str]]:
         except ValueError:  # not base64 after all
             continue
         yield begin, end + len(text[end : end + 2]) - len(text[end : end + 2].lstrip("=")), decoded
+
+
+class HiddenText(NamedTuple):
+    """A text in a long run of base64.
+
+    Attributes:
+        text: the text.
+        data: its bytes; they may have zeros that the text has not, as in UTF-16.
+        begin: where in the run the base64 of these bytes begins.
+    """
+
+    text: str
+    data: bytes
+    begin: int
+
+    def origin(self, start: int, end: int) -> tuple[int, int]:
+        """Return where in the run the base64 of `text[start:end]` is: whole groups of four characters."""
+        if len(self.text) == len(self.data):
+            first, last = start, end
+        elif b"\0" in self.data:
+            places = [place for place, code in enumerate(self.data) if code]
+            first, last = places[start], places[end - 1] + 1
+        else:
+            first = len(self.text[:start].encode())
+            last = first + len(self.text[start:end].encode())
+        return self.begin + first // 3 * 4, self.begin + -(-last // 3) * 4
+
+
+def hidden_texts(run: str) -> Iterator[HiddenText]:
+    """Yield what may be a text in a long run of base64, also between other data.
+
+    What is before the base64 may be of characters of base64 too, as in a path, so all four ways to group it are tried.
+    """
+    encoded = run.encode().translate(_TO_STANDARD)
+    for begin in range(4):
+        data = a2b_base64(encoded[begin : begin + (len(encoded) - begin) // 4 * 4])
+        is_text = data.translate(_TEXT_BYTES)
+        if b"\0" in is_text and (text := _as_utf8(data)) is not None:
+            yield HiddenText(text, data, begin)
+            return
+        place = is_text.find(_HAS_TEXT)
+        while place >= 0:
+            end = is_text.find(b"\0", place)
+            end = len(data) if end < 0 else end
+            first = place // 3 * 3  # of a group
+            piece = data[first:end]
+            # The rest of the group before the text is no part of it, but a place to count from.
+            text = piece.translate(None, b"\0").decode("latin-1")
+            if len(text) >= _SHORTEST_TEXT:
+                yield HiddenText(text, piece, begin + first // 3 * 4)
+                if len(piece) == len(data):
+                    return
+            place = is_text.find(_HAS_TEXT, end)
+
+
+def _as_utf8(data: bytes) -> str | None:
+    try:
+        return None if b"\0" in data else data.decode()
+    except UnicodeDecodeError:
+        return None

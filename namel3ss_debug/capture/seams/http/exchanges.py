@@ -35,7 +35,13 @@ from namel3ss_debug.capture.payloads import parsed_json
 from namel3ss_debug.capture.seams.functions.requested_calls import RequestedCall, ToolCalls
 from namel3ss_debug.capture.seams.http import heads
 from namel3ss_debug.capture.seams.http.attempts import Attempts
-from namel3ss_debug.capture.seams.http.bodies import Decompressor, encode_body, parse_body, parse_request_body
+from namel3ss_debug.capture.seams.http.bodies import (
+    Decompressor,
+    encode_body,
+    parse_body,
+    parse_outline,
+    parse_request_body,
+)
 from namel3ss_debug.capture.seams.http.chunks import (
     SPLITTING_NAMES,
     Chunks,
@@ -311,12 +317,14 @@ class Exchange:
         self._method = method.upper()
         self._url = url
         self._chunks: list[bytes] = []
-        request = parse_request_body(body, headers)
+        is_read = owner.tracer.keeps_payloads or owner.tracer.answers is not None
+        request = (parse_request_body if is_read else parse_outline)(body, headers)
         path = urlsplit(url).path
         self._format = wire.recognise(path, request) if body else None
         around = context.current()
         self._inside = None if around is None else around.event_id
-        self._key = (wire.canonical_hash(self._method, url, request), self._inside)
+        digest = wire.canonical_hash(self._method, url, request) if is_read else _digest_of(method, url, body)
+        self._key = (digest, self._inside)
         if self._format is not None:
             request = self._format.complete(path, request)
         elif self._method == "POST" and wire.is_batch_request(path, request):
@@ -653,6 +661,13 @@ class Exchange:
             error_type=kind or f"HTTP {self._status}",
             error=text or self._reason or heads.phrase(self._status) or f"HTTP {self._status}",
         )
+
+
+def _digest_of(method: str, url: str, body: bytes | None) -> str:
+    """Return a digest by which an attempt knows that it repeats another; SDKs send the same bytes again."""
+    digest = hashlib.blake2b(body or b"", digest_size=16)
+    digest.update(f"\n{method} {url}".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 AnyExchange = Exchange | LateExchange | TelemetryRequest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import sys
 import zlib
 from types import ModuleType, SimpleNamespace
@@ -16,6 +17,7 @@ from namel3ss_debug.capture.seams.http.bodies import (
     AS_RECEIVED,
     Decompressor,
     encode_body,
+    parse_outline,
     parse_request_body,
 )
 from namel3ss_debug.capture.seams.http.shared import LazyHeaders
@@ -191,3 +193,37 @@ def test_a_body_that_cannot_be_encoded_again_loses_its_header(monkeypatch: pytes
     assert "decodes br" in Decompressor("br").problem
     assert Decompressor("aws-chunked").problem is None
     assert Decompressor("gzip").problem is None
+
+
+TEXTS = st.text(max_size=5) | st.sampled_from(['"', "\\", '\\"', "é\n"]).map(lambda text: text * 800 + "end")
+VALUES = st.recursive(
+    TEXTS | st.integers() | st.none(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+)
+
+
+@given(VALUES)
+def test_the_outline_of_a_long_body_has_everything_but_its_long_texts(value: object) -> None:
+    """Whatever quotes and backslashes are in it; a short body is read as it is."""
+    whole = {"model": "m", "data": "A" * 70_000, "value": value, "tools": [{"name": "f"}]}
+    outline = parse_outline(json.dumps(whole).encode(), [])
+    assert (outline["model"], outline["data"], outline["tools"]) == ("m", "", [{"name": "f"}])
+
+    def same(one: object, other: object) -> bool:
+        if isinstance(one, dict):
+            assert isinstance(other, dict)
+            return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+        if isinstance(one, list):
+            assert isinstance(other, list)
+            return len(one) == len(other) and all(map(same, one, other))
+        return one == other or (isinstance(one, str) and len(json.dumps(one)) > 1000)
+
+    assert same(value, outline["value"])
+    short = {"value": value}
+    assert parse_outline(json.dumps(short).encode(), []) == parse_request_body(json.dumps(short).encode(), [])
+
+
+def test_the_outline_of_what_is_no_json_is_the_body() -> None:
+    """Nothing is left out of a body that cannot be read without its texts."""
+    body = b"{" + b"a" * 70_000
+    assert parse_outline(body, []) == body.decode()

@@ -115,6 +115,28 @@ def test_terms_are_recorded_where_no_payloads_are(tracing):
     assert (end["billing"], end.get("outputs")) == ({"service_tier": "flex"}, None)
 
 
+@pytest.mark.parametrize("size", [10, 200_000])
+def test_the_level_basic_knows_model_usage_and_retries_of_a_long_request(tracing, size):
+    """Of a long request only the outline is read, and an attempt is known by the bytes that it repeats."""
+    tracer = tracing(level="basic")
+    exchanges = Exchanges(tracer, ToolCalls(lambda _names: None, lambda _call, _result: None))
+    for text, status in (("a", 500), ("a", 200), ("b", 200)):
+        exchange = ask(exchanges, messages=[{"role": "user", "content": text + 'A"\\' * size}])
+        exchange.respond(status, [("content-type", "application/json")])
+        choice = {"message": {"content": "hi"}, "finish_reason": "stop"}
+        exchange.receive(json.dumps({"usage": {"prompt_tokens": 3}, "choices": [choice]}).encode())
+        exchange.end()
+    events = recorded()
+    starts = [e for e in events if e["event_type"] == "llm_call_start"]
+    ends = [e for e in events if e["event_type"] == "llm_call_end"]
+    assert [(e["component_name"], e.get("retry_count"), e.get("inputs")) for e in starts] == [
+        ("m", None, None),
+        ("m", 1, None),
+        ("m", None, None),
+    ]
+    assert [(e["status"], e.get("usage")) for e in ends][1:] == [("completed", {"input_tokens": 3})] * 2
+
+
 @pytest.mark.parametrize(
     ("headers", "usage", "cost"),
     [
