@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from namel3ss_debug.traces.redaction.late_patterns import compile_late
+from namel3ss_debug.late_patterns import compile_late
 
 LONGEST = 65_536
 """How many characters of a text, and of a run of base64, are decoded at most."""
