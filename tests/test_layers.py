@@ -13,12 +13,13 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "namel3ss_debug"
 
-FLOOR = frozenset({"errors", "expressions", "fields", "prices", "version", "wire"})
+FLOOR = frozenset({"errors", "expressions", "fields", "late_patterns", "prices", "version", "wire"})
 READERS = frozenset({"config", "traces", "importers"})
 LAYERS = {
     "errors": frozenset(),
     "version": frozenset(),
     "fields": frozenset(),
+    "late_patterns": frozenset(),
     "expressions": frozenset({"errors", "fields"}),
     "prices": frozenset({"errors"}),
     "wire": frozenset({"errors"}),

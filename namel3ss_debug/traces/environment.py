@@ -11,6 +11,8 @@ from fnmatch import translate
 from functools import cache
 from typing import Final
 
+from namel3ss_debug.late_patterns import compile_late
+
 NEVER_SUPPLIED: Final = (
     # the dynamic linker and the C library
     "LD_*", "DYLD_*", "GCONV_PATH", "GETCONF_DIR", "GLIBC_TUNABLES", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH",
@@ -40,13 +42,13 @@ LOCALE: Final = ("LANG", "LANGUAGE", "LC_*", "TZ")
 
 HASH_SEED: Final = "PYTHONHASHSEED"
 
-HOST: Final = re.compile(
+HOST: Final = compile_late(
     r"(?i)(?<![\w.-])(?:localhost|[\w-]+(?:\.[\w-]+)+)(?![\w-])|[0-9a-f]*:[0-9a-f:]*:[0-9a-f:]+"
 )
 """A name with a dot, an address of IP, or `localhost`: what may be a host in a text."""
 
-_PLAIN_LOCALE = re.compile(r"(?!.*\.\.)[A-Za-z<][\w.,@:+/<>-]*\Z|\Z", re.ASCII)
-_PLAIN_HASH_SEED = re.compile(r"\d{1,10}\Z|random\Z", re.ASCII)
+_PLAIN_LOCALE = compile_late(r"(?!.*\.\.)[A-Za-z<][\w.,@:+/<>-]*\Z|\Z", re.ASCII)
+_PLAIN_HASH_SEED = compile_late(r"\d{1,10}\Z|random\Z", re.ASCII)
 
 
 @cache  # compiled only by a re-run: a program that is traced loads this module too

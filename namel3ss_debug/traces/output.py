@@ -7,13 +7,13 @@ threads prints first is chance.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
+from namel3ss_debug.late_patterns import compile_late
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 
@@ -46,18 +46,18 @@ NORMALISATIONS: Final[Mapping[str, str]] = {
 }
 """What differs from run to run in the output of an unchanged program: the name -> a pattern of it."""
 
-_NORMALISED: Final = re.compile(
+_NORMALISED: Final = compile_late(
     "|".join(f"(?P<{name}>{pattern})" for name, pattern in NORMALISATIONS.items())
 )
-_MAY_DIFFER: Final = re.compile(r"\d|-:--|[\u2801-\u28ff]|/s")
-NUMBER: Final = re.compile(r"(\d+)")
-_REDRAWS: Final = re.compile(r"[\r\b]|\x1b\[(?:[0-9;?]*[ABEFGHJK]|\?25[hl])")
-_CONTROL: Final = re.compile(
+_MAY_DIFFER: Final = compile_late(r"\d|-:--|[\u2801-\u28ff]|/s")
+NUMBER: Final = compile_late(r"(\d+)")
+_REDRAWS: Final = compile_late(r"[\r\b]|\x1b\[(?:[0-9;?]*[ABEFGHJK]|\?25[hl])")
+_CONTROL: Final = compile_late(
     r"(?P<newline>\n)|(?P<cr>\r)|(?P<back>\x08)|\x1b\[(?P<count>[0-9;?]*)(?P<move>[ABEFGHJK])|\x1b\[\?25[hl]"
 )
 _DIGEST_MARK: Final = "\0"
 
-TOOL_CALL: Final = re.compile(r"\((.*?) \d+\)")
+TOOL_CALL: Final = compile_late(r"\((.*?) \d+\)")
 """A call of a tool in a task path, with the name of the tool."""
 
 

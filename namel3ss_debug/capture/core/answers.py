@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
-from namel3ss_debug.wire.contract import Answer, Format
-from namel3ss_debug.wire.framing import find_framing
 
-if TYPE_CHECKING:  # imported where something goes wrong
+if TYPE_CHECKING:  # imported where a response is made
+    from namel3ss_debug.wire.contract import Format
     from namel3ss_debug.wire.faults import Effect
     from namel3ss_debug.wire.framing import Framing
 
@@ -330,6 +329,8 @@ def is_stream(headers: list[tuple[str, str]]) -> bool:
 
 def find_stream_framing(headers: list[tuple[str, str]]) -> Framing | None:
     """Return the framing of the stream that a response with these headers is; `None` if it is no stream."""
+    from namel3ss_debug.wire.framing import find_framing  # most processes answer nothing
+
     return find_framing(next((value for name, value in headers if name.lower() == "content-type"), None))
 
 
@@ -363,6 +364,8 @@ def model_response(reply: CallReply, spoken: Format, request: dict[str, Any], ev
         The response. An answer that cannot be written in this format is refused with status 400, and the reason is
         the text of the error that the program gets.
     """
+    from namel3ss_debug.wire.contract import Answer  # most processes answer nothing
+
     try:
         outputs = reply.outputs or {}
         fields = {name: value for name, value in outputs.items() if name in _ANSWER_FIELDS}

@@ -41,6 +41,9 @@ class SpanLike(Protocol):
 CURRENT: ContextVar[SpanLike | None] = ContextVar("namel3ss_debug_current", default=None)
 """The innermost open recorded span of this thread, task or callback."""
 
+INSIDE: ContextVar[bool] = ContextVar("namel3ss_debug_inside_exchange", default=False)
+"""Whether the running code is a library that sends an exchange which is recorded already."""
+
 
 class Remote:
     """A span of another process, of which only the id is known."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import builtins
 import linecache
 import sys
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.capture.core.callsite import CallSites
 from namel3ss_debug.capture.core.own_code import PACKAGE_FOLDER
 from namel3ss_debug.capture.payloads.conversion import Payloads
 from namel3ss_debug.capture.payloads.exact import Exact, exact
 from namel3ss_debug.traces.events import CANCELLATIONS
-from namel3ss_debug.wire.values import revive
+
+if TYPE_CHECKING:
+    from traceback import TracebackException
 
 _CONTROL_FLOW = {
     "langgraph.errors.GraphInterrupt": "pending",
@@ -189,6 +190,8 @@ def _plain_parts(
 
 def _is_plain(part: Exact) -> bool:
     """Return whether a value can be restored exactly from its JSON form."""
+    from namel3ss_debug.wire.values import revive  # most programs never get here
+
     return not part.inexact and revive(part.json).exact
 
 
@@ -235,17 +238,19 @@ def _message(error: BaseException) -> str:
 
 def _stack_trace(error: BaseException, payloads: Payloads) -> str | None:
     """Return the traceback as Python prints it, without the frames of the debugger."""
+    from traceback import TracebackException  # most programs never get here
+
     try:
-        shown = traceback.TracebackException.from_exception(error, compact=True)
+        shown = TracebackException.from_exception(error, compact=True)
         _drop_own_frames(shown)
         return payloads.text("".join(shown.format()))
     except Exception:
         return None
 
 
-def _drop_own_frames(shown: traceback.TracebackException) -> None:
+def _drop_own_frames(shown: TracebackException) -> None:
     """Remove the frames of this package, in causes and groups as well."""
-    waiting: list[traceback.TracebackException | None] = [shown]
+    waiting: list[TracebackException | None] = [shown]
     while waiting:
         one = waiting.pop()
         if one is None:

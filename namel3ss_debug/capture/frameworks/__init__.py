@@ -21,16 +21,17 @@ goes with them. An observer that cannot be removed stays in the framework and do
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import sys
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.capture.core.patching import Undo, when_imported
 from namel3ss_debug.capture.core.tracer import ExecutionTracer
-from namel3ss_debug.capture.frameworks import tasks
-from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
 from namel3ss_debug.capture.seams.functions.tools import FRAMEWORK_PACKAGES
+
+if TYPE_CHECKING:  # imported with the first framework
+    from namel3ss_debug.capture.frameworks.structure import Structure
 
 
 class Seam(NamedTuple):
@@ -122,29 +123,30 @@ def install(tracer: ExecutionTracer, calls: ToolCalls) -> Undo:
         calls: the tool calls that models requested.
     """
     FRAMEWORK_PACKAGES.update(name.partition(".")[0] for name in SEAMS)
-    structures = {seam.framework: Structure(tracer, calls, seam.framework) for seam in SEAMS.values()}
-    patches: dict[str, Callable[[Any], list[Undo]]] = {
-        name: functools.partial(_follow, seam=seam, structure=structures[seam.framework])
-        for name, seam in SEAMS.items()
-    }
+    structures: dict[str, Structure] = {}  # made with the first module of a framework
+
+    def follow(module: Any, seam: Seam) -> list[Undo]:
+        from namel3ss_debug.capture.frameworks.structure import Structure
+
+        try:
+            structure = structures.setdefault(seam.framework, Structure(tracer, calls, seam.framework))
+            undo: list[Undo] = import_module(f"{__name__}.{seam.module}").follow(module, structure)
+        except Exception as error:
+            tracer.problem(
+                f"{seam.framework}{_version(seam.framework)} is not followed, only its traffic: {error}"
+            )
+            return []
+        return undo
+
+    patches = {name: functools.partial(follow, seam=seam) for name, seam in SEAMS.items()}
     undo_patches = when_imported(patches, tracer.problem)
 
     def undo() -> None:
         undo_patches()
-        tasks.stop()
+        tasks = sys.modules.get(f"{__name__}.tasks")
+        if tasks is not None:
+            tasks.stop()
 
-    return undo
-
-
-def _follow(module: Any, *, seam: Seam, structure: Structure) -> list[Undo]:
-    try:
-        seam_module = import_module(f"{__name__}.{seam.module}")
-        undo: list[Undo] = seam_module.follow(module, structure)
-    except Exception as error:
-        structure.tracer.problem(
-            f"{seam.framework}{_version(seam.framework)} is not followed, only its traffic: {error}"
-        )
-        return []
     return undo
 
 

@@ -6,6 +6,7 @@ is free for the program. The program can only notice us by the depth of its stac
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -87,6 +88,7 @@ def _start_recording() -> None:
 
     text = os.environ.get("NAMEL3SS_DEBUG_SESSION")
     session: dict[str, Any] = {}
+    gc.disable()  # nothing that is loaded here is garbage; looking for it takes a twentieth of the start
     try:
         if text:
             import json
@@ -101,6 +103,7 @@ def _start_recording() -> None:
             raise SystemExit(1) from None
     finally:
         processes.hide()
+        gc.enable()
 
 
 def _record_end(end: BaseException | None) -> None:

@@ -25,14 +25,12 @@ from namel3ss_debug.capture.core.callsite import CallSites
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, ToolCodeSource
 from namel3ss_debug.capture.launch.environment import start_metadata
 from namel3ss_debug.capture.launch.session import Session, new_session
-from namel3ss_debug.capture.launch.target_hints import NOTEBOOK
 from namel3ss_debug.capture.payloads import Payloads
 from namel3ss_debug.capture.seams import mcp
 from namel3ss_debug.capture.seams.functions import handlers, notebooks, pickling, rewrite, tools
 from namel3ss_debug.capture.seams.functions.loaded import LoadedFunctions
 from namel3ss_debug.capture.seams.http import libraries as transport
 from namel3ss_debug.capture.seams.http import services, traceparent
-from namel3ss_debug.capture.seams.http.exchanges import Exchanges
 from namel3ss_debug.capture.seams.logs import following
 from namel3ss_debug.capture.seams.processes import commands, pools, processes, queues
 from namel3ss_debug.config import (
@@ -127,6 +125,8 @@ def _running_program() -> str:
         return f"-m {name.removesuffix('.__main__')}"
     script = sys.argv[0] if sys.argv else ""
     if script == "-c" or getattr(main, "__file__", None) is None:
+        from namel3ss_debug.capture.launch.target_hints import NOTEBOOK  # few programs get here
+
         notebook = getattr(main, "__vsc_ipynb_file__", None) or os.environ.get("JPY_SESSION_NAME", "")
         return notebook if isinstance(notebook, str) and notebook.endswith(NOTEBOOK) else ""
     return script
@@ -207,13 +207,12 @@ def activate(
     _undo.extend([following.install(tracer), notebooks.install(tracer)])
     _undo.append(commands.install(tracer))
     calls, remove_tools = tools.install(tracer)
-    exchanges = Exchanges(tracer, calls)
-    _undo.extend([remove_tools, transport.install(exchanges), mcp.install(tracer)])
+    renew_exchanges, remove_libraries = transport.install(tracer, calls)
+    _undo.extend([remove_tools, remove_libraries, mcp.install(tracer)])
     _undo.append(frameworks.install(tracer, calls))
     renew_handled, remove_handled = handlers.install(tracer)
     _undo.append(remove_handled)
-    tracer.at_end.append(exchanges.abandon)
-    _renewed_by_fork.extend([exchanges.renew, renew_handled])
+    _renewed_by_fork.extend([renew_exchanges, calls.renew, renew_handled])
     _undo.append(_renewed_by_fork.clear)
     if session.offline:
         from namel3ss_debug.capture.seams.http.offline import Offline  # only a re-run needs it

@@ -17,6 +17,7 @@ from urllib.error import HTTPError, URLError
 from namel3ss_debug import wire
 from namel3ss_debug.capture.core import task_paths
 from namel3ss_debug.capture.core.answers import CallReply, Response, drop_impossible_cut, make_response
+from namel3ss_debug.capture.core.context import INSIDE
 from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn, wait_forever
 from namel3ss_debug.capture.core.tracer import OpenSpan, add_metadata
 from namel3ss_debug.capture.namel3ss.calls import RequestedCalls
@@ -24,7 +25,6 @@ from namel3ss_debug.capture.namel3ss.messages import error_type, full_message
 from namel3ss_debug.capture.namel3ss.patches import Seams, import_language_module
 from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.namel3ss.values import to_plain
-from namel3ss_debug.capture.seams.http.exchanges import INSIDE
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.contract import Answer
 

@@ -10,7 +10,7 @@ import base64
 import re
 from functools import lru_cache
 
-from namel3ss_debug.traces.redaction.late_patterns import compile_late
+from namel3ss_debug.late_patterns import compile_late
 
 _HUMP = compile_late(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATORS = compile_late(r"[^0-9a-z]+")

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from namel3ss_debug.traces.redaction.late_patterns import compile_late
+from namel3ss_debug.late_patterns import compile_late
 
 LONGEST = 65_536
 """How many characters of a text with escapes, and of base64 in a text that arrives in pieces, are decoded at most."""

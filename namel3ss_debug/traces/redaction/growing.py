@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from orjson import loads
 
+from namel3ss_debug.late_patterns import compile_late
 from namel3ss_debug.traces.redaction.decoding import BEGUN_ESCAPE, LONGEST, has_base64, unescape
-from namel3ss_debug.traces.redaction.late_patterns import compile_late
 from namel3ss_debug.traces.redaction.openings import opening
 from namel3ss_debug.traces.redaction.redactor import (
     CARD,

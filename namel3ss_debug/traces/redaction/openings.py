@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from namel3ss_debug.traces.redaction.late_patterns import compile_late
+from namel3ss_debug.late_patterns import compile_late
 
 _parser: Any = import_module("re._parser")
 _compiler: Any = import_module("re._compiler")

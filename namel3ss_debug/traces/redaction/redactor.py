@@ -17,6 +17,7 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from namel3ss_debug.config.values import check_pattern
+from namel3ss_debug.late_patterns import compile_late
 from namel3ss_debug.traces.redaction.checks import (
     SECRET_HEADERS,
     SECRET_PARAMETERS,
@@ -34,7 +35,6 @@ from namel3ss_debug.traces.redaction.decoding import (
     unescape,
     without_data,
 )
-from namel3ss_debug.traces.redaction.late_patterns import compile_late
 from namel3ss_debug.traces.redaction.openings import LONGEST_LITERAL, first_literal, opening
 from namel3ss_debug.traces.redaction.rules import HASHES, PHRASES, RUN, TOKENS, Rule, assigned
 

@@ -279,3 +279,78 @@ def test_a_recording_of_a_notebook_names_its_file(tmp_path):
         assert run(program, tmp_path, JPY_SESSION_NAME=told).returncode == 0
         first = next(open_trace(find_trace(None, tmp_path / "debug" / "traces")).events())
         assert first["metadata"]["target"] == target
+
+
+COUNT = """\
+import multiprocessing
+import sys
+
+
+def work(names):
+    names.put([*sys.modules])
+
+
+if __name__ == "__main__":
+    for name in sys.modules:
+        print("main", name)
+    spawning = multiprocessing.get_context("spawn")
+    names = spawning.SimpleQueue()
+    worker = spawning.Process(target=work, args=(names,))
+    worker.start()
+    for name in names.get():
+        print("worker", name)
+    worker.join()
+"""
+MORE_MODULES = {"main": 190, "worker": 165}
+"""How many modules more than an untraced program has a traced one, and a worker that it spawns, which once had 257."""
+
+LATE = {"asyncio", "email", "logging", "ssl", "wrapt", "traceback", "http", "concurrent.futures"} | {
+    f"namel3ss_debug.{each}"
+    for each in (
+        *("wire.contract", "wire.values", "capture.frameworks.structure", "capture.seams.http.exchanges"),
+        *("capture.seams.mcp.connections", "capture.seams.logs.loggers", "traces.redaction.growing"),
+    )
+}
+"""What only programs need that use such a library, answer a call, or fail."""
+
+
+def test_a_traced_program_and_its_workers_load_what_they_use(tmp_path):
+    """The seams of libraries that are not imported stay on the disk, so a start and a worker cost little."""
+    (tmp_path / "count.py").write_text(COUNT)
+    trace = ["-c", "from namel3ss_debug.cli.main import debug; debug()", "trace"]
+    modules = {}
+    for how, before in (("plain", []), ("traced", trace)):
+        ended = subprocess.run(
+            [sys.executable, *before, "count.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        lines = [line.split() for line in ended.stdout.splitlines()]
+        modules[how] = {where: {name for one, name in lines if one == where} for where in ("main", "worker")}
+    more = {where: modules["traced"][where] - modules["plain"][where] for where in MORE_MODULES}
+    assert {where: names & LATE for where, names in more.items()} == {"main": set(), "worker": set()}
+    assert {where: len(names) for where, names in more.items() if len(names) > MORE_MODULES[where]} == {}
+
+
+def test_the_seam_of_a_library_loads_with_the_library(tmp_path):
+    """It records from the first request on, in whichever of two threads the library is imported."""
+    program = (
+        "import sys, threading\n"
+        "seam = 'namel3ss_debug.capture.seams.http.exchanges'\n"
+        "assert seam not in sys.modules\n"
+        "threads = [threading.Thread(target=__import__, args=(name,)) for name in ('http.client', 'urllib3')]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+        "assert seam in sys.modules\n"
+        "from namel3ss_debug.capture.core import switch\n"
+        "print([each.__qualname__ for each in switch.ACTIVE.at_end].count('Exchanges.abandon'))\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    command = [
+        sys.executable,
+        "-c",
+        "from namel3ss_debug.cli.main import debug; debug()",
+        "trace",
+        "program.py",
+    ]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "1\n"

@@ -46,7 +46,8 @@ def _record(session: dict[str, Any]) -> None:
     Raises:
         ImportError: this interpreter lacks something.
     """
-    import importlib.util  # most processes that run this need none of these
+    import gc  # most processes that run this need none of these
+    import importlib.util
 
     # By its location and not over sys.path, so that nothing beside the package becomes importable.
     if "namel3ss_debug" not in sys.modules:
@@ -59,12 +60,16 @@ def _record(session: dict[str, Any]) -> None:
         spec.loader.exec_module(module)
     from namel3ss_debug.capture.seams.processes.processes import hide
 
+    collects = gc.isenabled()
+    gc.disable()  # nothing that is loaded here is garbage; looking for it takes a twentieth of the start
     try:
         from namel3ss_debug.capture.launch.start import start_in_child
 
         start_in_child(session, "grandchild")
     finally:
         hide()
+        if collects:
+            gc.enable()
 
 
 def _leave_mark(session: dict[str, Any], why: str) -> None:

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from namel3ss_debug.capture.core.answers import HTTP_1_1
+from namel3ss_debug.capture.core.context import INSIDE
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
-from namel3ss_debug.capture.seams.http.exchanges import INSIDE, AnyExchange, Exchanges, enter, leave
+from namel3ss_debug.capture.seams.http.exchanges import AnyExchange, Exchanges, enter, leave
 from namel3ss_debug.capture.seams.http.outgoing import (
     MARK,
     RequestSender,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import ContextVar, Token
+from contextvars import Token
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -27,7 +27,7 @@ from namel3ss_debug.capture.core.answers import (
     drop_impossible_cut,
     make_response,
 )
-from namel3ss_debug.capture.core.context import SpanLike
+from namel3ss_debug.capture.core.context import INSIDE, SpanLike
 from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn
 from namel3ss_debug.capture.core.failures import to_raised
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan
@@ -57,9 +57,6 @@ from namel3ss_debug.wire.lenient import dump, load
 
 Pairs = list[tuple[str, str]]
 
-INSIDE: ContextVar[bool] = ContextVar("namel3ss_debug_inside_exchange", default=False)
-"""Whether the running code is a library that sends an exchange which is recorded already."""
-
 _DONE = b"data: [DONE]"
 """The end of streams in the form of OpenAI. Programs do not read on after it."""
 _LEAST_KEPT_BYTES = 1 << 20
@@ -85,7 +82,6 @@ class Exchanges:
         """Forget the open exchanges and the locks after a fork, because they belong to the parent process."""
         self.open.clear()
         self.attempts.renew()
-        self.calls.renew()
 
     def reads_ahead(self, body: bytes | StreamedBody | None) -> bool:
         """Return whether a body is to be read before its request begins, because the request may be answered."""

@@ -7,11 +7,14 @@ it. If a version of a library lacks the patched function, its traffic is reporte
 from __future__ import annotations
 
 import functools
+import threading
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from namel3ss_debug.capture.core.patching import Undo, when_imported
-from namel3ss_debug.capture.seams.http.exchanges import Exchanges
+from namel3ss_debug.capture.core.tracer import ExecutionTracer
+from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
 
 _LIBRARIES = {
     "httpx": "by_httpx",
@@ -33,14 +36,34 @@ _LIBRARIES = {
 """Module of a library -> the module here that patches it, which is imported together with the library."""
 
 
-def install(exchanges: Exchanges) -> Undo:
-    """Record the traffic of each library in `_LIBRARIES`, now or when it is imported."""
-    patches = {
-        name: functools.partial(_patch, seam=seam, exchanges=exchanges) for name, seam in _LIBRARIES.items()
-    }
-    return when_imported(patches, exchanges.tracer.problem)
+def install(tracer: ExecutionTracer, calls: ToolCalls) -> tuple[Callable[[], None], Undo]:
+    """Record the traffic of each library in `_LIBRARIES`, now or when it is imported.
 
+    What records exchanges is loaded with the first of them.
 
-def _patch(library: Any, seam: str, exchanges: Exchanges) -> list[Undo]:
-    undo: list[Undo] = import_module(f"{__package__}.{seam}").patch(library, exchanges)
-    return undo
+    Args:
+        tracer: writes the spans.
+        calls: the tool calls that models request.
+
+    Returns:
+        A function that forgets what is open, after a fork, and one that stops recording.
+    """
+    made: list[Any] = []
+    lock = threading.RLock()  # two threads may import two libraries at once
+
+    def patch(library: Any, seam: str) -> list[Undo]:
+        with lock:
+            if not made:
+                from namel3ss_debug.capture.seams.http.exchanges import Exchanges
+
+                made.append(Exchanges(tracer, calls))
+                tracer.at_end.append(made[0].abandon)
+        undo: list[Undo] = import_module(f"{__package__}.{seam}").patch(library, made[0])
+        return undo
+
+    def renew() -> None:
+        for exchanges in made:
+            exchanges.renew()
+
+    patches = {name: functools.partial(patch, seam=seam) for name, seam in _LIBRARIES.items()}
+    return renew, when_imported(patches, tracer.problem)

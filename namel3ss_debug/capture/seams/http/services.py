@@ -13,7 +13,6 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import Token
-from http import HTTPStatus
 from sys import _getframe as frame_at
 from types import ModuleType, TracebackType
 from typing import Any, Self
@@ -26,6 +25,8 @@ from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace, 
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan
 from namel3ss_debug.capture.seams.http import traceparent
 from namel3ss_debug.capture.seams.http.traceparent import HEADER, Headers, TraceParent
+
+_SERVER_ERROR = 500
 
 
 def current_traceparent(tracer: ExecutionTracer) -> str | None:
@@ -229,7 +230,7 @@ class AnsweredRequest:
 
     def _has_failed(self) -> bool:
         status = self._outputs.get("status")
-        return type(status) is int and status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return type(status) is int and status >= _SERVER_ERROR
 
 
 class TracedASGI:

@@ -15,14 +15,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from namel3ss_debug.late_patterns import compile_late
+
 HEADER: Final = "traceparent"
 
 _NUMBER_BITS = 40
 _PROCESSES = 1 << 24
-_EVENT_ID = re.compile(r"(?:p(?P<process>[1-9]\d{0,7})\.)?(?P<number>[1-9]\d{0,12})\Z", re.ASCII)
-_EXECUTION_ID = re.compile(r"[0-9a-f]{16}\Z")
+_EVENT_ID = compile_late(r"(?:p(?P<process>[1-9]\d{0,7})\.)?(?P<number>[1-9]\d{0,12})\Z", re.ASCII)
+_EXECUTION_ID = compile_late(r"[0-9a-f]{16}\Z")
 _ZEROS = "0" * 16
-_FORM = re.compile(
+_FORM = compile_late(
     r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}(?P<more>-.*)?\Z"
 )
 

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from namel3ss_debug.capture.core import announced, task_paths
+from namel3ss_debug.capture.core.context import INSIDE
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.core.tracer import OpenSpan, is_in_tool, set_result
 from namel3ss_debug.capture.seams.functions import hot_calls
 from namel3ss_debug.capture.seams.functions.replies import Reply, take_reply
-from namel3ss_debug.capture.seams.http.exchanges import INSIDE, leave
+from namel3ss_debug.capture.seams.http.exchanges import leave
 from namel3ss_debug.capture.seams.mcp.connections import Connection, Connections
 
 _CALL = "tools/call"

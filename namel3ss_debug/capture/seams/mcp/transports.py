@@ -16,11 +16,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from namel3ss_debug.capture.core import task_paths
+from namel3ss_debug.capture.core.context import INSIDE
 from namel3ss_debug.capture.core.failures import exception_state, to_failure
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.core.tracer import OpenSpan, add_metadata, set_result
 from namel3ss_debug.capture.seams.functions.replies import take_reply
-from namel3ss_debug.capture.seams.http.exchanges import INSIDE
 from namel3ss_debug.capture.seams.inputs import opened_files
 from namel3ss_debug.capture.seams.mcp.connections import Connection, Connections
 

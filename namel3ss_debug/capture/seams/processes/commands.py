@@ -29,11 +29,11 @@ from types import FrameType
 from typing import Any
 
 from namel3ss_debug.capture.core import context, task_paths
+from namel3ss_debug.capture.core.context import INSIDE
 from namel3ss_debug.capture.core.own_code import CAPTURE_FOLDER
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace, when_imported
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, add_metadata, set_result
 from namel3ss_debug.capture.seams.functions.replies import take_reply
-from namel3ss_debug.capture.seams.http.exchanges import INSIDE
 from namel3ss_debug.capture.seams.processes import processes
 from namel3ss_debug.capture.seams.processes.answered import (
     AnsweredCommand,
@@ -41,6 +41,7 @@ from namel3ss_debug.capture.seams.processes.answered import (
     is_started_by_asyncio,
 )
 from namel3ss_debug.capture.seams.processes.changed_files import ChangedFiles, file_clock_ns
+from namel3ss_debug.late_patterns import compile_late
 from namel3ss_debug.traces.clocks import perf_counter_ns
 from namel3ss_debug.traces.facts import BACKGROUND_THREAD
 
@@ -77,11 +78,11 @@ _STARTING = frozenset(
 """One of these names is in code that starts a command itself; the loop of a thread pool has none."""
 
 
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_ASSIGNMENT = compile_late(r"[A-Za-z_]\w*=")
 _PREPARING = frozenset({"cd", "export", "set", "source", ".", "unset", "mkdir", "pushd", "true"})
 _PREFIXES = frozenset({"sudo", "env", "exec", "nohup", "time", "timeout", "command", "nice"})
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
-_SEPARATORS = re.compile(r"&&|\|\||[;|\n&]")
+_SEPARATORS = compile_late(r"&&|\|\||[;|\n&]")
 
 
 def install(tracer: ExecutionTracer) -> Undo:

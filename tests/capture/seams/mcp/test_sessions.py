@@ -13,10 +13,10 @@ from typing import ClassVar
 import pytest
 
 from namel3ss_debug.capture.core import announced, switch
+from namel3ss_debug.capture.core.context import INSIDE
 from namel3ss_debug.capture.core.patching import when_imported
 from namel3ss_debug.capture.frameworks.structure import Structure
 from namel3ss_debug.capture.seams.functions.requested_calls import ToolCalls
-from namel3ss_debug.capture.seams.http.exchanges import INSIDE
 from namel3ss_debug.capture.seams.mcp import sessions
 from namel3ss_debug.capture.seams.mcp.connections import Connection, Connections
 from namel3ss_debug.hooks import trace_tool_call

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from namel3ss_debug.capture.core import delivery, switch
-from namel3ss_debug.capture.seams.http.exchanges import INSIDE
+from namel3ss_debug.capture.core.context import INSIDE
 from namel3ss_debug.capture.seams.mcp import transports
 from namel3ss_debug.capture.seams.mcp.connections import Connections
 

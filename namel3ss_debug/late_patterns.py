@@ -1,6 +1,6 @@
 """Compile regular expressions when they are first used.
 
-The tables of redaction hold some that take a millisecond each. A traced program compiles those that its texts need, and a
+The tables of redaction hold some that take a millisecond each. A traced program compiles those that its texts need; a
 worker that records nothing none.
 """
 
