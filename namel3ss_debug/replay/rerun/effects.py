@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
@@ -24,6 +25,7 @@ from namel3ss_debug.traces.output import (
     TOOL_CALL,
     OutputPiece,
     ScreenLine,
+    compared_forms,
     draw,
     is_same_line,
     normalise,
@@ -297,10 +299,29 @@ class _Sides:
                 if same is not None:
                     old.remove(task)
                     new.remove(same)
+            # Which process of a pool takes a job is chance, and each numbers its threads.
+            if (
+                _process_of((old or new or [FIRST])[0]) != FIRST
+                and self._printed(self._then_ids, old, then) == self._printed(self._now_ids, new, now)
+            ):
+                continue
             for place in range(max(len(old), len(new))):
                 before = then[old[place]] if place < len(old) else []
                 after = now[new[place]] if place < len(new) else []
                 yield (old[place] if place < len(old) else new[place]), before, after
+
+    def _printed(
+        self, ids: frozenset[str], tasks: Iterable[str], lines: Mapping[str, list[ScreenLine]]
+    ) -> Counter[str]:
+        """Return how often these tasks printed each line, as it is compared."""
+        counts: Counter[str] = Counter()
+        for task in tasks:
+            for line in lines[task]:
+                text = line.text
+                for pattern in self._ignored:
+                    text = pattern.sub(_IGNORED, text)
+                counts[compared_forms(text, ids)[-1]] += 1
+        return counts
 
     def _first_unequal(
         self, task: str, before: Sequence[ScreenLine], after: Sequence[ScreenLine]

@@ -32,6 +32,14 @@ def test_tasks_are_known_by_what_they_print_where_their_numbers_changed():
     assert first(then, swapped) == (["stdout line 1 of 0~work.1"], ())
 
 
+def test_which_process_of_a_pool_prints_a_line_is_chance():
+    """All of them together print the recorded lines."""
+    then = effects(("0/1", "a\nb\n"), ("0/2", "c\n"))
+    assert first(then, effects(("0/1", "a\n"), ("0/2", "c\nb\n"))) == ([], ())
+    assert first(then, effects(("0/1", "a\nb\nc\n"))) == ([], ())
+    assert first(then, effects(("0/1", "other\nb\n"), ("0/2", "c\n")))[0] == ["stdout line 1 of 0/1"]
+
+
 def test_what_an_answered_tool_printed_is_not_expected():
     """It does not run; one that runs for real prints it again."""
     then, now = effects(("0", "x\n"), ("0(search 1)", "searching\n")), effects(("0", "x\n"))
