@@ -12,6 +12,7 @@ import click
 
 from namel3ss_debug.cli.options import Decorator, settings
 from namel3ss_debug.cli.options import files as complete_files
+from namel3ss_debug.config.unverified import ACCEPTABLE
 
 if TYPE_CHECKING:
     from namel3ss_debug.replay.overrides.faults import Fault
@@ -38,8 +39,6 @@ def _kinds(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     del parameter
     kinds = tuple(word.strip() for each in values for word in each.split(",") if word.strip())
     if kinds:
-        from namel3ss_debug.config.values import ACCEPTABLE
-
         for kind in kinds:
             if kind not in ACCEPTABLE:
                 raise click.UsageError(f"--accept {kind}: use {' or '.join(ACCEPTABLE)}", ctx)
@@ -93,8 +92,7 @@ AGAIN_OPTIONS: tuple[Decorator[Any], ...] = (
     click.option("--run-commands", "run_commands", multiple=True, metavar="[NAME]", is_flag=False, flag_value="all",
                  help="Run the commands of this program for real in the re-run, such as git; all without a NAME; may be repeated."),
     click.option("--accept", "accept", multiple=True, metavar="KIND", callback=_kinds,
-                 help="Let the re-run succeed with recorded answers that may differ now: stale-tools, unknown-code, stale-models, "
-                 "changed-files, changed-arguments, unknown-bodies."),
+                 help=f"Let the re-run succeed with recorded answers that may differ now: {', '.join(ACCEPTABLE)}."),
     click.option("--ignore", "ignore", multiple=True, metavar="PATTERN", callback=_patterns,
                  help="Do not compare what this regular expression matches in the output, and no file with such a path; may be repeated."),
     click.option("--realtime", is_flag=True, help="Let answers take their recorded time."),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from namel3ss_debug.config import values
+from namel3ss_debug.config.unverified import ACCEPTABLE
 from namel3ss_debug.config.values import NEVER, TRIGGERS
 from namel3ss_debug.errors import SettingError
 
@@ -463,7 +464,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "accept",
         values.accepted,
-        f"a list of {', '.join(values.ACCEPTABLE)}",
+        f"a list of {', '.join(ACCEPTABLE)}",
         "kinds of recorded answers that a re-run or a test may use although they may differ now, as --accept",
     ),
     Setting(

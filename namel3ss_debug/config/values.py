@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from namel3ss_debug.config.unverified import ACCEPTABLE
 from namel3ss_debug.errors import SettingError, short
 
 NEVER = "never"
@@ -236,17 +237,6 @@ def triggers(value: object) -> Mapping[str, float | None]:
             allowed = "a number from 0, or null to switch the rule off"
             raise SettingError(f"triggers.{name} is {shown(threshold)}, allowed is {allowed}")
     return {**TRIGGERS, **items}
-
-
-ACCEPTABLE = (
-    "stale-tools",
-    "unknown-code",
-    "stale-models",
-    "changed-files",
-    "changed-arguments",
-    "unknown-bodies",
-)
-"""The kinds of answers that a re-run uses although they may differ now."""
 
 
 def accepted(value: object) -> tuple[str, ...]:

@@ -19,9 +19,9 @@ import pytest
 from namel3ss_debug.capture.core import switch
 from namel3ss_debug.capture.seams.functions.loaded import LoadedFunctions
 from namel3ss_debug.config import DebugConfiguration, load_configuration
+from namel3ss_debug.config.unverified import STALE_TOOLS, UNKNOWN_CODE
 from namel3ss_debug.errors import DebugError, SettingError, UnreadableTraceError
 from namel3ss_debug.replay.rerun.inprocess import InProcess, Recordable
-from namel3ss_debug.replay.rerun.outcomes import STALE_TOOLS, UNKNOWN_CODE
 from namel3ss_debug.replay.rerun.programs import ProgramRunner
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
 from namel3ss_debug.replay.rerun.unanswered import UnansweredCall

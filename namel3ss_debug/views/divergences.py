@@ -10,6 +10,7 @@ from rich.text import Text
 from namel3ss_debug.replay.rerun.divergences import (
     AMBIGUOUS,
     CHANGED,
+    EFFECTS,
     END,
     FILES,
     MISSING,
@@ -68,6 +69,9 @@ _HEADS = {
     END: "an exception ended the program otherwise than recorded",
     AMBIGUOUS: "the request got the answer of another call, which was made later",
 }
+_BEFORE = 20
+"""How many characters of the common beginning of two long lines are shown."""
+_SIDE = 4
 _SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
 
 
@@ -137,7 +141,7 @@ def divergence_lines(
     if found.difference is not None and found.kind != ORDER:
         yield from (
             Text("  ", end="").append_text(row)
-            for row in _differences(found.difference, found.number, width - 2)
+            for row in _differences(found.difference, found.kind, found.number, width - 2)
         )
 
 
@@ -171,15 +175,32 @@ def _side(request: Request, number: int, event: Event | None) -> Piece:
     return piece(whole, "", 400)
 
 
-def _differences(difference: Difference, number: int, width: int) -> Iterator[Text]:
+def _differences(difference: Difference, kind: str, number: int, width: int) -> Iterator[Text]:
     if difference.messages:
         yield from change_lines(difference.messages, number, width)
     for change in difference.paths:
-        yield _path(change, width)
+        yield from _two_lines(change, width) if kind in EFFECTS else (_path(change, width),)
     if not difference.messages and not difference.paths:
         yield fitted(
             [Piece("nothing that is recorded differs; headers and encodings are not compared", DIM)], width
         )
+
+
+def _two_lines(change: PathChange, width: int) -> Iterator[Text]:
+    """Yield where a line of output or of a file differs, then the recorded line and the new one, each by itself."""
+    sign, style = _SIGNS.get(change.kind, ("~", WARNING))
+    yield fitted([Piece(f"{sign} ", style), piece(change.path, HEADING, 200)], width)
+    old, new = str(change.old), str(change.new)
+    start = 0
+    if change.kind == "changed" and max(len(old), len(new)) > width - _SIDE:
+        # A long common beginning would leave the part that differs outside of the line.
+        letters = zip(old, new, strict=False)
+        shared = next((place for place, (a, b) in enumerate(letters) if a != b), min(len(old), len(new)))
+        start = max(shared - _BEFORE, 0)
+    for text, sign, style, kind in ((old, "-", ERROR, "added"), (new, "+", GOOD, "dropped")):
+        if change.kind != kind:
+            shown = ("…" if start else "") + text[start:]
+            yield fitted([Piece(f"  {sign} ", style), piece(shown, "", 400)], width)
 
 
 def _path(change: PathChange, width: int) -> Text:

@@ -13,20 +13,17 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.replay.debugger.replies import describe_exit
-from namel3ss_debug.replay.rerun.divergences import AMBIGUOUS, EFFECTS, MISSING
-from namel3ss_debug.replay.rerun.file_changes import CHANGED, MISSING_NOW, MODIFIED, NEW
-from namel3ss_debug.replay.rerun.outcomes import (
-    CHANGED_ARGUMENTS,
-    CHANGED_FILES,
-    MATCHED_WITH_OVERRIDES,
+from namel3ss_debug.config.unverified import (
     STALE_MODELS,
-    STALE_TOOLS,
     UNKNOWN_BODIES,
     UNKNOWN_CODE,
     UNUSED,
-    UNVERIFIED,
+    UNVERIFIED_KINDS,
 )
+from namel3ss_debug.replay.debugger.replies import describe_exit
+from namel3ss_debug.replay.rerun.divergences import AMBIGUOUS, EFFECTS, MISSING
+from namel3ss_debug.replay.rerun.file_changes import CHANGED, MISSING_NOW, MODIFIED, NEW
+from namel3ss_debug.replay.rerun.outcomes import MATCHED_WITH_OVERRIDES, UNVERIFIED
 from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, describe_unanswered
 from namel3ss_debug.views.cleaning import ERROR, GOOD, WARNING, Piece, clean, piece, wrapped
 from namel3ss_debug.views.quantities import count
@@ -135,24 +132,14 @@ def _verdict_alone(outcome: RerunOutcome) -> Piece:
 
 def _kinds_of(unverified: Sequence[Unverified]) -> str:
     """Return what is not verified, counted: `1 stale tool, 2 stale model calls, 1 changed file`."""
-    tools = sum(each.kind == STALE_TOOLS for each in unverified)
-    calls = sum(len(each.numbers) for each in unverified if each.kind == STALE_MODELS)
-    files = sum(each.kind == CHANGED_FILES for each in unverified)
-    unknown = sum(each.tool.count(",") + 1 for each in unverified if each.kind == UNKNOWN_CODE)
-    arguments = sum(each.kind == CHANGED_ARGUMENTS for each in unverified)
-    bodies = sum(each.kind == UNKNOWN_BODIES for each in unverified)
-    guesses = sum(each.kind == AMBIGUOUS for each in unverified)
-    parts = [
-        (tools, "stale tool", None),
-        (unknown, "unknown tool", None),
-        (calls, "stale model call", None),
-        (files, "changed file", None),
-        (arguments, "changed argument", None),
-        (bodies, "unknown body", "unknown bodies"),
-        (guesses, "ambiguous call", None),
-        (sum(each.kind == UNUSED for each in unverified), "unused name", None),
-    ]
-    return ", ".join(count(*part) for part in parts if part[0])
+    numbers = Counter[str]()
+    for each in unverified:
+        numbers[each.kind] += each.count
+    return ", ".join(
+        count(numbers[name], kind.noun, kind.plural)
+        for name, kind in UNVERIFIED_KINDS.items()
+        if numbers[name]
+    )
 
 
 def _ended(outcome: RerunOutcome) -> Piece:

@@ -331,7 +331,7 @@ def test_the_first_line_that_differs_is_shown(folder):
     change = {"path": "stdout line 4", "kind": "changed", "old": "line 3", "new": "LINE 3"}
     assert [row["paths"] for row in rows] == [[change]]
     shown = folder.run("rerun", "run.jsonl").stderr.decode()
-    assert "stdout line 4  line 3 -> LINE 3" in shown
+    assert "~ stdout line 4\n    - line 3\n    + LINE 3\n" in shown
     assert "The re-run diverges from the trace: output." in shown
 
 

@@ -19,6 +19,7 @@ from namel3ss_debug.replay.rerun.unanswered import UnansweredCall
 from namel3ss_debug.views.divergences import report_lines, report_rows
 from namel3ss_debug.views.outcomes import verifying_command
 from namel3ss_debug.views.payloads import json_bytes
+from namel3ss_debug.wire.value_changes import PathChange
 
 
 class Starts:
@@ -331,3 +332,15 @@ def test_the_rows_for_programs_are_json_and_tell_the_same():
     assert first["paths"] == [{"path": "$.params.temperature", "kind": "changed", "old": 0, "new": 1}]
     assert (last["result"], last["divergences"], last["exit_status"]) == ("rerun", {"changed": 1}, 1)
     assert last["stopped"]["kind"] == "strict"
+
+
+def test_a_line_of_output_that_differs_is_shown_on_both_sides():
+    """Each by itself, from a little before its first difference where it is too long for the width."""
+    old, new = f"Customer: {'x' * 100} sent it", f"Customer: {'x' * 100} lost it"
+    change = PathChange("stdout line 1", "changed", old, new)
+    rows = lines(outcome(Divergence("output", 3, None, None, Difference(paths=(change,)))), 80)
+    place = rows.index("  ~ stdout line 1")
+    assert rows[place + 1 : place + 3] == [
+        f"    - …{'x' * 19} sent it",
+        f"    + …{'x' * 19} lost it",
+    ]

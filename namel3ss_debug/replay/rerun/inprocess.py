@@ -38,6 +38,7 @@ from namel3ss_debug.replay.rerun.plan import ALL, Plan
 from namel3ss_debug.replay.rerun.preparation import check_trace, trace_code
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, read_recorded
 from namel3ss_debug.replay.rerun.requests import TOOL, TaskKey, read_request
+from namel3ss_debug.replay.rerun.source_files import MAIN, RecordedFile
 from namel3ss_debug.replay.rerun.starting import randomness_of
 from namel3ss_debug.replay.rerun.tool_code import UNKNOWN, StaleTool, TraceCode
 from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError, UnansweredCall
@@ -157,7 +158,9 @@ class InProcess:
         """Return the code that the trace holds; packages are not compared, because tests run with other ones on purpose."""
         events = list(kept.events())
         start = lenient.mapping(events[0].get("metadata")) if events else {}
-        return replace(trace_code(recorded, kept, events, start, Path(os.getcwd())), packages={})
+        cwd = Path(os.getcwd())
+        moved = _find_moved(recorded.codes.files, cwd)
+        return replace(trace_code(recorded, kept, events, start, cwd, moved), packages={})
 
     def _stopped(
         self, on_stop: OnStop, recorded: RecordedCalls
@@ -396,6 +399,17 @@ class _Gate:
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
+
+
+def _find_moved(files: Mapping[str, RecordedFile], cwd: Path) -> dict[str, str]:
+    """Return the files that are imported from another place than recorded: tox and nox install the project."""
+    found = {}
+    for path, each in files.items():
+        module = None if each.module == MAIN else sys.modules.get(each.module)
+        now = getattr(module, "__dict__", {}).get("__file__")
+        if isinstance(now, str) and os.path.abspath(now) != os.path.abspath(cwd / path):
+            found[path] = now
+    return found
 
 
 def _session(what: Recordable, rerun: dict[str, Any], inputs: Inputs | None, *, offline: bool) -> Session:

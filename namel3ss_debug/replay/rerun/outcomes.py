@@ -9,6 +9,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from namel3ss_debug.config.unverified import (
+    CHANGED_ARGUMENTS,
+    CHANGED_FILES,
+    STALE_MODELS,
+    STALE_TOOLS,
+    UNKNOWN_BODIES,
+    UNKNOWN_CODE,
+    UNUSED,
+)
 from namel3ss_debug.replay.rerun.attempts import Attempt, UnchangedArguments
 from namel3ss_debug.replay.rerun.divergences import (
     AFTER_OVERRIDE,
@@ -52,13 +61,6 @@ VERDICTS: Final[Mapping[str, int]] = {
 }
 """The verdicts on a re-run, and the exit status of each."""
 
-STALE_TOOLS: Final = "stale-tools"
-STALE_MODELS: Final = "stale-models"
-CHANGED_FILES: Final = "changed-files"
-CHANGED_ARGUMENTS: Final = "changed-arguments"
-UNKNOWN_BODIES: Final = "unknown-bodies"
-UNKNOWN_CODE: Final = "unknown-code"
-UNUSED: Final = "unused"
 _MOST_PACKAGES = 5
 
 
@@ -67,8 +69,7 @@ class Unverified:
     """Why some recorded answers that were used may differ now.
 
     Attributes:
-        kind: `stale-tools`, `unknown-code`, `stale-models`, `changed-files`, `changed-arguments` or `unknown-bodies`;
-            or `ambiguous` or `unused` (an override or a name that reached no call), which cannot be accepted.
+        kind: one of `UNVERIFIED_KINDS`.
         text: the reason, a sentence without its full stop.
         numbers: the events of these calls in the re-run.
         recorded: their events in the trace; () if the code of a tool has changed.
@@ -82,6 +83,13 @@ class Unverified:
     recorded: tuple[int, ...] = ()
     tool: str = ""
     verify: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many tools or calls it is about, as the verdict counts them."""
+        if self.kind == UNKNOWN_CODE:
+            return self.tool.count(",") + 1
+        return len(self.numbers) if self.kind == STALE_MODELS else 1
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from namel3ss_debug.capture.launch.parent import Target
@@ -162,7 +163,7 @@ def trace_code(
     kept: Iterable[Event],
     start: Mapping[str, Any],
     cwd: Path,
-    scripts: tuple[str, str] | None = None,
+    moved: Mapping[str, str] = MappingProxyType({}),
 ) -> TraceCode:
     """Return the code that a trace holds of its tools.
 
@@ -172,24 +173,24 @@ def trace_code(
         kept: its `inputs_read` events, among others.
         start: the metadata of its `trace_start`.
         cwd: the working directory, which the names of files are relative to.
-        scripts: the recorded and the present file of the program, if these are two.
+        moved: the recorded file -> the present one, for those that run from another place.
     """
     return TraceCode(
         recorded.codes.by_name,
-        SourceFiles(recorded.codes.files, cwd, scripts),
+        SourceFiles(recorded.codes.files, cwd, moved),
         find_changed_data(read_digests(kept), find_file_key(start)),
         {str(name): str(each) for name, each in lenient.mapping(start.get("packages")).items()},
         lambda folder: find_server_changes(recorded, trace, folder),
     )
 
 
-def scripts_of(start: Mapping[str, Any], target: Target, cwd: Path) -> tuple[str, str] | None:
+def moved_script(start: Mapping[str, Any], target: Target, cwd: Path) -> dict[str, str]:
     """Return the recorded and the present file of the program, if another one runs in its place."""
     then = lenient.string(start.get("target")) or ""
     if target.kind != "script" or not then.endswith(".py"):
-        return None
+        return {}
     recorded, now = (os.path.relpath(cwd / each, cwd) for each in (then, target.value))
-    return None if recorded == now else (recorded, now)
+    return {} if recorded == now else {recorded: now}
 
 
 def find_newer_code(
@@ -414,7 +415,7 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
         wanted.realtime,
         wanted.run_changed_tools,
         config.tools,
-        trace_code(recorded, trace, kept, start, cwd, scripts_of(start, target, cwd)),
+        trace_code(recorded, trace, kept, start, cwd, moved_script(start, target, cwd)),
         frozenset(wanted.run_commands),
         wanted.try_tools,
         consent=wanted.consent,

@@ -120,12 +120,12 @@ class SourceFiles:
     Args:
         recorded: the files of the trace.
         root: the folder that their names are relative to.
-        scripts: the recorded and the present file of the program, if another one runs in its place.
+        moved: the recorded file -> the present one, for those that run from another place.
     """
 
     recorded: Mapping[str, RecordedFile]
     root: Path = Path()
-    scripts: tuple[str, str] | None = None
+    moved: Mapping[str, str] = field(default_factory=dict)
     _modules: dict[str, SourceFile | None] = field(default_factory=dict)
 
     @cached_property
@@ -136,16 +136,16 @@ class SourceFiles:
         }
 
     def _place(self, path: str) -> Path:
-        if self.scripts is not None and path == self.scripts[0]:
-            path = self.scripts[1]
-        return self.root / path
+        return self.root / self.moved.get(path, path)
+
+    @cached_property
+    def _recorded_names(self) -> dict[str, str]:
+        return {os.path.abspath(self.root / now): then for then, now in self.moved.items()}
 
     def recorded_label(self, label: str) -> Label:
         """Return the file and the definition of a label such as `tools.py:convert`, by the names in the trace."""
         path, _, name = label.rpartition(":")
-        if self.scripts is not None and path == self.scripts[1]:
-            path = self.scripts[0]
-        return path, name
+        return self._recorded_names.get(os.path.abspath(self.root / path), path) if path else path, name
 
     @cached_property
     def differ(self) -> bool:

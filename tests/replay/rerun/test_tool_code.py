@@ -173,12 +173,14 @@ class Project:
         add_recorded_files(self.files, {"metadata": {"sources": described}})
 
     def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a text in a file."""
         path = self.folder / name
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new))
 
     def compare(self, function: str, classes=(), **more):
+        """Return the result of comparing the code of a function with the recorded one."""
         label = function if ":" in function else f"tools.py:{function}"
         code = RecordedCode(label, tuple(f"tools.py:{each}" for each in classes))
         sources = SourceFiles(self.files, self.folder)
@@ -187,6 +189,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path):
+    """Return a project that can be edited."""
     return Project(tmp_path)
 
 
