@@ -46,7 +46,7 @@ END_ATTEMPTS = 3
 
 _DUMPS = OPT_APPEND_NEWLINE | OPT_PASSTHROUGH_SUBCLASS
 """So that `MediaText` is refused, and takes the way through the lock on which the media of the segment are known."""
-_SUBCLASSED = (str, int, dict, list)
+_SUBCLASSED: tuple[type[Any], ...] = (str, int, dict, list)
 
 
 class TraceWriter:
