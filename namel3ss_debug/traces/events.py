@@ -19,7 +19,8 @@ History (a trace of any released version opens for ever; tests/data holds one of
 
 - 2: `held_before_ms` is now `paused_before_ms`, and `held_ms` in the metadata of an end is now `paused_ms`; old traces
   are read with the new names (`RENAMED_FIELDS`). At level `comprehensive`, `metadata.locals` has what changed, as
-  `metadata.locals_record` says; without that, it has all variables. Added to it: `mac`, the signature of each line.
+  `metadata.locals_record` says; without that, it has all variables. Added to it: `mac`, the signature of each line;
+  `$media`, the text of an image or a document, which is in a segment once.
 - 1: the first. Added to it: in `usage` the counts of what few calls have, and the field `billing`; blanks behind the
   first line of a segment, which on a full disk become a line of their own, `{"dropped": 22191, "next_seq": 22350,
   "error": "ENOSPC"}`; `file_removed` in a `trace_start`, and `stopped_by` in a `trace_end`.

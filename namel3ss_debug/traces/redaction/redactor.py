@@ -92,7 +92,9 @@ for _order, _rule in enumerate(TOKENS):
 _PHRASE_LITERALS = [
     (literal, order) for order, rule in enumerate(PHRASES) if rule not in HASHES for literal in rule.literals
 ]
-_PHRASE_ORDERS: dict[str, list[int]] = {"pass": []}
+_PHRASE_ORDERS: dict[str, list[int]] = {one: [] for one in ("~", "$", "-", ":", "pass")}
+"""Literal -> the places of its rules; the first ones only tell whether those that contain them are worth a search."""
+
 for _literal, _order in _PHRASE_LITERALS:
     _PHRASE_ORDERS.setdefault(_literal, []).append(_order)
 _PHRASE_SEARCH = [
