@@ -165,8 +165,9 @@ def running_again(rivals: tuple[str, ...]) -> list[bool]:
     print("The same, time of processors:")
     show(cpu, 1e3, " ms")
     claims = [holds(f"running again / {who}", median(ratios(taken, OURS, who)), 1.0) for who in rivals]
-    for who in rivals:
-        claims.append(holds(f"running again / {who}, of a processor", median(ratios(cpu, OURS, who)), 0.9))
+    claims.extend(
+        holds(f"running again / {who}, of a processor", median(ratios(cpu, OURS, who)), 0.9) for who in rivals
+    )
     claims.append(holds(f"running again, beside the agent's own work / {IMPORT}", median(shares(taken)), 1.0))
     print(f"      of a processor: {spread(shares(cpu))}")
     return claims
