@@ -136,9 +136,13 @@ def recording(rivals: tuple[str, ...]) -> list[bool]:
     for who, turn in added.items():
         busy = spread(added_by(cpu, who), 1e3, " ms")
         print(f"{who} adds {spread(turn, 1e3, ' ms')} to a turn; of a processor {busy}")
-    return [
+    claims = [
         holds(f"recording a turn / {who}", median(added[OURS]) / median(added[who]), 1.0) for who in rivals
     ]
+    for who in rivals:
+        whole = ratios(cpu, f"{OURS}, {TURNS} turns", f"{who}, {TURNS} turns")
+        claims.append(holds(f"recording {TURNS} turns / {who}, whole, of a processor", median(whole), 0.9))
+    return claims
 
 
 def added_by(taken: Rounds, who: str) -> list[float]:
@@ -161,8 +165,9 @@ def running_again(rivals: tuple[str, ...]) -> list[bool]:
     print("The same, time of processors:")
     show(cpu, 1e3, " ms")
     claims = [holds(f"running again / {who}", median(ratios(taken, OURS, who)), 1.0) for who in rivals]
-    for who in rivals:
-        print(f"      of a processor: {spread(ratios(cpu, OURS, who))}")
+    claims.extend(
+        holds(f"running again / {who}, of a processor", median(ratios(cpu, OURS, who)), 0.9) for who in rivals
+    )
     claims.append(holds(f"running again, beside the agent's own work / {IMPORT}", median(shares(taken)), 1.0))
     print(f"      of a processor: {spread(shares(cpu))}")
     return claims

@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
+from namel3ss_debug.late_patterns import compile_late
 from namel3ss_debug.traces.lines import Problems, read_batches
 
 MARK = "$media"
@@ -39,7 +40,7 @@ _TYPE = (
     r"(?:image/(?!svg)|audio/|video/)[\w.+\-]{1,40}"
     r"|application/(?:pdf|zip|ogg|mp4|epub\+zip|vnd\.(?:openxmlformats|oasis|ms-)[\w.+\-]{1,80})"
 )
-_IS_TYPE = re.compile(rf"(?:{_TYPE})(?:;.{{0,80}})?\Z", re.IGNORECASE)
+_IS_TYPE = compile_late(rf"(?:{_TYPE})(?:;.{{0,80}})?\Z", re.IGNORECASE)
 _FORMATS = frozenset(
     [
         "wav",
@@ -64,7 +65,7 @@ _FORMATS = frozenset(
     ]
 )
 _TYPE_NAMES = frozenset({"mime_type", "media_type", "mimeType", "mediaType", "format"})
-_HEAD = re.compile(
+_HEAD = compile_late(
     rf"data:(?:{_TYPE})(?:;[\w=.+\-]{{1,80}})*;base64,"
     # The first bytes of PNG, JPEG, GIF, RIFF (WebP, WAV), PDF, MP3 (with its tags or without), Ogg, ZIP and MP4.
     r"|(?=iVBORw0KGg|/9j/|R0lGOD|UklGR|JVBERi|SUQz|//[s-vM-P]|T2dnUw|UEsDB|AAAA.GZ0eXB)"

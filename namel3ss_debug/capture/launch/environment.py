@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from namel3ss_debug.capture.launch.session import Session
 from namel3ss_debug.late_patterns import compile_late
 from namel3ss_debug.traces.events import FORMAT_VERSION
 
-_DIST_INFO = compile_late(r"(?P<name>.+?)-(?P<version>[^-]+)\.dist-info\Z")
+_DIST_INFO = compile_late(r"(?P<name>[\w.\-]+?)-(?P<version>[\w.+!]+)\.dist-info\Z", re.ASCII)
 _USER_VARIABLES = {
     "user": "NAMEL3SS_USER",
     "environment": "NAMEL3SS_ENVIRONMENT",

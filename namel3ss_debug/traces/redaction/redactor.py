@@ -68,7 +68,7 @@ _MOST_VALUES = 1000
 _PLACEHOLDER = compile_late(r"(\[REDACTED:[\w.\-]{1,64}\])")
 _PARAMETER = compile_late(r"([?&;#])([^=&#?;\s]{1,100}+)=([^&#;\s]*+)")
 _RUNS = compile_late(rf"[A-Za-z0-9_\-+/=.:]{{{RUN},}}+")
-_IN_RUNS = bytes(1 if _RUNS.match(chr(code) * RUN) else 0 for code in range(256))
+_IN_RUNS = bytes(code < 128 and (chr(code).isalnum() or chr(code) in "_-+/=.:") for code in range(256))
 _SHORTEST_RUN = b"\1" * RUN
 _IN_NUMBERS = bytes(1 if chr(code) in "0123456789 -" else 0 for code in range(256))
 _SHORTEST_NUMBER = b"\1" * 13
@@ -97,11 +97,19 @@ _PHRASE_ORDERS: dict[str, list[int]] = {one: [] for one in ("~", "$", "-", ":", 
 
 for _literal, _order in _PHRASE_LITERALS:
     _PHRASE_ORDERS.setdefault(_literal, []).append(_order)
-_PHRASE_SEARCH = [
-    (literal, orders, next((one for one in _PHRASE_ORDERS if one != literal and one in literal), ""))
-    for literal, orders in sorted(_PHRASE_ORDERS.items(), key=lambda item: len(item[0]))
-]
-"""Literal, the places of its rules, and a shorter literal in it: where that is not in a text, this one is not either."""
+
+
+@cache
+def _phrase_search() -> list[tuple[str, list[int], str]]:
+    """Return each literal, the places of its rules, and a shorter literal in it.
+
+    Where the shorter one is not in a text, this one is not either.
+    """
+    return [
+        (literal, orders, next((one for one in _PHRASE_ORDERS if one != literal and one in literal), ""))
+        for literal, orders in sorted(_PHRASE_ORDERS.items(), key=lambda item: len(item[0]))
+    ]
+
 
 _NAME_LITERALS = [
     (literal, order) for order, rule in enumerate(PHRASES) if rule in HASHES for literal in rule.literals
@@ -170,14 +178,14 @@ _PHRASE_TRIGGER = compile_late(
 )
 """A literal of `PHRASES`; in a short text this is faster than searching for all of them one by one."""
 
-_ANYWHERE = re.compile(
-    trie(
+_ANYWHERE = compile_late(
+    lambda: trie(
         _shortest({one for rule in TOKENS if "(?<![A-Za-z0-9]" not in rule.pattern for one in rule.literals})
     )
 )
 """A literal of a token that may begin in the middle of letters and digits."""
 
-_RUN_BEGINS = re.compile(r"(?<![A-Za-z0-9])(?:AP[0-9A-F]|SK|AC|[MNO][DTjz])")
+_RUN_BEGINS = compile_late(r"(?<![A-Za-z0-9])(?:AP[0-9A-F]|SK|AC|[MNO][DTjz])")
 """The beginning of a token without a literal; `test_tokens_in_long_runs_are_found` has each of them."""
 
 _REACH = 140
@@ -681,7 +689,7 @@ def _phrase_orders(lower: str) -> list[int]:
     """Return the places of the rules of `PHRASES` with a literal in a lower-case text."""
     found: list[int] = []
     present = {""}
-    for literal, orders, inside in _PHRASE_SEARCH:
+    for literal, orders, inside in _phrase_search():
         if inside in present and literal in lower:
             present.add(literal)
             found += orders
