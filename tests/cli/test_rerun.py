@@ -337,7 +337,7 @@ def test_the_message_of_an_added_call_names_both_sides_and_what_can_be_done(agen
     told = " ".join(again.told.split())
     assert "calls gpt-4o-mini, and the trace holds no answer for this call" in told
     assert "there, at event 9" in told
-    assert "give an answer with --mock 'llm@3.text=...', call it for real with --from 7" in told
+    assert "give an answer with --mock 'llm@3.text=...', call it for real with --from 9" in told
 
 
 def test_the_answer_that_the_message_asks_for_lets_the_run_go_on(agent):

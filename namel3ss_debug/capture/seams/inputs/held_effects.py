@@ -47,6 +47,8 @@ _WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _DEVICES: Final = ("/dev/", "/proc/")
 _NUMBER: Final = re.compile(r"\d+")
 _IMPORTING: Final = "<frozen importlib"
+_PYTEST_IMPORTING: Final = os.path.join("_pytest", "assertion", "rewrite.py")
+_OS: Final = ("<frozen os>", os.__file__)
 _SUBPROCESS: Final = os.path.join(os.path.dirname(os.__file__), "subprocess.py")
 
 _guard: HeldEffects | None = None
@@ -103,11 +105,11 @@ class HeldEffects:
             return
         for index in _PATHS[event]:
             path = self._find(arguments[index])
-            if path is None:
+            if path is None or _is_importing(sys._getframe(2)):
                 continue
             if self._held is None:
                 self._written[path] = None
-            elif _pattern(path) not in self._held and not _is_importing(sys._getframe(2)):
+            elif _pattern(path) not in self._held:
                 raise self._refuse(f"{path} would be written ({event}), and the trace holds no such file")
 
     def _find(self, path: Any) -> str | None:
@@ -163,8 +165,11 @@ def _opens_for_writing(mode: Any = None, flags: Any = None) -> bool:
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Return whether a module is being imported, whose compiled code Python keeps."""
-    return frame is not None and frame.f_code.co_filename.startswith(_IMPORTING)
+    """Return whether a module is being imported, whose compiled code Python keeps, or pytest for its plugins."""
+    while frame is not None and frame.f_code.co_filename in _OS:  # `os.makedirs`
+        frame = frame.f_back
+    name = "" if frame is None else frame.f_code.co_filename
+    return name.startswith(_IMPORTING) or name.endswith(_PYTEST_IMPORTING)
 
 
 def _is_in_subprocess(frame: FrameType | None) -> bool:

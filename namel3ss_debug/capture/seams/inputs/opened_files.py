@@ -259,7 +259,9 @@ class OpenedFiles:
         elif access != READ and path not in self._written and self._states[path] is not None:
             self._written.add(path)
             self._report(path, {"written": True})
-        if self._states[path] is not None and access not in (WRITTEN, APPENDED):
+        state = self._states[path]
+        creates = state is MISSING and access == UPDATED  # as `pathlib.Path.touch` does
+        if state is not None and access not in (WRITTEN, APPENDED) and not creates:
             self._add_opener(path)
 
     def _add_opener(self, path: str) -> None:
