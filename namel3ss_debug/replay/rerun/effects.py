@@ -104,6 +104,10 @@ class Effects:
             found.observe(number, event)
         return found
 
+    def process_of(self, event_id: str) -> str:
+        """Return the process of an event; "" if it is not known."""
+        return self._processes.get(event_id.rpartition(".")[0], "")
+
     def observe(self, number: int, event: Event) -> None:
         """Take an event of the run, and its number; most are nothing here."""
         event_type = event["event_type"]
@@ -149,8 +153,11 @@ class Effects:
 
 
 def without_processes(effects: Effects, started_by: Collection[str]) -> Effects:
-    """Return the effects without those of the processes that began inside these events."""
-    left_out = {process for process, event_id in effects.started_by.items() if event_id in started_by}
+    """Return the effects without those of the processes that began inside these events, and of what these started."""
+    left_out: set[str] = set()
+    for process, event_id in effects.started_by.items():  # a process comes before those that it starts
+        if event_id in started_by or effects.process_of(event_id) in left_out:
+            left_out.add(process)
     pieces = {place: each for place, each in effects.pieces.items() if place[0] not in left_out}
     files = {path: each for path, each in effects.files.items() if effects.writers[path] not in left_out}
     return replace(effects, pieces=pieces, files=files)
@@ -300,10 +307,9 @@ class _Sides:
                     old.remove(task)
                     new.remove(same)
             # Which process of a pool takes a job is chance, and each numbers its threads.
-            if (
-                _process_of((old or new or [FIRST])[0]) != FIRST
-                and self._printed(self._then_ids, old, then) == self._printed(self._now_ids, new, now)
-            ):
+            if _process_of((old or new or [FIRST])[0]) != FIRST and self._printed(
+                self._then_ids, old, then
+            ) == self._printed(self._now_ids, new, now):
                 continue
             for place in range(max(len(old), len(new))):
                 before = then[old[place]] if place < len(old) else []

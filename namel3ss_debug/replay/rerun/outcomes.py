@@ -413,6 +413,7 @@ def _compare_effects(
     now = run.seen.effects
     if run.seen.live_since:
         return EffectsComparison()
+    then = without_processes(then, run.answered_commands())
     servers = run.seen.servers
     if servers:  # the requests to it are answered, so it does not do what it did for them
         then, now = (
