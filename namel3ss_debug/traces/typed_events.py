@@ -101,6 +101,7 @@ class TraceEvent:
     call_site: str | None = None
     thread: str | None = None
     task: str | None = None
+    mac: str | None = None
     extra: Event = field(default_factory=dict)
 
     def __repr__(self) -> str:

@@ -140,7 +140,8 @@ def test_an_exception_that_ends_a_cell_is_recorded(session):
         ("LookupError", "In[2]:3"),
         ("SyntaxError", None),
     ]
-    assert uncaught[0]["metadata"] == {"uncaught": True}
+    metadata = uncaught[0]["metadata"]
+    assert (metadata["uncaught"], metadata["line"]) == (True, "raise LookupError(city)")
     assert "went on" in printed
 
 
