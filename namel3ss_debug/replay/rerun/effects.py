@@ -104,20 +104,24 @@ class Effects:
             found.observe(number, event)
         return found
 
+    def process_of(self, event_id: str) -> str:
+        """Return the process that an event belongs to."""
+        prefix, dot, _ = event_id.rpartition(".")
+        return self._processes.get(prefix if dot else "", "")
+
     def observe(self, number: int, event: Event) -> None:
         """Take an event of the run, and its number; most are nothing here."""
         event_type = event["event_type"]
         if event_type not in _READ:
             return
         metadata = lenient.mapping(event.get("metadata"))
-        process, dot, _ = str(event.get("event_id")).rpartition(".")
-        prefix = process if dot else ""
+        process = self.process_of(str(event.get("event_id")))
         if event_type == INPUTS_READ:
             for path, described in lenient.mapping(metadata.get("digests")).items():
                 effect = lenient.mapping(lenient.mapping(described).get("effect"))
                 if effect:
                     self.files[path] = effect
-                    self.writers[path] = self._processes.get(prefix, "")
+                    self.writers[path] = process
         elif event_type == EVENT_TYPE:
             self.ids.update(map(str, lenient.sequence(metadata.get("ids"))))
             place = str(metadata.get("process"))
@@ -126,8 +130,9 @@ class Effects:
         elif event_type == "trace_start":
             randomness = lenient.mapping(metadata.get("randomness"))
             self.ids.update(str(metadata[name]) for name in ("pid", "parent_pid") if name in metadata)
-            self._processes[prefix] = str(randomness.get("process"))
-            self.started_by[self._processes[prefix]] = str(event.get("parent_event_id"))
+            prefix = str(event.get("event_id")).rpartition(".")[0]
+            process = self._processes[prefix] = str(randomness.get("process"))
+            self.started_by[process] = str(event.get("parent_event_id"))
             if not prefix:
                 self.cwd = lenient.string(metadata.get("cwd")) or ""
                 self.file_key = lenient.string(lenient.mapping(randomness.get("files")).get("check"))
@@ -137,7 +142,7 @@ class Effects:
                     for name, width in lenient.mapping(randomness["output"]).items()
                 }
         elif event_type == "trace_end":
-            self.ended.add(self._processes.get(prefix, ""))
+            self.ended.add(process)
         elif metadata.get("uncaught"):
             self.uncaught = Uncaught(
                 str(event.get("error_type")),
@@ -149,8 +154,11 @@ class Effects:
 
 
 def without_processes(effects: Effects, started_by: Collection[str]) -> Effects:
-    """Return the effects without those of the processes that began inside these events."""
-    left_out = {process for process, event_id in effects.started_by.items() if event_id in started_by}
+    """Return the effects without those of the processes that began inside these events, and of their own processes."""
+    left_out: set[str] = set()
+    for process, event_id in effects.started_by.items():  # a process begins after the one that starts it
+        if event_id in started_by or effects.process_of(event_id) in left_out:
+            left_out.add(process)
     pieces = {place: each for place, each in effects.pieces.items() if place[0] not in left_out}
     files = {path: each for path, each in effects.files.items() if effects.writers[path] not in left_out}
     return replace(effects, pieces=pieces, files=files)
@@ -300,10 +308,9 @@ class _Sides:
                     old.remove(task)
                     new.remove(same)
             # Which process of a pool takes a job is chance, and each numbers its threads.
-            if (
-                _process_of((old or new or [FIRST])[0]) != FIRST
-                and self._printed(self._then_ids, old, then) == self._printed(self._now_ids, new, now)
-            ):
+            if _process_of((old or new or [FIRST])[0]) != FIRST and self._printed(
+                self._then_ids, old, then
+            ) == self._printed(self._now_ids, new, now):
                 continue
             for place in range(max(len(old), len(new))):
                 before = then[old[place]] if place < len(old) else []
