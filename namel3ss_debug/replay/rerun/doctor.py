@@ -17,7 +17,7 @@ from itertools import zip_longest
 from typing import Any, Final, NamedTuple, Protocol
 
 from namel3ss_debug.errors import short
-from namel3ss_debug.replay.rerun.divergences import CHANGED, MISSING, NEW, RESULT, Divergence
+from namel3ss_debug.replay.rerun.divergences import CHANGED, EFFECTS, MISSING, NEW, RESULT, Divergence
 from namel3ss_debug.replay.rerun.divergences import ORDER as OTHER_ORDER
 from namel3ss_debug.replay.rerun.outcomes import RerunOutcome
 from namel3ss_debug.replay.rerun.plan import Plan
@@ -367,7 +367,8 @@ def differences(first: DoctorRun, run: DoctorRun) -> tuple[DoctorDifference, ...
     outcome = run.outcome
     if outcome is None:
         return ()
-    found = [_of_divergence(each) for each in outcome.divergences]
+    # What was printed and how it ended is compared below, with the places in the code.
+    found = [_of_divergence(each) for each in outcome.divergences if each.kind not in EFFECTS]
     found += [
         DoctorDifference(NETWORK, str(each.get("call_site") or ""), _address(each))
         for each in outcome.refused
