@@ -649,10 +649,6 @@ class Attempt:
         if started and "stdout" not in streams:
             self._silent.add(request.name)
 
-    def answered_commands(self) -> set[str]:
-        """Return the ids of the start events of the recorded commands that were answered: they did not run."""
-        return {self.plan.recorded.start(number)["event_id"] for number in self._commands}
-
     def changed_files(self) -> tuple[ChangedFile, ...]:
         """Return the files that answered commands have changed in the trace, and that the program read later."""
         return tuple(

@@ -367,7 +367,7 @@ def differences(first: DoctorRun, run: DoctorRun) -> tuple[DoctorDifference, ...
     outcome = run.outcome
     if outcome is None:
         return ()
-    # What it prints and how it ends is compared here, with the lines of code that printed it.
+    # What was printed and how it ended is compared below, with the places in the code.
     found = [_of_divergence(each) for each in outcome.divergences if each.kind not in EFFECTS]
     found += [
         DoctorDifference(NETWORK, str(each.get("call_site") or ""), _address(each))

@@ -105,8 +105,9 @@ class Effects:
         return found
 
     def process_of(self, event_id: str) -> str:
-        """Return the process of an event; "" if it is not known."""
-        return self._processes.get(event_id.rpartition(".")[0], "")
+        """Return the process that an event belongs to."""
+        prefix, dot, _ = event_id.rpartition(".")
+        return self._processes.get(prefix if dot else "", "")
 
     def observe(self, number: int, event: Event) -> None:
         """Take an event of the run, and its number; most are nothing here."""
@@ -114,14 +115,13 @@ class Effects:
         if event_type not in _READ:
             return
         metadata = lenient.mapping(event.get("metadata"))
-        process, dot, _ = str(event.get("event_id")).rpartition(".")
-        prefix = process if dot else ""
+        process = self.process_of(str(event.get("event_id")))
         if event_type == INPUTS_READ:
             for path, described in lenient.mapping(metadata.get("digests")).items():
                 effect = lenient.mapping(lenient.mapping(described).get("effect"))
                 if effect:
                     self.files[path] = effect
-                    self.writers[path] = self._processes.get(prefix, "")
+                    self.writers[path] = process
         elif event_type == EVENT_TYPE:
             self.ids.update(map(str, lenient.sequence(metadata.get("ids"))))
             place = str(metadata.get("process"))
@@ -130,8 +130,9 @@ class Effects:
         elif event_type == "trace_start":
             randomness = lenient.mapping(metadata.get("randomness"))
             self.ids.update(str(metadata[name]) for name in ("pid", "parent_pid") if name in metadata)
-            self._processes[prefix] = str(randomness.get("process"))
-            self.started_by[self._processes[prefix]] = str(event.get("parent_event_id"))
+            prefix = str(event.get("event_id")).rpartition(".")[0]
+            process = self._processes[prefix] = str(randomness.get("process"))
+            self.started_by[process] = str(event.get("parent_event_id"))
             if not prefix:
                 self.cwd = lenient.string(metadata.get("cwd")) or ""
                 self.file_key = lenient.string(lenient.mapping(randomness.get("files")).get("check"))
@@ -141,7 +142,7 @@ class Effects:
                     for name, width in lenient.mapping(randomness["output"]).items()
                 }
         elif event_type == "trace_end":
-            self.ended.add(self._processes.get(prefix, ""))
+            self.ended.add(process)
         elif metadata.get("uncaught"):
             self.uncaught = Uncaught(
                 str(event.get("error_type")),
@@ -153,9 +154,9 @@ class Effects:
 
 
 def without_processes(effects: Effects, started_by: Collection[str]) -> Effects:
-    """Return the effects without those of the processes that began inside these events, and of what these started."""
+    """Return the effects without those of the processes that began inside these events, and of their own processes."""
     left_out: set[str] = set()
-    for process, event_id in effects.started_by.items():  # a process comes before those that it starts
+    for process, event_id in effects.started_by.items():  # a process begins after the one that starts it
         if event_id in started_by or effects.process_of(event_id) in left_out:
             left_out.add(process)
     pieces = {place: each for place, each in effects.pieces.items() if place[0] not in left_out}

@@ -413,7 +413,8 @@ def _compare_effects(
     now = run.seen.effects
     if run.seen.live_since:
         return EffectsComparison()
-    then = without_processes(then, run.answered_commands())
+    answered = _answered_events(run, matches) if len(then.started_by) > 1 else frozenset()
+    then = without_processes(then, answered) if answered else then
     servers = run.seen.servers
     if servers:  # the requests to it are answered, so it does not do what it did for them
         then, now = (
@@ -430,6 +431,16 @@ def _compare_effects(
         kinds = dict.fromkeys(each.kind for each in compared.divergences)
         return EffectsComparison((), (*compared.not_compared, f"{' and '.join(kinds)} after your override"))
     return compared
+
+
+def _answered_events(run: Attempt, matches: Sequence[Match]) -> frozenset[str]:
+    """Return the start events of recorded calls that were answered: processes inside them do not run in the re-run."""
+    recorded, started = run.plan.recorded, {request.number for request in run.seen.started}
+    numbers: set[int] = set()
+    for match in matches:
+        if match.recorded and not match.real and match.number not in started:
+            numbers |= {match.recorded, *recorded.within(match.recorded)}
+    return frozenset(recorded.start(number)["event_id"] for number in numbers)
 
 
 def other_numbers(arrived: Iterable[Event], written: Iterable[Event]) -> dict[int, int]:

@@ -15,9 +15,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from sys import _getframe as frame_at
-from types import CodeType
 from typing import Any, Final
 
+from namel3ss_debug.capture.core.own_code import CAPTURE_FOLDER
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.traces.output import STDERR, STDOUT
 
@@ -27,7 +27,6 @@ Written = Callable[[str, Any], None]
 _NAMES: Final = {1: STDOUT, 2: STDERR}
 _OWN_MESSAGE: Final = b"namel3ss debug: "
 
-_text_codes: set[CodeType] = set()
 _on_prompt: Written | None = None
 
 
@@ -101,7 +100,6 @@ def _watch_stream(name: str, stream: Any, written: Written) -> Undo:
 
     if isinstance(stream, io.TextIOWrapper):
         write, flush = _make_write(name, stream, written), _make_flush(stream)
-        _text_codes.update((write.__code__, flush.__code__))
         buffer = stream.buffer
         put(stream, "write", write)
         put(stream, "flush", flush)
@@ -153,7 +151,8 @@ def _make_buffer_write(name: str, buffer: Any, written: Written) -> Any:
         except BaseException as error:
             hide_own_frame(error)
             raise
-        if count and frame_at(1).f_code not in _text_codes:
+        # Above is `write` or `flush` of the text stream, or what the doctor put in front of them (`inputs.watching`).
+        if count and not frame_at(1).f_code.co_filename.startswith(CAPTURE_FOLDER):
             written(name, bytes(memoryview(data).cast("B")[:count]))
         return count
 
