@@ -25,8 +25,8 @@ from namel3ss_debug.capture.launch.ports import OwnPorts
 from namel3ss_debug.capture.launch.session import Session, new_session
 from namel3ss_debug.capture.seams.functions.loaded import LoadedFunctions
 from namel3ss_debug.capture.seams.inputs import installing
-from namel3ss_debug.capture.seams.inputs.held_effects import WRITTEN, HeldEffects, held_paths
 from namel3ss_debug.capture.seams.inputs.installing import InProcessTest
+from namel3ss_debug.capture.seams.inputs.write_guard import WRITTEN, WriteGuard, recorded_paths
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import RerunError, UnreadableTraceError
 from namel3ss_debug.importers.opening import open_nonempty_trace, open_trace
@@ -121,7 +121,7 @@ class InProcess:
         self._of_program = False
         self._recorded_effects: Effects | None = None
         self._file_key: bytes | None = None
-        self._effects = HeldEffects(what.root, what.scratch, None, RuntimeError)
+        self._effects = WriteGuard(what.root, what.scratch, None, RuntimeError)
         rerun: dict[str, Any] = {}
         if recording is not None:
             kept = LoadedTrace(recording)
@@ -133,8 +133,8 @@ class InProcess:
             self._gate = _Gate(self._attempt, self._stopped(on_stop, recorded))
             rerun = {"of": kept.execution_id, "recording": str(recording)}
             self._inputs = Inputs.of(kept.events())
-            refuse, held = self._stopped(on_stop, recorded), held_paths(kept.events(), what.root)
-            self._effects = HeldEffects(what.root, what.scratch, held, refuse)
+            refuse, paths = self._stopped(on_stop, recorded), recorded_paths(kept.events(), what.root)
+            self._effects = WriteGuard(what.root, what.scratch, paths, refuse)
             self._of_program = "::" not in str(kept.target)
             if self._of_program:
                 self._recorded_effects = Effects.of(kept.events())

@@ -45,9 +45,9 @@ _PACKAGES: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os
 _EVENTS: Final = frozenset({"open", "os.rename", "sqlite3.connect", "subprocess.Popen"})
 _MOST_OPENERS: Final = 20
 
-OnOpen = Callable[[str, str], None]
-"""Called with the absolute path of a file that is about to be opened, and `read`, `written` (emptied), `appended`, `updated` or
-`database`."""
+OnOpen = Callable[[str, str, bool], None]
+"""Called with the absolute path of a file that is about to be opened; `read`, `written` (emptied), `appended`, `updated` or
+`database`; and whether it can be read through this opening, which does not follow from `updated`: `Path.touch` only writes."""
 
 OnRename = Callable[[str, str], None]
 """Called with the two paths of a file that is about to be renamed."""
@@ -110,8 +110,9 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         if path is None or (path.endswith((".py", ".pyi")) and _reads_code()):
             return
         access = DATABASE if event != "open" else _find_access(*arguments[1:3])
+        reads = event != "open" or int(arguments[2] or 0) & os.O_ACCMODE != os.O_WRONLY
         for consumer in _consumers:
-            consumer(path, access)
+            consumer(path, access, reads)
     except Exception as error:  # an audit hook that raises makes the opening fail
         if interruptions.is_from_signal_handler(error):
             raise
@@ -126,7 +127,7 @@ def _report_script(words: Any, folder: Any) -> None:
         path = find_followed(os.path.join(os.fsdecode(folder), text) if folder is not None else text)
         if path is not None and os.path.isfile(path):
             for consumer in _consumers:
-                consumer(path, READ)
+                consumer(path, READ, True)
 
 
 def _reads_code() -> bool:
@@ -243,7 +244,7 @@ class OpenedFiles:
             set()
         )  # that did not exist when they were opened, and are in no `_names` yet
 
-    def opened(self, path: str, access: str) -> None:
+    def opened(self, path: str, access: str, reads: bool) -> None:
         """Describe a file that is about to be opened."""
         if path not in self._states:
             if len(self._states) >= self._most or path.startswith(self._skipped):
@@ -261,7 +262,7 @@ class OpenedFiles:
             self._report(path, {"written": True})
         state = self._states[path]
         creates = state is MISSING and access == UPDATED  # as `pathlib.Path.touch` does
-        if state is not None and access not in (WRITTEN, APPENDED) and not creates:
+        if state is not None and reads and access != WRITTEN and not creates:
             self._add_opener(path)
 
     def _add_opener(self, path: str) -> None:

@@ -154,12 +154,12 @@ def test_an_exception_of_a_signal_handler_ends_the_opening(tmp_path):
         raise OutOfTimeError
 
     before = signal.signal(signal.SIGUSR1, stop)
-    undo = [on_open(lambda _path, _access: os.kill(os.getpid(), signal.SIGUSR1))]
+    undo = [on_open(lambda *_: os.kill(os.getpid(), signal.SIGUSR1))]
     try:
         with pytest.raises(OutOfTimeError):
             (tmp_path / "a").write_text("x")
         undo.pop()()
-        undo.append(on_open(lambda _path, _access: 1 / 0))
+        undo.append(on_open(lambda *_: 1 / 0))
         (tmp_path / "a").write_text("x")
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -198,6 +198,8 @@ def test_the_functions_that_read_a_file_are_reported(tmp_path):
             load()
         path.read_text()
         (tmp_path / "out.txt").write_text("")
+        (tmp_path / "log.txt").open("a").close()
+        (tmp_path / "log.txt").touch()  # opens without emptying
     finally:
         undo()
     name = f"{Path(__file__).name}:test_the_functions_that_read_a_file_are_reported"

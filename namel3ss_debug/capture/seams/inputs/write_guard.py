@@ -51,32 +51,32 @@ _PYTEST_IMPORTING: Final = os.path.join("_pytest", "assertion", "rewrite.py")
 _OS: Final = ("<frozen os>", os.__file__)
 _SUBPROCESS: Final = os.path.join(os.path.dirname(os.__file__), "subprocess.py")
 
-_guard: HeldEffects | None = None
+_guard: WriteGuard | None = None
 _hooked = False
 
 
-class HeldEffects:
+class WriteGuard:
     """What a test may write.
 
     Args:
         root: the folder of the user's code, to which paths in a trace are relative.
         scratch: a folder that may always be written to, beside that of the system.
-        held: the paths in the trace; None while the test is recorded.
-        refuse: makes the exception for an effect that is not held, from its description.
+        recorded: the paths in the trace; None while the test is recorded.
+        refuse: makes the exception for an effect that is not recorded, from its description.
     """
 
     def __init__(
         self,
         root: Path,
         scratch: Path,
-        held: Iterable[str] | None,
+        recorded: Iterable[str] | None,
         refuse: Callable[[str], BaseException],
     ) -> None:
         self._root = os.path.realpath(root)
         self._free = tuple(
             os.path.join(os.path.realpath(each), "") for each in (scratch, tempfile.gettempdir())
         )
-        self._held = None if held is None else frozenset(map(_pattern, held))
+        self._recorded = None if recorded is None else frozenset(map(_pattern, recorded))
         self._refuse = refuse
         self._written: dict[str, None] = {}
 
@@ -98,7 +98,7 @@ class HeldEffects:
     def check(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Refuse an effect that the trace does not hold."""
         if event in _STARTS:
-            if self._held is not None and not _is_in_subprocess(sys._getframe(2)):
+            if self._recorded is not None and not _is_in_subprocess(sys._getframe(2)):
                 raise self._refuse(f"a program is started by {event}, which no trace answers")
             return
         if event == "open" and not _opens_for_writing(*arguments[1:3]):
@@ -107,9 +107,9 @@ class HeldEffects:
             path = self._find(arguments[index])
             if path is None or _is_importing(sys._getframe(2)):
                 continue
-            if self._held is None:
+            if self._recorded is None:
                 self._written[path] = None
-            elif _pattern(path) not in self._held:
+            elif _pattern(path) not in self._recorded:
                 raise self._refuse(f"{path} would be written ({event}), and the trace holds no such file")
 
     def _find(self, path: Any) -> str | None:
@@ -126,7 +126,7 @@ class HeldEffects:
         return real if relative.startswith(os.pardir) else relative
 
 
-def held_paths(events: Iterable[Event], root: Path) -> set[str]:
+def recorded_paths(events: Iterable[Event], root: Path) -> set[str]:
     """Return the paths that the program of a trace wrote to, relative to the folder of its code if they are below it.
 
     Args:
