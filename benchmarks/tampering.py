@@ -103,14 +103,6 @@ def remove_folder(file: Path, _rng: random.Random) -> None:
     shutil.rmtree(file.parent, ignore_errors=True)
 
 
-def add_hidden_files(file: Path, _rng: random.Random) -> None:
-    """Put files in the places of a ring and of marks, and truncate them."""
-    for end in ("ring", "unrecorded"):
-        hidden = file.with_name(f".{file.name}.{end}")
-        hidden.write_bytes(bytes(8192))
-        os.truncate(hidden, 1)
-
-
 WAYS = (
     truncate_to_nothing,
     truncate_anywhere,
@@ -119,7 +111,6 @@ WAYS = (
     remove,
     remove_link,
     remove_folder,
-    add_hidden_files,
 )
 
 

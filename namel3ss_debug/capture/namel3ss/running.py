@@ -29,6 +29,7 @@ from namel3ss_debug.capture.namel3ss.scope import Scope
 from namel3ss_debug.capture.namel3ss.steps import StepRecorder
 from namel3ss_debug.capture.namel3ss.values import to_plain
 from namel3ss_debug.capture.namel3ss.workspace import copy_database, mirror
+from namel3ss_debug.capture.seams.inputs import opened_files
 
 SNAPSHOT_FILE = "memory_snapshot.json"
 """The file in the workspace of a re-run with the memory to begin with."""
@@ -92,7 +93,8 @@ def _copy_app(path: Path, workspace: Path, seams: Seams) -> Path:
     """
     snapshot_file = workspace / SNAPSHOT_FILE
     snapshot = snapshot_file.read_text(encoding="utf-8") if snapshot_file.is_file() else None
-    into = mirror(path.parent, workspace / "app" / path.parent.name, snapshot)
+    with opened_files.hidden():
+        into = mirror(path.parent, workspace / "app" / path.parent.name, snapshot)
     if os.environ.get(_PERSIST):
         os.environ[_PERSIST] = str(into)
 
@@ -106,7 +108,8 @@ def _copy_app(path: Path, workspace: Path, seams: Seams) -> Path:
         def resolve_config(*args: Any, **kwargs: Any) -> Any:
             config, sources = original(*args, **kwargs)
             persistence = config.persistence
-            persistence.db_path = str(copy_database(Path(persistence.db_path), workspace))
+            with opened_files.hidden():
+                persistence.db_path = str(copy_database(Path(persistence.db_path), workspace))
             return config, sources
 
         return resolve_config

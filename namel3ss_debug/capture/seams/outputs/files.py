@@ -21,8 +21,10 @@ from namel3ss_debug.traces.output import TOOL_CALL
 MOST_BYTES: Final = 64 * 1024 * 1024
 """How much is read of all files together; the others are only named."""
 
-_CACHES: Final = (f"{os.sep}.cache{os.sep}", f"{os.sep}__pycache__{os.sep}", f"{os.sep}.pytest_cache{os.sep}")
-"""What libraries write there depends on what earlier runs left."""
+_CACHES: Final = tuple(
+    f"{os.sep}{name}{os.sep}" for name in (".cache", "__pycache__", ".pytest_cache", ".namel3ss")
+)
+"""What libraries, and the runtime of the namel3ss language, write there depends on what earlier runs left."""
 
 _BUFFERED: Final = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 

@@ -25,7 +25,7 @@ Written = Callable[[str, Any], None]
 """Called with the name of a stream, and the text or bytes that were written to it; never raises."""
 
 _NAMES: Final = {1: STDOUT, 2: STDERR}
-_OWN_MESSAGE: Final = b"namel3ss debug: "
+_OWN_MESSAGE: Final = "namel3ss debug: "
 
 _on_prompt: Written | None = None
 
@@ -40,6 +40,7 @@ def watch(written: Written, inherited: str | None = None) -> list[Undo]:
     """
     global _on_prompt
     names = _find_shared(inherited)
+    written = _without_own(written)
     undo = [_watch_stream(name, getattr(sys, name), written) for name in names.values()]
     if names:
         undo.append(replace(os, "write", lambda original: _make_os_write(original, written, names)))
@@ -72,6 +73,16 @@ def widths() -> dict[str, int]:
         except OSError:
             found[name] = 0
     return found
+
+
+def _without_own(written: Written) -> Written:
+    """Leave out messages of ours: a program may start `debug trace`, and a process without events has no trace."""
+
+    def report(name: str, data: Any) -> None:
+        if not data.startswith(_OWN_MESSAGE.encode() if isinstance(data, bytes) else _OWN_MESSAGE):
+            written(name, data)
+
+    return report
 
 
 def _identity_of(descriptor: int) -> str:
@@ -169,9 +180,7 @@ def _make_os_write(
             hide_own_frame(error)
             raise
         if fd in names:
-            part = bytes(memoryview(data).cast("B")[:count])
-            if not part.startswith(_OWN_MESSAGE):
-                written(names[fd], part)
+            written(names[fd], bytes(memoryview(data).cast("B")[:count]))
         return count
 
     return write
