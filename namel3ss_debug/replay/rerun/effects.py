@@ -300,10 +300,9 @@ class _Sides:
                     old.remove(task)
                     new.remove(same)
             # Which process of a pool takes a job is chance, and each numbers its threads.
-            if (
-                _process_of((old or new or [FIRST])[0]) != FIRST
-                and self._printed(self._then_ids, old, then) == self._printed(self._now_ids, new, now)
-            ):
+            if _process_of((old or new or [FIRST])[0]) != FIRST and self._printed(
+                self._then_ids, old, then
+            ) == self._printed(self._now_ids, new, now):
                 continue
             for place in range(max(len(old), len(new))):
                 before = then[old[place]] if place < len(old) else []

@@ -168,6 +168,8 @@ def _describe(path: str, digester: FileDigester) -> dict[str, Any]:
 
 def _compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return how a file has changed; "" if it has not, or that cannot be known."""
+    if "size" not in before and "missing" not in before:  # it was not opened, only renamed or removed
+        return ""
     if before.get("missing") or now.get("missing"):
         if before.get("missing") and now.get("missing"):
             return ""
