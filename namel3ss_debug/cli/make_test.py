@@ -128,9 +128,18 @@ def _called_tools(events: Iterable[Event]) -> list[str]:
 
 
 def _is_concurrent(events: list[Event]) -> bool:
-    """Return whether calls of models or tools ran at the same time, none of them inside the other."""
+    """Return whether calls ran at the same time, none of them inside the other, or tools in several threads.
+
+    The threads of a pool, such as that of `ToolNode` of LangGraph, take calls in any order, also where short ones do
+    not overlap.
+    """
+    from namel3ss_debug.replay.rerun.requests import TOOL, read_request
     from namel3ss_debug.traces.events import begins_span, ends_span
 
+    requests = (read_request(number, event, keep_event=False) for number, event in enumerate(events, 1))
+    tasks = {each.task_key for each in requests if each is not None and each.kind == TOOL}
+    if len(tasks) > 1 and not all(each.is_of_main_thread for each in tasks):
+        return True
     parents: dict[str, str | None] = {}
     running: set[str] = set()
     for event in events:

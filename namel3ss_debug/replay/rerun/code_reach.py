@@ -17,6 +17,7 @@ from typing import Final
 from namel3ss_debug.replay.rerun.mentions import find_mentions
 from namel3ss_debug.replay.rerun.source_files import Label, SourceFile, SourceFiles
 from namel3ss_debug.traces.definitions import (
+    REST,
     CodeDefinition,
     Function,
     Method,
@@ -27,6 +28,7 @@ from namel3ss_debug.traces.definitions import (
 
 _BUILTINS: Final = frozenset(vars(builtins)) | {"__name__", "__file__", "__doc__", "super"}
 _IMPORTS: Final = (ast.Import, ast.ImportFrom)
+_LISTS_NAMES: Final = frozenset({"vars", "dir", "__dict__", "getmembers"})
 
 
 class CodeReach:
@@ -54,6 +56,8 @@ class CodeReach:
         self._attributes: set[str] = set()
         self._own_attributes: set[str] = set()  # of the objects of methods, whose classes are known
         self._globals: set[str] = set()
+        self._lists_names = False
+        self._imports_any = False  # `import_module` with a name that is computed, as loaders of plugins do
         self.dynamic: dict[str, None] = {}
         self.libraries: set[str] = set()
         self._root = function
@@ -70,6 +74,8 @@ class CodeReach:
         self._is_certain = False
         while self._follow_possible():
             self._follow_all()
+        if self._imports_any and self._lists_names:
+            self.dynamic["it imports a module by a computed name, and lists what is in it"] = None
         self.possible = frozenset(self._seen.keys() - self.certain)
 
     def _add_root(self, file: SourceFile, label: str, classes: Iterable[Label]) -> None:
@@ -142,6 +148,8 @@ class CodeReach:
             for node in definition.nodes
             for each in getattr(node, "decorator_list", ())
         }
+        if not _LISTS_NAMES.isdisjoint((*found.free, *found.attributes)):
+            self._lists_names = True
         for chain in found.free:
             self._follow_name(file, definition, chain.split("."), is_decorator=chain in decorators)
         if (file.path, label) == self._root:
@@ -224,7 +232,7 @@ class CodeReach:
         elif found is not None:
             self.dynamic[f"{absolute} is used as a value"] = None
         elif names[-1:] == ["import_module"] or f"{absolute}.{'.'.join(names)}" == "importlib.import_module":
-            self.dynamic["it imports a module by a computed name"] = None
+            self._imports_any = True
         else:
             self.libraries.add(absolute.partition(".")[0])
 
@@ -257,6 +265,9 @@ class CodeReach:
                 if label.endswith("="):
                     if not owner and label[:-1] in names:
                         self._add(file, label)
+                elif self._imports_any and not owner and (last in self._attributes or last == REST):
+                    # Any module may be imported: what it runs then, and what is read of it by name.
+                    self._add(file, label)
                 elif (
                     last in self._attributes
                     and owner

@@ -256,7 +256,7 @@ class OpenedFiles:
             set()
         )  # that did not exist when they were opened, and are in no `_names` yet
 
-    def opened(self, path: str, access: str, reads: bool) -> None:  # noqa: FBT001  (an `OnOpen`)
+    def opened(self, path: str, access: str, reads: bool) -> None:
         """Describe a file that is about to be opened."""
         if path not in self._states:
             if len(self._states) >= self._most or path.startswith(self._skipped):

@@ -59,7 +59,7 @@ def watch_output(printed: Printed) -> list[Undo]:
 def watch_files(opened: Opened) -> list[Undo]:
     """Report which line of code opens which file, except for files of code and of the interpreter."""
 
-    def watch(path: str, access: str, _reads: bool) -> None:  # noqa: FBT001  (an `OnOpen`)
+    def watch(path: str, access: str, _reads: bool) -> None:
         # A database of SQLite counts as read.
         use = "read" if access in (READ, DATABASE) else "written"
         frame = frame_at(2)

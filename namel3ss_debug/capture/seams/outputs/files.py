@@ -57,7 +57,7 @@ class WrittenFiles:
         self._digester, self._most, self._skipped = digester, most, skipped
         self._files: dict[str, _WrittenFile] = {}
 
-    def opened(self, path: str, access: str, _reads: bool) -> None:  # noqa: FBT001  (an `OnOpen`)
+    def opened(self, path: str, access: str, _reads: bool) -> None:
         """Take a file that is about to be opened."""
         if access == opened_files.READ:
             return
