@@ -275,18 +275,18 @@ def _slug(name: str) -> str:
     return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "app"
 
 
-def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
+def _write(path: Path, copy: Path, text: str, trace: Trace, start: dict[str, Any]) -> None:
     """Write the test, and every file of the trace beside it.
 
     Raises:
         WrongUsageError: one of them exists already, or cannot be written.
     """
     from namel3ss_debug.errors import WrongUsageError
-    from namel3ss_debug.traces.folders import copy_private
+    from namel3ss_debug.replay.rerun.committed_copies import copy_for_test
     from namel3ss_debug.traces.names import segment_path
 
     files = {
-        segment_path(copy, 0, segment): file
+        segment_path(copy, 0, segment): (file, segment)
         for process in trace.processes
         if process.number == 0
         for segment, file in enumerate(process.files)
@@ -296,8 +296,8 @@ def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
             raise WrongUsageError(f"{there} exists already; name another file with -o, or remove it")
     make_folder_for(path)
     try:
-        for new, old in files.items():
-            copy_private(old, new)
+        for new, (old, segment) in files.items():
+            copy_for_test(old, new, segment, start)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise WrongUsageError(f"cannot write {path}: {error.strerror}") from None
@@ -358,7 +358,7 @@ def command(reference: str | None, output: str | None, *, try_tools: bool, trust
         read_run(seen),
         concurrent=_is_concurrent(seen),
     )
-    _write(path, copy, text, trace)
+    _write(path, copy, text, trace, first)
     click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(shlex.quote(str(path)))}")
     if not inputs.usable:
         click.echo(

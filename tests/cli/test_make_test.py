@@ -206,6 +206,39 @@ def test_a_program_that_writes_through_another_name_passes_its_made_test(tmp_pat
         assert ("out/z would be written (os.rename)" in run.stdout) is not passes
 
 
+READER = """
+from pathlib import Path
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def rate(currency):
+    return Path("rates.txt").read_text()
+
+print(rate("USD"))
+Path("out.txt").write_text("first line\\nsecond")
+"""
+
+
+def test_files_are_compared_where_the_key_of_the_user_is_not(tmp_path):
+    """On another machine: data of the same size, and the files that the program writes."""
+    (tmp_path / "app.py").write_text(READER)
+    (tmp_path / "rates.txt").write_text("1.08")
+    here, there = ({"XDG_CONFIG_HOME": str(tmp_path / name)} for name in ("here", "there"))
+    command("namel3ss_debug", "trace", "-o", "run.jsonl", "app.py", cwd=tmp_path, **here)
+    command("namel3ss_debug", "make-test", "run.jsonl", cwd=tmp_path, **here)
+
+    def run():
+        (tmp_path / "out.txt").unlink(missing_ok=True)
+        return command("pytest", *PLUGIN, "-q", "--rootdir", ".", "test_app.py", cwd=tmp_path, **there).stdout
+
+    assert "1 passed" in run()
+    (tmp_path / "rates.txt").write_text("1.09")
+    assert f"{tmp_path}/rates.txt has changed" in " ".join(run().split())
+    (tmp_path / "rates.txt").write_text("1.08")
+    (tmp_path / "app.py").write_text(READER.replace("second", "third!"))
+    assert "out.txt line 2" in run()
+
+
 def test_a_change_of_a_tool_fails_the_made_test(tried):
     """A tool that runs fails it by another result, an answered one by other code; what changes nothing does not."""
     (tried.path / ".namel3ss").mkdir()

@@ -17,7 +17,6 @@ from typing import Final
 from namel3ss_debug.replay.rerun.mentions import find_mentions
 from namel3ss_debug.replay.rerun.source_files import Label, SourceFile, SourceFiles
 from namel3ss_debug.traces.definitions import (
-    REST,
     CodeDefinition,
     Function,
     Method,
@@ -57,7 +56,10 @@ class CodeReach:
         self._own_attributes: set[str] = set()  # of the objects of methods, whose classes are known
         self._globals: set[str] = set()
         self._lists_names = False
-        self._imports_any = False  # `import_module` with a name that is computed, as loaders of plugins do
+        # It imports a module by a computed name, as loaders of plugins do, or uses one as a value, as `setattr(rates, ...)`
+        # does: it reaches what has the name of an attribute that is read.
+        self._any_module = False
+        self._any_own = False
         self.dynamic: dict[str, None] = {}
         self.libraries: set[str] = set()
         self._root = function
@@ -74,8 +76,8 @@ class CodeReach:
         self._is_certain = False
         while self._follow_possible():
             self._follow_all()
-        if self._imports_any and self._lists_names:
-            self.dynamic["it imports a module by a computed name, and lists what is in it"] = None
+        if self._any_module and self._lists_names:
+            self.dynamic["it uses a module as a value, and lists what is in one"] = None
         self.possible = frozenset(self._seen.keys() - self.certain)
 
     def _add_root(self, file: SourceFile, label: str, classes: Iterable[Label]) -> None:
@@ -139,6 +141,7 @@ class CodeReach:
         found = find_mentions(definition.nodes, receiver=_receiver_of(definition), with_signature=is_root)
         self._attributes |= found.attributes
         self._own_attributes |= found.own_attributes
+        self._any_own |= found.any_own
         for what in found.dynamic:
             self.dynamic[f"{file.path}:{label} uses {what}"] = None
         for (level, module, name), rest in found.imports:
@@ -229,10 +232,8 @@ class CodeReach:
             self._follow_module(f"{absolute}.{names[0]}", inner, names[1:])
         elif found is not None and names:
             self._follow_global(found, names)
-        elif found is not None:
-            self.dynamic[f"{absolute} is used as a value"] = None
-        elif names[-1:] == ["import_module"] or f"{absolute}.{'.'.join(names)}" == "importlib.import_module":
-            self._imports_any = True
+        elif found is not None or names[-1:] == ["import_module"] or f"{absolute}.{'.'.join(names)}" == "importlib.import_module":
+            self._any_module = True
         else:
             self.libraries.add(absolute.partition(".")[0])
 
@@ -246,8 +247,10 @@ class CodeReach:
                 if own == name or "." in own:
                     continue
                 attribute = own.removesuffix("=")
-                if attribute in self._attributes | self._own_attributes or (
-                    attribute[:2] == "__" == attribute[-2:]
+                if (
+                    self._any_own
+                    or attribute in self._attributes | self._own_attributes
+                    or (attribute[:2] == "__" == attribute[-2:])
                 ):
                     self._add(file, name)
             short = label.rpartition(".")[2]
@@ -265,10 +268,7 @@ class CodeReach:
                 if label.endswith("="):
                     if not owner and label[:-1] in names:
                         self._add(file, label)
-                elif self._imports_any and not owner and (last in self._attributes or last == REST):
-                    # Any module may be imported: what it runs then, and what is read of it by name.
-                    self._add(file, label)
-                elif (
+                elif (self._any_module and not owner and last in self._attributes) or (
                     last in self._attributes
                     and owner
                     and not owner.endswith("<locals>")

@@ -31,7 +31,7 @@ from namel3ss_debug.errors import RerunError, UnreadableTraceError
 from namel3ss_debug.importers.opening import open_nonempty_trace, open_trace
 from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import MISSING, ORDER, RESULT, Divergence
-from namel3ss_debug.replay.rerun.effects import Effects, compare_effects
+from namel3ss_debug.replay.rerun.effects import OF_TRACE, Effects, compare_effects
 from namel3ss_debug.replay.rerun.file_changes import find_file_key
 from namel3ss_debug.replay.rerun.plan import ALL, Plan
 from namel3ss_debug.replay.rerun.preparation import check_trace, trace_code
@@ -97,6 +97,7 @@ class InProcess:
 
     Attributes:
         stop: the first call without an answer; None for none.
+        not_compared: what `find_divergences` could not compare.
 
     Raises:
         RerunError: tracing is on already, or the trace holds no answers.
@@ -114,6 +115,7 @@ class InProcess:
         self.what = what
         self.stop: UnansweredCall | str | None = None
         self._attempt: Attempt | None = None
+        self.not_compared: tuple[str, ...] = ()
         self._gate: _Gate | None = None
         self._before = context.CURRENT.get()
         self._inputs: Inputs | None = None
@@ -247,6 +249,7 @@ class InProcess:
             ignored = self.what.config.rerun_ignore
             compared = compare_effects(self._recorded_effects, now, ignored=ignored, in_test=True)
             effects = compared.divergences
+            self.not_compared = tuple(each for each in compared.not_compared if each != OF_TRACE)
         return effects + tuple(
             each
             for each in found
