@@ -27,6 +27,7 @@ from namel3ss_debug.traces.definitions import (
 
 _BUILTINS: Final = frozenset(vars(builtins)) | {"__name__", "__file__", "__doc__", "super"}
 _IMPORTS: Final = (ast.Import, ast.ImportFrom)
+_MADE: Final = "it was made while the program ran"
 _LISTS_NAMES: Final = frozenset({"vars", "dir", "__dict__", "getmembers"})
 
 
@@ -64,11 +65,11 @@ class CodeReach:
         self.libraries: set[str] = set()
         self._root = function
         self._mutations: dict[tuple[str, str], bool] = {}
-        file = sources.files.get(function[0])
+        file = sources.files.get(function[0]) or sources.find_made(function)
         if file is None or function[1] not in file.definitions:
             self._seen[function] = True
             if file is None:
-                self.dynamic["it was made while the program ran"] = None
+                self.dynamic[_MADE] = None
         else:
             self._add_root(file, function[1], classes)
         self._follow_all()
@@ -185,6 +186,8 @@ class CodeReach:
         bound = file.bindings.get(name, [])
         if not bound:
             self._add(file, name)  # it may have existed when the trace was recorded
+            if not file.module and name not in _BUILTINS:
+                self.dynamic[_MADE] = None  # with a namespace that is not known
             if name not in _BUILTINS:
                 self._follow_stars(file, names)
             return
@@ -232,7 +235,11 @@ class CodeReach:
             self._follow_module(f"{absolute}.{names[0]}", inner, names[1:])
         elif found is not None and names:
             self._follow_global(found, names)
-        elif found is not None or names[-1:] == ["import_module"] or f"{absolute}.{'.'.join(names)}" == "importlib.import_module":
+        elif (
+            found is not None
+            or names[-1:] == ["import_module"]
+            or f"{absolute}.{'.'.join(names)}" == "importlib.import_module"
+        ):
             self._any_module = True
         else:
             self.libraries.add(absolute.partition(".")[0])
