@@ -128,9 +128,18 @@ def _called_tools(events: Iterable[Event]) -> list[str]:
 
 
 def _is_concurrent(events: list[Event]) -> bool:
-    """Return whether calls of models or tools ran at the same time, none of them inside the other."""
+    """Return whether calls ran at the same time, none of them inside the other, or tools in several threads.
+
+    The threads of a pool, such as that of `ToolNode` of LangGraph, take calls in any order, also where short ones do
+    not overlap.
+    """
+    from namel3ss_debug.replay.rerun.requests import TOOL, read_request
     from namel3ss_debug.traces.events import begins_span, ends_span
 
+    requests = (read_request(number, event, keep_event=False) for number, event in enumerate(events, 1))
+    tasks = {each.task_key for each in requests if each is not None and each.kind == TOOL}
+    if len(tasks) > 1 and not all(each.is_of_main_thread for each in tasks):
+        return True
     parents: dict[str, str | None] = {}
     running: set[str] = set()
     for event in events:
@@ -266,18 +275,18 @@ def _slug(name: str) -> str:
     return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "app"
 
 
-def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
+def _write(path: Path, copy: Path, text: str, trace: Trace, start: dict[str, Any]) -> None:
     """Write the test, and every file of the trace beside it.
 
     Raises:
         WrongUsageError: one of them exists already, or cannot be written.
     """
     from namel3ss_debug.errors import WrongUsageError
-    from namel3ss_debug.traces.folders import copy_private
+    from namel3ss_debug.replay.rerun.committed_copies import copy_for_test
     from namel3ss_debug.traces.names import segment_path
 
     files = {
-        segment_path(copy, 0, segment): file
+        segment_path(copy, 0, segment): (file, segment)
         for process in trace.processes
         if process.number == 0
         for segment, file in enumerate(process.files)
@@ -287,8 +296,8 @@ def _write(path: Path, copy: Path, text: str, trace: Trace) -> None:
             raise WrongUsageError(f"{there} exists already; name another file with -o, or remove it")
     make_folder_for(path)
     try:
-        for new, old in files.items():
-            copy_private(old, new)
+        for new, (old, segment) in files.items():
+            copy_for_test(old, new, segment, start)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise WrongUsageError(f"cannot write {path}: {error.strerror}") from None
@@ -349,7 +358,7 @@ def command(reference: str | None, output: str | None, *, try_tools: bool, trust
         read_run(seen),
         concurrent=_is_concurrent(seen),
     )
-    _write(path, copy, text, trace)
+    _write(path, copy, text, trace, first)
     click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(shlex.quote(str(path)))}")
     if not inputs.usable:
         click.echo(

@@ -148,6 +148,9 @@ class RecordedTest:
             raise self._parts(
                 testing.describe_divergences(found, closed, self._run.recorded, recording, again, run)
             )
+        if self._run.not_compared:
+            text = f"{recording.name}: not compared: {', '.join(self._run.not_compared)}"
+            self._node.warn(pytest.PytestWarning(text))
         accepted = self._run.what.config.accept
         unknown = () if UNKNOWN_CODE in accepted else self._run.unknown_tools()
         stale = () if STALE_TOOLS in accepted else stale

@@ -169,6 +169,76 @@ def test_tools_are_tried_without_side_effects(tried):
     assert ruff.returncode == 0, ruff.stdout
 
 
+ATOMIC = """
+import os, pathlib, shutil, tempfile
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def count(number):
+    return number + 1
+
+os.makedirs("out/deep", exist_ok=True)
+with tempfile.NamedTemporaryFile("w", dir="out", delete=False) as file:
+    file.write(f"total {count(1)}")
+os.replace(file.name, "out/report.txt")
+pathlib.Path("out/x").write_text("x")
+os.rename("out/x", "out/y")
+os.remove("out/y")
+shutil.rmtree("out/deep")
+"""
+
+
+def test_a_program_that_writes_through_another_name_passes_its_made_test(tmp_path):
+    """It makes folders, renames and removes outside of the temporary folder; a path that is not in its trace is refused."""
+    folder, scratch = tmp_path / "program", tmp_path / "scratch"
+    folder.mkdir()
+    scratch.mkdir()
+    environ = {"TMPDIR": str(scratch)}
+    (folder / "app.py").write_text(ATOMIC)
+    command("namel3ss_debug", "trace", "-o", "run.jsonl", "app.py", cwd=folder, **environ)
+    made = command("namel3ss_debug", "make-test", "run.jsonl", cwd=folder, **environ)
+    assert (made.returncode, made.stderr) == (0, "")
+    for name, passes in (("y", True), ("z", False)):
+        shutil.rmtree(folder / "out")
+        (folder / "app.py").write_text(ATOMIC.replace('"out/y"', f'"out/{name}"'))
+        run = command("pytest", *PLUGIN, "-q", "--rootdir", ".", "test_app.py", cwd=folder, **environ)
+        assert ("1 passed" in run.stdout) is passes, run.stdout
+        assert ("out/z would be written (os.rename)" in run.stdout) is not passes
+
+
+READER = """
+from pathlib import Path
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def rate(currency):
+    return Path("rates.txt").read_text()
+
+print(rate("USD"))
+Path("out.txt").write_text("first line\\nsecond")
+"""
+
+
+def test_files_are_compared_where_the_key_of_the_user_is_not(tmp_path):
+    """On another machine: data of the same size, and the files that the program writes."""
+    (tmp_path / "app.py").write_text(READER)
+    (tmp_path / "rates.txt").write_text("1.08")
+    here, there = ({"XDG_CONFIG_HOME": str(tmp_path / name)} for name in ("here", "there"))
+    command("namel3ss_debug", "trace", "-o", "run.jsonl", "app.py", cwd=tmp_path, **here)
+    command("namel3ss_debug", "make-test", "run.jsonl", cwd=tmp_path, **here)
+
+    def run():
+        (tmp_path / "out.txt").unlink(missing_ok=True)
+        return command("pytest", *PLUGIN, "-q", "--rootdir", ".", "test_app.py", cwd=tmp_path, **there).stdout
+
+    assert "1 passed" in run()
+    (tmp_path / "rates.txt").write_text("1.09")
+    assert f"{tmp_path}/rates.txt has changed" in " ".join(run().split())
+    (tmp_path / "rates.txt").write_text("1.08")
+    (tmp_path / "app.py").write_text(READER.replace("second", "third!"))
+    assert "out.txt line 2" in run()
+
+
 def test_a_change_of_a_tool_fails_the_made_test(tried):
     """A tool that runs fails it by another result, an answered one by other code; what changes nothing does not."""
     (tried.path / ".namel3ss").mkdir()

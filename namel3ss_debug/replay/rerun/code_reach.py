@@ -27,6 +27,8 @@ from namel3ss_debug.traces.definitions import (
 
 _BUILTINS: Final = frozenset(vars(builtins)) | {"__name__", "__file__", "__doc__", "super"}
 _IMPORTS: Final = (ast.Import, ast.ImportFrom)
+_MADE: Final = "it was made while the program ran"
+_LISTS_NAMES: Final = frozenset({"vars", "dir", "__dict__", "getmembers"})
 
 
 class CodeReach:
@@ -54,15 +56,20 @@ class CodeReach:
         self._attributes: set[str] = set()
         self._own_attributes: set[str] = set()  # of the objects of methods, whose classes are known
         self._globals: set[str] = set()
+        self._lists_names = False
+        # It imports a module by a computed name, as loaders of plugins do, or uses one as a value, as `setattr(rates, ...)`
+        # does: it reaches what has the name of an attribute that is read.
+        self._any_module = False
+        self._any_own = False
         self.dynamic: dict[str, None] = {}
         self.libraries: set[str] = set()
         self._root = function
         self._mutations: dict[tuple[str, str], bool] = {}
-        file = sources.files.get(function[0])
+        file = sources.files.get(function[0]) or sources.find_made(function)
         if file is None or function[1] not in file.definitions:
             self._seen[function] = True
             if file is None:
-                self.dynamic["it was made while the program ran"] = None
+                self.dynamic[_MADE] = None
         else:
             self._add_root(file, function[1], classes)
         self._follow_all()
@@ -70,6 +77,8 @@ class CodeReach:
         self._is_certain = False
         while self._follow_possible():
             self._follow_all()
+        if self._any_module and self._lists_names:
+            self.dynamic["it uses a module as a value, and lists what is in one"] = None
         self.possible = frozenset(self._seen.keys() - self.certain)
 
     def _add_root(self, file: SourceFile, label: str, classes: Iterable[Label]) -> None:
@@ -133,6 +142,7 @@ class CodeReach:
         found = find_mentions(definition.nodes, receiver=_receiver_of(definition), with_signature=is_root)
         self._attributes |= found.attributes
         self._own_attributes |= found.own_attributes
+        self._any_own |= found.any_own
         for what in found.dynamic:
             self.dynamic[f"{file.path}:{label} uses {what}"] = None
         for (level, module, name), rest in found.imports:
@@ -142,6 +152,8 @@ class CodeReach:
             for node in definition.nodes
             for each in getattr(node, "decorator_list", ())
         }
+        if not _LISTS_NAMES.isdisjoint((*found.free, *found.attributes)):
+            self._lists_names = True
         for chain in found.free:
             self._follow_name(file, definition, chain.split("."), is_decorator=chain in decorators)
         if (file.path, label) == self._root:
@@ -174,6 +186,8 @@ class CodeReach:
         bound = file.bindings.get(name, [])
         if not bound:
             self._add(file, name)  # it may have existed when the trace was recorded
+            if not file.module and name not in _BUILTINS:
+                self.dynamic[_MADE] = None  # with a namespace that is not known
             if name not in _BUILTINS:
                 self._follow_stars(file, names)
             return
@@ -221,10 +235,12 @@ class CodeReach:
             self._follow_module(f"{absolute}.{names[0]}", inner, names[1:])
         elif found is not None and names:
             self._follow_global(found, names)
-        elif found is not None:
-            self.dynamic[f"{absolute} is used as a value"] = None
-        elif names[-1:] == ["import_module"] or f"{absolute}.{'.'.join(names)}" == "importlib.import_module":
-            self.dynamic["it imports a module by a computed name"] = None
+        elif (
+            found is not None
+            or names[-1:] == ["import_module"]
+            or f"{absolute}.{'.'.join(names)}" == "importlib.import_module"
+        ):
+            self._any_module = True
         else:
             self.libraries.add(absolute.partition(".")[0])
 
@@ -238,8 +254,10 @@ class CodeReach:
                 if own == name or "." in own:
                     continue
                 attribute = own.removesuffix("=")
-                if attribute in self._attributes | self._own_attributes or (
-                    attribute[:2] == "__" == attribute[-2:]
+                if (
+                    self._any_own
+                    or attribute in self._attributes | self._own_attributes
+                    or (attribute[:2] == "__" == attribute[-2:])
                 ):
                     self._add(file, name)
             short = label.rpartition(".")[2]
@@ -257,7 +275,7 @@ class CodeReach:
                 if label.endswith("="):
                     if not owner and label[:-1] in names:
                         self._add(file, label)
-                elif (
+                elif (self._any_module and not owner and last in self._attributes) or (
                     last in self._attributes
                     and owner
                     and not owner.endswith("<locals>")

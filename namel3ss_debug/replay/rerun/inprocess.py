@@ -19,7 +19,6 @@ from orjson import loads
 
 from namel3ss_debug.capture.core import context, switch
 from namel3ss_debug.capture.core.answers import CallReply
-from namel3ss_debug.capture.core.task_paths import FIRST
 from namel3ss_debug.capture.launch import start
 from namel3ss_debug.capture.launch.ports import OwnPorts
 from namel3ss_debug.capture.launch.session import Session, new_session
@@ -32,7 +31,7 @@ from namel3ss_debug.errors import RerunError, UnreadableTraceError
 from namel3ss_debug.importers.opening import open_nonempty_trace, open_trace
 from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import MISSING, ORDER, RESULT, Divergence
-from namel3ss_debug.replay.rerun.effects import Effects, compare_effects
+from namel3ss_debug.replay.rerun.effects import OF_TRACE, Effects, compare_effects
 from namel3ss_debug.replay.rerun.file_changes import find_file_key
 from namel3ss_debug.replay.rerun.plan import ALL, Plan
 from namel3ss_debug.replay.rerun.preparation import check_trace, trace_code
@@ -98,6 +97,7 @@ class InProcess:
 
     Attributes:
         stop: the first call without an answer; None for none.
+        not_compared: what `find_divergences` could not compare.
 
     Raises:
         RerunError: tracing is on already, or the trace holds no answers.
@@ -115,6 +115,7 @@ class InProcess:
         self.what = what
         self.stop: UnansweredCall | str | None = None
         self._attempt: Attempt | None = None
+        self.not_compared: tuple[str, ...] = ()
         self._gate: _Gate | None = None
         self._before = context.CURRENT.get()
         self._inputs: Inputs | None = None
@@ -248,6 +249,7 @@ class InProcess:
             ignored = self.what.config.rerun_ignore
             compared = compare_effects(self._recorded_effects, now, ignored=ignored, in_test=True)
             effects = compared.divergences
+            self.not_compared = tuple(each for each in compared.not_compared if each != OF_TRACE)
         return effects + tuple(
             each
             for each in found
@@ -423,9 +425,4 @@ def _has_order(found: Divergence, concurrent_tasks: frozenset[TaskKey]) -> bool:
     """Return whether all requests in a change of order were made in the main thread, without overlap."""
     recorded = () if found.recorded is None else (found.recorded.request,)
     asked = (*recorded, *filter(None, (found.request,)))
-    return all(_is_of_main_thread(each.task_key) and each.task_key not in concurrent_tasks for each in asked)
-
-
-def _is_of_main_thread(task_key: TaskKey) -> bool:
-    """Return whether this is the main thread or one of its tasks; with recorded inputs it has a name."""
-    return task_key.thread in ("", FIRST) or task_key.thread.startswith(f"{FIRST}~")
+    return all(each.task_key.is_of_main_thread and each.task_key not in concurrent_tasks for each in asked)

@@ -20,6 +20,7 @@ class Mentions:
         imports: names that it imports itself: the statement's `(level, module, name)`, and the attributes used of it.
         attributes: the names of all attributes that it reads, of whatever object.
         own_attributes: those that a method reads of its own object, `self.offset`.
+        any_own: whether a method reads attributes of its own object by computed names, `getattr(self, name)`.
         dynamic: calls that cannot be followed, such as `eval`.
     """
 
@@ -29,6 +30,7 @@ class Mentions:
         self.attributes: set[str] = set()
         self.own_attributes: set[str] = set()
         self.receiver = ""
+        self.any_own = False
         self.dynamic: set[str] = set()
 
 
@@ -118,6 +120,8 @@ class _NameScope:
                 self.found.attributes.add(attribute.value)
                 if chain:
                     self.loads[f"{chain}.{attribute.value}"] = None
+            elif isinstance(owner, ast.Name) and owner.id == self.found.receiver:
+                self.found.any_own = True
             elif name != "hasattr":
                 self.found.dynamic.add(name)
 

@@ -41,6 +41,8 @@ _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish"})
 _PORT_KEY: Final = "command with a port "
 _PORT = re.compile(r"(?<!\d)\d{4,5}(?!\d)")
 _FIRST_PORT, _LAST_PORT = 1024, 65535
+_MAIN_PATH: Final = "0"
+"""The task path of the main thread of a program."""
 _LOCAL_SERVER = re.compile(r"\A(?:localhost|127\.0\.0\.1|\[::1\]):\d+\Z")
 _PROCESS = re.compile(r"(?:p([0-9]{1,9})\.)?[0-9]+\Z")
 _RUN_OF_LANGCHAIN: Final = b"lc_run--"
@@ -59,6 +61,11 @@ class TaskKey(NamedTuple):
     process: int = 0
     thread: str = ""
     task: str = ""
+
+    @property
+    def is_of_main_thread(self) -> bool:
+        """Whether this is the main thread or one of its tasks; with recorded inputs it has a name."""
+        return self.thread in ("", _MAIN_PATH) or self.thread.startswith(f"{_MAIN_PATH}~")
 
 
 MAIN: Final = TaskKey()

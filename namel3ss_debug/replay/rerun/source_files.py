@@ -201,6 +201,24 @@ class SourceFiles:
             self._modules[name] = known or self._find_new(name)
         return self._modules[name]
 
+    def is_file_of(self, label: Label, path: str) -> bool:
+        """Return whether a definition stands in the file with an absolute path."""
+        return bool(label[0]) and os.path.abspath(self._place(label[0])) == path
+
+    def find_made(self, label: Label) -> SourceFile | None:
+        """Return the file whose text `exec` ran to make a function, as templates and formulas do; None if there is none.
+
+        It is none of the modules, and has the module name "".
+        """
+        path, name = label
+        place = self._place(path)
+        if not path or path[0] == "<" or not place.is_file():
+            return None
+        found = SourceFile(path, "", place)
+        if name not in found.definitions:
+            return None
+        return self.files.setdefault(path, found)
+
     def _find_new(self, name: str) -> SourceFile | None:
         for folder in self._folders:
             stem = folder.joinpath(*name.split("."))

@@ -230,7 +230,11 @@ class TraceCode:
                     possible[describe_change(changed, how)] = None
             for file in self.data:
                 openers = [label(each) for each in file.openers]
-                if any(each in reach.certain for each in openers) or self._reads_at_import(reach, file):
+                if (
+                    self.sources.is_file_of(function, file.path)
+                    or any(each in reach.certain for each in openers)
+                    or self._reads_at_import(reach, file)
+                ):
                     certain[f"{file.path} {file.how}"] = None
                 elif any(each in reach.possible for each in openers):
                     possible[f"{file.path} {file.how}"] = None

@@ -285,6 +285,56 @@ def test_a_data_file_counts_for_the_tools_that_reach_its_reader(project, opener,
     assert project.compare(tool, data=data).state == state
 
 
+def test_a_function_that_exec_made_of_a_file_counts_by_that_file(project):
+    """As long as it names nothing that the file does not define."""
+    (project.folder / "formula.txt").write_text("FACTOR = 2\ndef formula(x):\n    return x * FACTOR\n")
+    project.edit("config.py", "UNUSED = 7", "UNUSED = 8")
+    assert project.compare("formula.txt:formula").state == UNCHANGED
+    data = (ChangedData(str(project.folder / "formula.txt"), "has changed", ("tools.py:load",)),)
+    assert project.compare("formula.txt:formula", data=data).state == CHANGED
+    (project.folder / "formula.txt").write_text("def formula(x):\n    return x * UNUSED\n")
+    assert project.compare("formula.txt:formula").state == UNKNOWN
+
+
+PLUGINS = """
+import importlib
+import config
+
+class Loader:
+    def __init__(self, name):
+        self.module = importlib.import_module(name)
+        setattr(config, "RATE", 3)
+
+    def call(self, name):
+        return getattr(self, name)()
+
+    def run(self):
+        return self.module.RATE
+
+    def other(self):
+        return 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("edit", "state"),
+    [
+        (("config.py", "UNUSED = 7", "UNUSED = 8"), UNCHANGED),
+        (("config.py", "RATE = 1.1", "RATE = 1.2"), CHANGED),
+        (("plugins.py", "return 1", "return 2"), CHANGED),
+        (("helpers.py", "return 1", "return 2"), UNCHANGED),
+    ],
+)
+def test_plug_ins_are_reached_by_the_names_that_are_read(tmp_path, monkeypatch, edit, state):
+    """A module with a computed name, a module that is used as a value, and methods with computed names."""
+    monkeypatch.setitem(PROJECT, "plugins.py", PLUGINS)
+    project = Project(tmp_path)
+    project.edit(*edit)
+    code = RecordedCode("plugins.py:Loader.call", ("plugins.py:Loader",))
+    trace = TraceCode({"tool": [code]}, SourceFiles(project.files, project.folder))
+    assert trace.compare("tool", [code]).state == state
+
+
 def test_another_version_of_a_package_counts_for_the_tools_that_name_it(project):
     """A tool that names a library is unknown if that has another version; the others are not."""
     project.edit("tools.py", "import json\n", "import json\nimport requests\n")

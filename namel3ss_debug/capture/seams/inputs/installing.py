@@ -146,7 +146,8 @@ class InstalledInputs:
         return [
             opened_files.on_open(self.files.opened),
             opened_files.on_open(self.written_files.opened),
-            opened_files.on_rename(self.written_files.renamed),
+            opened_files.on_change(self.files.changed),
+            opened_files.on_change(self.written_files.changed),
         ]
 
     def _put_randomness(self) -> list[Undo]:
@@ -225,7 +226,7 @@ class InstalledInputs:
             digester = FileDigester(file_key, opened_files.MOST_BYTES)
             self.written_files = WrittenFiles(digester, tracer.config.file_digests, own)
             undo.append(opened_files.on_open(self.written_files.opened))
-            undo.append(opened_files.on_rename(self.written_files.renamed))
+            undo.append(opened_files.on_change(self.written_files.changed))
 
         def end() -> None:
             while undo:

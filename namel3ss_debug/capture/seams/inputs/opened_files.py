@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from _thread import get_ident
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
@@ -42,20 +42,33 @@ _SHOW_SOURCE: Final = tuple(
 """Modules that read source files in order to show lines of them."""
 _PACKAGES: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
-_EVENTS: Final = frozenset({"open", "os.rename", "sqlite3.connect", "subprocess.Popen"})
+CHANGES: Final[Mapping[str, tuple[int, ...]]] = {
+    "os.truncate": (0,),
+    "os.remove": (0,),
+    "os.rename": (0, 1),
+    "os.mkdir": (0,),
+    "os.rmdir": (0,),
+    "os.link": (1,),
+    "os.symlink": (1,),
+    "os.chmod": (0,),
+    "os.chown": (0,),
+}
+"""An audit event of a change that opens no file -> which of its arguments are the paths."""
+
+_EVENTS: Final = frozenset({"open", "sqlite3.connect", "subprocess.Popen", *CHANGES})
 _MOST_OPENERS: Final = 20
 
 OnOpen = Callable[[str, str, bool], None]
 """Called with the absolute path of a file that is about to be opened; `read`, `written` (emptied), `appended`, `updated` or
 `database`; and whether it can be read through this opening, which does not follow from `updated`: `Path.touch` only writes."""
 
-OnRename = Callable[[str, str], None]
-"""Called with the two paths of a file that is about to be renamed."""
+OnChange = Callable[[str, list[str]], None]
+"""Called with the name of one of `CHANGES`, and the paths that are about to change."""
 
 _BY_LETTER: Final = {"w": WRITTEN, "x": WRITTEN, "a": APPENDED, "+": UPDATED}
 
 _consumers: tuple[OnOpen, ...] = ()
-_on_rename: tuple[OnRename, ...] = ()
+_on_change: tuple[OnChange, ...] = ()
 _hooked = False
 _busy: set[int] = set()  # the threads that open files for us, such as a consumer
 
@@ -75,14 +88,14 @@ def on_open(consumer: OnOpen) -> Undo:
     return put_back
 
 
-def on_rename(consumer: OnRename) -> Undo:
-    """Call a function before a file is renamed; it needs a consumer of openings beside it."""
-    global _on_rename
-    _on_rename = (*_on_rename, consumer)
+def on_change(consumer: OnChange) -> Undo:
+    """Call a function before a file is renamed, removed and so on; it needs a consumer of openings beside it."""
+    global _on_change
+    _on_change = (*_on_change, consumer)
 
     def put_back() -> None:
-        global _on_rename
-        _on_rename = tuple(each for each in _on_rename if each is not consumer)
+        global _on_change
+        _on_change = tuple(each for each in _on_change if each is not consumer)
 
     return put_back
 
@@ -96,11 +109,10 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         return
     _busy.add(thread)
     try:
-        if event == "os.rename":
-            old, new = find_followed(arguments[0]), find_followed(arguments[1])
-            if old is not None and new is not None:
-                for rename in _on_rename:
-                    rename(old, new)
+        if event in CHANGES:
+            paths = [find_followed(arguments[place]) for place in CHANGES[event]]
+            for change in _on_change:
+                change(event, [path for path in paths if path is not None])
             return
         if event == "subprocess.Popen":
             _report_script(arguments[1], arguments[2])
@@ -264,6 +276,17 @@ class OpenedFiles:
         creates = state is MISSING and access == UPDATED  # as `pathlib.Path.touch` does
         if state is not None and reads and access != WRITTEN and not creates:
             self._add_opener(path)
+
+    def changed(self, _event: str, paths: list[str]) -> None:
+        """Report that the program changes files without opening them: a made test lets it do so again."""
+        for path in paths:
+            if (
+                path not in self._written
+                and len(self._written) < self._most
+                and not path.startswith(self._skipped)
+            ):
+                self._written.add(path)
+                self._report(path, {"written": True})
 
     def _add_opener(self, path: str) -> None:
         """Report which function of the user's reads a file; a database may be read and written."""

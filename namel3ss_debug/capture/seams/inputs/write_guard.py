@@ -3,7 +3,7 @@
 A committed trace answers the calls of a test without a question, so an edited answer must not decide what a program
 writes. While a test is recorded, the paths that it writes to are noted in its trace. While one answers, an audit hook
 refuses every other path, and the ways to start a program that are not answered. A temporary folder may always be
-written to. Numbers in names do not count, because they are often process ids. This is no sandbox: code can get around
+written to. Numbers in names do not count, because they are often process ids, nor do random names of `tempfile`. This is no sandbox: code can get around
 it on purpose, and libraries in C that call the system themselves are not seen.
 """
 
@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from namel3ss_debug.capture.seams.inputs import opened_files
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.output import normalise
 from namel3ss_debug.wire import lenient
 
 WRITTEN: Final = "written"
@@ -27,15 +28,7 @@ WRITTEN: Final = "written"
 
 _PATHS: Final[Mapping[str, tuple[int, ...]]] = {
     "open": (0,),
-    "os.truncate": (0,),
-    "os.remove": (0,),
-    "os.rename": (0, 1),
-    "os.mkdir": (0,),
-    "os.rmdir": (0,),
-    "os.link": (1,),
-    "os.symlink": (1,),
-    "os.chmod": (0,),
-    "os.chown": (0,),
+    **opened_files.CHANGES,
     "sqlite3.connect": (0,),
 }
 """An audit event that writes -> which of its arguments are the paths."""
@@ -142,14 +135,15 @@ def recorded_paths(events: Iterable[Event], root: Path) -> set[str]:
         elif event["event_type"] == "trace_end":
             found.update(map(str, lenient.sequence(metadata.get(WRITTEN))))
         for path, described in lenient.mapping(metadata.get("digests")).items():
-            if lenient.mapping(described).get("written"):
+            # A file that is written under another name and then renamed has only an effect.
+            if not {"written", "effect"}.isdisjoint(lenient.mapping(described)):
                 relative = os.path.relpath(path, recorded_root)
                 found.add(path if relative.startswith(os.pardir) else relative)
     return found
 
 
 def _pattern(path: str) -> str:
-    return _NUMBER.sub("#", path)
+    return _NUMBER.sub("#", normalise(f"/{path}"))
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:

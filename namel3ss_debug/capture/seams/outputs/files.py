@@ -84,11 +84,10 @@ class WrittenFiles:
             tools = TOOL_CALL.findall(task_paths.current().path)
             file.tools.add(tools[-1] if tools else "")
 
-    def renamed(self, old: str, new: str) -> None:
+    def changed(self, event: str, paths: list[str]) -> None:
         """Take a file that gets another name: programs write a file anew under a name that is not its own."""
-        file = self._files.pop(old, None)
-        if file is not None:
-            self._files[new] = file
+        if event == "os.rename" and len(paths) == 2 and paths[0] in self._files:
+            self._files[paths[1]] = self._files.pop(paths[0])
 
     def describe(self, ids: set[str]) -> dict[str, dict[str, Any]]:
         """Return the description of each file, by path.
