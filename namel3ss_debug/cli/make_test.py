@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.replay.rerun.consent import Consent
+    from namel3ss_debug.replay.rerun.requests import TaskKey
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.inputs import Recorded
     from namel3ss_debug.traces.reader import Trace
@@ -128,12 +129,18 @@ def _called_tools(events: Iterable[Event]) -> list[str]:
 
 
 def _is_concurrent(events: list[Event]) -> bool:
-    """Return whether calls of models or tools ran at the same time, none of them inside the other."""
+    """Return whether calls may begin in another order in another run.
+
+    So it is where calls of models or tools ran at the same time, none of them inside the other, and where tools that one
+    answer requested ran in threads of a pool, as LangGraph's `ToolNode` runs them, or in different tasks.
+    """
+    from namel3ss_debug.replay.rerun.requests import TOOL, read_request
     from namel3ss_debug.traces.events import begins_span, ends_span
 
     parents: dict[str, str | None] = {}
     running: set[str] = set()
-    for event in events:
+    asked_with: TaskKey | None = None  # where the tool ran that was called since the last answer of a model
+    for number, event in enumerate(events, 1):
         kind, parent = event["event_type"], event.get("parent_event_id")
         if ends_span(kind):
             running.discard(str(parent))
@@ -147,6 +154,14 @@ def _is_concurrent(events: list[Event]) -> bool:
                 if not running <= around:
                     return True
                 running.add(event["event_id"])
+            request = read_request(number, event, keep_event=False)
+            if request is not None and request.kind == TOOL:
+                here = request.task_key
+                if asked_with is not None and (here != asked_with or not here.is_of_main_thread):
+                    return True
+                asked_with = here
+            elif request is not None:
+                asked_with = None
     return False
 
 

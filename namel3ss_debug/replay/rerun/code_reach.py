@@ -28,6 +28,9 @@ from namel3ss_debug.traces.definitions import (
 _BUILTINS: Final = frozenset(vars(builtins)) | {"__name__", "__file__", "__doc__", "super"}
 _IMPORTS: Final = (ast.Import, ast.ImportFrom)
 
+IMPORTS: Final = "it imports a module by a computed name"
+"""Why code could reach each module, but in it only what it names."""
+
 
 class CodeReach:
     """What one tool reaches.
@@ -224,7 +227,7 @@ class CodeReach:
         elif found is not None:
             self.dynamic[f"{absolute} is used as a value"] = None
         elif names[-1:] == ["import_module"] or f"{absolute}.{'.'.join(names)}" == "importlib.import_module":
-            self.dynamic["it imports a module by a computed name"] = None
+            self.dynamic[IMPORTS] = None
         else:
             self.libraries.add(absolute.partition(".")[0])
 

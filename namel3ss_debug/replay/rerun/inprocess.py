@@ -19,7 +19,6 @@ from orjson import loads
 
 from namel3ss_debug.capture.core import context, switch
 from namel3ss_debug.capture.core.answers import CallReply
-from namel3ss_debug.capture.core.task_paths import FIRST
 from namel3ss_debug.capture.launch import start
 from namel3ss_debug.capture.launch.ports import OwnPorts
 from namel3ss_debug.capture.launch.session import Session, new_session
@@ -423,9 +422,4 @@ def _has_order(found: Divergence, concurrent_tasks: frozenset[TaskKey]) -> bool:
     """Return whether all requests in a change of order were made in the main thread, without overlap."""
     recorded = () if found.recorded is None else (found.recorded.request,)
     asked = (*recorded, *filter(None, (found.request,)))
-    return all(_is_of_main_thread(each.task_key) and each.task_key not in concurrent_tasks for each in asked)
-
-
-def _is_of_main_thread(task_key: TaskKey) -> bool:
-    """Return whether this is the main thread or one of its tasks; with recorded inputs it has a name."""
-    return task_key.thread in ("", FIRST) or task_key.thread.startswith(f"{FIRST}~")
+    return all(each.task_key.is_of_main_thread and each.task_key not in concurrent_tasks for each in asked)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from namel3ss_debug.capture.core.task_paths import FIRST
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.requests import LOOPBACK, canonical_hash, canonical_url
@@ -59,6 +60,11 @@ class TaskKey(NamedTuple):
     process: int = 0
     thread: str = ""
     task: str = ""
+
+    @property
+    def is_of_main_thread(self) -> bool:
+        """Return whether this is the main thread or one of its tasks; with recorded inputs it has a name."""
+        return self.thread in ("", FIRST) or self.thread.startswith(f"{FIRST}~")
 
 
 MAIN: Final = TaskKey()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +30,7 @@ MAIN: Final = "__main__"
 CHANGED: Final = "has changed"
 NEW: Final = "is new"
 _OF_PACKAGES: Final = ("site-packages", "dist-packages")
+_LISTS_NAMES: Final = frozenset({"__dict__", "dir", "getmembers", "vars"})
 _LISTS_SUBCLASSES: Final = frozenset({"__subclasses__", "__init_subclass__"})
 GONE: Final = "does not exist any more"
 
@@ -163,6 +165,50 @@ class SourceFiles:
             found |= {(path, label): how for label, how in _compare(before, now)}
         return found
 
+    @cached_property
+    def reachable(self) -> dict[Label, str]:
+        """What has changed and could be reached by code that names it as code does, also in a module it imports by name.
+
+        A new variable or plain function that no code names is left out, and the list of names for `import *` where no
+        code imports so.
+        """
+        return {label: how for label, how in self.changed.items() if not self._is_unused(label, how)}
+
+    def _is_unused(self, label: Label, how: str) -> bool:
+        path, name = label
+        if name == "__all__":
+            return not any(
+                isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+                for file in list(self.files.values())
+                for node in ast.walk(file.tree)
+            )
+        definition = self.files[path].definitions.get(name)
+        if how != NEW or definition is None or not name.isidentifier() or self._names_used[name] > 0:
+            return False
+        if not _LISTS_NAMES.isdisjoint(self._names_used):
+            return False
+        return all(
+            (isinstance(node, ast.FunctionDef) and not node.decorator_list)
+            or (isinstance(node, ast.Assign) and all(isinstance(each, ast.Name) for each in node.targets))
+            for node in definition.nodes
+        )
+
+    @cached_property
+    def _names_used(self) -> Counter[str]:
+        """How often each name is read, imported or stands in a text."""
+        found: Counter[str] = Counter()
+        for file in list(self.files.values()):
+            for node in ast.walk(file.tree):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                    found[node.id] += 1
+                elif isinstance(node, ast.Attribute):
+                    found[node.attr] += 1
+                elif isinstance(node, ast.alias):
+                    found[node.name] += 1
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found[node.value] += 1
+        return found
+
     def is_mentioned(self, name: str) -> bool:
         """Return whether a class could have an object: the code names it somewhere, or asks for subclasses."""
         return name in self._mentioned or not _LISTS_SUBCLASSES.isdisjoint(self._mentioned)
@@ -225,9 +271,15 @@ class SourceFiles:
 
 
 def _compare(before: RecordedFile, now: SourceFile) -> Iterable[tuple[str, str]]:
-    """Yield the definitions that differ, each with how; annotations count only where a tool is the root, see `same_signature`."""
+    """Yield the definitions that differ, each with how; annotations count only where a tool is the root, see `same_signature`.
+
+    What stands inside a function whose own digest is equal does not differ: its local variables may have other names.
+    """
     then, present = before.definitions, digest_definitions(now.definitions)
     for label in sorted(then.keys() | present.keys()):
+        outer = label.partition(".<locals>.")[0]
+        if outer != label and outer in then and then[outer][:DIGITS] == present.get(outer, "")[:DIGITS]:
+            continue
         if label not in present:
             yield label, GONE
         elif label not in then:

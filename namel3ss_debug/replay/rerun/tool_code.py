@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from namel3ss_debug.replay.rerun.code_reach import CodeReach
+from namel3ss_debug.replay.rerun.code_reach import IMPORTS, CodeReach
 from namel3ss_debug.replay.rerun.source_files import (
     RecordedFile,
     SourceFiles,
@@ -236,12 +236,14 @@ class TraceCode:
                     possible[f"{file.path} {file.how}"] = None
             possible |= {f"{path} was edited while the program ran": None for path in self.sources.edited}
             possible |= {packages[each]: None for each in sorted(reach.libraries & packages.keys())}
-            if reach.dynamic and (self.sources.changed or self.data):
+            for why in reach.dynamic:
+                changed_code = self.sources.reachable if why == IMPORTS else self.sources.changed
                 # Statements that define nothing come last: they count here alone.
-                in_order = sorted(self.sources.changed.items(), key=lambda each: each[0][1] == REST)
+                in_order = sorted(changed_code.items(), key=lambda each: each[0][1] == REST)
                 changes = [describe_change(*each) for each in in_order]
                 changes += [f"{each.path} {each.how}" for each in self.data]
-                possible |= {f"{why}, and {changes[0]}": None for why in reach.dynamic}
+                if changes:
+                    possible[f"{why}, and {changes[0]}"] = None
         if certain:
             return CodeComparison(CHANGED, tuple(certain))
         return CodeComparison(UNKNOWN if possible else UNCHANGED, tuple(possible))
