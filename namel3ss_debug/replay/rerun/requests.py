@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from namel3ss_debug.capture.core.task_paths import FIRST
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.requests import LOOPBACK, canonical_hash, canonical_url
@@ -42,6 +41,8 @@ _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish"})
 _PORT_KEY: Final = "command with a port "
 _PORT = re.compile(r"(?<!\d)\d{4,5}(?!\d)")
 _FIRST_PORT, _LAST_PORT = 1024, 65535
+_FIRST_THREAD: Final = "0"
+"""The task path of the main thread, see `task_paths`."""
 _LOCAL_SERVER = re.compile(r"\A(?:localhost|127\.0\.0\.1|\[::1\]):\d+\Z")
 _PROCESS = re.compile(r"(?:p([0-9]{1,9})\.)?[0-9]+\Z")
 _RUN_OF_LANGCHAIN: Final = b"lc_run--"
@@ -64,7 +65,7 @@ class TaskKey(NamedTuple):
     @property
     def is_of_main_thread(self) -> bool:
         """Return whether this is the main thread or one of its tasks; with recorded inputs it has a name."""
-        return self.thread in ("", FIRST) or self.thread.startswith(f"{FIRST}~")
+        return self.thread in ("", _FIRST_THREAD) or self.thread.startswith(f"{_FIRST_THREAD}~")
 
 
 MAIN: Final = TaskKey()
