@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Digests of different versions are not comparable. Raise it with every change of what a digest covers."""
 
 REST: Final = "<module>"
@@ -328,7 +328,8 @@ def find_definitions(tree: ast.Module) -> dict[str, CodeDefinition]:
     places = _Places(found, tree)
     places.read(tree, _Place())
     _add_block(found, tree.body, "", (), places)
-    known = (*_SCOPE, ast.Import, ast.ImportFrom)
+    # What an assignment binds is a definition of its own.
+    known = (*_SCOPE, ast.Import, ast.ImportFrom, ast.Assign, ast.AugAssign, ast.AnnAssign)
     found[REST] = CodeDefinition(
         [each for each in tree.body if not isinstance(each, known) and not has_no_effect(each)]
     )

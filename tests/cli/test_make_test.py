@@ -261,6 +261,34 @@ def test_a_change_of_a_tool_fails_the_made_test(tried):
         assert shown in tried().stdout
 
 
+POOLED = """
+from concurrent.futures import ThreadPoolExecutor
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def first():
+    return 1
+
+@trace_tool_call
+def second():
+    return 2
+
+with ThreadPoolExecutor(1) as pool:
+    print([pool.submit(each).result() for each in (first, second)])
+"""
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_the_order_of_tools_that_ran_in_threads_is_not_asserted(threads, tmp_path):
+    """They may begin in another order in the next run; those of the main thread may not."""
+    text = POOLED if threads else POOLED.replace("pool.submit(each).result()", "each()")
+    (tmp_path / "app.py").write_text(text)
+    command("namel3ss_debug", "trace", "-o", "run.jsonl", "app.py", cwd=tmp_path)
+    made = command("namel3ss_debug", "make-test", "run.jsonl", cwd=tmp_path)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert ("assert_order" in (tmp_path / "test_app.py").read_text()) is not threads
+
+
 def test_the_earlier_name_of_the_command_works(run):
     """It is not shown in the help any more."""
     assert "testify" not in run("--help").stdout

@@ -74,7 +74,7 @@ def test_each_definition_has_a_label():
 @pytest.mark.parametrize(
     ("edit", "labels"),
     [
-        (("LIMIT = 3", "LIMIT = 4"), {"LIMIT", "<module>"}),
+        (("LIMIT = 3", "LIMIT = 4"), {"LIMIT"}),
         (("extra = 2", "extra = 4"), {"make", "make.<locals>.extra"}),
         (("unused = 3", "unused = 4"), {"make"}),
         (("value * rate", "value + rate"), {"make", "make.<locals>.tool"}),

@@ -135,6 +135,17 @@ PROJECT = {
         def add(value, step):
             return value + step
 
+        def plugged(name):
+            import importlib
+            return importlib.import_module(name).run()
+
+        def judged(value):
+            class Outcome:
+                def __init__(self, kept):
+                    self.kept = kept
+            passed = value + 1
+            return Outcome(passed)
+
         async def main():
             rate = 3
             tools = {"inner": made(rate), "add": functools.partial(add, step=1), "run": Doubled(offset=1).run}
@@ -230,6 +241,11 @@ INNER = ("made.<locals>.inner", ())
         (INNER, ("tools.py", "rate = 3", "rate = 4"), CHANGED),
         (INNER, ("tools.py", "made(rate)", "made(rate + 1)"), CHANGED),
         (INNER, ("tools.py", "unused = 6", "unused = 7"), UNCHANGED),
+        ("plugged", ("tools.py", "passed", "good"), UNCHANGED),
+        ("plugged", ("config.py", "UNUSED = 7", "UNUSED = 7\nSPARE = {1: 2}\ndef spare(): return 1"), UNCHANGED),
+        ("plugged", ("config.py", "UNUSED = 7", "UNUSED = 7\n__all__ = ['RATE']"), UNCHANGED),
+        ("plugged", ("config.py", "UNUSED = 7", "UNUSED = 7\ndef run(): return 1"), UNKNOWN),
+        ("chooses", ("config.py", "UNUSED = 7", "UNUSED = 7\nSPARE = 1"), UNKNOWN),
         ("add", ("tools.py", "step=1", "step=2"), CHANGED),
         ("add", ("tools.py", '"working"', '"busy"'), UNCHANGED),
         ("table", ("helpers.py", "round(value", "int(value"), CHANGED),
