@@ -422,10 +422,22 @@ def _add_function(
         else:
             _add_function(found, each, prefix, scopes, places)
     body = getattr(node, "body", ())
-    for variable, nodes in find_bindings(body if isinstance(body, list) else ()).items():
-        values = [each for each in nodes if not isinstance(each, _SCOPE)]
-        if values and variable in names:
-            _add(found, f"{prefix}{variable}", values, scopes)
+    bindings = find_bindings(body if isinstance(body, list) else ())
+    values = {
+        variable: [each for each in nodes if not isinstance(each, _SCOPE)]
+        for variable, nodes in bindings.items()
+    }
+    pending, wanted = list(names), set()
+    while pending:  # a variable may be made of others: `for row in tables` of `tables = read_tables()`
+        variable = pending.pop()
+        if values.get(variable) and variable not in wanted:
+            wanted.add(variable)
+            pending += [
+                each.id for node in values[variable] for each in ast.walk(node) if isinstance(each, ast.Name)
+            ]
+    for variable, each in values.items():
+        if variable in wanted:
+            _add(found, f"{prefix}{variable}", each, scopes)
 
 
 def _walk_scope(scope: ast.AST) -> Iterator[ast.AST]:
