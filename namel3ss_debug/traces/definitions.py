@@ -435,9 +435,9 @@ def _add_function(
             pending += [
                 each.id for node in values[variable] for each in ast.walk(node) if isinstance(each, ast.Name)
             ]
-    for variable, each in values.items():
+    for variable, assigned in values.items():
         if variable in wanted:
-            _add(found, f"{prefix}{variable}", each, scopes)
+            _add(found, f"{prefix}{variable}", assigned, scopes)
 
 
 def _walk_scope(scope: ast.AST) -> Iterator[ast.AST]:
