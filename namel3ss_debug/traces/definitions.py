@@ -7,8 +7,10 @@ variables and logging calls do not enter it, and it is the same in every version
 from __future__ import annotations
 
 import ast
+import operator
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -195,6 +197,7 @@ def _captured_names(node: ast.AST) -> Iterator[str]:
 
 
 def _write(node: Any, out: list[str], names: _Locals | None) -> None:
+    node = _fold(node)
     kind = type(node).__name__
     if kind == "Name":
         out.append(f"Name({node.id if names is None else names.name(node.id)!r})")
@@ -255,11 +258,45 @@ def _without_effectless(items: list[Any], kind: str) -> list[Any]:
             elif not (isinstance(each, ast.Constant) and each.value == ""):
                 merged.append(each)
         return merged
-    return [
+    kept = [
         each
         for each in items
         if not has_no_effect(each) or (kind == "ClassDef" and isinstance(each, ast.AnnAssign))  # a field
     ]
+    for place, each in enumerate(kept):
+        if isinstance(each, _LEAVES) and not any(map(_makes_local, kept[place + 1 :])):
+            return kept[: place + 1]
+    return kept
+
+
+_LEAVES: Final = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+
+
+def _makes_local(node: ast.AST) -> bool:
+    """Return whether a statement counts where it is never reached: it makes a name local, or a function a generator."""
+    kinds = (*_SCOPE, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom)
+    return any(
+        isinstance(each, kinds) or not isinstance(getattr(each, "ctx", ast.Load()), ast.Load)
+        for each in ast.walk(node)
+    ) or any(True for each in ast.walk(node) for _ in _captured_names(each))
+
+
+_FOLDED: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+
+def _fold(node: Any) -> Any:
+    """Return the number that Python itself makes of `19 / 100`; any other node as it is."""
+    if isinstance(node, ast.BinOp) and type(node.op) in _FOLDED:
+        numbers = [each.value for each in (node.left, node.right) if isinstance(each, ast.Constant)]
+        if len(numbers) == 2 and all(type(each) in (int, float) for each in numbers):
+            with suppress(ArithmeticError):
+                return ast.Constant(_FOLDED[type(node.op)](*numbers))
+    return node
 
 
 def has_no_effect(node: Any) -> bool:
@@ -386,10 +423,22 @@ def _add_function(
         else:
             _add_function(found, each, prefix, scopes, places)
     body = getattr(node, "body", ())
-    for variable, nodes in find_bindings(body if isinstance(body, list) else ()).items():
-        values = [each for each in nodes if not isinstance(each, _SCOPE)]
-        if values and variable in names:
-            _add(found, f"{prefix}{variable}", values, scopes)
+    bindings = find_bindings(body if isinstance(body, list) else ())
+    values = {
+        variable: [each for each in nodes if not isinstance(each, _SCOPE)]
+        for variable, nodes in bindings.items()
+    }
+    pending, wanted = list(names), set()
+    while pending:  # a variable may be made of others: `for row in tables` of `tables = read_tables()`
+        variable = pending.pop()
+        if values.get(variable) and variable not in wanted:
+            wanted.add(variable)
+            pending += [
+                each.id for node in values[variable] for each in ast.walk(node) if isinstance(each, ast.Name)
+            ]
+    for variable, assigned in values.items():
+        if variable in wanted:
+            _add(found, f"{prefix}{variable}", assigned, scopes)
 
 
 def _walk_scope(scope: ast.AST) -> Iterator[ast.AST]:

@@ -120,6 +120,7 @@ FUNCTION = """
         ("line", "row"),
         ("error", "problem"),
         ("limit: int =", "limit ="),
+        ("return total + limit", "return total + limit\n        return total"),
         ('logger.debug("total %s", total)', 'logger.info("done")'),
         ('logger.debug("total %s", total)', "self._log.warning(f'{total}')"),
         ("total = 0", '"""Add it up."""\n        total = 0'),
@@ -141,6 +142,8 @@ def test_local_names_annotations_and_logging_do_not_count(edit):
         ('logger.debug("total %s", total)', "sender.info(total)"),
         ("total = 0", "global total\n        total = 0"),
         ("total += each", "total += total"),
+        ("return total + limit", "return total + limit\n        yield total"),
+        ("return total + limit", "return total + limit\n        limit = 1"),
     ],
 )
 def test_what_a_function_does_counts(edit):
@@ -241,6 +244,13 @@ def test_any_changed_constant_operator_or_name_changes_the_digest(source, data):
 def test_constants_of_different_types_have_different_digests(one, other):
     """Equality of Python is not enough."""
     assert parsed(f"x = {one}") != parsed(f"x = {other}")
+
+
+def test_an_expression_of_two_numbers_is_the_number_that_python_makes_of_it():
+    """One that Python cannot compute stays, and so does one of texts."""
+    assert parsed("x = 19 / 100") == parsed("x = 0.19") != parsed("x = 19 // 100")
+    assert parsed("x = 1 / 0") != parsed("x = 1")
+    assert parsed("x = 'a' + 'b'") != parsed("x = 'ab'")
 
 
 EVERYTHING = """

@@ -142,6 +142,8 @@ class CodeReach:
         found = find_mentions(definition.nodes, receiver=_receiver_of(definition), with_signature=is_root)
         self._attributes |= found.attributes
         self._own_attributes |= found.own_attributes
+        if not self._is_certain:  # the class of the object is not known
+            self._attributes |= found.own_attributes
         self._any_own |= found.any_own
         for what in found.dynamic:
             self.dynamic[f"{file.path}:{label} uses {what}"] = None
@@ -282,6 +284,7 @@ class CodeReach:
                     and self._sources.is_mentioned(owner.rpartition(".")[2])
                 ):
                     self._add(file, label)
+                    self._add(file, owner)  # with its variables
         self._follow_registrations(names)
         return len(self._seen) > before
 

@@ -351,6 +351,63 @@ def test_plug_ins_are_reached_by_the_names_that_are_read(tmp_path, monkeypatch, 
     assert trace.compare("tool", [code]).state == state
 
 
+MAKER = """
+def read_tables():
+    return {"tea": 2}
+
+def make(price):
+    def cost(amount):
+        return amount * price
+    return cost
+
+def tools():
+    tables = read_tables()
+    found = {}
+    for name, price in tables.items():
+        found[name] = make(price)
+    return found
+"""
+
+
+def test_what_a_closure_got_is_followed_to_where_it_was_read(tmp_path, monkeypatch):
+    """Through the variables of the function that called its maker."""
+    monkeypatch.setitem(PROJECT, "maker.py", MAKER)
+    project = Project(tmp_path)
+    data = (ChangedData("prices.json", "has changed", ("maker.py:read_tables",)),)
+    assert project.compare("maker.py:make.<locals>.cost", data=data).state == CHANGED
+    assert project.compare("maker.py:make.<locals>.cost").state == UNCHANGED
+
+
+REGISTERED = """
+RULES = {}
+
+class Rule:
+    def __init_subclass__(cls):
+        RULES[cls.__name__] = cls
+    def check(self, value):
+        return self.holds(value)
+
+class Limit(Rule):
+    most = 3
+    def holds(self, value):
+        return value < self.most
+
+def apply(name, value):
+    return RULES[name]().check(value)
+"""
+
+
+@pytest.mark.parametrize(
+    "edit", [("value < self", "value > self"), ("most = 3", "most = 4"), ("self.holds(", "not self.holds(")]
+)
+def test_classes_that_register_themselves_could_be_reached(tmp_path, monkeypatch, edit):
+    """By what their base calls on its own object, with the variables of the class."""
+    monkeypatch.setitem(PROJECT, "rules.py", REGISTERED)
+    project = Project(tmp_path)
+    project.edit("rules.py", *edit)
+    assert project.compare("rules.py:apply").state == UNKNOWN
+
+
 def test_another_version_of_a_package_counts_for_the_tools_that_name_it(project):
     """A tool that names a library is unknown if that has another version; the others are not."""
     project.edit("tools.py", "import json\n", "import json\nimport requests\n")
