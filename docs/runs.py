@@ -25,7 +25,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     ),
     "make-test": ("namel3ss debug make-test", "sed -n '/^# These/,$p' test_support_agent.py"),
     "failing": ("namel3ss debug trace examples/failing_agent.py 2> errors.txt",),
-    "explain": ("namel3ss debug analyze --errors", "namel3ss debug explain 28"),
+    "explain": ("namel3ss debug analyze --errors", "namel3ss debug explain 34"),
     "health": ("namel3ss debug analyze --health",),
     "report": (
         "namel3ss debug report 'it orders from a supplier that is not there' -o issue.md",
@@ -43,6 +43,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
             "args",
             "source",
             "rsearch S-00",
+            "rsearch",
             "rsearch",
             "messages --diff",
             "break tool if outputs.result == []",
@@ -91,7 +92,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug analyze --summary --errors",
     ),
     "examples inside": ("namel3ss debug inspect --tree",),
-    "examples event": ("namel3ss debug inspect --event 7",),
+    "examples event": ("namel3ss debug inspect --event 8",),
     "examples failure": (
         "namel3ss debug trace examples/failing_agent.py",
         "namel3ss debug inspect --errors-only",
