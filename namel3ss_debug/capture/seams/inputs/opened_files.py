@@ -21,6 +21,7 @@ from namel3ss_debug.capture.core.callsite import CallSites, innermost
 from namel3ss_debug.capture.core.own_code import PACKAGE_FOLDER
 from namel3ss_debug.capture.core.patching import Undo
 from namel3ss_debug.traces.file_digests import MISSING, FileDigester, describe_status, regular_status
+from namel3ss_debug.traces.names import LATEST
 from namel3ss_debug.traces.signing import configuration_folder
 
 READ: Final = "read"
@@ -192,10 +193,11 @@ def _not_followed() -> tuple[str, ...]:
 
 
 def find_own_files(trace: Path) -> tuple[str, ...]:
-    """Return the beginnings of the paths of our own files: of a trace, and of its keys."""
+    """Return the beginnings of the paths of our own files: of a trace, of the link to the newest, and of keys."""
     folder = configuration_folder()
     stem = trace.with_suffix("")
-    own = (f"{stem}.", str(stem.with_name(f".{stem.name}.")))
+    links = (str(trace.with_name(LATEST)), str(trace.with_name(f".{LATEST}.")))
+    own = (f"{stem}.", str(stem.with_name(f".{stem.name}.")), *links)
     return own if folder is None else (*own, str(folder) + os.sep)
 
 
@@ -284,6 +286,9 @@ class OpenedFiles:
                 path not in self._written
                 and len(self._written) < self._most
                 and not path.startswith(self._skipped)
+                and not self._skipped[0].startswith(
+                    f"{path}{os.sep}"
+                )  # the writer makes the folder of the trace
             ):
                 self._written.add(path)
                 self._report(path, {"written": True})
