@@ -236,7 +236,8 @@ def test_a_second_ctrl_c_reaches_the_program(shell, workspace):
     session.child.send(CTRL_C)
     session.wait_for("Ctrl-C again interrupts the program")
     session.child.send(CTRL_C)
-    session.wait_for("interrupted by the user", "trace_end", "(debug ")
+    session.wait_for("interrupted by the user", "(debug ")
+    session.say("continue", "trace_end", "(debug ")
     session.say("continue", "end", "(debug ")
     session.say("quit")
     assert session.end() == 7
