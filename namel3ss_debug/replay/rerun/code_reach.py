@@ -63,6 +63,7 @@ class CodeReach:
         self._any_own = False
         self.dynamic: dict[str, None] = {}
         self.libraries: set[str] = set()
+        self._importing: set[tuple[str, ...]] = set()
         self._root = function
         self._mutations: dict[tuple[str, str], bool] = {}
         file = sources.files.get(function[0]) or sources.find_made(function)
@@ -198,8 +199,13 @@ class CodeReach:
             return
         self._globals.add(name)
         self._add(file, name)
+        place = (file.path, *names)
+        if place in self._importing:  # modules may import a name from each other, or from themselves
+            return
+        self._importing.add(place)
         for node in bound:
             self._follow_import_statement(file, node, names[1:])
+        self._importing.discard(place)
 
     def _follow_import_statement(self, file: SourceFile, node: ast.AST, rest: list[str]) -> None:
         if isinstance(node, ast.ImportFrom):

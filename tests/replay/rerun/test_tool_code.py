@@ -29,6 +29,7 @@ PROJECT = {
     "helpers.py": """
         import logging
         from config import RATE
+        from tools import looped
 
         logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ PROJECT = {
         import json
         import helpers as h
         import config
-        from helpers import Base, deeper
+        from helpers import Base, deeper, looped
         from registry import HANDLERS
 
         LIMIT = 10
@@ -134,6 +135,9 @@ PROJECT = {
 
         def add(value, step):
             return value + step
+
+        def loops():
+            return looped()
 
         def plugged(name):
             import importlib
@@ -241,6 +245,7 @@ INNER = ("made.<locals>.inner", ())
         (INNER, ("tools.py", "rate = 3", "rate = 4"), CHANGED),
         (INNER, ("tools.py", "made(rate)", "made(rate + 1)"), CHANGED),
         (INNER, ("tools.py", "unused = 6", "unused = 7"), UNCHANGED),
+        ("loops", ("helpers.py", "factor = 2", "factor = 3"), UNCHANGED),
         ("plugged", ("tools.py", "passed", "good"), UNCHANGED),
         ("plugged", ("config.py", "UNUSED = 7", "UNUSED = 7\nSPARE = {1: 2}\ndef spare(): return 1"), UNCHANGED),
         ("plugged", ("config.py", "UNUSED = 7", "UNUSED = 7\n__all__ = ['RATE']"), UNCHANGED),
