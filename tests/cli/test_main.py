@@ -350,10 +350,8 @@ def test_closed_standard_streams_lead_nowhere(tmp_path, closed):
         done = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, check=False)
         assert (done.returncode, done.stdout) == (status, b"")
         assert b"Traceback" not in done.stderr
-    assert [json.loads(line)["event_type"] for line in trace.read_text().splitlines()] == [
-        "trace_start",
-        "trace_end",
-    ]
+    types = [json.loads(line)["event_type"] for line in trace.read_text().splitlines()]
+    assert [each for each in types if each != "output"] == ["trace_start", "trace_end"]
 
 
 @pytest.mark.parametrize("fails", [False, True])
