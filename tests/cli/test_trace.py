@@ -318,7 +318,7 @@ def test_a_recording_that_the_program_removes_is_told(program, workspace):
     assert (done.returncode, done.stdout) == (0, "")
     removed, recorded = done.stderr.splitlines()
     assert removed.startswith("namel3ss debug: the trace file was removed or replaced, which lost events: ")
-    assert recorded.startswith("namel3ss debug: recorded 2 events in debug/one.jsonl")
+    assert recorded.startswith("namel3ss debug: recorded 3 events in debug/one.jsonl")
 
 
 def test_run_is_plain_where_nothing_says_record(program, app, workspace):
