@@ -87,7 +87,7 @@ def is_like_media(text: str, siblings: Iterable[tuple[Any, Any]] = ()) -> bool:
         text: the text.
         siblings: the names and values of the object that it is in.
     """
-    return len(text) >= SHORTEST and (_HEAD.match(text) is not None or any(map(_says_media, siblings)))
+    return len(text) >= SHORTEST and (_HEAD.match(text) is not None or any(map(_declares_media, siblings)))
 
 
 def find_media(text: str, siblings: Iterable[tuple[Any, Any]] = ()) -> MediaText | None:
@@ -103,7 +103,7 @@ def find_media(text: str, siblings: Iterable[tuple[Any, Any]] = ()) -> MediaText
     return media
 
 
-def _says_media(member: tuple[Any, Any]) -> bool:
+def _declares_media(member: tuple[Any, Any]) -> bool:
     name, value = member
     if name not in _TYPE_NAMES or type(value) is not str:
         return False

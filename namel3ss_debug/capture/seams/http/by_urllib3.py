@@ -45,10 +45,10 @@ def patch(pool: Any, exchanges: Exchanges) -> list[Undo]:
                 return original(self, conn, method, url, *args, **kwargs)
             if _is_substitute(conn):
                 return original(self, conn, method, url, *args, **kwargs)
-            given = args[0] if args else kwargs.get("body")
-            body: Any = body_in_memory(given)
-            if body is None and given is not None:
-                pieces, body = _iter_body(given, conn, method, kwargs), StreamedBody()
+            passed = args[0] if args else kwargs.get("body")
+            body: Any = body_in_memory(passed)
+            if body is None and passed is not None:
+                pieces, body = _iter_body(passed, conn, method, kwargs), StreamedBody()
                 if exchanges.reads_ahead(body):
                     body = StreamedBody.read(pieces)
             exchange = _begin(exchanges, self, method, url, args, kwargs, body)
