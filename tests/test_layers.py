@@ -141,18 +141,6 @@ def test_only_the_edge_prints_to_stdout():
     assert found == []
 
 
-def test_no_parameter_hides_an_import():
-    """A name means one thing in a module: a reader who looks it up finds the import."""
-    found = []
-    for path in FILES:
-        imported = {name.rpartition(".")[2] for name in top_imports(tree_of(path).body)}
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                names = {each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)}
-                found += [f"{path.relative_to(PACKAGE)}:{node.lineno} {name}" for name in names & imported]
-    assert found == []
-
-
 @cache
 def import_graph() -> dict[str, set[str]]:
     """Return module -> the modules of ours that it imports at its top level, for typing or not."""
