@@ -103,13 +103,9 @@ class Timeline(NamedTuple):
 
 
 class Note(NamedTuple):
-    """One sentence below a table; `left` is the number of rows that are not shown, where the note is about that.
-
-    A note with one of our commands stays on one line, however long, so that the command can be pasted.
-    """
+    """One sentence below a table; one with a command of ours stays on one line, so that it can be pasted."""
 
     words: str
-    left: int = 0
 
 
 class Line(NamedTuple):

@@ -84,11 +84,6 @@ def test_a_title_wider_than_the_screen_is_cut_in_its_middle():
     assert "漢" * 50 in next(iter(markdown([head])))
 
 
-def test_a_note_says_how_much_is_left():
-    """A note on rows that are not shown carries their number."""
-    assert Note("… 3 more", 3).left == 3
-    assert Note("a remark").left == 0
-
 
 def test_words_behind_a_short_title_go_below_it_where_they_do_not_fit():
     """The title stays whole, and no line is wider than the screen."""
