@@ -159,9 +159,8 @@ def _describe_methods(slow_ms: float) -> dict[str, dict[str, Any]]:
             "least_tokens": anomalies.LEAST_TOKENS,
         },
         "burst": {
-            "method": "automaton of two states, Kleinberg (2002)",
+            "method": "calls in a row that began faster than the mean rate of the run",
             "faster": bursts.FASTER,
-            "transition": bursts.TRANSITION,
             "least_calls": bursts.LEAST_CALLS,
         },
         "paging": {"least_pages": loops.LEAST_PAGES},
