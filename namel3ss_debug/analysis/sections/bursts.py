@@ -3,8 +3,7 @@
 A burst is at least `LEAST_CALLS` calls of models and tools in a row, each of which began `FASTER` times as soon after
 the one before as calls do in this run on average.
 
-A stall is a time of at least `slow_ms` between two events that is far out among these times by the modified z-score
-(see `anomalies`). Besides, a span was open that does not explain it: one with nothing running inside it, or a call that
+A stall is a time of at least `slow_ms` between two events that is an outlier among these times (see `far_out`). Besides, a span was open that does not explain it: one with nothing running inside it, or a call that
 took far longer than others of its kind.
 """
 
@@ -13,8 +12,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.analysis.sections.anomalies import LEAST_VALUES, Spread
+from namel3ss_debug.analysis.distributions import far_out, milliseconds
 from namel3ss_debug.analysis.sections.calls import (
     LLM,
     OPEN,
@@ -115,14 +113,10 @@ def find_stalls(
         for earlier, later in pairwise(moments)
         if later[1] > earlier[1]
     ]
-    if len(pauses) < LEAST_VALUES:
+    limit = far_out([pause.duration_ns for pause in pauses])
+    if limit is None:
         return
-    spread = Spread.of([float(pause.duration_ns) for pause in pauses])
-    long = [
-        pause
-        for pause in pauses
-        if pause.duration_ns >= slow_ns and spread is not None and spread.is_far_out(pause.duration_ns)
-    ]
+    long = [pause for pause in pauses if pause.duration_ns >= slow_ns and pause.duration_ns > limit]
     long.sort(key=lambda pause: (-pause.duration_ns, pause.after))
     if long:
         medians = _median_durations(calls)

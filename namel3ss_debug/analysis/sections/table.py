@@ -134,7 +134,7 @@ _ROWS = (
         "patterns",
         "patterns",
         patterns.Patterns,
-        "Loops, retries, stalls, bursts, anomalies, and what is repeated.",
+        "Loops, retries, stalls, bursts, and what is repeated.",
         findings=patterns.find_findings,
         has_data=patterns.has_spans,
     ),
