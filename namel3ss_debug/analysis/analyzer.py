@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from namel3ss_debug.analysis import plugins
 from namel3ss_debug.analysis.contract import Section
 from namel3ss_debug.analysis.folds import Analysis
 from namel3ss_debug.analysis.halves import Asked, collecting_rarely, read_in_two, read_whole
@@ -56,8 +55,7 @@ def analyze(
 
     Args:
         trace: an opened trace.
-        sections: the names of the sections wanted, out of `sections.table.SECTIONS` and those that installed packages add; all
-            of them if left out.
+        sections: the names of the sections wanted, out of `sections.table.SECTIONS`; all of them if left out.
         progress: called now and then with the bytes read so far and the bytes of all files.
         options: what the user has set about the analyses.
         in_two: whether the later half of a long trace may be read in a process of its own; only where the program
@@ -72,9 +70,9 @@ def analyze(
         WrongUsageError: there is no section of one of the names.
     """
     trace.progress = progress
-    return fold(
-        trace, section_table(sections), sections, options, in_two=in_two, own_prices=own_prices
-    ).document
+    if sections is not None:
+        in_order(sections)
+    return fold(trace, SECTIONS, sections, options, in_two=in_two, own_prices=own_prices).document
 
 
 class Folded(NamedTuple):
@@ -82,21 +80,6 @@ class Folded(NamedTuple):
 
     analysis: Analysis
     document: dict[str, Any]
-
-
-def section_table(sections: Collection[str] | None) -> Mapping[str, Section]:
-    """Return the table of sections: ours, and those that installed packages add, which are looked up only if needed.
-
-    Raises:
-        WrongUsageError: there is no section of one of the names.
-    """
-    wanted = None if sections is None or "health" in sections else sections  # the health reads all of them
-    if wanted is not None and SECTIONS.keys() >= set(wanted):
-        return SECTIONS
-    table = {**SECTIONS, **{row.name: row for row in plugins.load_sections(SECTIONS, wanted)}}
-    if sections is not None:
-        in_order(sections, table)
-    return table
 
 
 def fold(
@@ -121,7 +104,6 @@ def fold(
             "mark": None if mark is None else mark.to_json(),
         }
         results = analysis.results(known)
-    errors = plugins.describe_errors(analysis.folds)
     document = {
         "schema": SCHEMA,
         "trace": {
@@ -132,10 +114,10 @@ def fold(
             "processes": len(trace.processes),
             "files": [str(file) for file in trace.files],
         },
-        **{name: section for name, section in results.items() if name not in errors},
+        **results,
         "problems": problems,
     }
-    return Folded(analysis, document | ({"plugin_errors": errors} if errors else {}))
+    return Folded(analysis, document)
 
 
 class TraceAnalyzer:

@@ -32,10 +32,11 @@ from namel3ss_debug import prices
 from namel3ss_debug.analysis.aggregate.section_sums import Overviews, SectionSum
 from namel3ss_debug.analysis.aggregate.trends import compute_trends
 from namel3ss_debug.analysis.aggregate.windows import GROUPS
-from namel3ss_debug.analysis.analyzer import SCHEMA, fold, section_table
+from namel3ss_debug.analysis.analyzer import SCHEMA, fold
 from namel3ss_debug.analysis.contract import MERGE, NUMBER_BITS, Section, SectionTotal, names_event
 from namel3ss_debug.analysis.folds import Analysis
 from namel3ss_debug.analysis.halves import DIE_QUIETLY, processors
+from namel3ss_debug.analysis.sections.table import SECTIONS, in_order
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import DebugError, UnreadableTraceError
 from namel3ss_debug.importers.opening import open_trace
@@ -103,7 +104,6 @@ class TraceResult(NamedTuple):
         document: its whole document as JSON; empty where it was not wanted.
         sections: the sections that are summed up.
         pooled: its settled `Analysis`, pickled, so that every group it belongs to loads a copy of its own.
-        plugin_errors: the errors of analyses of installed packages, by section.
     """
 
     path: str
@@ -113,7 +113,6 @@ class TraceResult(NamedTuple):
     document: bytes = b""
     sections: dict[str, Any] = {}  # noqa: RUF012
     pooled: bytes = b""
-    plugin_errors: dict[str, str] = {}  # noqa: RUF012
     error: str = ""
 
 
@@ -170,7 +169,6 @@ def read_recording(
             if name in table and table[name].pooling not in {None, MERGE}
         },
         pooled=pickle.dumps(analysis),
-        plugin_errors=document.get("plugin_errors", {}),
     )
 
 
@@ -185,7 +183,6 @@ class TraceGroup:
         self._sums: dict[str, SectionTotal] = {}
         self._keys: dict[str, dict[str, None]] = {}
         self._runs: list[tuple[float, dict[str, Any]]] = []
-        self.errors: dict[str, str] = {}
 
     def add(self, result: TraceResult) -> None:
         """Add the next trace."""
@@ -200,7 +197,6 @@ class TraceGroup:
             self._pool = pooled
         else:
             self._pool.merge(pooled)
-        self.errors = result.plugin_errors | self.errors
         started_at = result.figures.get("started_at")
         if started_at is not None:
             self._runs.append((started_at, result.figures))
@@ -220,11 +216,7 @@ class TraceGroup:
             sections["errors"] = {key: known[key] for key in keys if key in known}
         sections[_OVERVIEW] = self._overviews.result()
         wanted = sections.keys() if self._sections is None else self._sections
-        return {
-            name: sections[name]
-            for name in self._table
-            if name in sections and name in wanted and name not in self.errors
-        }
+        return {name: sections[name] for name in self._table if name in sections and name in wanted}
 
     def count(self) -> int:
         """Return how many traces there are."""
@@ -293,7 +285,9 @@ def analyze_many(
         WrongUsageError: there is no section of one of the names.
         UnreadableTraceError: none of the traces can be read.
     """
-    table = section_table(request.sections)
+    table = SECTIONS
+    if request.sections is not None:
+        in_order(request.sections)
     names = [str(path) for path in paths]
     sizes = [_size(path) for path in names]
     whole = TraceGroup(request.sections, table)
@@ -333,8 +327,6 @@ def analyze_many(
             {"group": name, "traces": group.count(), **group.sections(names)} for name, group in grouped
         ]
     document["problems"] = _sum_problems(rows)
-    if whole.errors:
-        document["plugin_errors"] = dict(sorted(whole.errors.items()))
     overviews = [{"group": name, "traces": group.count(), **group.overview()} for name, group in grouped]
     return Many(document, rows, overviews, traces if request.documents else [])
 
