@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
+from functools import lru_cache
 from types import CodeType
 from typing import Any, Final
 
@@ -141,21 +142,18 @@ def _describe_file(path: str) -> dict[str, Any]:
     """Return the digest of a source file and of its definitions; without these if it was edited since it was loaded."""
     try:
         with opened_files.hidden():
-            changed_at = os.stat(path).st_mtime
+            status = os.stat(path)
             with open(path, "rb") as file:
                 source = file.read()
-        digest = digest_source(source)
         loaded = rewrite.MARKS.get(path)
-        if changed_at > _STARTED if loaded is None else rewrite.mark_of(source) != loaded:
+        if status.st_mtime > _STARTED if loaded is None else rewrite.mark_of(source) != loaded:
             return {"digest": "", "edited": True}
-        return {
-            "digest": digest,
-            "definitions": digest_definitions(find_definitions(ast.parse(source, path))),
-        }
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        RecursionError,
-    ):  # the file was removed, or is not Python any more
+        return _describe_source(source, path)
+    except (OSError, SyntaxError, ValueError, RecursionError):  # it was removed, or is not Python any more
         return {"digest": ""}
+
+
+@lru_cache(maxsize=4096)  # pytest traces each test by itself, in one process
+def _describe_source(source: bytes, path: str) -> dict[str, Any]:
+    definitions = digest_definitions(find_definitions(ast.parse(source, path)))
+    return {"digest": digest_source(source), "definitions": definitions}
