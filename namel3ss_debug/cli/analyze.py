@@ -159,9 +159,7 @@ def one(
 
     trace = open_trace_file(path)
     with reading(trace):
-        document = analyze(
-            trace, sections, trace.progress, options(config), in_two=True, own_prices=config.prices
-        )
+        document = analyze(trace, sections, trace.progress, options(config))
     report_problem_document(document["problems"])
     report_ignored_mark(path)
     return Report(report(document, brief=sections is None, reference=quoted(reference)), document)

@@ -35,7 +35,6 @@ from namel3ss_debug.analysis.aggregate.windows import GROUPS
 from namel3ss_debug.analysis.analyzer import SCHEMA, fold
 from namel3ss_debug.analysis.contract import MERGE, NUMBER_BITS, Section, SectionTotal, names_event
 from namel3ss_debug.analysis.folds import Analysis
-from namel3ss_debug.analysis.halves import DIE_QUIETLY, processors
 from namel3ss_debug.analysis.sections.table import SECTIONS, in_order
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import DebugError, UnreadableTraceError
@@ -59,6 +58,8 @@ _AHEAD = 4
 
 _OVERVIEW = "execution_overview"
 _MOST_FINDINGS = 3
+_DIE_QUIETLY = (signal.SIGINT, signal.SIG_DFL)
+"""Ctrl-C ends a reading process at once and silently; its parent reports it."""
 _NEEDED = (_OVERVIEW, "resource_usage")
 """Sections that are made for each trace, requested or not: the table, the groups and the trends need them."""
 
@@ -333,7 +334,7 @@ def analyze_many(
 
 def count_useful_processes(trace_count: int, total: int) -> int:
     """Return how many processes should read this many traces of this many bytes; below two, only this one."""
-    return min(processors(), MOST_PROCESSES, trace_count, total // WORTH_A_PROCESS)
+    return min(_processors(), MOST_PROCESSES, trace_count, total // WORTH_A_PROCESS)
 
 
 def _read_all(
@@ -352,7 +353,7 @@ def _read_all(
         return
     # A new interpreter for each: the fork of a process with threads may deadlock.
     executor = ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=signal.signal, initargs=DIE_QUIETLY
+        processes, mp_context=get_context("spawn"), initializer=signal.signal, initargs=_DIE_QUIETLY
     )
     waiting: deque[tuple[int, str, Future[TraceResult] | None]] = deque()
     try:
@@ -392,6 +393,12 @@ def _result(
         with suppress(BrokenProcessPool):
             return future.result()
     return read_recording(request, table, index, path)  # a reading process died, so the trace is read here
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def _size(path: str) -> int:
