@@ -16,6 +16,7 @@ from typing import Final
 
 from namel3ss_debug.traces.definitions import (
     DIGITS,
+    LOG_LEVEL,
     CodeDefinition,
     Method,
     digest_definitions,
@@ -23,6 +24,7 @@ from namel3ss_debug.traces.definitions import (
     dotted_name,
     find_bindings,
     find_definitions,
+    parse_source,
 )
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
@@ -43,11 +45,13 @@ class RecordedFile:
         module: the name under which it was imported.
         digest: that of the whole file; "" if it could not be read, or was edited since it was loaded.
         definitions: label of each definition -> its digest.
+        log_level: the level from which on logging calls count.
     """
 
     module: str
     digest: str
     definitions: Mapping[str, str] = field(default_factory=dict)
+    log_level: int = LOG_LEVEL
 
 
 def add_recorded_files(files: dict[str, RecordedFile], event: Event) -> None:
@@ -63,6 +67,7 @@ def add_recorded_files(files: dict[str, RecordedFile], event: Event) -> None:
                 lenient.string(values.get("module")) or "",
                 lenient.string(values.get("digest")) or "",
                 definitions,
+                LOG_LEVEL if (level := lenient.count(values.get("log_level"))) is None else level,
             ),
         )
 
@@ -76,8 +81,8 @@ class SourceFile:
         digest: that of the whole file; "" if it cannot be read.
     """
 
-    def __init__(self, path: str, module: str, place: Path) -> None:
-        self.path, self.module = path, module
+    def __init__(self, path: str, module: str, place: Path, log_level: int = LOG_LEVEL) -> None:
+        self.path, self.module, self._log_level = path, module, log_level
         self._place = place
         try:
             self._source = place.read_bytes()
@@ -96,7 +101,7 @@ class SourceFile:
     def tree(self) -> ast.Module:
         """Its syntax tree; an empty one if it is not Python."""
         try:
-            return ast.parse(self._source)
+            return parse_source(self._source, self._log_level)
         except (SyntaxError, ValueError, RecursionError):
             return ast.Module([], [])
 
@@ -177,7 +182,8 @@ class SourceFiles:
     def files(self) -> dict[str, SourceFile]:
         """The files as they are today, by their names in the trace."""
         return {
-            path: SourceFile(path, each.module, self._place(path)) for path, each in self.recorded.items()
+            path: SourceFile(path, each.module, self._place(path), each.log_level)
+            for path, each in self.recorded.items()
         }
 
     def _place(self, path: str) -> Path:
