@@ -305,12 +305,7 @@ class Analysis:
         self.close()
         self._settled = True
         self._walls_ns = self._totals().wall_ns
-        self._folds = {
-            name: fold
-            for name, fold in self._folds.items()
-            # A plugin's row cannot know before it is loaded whether its fold can be merged with another trace's.
-            if self._table[name].pooling == MERGE and getattr(fold, "pooled", True)
-        }
+        self._folds = {name: fold for name, fold in self._folds.items() if self._table[name].pooling == MERGE}
         self._wanted = tuple(name for name in self._wanted if name in self._folds)
         for fold in self._folds.values():
             cast("Pooled", fold).renumber(place << NUMBER_BITS)

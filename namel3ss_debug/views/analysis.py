@@ -7,9 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import Section as SectionRow
 from namel3ss_debug.analysis.contract import names_event
-from namel3ss_debug.analysis.plugins import RESERVED, load_sections
 from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.prices import is_extra_installed
 from namel3ss_debug.views import health, trends
@@ -26,7 +24,7 @@ from namel3ss_debug.views.quantities import (
     percent,
     tokens,
 )
-from namel3ss_debug.views.sections import any_section, listing
+from namel3ss_debug.views.sections import listing
 from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, line, text
 from namel3ss_debug.views.traces import OUTCOME_STYLES, describe_outcome
 from namel3ss_debug.views.usage import (
@@ -66,13 +64,10 @@ def report(document: Section, *, brief: bool = False, reference: str = "") -> It
 def _sections(document: Section, *, brief: bool) -> Iterator[Block]:
     """Yield the sections of a document: those of `_ORDER` first, then all others but those that frame the report."""
     alone = "performance" not in document
-    framing = {*RESERVED, "execution_overview", "health"}
-    keys = [key for key in document if key not in framing]
+    keys = [key for key in SECTIONS if key in document and key not in {"execution_overview", "health"}]
     keys.sort(key=lambda key: _ORDER.index(key) if key in _ORDER else len(_ORDER))
-    installed = [key for key in keys if key not in SECTIONS]
-    plugins = {row.name: row for row in load_sections(SECTIONS, installed)} if installed else {}
     for key in keys:
-        yield from section_blocks(key, document[key], plugins.get(key), alone=alone, brief=brief)
+        yield from section_blocks(key, document[key], alone=alone, brief=brief)
     overview = document.get("execution_overview", {})
     lacks_prices = overview.get("calls_without_price") and overview.get("tokens")
     # The section on the use of resources has this hint itself.
@@ -83,21 +78,17 @@ def _sections(document: Section, *, brief: bool) -> Iterator[Block]:
 
 
 def section_blocks(
-    key: str, content: Section, row: SectionRow | None = None, *, alone: bool = False, brief: bool = False
+    key: str, content: Section, *, alone: bool = False, brief: bool = False
 ) -> Iterator[Block]:
-    """Yield the tables that a section declares and what stands between them, or any JSON of one without tables.
+    """Yield the tables that a section declares, and what stands between them.
 
     Args:
         key: the name of the section.
         content: the section.
-        row: its row in the table of sections; that of our section of this name if left out.
         alone: whether it was asked for by itself, so that an empty one is named.
         brief: whether only the most important rows are shown.
     """
-    row = row or SECTIONS.get(key)
-    if row is None or not row.columns:
-        yield from any_section(key, content)
-        return
+    row = SECTIONS[key]
     if key == "triggers":
         content = {**content, "alone": alone}
     if not (alone or key not in _SHOWN_BESIDE or _SHOWN_BESIDE[key](content)):

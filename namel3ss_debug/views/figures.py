@@ -63,13 +63,12 @@ def _errors(section: Section) -> Iterator[Block]:
     categories = section.get("error_categories") or {}
     ordered = sorted(categories.items(), key=lambda item: (-item[1], item[0]))
     kinds = ", ".join(f"{kind} {tokens(number)}" for kind, number in ordered)
-    severity, first = section.get("severity"), section.get("first_failure_ms")
+    first = section.get("first_failure_ms")
     aside = f"{tokens(recovered)} more recovered by another attempt" if recovered else ""
     yield Heading(count(total, "error"), aside, ERROR)
     yield Facts(
         [
             ("categories", kinds if len(categories) > 1 else ""),  # a single one is in the table below
-            ("severity", f"{severity:.2f} of 1" if is_number(severity) else ""),
             ("first", f"{duration(first)} into the run" if first is not None else ""),
             ("retries", retries),
         ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from namel3ss_debug.views.gists import call, gist
 from namel3ss_debug.views.quantities import count, duration, is_number, tokens
 from namel3ss_debug.views.usage import Section, event_numbers, operation
 
 _MOST_EVENTS = 5
-_PLURALS = {"retries": ("retried call",), "one way": ("one-way decision",), "anomaly": ("anomaly", "anomalies"),
+_PLURALS = {"retries": ("retried call",), "one way": ("one-way decision",),
             "polling": ("polling", "pollings"), "paging": ("paging", "pagings"), "parallel": ("parallel group",)}  # fmt: skip
 
 
@@ -77,15 +77,6 @@ def _paging(found: Section) -> str:
     return f"{_called(found)}, {tokens(found.get('count'))} pages by {found.get('by')}"
 
 
-def _anomaly(found: Section) -> str:
-    high = found.get("side") == "high"
-    timed = found.get("measure") == "duration_ms"
-    shown: Callable[[Any], str] = duration if timed else tokens
-    what = ("slower" if high else "faster") if timed else ("more tokens" if high else "fewer tokens")
-    figures = f"{shown(found.get('furthest'))} against {shown(found.get('median'))}"
-    return f"{operation(found)} {tokens(found.get('count'))} of {tokens(found.get('of'))} {what}: {figures}"
-
-
 def _burst(found: Section) -> str:
     rate = found.get("per_second")
     against = f", {rate:,.4g} a second against {found.get('per_second_of_run')}" if is_number(rate) else ""
@@ -114,7 +105,6 @@ _DESCRIPTIONS: Final[dict[str, Callable[[Section], str]]] = {
     "stall": _stall,
     "one way": _one_way,
     "polling": _polling,
-    "anomaly": _anomaly,
     "burst": _burst,
     "paging": _paging,
     "parallel": _parallel,

@@ -84,7 +84,6 @@ def test_a_title_wider_than_the_screen_is_cut_in_its_middle():
     assert "漢" * 50 in next(iter(markdown([head])))
 
 
-
 def test_words_behind_a_short_title_go_below_it_where_they_do_not_fit():
     """The title stays whole, and no line is wider than the screen."""
     kinds = "1 arguments, 1 result, 1 path, 1 model, 2 prompt, 2 context, 1 status, 6 added"

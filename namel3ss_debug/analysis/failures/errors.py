@@ -127,7 +127,6 @@ COLUMNS = (
         (
             EVENT,
             WHERE,
-            ColumnSpec("sure", "confidence", "share"),
             ColumnSpec("what it says", "error", "error", 20),
         ),
         "in an output or a log record; no span failed",
