@@ -2,7 +2,7 @@
 
 import pytest
 
-from namel3ss_debug.views.blocks import Code, Heading, Note, Points, Quote
+from namel3ss_debug.views.blocks import Heading, Note, Points, Quote
 from namel3ss_debug.views.renderers.markdown import escape, markdown, paragraph
 from namel3ss_debug.views.renderers.screen import lines
 
@@ -73,8 +73,14 @@ def test_a_quote_keeps_its_lines():
 
 def test_code_cannot_leave_its_fence():
     """The fence has more backticks than anything inside."""
-    assert list(markdown([Heading("x"), Code("a\n````\n# b")]))[2:] == ["`````", "a", "````", "# b", "`````"]
-    assert shown(Code("x" * 60)) == ["  " + "x" * 37 + "…"]
+    assert list(markdown([Heading("x"), Quote("a\n````\n# b", is_code=True)]))[2:] == [
+        "`````",
+        "a",
+        "````",
+        "# b",
+        "`````",
+    ]
+    assert shown(Quote("x" * 60, is_code=True)) == ["  " + "x" * 37 + "…"]
 
 
 def test_a_title_wider_than_the_screen_is_cut_in_its_middle():

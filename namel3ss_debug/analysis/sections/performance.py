@@ -138,7 +138,7 @@ COLUMNS = (
     TableSpec(
         "Tools",
         "tool_performance",
-        _OPERATION,
+        (ColumnSpec("tool", "", "named", 14), *_OPERATION[1:]),
         rows=_tools,
     ),
     TableSpec("Other operations", "operations", _OPERATION, rows=_others, detail=True),
