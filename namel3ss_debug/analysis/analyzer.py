@@ -111,7 +111,7 @@ def fold(
     """Read a trace once, as `analyze` does, with the sections of a table."""
     asked = Asked(sections, options, table)
     with collecting_rarely():
-        analysis, execution_id = read_in_two(trace, asked, own_prices) if in_two else read_whole(trace, asked)
+        analysis, execution_id = read_whole(trace, asked)
         problems = trace.problems_document()
         mark = mark_at(trace.processes[0].files[0])
         known = {
