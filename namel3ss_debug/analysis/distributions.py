@@ -20,7 +20,12 @@ PERCENTILES = (10, 25, 50, 75, 90, 95, 99)
 
 
 LEAST_FOR_OUTLIERS = 10
-OUTLIERS = "above p75 + 3 (p75 - p25), the outer fence of Tukey (1977), of at least 10 durations"
+LEAST_FACTOR = 2
+LEAST_NS = 10 * NS_PER_MS
+OUTLIERS = (
+    "above p75 + 3 (p75 - p25), the outer fence of Tukey (1977), of at least 10 durations, "
+    "and at least twice the median and 10 ms longer"
+)
 """The method by which `far_out` finds outliers, in words."""
 
 
@@ -79,10 +84,12 @@ def far_out(values: Sequence[int]) -> float | None:
     """Return the duration above which one of these is an outlier; None where there are too few of them.
 
     This is the outer fence of Tukey, "Exploratory Data Analysis" (1977): three times the distance between the quartiles
-    above the upper one.
+    above the upper one. Where most durations are nearly equal, the fence is next to the median, so an outlier is also
+    `LEAST_FACTOR` times the median, and `LEAST_NS` longer.
     """
     if len(values) < LEAST_FOR_OUTLIERS:
         return None
     ordered = sorted(values)
     low, high = percentile(ordered, 25), percentile(ordered, 75)
-    return high + 3 * (high - low)
+    median = percentile(ordered, 50)
+    return max(high + 3 * (high - low), median * LEAST_FACTOR, median + LEAST_NS)

@@ -320,12 +320,7 @@ class Analysis:
         self.close()
         self._settled = True
         self._walls_ns = self._totals().wall_ns
-        self._folds = {
-            name: fold
-            for name, fold in self._folds.items()
-            # A plugin's row cannot know before it is loaded whether its fold can be merged with another trace's.
-            if self._table[name].pooling == MERGE and getattr(fold, "pooled", True)
-        }
+        self._folds = {name: fold for name, fold in self._folds.items() if self._table[name].pooling == MERGE}
         self._computed = {name: row for name, row in self._computed.items() if row.pooling == MERGE}
         self._wanted = tuple(name for name in self._wanted if name in self._folds or name in self._computed)
         for fold in self._folds.values():

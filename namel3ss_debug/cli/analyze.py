@@ -159,12 +159,9 @@ def one(
 
     trace = open_trace_file(path)
     with reading(trace):
-        document = analyze(
-            trace, sections, trace.progress, options(config), in_two=True, own_prices=config.prices
-        )
+        document = analyze(trace, sections, trace.progress, options(config))
     report_problem_document(document["problems"])
     report_ignored_mark(path)
-    report_plugins(document)
     return Report(report(document, brief=sections is None, reference=quoted(reference)), document)
 
 
@@ -206,7 +203,6 @@ def several(
         for failed in many.document["aggregate"]["unreadable"]:
             notify(failed["error"])
         report_problem_document(many.document["problems"])
-        report_plugins(many.document)
         return many
 
     def blocks() -> Iterator[Block]:
@@ -220,14 +216,6 @@ def several(
     return Report(blocks(), document)
 
 
-def report_plugins(document: dict[str, Any]) -> None:
-    """Say on stderr which analysis of an installed package came to nothing, and why."""
-    from namel3ss_debug.cli.boundary import notify
-
-    for section, error in document.get("plugin_errors", {}).items():
-        notify(f"the section {section} is left out: {error}")
-
-
 @click.command("analyze", cls=SectionsCommand)
 @traces_argument
 @click.option(
@@ -235,7 +223,7 @@ def report_plugins(document: dict[str, Any]) -> None:
     "named",
     multiple=True,
     metavar="NAME",
-    help="A section by its name in the JSON, also one that an installed package adds; repeatable.",
+    help="A section by its name in the JSON; repeatable.",
 )
 @click.option("--last", metavar="TIME", help="Only traces of this period until now, such as 12h, 7d or 2w.")
 @click.option(

@@ -63,19 +63,6 @@ class Problems:
         if len(self.first) < self.KEPT:
             self.first.append(Problem(file, line, f"{what}: {detail}" if detail else what))
 
-    def merge(self, later: Problems, file: str, lines: int) -> None:
-        """Add those of a later part of the same trace, in which the lines of one file were counted from a cut on.
-
-        Args:
-            later: the problems of that part.
-            file: the name of the file that was cut.
-            lines: how many lines that file has before the cut.
-        """
-        self.counts.update(later.counts)
-        for problem in later.first[: self.KEPT - len(self.first)]:
-            moved = problem.file == file and problem.line
-            self.first.append(problem._replace(line=problem.line + lines) if moved else problem)
-
     def clear(self) -> None:
         """Forget everything, before a new pass over the trace."""
         self.counts.clear()
@@ -139,7 +126,6 @@ def read_batches(
     *,
     offset: int = 0,
     number: int = 1,
-    until: int | None = None,
     consumed: Callable[[int], None] | None = None,
 ) -> Generator[Batch, None, None]:
     """Yield the lines of a file in batches.
@@ -149,7 +135,6 @@ def read_batches(
         problems: what had to be skipped is added to it.
         offset: where to begin, in bytes, in a file that is not compressed; the beginning of a line.
         number: the number of the line that begins there.
-        until: where to end, in bytes, in a file that is not compressed; the beginning of a line, or None for its end.
         consumed: called with the size in bytes of every piece read from the disk.
 
     Raises:
@@ -161,8 +146,6 @@ def read_batches(
         if offset:
             os.lseek(descriptor, offset, os.SEEK_SET)
         chunks = _raw_chunks(descriptor, path.name, problems, consumed)
-        if until is not None:
-            chunks = _limited(chunks, until - offset)
         first = next(chunks, b"")
         if not offset:
             refuse_other_encodings(path, first)
@@ -289,16 +272,6 @@ def _raw_chunks(
         if consumed is not None:
             consumed(len(chunk))
         yield chunk
-
-
-def _limited(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Yield the first so many bytes."""
-    for chunk in chunks:
-        if len(chunk) >= size:
-            yield chunk[:size]
-            return
-        yield chunk
-        size -= len(chunk)
 
 
 def _inflated(chunks: Iterable[bytes], name: str, problems: Problems) -> Iterator[bytes]:

@@ -33,7 +33,6 @@ from namel3ss_debug.traces.decoding import (
 )
 from namel3ss_debug.traces.events import FORMAT_VERSION, Event, rename_old_fields
 from namel3ss_debug.traces.lines import (
-    LINE_LIMIT,
     Batch,
     Problems,
     first_line,
@@ -41,7 +40,7 @@ from namel3ss_debug.traces.lines import (
     is_plain,
     read_batches,
 )
-from namel3ss_debug.traces.loss_notes import LossNote, note_of, parse_note
+from namel3ss_debug.traces.loss_notes import LossNote, note_of
 from namel3ss_debug.traces.media import MARK_BYTES, restore
 from namel3ss_debug.traces.names import parse_name
 from namel3ss_debug.wire import lenient
@@ -105,7 +104,6 @@ class ProcessReader:
         tracking: whether `place` will be used.
         marks: called, whenever that may have changed, with whether the events that follow may hold marks
             (`may_hold_marks`).
-        until: a cut of the trace, up to which it is read; None for its end.
         complete_event: called with each event, in place of putting the events in the order of their numbers: it adds
             the ids that other writers leave out.
     """
@@ -121,7 +119,6 @@ class ProcessReader:
         consumed: Callable[[int], None] | None = None,
         tracking: bool = False,
         marks: Callable[[bool], None] | None = None,
-        until: Resume | None = None,
         complete_event: Callable[[Event], None] | None = None,
     ) -> None:
         self.seekable = complete_event is None
@@ -148,11 +145,10 @@ class ProcessReader:
         self._waiting: list[tuple[int, int, int, _Line, LinePlace | None, Event]] = []
         self._waiting_bytes = 0
         self._waiting_count = 0
-        self._until = until
         self._has_media = False  # whether a line of the batch may hold media
 
     def events(self, resume: Resume | None = None) -> Iterator[Event]:
-        """Yield the events in order, from `resume` on, which comes from an earlier pass over the same files or from a cut."""
+        """Yield the events in order, from `resume` on, which comes from an earlier pass over the same files."""
         loads, shapes, waiting, marks = orjson.loads, SHAPES, self._waiting, self._marks
         is_old = self._check_version()
         if resume is not None:
@@ -206,15 +202,6 @@ class ProcessReader:
             yield due
         self._count_missing_at_end()
 
-    def ended_at(self, cut: Resume) -> bool:
-        """After a pass up to a cut: whether the events after it can be read as if in the same pass."""
-        return self._expected == cut.expected and self.seekable
-
-    def lines_before(self, cut: Resume) -> int:
-        """After a pass up to a cut: how many lines its file has before the cut."""
-        last = self._batch
-        return 0 if last is None or self._batch_file != cut.file else last.number + len(last.lines) - 1
-
     def place(self) -> LinePlace:
         """Return the place of the event that was yielded last; needs `tracking`."""
         if self._place is not None:
@@ -239,18 +226,13 @@ class ProcessReader:
             offset, line = 0, 1
             if resume is not None and number == resume.file:
                 offset, line = resume.offset, resume.line
-            end = None
-            if self._until is not None and number >= self._until.file:
-                end = self._until.offset
-                if number > self._until.file or not end:
-                    return
             self._file = number
             self.sizes[number] = offset
             try:
                 if self._tracking and not is_plain(path):
                     self.seekable = False
                 batches = read_batches(
-                    path, self._problems, offset=offset, number=line, until=end, consumed=self._count_bytes
+                    path, self._problems, offset=offset, number=line, consumed=self._count_bytes
                 )
                 yield from self._maybe_document(path, batches) if len(self._files) == 1 else batches
             except (TraceNotFoundError, UnreadableTraceError) as error:
@@ -424,7 +406,7 @@ class ProcessReader:
 
     def _count_missing_at_end(self) -> None:
         """Count the events after the last one that the process could not write, as it noted."""
-        if self.note is None or self._until is not None or self.note.next_seq <= self._expected:
+        if self.note is None or self.note.next_seq <= self._expected:
             return
         lost = self.note.next_seq - self._expected
         self._report((self._files[-1].name, 0), "events are missing", f"{lost:,} at the end")
@@ -508,35 +490,6 @@ def _read_line(line: bytes) -> Event | None:
     if not is_sound(event):
         normalise(event)
     return event
-
-
-def find_middle_of(files: tuple[Path, ...], least: int) -> Resume | None:
-    """Return the beginning of an intact event near the middle of the segments of a process; None where there is none.
-
-    Args:
-        files: the segments, in order.
-        least: how many bytes they must have together; None where they have fewer, and where one is compressed.
-    """
-    try:
-        sizes = [path.stat().st_size for path in files]
-        left = sum(sizes) // 2
-        if sum(sizes) < max(least, 1) or not all(map(is_plain, files)):
-            return None
-        if any(parse_note(line) for path in files for line in head_lines(path)[1:2]):
-            return None  # what is missing at the end is only known after the note was read
-        number = 0
-        while left >= sizes[number]:
-            left -= sizes[number]
-            number += 1
-        with files[number].open("rb") as file:
-            file.seek(left)
-            before = len(file.readline(LINE_LIMIT))
-            event = orjson.loads(file.readline(LINE_LIMIT))
-        if is_sound(event):
-            return Resume(number, left + before, 1, event["seq"])
-    except (OSError, TraceNotFoundError, UnreadableTraceError, ValueError, TypeError, AttributeError):
-        pass
-    return None
 
 
 def _dump(value: Any) -> bytes:

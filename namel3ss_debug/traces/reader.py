@@ -29,7 +29,7 @@ from namel3ss_debug.traces.lines import (
     refuse_other_encodings,
 )
 from namel3ss_debug.traces.loss_notes import LossNote
-from namel3ss_debug.traces.process import LinePlace, ProcessReader, Resume, find_middle_of, read_event_line
+from namel3ss_debug.traces.process import LinePlace, ProcessReader, Resume, read_event_line
 from namel3ss_debug.traces.spool import Spool
 from namel3ss_debug.traces.store import ProcessFiles, trace_files
 
@@ -247,30 +247,6 @@ class Trace:
             return readers[0].events()
         return (event for _, event in _merged(readers, tracking=False))
 
-    def middle(self, least: int) -> Resume | None:
-        """Return a line near the middle, at which the trace may be cut and read in two parts at once.
-
-        None where the trace has fewer bytes than `least`, several processes or compressed files, or no intact event to
-        cut at. Whether the parts fit together is known once the first is read.
-        """
-        self.processes = trace_files(self.path)
-        if len(self.processes) != 1 or self._importer() is not None:
-            return None
-        return find_middle_of(self.files, least)
-
-    def before(self, cut: Resume) -> ProcessReader:
-        """Return a reader for the part before a cut; begins a pass like `events`, which `take_later` completes."""
-        return self._process_readers(until=cut)[0]
-
-    def after(self) -> ProcessReader:
-        """Return a reader for the part after a cut, which its `events` takes; lines in its problems are counted from there."""
-        return self._process_readers()[0]
-
-    def take_later(self, cut: Resume, lines: int, problems: Problems, lost: int) -> None:
-        """Add the problems and lost events of the part after a cut, before which its file has so many `lines`."""
-        self.problems.merge(problems, self.files[cut.file].name, lines)
-        self.lost += lost
-
     def _importer(self) -> Importer | None:
         """Return what reads the files; asked anew at each pass, since a file may have been empty before."""
         return self._find_importer(self.files[0]) if self._find_importer is not None else None
@@ -292,7 +268,7 @@ class Trace:
         self._pass_readers = readers
         return readers
 
-    def _process_readers(self, *, tracking: bool = False, until: Resume | None = None) -> list[ProcessReader]:
+    def _process_readers(self, *, tracking: bool = False) -> list[ProcessReader]:
         """Return a reader of our own format for each process, and reset everything that a pass fills."""
         self.processes = trace_files(self.path)
         self.problems.clear()
@@ -310,7 +286,6 @@ class Trace:
                 consumed=consumed,
                 tracking=tracking,
                 marks=self.marks if len(self.processes) == 1 else None,
-                until=until,
             )
             readers.append(reader)
             first_file += len(process.files)

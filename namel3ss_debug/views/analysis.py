@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.contract import Section as SectionRow
 from namel3ss_debug.analysis.contract import names_event
-from namel3ss_debug.analysis.plugins import RESERVED, load_sections
 from namel3ss_debug.analysis.sections.performance import OUTLIER_TABLE
 from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.prices import is_extra_installed
@@ -34,7 +34,7 @@ from namel3ss_debug.views.quantities import (
     percent,
     tokens,
 )
-from namel3ss_debug.views.sections import any_section, listing
+from namel3ss_debug.views.sections import listing
 from namel3ss_debug.views.tables import Column, name, number
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, line, text
 from namel3ss_debug.views.traces import OUTCOME_STYLES, describe_outcome
@@ -85,17 +85,12 @@ def _sections(document: Section, *, brief: bool) -> Iterator[Block]:
     # The overview and the health frame the report, and are no sections of it.
     drawn = {key for key, _ in DRAWINGS} | {"execution_overview", "health"}
     shown = [(key, draw(document[key], alone=alone)) for key, draw in DRAWINGS if key in document]
-    others = [key for key in document if key not in RESERVED and key not in drawn]
-    installed = [key for key in others if key not in SECTIONS]
-    plugins = {row.name: row for row in load_sections(SECTIONS, installed)} if installed else {}
-    for key in others:
-        row = SECTIONS.get(key) or plugins.get(key)
-        columns = row.columns if row is not None else ()
-        tables = chain.from_iterable(listing(document[key], each) for each in columns)
-        shown.append((key, tables if columns else any_section(key, document[key])))
+    for key, section in document.items():
+        if key in SECTIONS and key not in drawn:
+            shown.append((key, chain.from_iterable(map(partial(listing, section), SECTIONS[key].columns))))
     for key, blocks in shown:
         empty = [_EMPTY[key]] if alone and not brief and key in _EMPTY else []
-        yield from _shorten(blocks, SECTIONS[key]) if brief and key in SECTIONS else _or_else(blocks, empty)
+        yield from _shorten(blocks, SECTIONS[key]) if brief else _or_else(blocks, empty)
     overview = document.get("execution_overview", {})
     lacks_prices = overview.get("calls_without_price") and overview.get("tokens")
     # The section on the use of resources has this hint itself.

@@ -71,7 +71,7 @@ def report(found: Diff, *, width: int | None = None, limit: int = MOST_ROWS) -> 
         yield Note("One holds no arguments and results: names, order and status are compared.")
     if found.reordered:
         yield Note(
-            f"{count(found.reordered, 'call')} in another order made no difference: they ran side by side."
+            f"{count(found.reordered, 'call')} in another order, as they ran side by side: no difference."
         )
     yield from _problems((found.a, found.b))
     if found.first is not None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
 from namel3ss_debug.views.paths import short_site
-from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, percent, tokens
-from namel3ss_debug.views.tables import Cell, Column, name, number, prose
+from namel3ss_debug.views.quantities import count, duration, moment, money, tokens
+from namel3ss_debug.views.tables import Cell, Column, name, prose
 from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, text
 from namel3ss_debug.views.usage import SHOWN, Section, more, operation_cell
 
@@ -40,11 +40,10 @@ def _facts(section: Section) -> Iterator[Block]:
     categories = section.get("error_categories") or {}
     ordered = sorted(categories.items(), key=lambda item: (-item[1], item[0]))
     kinds = ", ".join(f"{kind} {tokens(amount)}" for kind, amount in ordered)
-    severity, first = section.get("severity"), section.get("first_failure_ms")
+    first = section.get("first_failure_ms")
     yield Facts(
         [
             ("categories", kinds if len(categories) > 1 else ""),  # a single one is in the table below
-            ("severity", f"{severity:.2f} of 1" if is_number(severity) else ""),
             ("first", f"{duration(first)} into the run" if first is not None else ""),
             ("retries", _retries(section)),
         ]
@@ -124,7 +123,7 @@ def _weak(section: Section) -> Iterator[Block]:
     title = count(total, "weaker sign") + " of failure"
     yield Heading(title, "in an output or a log record; no span failed", WARNING)
     yield Table(
-        (_NUMBER, name("where", 14), number("sure"), prose("what it says", 20)),
+        (_NUMBER, name("where", 14), prose("what it says", 20)),
         [row for weak in rows[:SHOWN] for row in _weak_rows(weak)],
     )
     yield from more(total, len(rows[:SHOWN]))
@@ -135,10 +134,9 @@ def _weak_rows(weak: Section) -> Iterator[tuple[Cell, ...]]:
     yield (
         text(weak.get("number"), DIM),
         operation_cell(weak),
-        percent(weak.get("confidence")),
         text(words, WARNING, 400),
     )
     origin = next(iter(weak.get("origins") or ()), None)
     if origin is not None and origin.get("number") != weak.get("number"):
         began = f"began here: {origin.get('reason') or ''}"
-        yield text(origin.get("number"), DIM), operation_cell(origin), "", text(began, limit=400)
+        yield text(origin.get("number"), DIM), operation_cell(origin), text(began, limit=400)

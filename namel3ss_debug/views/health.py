@@ -97,15 +97,13 @@ def _command(row: Section, reference: str) -> str:
 def _deciding(section: Section, beside: str = "") -> str:
     """Return the measures that allow no better level, with their values, except one that is shown already."""
     measures = section.get("measures") or {}
-    named = {"success_rate": "of the spans did their work", "integrity": "integrity", "severity": "severity"}
+    named = {"success_rate": "of the spans did their work", "integrity": "integrity"}
     described = []
     for measure in section.get("decided_by") or ():
         value = measures.get(measure)
         if measure == beside:
             continue
-        if measure == "severity" and is_number(value):
-            described.append(f"severity {value:.2f} of 1")
-        elif measure in named and is_number(value):
+        if measure in named and is_number(value):
             described.append(f"{percent(value)} {named[measure]}")
     return ", ".join(described)
 

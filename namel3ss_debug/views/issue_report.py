@@ -93,13 +93,8 @@ def _failure(document: Section, failure: Section | None) -> Iterator[Block]:
         weak = failure.get("confidence")
         rows += [
             ("error", text(_error(failure), limit=_LONGEST_VALUE)),
-            (
-                "sure",
-                f"{percent(weak)}: nothing failed, but the output or the log reports an error"
-                if weak
-                else "",
-            ),
-            ("category", f"{failure.get('category')}, severity {failure['severity']:.2f} of 1"),
+            ("weak", "nothing failed, but the output or the log reports an error" if weak else ""),
+            ("category", str(failure.get("category"))),
             ("event", f"{failure.get('number')}, {duration(failure.get('after_ms'))} into the run"),
             ("call site", text(short_site(failure.get("call_site") or ""), limit=120)),
             ("attempts", tokens(impact.get("attempts")) if (impact.get("attempts") or 0) > 1 else ""),

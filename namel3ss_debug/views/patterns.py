@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from namel3ss_debug.views.blocks import Block, Heading, Note, Table
 from namel3ss_debug.views.gists import call, gist
@@ -53,7 +52,7 @@ def _of(section: Section, *, trouble: bool) -> tuple[list[Section], dict[str, in
     return found, {kind: int(number) for kind, number in counts.items() if (kind in _TROUBLE) == trouble}
 
 
-_PLURALS = {"retries": ("retried call",), "one way": ("one-way decision",), "anomaly": ("anomaly", "anomalies"),
+_PLURALS = {"retries": ("retried call",), "one way": ("one-way decision",),
             "polling": ("polling", "pollings"), "paging": ("paging", "pagings"), "parallel": ("parallel group",)}  # fmt: skip
 
 
@@ -150,15 +149,6 @@ def _paging(found: Section) -> str:
     return f"{_called(found)}, {tokens(found.get('count'))} pages by {found.get('by')}"
 
 
-def _anomaly(found: Section) -> str:
-    high = found.get("side") == "high"
-    timed = found.get("measure") == "duration_ms"
-    shown: Callable[[Any], str] = duration if timed else tokens
-    what = ("slower" if high else "faster") if timed else ("more tokens" if high else "fewer tokens")
-    figures = f"{shown(found.get('furthest'))} against {shown(found.get('median'))}"
-    return f"{operation(found)} {tokens(found.get('count'))} of {tokens(found.get('of'))} {what}: {figures}"
-
-
 def _burst(found: Section) -> str:
     rate = found.get("per_second")
     against = f", {rate:,.4g} a second against {found.get('per_second_of_run')}" if is_number(rate) else ""
@@ -187,7 +177,6 @@ _WORDS: dict[str, Callable[[Section], Cell | str]] = {
     "stall": _stall,
     "one way": _one_way,
     "polling": _polling,
-    "anomaly": _anomaly,
     "burst": _burst,
     "paging": _paging,
     "parallel": _parallel,

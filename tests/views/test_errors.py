@@ -9,7 +9,6 @@ ORIGIN = {
     "component_name": "find",
     "kind": "empty_result",
     "reason": "returned nothing",
-    "score": 0.9,
 }
 FAILURE = {
     "number": 25,
@@ -52,12 +51,11 @@ def test_the_most_frequent_category_is_told_first():
 
 
 def test_a_failure_stands_above_where_it_began():
-    """Weaker signs have a table of their own, with how sure they are."""
+    """Weaker signs have a table of their own."""
     assert shown(SECTION) == [
         "1 error",
-        "  severity  0.75 of 1",
-        "  first     1.11 s into the run",
-        "  retries   2 calls made again, 30.0 ms, 12 tokens, $0.5000",
+        "  first    1.11 s into the run",
+        "  retries  2 calls made again, 30.0 ms, 12 tokens, $0.5000",
         "",
         "   n  where       category    error",
         "  25  tool order  parameter   ValueError: no supplier 'S-00'",
@@ -65,8 +63,8 @@ def test_a_failure_stands_above_where_it_began():
         "  how it came to the first of them: namel3ss debug explain 25",
         "",
         "1 weaker sign of failure  in an output or a log record; no span failed",
-        "  n  where       sure  what it says",
-        "  5  tool order  85 %  Error: gone",
+        "  n  where       what it says",
+        "  5  tool order  Error: gone",
     ]
 
 

@@ -32,8 +32,7 @@ def test_the_whole_section():
     told = shown(health(SECTION | {"findings": [FINDING]}, "run.jsonl"))
     assert told == [
         "Health 50 %  serious findings",
-        "  severity 0.75 of 1, > 99.9 % of the spans did their work; 1 error seen;",
-        "  outcome not judged",
+        "  > 99.9 % of the spans did their work; 1 error seen; outcome not judged",
         "  part              score  lowered by",
         "  quality            25 %  failure 75 %",
         "  interactions  not known",
@@ -51,7 +50,7 @@ def test_the_whole_section():
 
 def test_the_fact_leaves_out_what_stands_beside_it():
     """The success rate stands in the line of the status already."""
-    assert fact(SECTION).plain == "serious findings  50 %, severity 0.75 of 1"
+    assert fact(SECTION).plain == "serious findings  50 %"
     assert fact({"score": None}) == ""
     assert fact({}) == ""
 

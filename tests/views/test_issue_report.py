@@ -42,7 +42,7 @@ def test_the_page_in_markdown():
         "- **run**: failed, exit status 1",
         "- **health**: 50 %, serious findings",
         "- **error**: ValueError: no \\*card\\*",
-        "- **category**: parameter, severity 0.75 of 1",
+        "- **category**: parameter",
         "- **event**: 25, 1.90 s into the run",
         "- **call site**: app.py:7",
         "- **attempts**: 2",

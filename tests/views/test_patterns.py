@@ -77,12 +77,6 @@ WORDS = {
     "tool search asked 5 times until its result changed": entry("polling", changed=True),
     "tool search asked 5 times and was instructed to wait": entry("polling", changed=False),
     "search(page=1), 5 pages by number": entry("paging", by="number", arguments={"page": 1}),
-    "tool search 5 of 40 slower: 2.00 s against 12.0 ms": entry(
-        "anomaly", side="high", measure="duration_ms", of=40, furthest=2000.0, median=12.0
-    ),
-    "llm gpt-4o 5 of 40 fewer tokens: 90 against 2,000": entry(
-        "anomaly", LLM, side="low", measure="tokens", of=40, furthest=90, median=2000
-    ),
     "5 calls in 300 ms, 13.3 a second against 0.5": entry(
         "burst", lasted_ms=300.0, per_second=13.3, per_second_of_run=0.5
     ),

@@ -32,10 +32,10 @@ from namel3ss_debug import prices
 from namel3ss_debug.analysis.aggregate.section_sums import Overviews, SectionSum
 from namel3ss_debug.analysis.aggregate.trends import compute_trends
 from namel3ss_debug.analysis.aggregate.windows import GROUPS
-from namel3ss_debug.analysis.analyzer import SCHEMA, fold, section_table
+from namel3ss_debug.analysis.analyzer import SCHEMA, fold
 from namel3ss_debug.analysis.contract import MERGE, NUMBER_BITS, Section, SectionTotal, names_event
 from namel3ss_debug.analysis.folds import Analysis
-from namel3ss_debug.analysis.halves import DIE_QUIETLY, processors
+from namel3ss_debug.analysis.sections.table import SECTIONS, in_order
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import DebugError, UnreadableTraceError
 from namel3ss_debug.importers.opening import open_trace
@@ -58,6 +58,8 @@ _AHEAD = 4
 
 _OVERVIEW = "execution_overview"
 _MOST_FINDINGS = 3
+_DIE_QUIETLY = (signal.SIGINT, signal.SIG_DFL)
+"""Ctrl-C ends a reading process at once and silently; its parent reports it."""
 _NEEDED = (_OVERVIEW, "resource_usage")
 """Sections that are made for each trace, requested or not: the table, the groups and the trends need them."""
 
@@ -103,7 +105,6 @@ class TraceResult(NamedTuple):
         document: its whole document as JSON; empty where it was not wanted.
         sections: the sections that are summed up.
         pooled: its settled `Analysis`, pickled, so that every group it belongs to loads a copy of its own.
-        plugin_errors: the errors of analyses of installed packages, by section.
     """
 
     path: str
@@ -113,7 +114,6 @@ class TraceResult(NamedTuple):
     document: bytes = b""
     sections: dict[str, Any] = {}  # noqa: RUF012
     pooled: bytes = b""
-    plugin_errors: dict[str, str] = {}  # noqa: RUF012
     error: str = ""
 
 
@@ -172,7 +172,6 @@ def read_recording(
             if name in table and table[name].pooling not in {None, MERGE}
         },
         pooled=pickle.dumps(analysis),
-        plugin_errors=document.get("plugin_errors", {}),
     )
 
 
@@ -187,7 +186,6 @@ class TraceGroup:
         self._sums: dict[str, SectionTotal] = {}
         self._keys: dict[str, dict[str, None]] = {}
         self._runs: list[tuple[float, dict[str, Any]]] = []
-        self.errors: dict[str, str] = {}
 
     def add(self, result: TraceResult) -> None:
         """Add the next trace."""
@@ -202,7 +200,6 @@ class TraceGroup:
             self._pool = pooled
         else:
             self._pool.merge(pooled)
-        self.errors = result.plugin_errors | self.errors
         started_at = result.figures.get("started_at")
         if started_at is not None:
             self._runs.append((started_at, result.figures))
@@ -222,11 +219,7 @@ class TraceGroup:
             sections["errors"] = {key: known[key] for key in keys if key in known}
         sections[_OVERVIEW] = self._overviews.result()
         wanted = sections.keys() if self._sections is None else self._sections
-        return {
-            name: sections[name]
-            for name in self._table
-            if name in sections and name in wanted and name not in self.errors
-        }
+        return {name: sections[name] for name in self._table if name in sections and name in wanted}
 
     def count(self) -> int:
         """Return how many traces there are."""
@@ -295,7 +288,9 @@ def analyze_many(
         WrongUsageError: there is no section of one of the names.
         UnreadableTraceError: none of the traces can be read.
     """
-    table = section_table(request.sections)
+    table = SECTIONS
+    if request.sections is not None:
+        in_order(request.sections)
     names = [str(path) for path in paths]
     sizes = [_size(path) for path in names]
     whole = TraceGroup(request.sections, table)
@@ -335,15 +330,13 @@ def analyze_many(
             {"group": name, "traces": group.count(), **group.sections(names)} for name, group in grouped
         ]
     document["problems"] = _sum_problems(rows)
-    if whole.errors:
-        document["plugin_errors"] = dict(sorted(whole.errors.items()))
     overviews = [{"group": name, "traces": group.count(), **group.overview()} for name, group in grouped]
     return Many(document, rows, overviews, traces if request.documents else [])
 
 
 def count_useful_processes(trace_count: int, total: int) -> int:
     """Return how many processes should read this many traces of this many bytes; below two, only this one."""
-    return min(processors(), MOST_PROCESSES, trace_count, total // WORTH_A_PROCESS)
+    return min(_processors(), MOST_PROCESSES, trace_count, total // WORTH_A_PROCESS)
 
 
 def _read_all(
@@ -362,7 +355,7 @@ def _read_all(
         return
     # A new interpreter for each: the fork of a process with threads may deadlock.
     executor = ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=signal.signal, initargs=DIE_QUIETLY
+        processes, mp_context=get_context("spawn"), initializer=signal.signal, initargs=_DIE_QUIETLY
     )
     waiting: deque[tuple[int, str, Future[TraceResult] | None]] = deque()
     try:
@@ -402,6 +395,12 @@ def _result(
         with suppress(BrokenProcessPool):
             return future.result()
     return read_recording(request, table, index, path)  # a reading process died, so the trace is read here
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def _size(path: str) -> int:

@@ -2,7 +2,7 @@
 
 `path` compares what was called, in which order and with which status; answers of a model may differ. `divergence`
 compares everything, arguments and results as well, which only runs on recorded or scripted answers repeat. A change of
-order that is proved to be harmless, and what the setting `diff_ignore` names, are no differences.
+order of calls that ran side by side, and what the setting `diff_ignore` names, are no differences.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from namel3ss_debug.analysis.analyzer import section_table
 from namel3ss_debug.analysis.checks import budgets, states
 from namel3ss_debug.analysis.checks.baselines import ASPECTS, AgainstBaseline
 from namel3ss_debug.analysis.checks.comparison import find_divergence
@@ -339,10 +338,9 @@ def _read_assert(written: Mapping[str, Any], _: Path) -> _ParsedRule:
 
 def _read_run_assert(text: str) -> _ParsedRule:
     """Parse an expression over the sections of the analysis and the measures of the run."""
-    known = section_table(None)  # with those of installed packages
-    test = _compile(text, frozenset(known) | frozenset(MEASURES), "assert")
+    test = _compile(text, frozenset(SECTIONS) | frozenset(MEASURES), "assert")
     measures = bool(test.names & MEASURES.keys())
-    sections = tuple(name for name in known if name in test.names)
+    sections = tuple(name for name in SECTIONS if name in test.names)
     return _ParsedRule(
         lambda _: states.RunAssert(test),
         (*sections, *(budgets.SECTIONS if measures else ())),

@@ -141,7 +141,7 @@ class Diff:
         read_next: what the next model call read, where they did not diverge at a model call; None where both runs do not
             have one.
         reconvergence: where they reconverged after `first`; None where they did not, or never diverged.
-        reordered: how many rows are in another order that was proved to be harmless; they are no differences.
+        reordered: how many rows are in another order because they ran side by side; they are no differences.
         payloads: whether arguments and results were compared; False where only one run holds them.
     """
 
@@ -262,7 +262,7 @@ class RunComparison:
     Attributes:
         aligned: the pairs of rows of both runs, in one order.
         payloads: whether both runs hold payloads.
-        harmless: the pairs in another order that was proved to be harmless.
+        harmless: the pairs in another order because they ran side by side.
         reordered: how many pairs these are.
         kinds: the kinds of the differences of each pair.
     """
@@ -280,13 +280,11 @@ class RunComparison:
         self._tasks = self._map_tasks()
 
     def _find_harmless(self, alignment: Alignment) -> frozenset[tuple[int, int]]:
-        """Return the pairs of rows whose change of order was proved to be harmless."""
-        sides = ((self.a.trace, self.a.rows), (self.b.trace, self.b.rows))
+        """Return the pairs of rows that changed their order because they ran side by side."""
         return frozenset(
             siblings.pairs[index]
             for siblings in alignment.reordered
-            if self.payloads
-            for index in find_harmless_moves(siblings, sides)
+            for index in find_harmless_moves(siblings, (self.a.rows, self.b.rows))
         )
 
     def _kinds_of(self, pair: RowPair) -> tuple[str, ...]:

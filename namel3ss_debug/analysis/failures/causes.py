@@ -1,38 +1,36 @@
-"""Find the causes of a failure: earlier events that may have caused it, each with a reason, a score and its evidence.
+"""Find the causes of a failure: earlier events that may have caused it, each a named signal with its evidence.
 
 The search looks at the steps before a failure (`steps`) and asks one question after the other; each answer is a cause
 with a kind:
 
-| kind | what is looked for | base |
-|---|---|---|
-| `failed_inside` | a span inside it failed first, with another error 0.9; it is a report of an earlier failure 0.95 | |
-| `earlier_failure` | an earlier call failed and was not recovered: its error is in the inputs 0.85, same parent 0.55, else 0.35 | |
-| `dependency_failed` | the span depends on one that failed (`depends_on`) | 0.95 |
-| `error_result_used` | an earlier call claimed success and returned an error: as above, times the confidence | |
-| `wrote_argument` | a model wrote the argument: nothing it had read contains it 0.9, not known 0.8, passed on 0.5 | |
-| `gave_value` | a call returned the value that became the argument | 0.85 |
-| `given` | the value was in the inputs of the program from the beginning | 0.7 |
-| `empty_result` | a call returned nothing, before the model wrote the argument | 0.95 or 0.6 |
-| `answer_cut` | the model's answer ended at the limit of tokens before it was used | 0.95 |
-| `message_cut` | the model read only the beginning of an earlier result | 0.7 |
-| `context_changed` | messages of the call before were dropped from what the model read | 0.6 |
-| `slow_call` | of a timeout: a call inside it that took most of the time, by its share; of a deadline also one before it | 0.6 to 0.95 |
-| `sibling_failed` | of a cancellation: a call beside it that failed right before | 0.85 |
-| `large_result` | of a context overflow: the result that fills most of it, by its share | 0.5 to 0.95 |
-| `retries_exhausted` | the first of several attempts, as `itself`, a little above it | |
-| `repeated_failure` | the same failure had happened before, and is no cancellation | 0.5 |
-| `decided` | of one without a failure inside: the model whose own values later steps used, by how many | 0.4 to 0.7 |
-| `itself` | nothing earlier: by category, from 0.85 (network) to 0.35 (parameter) | `OWN` |
+| kind | the signal, with its evidence |
+|---|---|
+| `dependency_failed` | the span depends on one that failed (`depends_on`) |
+| `failed_inside` | a span inside it failed first, with another error; or it is a report of an earlier failure |
+| `sibling_failed` | of a cancellation: a call beside it that failed right before |
+| `answer_cut` | the model's answer ended at the limit of tokens before it was used |
+| `slow_call` | of a timeout: a call inside it that took most of the time; of a deadline also one before it |
+| `large_result` | of a context overflow: the result that fills most of it |
+| `empty_result` | a call returned nothing, before the model made the argument up |
+| `gave_value` | a call returned the value that became the argument |
+| `given` | the value was in the inputs of the program from the beginning |
+| `wrote_argument` | a model wrote the argument, or passed it on |
+| `message_cut` | the model read only the beginning of an earlier result |
+| `context_changed` | messages of the call before were dropped from what the model read |
+| `error_result_used` | a call inside it or before it claimed success and returned an error; its text is in the inputs |
+| `earlier_failure` | an earlier call failed and was not recovered: its error is in the inputs |
+| `decided` | of one without a failure inside: the model whose own values later calls used |
+| `retries_exhausted` | the first of several attempts |
+| `itself` | the failure itself |
+| `repeated_failure` | the same failure had happened before, and is no cancellation |
 
-A score is the base, times how well such a cause fits the category, times how sure the link is. The fit is in `FIT`: an
-argument explains a `parameter` in full, a rate limit hardly. Where the error names the argument's value, the fit is at
-least 0.9. An exception of the tool's own code that names no value has 0.6, and as `itself` it counts as one of `tool`.
-The link is sure by the id of the call 1, by equal arguments 0.95, by values alone 0.8.
+The table is in the order of strength, the strongest first (`SIGNALS`). A signal is weak, and ranks after `itself`, where the
+link is not shown or does not fit: inputs do not explain that a service could not be reached (`OF_CALLEES`), nor an exception
+that names none of their values; a failure that was recovered, or whose
+error the failed call did not read, need not matter.
 
-A cause that is a failure itself passes its score on: to itself by `OWN` of its category, and, for the three likeliest,
-to its own causes, which are found in the same way, two levels down. A failure inside, or one that it reports, reduces
-the score of `itself` by as much as it explains. An event that several questions find has its best score. Scores are for
-ranking; they are no probabilities.
+A cause that is a failure itself is searched in the same way, two levels down; its causes rank in its place, before itself
+(`strength`). An event that several questions find has its strongest signal.
 """
 
 from __future__ import annotations
@@ -49,6 +47,9 @@ from namel3ss_debug.analysis.failures.steps import SpanStep, normal
 from namel3ss_debug.analysis.failures.suspects import (
     MARKED,
     MOST,
+    OWN,
+    STRONG,
+    WEAK,
     FailureInfo,
     FailureView,
     SuspectedCause,
@@ -61,25 +62,6 @@ from namel3ss_debug.analysis.failures.suspects import (
 )
 from namel3ss_debug.analysis.sections.fingerprints import Fingerprints
 from namel3ss_debug.wire import lenient
-
-OWN: dict[str, float] = {
-    "network": 0.85,
-    "timeout": 0.8,
-    "dependency": 0.8,
-    "rate_limit": 0.8,
-    "authentication": 0.8,
-    "resource": 0.7,
-    "tool": 0.55,
-    "cancelled": 0.5,
-    "model_refusal": 0.5,
-    "logic": 0.5,
-    "unknown": 0.5,
-    "context_overflow": 0.4,
-    "malformed_output": 0.4,
-    "parameter": 0.35,
-    MARKED: 0.2,
-}
-"""Category -> the score of a failure that began with itself."""
 
 _OWN_WORDS: dict[str, str] = {
     "network": "could not connect",
@@ -96,7 +78,6 @@ _OWN_WORDS: dict[str, str] = {
     "logic": "has a mistake in its code",
     MARKED: "is marked bad",
 }
-_LEAST = 0.05
 _DEEPEST = 2
 _FOLLOWED = 3
 _RIGHT_BEFORE = 1.0
@@ -104,7 +85,7 @@ _RIGHT_BEFORE = 1.0
 
 
 def find_origins(failed: SpanStep, info: FailureInfo, before: Sequence[SpanStep]) -> list[SuspectedCause]:
-    """Return the likeliest causes of a failure, best first.
+    """Return the suspected causes of a failure, the strongest signal first.
 
     Args:
         failed: the span that failed; for an error that the program reported, a step that ends with that event.
@@ -114,31 +95,28 @@ def find_origins(failed: SpanStep, info: FailureInfo, before: Sequence[SpanStep]
     best: dict[int, SuspectedCause] = {}
     for cause in _search(failed, info, before, 0):
         known = best.get(cause.number)
-        if cause.score >= _LEAST and (known is None or cause.score > known.score):
+        if known is None or cause.strength < known.strength:
             best[cause.number] = cause
-    return sorted(best.values(), key=lambda cause: (-cause.score, cause.number))[:MOST]
+    return sorted(best.values(), key=_rank)[:MOST]
+
+
+def _rank(cause: SuspectedCause) -> tuple[tuple[float, ...], int]:
+    return cause.strength, cause.number
 
 
 def _search(
     failed: SpanStep, info: FailureInfo, before: Sequence[SpanStep], depth: int
 ) -> Iterator[SuspectedCause]:
-    """Yield all possible causes of a failure, with scores, and the causes of these causes down to a depth."""
+    """Yield all possible causes of a failure, and the causes of these causes down to a depth."""
     view = FailureView(failed, info, before)
+    yield from _find_itself(view)
     causes = [cause for find in _QUESTIONS for cause in find(view)]
-    failures = sorted(
-        (cause for cause in causes if cause.kind in _FAILURES and cause.number != failed.number),
-        key=lambda cause: (-cause.score, cause.number),
-    )
-    steps = {step.number: step for step in before}
-    within = {step.number for step in view.inside} | view.reported
-    inside = max((cause.score for cause in failures if cause.number in within), default=0.0)
-    for cause in _find_itself(view):
-        yield cause._replace(score=cause.score * (1 - inside / 2))
-    for cause in causes:
-        inner = get_failure_info(steps[cause.number]) if cause.kind in _FAILURES else None
-        yield cause._replace(score=cause.score * OWN.get(inner.category, 0.5)) if inner else cause
+    failures = [cause for cause in causes if cause.kind in _FAILURES and cause.number != failed.number]
+    yield from (cause for cause in causes if cause.kind not in _FAILURES)
+    # A failure has its place among its own causes.
+    yield from (cause._replace(strength=(*cause.strength, OWN)) for cause in failures)
     if depth < _DEEPEST:
-        for cause in failures[:_FOLLOWED]:
+        for cause in sorted(failures, key=_rank)[:_FOLLOWED]:
             yield from _search_deeper(cause, before, depth)
 
 
@@ -156,7 +134,7 @@ def _search_deeper(cause: SuspectedCause, before: Sequence[SpanStep], depth: int
         for deeper in _search(step, info, earlier, depth + 1):
             if deeper.number != step.number:
                 events = sort_events(*deeper.events, *cause.events)
-                yield deeper._replace(score=deeper.score * cause.score, events=events)
+                yield deeper._replace(strength=cause.strength + deeper.strength, events=events)
 
 
 def _find_itself(view: FailureView) -> Iterator[SuspectedCause]:
@@ -166,7 +144,6 @@ def _find_itself(view: FailureView) -> Iterator[SuspectedCause]:
     words = _OWN_WORDS.get(category, "failed, and nothing before it explains why")
     if info.claimed and info.category not in _OWN_WORDS:
         words = "returned an error as its result"
-    score = OWN.get(category, OWN["unknown"])
     if len(info.attempts) > 1:
         first = min(info.attempts)
         reason = f"{words}; {len(info.attempts)} attempts failed from here on"
@@ -174,24 +151,24 @@ def _find_itself(view: FailureView) -> Iterator[SuspectedCause]:
             failed,
             "retries_exhausted",
             reason,
-            min(score + 0.05, 1),
             tuple(sorted(info.attempts)),
+            tier=OWN,
             number=first,
         )
-    yield make_cause(failed, "itself", words, score, (reporting_number(failed),))
+    yield make_cause(failed, "itself", words, (reporting_number(failed),), tier=OWN)
     if info.before is not None and info.category != "cancelled":
         yield make_cause(
             failed,
             "repeated_failure",
             "had failed in the same way before",
-            0.5,
             (info.before, reporting_number(failed)),
+            tier=WEAK,
             number=info.before,
         )
 
 
 def _find_failed_inside(view: FailureView) -> Iterator[SuspectedCause]:
-    """Yield the failures inside the span: the first of each call, scored lower where the call succeeded later."""
+    """Yield the failures inside the span: the first of each call, a weak signal where the call succeeded later."""
     groups: dict[tuple[str, str], list[SpanStep]] = {}
     for step in view.inside:
         if step.failed or step.claim is not None:
@@ -200,7 +177,6 @@ def _find_failed_inside(view: FailureView) -> Iterator[SuspectedCause]:
         last = steps[-1]
         good = view.last_good.get(key, 0) > last.number
         first = steps[0]
-        sure = 1.0 if first.failed else first.claim.confidence if first.claim else 0.0
         times = f", the first of {len(steps)} times" if len(steps) > 1 else ""
         kind = "failed_inside" if first.failed else "error_result_used"
         words = (
@@ -208,16 +184,15 @@ def _find_failed_inside(view: FailureView) -> Iterator[SuspectedCause]:
             if first.failed
             else f"returned an error as its result{times}"
         )
-        score = (
-            0.9 * sure * (0.4 if good else 1.0) * (1.0 if len(steps) > 1 or last is view.inside[-1] else 0.95)
-        )
-        yield make_cause(first, kind, words, score, tuple(step.end_number for step in steps[:MOST]))
+        # A failure that nothing follows, and one that came again, is closer than one that the run went on from.
+        rank = 0 if len(steps) > 1 or last is view.inside[-1] else 1
+        events = tuple(step.end_number for step in steps[:MOST])
+        yield make_cause(first, kind, words, events, tier=WEAK if good else STRONG, rank=rank)
 
 
 def _find_earlier_failures(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield earlier failures whose outcome it may have read; of equal ones of one call, the first."""
     read = view.failed.inputs_text + (view.writer.inputs_text if view.writer else "")
-    own = OWN.get(view.info.category, 0.5)
     seen: set[tuple[str, str, str]] = set()
     for step in view.ahead:
         info = get_failure_info(step)
@@ -230,16 +205,12 @@ def _find_earlier_failures(view: FailureView) -> Iterator[SuspectedCause]:
         seen.add(key)
         reported = step.number in view.reported
         needed = step.id is not None and step.id in lenient.sequence(view.failed.get("depends_on"))
-        if reported or needed:
-            base = 0.95
-        elif len(words) >= 8 and words in read:
-            base = 0.85
-        elif step.parent_id is not None and step.parent_id == view.failed.parent_id:
-            base = 0.55
-        else:
-            base = 0.35
+        has_read = len(words) >= 8 and words in read
+        beside = step.parent_id is not None and step.parent_id == view.failed.parent_id
         recovered = view.last_good.get(key[:2], 0) > step.number
-        base *= (0.3 if recovered else 1.0) * (0.7 if own >= 0.7 and not (reported or needed) else 1.0)
+        if recovered and not (reported or needed or has_read or beside):
+            continue
+        strong = reported or needed or (has_read and not recovered and not view.of_callee)
         kind, reason = (
             ("error_result_used", "returned an error as its result, which was used")
             if info.claimed
@@ -249,10 +220,11 @@ def _find_earlier_failures(view: FailureView) -> Iterator[SuspectedCause]:
             if reported
             else ("earlier_failure", f"{failed_with(step)} before, and the run went on")
         )
-        sure = step.claim.confidence if step.claim else 1.0
-        yield make_cause(
-            step, kind, reason, base * sure, (step.end_number, view.failed.number), shorten(info.error)
-        )
+        # Within a tier, what the failed call read ranks before what ran beside it, and that before the others.
+        rank = 0 if reported or needed or has_read else 1 if beside else 2
+        events = (step.end_number, view.failed.number)
+        tier = STRONG if strong else WEAK
+        yield make_cause(step, kind, reason, events, shorten(info.error), tier=tier, rank=rank)
 
 
 def _find_slow_calls(view: FailureView) -> Iterator[SuspectedCause]:
@@ -270,7 +242,7 @@ def _find_slow_calls(view: FailureView) -> Iterator[SuspectedCause]:
         if share > 0.5:
             reason = f"took {share * 100:.0f} % of the time"
             events = sort_events(slowest.end_number, reporting_number(view.failed))
-            yield make_cause(slowest, "slow_call", reason, 0.6 + 0.35 * share, events)
+            yield make_cause(slowest, "slow_call", reason, events, rank=-share)
 
 
 def _find_failed_siblings(view: FailureView) -> Iterator[SuspectedCause]:
@@ -290,7 +262,6 @@ def _find_failed_siblings(view: FailureView) -> Iterator[SuspectedCause]:
                 step,
                 "sibling_failed",
                 f"{failed_with(step)} beside it, right before",
-                0.85,
                 events,
                 shorten(info.error),
             )
@@ -315,7 +286,6 @@ def _find_large_results(view: FailureView) -> Iterator[SuspectedCause]:
             largest,
             "large_result",
             reason,
-            0.5 + 0.45 * share,
             sort_events(largest.end_number, view.failed.number),
         )
 
@@ -343,10 +313,11 @@ def _find_decisions(view: FailureView) -> Iterator[SuspectedCause]:
         users = [other for other, values in read if other.number > step.end_number and own & values]
         if not users:
             continue
-        weight = sum(0.5 if other.writes else 1.0 for other in users)
+        acted_on = sum(1 if other.writes else 2 for other in users)
         events = sort_events(step.end_number, *(other.number for other in users[:MOST]))
         reason = f"wrote what {len(users)} of the later steps used"
-        yield make_cause(step, "decided", reason, 0.4 + 0.3 * weight / (weight + 1), events)
+        tier = WEAK if view.of_callee or acted_on == 1 else STRONG
+        yield make_cause(step, "decided", reason, events, tier=tier, rank=-acted_on)
 
 
 _QUESTIONS: tuple[Callable[[FailureView], Iterator[SuspectedCause]], ...] = (

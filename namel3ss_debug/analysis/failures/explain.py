@@ -1,6 +1,6 @@
 """Follow the chain of causes back from one event: its inputs, the step that produced them, and so on.
 
-From a failure the chain first goes to its likeliest origin (`causes`), through the steps that the evidence names.
+From a failure the chain first goes to its first origin (`causes`), through the steps that the evidence names.
 From any other event, and from the origin on, each step is followed to the first of these that is known:
 
 - `retry`: the attempt before it;
@@ -256,7 +256,7 @@ class _Chain:
     """Follows one event back.
 
     Attributes:
-        origins: where the event is a failure, its likeliest causes.
+        origins: where the event is a failure, its suspected causes.
         root: where the chain ends.
         complete: whether it ends there, and not because earlier events were not read.
     """
@@ -299,7 +299,7 @@ class _Chain:
                     step.name,
                     "itself",
                     first,
-                    1.0,
+                    (),
                     (step.end_number or step.number,),
                 ),
                 (),
@@ -308,7 +308,7 @@ class _Chain:
         seen = {step.number}
         if info is not None:
             for cause, others in self._trace_to_origin(info):
-                rows.append(_link_to_json(cause, others, scored=True))
+                rows.append(_link_to_json(cause, others))
                 seen.add(cause.number)
                 step = self._by_number.get(cause.number, step)
         while len(rows) < MOST_STEPS:
@@ -346,7 +346,7 @@ class _Chain:
     def _trace_to_origin(
         self, info: FailureInfo
     ) -> Iterator[tuple[SuspectedCause, Sequence[SuspectedCause]]]:
-        """Yield the steps from a failure to its likeliest origin, through those that the evidence names."""
+        """Yield the steps from a failure to its first origin, through those that the evidence names."""
         target = self._history.target
         tail = self._history.events[-TAIL:]
         models = [entry for entry in self._history.events if entry[1].get("component") == "llm"][-MODEL_TAIL:]
@@ -374,7 +374,7 @@ class _Chain:
                         step.name,
                         "between",
                         "is on the path",
-                        best.score,
+                        best.strength,
                         (step.end_number,),
                     ),
                     (),
@@ -450,32 +450,27 @@ def _find_sources(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[Suspe
 def _make_link(
     step: SpanStep, kind: str, reason: str, events: tuple[int, ...], value: str | None = None
 ) -> SuspectedCause:
-    """Return a cause that is a step of the chain; its score is not used."""
+    """Return a cause that is a step of the chain; its strength is not used."""
     return SuspectedCause(
         step.number,
         step.component,
         step.name,
         kind,
         reason,
-        1.0,
+        (),
         tuple(number for number in events if number),
         value,
     )
 
 
-def _link_to_json(
-    cause: SuspectedCause, others: Sequence[SuspectedCause], *, scored: bool = False
-) -> dict[str, Any]:
+def _link_to_json(cause: SuspectedCause, others: Sequence[SuspectedCause]) -> dict[str, Any]:
     """Return one step of the chain as JSON."""
-    document = cause.to_json()
-    if not scored:
-        document["score"] = None
     shown = (
         max(cause.events, default=cause.number)
         if cause.kind == "itself"
         else min(cause.events, default=cause.number)
     )
-    return document | {
+    return cause.to_json() | {
         "others": [
             {key: other.to_json()[key] for key in ("number", "component", "component_name", "kind", "reason")}
             for other in others

@@ -170,7 +170,7 @@ class FailureWindows:
         return Spent(self._tokens - window.spent.tokens, self._cost - window.spent.cost)
 
     def find_origins(self, number: int, info: FailureInfo) -> list[SuspectedCause] | None:
-        """Return the likeliest causes of the failure that this event reports; None where no window was kept."""
+        """Return the suspected causes of the failure that this event reports; None where no window was kept."""
         window = self._failed.get(number) or self._weak.get(number)
         if window is None:
             return None

@@ -11,6 +11,8 @@ from typing import Any
 from namel3ss_debug.analysis.failures.steps import Leaf, SpanStep, contains, search_text, searchable_text
 from namel3ss_debug.analysis.failures.suspects import (
     MOST,
+    STRONG,
+    WEAK,
     FailureView,
     SuspectedCause,
     format_step,
@@ -24,12 +26,6 @@ from namel3ss_debug.wire.conversations import diff_messages, is_continuation
 _MOST_LLM_DIFFS = 400
 _WHOLE = 90_000
 _CUT_FROM = 240
-_OF_ARGUMENTS = frozenset({"parameter", "malformed_output"})
-_UNNAMED = 0.6
-"""How well the inputs of a call explain an exception whose kind and text do not point to them.
-
-This is for exceptions only: a call that returned an error as its result has checked its inputs.
-"""
 
 
 def find_argument_sources(view: FailureView) -> Iterator[SuspectedCause]:
@@ -38,35 +34,31 @@ def find_argument_sources(view: FailureView) -> Iterator[SuspectedCause]:
     if writer is None:
         yield from _find_sources_without_model(view)
         return
-    fit = view.fit * view.sure
-    blameless = view.in_code or (not view.info.claimed and view.info.category not in _OF_ARGUMENTS)
-    if culprit is None and blameless:
-        fit *= _UNNAMED
+    tier = STRONG if view.of_arguments else WEAK
     shown = culprit.shown if culprit else _format_arguments(view.leaves)
     wrote = f"wrote {shown}" if shown else "asked for this call"
     events = sort_events(writer.end_number, failed.number)
+    passed_on = make_cause(writer, "wrote_argument", f"passed on {shown}", events, shown, tier=tier, rank=1)
     if culprit is None or not search_text(culprit):
         source = _find_first_writer(view, view.leaves) if culprit is None else None
         if source is not None and source is not writer:
             reason = f"wrote what {format_step(writer)} passed on: {shown}"
             yield make_cause(
-                source, "wrote_argument", reason, 0.85 * fit, sort_events(source.end_number, *events), shown
+                source, "wrote_argument", reason, sort_events(source.end_number, *events), shown, tier=tier
             )
-            yield make_cause(writer, "wrote_argument", f"passed on {shown}", 0.5 * fit, events, shown)
+            yield passed_on
         else:
-            yield make_cause(writer, "wrote_argument", wrote, 0.8 * fit, events, shown)
-        return
-    if not view.had_read(culprit):
-        invented = view.is_invented(culprit)
-        reason = f"{wrote}, which nothing that it had read holds" if invented else wrote
-        yield make_cause(writer, "wrote_argument", reason, (0.9 if invented else 0.8) * fit, events, shown)
-        return
-    yield make_cause(writer, "wrote_argument", f"passed on {shown}", 0.5 * fit, events, shown)
-    yield from _find_source(view, writer, culprit, fit)
+            yield make_cause(writer, "wrote_argument", wrote, events, shown, tier=tier)
+    elif not view.had_read(culprit):
+        reason = f"{wrote}, which nothing that it had read holds" if view.is_invented(culprit) else wrote
+        yield make_cause(writer, "wrote_argument", reason, events, shown, tier=tier)
+    else:
+        yield passed_on
+        yield _find_source(view, writer, culprit, tier)
 
 
-def _find_source(view: FailureView, writer: SpanStep, culprit: Leaf, fit: float) -> Iterator[SuspectedCause]:
-    """Yield the step that first had a value that a model passed on: another model, a call, or none in the trace."""
+def _find_source(view: FailureView, writer: SpanStep, culprit: Leaf, tier: int) -> SuspectedCause:
+    """Return the step that first had a value that a model passed on: another model, a call, or none in the trace."""
     events = sort_events(writer.end_number, view.failed.number)
     earlier = [step for step in view.ahead if step is not writer and step.end_number < writer.number]
     source = next(
@@ -80,14 +72,14 @@ def _find_source(view: FailureView, writer: SpanStep, culprit: Leaf, fit: float)
     if source is not None and not contains(source.inputs_text, culprit):
         kind = "wrote_argument" if source.writes else "gave_value"
         reason = f"{'wrote' if source.writes else 'returned'} {culprit.shown}"
-        yield make_cause(
-            source, kind, reason, 0.85 * fit, sort_events(source.end_number, *events), culprit.shown
+        return make_cause(
+            source, kind, reason, sort_events(source.end_number, *events), culprit.shown, tier=tier
         )
-        return
     holders = (step for step in (*earlier, writer) if contains(step.inputs_text, culprit))
     reader = min(holders, key=lambda step: step.number, default=writer)
     reason = f"received {culprit.shown} from outside the run"
-    yield make_cause(reader, "given", reason, 0.7 * fit, sort_events(reader.number, *events), culprit.shown)
+    events = sort_events(reader.number, *events)
+    return make_cause(reader, "given", reason, events, culprit.shown, tier=tier)
 
 
 def _find_sources_without_model(view: FailureView) -> Iterator[SuspectedCause]:
@@ -100,14 +92,15 @@ def _find_sources_without_model(view: FailureView) -> Iterator[SuspectedCause]:
             kind = "wrote_argument" if source.writes else "gave_value"
             reason = f"{'wrote' if source.writes else 'returned'} {culprit.shown}"
             events = sort_events(source.end_number, failed.number)
-            yield make_cause(source, kind, reason, 0.85 * view.fit * 0.9, events, culprit.shown)
+            tier = STRONG if view.of_arguments else WEAK
+            yield make_cause(source, kind, reason, events, culprit.shown, tier=tier)
             return
     if view.info.category in {"malformed_output", "model_refusal"}:
         models = [step for step in (*view.inside, *view.ahead) if step.component == "llm" and not step.failed]
         last = max(models, key=lambda step: step.end_number, default=None)
         if last is not None:
             events = sort_events(last.end_number, reporting_number(failed))
-            yield make_cause(last, "wrote_argument", "wrote the answer that could not be used", 0.75, events)
+            yield make_cause(last, "wrote_argument", "wrote the answer that could not be used", events)
 
 
 def _format_arguments(leaves: Sequence[Leaf]) -> str | None:
@@ -134,14 +127,21 @@ def find_empty_results(view: FailureView) -> Iterator[SuspectedCause]:
     traces = [leaf for leaf in view.leaves if search_text(leaf)]
     invented = view.writer is not None and view.culprit is not None and not view.may_have_read(view.culprit)
     empties = [step for step in view.ahead if step.end_number < reader.number and step.empty]
-    for rank, step in enumerate(reversed(empties[-MOST:])):
+    for position, step in enumerate(reversed(empties[-MOST:])):
         related = any(contains(step.inputs_text, leaf) for leaf in traces) or step.parent_id == view.failed.id
-        base = 0.95 if invented else 0.6 if view.writer else 0.5
-        score = base * view.fit * (1.0 if related else 0.85) * (1 - 0.03 * rank)
+        # Where the value is not made up, its author explains more.
+        strong = view.of_arguments and (invented or (related and view.writer is None))
         events = sort_events(
             step.end_number, *((view.writer.end_number,) if view.writer else ()), view.failed.number
         )
-        yield make_cause(step, "empty_result", "returned nothing, which was used", score, events)
+        yield make_cause(
+            step,
+            "empty_result",
+            "returned nothing, which was used",
+            events,
+            tier=STRONG if strong else WEAK,
+            rank=position,
+        )
 
 
 def find_cut_answers(view: FailureView) -> Iterator[SuspectedCause]:
@@ -154,11 +154,10 @@ def find_cut_answers(view: FailureView) -> Iterator[SuspectedCause]:
         other.component == "llm" and other.number > step.end_number for other in (*view.ahead, *view.inside)
     )
     used = step is view.writer or not later
-    score = 0.95 * max(view.fit, 0.3) * (1.0 if used else 0.6)
+    tier = STRONG if used and not view.of_callee else WEAK
     reason = f"wrote an answer that was cut ({step.cut_reason})"
-    yield make_cause(
-        step, "answer_cut", reason, score, sort_events(step.end_number, reporting_number(view.failed))
-    )
+    events = sort_events(step.end_number, reporting_number(view.failed))
+    yield make_cause(step, "answer_cut", reason, events, tier=tier)
 
 
 def find_context_losses(view: FailureView) -> Iterator[SuspectedCause]:
@@ -181,7 +180,9 @@ def find_context_losses(view: FailureView) -> Iterator[SuspectedCause]:
             if len(result) >= _CUT_FROM and result[:80] in text and result[-80:] not in text:
                 reason = f"read only the beginning of what {format_step(step)} returned"
                 events = sort_events(step.end_number, writer.number, view.failed.number)
-                yield make_cause(writer, "message_cut", reason, 0.7 * view.fit, events)
+                yield make_cause(
+                    writer, "message_cut", reason, events, tier=WEAK if view.of_callee else STRONG
+                )
                 break
     earlier = [
         step
@@ -195,7 +196,9 @@ def find_context_losses(view: FailureView) -> Iterator[SuspectedCause]:
             if lost:
                 reason = f"read a context without {len(lost)} of the messages of the call before"
                 events = sort_events(earlier[-1].number, writer.number, view.failed.number)
-                yield make_cause(writer, "context_changed", reason, 0.6 * view.fit, events)
+                yield make_cause(
+                    writer, "context_changed", reason, events, tier=STRONG if view.of_arguments else WEAK
+                )
 
 
 def _messages(step: SpanStep) -> list[Any]:

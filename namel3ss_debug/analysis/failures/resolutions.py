@@ -15,7 +15,7 @@ BY_ORIGIN: dict[str, str] = {
     "sibling_failed": "Look at what failed first; if the others should go on without it, handle its failure in its own branch.",
     "large_result": "Return less from this call: page, filter or summarise its result before it goes to the model.",
 }
-"""Kind of the likeliest origin -> advice."""
+"""Kind of the first origin -> advice."""
 
 BY_CATEGORY: dict[str, str] = {
     "authentication": "Check the key or the permission, and that the environment of the program has it.",
@@ -39,6 +39,6 @@ def resolution(category: str, origin: str | None = None) -> str | None:
 
     Args:
         category: one of `categories.CATEGORIES`.
-        origin: the kind of the likeliest origin.
+        origin: the kind of the first origin.
     """
     return BY_ORIGIN.get(origin or "") or BY_CATEGORY.get(category)

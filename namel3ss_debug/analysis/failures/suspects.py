@@ -29,26 +29,36 @@ MARKED = "marked"
 MOST = 5
 """The most origins of a failure that are reported."""
 
-FIT: dict[str, float] = {
-    "parameter": 1.0,
-    "malformed_output": 1.0,
-    "tool": 0.8,
-    "logic": 0.7,
-    "unknown": 0.7,
-    "model_refusal": 0.6,
-    "resource": 0.5,
-    "context_overflow": 0.4,
-    "dependency": 0.25,
-    "timeout": 0.2,
-    "authentication": 0.2,
-    "network": 0.15,
-    "rate_limit": 0.1,
-    "cancelled": 0.1,
-    MARKED: 1.0,
-}
-"""Category -> how well the inputs of a call explain that it failed."""
+SIGNALS: tuple[str, ...] = (
+    "dependency_failed",
+    "failed_inside",
+    "sibling_failed",
+    "answer_cut",
+    "slow_call",
+    "large_result",
+    "empty_result",
+    "gave_value",
+    "given",
+    "wrote_argument",
+    "message_cut",
+    "context_changed",
+    "error_result_used",
+    "earlier_failure",
+    "decided",
+    "retries_exhausted",
+    "itself",
+    "repeated_failure",
+)
+"""The kinds of causes, the strongest signal first; the table in `causes` explains each."""
 
-_FIT_QUOTED = 0.9
+STRONG, OWN, WEAK = range(3)
+"""A strong signal ranks before the failure itself as its own cause, a weak one after it."""
+
+OF_CALLEES = frozenset({"network", "timeout", "dependency", "rate_limit", "authentication"})
+"""Categories of failures that begin with the service that is called, whatever the inputs of the call."""
+
+_OF_ARGUMENTS = frozenset({"parameter", "malformed_output", MARKED})
+_OF_ARGUMENTS_IF_RETURNED = frozenset({"tool", "logic", "unknown"})
 _LONGEST_NAME = 40
 _LONGEST_TYPE = 60
 _OF_CODE = frozenset({"KeyError", "IndexError", "LookupError", "AttributeError", "TypeError"})
@@ -63,7 +73,8 @@ class SuspectedCause(NamedTuple):
         component, name: those of its span.
         kind: one of the table in `causes`.
         reason: what it did, as text that follows its name: `llm gpt-4o` `wrote city='Pari'`.
-        score: from 0 to 1.
+        strength: a sort key, the strongest first: `STRONG`, `OWN` or `WEAK`, the index in `SIGNALS`, and a rank among
+            causes of one kind; for the cause of a cause, the strengths of both.
         events: the numbers of the events that show it.
         value: the value that was passed on, with its name; None where there was none.
     """
@@ -73,7 +84,7 @@ class SuspectedCause(NamedTuple):
     name: str
     kind: str
     reason: str
-    score: float
+    strength: tuple[float, ...]
     events: tuple[int, ...]
     value: str | None = None
 
@@ -85,7 +96,6 @@ class SuspectedCause(NamedTuple):
             "component_name": self.name or None,
             "kind": self.kind,
             "reason": self.reason,
-            "score": round(self.score, 3),
             "evidence": {"events": list(self.events), "value": self.value},
         }
 
@@ -152,9 +162,11 @@ class FailureView:
         reported: the numbers of those whose failure it reports, where it is a report.
         last_good: component and name -> the number of their latest call that succeeded.
         leaves: the values that it was called with; only those that a model wrote, where that is known.
-        writer: the model that wrote its arguments; `sure` is the confidence in that.
+        writer: the model that wrote its arguments.
         culprit: the value among these that most likely caused the failure.
-        fit: how well its arguments explain the failure.
+        of_callee: whether the service that it called explains the failure.
+        of_arguments: whether its arguments explain the failure: the error names one, or the category is about them. A call
+            that returned an error as its result has checked its inputs; an exception need not be about them.
         in_code: whether it is an exception of the tool's own code, such as a missing key, that names no value of its
             arguments.
     """
@@ -169,18 +181,20 @@ class FailureView:
             (step.component, step.name): step.number for step in self.ended if get_failure_info(step) is None
         }
         self.leaves = list(iter_leaves(failed.arguments)) if failed.component != "llm" else []
-        self.fit = FIT.get(info.category, FIT["unknown"])
         self.ahead = [step for step in self.ended if step.end_number < failed.number or not failed.start]
         self.reported = frozenset() if failed.start else _find_reported(failed, info, self.ended)
-        self.writer, self.sure, wrote = _find_writer(failed, self.ahead, self.leaves)
+        self.writer, wrote = _find_writer(failed, self.ahead, self.leaves)
         if wrote is not None:
             self.leaves = list(iter_leaves(wrote)) if wrote else []
         self.culprit = self._find_named()
-        if self.culprit is not None:
-            self.fit = max(self.fit, _FIT_QUOTED)
-        elif info.category == "parameter":
+        if self.culprit is None and info.category == "parameter":
             self.culprit = self._find_suspect()
         self.in_code = self.culprit is None and info.category == "parameter" and _raised_by_code(failed, info)
+        self.of_callee = info.category in OF_CALLEES
+        categories = _OF_ARGUMENTS | _OF_ARGUMENTS_IF_RETURNED if info.claimed else _OF_ARGUMENTS
+        self.of_arguments = not self.of_callee and (
+            self.culprit is not None or (info.category in categories and not self.in_code)
+        )
 
     def is_invented(self, leaf: Leaf) -> bool:
         """Return whether the model wrote a value that nothing it had read contains, in any form."""
@@ -267,13 +281,13 @@ def _find_reported(report: SpanStep, info: FailureInfo, ended: Sequence[SpanStep
 
 def _find_writer(
     failed: SpanStep, ahead: Sequence[SpanStep], leaves: Sequence[Leaf]
-) -> tuple[SpanStep | None, float, dict[str, Any] | None]:
-    """Return the model that wrote the arguments of a span, the confidence, and what it wrote where the call is known.
+) -> tuple[SpanStep | None, dict[str, Any] | None]:
+    """Return the model that wrote the arguments of a span, and what it wrote where the call is known.
 
     Arguments that a framework adds to a call, such as its context, were not written by the model.
     """
     if not failed.start or failed.component == "llm":
-        return None, 0.0, None
+        return None, None
     models = [step for step in reversed(ahead) if step.writes]
     inputs = failed.start.get("inputs")
     call_id = inputs.get("call_id") if isinstance(inputs, dict) else None
@@ -281,21 +295,21 @@ def _find_writer(
         for step in models:
             for call in step.calls():
                 if call.get("id") == call_id:
-                    return step, 1.0, _as_object(call.get("arguments"))
+                    return step, _as_object(call.get("arguments"))
     arguments = failed.arguments
     for step in models:
         for call in step.calls():
             if call.get("name") == failed.name:
                 wrote = read_json(call.get("arguments"))
                 if wrote == arguments or _is_part(wrote, arguments):
-                    return step, 0.95, _as_object(wrote)
+                    return step, _as_object(wrote)
     traceable = [leaf for leaf in leaves if search_text(leaf)]
     best: tuple[int, SpanStep] | None = None
     for step in models:
         count = sum(contains(step.outputs_text, leaf) for leaf in traceable)
         if count and (best is None or count > best[0]):
             best = count, step
-    return (best[1], 0.8, None) if best and best[0] * 2 >= len(traceable) else (None, 0.0, None)
+    return (best[1] if best and best[0] * 2 >= len(traceable) else None), None
 
 
 def _as_object(wrote: Any) -> dict[str, Any] | None:
@@ -318,15 +332,28 @@ def make_cause(
     step: SpanStep,
     kind: str,
     reason: str,
-    score: float,
     events: tuple[int, ...],
     value: str | None = None,
     *,
+    tier: int = STRONG,
+    rank: float = 0,
     number: int | None = None,
 ) -> SuspectedCause:
-    """Make a cause that names a step."""
+    """Make a cause that names a step.
+
+    Args:
+        step: the step.
+        kind: one of `SIGNALS`.
+        reason: what it did.
+        events: the numbers of the events that show it.
+        value: the value that was passed on.
+        tier: `STRONG`, `OWN` or `WEAK`.
+        rank: the place among causes of the kind, the lowest first.
+        number: the number of the event, where it is not that of the step.
+    """
+    strength = (tier, SIGNALS.index(kind), rank)
     return SuspectedCause(
-        number or step.number, step.component, step.name, kind, reason, score, events, value
+        number or step.number, step.component, step.name, kind, reason, strength, events, value
     )
 
 

@@ -1,23 +1,18 @@
 """Bursts: many calls in a short time, compared with the run's own rate; stalls: long times without any event.
 
-Bursts are detected as in Kleinberg, "Bursty and Hierarchical Structure in Streams" (KDD 2002), with two states. In the
-slow state calls come at the mean rate of the run, in the fast state `FASTER` times as fast. A change to the fast state
-costs `TRANSITION` times the logarithm of the number of calls. The cheapest sequence of states for the times between the
-calls shows when the run was in which state.
+A burst is at least `LEAST_CALLS` calls of models and tools in a row, each of which began `FASTER` times as soon after
+the one before as calls do in this run on average.
 
-A stall is a time of at least `slow_ms` between two events that is far out among these times by the modified z-score
-(see `anomalies`). Besides, a span was open that does not explain it: one with nothing running inside it, or a call that
+A stall is a time of at least `slow_ms` between two events that is an outlier among these times (see `far_out`). Besides, a span was open that does not explain it: one with nothing running inside it, or a call that
 took far longer than others of its kind.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from math import exp, log
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.analysis.sections.anomalies import LEAST_VALUES, Spread
+from namel3ss_debug.analysis.distributions import far_out, milliseconds
 from namel3ss_debug.analysis.sections.calls import (
     LLM,
     OPEN,
@@ -34,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 FASTER = 3.0
-TRANSITION = 1.0
 LEAST_CALLS = 10
 MOST_CANDIDATES = 100
 
@@ -60,16 +54,19 @@ def find_bursts(calls: Sequence[PatternCall]) -> Iterator[dict[str, Any]]:
     wall = sum(gaps)
     if not wall or len(timed) < 2 * LEAST_CALLS:
         return
-    mean = wall / len(gaps)
-    for first, last, weight in _find_fast([gap / mean for gap in gaps]):
-        members = [item[2] for item in timed[first : last + 2]]
-        duration_ns = timed[last + 1][0] - timed[first][0]
+    first = 0
+    for index, gap in enumerate((*gaps, wall)):
+        if gap * FASTER * len(gaps) <= wall:
+            continue
+        members = [item[2] for item in timed[first : index + 1]]
+        duration_ns = timed[index][0] - timed[first][0]
+        first = index + 1
         if len(members) < LEAST_CALLS or not duration_ns:
             continue  # a clock of whole seconds puts calls at the very same instant
         yield pattern_to_json(
             "burst",
             members,
-            1 - exp(-max(weight - TRANSITION * log(len(gaps)), 0.0)),
+            1.0,
             sum_cost(members),
             operations=_operations_to_json(members),
             lasted_ms=milliseconds(duration_ns),
@@ -85,39 +82,6 @@ def _operations_to_json(calls: Sequence[PatternCall]) -> list[dict[str, Any]]:
         counts[call.operation] = counts.get(call.operation, 0) + 1
     ordered = sorted(counts, key=lambda operation: (-counts[operation], operation))
     return [{**operation_to_json(operation), "calls": counts[operation]} for operation in ordered[:10]]
-
-
-def _find_fast(gaps: list[float]) -> Iterator[tuple[int, int, float]]:
-    """Yield (first, last, weight) of the stretches of gaps in the fast state; the gaps are in units of their mean.
-
-    The weight is Kleinberg's weight of a burst: how much cheaper the fast state is there.
-    """
-    up, bonus = TRANSITION * log(len(gaps)), log(FASTER)
-    slow, fast = 0.0, up
-    fast_from_slow: list[bool] = []
-    slow_from_fast: list[bool] = []
-    for gap in gaps:
-        stays_slow, goes_up = slow <= fast, slow + up < fast
-        slow_from_fast.append(not stays_slow)
-        fast_from_slow.append(goes_up)
-        slow, fast = (
-            (slow if stays_slow else fast) + gap,
-            (slow + up if goes_up else fast) + FASTER * gap - bonus,
-        )
-    in_fast = fast < slow
-    last = -1
-    weight = 0.0
-    # Backwards along the cheapest sequence of states, as in the algorithm of Viterbi.
-    for index in range(len(gaps) - 1, -1, -1):
-        if in_fast:
-            last = index if last < 0 else last
-            weight += bonus - (FASTER - 1) * gaps[index]
-            in_fast = not fast_from_slow[index]
-            if not in_fast or index == 0:
-                yield index, last, weight
-                last, weight = -1, 0.0
-        else:
-            in_fast = slow_from_fast[index]
 
 
 class _Pause(NamedTuple):
@@ -149,14 +113,10 @@ def find_stalls(
         for earlier, later in pairwise(moments)
         if later[1] > earlier[1]
     ]
-    if len(pauses) < LEAST_VALUES:
+    limit = far_out([pause.duration_ns for pause in pauses])
+    if limit is None:
         return
-    spread = Spread.of([float(pause.duration_ns) for pause in pauses])
-    long = [
-        pause
-        for pause in pauses
-        if pause.duration_ns >= slow_ns and spread is not None and spread.is_far_out(pause.duration_ns)
-    ]
+    long = [pause for pause in pauses if pause.duration_ns >= slow_ns and pause.duration_ns > limit]
     long.sort(key=lambda pause: (-pause.duration_ns, pause.after))
     if long:
         medians = _median_durations(calls)

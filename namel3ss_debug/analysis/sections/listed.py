@@ -67,7 +67,7 @@ def summarise(
         key = _key(info, prices)
         row = cache.get(key)
         if row is None or len(row) != len(TraceSummary._fields):
-            summary = _read(info, prices)
+            summary = _read(info)
             if info.status != "open" and info.size_bytes <= LARGEST:
                 cache[key], changed = list(summary), True
         else:
@@ -80,10 +80,10 @@ def summarise(
     return found
 
 
-def _read(info: TraceInfo, prices: Table | None) -> TraceSummary:
+def _read(info: TraceInfo) -> TraceSummary:
     if info.size_bytes > (LARGEST_RUNNING if info.status == "open" else LARGEST):
         return TraceSummary(*_outcome_by_last_line(info))
-    document = analyze(open_trace(info.path), ["execution_overview"], own_prices=prices)
+    document = analyze(open_trace(info.path), ["execution_overview"])
     overview = document["execution_overview"]
     return TraceSummary(
         overview["outcome"],

@@ -11,7 +11,7 @@ The section:
 
 `found` has the kinds in the order of `KINDS`, and within a kind the most expensive first. `numbers` are those of the start events
 that prove it, the first `MOST_NUMBERS` of `count`; `cost.usd` is null where no price is known. The methods are those of
-`loops`, `sequences`, `bursts`, `anomalies` and `decisions`.
+`loops`, `sequences`, `bursts` and `decisions`.
 
 The first `MOST_SPANS` spans and decisions are looked at; `spans_left_out` counts the others.
 """
@@ -23,8 +23,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.contract import BaseFold
+from namel3ss_debug.analysis.distributions import OUTLIERS
 from namel3ss_debug.analysis.findings import format_operation, format_time, make_finding
-from namel3ss_debug.analysis.sections import anomalies, bursts, decisions, loops, sequences
+from namel3ss_debug.analysis.sections import bursts, decisions, loops, sequences
 from namel3ss_debug.analysis.sections.calls import Reader, group_levels
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ MOST_SPANS = 50_000
 MOST_LISTED = 50
 KINDS = (
     *("loop", "retries", "stall", "one way", "polling"),
-    *("anomaly", "burst", "paging", "parallel", "sequence"),
+    *("burst", "paging", "parallel", "sequence"),
 )
 """The kinds of patterns, the most important first."""
 
@@ -126,7 +127,6 @@ class Patterns(BaseFold):
         last = calls[-1].number if self._seen > len(calls) else None
         yield from bursts.find_stalls(calls, bursts.at_least_ns(self._slow_ms), last)
         yield from decisions.find_one_way(calls)
-        yield from anomalies.find_anomalies(calls)
         yield from bursts.find_bursts(calls)
         yield from sequences.find_parallel_groups(all_levels)
         yield from sequences.find_sequences(all_levels)
@@ -140,28 +140,13 @@ def _rank(pattern: dict[str, Any]) -> tuple[float, ...]:
 
 def _describe_methods(slow_ms: float) -> dict[str, dict[str, Any]]:
     """Return how each kind is detected, by the name of the method where it has one, with the parameters."""
-    z_score = "modified z-score by median and MAD, Iglewicz and Hoaglin (1993)"
     return {
         "loop": {"least_rounds": loops.LEAST_ROUNDS, "longest_cycle": loops.LONGEST_CYCLE},
-        "stall": {
-            "method": z_score,
-            "far_out": anomalies.FAR_OUT,
-            "least_values": anomalies.LEAST_VALUES,
-            "least_ms": slow_ms,
-        },
+        "stall": {"method": OUTLIERS, "least_ms": slow_ms},
         "one way": {"least_decisions": decisions.LEAST_DECISIONS},
-        "anomaly": {
-            "method": f"{z_score}, of logarithms",
-            "far_out": anomalies.FAR_OUT,
-            "least_values": anomalies.LEAST_VALUES,
-            "least_factor": anomalies.LEAST_FACTOR,
-            "least_ms": anomalies.LEAST_NS / 1e6,
-            "least_tokens": anomalies.LEAST_TOKENS,
-        },
         "burst": {
-            "method": "automaton of two states, Kleinberg (2002)",
+            "method": "calls in a row that began faster than the mean rate of the run",
             "faster": bursts.FASTER,
-            "transition": bursts.TRANSITION,
             "least_calls": bursts.LEAST_CALLS,
         },
         "paging": {"least_pages": loops.LEAST_PAGES},

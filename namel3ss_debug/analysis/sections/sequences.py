@@ -1,9 +1,9 @@
 """Find which calls follow each other again and again, and which run at the same time.
 
-A sequence is two to `LONGEST` operations that follow each other at one level, as they began (n-grams). It occurs at
-least `LEAST_TIMES` times, and consists of more than one operation. It is closed: no longer sequence around it occurs
-nearly as often (as in Yan, Han and Afshar, "CloSpan", 2003). And it is not due to chance: of the times that its first
-or its last operation occurs, at least `LEAST_SHARE` are in the sequence. That share is its confidence.
+A sequence is two to `LONGEST` operations that follow each other at one level, as they began. It occurs at least
+`LEAST_TIMES` times without overlapping itself, and not by chance: of the times that its first or its last operation
+occurs, at least `LEAST_SHARE` are in the sequence. That share is its confidence. A sequence of operations that are all
+in one that covers more calls adds nothing, and is left out.
 
 A parallel group is a set of calls at one level in which each call but the first began before all earlier ones had
 ended. Groups of the same operations are one row. `at_once` is the peak concurrency of the largest of them.
@@ -16,10 +16,10 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.analysis.sections.calls import OPEN, operation_to_json, pattern_to_json
+from namel3ss_debug.analysis.sections.calls import MOST_NUMBERS, OPEN, operation_to_json, pattern_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from namel3ss_debug.analysis.sections.calls import Operation, PatternCall
 
@@ -29,91 +29,38 @@ LEAST_SHARE = 0.5
 MOST_SEQUENCES = 20
 MOST_OPERATIONS = 10
 
-_NEARLY_AS_OFTEN = 0.9
-
-Gram = tuple[int, ...]
-
 
 def find_sequences(levels: Sequence[Sequence[PatternCall]]) -> list[dict[str, Any]]:
-    """Return the sequences that occur most often, those that cover most calls first."""
-    names: dict[Operation, int] = {}
-    flat: list[int] = []
-    calls: list[PatternCall | None] = []
-    for index, level in enumerate(levels, 1):
-        if len(level) < 2:
-            continue
-        flat += [names.setdefault(call.operation, len(names)) for call in level]
-        calls += level
-        flat.append(-index)  # a number of its own, so that no sequence goes beyond its level
-        calls.append(None)
-    counts: Counter[Gram] = Counter()
-    for length in range(2, LONGEST + 1):
-        counts.update(zip(*(flat[offset:] for offset in range(length)), strict=False))
-    single = Counter(flat)
-    frequent = {gram: times for gram, times in counts.items() if times >= LEAST_TIMES and min(gram) >= 0}
-    # A sequence that occurs as often as the longer one around it adds nothing.
-    within: dict[Gram, int] = {}
-    for gram, times in frequent.items():
-        for part in (gram[:-1], gram[1:]):
-            within[part] = max(within.get(part, 0), times)
-    chosen = [
-        gram
-        for gram, times in frequent.items()
-        if len(set(gram)) > 1
-        and within.get(gram, 0) < _NEARLY_AS_OFTEN * times
-        and not _is_rotation(gram, frequent)
-        and _share(times, gram, single) >= LEAST_SHARE
-    ]
-    chosen.sort(key=lambda gram: (-frequent[gram] * len(gram), -len(gram), gram))
-    entries = _sequences_to_json(chosen[:MOST_SEQUENCES], flat, calls, list(names))
-    return [
-        {**entry, "confidence": round(_share(frequent[gram], gram, single), 3)} for gram, entry in entries
-    ]
-
-
-def _share(times: int, gram: Gram, single: Mapping[int, int]) -> float:
-    """Return the share of its first or last operations that are in the sequence."""
-    return min(times / min(single[gram[0]], single[gram[-1]]), 1.0)
-
-
-def _is_rotation(gram: Gram, frequent: dict[Gram, int]) -> bool:
-    """Return whether it is a rotation of a repeated round of which another rotation is reported."""
-    if any(gram[:size] == gram[-size:] for size in range(1, len(gram))):
-        return True  # it ends as it began, so it is more than one round
-    rotated = (*gram[1:], gram[0])
-    while rotated != gram:
-        times = frequent.get(rotated, 0)
-        if times > frequent[gram] or (times == frequent[gram] and rotated < gram):
-            return True
-        rotated = (*rotated[1:], rotated[0])
-    return False
-
-
-def _sequences_to_json(
-    chosen: list[Gram], flat: list[int], calls: list[PatternCall | None], names: list[Operation]
-) -> Iterator[tuple[Gram, dict[str, Any]]]:
-    """Yield the sequences that occur often enough without overlapping themselves."""
-    wanted = set(chosen)
-    begins: dict[Gram, list[int]] = {gram: [] for gram in chosen}
-    for length in {len(gram) for gram in chosen}:
-        for index, gram in enumerate(zip(*(flat[offset:] for offset in range(length)), strict=False)):
-            if gram in wanted:
-                indexes = begins[gram]
-                if not indexes or indexes[-1] + length <= index:
-                    indexes.append(index)
-    for gram in chosen:
-        indexes = begins[gram]
-        if len(indexes) < LEAST_TIMES:
-            continue
-        steps = [call for index in indexes for call in calls[index : index + len(gram)] if call is not None]
-        entry = pattern_to_json(
-            "sequence", steps, 1.0, operations=[operation_to_json(names[name]) for name in gram]
-        )
-        entry |= {
-            "count": len(indexes),
-            "numbers": [call.number for index in indexes[:20] if (call := calls[index]) is not None],
-        }
-        yield gram, entry
+    """Return the sequences that cover most calls, those first."""
+    times = Counter(call.operation for level in levels for call in level)
+    found: dict[tuple[Operation, ...], list[Sequence[PatternCall]]] = {}
+    for level in levels:
+        operations = [call.operation for call in level]
+        free: dict[tuple[Operation, ...], int] = {}  # where the last occurrence ended
+        for length in range(2, LONGEST + 1):
+            for index in range(len(level) - length + 1):
+                sequence = tuple(operations[index : index + length])
+                if free.get(sequence, 0) <= index:
+                    free[sequence] = index + length
+                    found.setdefault(sequence, []).append(level[index : index + length])
+    frequent = [item for item in found.items() if len(item[1]) >= LEAST_TIMES]
+    frequent.sort(key=lambda item: (-len(item[0]) * len(item[1]), len(item[0]), item[1][0][0].number))
+    entries: list[dict[str, Any]] = []
+    reported: list[frozenset[Operation]] = []
+    for sequence, occurrences in frequent:
+        inside = frozenset(sequence)
+        share = len(occurrences) / min(times[sequence[0]], times[sequence[-1]])
+        if len(inside) > 1 and share >= LEAST_SHARE and not any(inside <= other for other in reported):
+            reported.append(inside)
+            row = pattern_to_json(
+                "sequence",
+                [call for calls in occurrences for call in calls],
+                min(share, 1.0),
+                operations=[operation_to_json(operation) for operation in sequence],
+            )
+            numbers = [calls[0].number for calls in occurrences[:MOST_NUMBERS]]
+            entries.append(row | {"count": len(occurrences), "numbers": numbers})
+    return entries[:MOST_SEQUENCES]
 
 
 def find_parallel_groups(levels: Iterable[Sequence[PatternCall]]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The table of all sections. A new section is one module and one row here.
 
 The document of `analyze`, its reports, the options of the command, the aggregation over several traces and the health
-read this table. Sections of installed packages are rows of the same type (`plugins`).
+read this table.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ _ROWS = (
         "patterns",
         "patterns",
         patterns.Patterns,
-        "Loops, retries, stalls, bursts, anomalies, and what is repeated.",
+        "Loops, retries, stalls, bursts, and what is repeated.",
         findings=patterns.find_findings,
         has_data=patterns.has_spans,
     ),

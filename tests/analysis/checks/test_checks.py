@@ -1,14 +1,12 @@
 """Rules on runs made by hand: each kind is kept by a run that keeps it, and broken, with proof, by one that does not."""
 
 import json
-from importlib.metadata import EntryPoint
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from namel3ss_debug import check_trace
-from namel3ss_debug.analysis import plugins
 from namel3ss_debug.analysis.checks import conduct
 from namel3ss_debug.analysis.checks.evaluation import observe
 from namel3ss_debug.analysis.findings import parse_site
@@ -779,33 +777,6 @@ def test_any_recording_can_be_checked(traces, data, tmp_path_factory):
         assert list(finding.events) == sorted(set(finding.events))
     prints = [(finding.id, finding.fingerprint) for finding in report.findings]
     assert len(prints) == len(set(prints))
-
-
-def test_a_section_of_an_installed_package_can_be_asked(good, broken, monkeypatch, tmp_path):
-    """What another package adds to the analysis, rules see; where it came to nothing, they say so."""
-    (tmp_path / "their_folds.py").write_text(
-        "class Steps:\n"
-        "    events = frozenset()\n"
-        "    needs = ()\n"
-        "    def __init__(self, options): self.count = 0\n"
-        "    def span(self, span): self.count += 1\n"
-        "    def open_span(self, span): pass\n"
-        "    def event(self, number, event): pass\n"
-        "    def merge(self, later): self.count += later.count\n"
-        "    def result(self, totals): return {'steps': self.count}\n"
-        "class Broken(Steps):\n"
-        "    def result(self, totals): raise ValueError('no luck')\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    found = [
-        EntryPoint(name, f"their_folds:{kind}", plugins.FOLDS_GROUP)
-        for name, kind in (("mine", "Steps"), ("bad", "Broken"))
-    ]
-    monkeypatch.setattr(plugins, "entry_points", lambda group: found)
-    assert broken("mine.steps == 4") == ()
-    assert "mine.steps is 4" in broken("mine.steps > 4")[0].evidence
-    with pytest.raises(RuleError, match=r"the section bad has no result: .*no luck"):
-        broken("bad.steps == 4")
 
 
 def test_the_measures_agree_with_the_analysis(good, broken, recording, tmp_path):

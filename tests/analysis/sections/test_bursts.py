@@ -1,11 +1,4 @@
-from itertools import groupby, product
-from math import log
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from namel3ss_debug.analysis.sections import bursts as module
 
 
 @pytest.fixture
@@ -17,27 +10,6 @@ def found(recording, analysed):
         return [each for each in patterns if each["kind"] == kind]
 
     return found
-
-
-def cheapest(gaps):
-    """The cheapest ways through the two states, by trying all of them; each with what it costs."""
-    ways = []
-    for states in product((0, 1), repeat=len(gaps)):
-        cost = sum(gap if state == 0 else 3 * gap - log(3) for state, gap in zip(states, gaps, strict=True))
-        ups = sum(1 for before, state in zip((0, *states), states, strict=False) if state > before)
-        ways.append((cost + ups * log(len(gaps)), states))
-    return ways
-
-
-@given(st.lists(st.floats(0, 8), min_size=1, max_size=9))
-def test_the_stretches_are_those_of_the_cheapest_way(gaps):
-    """The automaton finds what trying all ways finds (Kleinberg 2002)."""
-    states = [0] * len(gaps)
-    for first, last, weight in module._find_fast(gaps):
-        states[first : last + 1] = [1] * (last + 1 - first)
-        assert weight == pytest.approx(sum(log(3) - 2 * gap for gap in gaps[first : last + 1]))
-    ways = {states: cost for cost, states in cheapest(gaps)}
-    assert ways[tuple(states)] == pytest.approx(min(ways.values()))
 
 
 def test_many_calls_in_little_time_are_a_burst(recording, found):
@@ -110,11 +82,3 @@ def test_a_pause_in_which_nothing_was_open_is_no_stall(recording, found):
         recording.span("tool", "t", 0.1 * n, 0.1 * n + 0.05)
     recording.span("tool", "t", 500, 500.1)
     assert found("stall") == []
-
-
-def test_stretches_do_not_overlap():
-    """A long row of short gaps is one stretch."""
-    gaps = [4.0] * 5 + [0.05] * 30 + [4.0] * 5
-    found = list(module._find_fast(gaps))
-    assert [key for key, _ in groupby(found)] == found
-    assert [(first, last) for first, last, _ in found] == [(5, 34)]

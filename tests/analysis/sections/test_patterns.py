@@ -80,7 +80,7 @@ def test_an_empty_trace_has_no_patterns(analysed):
     """Nothing is found, and how it was looked for is told."""
     section = analysed([], ["patterns"])["patterns"]
     assert (section["spans"], section["counts"], section["found"]) == (0, {}, [])
-    assert "Iglewicz and Hoaglin" in section["method"]["anomaly"]["method"]
+    assert "Tukey" in section["method"]["stall"]["method"]
 
 
 def test_one_event_a_killed_run_and_no_time_at_all(recording, analysed):

@@ -1,8 +1,6 @@
 """The table of sections: a sample section, one module and one row, is found wherever a section is read."""
 
 import json
-import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -102,21 +100,3 @@ def test_a_section_is_one_row(paid):
     many = analyze_many([paid, Path(paid)], AnalysisRequest())
     assert many.document["refunds"]["refunds"] == 4
     assert [row["number"] for row in many.document["refunds"]["listed"]] == [1, 3, 1, 3]
-
-
-def test_an_installed_row_is_a_section_of_the_same_type(paid, tmp_path, monkeypatch):
-    """Its tables, its findings and its pooling are those of the row."""
-    site = tmp_path / "site"
-    info = site / "shop-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[namel3ss_debug.sections]\nrefunds = shop:ROW\n")
-    module = types.ModuleType("shop")
-    module.ROW = ROW
-    monkeypatch.setitem(sys.modules, "shop", module)
-    monkeypatch.syspath_prepend(site)
-    document = TraceAnalyzer(paid).analyze()
-    assert document["refunds"]["refunds"] == 2
-    assert "refunds" in [row["id"] for row in document["health"]["findings"]]
-    assert "Refunds\n  n  took ms\n" in run(paid)
-    assert analyze_many([paid, paid], AnalysisRequest()).document["refunds"]["refunds"] == 4
