@@ -4,7 +4,8 @@ A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. P
 (help, settings, fields, names) are compared exactly. Parts named `run ...` show what a terminal of 80 columns printed
 for real runs of the examples (`runs.py`). Their times and ids differ from run to run, so they are rewritten only when
 something else in them changed, or all of them with `--fresh`, for example after the numbers of events have changed. `--no-runs` leaves them alone and
-takes two seconds.
+takes two seconds; so does a second call without a change of the program, because the cache directory holds the output
+of the last runs. `--check` and `--fresh` never use that.
 """
 
 from __future__ import annotations
@@ -472,7 +473,7 @@ def main(words: list[str]) -> int:
             else "the pages are up to date"
         )
         return int(bool(found))
-    shown = {} if "--no-runs" in words else runs.all_runs()
+    shown = {} if "--no-runs" in words else runs.all_runs() if "--fresh" in words else runs.latest_runs()
     for name in PAGES:
         path = ROOT / name
         page = path.read_text("utf-8")

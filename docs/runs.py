@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -10,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pexpect
@@ -273,11 +277,42 @@ def scratch(folder: Path) -> Path:
 
 
 def all_runs() -> dict[str, str]:
-    """Return the text of every run, by its name; its folder is shown as `~/shop`."""
+    """Return the text of every run, by its name; its folder is shown as `~/shop`. Progress goes to stderr."""
     with tempfile.TemporaryDirectory() as name:
         folder = scratch(Path(name))
-        texts = {part: "".join(shown(each, folder) for each in commands) for part, commands in RUNS.items()}
-        return {part: fenced(text.replace(name, "~/shop"), "console") for part, text in texts.items()}
+        texts = {}
+        for place, (part, commands) in enumerate(RUNS.items(), 1):
+            print(f"run {place} of {len(RUNS)}: {part}", file=sys.stderr, flush=True)
+            text = "".join(shown(each, folder) for each in commands)
+            texts[part] = fenced(text.replace(name, "~/shop"), "console")
+        return texts
+
+
+def latest_runs() -> dict[str, str]:
+    """Return what `all_runs` returns, from the cache directory if nothing that a run can depend on has changed since."""
+    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "namel3ss-debug-docs.json"
+    digest = digest_of_inputs()
+    with suppress(OSError, ValueError):
+        kept = json.loads(path.read_text("utf-8"))
+        if kept["digest"] == digest:
+            print("the program has not changed since the last runs", file=sys.stderr)
+            return dict(kept["texts"])
+    texts = all_runs()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"digest": digest, "texts": texts}), "utf-8")
+    return texts
+
+
+def digest_of_inputs() -> str:
+    """Return a digest of this script, the package, the examples, and the installed packages with their versions."""
+    digest = hashlib.sha256(sys.version.encode())
+    installed = sorted(f"{each.name} {each.version}" for each in distributions())
+    digest.update("\n".join(installed).encode())
+    files = [Path(__file__), *(ROOT / "namel3ss_debug").rglob("*.*"), *(ROOT / "examples").rglob("*.*")]
+    for path in sorted(files):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"\0{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def shown(each: str | tuple[str, ...], folder: Path) -> str:

@@ -21,20 +21,17 @@ from unittest import mock
 import click
 import pytest
 
-import namel3ss_debug
 from namel3ss_debug import errors
 from namel3ss_debug.analysis import contract
 from namel3ss_debug.cli.help import PAGES_FOLDER, TOPICS, anchor_of
 from namel3ss_debug.cli.main import ALIASES, COMMANDS, debug
 from namel3ss_debug.config import SETTINGS, DebugConfiguration, load_configuration
-from namel3ss_debug.fields import FIELDS
 from namel3ss_debug.replay.debugger.commands import COMMANDS as DEBUGGER_COMMANDS
 from namel3ss_debug.replay.debugger.commands import parse_command
 from namel3ss_debug.replay.debugger.interpreter import split_commands
 from namel3ss_debug.replay.overrides.faults import parse_fault
 from namel3ss_debug.replay.overrides.mocks import parse_mock
 from namel3ss_debug.replay.rerun import divergences
-from namel3ss_debug.traces.events import EVENT_TYPES
 from namel3ss_debug.wire.faults import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +49,6 @@ EXAMPLES_IN_ORDER = ("docs/recording.md", "docs/library.md", "docs/debugger.md",
 """The pages whose Python examples run, in the order in which they need each other's traces."""
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-PARTS = re.compile(r"<!-- generated: debugger (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
 PROMPT = r"^\(debug \d+/\d+\) (.+)$"
 
 
@@ -149,24 +145,20 @@ def test_a_part_is_stale_where_it_differs_in_every_run(generate, monkeypatch, ca
     assert "1 parts differ" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_and_option_is_in_the_reference(name):
-    """The page of commands holds each command with each of its options."""
-    reference = page("docs/commands.md")
-    command = debug.get_command(click.Context(debug), name)
-    assert f"## namel3ss debug {name}\n" in reference
-    for option in command.params:
-        if isinstance(option, click.Option):
-            assert all(word in reference for word in (*option.opts, *option.secondary_opts))
-
-
-@pytest.mark.parametrize("command", DEBUGGER_COMMANDS, ids=lambda command: command.name)
-def test_every_command_of_the_debugger_is_in_the_reference(command):
-    """The table of its group holds it with each of its aliases and the line that help shows."""
-    table = next(part for part in PARTS.finditer(page("docs/debugger.md")) if part[1] == command.group)[2]
-    row = next(row for row in table.splitlines() if re.match(rf"\| `{re.escape(command.name)}[ `]", row))
-    assert all(f"`{alias}`" in row for alias in command.aliases)
-    assert command.help in row
+def test_runs_are_kept_until_something_changes(generate, monkeypatch, tmp_path):
+    """Without a change the output of the last runs is used again; a change of an example makes them anew."""
+    runs = generate.runs
+    outcomes = [{"list": "first"}, {"list": "second"}]
+    monkeypatch.setattr(runs, "all_runs", lambda: outcomes.pop(0))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for folder in ("docs", "examples", "namel3ss_debug"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "docs" / "runs.py"))
+    (tmp_path / "docs" / "runs.py").write_text("")
+    assert [runs.latest_runs(), runs.latest_runs()] == [{"list": "first"}] * 2
+    (tmp_path / "examples" / "agent.py").write_text("print(1)")
+    assert runs.latest_runs() == {"list": "second"}
 
 
 def test_stale_tables_of_the_debugger_are_found(generate, monkeypatch, tmp_path):
@@ -193,21 +185,6 @@ def test_what_sessions_type_are_commands_of_the_debugger(name):
     for words in typed:
         for part in split_commands(words):
             parse_command(part)
-
-
-@pytest.mark.parametrize(
-    "word",
-    [
-        *(setting.key for setting in SETTINGS),
-        *(variable for setting in SETTINGS for variable in setting.variables),
-        *(field.name for field in FIELDS),
-        *EVENT_TYPES,
-        *sorted(set(namel3ss_debug.__all__) - {"__version__"}),
-    ],
-)
-def test_every_name_is_in_the_reference(word):
-    """Settings, their variables, fields, event types and public names each stand in the reference as code."""
-    assert any(f"`{word}`" in page(name) for name in REFERENCE)
 
 
 def forms(name, first, second):

@@ -12,7 +12,7 @@ import click
 
 from namel3ss_debug.cli.analyze import find_paths
 from namel3ss_debug.cli.options import (
-    files,
+    complete_files,
     leave_out_bad_baselines,
     open_reference,
     open_trace_file,
@@ -144,9 +144,9 @@ def exporter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for each exporter of findings that writes a file."""
     for row in reversed(FINDING_EXPORTERS):
         if row.is_file:
-            command = click.option(f"--{row.name}", metavar="FILE", shell_complete=files, help=row.help)(
-                command
-            )
+            command = click.option(
+                f"--{row.name}", metavar="FILE", shell_complete=complete_files, help=row.help
+            )(command)
     return command
 
 
@@ -261,7 +261,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> Report
     "--rules",
     "rules",
     metavar="FILE",
-    shell_complete=files,
+    shell_complete=complete_files,
     multiple=True,
     help="Rules of a JSON file; may be given several times.",
 )
@@ -275,7 +275,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> Report
     "--baseline",
     "baselines",
     metavar="TRACE",
-    shell_complete=files,
+    shell_complete=complete_files,
     multiple=True,
     help="A run to compare with, or a directory of them: the run must be no worse.",
 )
@@ -287,7 +287,9 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> Report
     help="The lowest severity that ends with status 1.",
 )
 @exporter_options
-@click.option("--markdown", metavar="FILE", shell_complete=files, help="Write the result as Markdown.")
+@click.option(
+    "--markdown", metavar="FILE", shell_complete=complete_files, help="Write the result as Markdown."
+)
 @click.option(
     "--github/--no-github",
     default=None,

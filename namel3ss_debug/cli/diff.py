@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from namel3ss_debug.cli.options import (
-    files,
+    complete_files,
     leave_out_bad_baselines,
     limit_option,
     open_trace_file,
@@ -73,8 +73,8 @@ def find_baselines(references: Sequence[str], directory: Path, failing: Path) ->
 
 
 @click.command("diff")
-@click.argument("references", metavar="A B", nargs=-1, shell_complete=files)
-@click.option("--baseline", "baselines", multiple=True, metavar="TRACE", shell_complete=files,
+@click.argument("references", metavar="A B", nargs=-1, shell_complete=complete_files)
+@click.option("--baseline", "baselines", multiple=True, metavar="TRACE", shell_complete=complete_files,
               help="A passing run to compare one failing run with; may be repeated.")  # fmt: skip
 @click.option("--ignore", multiple=True, metavar="PATTERN",
               help="Do not compare this key, or this path of keys from the event on; may be repeated.")  # fmt: skip

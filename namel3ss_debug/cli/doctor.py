@@ -246,7 +246,7 @@ def command(
         first, trace = record(program, config, interpreter, Path(folder))
         if first.status == -2:
             raise click.Abort
-        inputs_read = FirstRun(trace.events(), read_recorded(trace), Inputs.of(trace.events()))
+        inputs_read = FirstRun(trace.events(), read_recorded(trace), Inputs.of(trace.events()), program.root)
         first = first._replace(printed=inputs_read.printed)
         again = _Again(trace, config, Path(folder), run_tools, interpreter)
         files = Files(inputs_read.files, began)
@@ -255,7 +255,7 @@ def command(
         )
         causes = diagnosis.causes()
         printed = first.stdout.decode("utf-8", "replace")
-        found = findings(causes, inputs_read, printed, program.root, files.changed())
+        found = findings(causes, inputs_read, printed, files.changed())
     return Report(
         [Lines(lambda width: doctor_lines(found, diagnosis.runs, first.status, width))],
         doctor_document(program.text, found, diagnosis.runs, first.status),

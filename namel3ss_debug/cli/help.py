@@ -57,8 +57,7 @@ _LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?!\w+:)[^)]*?(?:([\w-]+)\.md)?(?:#([\w
 class PlainCode(CodeBlock):
     """A code block as it stands: rich would indent it, and so wrap terminal output of 80 columns."""
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        del console, options
+    def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> RenderResult:
         yield Text(str(self.text).rstrip())
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from namel3ss_debug.cli.options import (
-    files,
+    complete_files,
     find_trace_file,
     make_folder_for,
     open_reference,
@@ -309,7 +309,7 @@ def _write(path: Path, copy: Path, text: str, trace: Trace, start: dict[str, Any
     "-o",
     "output",
     metavar="FILE",
-    shell_complete=files,
+    shell_complete=complete_files,
     help="Where the test is written; test_PROGRAM.py in this folder without it.",
 )
 @click.option(

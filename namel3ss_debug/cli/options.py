@@ -21,7 +21,9 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
 
 
-def files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+def complete_files(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
     """Complete paths: the shell itself completes them."""
     del ctx, parameter
     from click.shell_completion import CompletionItem
@@ -29,8 +31,8 @@ def files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> li
     return [CompletionItem(incomplete, type="file")]
 
 
-trace_argument = click.argument("reference", metavar="[TRACE]", required=False, shell_complete=files)
-traces_argument = click.argument("references", metavar="[TRACE]...", nargs=-1, shell_complete=files)
+trace_argument = click.argument("reference", metavar="[TRACE]", required=False, shell_complete=complete_files)
+traces_argument = click.argument("references", metavar="[TRACE]...", nargs=-1, shell_complete=complete_files)
 
 
 IS_JSON_LINES = {"table": False, "jsonl": True, "json": True}

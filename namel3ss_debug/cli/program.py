@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from namel3ss_debug.cli.options import files
+from namel3ss_debug.cli.options import complete_files
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -20,7 +20,7 @@ ONLY_BEFORE = frozenset({"-m", "-c", "-x"})
 
 
 python_option = click.option(
-    "--python", metavar="PATH", shell_complete=files, help="The Python to run the program with."
+    "--python", metavar="PATH", shell_complete=complete_files, help="The Python to run the program with."
 )
 run_args_option = click.option(
     "--run-args",
@@ -107,8 +107,8 @@ def arguments(name: str) -> Callable[[Decorated], Decorated]:
 
     def decorate(function: Decorated) -> Decorated:
         function = click.argument(
-            "args", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED, shell_complete=files
+            "args", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_files
         )(function)
-        return click.argument("target", metavar=name, shell_complete=files)(function)
+        return click.argument("target", metavar=name, shell_complete=complete_files)(function)
 
     return decorate

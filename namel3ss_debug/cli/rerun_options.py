@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from namel3ss_debug.cli.options import Decorator, settings
-from namel3ss_debug.cli.options import files as complete_files
+from namel3ss_debug.cli.options import Decorator, complete_files, settings
 from namel3ss_debug.config.unverified import ACCEPTABLE
 
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
-"""Make one frozen configuration from the table of settings and four sources, of which later ones take precedence.
+"""Make one frozen configuration from four sources, of which later ones take precedence.
 
-1. the defaults of `SETTINGS`,
+1. the defaults of `DebugConfiguration`, where each setting stands once,
 2. `.namel3ss/debug.json`, searched upwards from the working directory,
 3. `NAMEL3SS_DEBUG_*` environment variables,
 4. command options and keyword arguments.
 
-The guide's table is generated from `SETTINGS`, and `namel3ss debug config` shows each value with its source.
+The guide's table is generated from these fields, and `namel3ss debug config` shows each value with its source.
 """
 
 from __future__ import annotations
@@ -52,50 +52,219 @@ REDACTING = frozenset({"redact", "redact_keys", "redact_patterns"})
 """Settings for what must not be written to a trace."""
 
 
+def _setting(
+    default: Any, read: Callable[[object], object], allowed: str, purpose: str, short_name: str = ""
+) -> Any:
+    """Return the field of a setting: its default, the reader of its values, what is allowed, and what it is for."""
+    metadata = {"read": read, "allowed": allowed, "help": purpose, "short_name": short_name}
+    if isinstance(default, Mapping):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+_FLAG = (values.flag, "true or false")
+_SIZE = (values.size, "a number of bytes, or one with KB, MB or GB after it")
+_SECONDS = (values.number(0), "a number of seconds from 0")
+
+
 @dataclass(frozen=True)
 class DebugConfiguration:
     """Every setting, checked. Sizes are bytes, durations are in the unit the name ends with."""
 
-    enabled: bool = False
-    trace_output_dir: str = "./debug/traces"
-    default_components: tuple[str, ...] = ()
-    level: str = "detailed"
-    sample_rate: float = 1.0
-    buffer_size: int = 1
-    flush_interval_seconds: float = 1.0
-    max_payload_size: int = 16384
-    variables_event_bytes: int = 16384
-    variables_run_bytes: int = 50 * 1024 * 1024
-    record_randomness: bool = False
-    file_digests: int = 1000
-    log_level: str = "info"
-    slow_ms: float = 1000.0
-    hang_seconds: float = 10.0
-    rotate_max_bytes: int = 100 * 1024 * 1024
-    rotate_keep: int = 0
-    trace_retention_days: float = 30.0
-    trace_retention_bytes: int = 0
-    capture_memory: bool = True
-    capture_performance: bool = True
-    redact: bool = True
-    redact_keys: tuple[str, ...] = ()
-    redact_patterns: Mapping[str, str] = field(default_factory=dict)
-    propagate: tuple[str, ...] = ()
-    join: str = ""
-    profile: bool = False
-    auto_breakpoints: tuple[str, ...] = ()
-    break_on_errors: bool = False
-    break_on_warnings: bool = False
-    mocks: tuple[str, ...] = ()
-    faults: tuple[str, ...] = ()
-    tools: Mapping[str, str] = field(default_factory=dict)
-    accept: tuple[str, ...] = ()
-    diff_ignore: tuple[str, ...] = ()
-    rerun_ignore: tuple[str, ...] = ()
-    prices: Mapping[str, Mapping[str, float] | None] = field(default_factory=dict)
-    triggers: Mapping[str, float | None] = field(default_factory=lambda: dict(TRIGGERS))
-    error_indicators: Mapping[str, str] = field(default_factory=dict)
-    checks: tuple[Mapping[str, Any] | str, ...] = ()
+    enabled: bool = _setting(
+        False,
+        values.enabled,
+        f"true or false, or {NEVER} in the environment",
+        "trace whenever the program runs under `namel3ss run` or imports `namel3ss_debug.auto`",
+    )
+    trace_output_dir: str = _setting(
+        "./debug/traces",
+        values.path,
+        "a path, in which ~ is the home",
+        "where traces are written; `trace_latest.jsonl` points to the newest",
+        short_name="OUTPUT_DIR",
+    )
+    default_components: tuple[str, ...] = _setting(
+        (),
+        values.words,
+        "a list of component names, or all",
+        "which components are recorded; all when empty",
+        short_name="COMPONENTS",
+    )
+    level: str = _setting(
+        "detailed",
+        values.level,
+        "basic, detailed or comprehensive",
+        "basic: no payloads; detailed: all payloads; comprehensive: also locals and resource samples",
+    )
+    sample_rate: float = _setting(
+        1.0,
+        values.number(0, 1),
+        "a number from 0 to 1",
+        "the share of executions that is recorded, whole ones only",
+    )
+    buffer_size: int = _setting(
+        1,
+        values.whole(1),
+        "a whole number of events from 1",
+        "1: an event is in the kernel before the call returns, so a kill loses nothing",
+    )
+    flush_interval_seconds: float = _setting(
+        1.0, *_SECONDS, "how long an event may wait in a buffer; only with a buffer"
+    )
+    max_payload_size: int = _setting(
+        16384, *_SIZE, "how much of one payload is kept; 0: all of it, which `debug trace` makes the default"
+    )
+    variables_event_bytes: int = _setting(
+        16384,
+        *_SIZE,
+        "level comprehensive: how much of the values of variables one event may have; the names of the others are listed",
+    )
+    variables_run_bytes: int = _setting(
+        50 * 1024 * 1024,
+        *_SIZE,
+        "level comprehensive: how much of the values of variables one process records; 0: no limit",
+    )
+    record_randomness: bool = _setting(
+        False,
+        *_FLAG,
+        "record the seed and the clock reads that a re-run needs; `debug trace` makes true the default",
+    )
+    file_digests: int = _setting(
+        1000,
+        values.whole(0),
+        "a whole number of files from 0",
+        "of how many opened files a digest is kept, to report what changed since; 0: none; only with record_randomness",
+    )
+    log_level: str = _setting(
+        "info",
+        values.log_level,
+        "off, debug, info, warning, error or critical",
+        "from which level on records of the standard `logging` are recorded, of those the program lets through",
+    )
+    slow_ms: float = _setting(
+        1000.0, values.number(0), "a number of milliseconds from 0", "what counts as a slow operation"
+    )
+    hang_seconds: float = _setting(
+        10.0,
+        *_SECONDS,
+        "how much longer than the longest silence in its trace a re-run may do nothing before it is stopped; 0: for ever",
+    )
+    rotate_max_bytes: int = _setting(
+        100 * 1024 * 1024,
+        *_SIZE,
+        "how large a segment grows before the next one is begun; 0: one segment only",
+    )
+    rotate_keep: int = _setting(
+        0, values.whole(0), "a whole number from 0", "how many segments of a process are kept; 0 keeps all"
+    )
+    trace_retention_days: float = _setting(
+        30.0,
+        values.number(0),
+        "a number of days from 0",
+        "how old a trace grows before `clean` removes it; 0: any age is kept",
+    )
+    trace_retention_bytes: int = _setting(
+        0, *_SIZE, "how much room all traces may take before `clean` removes the oldest; 0: no limit"
+    )
+    capture_memory: bool = _setting(True, *_FLAG, "record the memory of the process with each span")
+    capture_performance: bool = _setting(True, *_FLAG, "record the CPU time of each span")
+    redact: bool = _setting(True, *_FLAG, "replace secrets before anything reaches the disk")
+    redact_keys: tuple[str, ...] = _setting(
+        (), values.words, "a list of names", "further names of fields whose values are secret"
+    )
+    redact_patterns: Mapping[str, str] = _setting(
+        {}, values.patterns, "an object of rule name to regular expression", "further formats of secrets"
+    )
+    propagate: tuple[str, ...] = _setting(
+        (),
+        values.hosts,
+        "a list of hosts, such as orders.internal, *.example.com or localhost:8000",
+        "to which hosts requests carry a `traceparent` header, so that a traced service there goes on with the trace",
+    )
+    join: str = _setting(
+        "",
+        values.optional_path,
+        "a path that ends with .jsonl",
+        "one trace for several services: each that starts with the same path writes files of the same trace",
+    )
+    profile: bool = _setting(
+        False,
+        *_FLAG,
+        "sample the program's stacks, so that `analyze` can name the functions that take time; needs the extra `[profile]`",
+    )
+    auto_breakpoints: tuple[str, ...] = _setting(
+        (),
+        values.texts,
+        'a list of locations, such as ["tool:search", "llm if duration_ms > 500"]',
+        "where every debugging session stops; locations that a trace does not hold are skipped",
+    )
+    break_on_errors: bool = _setting(False, *_FLAG, "stop a debugging session at whatever fails")
+    break_on_warnings: bool = _setting(
+        False,
+        *_FLAG,
+        "stop it at what ended partial, skipped, cancelled or by timeout, and at log records from warning on",
+    )
+    mocks: tuple[str, ...] = _setting(
+        (),
+        values.texts,
+        """a list of NAME:JSON, NAME@N:JSON, NAME:@file.json or NAME.MEMBER=VALUE, such as ["search:{}", "llm@2.text=No"]""",
+        "mocks, in every replay and re-run of a trace that has such calls",
+    )
+    faults: tuple[str, ...] = _setting(
+        (),
+        values.texts,
+        'a list of NAME:FAULT or NAME@N:FAULT, such as ["search:timeout", "llm@2:status:429"]',
+        "faults, in every replay and re-run of a trace that has such calls",
+    )
+    tools: Mapping[str, str] = _setting(
+        {},
+        values.tools,
+        """an object of tool name (with * and ? for many) to "run" or "answer", such as {"lookup_*": "run", "send_email": "answer"}""",
+        "what a re-run does with a tool whose code has changed: run it, or answer it from the trace in any case",
+    )
+    accept: tuple[str, ...] = _setting(
+        (),
+        values.accepted,
+        f"a list of {', '.join(ACCEPTABLE)}",
+        "kinds of recorded answers that a re-run or a test may use although they may differ now, as --accept",
+    )
+    diff_ignore: tuple[str, ...] = _setting(
+        (),
+        values.texts,
+        'a list of keys and paths, such as ["request_id", "outputs.result.generated_at", "**.seed"]',
+        "what `diff` does not compare: a key wherever it occurs, or a path from the event on; * stands for one key, ** for any",
+    )
+    rerun_ignore: tuple[str, ...] = _setting(
+        (),
+        values.output_patterns,
+        'a list of regular expressions, such as ["build [0-9a-f]{7}", "^Downloading "]',
+        "what `rerun` does not compare of the program's output, of the exception that ended it, and of the paths of its files",
+    )
+    prices: Mapping[str, Mapping[str, float] | None] = _setting(
+        {},
+        values.prices,
+        """an object of model (with * and ? for many) to US dollars per million tokens, such as {"my-model": {"input": 0.5, "output": 2}}""",
+        "what models cost, before the published prices of the extra `[prices]`; null: no price",
+    )
+    checks: tuple[Mapping[str, Any] | str, ...] = _setting(
+        (),
+        values.checks,
+        """a list of rules, such as [{"forbid": "tool:delete_*"}, "cost <= 0.05"]""",
+        "rules for `check`, besides those of its options",
+    )
+    triggers: Mapping[str, float | None] = _setting(
+        TRIGGERS,
+        values.triggers,
+        """an object of rule to threshold, such as {"error_rate": 0.01, "timeouts": null}""",
+        "what `analyze --triggers` allows before it reports a finding; rules that are not named keep their thresholds, null switches one off",
+    )
+    error_indicators: Mapping[str, str] = _setting(
+        {},
+        values.indicators,
+        "an object of name to regular expression",
+        "further messages in the log that report an error; `analyze --log-errors` lists them",
+    )
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON would hold them."""
@@ -115,23 +284,32 @@ class DebugConfiguration:
 
 
 class Setting(NamedTuple):
-    """One row of the table: the key, how its value is read, what is allowed, and what it is for."""
+    """One row of the table: the key, its default, how its value is read, what is allowed, and what it is for."""
 
     key: str
+    default: object
     read: Callable[[object], object]
     allowed: str
     help: str
-    short_names: tuple[str, ...] = ()
-
-    @property
-    def default(self) -> object:
-        """The value where no source sets it."""
-        return getattr(_DEFAULTS, self.key)
+    short_name: str = ""
 
     @property
     def variables(self) -> tuple[str, ...]:
         """The environment variables that set it; the first wins."""
-        return tuple(ENVIRONMENT_PREFIX + name for name in (self.key.upper(), *self.short_names))
+        return tuple(ENVIRONMENT_PREFIX + name for name in (self.key.upper(), self.short_name) if name)
+
+
+_DEFAULTS = DebugConfiguration()
+SETTINGS = tuple(
+    Setting(each.name, getattr(_DEFAULTS, each.name), **each.metadata) for each in fields(_DEFAULTS)
+)
+_BY_KEY = {setting.key: setting for setting in SETTINGS}
+_VARIABLES = {
+    *(variable for setting in SETTINGS for variable in setting.variables),
+    *INTERNAL_VARIABLES,
+    TRUST_VARIABLE,
+    TRUST_KEY_VARIABLE,
+}
 
 
 class Loaded(NamedTuple):
@@ -281,235 +459,3 @@ def _read_value(key: str, value: object, where: str) -> object:
         raise SettingError(f"{where}: {error}") from None
     except (TypeError, ValueError):
         raise SettingError(f"{where}: {key} is {values.shown(value)}, allowed is {setting.allowed}") from None
-
-
-_YES_NO = "true or false"
-_BYTES = "a number of bytes, or one with KB, MB or GB after it"
-
-SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "enabled",
-        values.enabled,
-        f"{_YES_NO}, or {NEVER} in the environment",
-        "trace whenever the program runs under `namel3ss run` or imports `namel3ss_debug.auto`",
-    ),
-    Setting(
-        "trace_output_dir",
-        values.path,
-        "a path, in which ~ is the home",
-        "where traces are written; `trace_latest.jsonl` points to the newest",
-        ("OUTPUT_DIR",),
-    ),
-    Setting(
-        "default_components",
-        values.words,
-        "a list of component names, or all",
-        "which components are recorded; all when empty",
-        ("COMPONENTS",),
-    ),
-    Setting(
-        "level",
-        values.level,
-        "basic, detailed or comprehensive",
-        "basic: no payloads; detailed: all payloads; comprehensive: also locals and resource samples",
-    ),
-    Setting(
-        "sample_rate",
-        values.number(0, 1),
-        "a number from 0 to 1",
-        "the share of executions that is recorded, whole ones only",
-    ),
-    Setting(
-        "buffer_size",
-        values.whole(1),
-        "a whole number of events from 1",
-        "1: an event is in the kernel before the call returns, so a kill loses nothing",
-    ),
-    Setting(
-        "flush_interval_seconds",
-        values.number(0),
-        "a number of seconds from 0",
-        "how long an event may wait in a buffer; only with a buffer",
-    ),
-    Setting(
-        "max_payload_size",
-        values.size,
-        _BYTES,
-        "how much of one payload is kept; 0: all of it, which `debug trace` makes the default",
-    ),
-    Setting(
-        "variables_event_bytes",
-        values.size,
-        _BYTES,
-        "level comprehensive: how much of the values of variables one event may have; the names of the others are listed",
-    ),
-    Setting(
-        "variables_run_bytes",
-        values.size,
-        _BYTES,
-        "level comprehensive: how much of the values of variables one process records; 0: no limit",
-    ),
-    Setting(
-        "record_randomness",
-        values.flag,
-        _YES_NO,
-        "record the seed and the clock reads that a re-run needs; `debug trace` makes true the default",
-    ),
-    Setting(
-        "file_digests",
-        values.whole(0),
-        "a whole number of files from 0",
-        "of how many opened files a digest is kept, to report what changed since; 0: none; only with record_randomness",
-    ),
-    Setting(
-        "log_level",
-        values.log_level,
-        "off, debug, info, warning, error or critical",
-        "from which level on records of the standard `logging` are recorded, of those the program lets through",
-    ),
-    Setting(
-        "slow_ms", values.number(0), "a number of milliseconds from 0", "what counts as a slow operation"
-    ),
-    Setting(
-        "hang_seconds",
-        values.number(0),
-        "a number of seconds from 0",
-        "how much longer than the longest silence in its trace a re-run may do nothing before it is stopped; 0: for ever",
-    ),
-    Setting(
-        "rotate_max_bytes",
-        values.size,
-        _BYTES,
-        "how large a segment grows before the next one is begun; 0: one segment only",
-    ),
-    Setting(
-        "rotate_keep",
-        values.whole(0),
-        "a whole number from 0",
-        "how many segments of a process are kept; 0 keeps all",
-    ),
-    Setting(
-        "trace_retention_days",
-        values.number(0),
-        "a number of days from 0",
-        "how old a trace grows before `clean` removes it; 0: any age is kept",
-    ),
-    Setting(
-        "trace_retention_bytes",
-        values.size,
-        _BYTES,
-        "how much room all traces may take before `clean` removes the oldest; 0: no limit",
-    ),
-    Setting("capture_memory", values.flag, _YES_NO, "record the memory of the process with each span"),
-    Setting("capture_performance", values.flag, _YES_NO, "record the CPU time of each span"),
-    Setting("redact", values.flag, _YES_NO, "replace secrets before anything reaches the disk"),
-    Setting(
-        "redact_keys", values.words, "a list of names", "further names of fields whose values are secret"
-    ),
-    Setting(
-        "redact_patterns",
-        values.patterns,
-        "an object of rule name to regular expression",
-        "further formats of secrets",
-    ),
-    Setting(
-        "propagate",
-        values.hosts,
-        "a list of hosts, such as orders.internal, *.example.com or localhost:8000",
-        "to which hosts requests carry a `traceparent` header, so that a traced service there goes on with the trace",
-    ),
-    Setting(
-        "join",
-        values.optional_path,
-        "a path that ends with .jsonl",
-        "one trace for several services: each that starts with the same path writes files of the same trace",
-    ),
-    Setting(
-        "profile",
-        values.flag,
-        _YES_NO,
-        "sample the program's stacks, so that `analyze` can name the functions that take time; needs the extra `[profile]`",
-    ),
-    Setting(
-        "auto_breakpoints",
-        values.texts,
-        'a list of locations, such as ["tool:search", "llm if duration_ms > 500"]',
-        "where every debugging session stops; locations that a trace does not hold are skipped",
-    ),
-    Setting("break_on_errors", values.flag, _YES_NO, "stop a debugging session at whatever fails"),
-    Setting(
-        "break_on_warnings",
-        values.flag,
-        _YES_NO,
-        "stop it at what ended partial, skipped, cancelled or by timeout, and at log records from warning on",
-    ),
-    Setting(
-        "mocks",
-        values.texts,
-        """a list of NAME:JSON, NAME@N:JSON, NAME:@file.json or NAME.MEMBER=VALUE, such as ["search:{}", "llm@2.text=No"]""",
-        "mocks, in every replay and re-run of a trace that has such calls",
-    ),
-    Setting(
-        "faults",
-        values.texts,
-        'a list of NAME:FAULT or NAME@N:FAULT, such as ["search:timeout", "llm@2:status:429"]',
-        "faults, in every replay and re-run of a trace that has such calls",
-    ),
-    Setting(
-        "tools",
-        values.tools,
-        """an object of tool name (with * and ? for many) to "run" or "answer", such as {"lookup_*": "run", "send_email": "answer"}""",
-        "what a re-run does with a tool whose code has changed: run it, or answer it from the trace in any case",
-    ),
-    Setting(
-        "accept",
-        values.accepted,
-        f"a list of {', '.join(ACCEPTABLE)}",
-        "kinds of recorded answers that a re-run or a test may use although they may differ now, as --accept",
-    ),
-    Setting(
-        "diff_ignore",
-        values.texts,
-        'a list of keys and paths, such as ["request_id", "outputs.result.generated_at", "**.seed"]',
-        "what `diff` does not compare: a key wherever it occurs, or a path from the event on; * stands for one key, ** for any",
-    ),
-    Setting(
-        "rerun_ignore",
-        values.output_patterns,
-        'a list of regular expressions, such as ["build [0-9a-f]{7}", "^Downloading "]',
-        "what `rerun` does not compare of the program's output, of the exception that ended it, and of the paths of its files",
-    ),
-    Setting(
-        "prices",
-        values.prices,
-        """an object of model (with * and ? for many) to US dollars per million tokens, such as {"my-model": {"input": 0.5, "output": 2}}""",
-        "what models cost, before the published prices of the extra `[prices]`; null: no price",
-    ),
-    Setting(
-        "checks",
-        values.checks,
-        """a list of rules, such as [{"forbid": "tool:delete_*"}, "cost <= 0.05"]""",
-        "rules for `check`, besides those of its options",
-    ),
-    Setting(
-        "triggers",
-        values.triggers,
-        """an object of rule to threshold, such as {"error_rate": 0.01, "timeouts": null}""",
-        "what `analyze --triggers` allows before it reports a finding; rules that are not named keep their thresholds, null switches one off",
-    ),
-    Setting(
-        "error_indicators",
-        values.indicators,
-        "an object of name to regular expression",
-        "further messages in the log that report an error; `analyze --log-errors` lists them",
-    ),
-)
-
-_DEFAULTS = DebugConfiguration()
-_BY_KEY = {setting.key: setting for setting in SETTINGS}
-_VARIABLES = {
-    *(variable for setting in SETTINGS for variable in setting.variables),
-    *INTERNAL_VARIABLES,
-    TRUST_VARIABLE,
-    TRUST_KEY_VARIABLE,
-}

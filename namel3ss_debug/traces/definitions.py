@@ -1,20 +1,23 @@
 """Digest the definitions of a source file, so that a re-run can say which of them have changed.
 
 A digest covers what the code does. Comments, docstrings, line numbers, formatting, annotations, the names of local
-variables and logging calls do not enter it, and it is the same in every version of Python.
+variables and logging calls below the level of the program's logs do not enter it, and a variable that the next statement
+alone reads counts as its value. A digest is the same in every version of Python.
 """
 
 from __future__ import annotations
 
 import ast
+import copy
 import operator
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Digests of different versions are not comparable. Raise it with every change of what a digest covers."""
 
 REST: Final = "<module>"
@@ -107,9 +110,23 @@ Method = ast.FunctionDef | ast.AsyncFunctionDef
 Scopes = tuple[ast.AST, ...]
 """The functions and classes around a piece of code, outermost first."""
 
-_SCOPE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _LOOKS_AT_LOCALS = frozenset({"locals", "vars", "dir", "eval", "exec"})
-_LOGS = frozenset({"debug", "info", "warning", "warn", "error", "exception", "critical", "log"})
+_LOG_LEVELS: Final = {
+    name: level
+    for level, names in {
+        10: "debug",
+        20: "info",
+        30: "warning warn",
+        40: "error exception",
+        50: "critical",
+    }.items()
+    for name in names.split()
+}
+LOG_LEVEL: Final = 30
+"""The level from which on `logging` shows a line of a program that sets none."""
+ALL_LOGS: Final = 100
+"""Above every level."""
 _LOGGERS = ("log", "logger", "logging")
 _MUTATORS = frozenset(
     {
@@ -147,46 +164,75 @@ def _digest_text(out: list[str]) -> str:
     return blake2b("".join(out).encode(), digest_size=DIGITS // 2).hexdigest()
 
 
-class _Locals:
-    """The local variables of a function that have a number in its digest in place of their name."""
+class _Names:
+    """The names in a function: its local variables have a number in its digest in place of their name.
 
-    def __init__(self, function: ast.AST) -> None:
-        self._names = _find_renamable(function)
+    Attributes:
+        depth: how many functions are around it.
+        used_once: the variables that are set once and read once.
+    """
+
+    def __init__(self, function: ast.AST, outer: _Names | None) -> None:
+        self._outer = outer
+        self.depth: int = 0 if outer is None else outer.depth + 1
+        self._renamed, self._kept, self.used_once = _find_locals(function)
         self._numbers: dict[str, int] = {}
 
     def name(self, name: str) -> str:
         """Return what stands for a name; a local variable counts up from its first appearance."""
-        return f"#{self._numbers.setdefault(name, len(self._numbers))}" if name in self._names else name
+        if name in self._renamed:
+            return f"#{self.depth}.{self._numbers.setdefault(name, len(self._numbers))}"
+        return name if name in self._kept or self._outer is None else self._outer.name(name)
+
+    def is_own(self, name: str) -> bool:
+        """Return whether a name is a variable of the function."""
+        return name in self._renamed or name in self._kept
+
+    def for_inner(self) -> _Names | None:
+        """Return the names that a function inside it sees."""
+        return self
 
 
-def _find_renamable(function: ast.AST) -> set[str]:
-    """Return the local variables of a function, without those that a function inside it may use.
+class _ClassNames(_Names):
+    """The names in the body of a class: its attributes, and those of the function around it."""
 
-    Parameters are not among them, because callers name them.
+    def __init__(self, node: ast.ClassDef, outer: _Names | None) -> None:
+        self._outer = outer
+        self.depth = 0 if outer is None else outer.depth
+        self._renamed, self.used_once, self._numbers = set(), set(), {}
+        self._kept = set() if outer is None else set(find_bindings(node.body))
+
+    def for_inner(self) -> _Names | None:
+        return self._outer  # methods do not see the attributes
+
+
+def _find_locals(function: ast.AST) -> tuple[set[str], set[str], set[str]]:
+    """Return the local variables of a function that may be renamed, its other names, and the variables used once.
+
+    Parameters may not be renamed, because callers name them, and nothing may where the code looks at its variables by name.
     """
-    bound: set[str] = set()
-    other = set(parameter_names(function)) if isinstance(function, Function) else set()
-    body: Any = getattr(function, "body", ())
-    pending: list[ast.AST] = list(body) if isinstance(body, list) else [body]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, _SCOPE):
-            other.update(each.id for each in ast.walk(node) if isinstance(each, ast.Name))
-            other.add(getattr(node, "name", ""))
-            continue
-        if isinstance(node, ast.Name):
-            if not isinstance(node.ctx, ast.Load):
-                bound.add(node.id)
-            elif node.id in _LOOKS_AT_LOCALS:
-                return set()
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            other.update(node.names)
+    kept = set(parameter_names(function)) if isinstance(function, Function) else set()
+    outer: set[str] = set()
+    reads: Counter[str] = Counter()
+    sets: Counter[str] = Counter()
+    for node in _walk_scope(function):
+        if isinstance(node, SCOPES):
+            kept.add(getattr(node, "name", ""))
+            reads.update(2 * [each.id for each in ast.walk(node) if isinstance(each, ast.Name)])
+        elif isinstance(node, ast.Name):
+            (reads if isinstance(node.ctx, ast.Load) else sets)[node.id] += 1
+        elif isinstance(node, ast.Global):
+            kept.update(node.names)
+        elif isinstance(node, ast.Nonlocal):
+            outer.update(node.names)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            other.update(each.asname or each.name.partition(".")[0] for each in node.names)
+            kept.update(each.asname or each.name.partition(".")[0] for each in node.names)
         else:
-            bound.update(_captured_names(node))
-        pending += ast.iter_child_nodes(node)
-    return bound - other
+            sets.update(_captured_names(node))
+    if not _LOOKS_AT_LOCALS.isdisjoint(reads):
+        return set(), kept | (sets.keys() - outer), set()
+    renamed = sets.keys() - kept - outer
+    return renamed, kept, {each for each in renamed if sets[each] == reads[each] == 1}
 
 
 def _captured_names(node: ast.AST) -> Iterator[str]:
@@ -196,7 +242,7 @@ def _captured_names(node: ast.AST) -> Iterator[str]:
         yield node.rest
 
 
-def _write(node: Any, out: list[str], names: _Locals | None) -> None:
+def _write(node: Any, out: list[str], names: _Names | None) -> None:
     node = _fold(node)
     kind = type(node).__name__
     if kind == "Name":
@@ -207,10 +253,11 @@ def _write(node: Any, out: list[str], names: _Locals | None) -> None:
         out.append(f"{type(node.value).__name__}:{node.value!a};")
         return
     if kind == "AnnAssign":  # without its annotation, except in the body of a class
-        kind = "AnnAssign" if names is _IN_CLASS else "Assign"
-    inner: _Locals | None = names
-    if isinstance(node, _SCOPE):
-        inner = _IN_CLASS if isinstance(node, ast.ClassDef) else _Locals(node)
+        kind = "AnnAssign" if isinstance(names, _ClassNames) else "Assign"
+    inner = names
+    if isinstance(node, SCOPES):
+        outer = None if names is None else names.for_inner()
+        inner = _ClassNames(node, outer) if isinstance(node, ast.ClassDef) else _Names(node, outer)
     out.append(f"{kind}(")
     for name in _FIELDS.get(kind, ()):
         value: Any = getattr(node, name, None)
@@ -223,46 +270,54 @@ def _write(node: Any, out: list[str], names: _Locals | None) -> None:
                 out.append(f"{name}=")
                 _write(value, out, inner)
         elif isinstance(value, list):
-            if value := _without_effectless(value, kind):
+            if kind == "JoinedStr":
+                value = _merge_texts(value)
+            elif name in _BLOCKS:
+                value = _simplify(value, inner, is_class=kind == "ClassDef")
+            if value:
                 out.append(f"{name}=[")
                 for each in value:
                     if isinstance(each, ast.AST):
                         _write(each, out, inner if name == "body" or kind == "Lambda" else names)
                     else:
-                        out.append(f"{each!r},")
+                        out.append(f"{names.name(each) if names and kind == 'Nonlocal' else each!r},")
                 out.append("]")
         elif value is not None:
-            own = names is not None and name in ("name", "rest") and not isinstance(node, _SCOPE)
+            own = names is not None and name in ("name", "rest") and not isinstance(node, SCOPES)
             out.append(f"{name}={names.name(value) if own and names else value!r},")
     out.append(")")
 
 
-class _ClassNames(_Locals):
-    """The names in the body of a class, which are attributes."""
-
-    def __init__(self) -> None:
-        self._names = set()
-        self._numbers = {}
+_BLOCKS: Final = ("body", "orelse", "finalbody")
+"""The fields of a node that hold statements."""
 
 
-_IN_CLASS: Final = _ClassNames()
+def _merge_texts(items: list[Any]) -> list[Any]:
+    """Merge the texts of an f-string, which Python versions split differently."""
+    merged: list[Any] = []
+    for each in items:
+        if isinstance(each, ast.Constant) and merged and isinstance(merged[-1], ast.Constant):
+            merged[-1] = ast.Constant(str(merged[-1].value) + str(each.value))
+        elif not (isinstance(each, ast.Constant) and each.value == ""):
+            merged.append(each)
+    return merged
 
 
-def _without_effectless(items: list[Any], kind: str) -> list[Any]:
-    """Leave out what has no effect; merge the texts of an f-string, which Python versions split differently."""
-    if kind == "JoinedStr":
-        merged: list[Any] = []
-        for each in items:
-            if isinstance(each, ast.Constant) and merged and isinstance(merged[-1], ast.Constant):
-                merged[-1] = ast.Constant(str(merged[-1].value) + str(each.value))
-            elif not (isinstance(each, ast.Constant) and each.value == ""):
-                merged.append(each)
-        return merged
-    kept = [
-        each
-        for each in items
-        if not has_no_effect(each) or (kind == "ClassDef" and isinstance(each, ast.AnnAssign))  # a field
-    ]
+def _simplify(items: list[Any], names: _Names | None, *, is_class: bool) -> list[Any]:
+    """Leave out what has no effect or is never reached, an `else` behind a `return`, and variables that are used once."""
+    kept: list[Any] = []
+    pending = [*reversed(items)]
+    while pending:
+        each = pending.pop()
+        if has_no_effect(each) and not (is_class and isinstance(each, ast.AnnAssign)):  # a field
+            continue
+        if isinstance(each, ast.If) and each.orelse and isinstance(each.body[-1], _LEAVES):
+            pending += reversed(each.orelse)
+            each = ast.If(each.test, each.body, [])
+        while kept and names is not None and (inlined := _inline(kept[-1], each, names)) is not None:
+            kept.pop()
+            each = inlined
+        kept.append(each)
     for place, each in enumerate(kept):
         if isinstance(each, _LEAVES) and not any(map(_makes_local, kept[place + 1 :])):
             return kept[: place + 1]
@@ -274,11 +329,102 @@ _LEAVES: Final = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
 def _makes_local(node: ast.AST) -> bool:
     """Return whether a statement counts where it is never reached: it makes a name local, or a function a generator."""
-    kinds = (*_SCOPE, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom)
+    kinds = (*SCOPES, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom)
     return any(
         isinstance(each, kinds) or not isinstance(getattr(each, "ctx", ast.Load()), ast.Load)
         for each in ast.walk(node)
     ) or any(True for each in ast.walk(node) for _ in _captured_names(each))
+
+
+_EVALUATED: Final[Mapping[str, tuple[str, ...]]] = {
+    name: tuple(fields.split())
+    for name, fields in {
+        "Return": "value",
+        "Expr": "value",
+        "Assign": "value",
+        "AnnAssign": "value",
+        "AugAssign": "target value",
+        "If": "test",
+        "For": "iter",
+        "With": "items:1",
+        "withitem": "context_expr",
+        "Raise": "exc",
+        "Assert": "test",
+        "Match": "subject",
+        "BoolOp": "values:1",
+        "BinOp": "left right",
+        "UnaryOp": "operand",
+        "IfExp": "test",
+        "Dict": "values",
+        "Set": "elts",
+        "ListComp": "generators:1",
+        "SetComp": "generators:1",
+        "DictComp": "generators:1",
+        "GeneratorExp": "generators:1",
+        "comprehension": "iter",
+        "Await": "value",
+        "Compare": "left comparators:1",
+        "Call": "func args keywords",
+        "keyword": "value",
+        "FormattedValue": "value",
+        "JoinedStr": "values",
+        "Attribute": "value",
+        "Subscript": "value slice",
+        "Starred": "value",
+        "List": "elts",
+        "Tuple": "elts",
+    }.items()
+}
+"""What each node evaluates for sure and once, in order, before anything else of it; `:1` is the first of a list."""
+_EFFECTS: Final = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
+
+
+def _inline(before: ast.AST, statement: ast.AST, names: _Names) -> Any:
+    """Return a statement with the variable that the one before sets replaced by its value; None if that could differ."""
+    if not isinstance(before, ast.Assign | ast.AnnAssign) or before.value is None:
+        return None
+    target = before.targets[0] if isinstance(before, ast.Assign) else before.target
+    kinds = (ast.Yield, ast.YieldFrom, ast.NamedExpr)
+    if (
+        not isinstance(target, ast.Name)
+        or target.id not in names.used_once
+        or any(isinstance(each, kinds) for each in ast.walk(before.value))
+    ):
+        return None
+    return _put_in(statement, target.id, before.value, names)
+
+
+def _put_in(node: Any, name: str, value: Any, names: _Names) -> Any:
+    """Return a node with a value in place of a variable; None where something that could interfere is evaluated before."""
+    if isinstance(node, ast.Name):
+        return value if node.id == name else None
+    for each in _EVALUATED.get(type(node).__name__, ()):
+        field, is_first, _ = each.partition(":")
+        children = getattr(node, field)
+        several = children if isinstance(children, list) else [children]
+        for place, child in enumerate(several[:1] if is_first else several):
+            found = None if child is None else _put_in(child, name, value, names)
+            if found is not None:
+                node = copy.copy(node)
+                changed = [*several[:place], found, *several[place + 1 :]]
+                setattr(node, field, changed if isinstance(children, list) else found)
+                return node
+            if not _can_wait(child, value, names, is_called=field == "func"):
+                return None
+    return None
+
+
+def _can_wait(node: Any, value: ast.AST, names: _Names, *, is_called: bool) -> bool:
+    """Return whether a node gives the same before and after a value is computed."""
+    if not _has_effect(value):
+        return not _has_effect(node)
+    if isinstance(node, ast.Name):
+        return is_called or names.is_own(node.id)
+    return isinstance(node, ast.Constant) or (is_called and bool(dotted_name(node)))
+
+
+def _has_effect(node: ast.AST) -> bool:
+    return any(isinstance(each, _EFFECTS) for each in ast.walk(node))
 
 
 _FOLDED: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
@@ -287,39 +433,74 @@ _FOLDED: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
+_NEGATED: Final[Mapping[type, type]] = {ast.In: ast.NotIn, ast.Is: ast.IsNot, ast.Eq: ast.NotEq}
+_NEGATED_NUMBERS: Final[Mapping[type, type]] = {
+    ast.Lt: ast.GtE,
+    ast.GtE: ast.Lt,
+    ast.Gt: ast.LtE,
+    ast.LtE: ast.Gt,
+}
+"""Only of numbers: sets may be neither smaller nor larger."""
+_TURNED: Final[Mapping[type, type]] = {ast.Gt: ast.Lt, ast.GtE: ast.LtE}
 
 
 def _fold(node: Any) -> Any:
-    """Return the number that Python itself makes of `19 / 100`; any other node as it is."""
+    """Return the number that Python itself makes of `19 / 100`, and one form of equal comparisons; else the node."""
     if isinstance(node, ast.BinOp) and type(node.op) in _FOLDED:
         numbers = [each.value for each in (node.left, node.right) if isinstance(each, ast.Constant)]
         if len(numbers) == 2 and all(type(each) in (int, float) for each in numbers):
             with suppress(ArithmeticError):
                 return ast.Constant(_FOLDED[type(node.op)](*numbers))
+    if (
+        isinstance(node, ast.UnaryOp)
+        and isinstance(node.op, ast.Not)
+        and isinstance(node.operand, ast.Compare)
+    ):
+        compare = node.operand
+        sides = (compare.left, *compare.comparators)
+        of_numbers = any(
+            isinstance(each, ast.Constant) and type(each.value) in (int, float) for each in sides
+        )
+        negated = {**_NEGATED, **(_NEGATED_NUMBERS if of_numbers else {})}.get(type(compare.ops[0]))
+        if negated is not None and len(sides) == 2:
+            node = ast.Compare(compare.left, [negated()], compare.comparators)
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and not _has_effect(node):
+        turned = _TURNED.get(type(node.ops[0]))
+        if turned is not None:
+            node = ast.Compare(node.comparators[0], [turned()], [node.left])
     return node
 
 
 def has_no_effect(node: Any) -> bool:
-    """Return whether a statement is `pass`, a bare constant, a bare annotation, or a logging call without a call in it."""
+    """Return whether a statement is `pass`, a bare constant, or a bare annotation."""
     if isinstance(node, ast.AnnAssign):
         return node.value is None
-    return isinstance(node, ast.Pass) or (
-        isinstance(node, ast.Expr) and (isinstance(node.value, ast.Constant) or _only_logs(node.value))
-    )
+    return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
-def _only_logs(node: ast.AST) -> bool:
+def parse_source(source: str | bytes, log_level: int = LOG_LEVEL) -> ast.Module:
+    """Return the syntax tree of a file, without the logging calls below a level that have no call in them."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        for name in _BLOCKS:
+            block = getattr(node, name, None)
+            if isinstance(block, list):
+                block[:] = [each for each in block if not _only_logs(each, log_level)]
+    return tree
+
+
+def _only_logs(node: ast.AST, level: int) -> bool:
+    call = node.value if isinstance(node, ast.Expr) else None
     if (
-        not isinstance(node, ast.Call)
-        or not isinstance(node.func, ast.Attribute)
-        or node.func.attr not in _LOGS
+        not isinstance(call, ast.Call)
+        or not isinstance(call.func, ast.Attribute)
+        or _LOG_LEVELS.get(call.func.attr, level) >= level
     ):
         return False
-    logger = dotted_name(node.func.value).rpartition(".")[2].lower().strip("_")
+    logger = dotted_name(call.func.value).rpartition(".")[2].lower().strip("_")
     if logger not in _LOGGERS and not logger.endswith(("_logger", "_log")):
         return False
-    effects = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
-    return not any(isinstance(each, effects) for each in ast.walk(node) if each is not node)
+    return not any(isinstance(each, _EFFECTS) for each in ast.walk(call) if each is not call)
 
 
 def _digest_annotations(node: ast.AST) -> str:
@@ -366,7 +547,7 @@ def find_definitions(tree: ast.Module) -> dict[str, CodeDefinition]:
     places.read(tree, _Place())
     _add_block(found, tree.body, "", (), places)
     # What an assignment binds is a definition of its own.
-    known = (*_SCOPE, ast.Import, ast.ImportFrom, ast.Assign, ast.AugAssign, ast.AnnAssign)
+    known = (*SCOPES, ast.Import, ast.ImportFrom, ast.Assign, ast.AugAssign, ast.AnnAssign)
     found[REST] = CodeDefinition(
         [each for each in tree.body if not isinstance(each, known) and not has_no_effect(each)]
     )
@@ -410,7 +591,7 @@ def _add_function(
     """Add a function, the functions inside it, and its variables that these or the arguments of calls use."""
     name = getattr(node, "name", "<lambda>")
     _add(found, f"{prefix}{name}", [node], scopes)
-    inner = [each for each in places.nodes_of(node) if isinstance(each, _SCOPE)]
+    inner = [each for each in places.nodes_of(node) if isinstance(each, SCOPES)]
     names = {each.id for function in inner for each in ast.walk(function) if isinstance(each, ast.Name)}
     names |= places.used.get(id(node), set())
     if not names:
@@ -425,7 +606,7 @@ def _add_function(
     body = getattr(node, "body", ())
     bindings = find_bindings(body if isinstance(body, list) else ())
     values = {
-        variable: [each for each in nodes if not isinstance(each, _SCOPE)]
+        variable: [each for each in nodes if not isinstance(each, SCOPES)]
         for variable, nodes in bindings.items()
     }
     pending, wanted = list(names), set()
@@ -447,7 +628,7 @@ def _walk_scope(scope: ast.AST) -> Iterator[ast.AST]:
     while pending:
         for node in ast.iter_child_nodes(pending.pop()):
             yield node
-            if not isinstance(node, _SCOPE):
+            if not isinstance(node, SCOPES):
                 pending.append(node)
 
 
@@ -479,7 +660,7 @@ class _Places:
         self._found = found
         self._callable: set[str] = set()
         for name, nodes in find_bindings(tree.body).items():
-            if any(isinstance(each, _SCOPE) or _is_foreign_import(each) for each in nodes):
+            if any(isinstance(each, SCOPES) or _is_foreign_import(each) for each in nodes):
                 self._callable.add(name)
 
     def nodes_of(self, function: ast.AST) -> list[ast.AST]:

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from namel3ss_debug.traces import data_formats
 from namel3ss_debug.traces.output import compared_forms
 
 MOST_BYTES: Final = 1024 * 1024
@@ -78,8 +79,8 @@ class FileDigester:
         """Return the description of a regular file.
 
         Returns:
-            `size` in bytes, `mtime_ns`, `digest` (left out if the file cannot be read), and `part` if only its beginning
-            and its end were digested.
+            `size` in bytes, `mtime_ns`, `digest` (left out if the file cannot be read), `part` if only its beginning
+            and its end were digested, and `content`, a digest without comments and layout, of the formats that have one.
         """
         found: dict[str, Any] = describe_status(status)
         size = status.st_size
@@ -89,10 +90,15 @@ class FileDigester:
         except OSError:
             return found
         state = self._keyed.copy()
+        reduced = whole and size <= data_formats.MOST_BYTES and data_formats.is_reducible(path)
         try:
             if whole:
+                read = b""
                 while data := os.read(descriptor, MOST_BYTES):
                     state.update(data)
+                    read += data if reduced else b""
+                if reduced:
+                    found["content"] = self._digest(data_formats.reduce(path, read))
             else:
                 state.update(os.pread(descriptor, PART_BYTES, 0))
                 state.update(os.pread(descriptor, PART_BYTES, max(0, size - PART_BYTES)))

@@ -86,6 +86,7 @@ class ScreenLine:
         text: what stands there.
         number: the number of the event.
         restarts: whether the next character is written over the line from its beginning.
+        is_redrawn: whether it was written again; the spaces at its end are then those of a longer state.
         is_open: whether no line feed has ended it.
     """
 
@@ -93,6 +94,7 @@ class ScreenLine:
     text: str
     number: int
     restarts: bool = False
+    is_redrawn: bool = False
     is_open: bool = True
 
 
@@ -111,7 +113,8 @@ def digest_line(line: str, ids: AbstractSet[str] = frozenset()) -> str:
     """
     if line.startswith(_DIGEST_MARK):
         return line
-    found = compared_forms(line.rpartition("\r")[2], ids)
+    _, redrawn, last = line.rpartition("\r")
+    found = compared_forms(last.rstrip() if redrawn else last, ids)
     return _DIGEST_MARK + "/".join(
         blake2b(each.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() for each in found
     )
@@ -119,7 +122,7 @@ def digest_line(line: str, ids: AbstractSet[str] = frozenset()) -> str:
 
 def compared_forms(line: str, ids: AbstractSet[str]) -> list[str]:
     """Return a line as it is compared; of a line with an id, also with the ids replaced."""
-    shown = normalise(line.rstrip())
+    shown = normalise(line)
     if not ids or ids.isdisjoint(NUMBER.findall(shown)):
         return [shown]
     return [shown, NUMBER.sub(lambda match: "<id>" if match[0] in ids else match[0], shown)]
@@ -175,6 +178,9 @@ class _Screen:
                 self._write_plain(piece)
             else:
                 self._write(piece)
+        for line in self._lines:
+            if line.is_redrawn:
+                line.text = line.text.rstrip()
         return [line for line in self._lines if line.text or not line.restarts]
 
     def _write_plain(self, piece: OutputPiece) -> None:
@@ -238,7 +244,7 @@ class _Screen:
         while len(self._lines) <= row:
             self._lines.append(ScreenLine(piece.task, "", piece.number, restarts=True, is_open=False))
         self._rows[piece.task] = self._last = row
-        self._lines[row].is_open = True
+        self._lines[row].is_open = self._lines[row].is_redrawn = True
         return self._lines[row]
 
     def _put(self, piece: OutputPiece, text: str) -> None:
@@ -285,7 +291,7 @@ def is_same_line(then: str, now: str, then_ids: AbstractSet[str], now_ids: Abstr
     if then[:1] == _DIGEST_MARK or now[:1] == _DIGEST_MARK:
         before, after = digest_line(then, then_ids)[1:], digest_line(now, now_ids)[1:]
         return not {*before.split("/")}.isdisjoint(after.split("/"))
-    then, now = normalise(then.rstrip()), normalise(now.rstrip())
+    then, now = normalise(then), normalise(now)
     if then == now:
         return True
     # By places, because a small id is an ordinary number elsewhere.

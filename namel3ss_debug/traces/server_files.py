@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from namel3ss_debug.traces.definitions import digest, digest_source
+from namel3ss_debug.traces.definitions import ALL_LOGS, digest, digest_source, parse_source
 
 _MOST_FILES: Final = 200
 _MOST_BYTES: Final = 1024 * 1024
@@ -36,7 +36,7 @@ def digest_server_files(arguments: Iterable[str], folder: Path) -> dict[str, str
             if path.stat().st_size > _MOST_BYTES:
                 continue
             source = path.read_bytes()
-            tree = ast.parse(source) if path.suffix == ".py" else None
+            tree = parse_source(source, ALL_LOGS) if path.suffix == ".py" else None
         except (OSError, ValueError, SyntaxError, RecursionError):
             continue
         found[os.path.relpath(path, folder)] = digest_source(source) if tree is None else digest([tree])

@@ -7,7 +7,7 @@ kept between sessions, in a file that only the user can read.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -26,7 +26,6 @@ from prompt_toolkit.styles import Style
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.views.completion import find_candidates
 from namel3ss_debug.views.quantities import count, duration, money
-from namel3ss_debug.views.shell import prompt
 from namel3ss_debug.views.terminal import cells, clean, shorten
 
 if TYPE_CHECKING:
@@ -58,15 +57,16 @@ MOST_BYTES = 1_000_000
 MOST_LINES = 2000
 
 
-def line_editor(debugger: Debugger, terminal: TextIO | None) -> PromptSession[str]:
+def line_editor(debugger: Debugger, prompt: Callable[[], str], terminal: TextIO | None) -> PromptSession[str]:
     """Return a line editor for a session.
 
     Args:
         debugger: the session, for completion and the status line.
+        prompt: returns the prompt.
         terminal: the opened terminal, if stdin and stdout belong to the program.
     """
     return PromptSession(
-        lambda: [("class:prompt", prompt(debugger))],
+        lambda: [("class:prompt", prompt())],
         completer=_Completer(debugger),
         complete_while_typing=False,
         enable_suspend=True,

@@ -139,7 +139,7 @@ def _draw_match(found: results.SearchMatch, width: int) -> Iterator[Text]:
     yield fitted([Piece(f"{indent}{path}  " if beside else indent, DIM), *around], width)
 
 
-def _draw_pending_call(number: int, event: Event, options: DrawOptions) -> Iterator[Text]:
+def _draw_pending_call(event_number: int, event: Event, options: DrawOptions) -> Iterator[Text]:
     """Yield what a waiting call is going to send."""
     inputs = event.get("inputs")
     if not isinstance(inputs, dict):
@@ -153,7 +153,7 @@ def _draw_pending_call(number: int, event: Event, options: DrawOptions) -> Itera
             ("params", gist(inputs["params"]) if inputs.get("params") else ""),
         ]
         yield from pairs(rows, options.width, indent="   ")
-        yield from message_lines(messages, number, options.width, last=2, most=4, indent="   ")
+        yield from message_lines(messages, event_number, options.width, last=2, most=4, indent="   ")
     elif inputs:
         rows_of = json_text(inputs.get("arguments", inputs), options.width, indent="   ")
         yield from _cut(rows_of, WAITING_LINES, "   … cut here; pp inputs shows all of it", options.width)
@@ -206,10 +206,10 @@ def _stack(stack: results.Stack, options: DrawOptions) -> Iterator[Text]:
         yield line(("before the first event; no span is open", DIM))
 
 
-def _further(number: int, noun: str, plural: str) -> Iterator[Text]:
+def _further(left_out: int, noun: str, plural: str) -> Iterator[Text]:
     """Yield a note on items that are not shown, if there are any."""
-    if number:
-        yield line((f"   … {count(number, noun, plural)}", DIM))
+    if left_out:
+        yield line((f"   … {count(left_out, noun, plural)}", DIM))
 
 
 def _frames(

@@ -191,7 +191,7 @@ def _editing_reader(debugger: Debugger, terminal: TextIO | None) -> Reader:
     # prompt_toolkit is slow to load, and scripts need none
     from namel3ss_debug.views.prompt import line_editor
 
-    session = line_editor(debugger, terminal)
+    session = line_editor(debugger, lambda: prompt(debugger), terminal)
 
     def read() -> str | None:
         try:

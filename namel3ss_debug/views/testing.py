@@ -207,5 +207,5 @@ def _last_trouble(trees: Forest, failures: Container[int]) -> Span | None:
     return max(troubled, key=lambda span: span.number, default=None)
 
 
-def _plain(lines: Iterable[Text]) -> list[str]:
-    return [line.plain.rstrip() for line in lines]
+def _plain(rows: Iterable[Text]) -> list[str]:
+    return [row.plain.rstrip() for row in rows]

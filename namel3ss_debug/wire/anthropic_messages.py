@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from namel3ss_debug.wire import billing, lenient, parts, sse, tokens
+from namel3ss_debug.wire import billing, framing, lenient, parts, tokens
 from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.tools import decode_tools
 
@@ -190,7 +190,7 @@ def join_events(events: list[Json]) -> Json:
     message: Json = {}
     blocks: dict[int, Json] = {}
     raw_inputs: dict[int, Json] = {}
-    texts = sse.GrowingTexts()
+    texts = framing.GrowingTexts()
     for event in events:
         kind, index = event.get("type"), lenient.count(event.get("index")) or 0
         delta = lenient.mapping(event.get("delta"))
@@ -216,7 +216,7 @@ def join_events(events: list[Json]) -> Json:
     return {**message, "content": [blocks[index] for index in sorted(blocks)]}
 
 
-def _add_delta(block: Json, raw_input: Json, delta: Json, texts: sse.GrowingTexts) -> None:
+def _add_delta(block: Json, raw_input: Json, delta: Json, texts: framing.GrowingTexts) -> None:
     """Add one delta to its content block, and a piece of a tool's JSON input to `raw_input`."""
     for name in ("text", "thinking", "signature"):
         texts.add(block, name, delta.get(name))
@@ -288,7 +288,7 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
         events += [event | {"index": index} for event in _encode_block_events(block)]
     ended = {name: message[name] for name in ("stop_reason", "stop_sequence", "stop_details")}
     events += [{"type": "message_delta", "delta": ended, "usage": message["usage"]}, {"type": "message_stop"}]
-    return [sse.encode(event, event["type"]) for event in events]
+    return [framing.encode_sse(event, event["type"]) for event in events]
 
 
 def _encode_block_events(block: Json) -> list[Json]:
@@ -297,17 +297,17 @@ def _encode_block_events(block: Json) -> list[Json]:
         empty: Json = block | {"input": {}}
         text = lenient.dump_arguments(block["input"]) if block["input"] != {} else ""
         deltas: list[Json] = [
-            {"type": "input_json_delta", "partial_json": piece} for piece in ["", *sse.split_text(text)]
+            {"type": "input_json_delta", "partial_json": piece} for piece in ["", *framing.split_text(text)]
         ]
     elif block["type"] == "thinking":
         empty = block | {"thinking": ""}
         deltas = [
-            {"type": "thinking_delta", "thinking": piece} for piece in sse.split_text(block["thinking"])
+            {"type": "thinking_delta", "thinking": piece} for piece in framing.split_text(block["thinking"])
         ]
         deltas.append({"type": "signature_delta", "signature": block["signature"]})
     else:
         empty = block | {"text": ""}
-        deltas = [{"type": "text_delta", "text": piece} for piece in sse.split_text(block["text"])]
+        deltas = [{"type": "text_delta", "text": piece} for piece in framing.split_text(block["text"])]
     return [
         {"type": "content_block_start", "content_block": empty},
         *({"type": "content_block_delta", "delta": delta} for delta in deltas),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from namel3ss_debug.wire import billing, event_stream, lenient, parts, sse, tokens
+from namel3ss_debug.wire import billing, event_stream, framing, lenient, parts, tokens
 from namel3ss_debug.wire.contract import Answer, Json
 
 _REQUEST_KEYS = {"model", "messages", "system", "toolConfig", "stream"}
@@ -184,7 +184,7 @@ def join_events(events: list[Json]) -> Json:
     role = "assistant"
     blocks: dict[int, Json] = {}
     raw_inputs: dict[int, Json] = {}
-    texts = sse.GrowingTexts()
+    texts = framing.GrowingTexts()
     for event in events:
         kind = next(iter(event), "")
         data = lenient.mapping(event.get(kind))
@@ -219,7 +219,7 @@ def _copy_start(start: Json) -> Json:
     return block
 
 
-def _add_delta(block: Json, raw_input: Json, delta: Json, texts: sse.GrowingTexts) -> None:
+def _add_delta(block: Json, raw_input: Json, delta: Json, texts: framing.GrowingTexts) -> None:
     """Add one delta to its content block, and a piece of a tool's JSON input to `raw_input`."""
     texts.add(block, "text", delta.get("text"))
     texts.add(raw_input, "input", lenient.mapping(delta.get("toolUse")).get("input"))
@@ -291,12 +291,12 @@ def _encode_block_events(block: Json) -> list[tuple[str, Json]]:
         identity = {name: tool_use[name] for name in ("toolUseId", "name")}
         start.append(("contentBlockStart", {"start": {"toolUse": identity}}))
         text = lenient.dump_arguments(tool_use["input"]) if tool_use["input"] != {} else ""
-        deltas: list[Json] = [{"toolUse": {"input": piece}} for piece in sse.split_text(text) or [""]]
+        deltas: list[Json] = [{"toolUse": {"input": piece}} for piece in framing.split_text(text) or [""]]
     elif "reasoningContent" in block:
         reasoning = block["reasoningContent"]["reasoningText"]["text"]
-        deltas = [{"reasoningContent": {"text": piece}} for piece in sse.split_text(reasoning) or [""]]
+        deltas = [{"reasoningContent": {"text": piece}} for piece in framing.split_text(reasoning) or [""]]
     else:
-        deltas = [{"text": piece} for piece in sse.split_text(block["text"]) or [""]]
+        deltas = [{"text": piece} for piece in framing.split_text(block["text"]) or [""]]
     return [*start, *(("contentBlockDelta", {"delta": delta}) for delta in deltas), ("contentBlockStop", {})]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from namel3ss_debug.wire import lenient, parts, sse
+from namel3ss_debug.wire import framing, lenient, parts
 from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.tools import decode_function_calls, decode_tools, encode_function_calls
 
@@ -109,7 +109,7 @@ def join_events(events: list[Json]) -> Json:
     plan: Json = {}
     blocks: dict[int, Json] = {}
     calls: dict[int, Json] = {}
-    texts = sse.GrowingTexts()
+    texts = framing.GrowingTexts()
     for event in events:
         kind, index = event.get("type"), lenient.count(event.get("index")) or 0
         delta = _find_delta(event)
@@ -134,7 +134,7 @@ def join_events(events: list[Json]) -> Json:
     return {**response, "message": message}
 
 
-def _add_fields(whole: Json, piece: Json, texts: sse.GrowingTexts) -> None:
+def _add_fields(whole: Json, piece: Json, texts: framing.GrowingTexts) -> None:
     """Append the growing texts of `piece`, and copy its other fields."""
     for name, value in piece.items():
         if name in ("text", "thinking", "arguments"):
@@ -180,7 +180,7 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
         events.append({"type": "content-start", "index": index, "delta": {"message": empty}})
         events += [
             {"type": "content-delta", "index": index, "delta": {"message": {"content": {name: piece}}}}
-            for piece in sse.split_text(block[name])
+            for piece in framing.split_text(block[name])
         ]
         events.append({"type": "content-end", "index": index})
     for index, call in enumerate(message.get("tool_calls", ())):
@@ -194,12 +194,12 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
                 "index": index,
                 "delta": {"message": {"tool_calls": {"function": {"arguments": piece}}}},
             }
-            for piece in sse.split_text(call["function"]["arguments"])
+            for piece in framing.split_text(call["function"]["arguments"])
         ]
         events.append({"type": "tool-call-end", "index": index})
     ended = {"finish_reason": response["finish_reason"], "usage": response["usage"]}
     events.append({"type": "message-end", "delta": ended})
-    return [sse.encode(event, event["type"]) for event in events]
+    return [framing.encode_sse(event, event["type"]) for event in events]
 
 
 def encode_error(status: int, kind: str, message: str) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from namel3ss_debug.wire import lenient
@@ -14,17 +14,14 @@ from namel3ss_debug.wire.text_changes import DiffPiece, diff_texts
 _MOST_COMPARISONS = 2500
 """How many pairs of messages between two equal ones are compared by their texts; more are compared by their roles only."""
 
-_MOST_SKIPPED = 16
-"""How far ahead a message of the same role is looked for when only roles are compared."""
-
 _LONGEST_SUFFIX = 4000
 """How many characters at the end of two texts count for their similarity."""
 
-_CUT_SIMILARITY = 40
-"""The similarity of a message and its cut form, which is more than any other two messages can have (17)."""
+_CUT_SIMILARITY = 2.0
+"""The similarity of a message and its cut form, which is more than any other two messages can have (1)."""
 
 _MAX_DEPTH = 50
-"""How deep two values are compared for cuts; deeper inside they can only be equal or different."""
+"""How deep two values are compared for cuts; deeper ones are only compared for equality."""
 
 _LONGEST_MARK = 200
 """How many characters around the first difference of two texts may have a mark."""
@@ -143,40 +140,22 @@ def _diff_range(
 
 def _pair_messages(old: Sequence[Any], new: Sequence[Any]) -> list[tuple[int, int]]:
     """Return pairs of corresponding messages in two blocks, in order of both: the most similar ones of the same role."""
-    if not old or not new:
-        return []
     if len(old) * len(new) > _MOST_COMPARISONS:
-        return _pair_by_role([_role(message) for message in old], [_role(message) for message in new])
+        blocks = matching_blocks([*map(_role, old)], [*map(_role, new)])
+        return [(i + k, j + k) for i, j, size in blocks for k in range(size)]
     old_texts = [(message, format_message(message)) for message in old]
     new_texts = [(message, format_message(message)) for message in new]
-    similarity = [[_measure_similarity(one, other) for other in new_texts] for one in old_texts]
-    # best[i][j] is the highest total similarity of pairs in old[i:] and new[j:].
-    best = [[0] * (len(new) + 1) for _ in range(len(old) + 1)]
-    for i in reversed(range(len(old))):
-        for j in reversed(range(len(new))):
-            paired = similarity[i][j] and similarity[i][j] + best[i + 1][j + 1]
-            best[i][j] = max(paired, best[i + 1][j], best[i][j + 1])
-    pairs, i, j = [], 0, 0
-    while i < len(old) and j < len(new):
-        if similarity[i][j] and best[i][j] == similarity[i][j] + best[i + 1][j + 1]:
+    similarities = [
+        (-_measure_similarity(one, other), i, j)
+        for i, one in enumerate(old_texts)
+        for j, other in enumerate(new_texts)
+        if _role(one[0]) == _role(other[0])
+    ]
+    pairs: list[tuple[int, int]] = []
+    for _, i, j in sorted(similarities):
+        if all((a - i) * (b - j) > 0 for a, b in pairs):  # before or after each earlier pair on both sides
             pairs.append((i, j))
-            i, j = i + 1, j + 1
-        elif best[i][j] == best[i + 1][j]:
-            i += 1
-        else:
-            j += 1
-    return pairs
-
-
-def _pair_by_role(old: list[Any], new: list[Any]) -> list[tuple[int, int]]:
-    """Return pairs of the same role in one pass, for blocks that are too large to try all pairs."""
-    pairs, j = [], 0
-    for i, role in enumerate(old):
-        match = next((k for k in range(j, min(j + _MOST_SKIPPED, len(new))) if new[k] == role), None)
-        if match is not None:
-            pairs.append((i, match))
-            j = match + 1
-    return pairs
+    return sorted(pairs)
 
 
 def _role(message: Any) -> Any:
@@ -186,10 +165,8 @@ def _role(message: Any) -> Any:
     return lenient.string(message.get("role")) or lenient.string(message.get("type"))
 
 
-def _measure_similarity(old: tuple[Any, str], new: tuple[Any, str]) -> int:
-    """Return how similar two messages are, each with its text; 0 if their roles differ."""
-    if _role(old[0]) != _role(new[0]):
-        return 0
+def _measure_similarity(old: tuple[Any, str], new: tuple[Any, str]) -> float:
+    """Return how similar two messages are, each with its text: the share of their common beginning and end, or more if cut."""
     if _is_cut(old[0], new[0]):
         return _CUT_SIMILARITY
     one, other = old[1], new[1]
@@ -197,72 +174,50 @@ def _measure_similarity(old: tuple[Any, str], new: tuple[Any, str]) -> int:
     suffix = count_common_prefix(
         one[prefix:][: -_LONGEST_SUFFIX - 1 : -1], other[prefix:][: -_LONGEST_SUFFIX - 1 : -1]
     )
-    return 1 + 16 * (prefix + suffix) // max(len(one), len(other), 1)
+    return (prefix + suffix) / max(len(one), len(other), 1)
 
 
 # --- texts that were cut short
 
 
-def _is_cut(old: Any, new: Any) -> bool:
-    """Return whether the new message is the old one with texts or lists cut short, and nothing else changed."""
-    return _find_cut(old, new, 0) is True
-
-
-def _find_cut(old: Any, new: Any, depth: int) -> bool | None:
-    """Return True if the new value is the old one cut short, False if they are equal, None for any other difference."""
+def _is_cut(old: Any, new: Any, depth: int = 0) -> bool:
+    """Return whether the new value is the old one, or the old one with texts or lists cut short."""
     if depth > _MAX_DEPTH:
-        return False if _digest(old) == _digest(new) else None
-    if isinstance(new, dict) and "$truncated" in new:
-        return _has_marked_cut(old, new, depth)
+        return _digest(old) == _digest(new)
+    if isinstance(new, dict) and "$truncated" in new and old != new:
+        return _is_marked_cut(old, new, depth)
     if isinstance(old, str) and isinstance(new, str):
-        return False if old == new else _is_text_cut(old, new) or None
+        return old == new or _is_text_cut(old, new)
     if isinstance(old, list) and isinstance(new, list):
-        return _has_list_cut(old, new, depth)
-    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
-        # Beyond the maximum depth, values are only compared for equality. Names get such a depth at once.
-        return _has_cut(
-            (old[key], new[key], depth + 1 if key not in _NAME_KEYS else _MAX_DEPTH + 1) for key in new
+        last = new[-1] if new else None
+        if isinstance(last, dict) and last.keys() == {"$truncated"} and len(old) >= len(new):
+            old, new = old[: len(new) - 1], new[:-1]
+        return len(old) == len(new) and all(
+            _is_cut(one, other, depth + 1) for one, other in zip(old, new, strict=True)
         )
-    return False if type(old) is type(new) and old == new else None
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+        return all(
+            _digest(old[key]) == _digest(new[key])
+            if key in _NAME_KEYS
+            else _is_cut(old[key], new[key], depth + 1)
+            for key in new
+        )
+    return type(old) is type(new) and old == new
 
 
-def _has_cut(pairs: Iterable[tuple[Any, Any, int]]) -> bool | None:
-    """Return whether any of the pairs is a cut; None if one differs otherwise."""
-    has_cut = False
-    for old, new, depth in pairs:
-        cut = _find_cut(old, new, depth)
-        if cut is None:
-            return None
-        has_cut |= cut
-    return has_cut
-
-
-def _has_marked_cut(old: Any, new: dict[str, Any], depth: int) -> bool | None:
-    """Return whether the new value is the old one with `$truncated` for parts left out, a mark in traces; None if not."""
-    if old == new:
-        return False
+def _is_marked_cut(old: Any, new: dict[str, Any], depth: int) -> bool:
+    """Return whether the new value is the old one with `$truncated`, the mark in traces, for what is left out."""
     kept = new["$truncated"]
     if isinstance(kept, str):
         whole = old.get("$truncated") if isinstance(old, dict) else old
-        return True if isinstance(whole, str) and len(kept) < len(whole) and whole.startswith(kept) else None
+        return isinstance(whole, str) and len(kept) < len(whole) and whole.startswith(kept)
     if len(new) == 1:  # nothing of the value is left
-        return True if isinstance(old, (str, list, dict)) and "$truncated" not in old else None
-    if not isinstance(old, dict) or not new.keys() - {"$truncated"} <= old.keys():
-        return None
-    pairs = ((old[key], new[key], depth + 1) for key in new if key != "$truncated")
-    return None if _has_cut(pairs) is None else True
-
-
-def _has_list_cut(old: list[Any], new: list[Any], depth: int) -> bool | None:
-    """Return whether the new list is the old one cut short or with cut items; None if it differs otherwise."""
-    last = new[-1] if new else None
-    marked = isinstance(last, dict) and last.keys() == {"$truncated"} and isinstance(last["$truncated"], int)
-    if marked and len(old) >= len(new) and old[len(new) - 1] != last:
-        pairs = zip(old, new[:-1], [depth + 1] * (len(new) - 1), strict=False)
-        return None if _has_cut(pairs) is None else True
-    if len(old) != len(new):
-        return None
-    return _has_cut(zip(old, new, [depth + 1] * len(new), strict=True))
+        return isinstance(old, (str, list, dict)) and "$truncated" not in old
+    return isinstance(old, dict) and all(
+        key in old and _is_cut(old[key], value, depth + 1)
+        for key, value in new.items()
+        if key != "$truncated"
+    )
 
 
 def _is_text_cut(old: str, new: str) -> bool:

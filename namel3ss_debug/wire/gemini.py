@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from namel3ss_debug.wire import billing, gemini_calls, lenient, parts, sse
+from namel3ss_debug.wire import billing, framing, gemini_calls, lenient, parts
 from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.gemini_calls import get_field
 
@@ -265,7 +265,7 @@ def join_events(events: list[Json]) -> Json:
     """Join the events of a stream into one response: consecutive texts become one; the last counts are taken."""
     response: Json = {}
     candidates: dict[int, Json] = {}
-    texts = sse.GrowingTexts()
+    texts = framing.GrowingTexts()
     for event in events:
         response |= {name: value for name, value in lenient.drop_none(event).items() if name != "candidates"}
         for piece in lenient.mappings(event.get("candidates")):
@@ -281,7 +281,7 @@ def join_events(events: list[Json]) -> Json:
     return response
 
 
-def _join_part(joined: list[Json], block: Json, texts: sse.GrowingTexts) -> None:
+def _join_part(joined: list[Json], block: Json, texts: framing.GrowingTexts) -> None:
     """Append a part, or add it to the last one if it continues that one's text or function call."""
     last = joined[-1] if joined else {}
     call = get_field(block, "functionCall")
@@ -362,12 +362,12 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     response = encode_response(answer, request, response_id=response_id, created=created)
     candidate = next(iter(response.get("candidates", ())), None)
     if candidate is None:
-        return [sse.encode(response)]
+        return [framing.encode_sse(response)]
     frame = {name: value for name, value in response.items() if name not in ("candidates", "usageMetadata")}
     pieces = [
         {**block, "text": text} if text is not None else block
         for block in candidate["content"]["parts"]
-        for text in (sse.split_text(block["text"]) or [""] if "text" in block else [None])
+        for text in (framing.split_text(block["text"]) or [""] if "text" in block else [None])
     ]
     last = {
         "content": {"role": "model", "parts": pieces[-1:]},
@@ -379,7 +379,7 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
         for piece in pieces[:-1]
     ]
     chunks.append({"candidates": [last], "usageMetadata": response["usageMetadata"], **frame})
-    return [sse.encode(chunk) for chunk in chunks]
+    return [framing.encode_sse(chunk) for chunk in chunks]
 
 
 _STATUSES = {

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from namel3ss_debug.wire import lenient, sse
+from namel3ss_debug.wire import framing, lenient
 from namel3ss_debug.wire.contract import Json
 
 _STEP = re.compile(r"""\.([^.\[\]]+)|\[([0-9]{1,9})\]|\['([^']*)'\]|\["([^"]*)"\]""")
@@ -40,7 +40,7 @@ def is_streamed(call: Json) -> bool:
     return bool(get_field(call, "willContinue") or get_field(call, "partialArgs"))
 
 
-def start_call(call: Json, texts: sse.GrowingTexts) -> Json:
+def start_call(call: Json, texts: framing.GrowingTexts) -> Json:
     """Return a new call that pieces are added to; its arguments come only from these, and the event is not changed."""
     joined: Json = {name: value for name, value in call.items() if name in ("id", "name")}
     joined["args"] = {}
@@ -48,7 +48,7 @@ def start_call(call: Json, texts: sse.GrowingTexts) -> Json:
     return joined
 
 
-def add_piece(joined: Json, piece: Json, texts: sse.GrowingTexts) -> None:
+def add_piece(joined: Json, piece: Json, texts: framing.GrowingTexts) -> None:
     """Add the next piece to a call."""
     for part in lenient.mappings(get_field(piece, "partialArgs")):
         steps = _parse_path(lenient.string(get_field(part, "jsonPath")) or "")
@@ -69,7 +69,7 @@ def _parse_path(path: str) -> list[str | int]:
     return [int(index) if index else name or single or double for name, index, single, double in steps]
 
 
-def _set_at_path(arguments: Json, steps: list[str | int], value: Any, texts: sse.GrowingTexts) -> None:
+def _set_at_path(arguments: Json, steps: list[str | int], value: Any, texts: framing.GrowingTexts) -> None:
     """Set the value at a path, or append it to the text there."""
     container: Any = arguments
     for step, following in pairwise(steps):

@@ -91,18 +91,23 @@ def _match_unique(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tupl
     times_old, times_new = Counter(old), Counter(new)
     indexes = {item: index for index, item in enumerate(new) if times_new[item] == 1}
     pairs = [(i, indexes[item]) for i, item in enumerate(old) if times_old[item] == 1 and item in indexes]
-    ends: list[int] = []  # the smallest index in `new` at which a chain of each length can end
-    last: list[int] = []  # the pair there
-    before: list[int] = []  # the pair before each pair in its chain
-    for number, (_, j) in enumerate(pairs):
-        length = bisect_left(ends, j)
+    return [pairs[number] for number in longest_rising([j for _, j in pairs])]
+
+
+def longest_rising(values: Sequence[int]) -> list[int]:
+    """Return the indexes of the longest selection of values that rises from one to the next."""
+    ends: list[int] = []  # the smallest value at which a chain of each length can end
+    last: list[int] = []  # the index of that value
+    before: list[int] = []  # the index before each value in its chain
+    for index, value in enumerate(values):
+        length = bisect_left(ends, value)
         before.append(last[length - 1] if length else -1)
-        ends[length : length + 1], last[length : length + 1] = [j], [number]
+        ends[length : length + 1], last[length : length + 1] = [value], [index]
     chain = []
-    number = last[-1] if last else -1
-    while number >= 0:
-        chain.append(pairs[number])
-        number = before[number]
+    index = last[-1] if last else -1
+    while index >= 0:
+        chain.append(index)
+        index = before[index]
     return chain[::-1]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from namel3ss_debug.wire import lenient, parts, sse
+from namel3ss_debug.wire import framing, lenient, parts
 from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.tools import decode_function_calls, decode_tools
 
@@ -95,7 +95,7 @@ def join_events(events: list[Json]) -> Json:
     """Join the lines of a stream into one response."""
     response: Json = {}
     message: Json = {}
-    texts = sse.GrowingTexts()
+    texts = framing.GrowingTexts()
     for event in events:
         response |= {name: value for name, value in event.items() if name not in ("message", *_TEXT_KEYS)}
         _add_fields(response, {name: event[name] for name in _TEXT_KEYS if name in event}, texts)
@@ -104,7 +104,7 @@ def join_events(events: list[Json]) -> Json:
     return {**response, "message": message} if message else response
 
 
-def _add_fields(whole: Json, piece: Json, texts: sse.GrowingTexts) -> None:
+def _add_fields(whole: Json, piece: Json, texts: framing.GrowingTexts) -> None:
     """Append the growing texts and the tool calls of `piece`, and copy its other fields."""
     for name, value in piece.items():
         if name in _TEXT_KEYS:
@@ -161,9 +161,9 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     every, last = make_frame(answer, request, created)
     message = _encode_message(answer)
     deltas: list[Json] = [
-        {"content": "", "thinking": piece} for piece in sse.split_text(message.get("thinking", ""))
+        {"content": "", "thinking": piece} for piece in framing.split_text(message.get("thinking", ""))
     ]
-    deltas += [{"content": piece} for piece in sse.split_text(message["content"])]
+    deltas += [{"content": piece} for piece in framing.split_text(message["content"])]
     deltas += [{"content": "", "tool_calls": [call]} for call in message.get("tool_calls", ())]
     lines: list[Json] = [
         {**every, "message": {"role": "assistant", **delta}, "done": False} for delta in deltas

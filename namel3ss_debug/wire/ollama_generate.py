@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from namel3ss_debug.wire import lenient, ollama_chat, parts, sse
+from namel3ss_debug.wire import framing, lenient, ollama_chat, parts
 from namel3ss_debug.wire.contract import Answer, Json
 
 _REQUEST_KEYS = {"model", "prompt", "system", "images", "stream"}
@@ -38,9 +38,11 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     every, last = ollama_chat.make_frame(answer, request, created)
     lines: list[Json] = [
         {**every, "response": "", "thinking": piece, "done": False}
-        for piece in sse.split_text(response.get("thinking", ""))
+        for piece in framing.split_text(response.get("thinking", ""))
     ]
-    lines += [{**every, "response": piece, "done": False} for piece in sse.split_text(response["response"])]
+    lines += [
+        {**every, "response": piece, "done": False} for piece in framing.split_text(response["response"])
+    ]
     lines.append({**every, "response": "", **last})
     return [lenient.dump(line) + b"\n" for line in lines]
 

@@ -6,7 +6,7 @@ Follows the API reference, and the answers of Azure, vLLM, Groq, DeepSeek, OpenR
 
 from __future__ import annotations
 
-from namel3ss_debug.wire import billing, lenient, openai_shared, parts, sse
+from namel3ss_debug.wire import billing, framing, lenient, openai_shared, parts
 from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.tools import decode_tools, encode_function_calls, find_custom_input
 
@@ -171,7 +171,7 @@ def join_events(events: list[Json]) -> Json:
     """Join the chunks of a stream into one `chat.completion`; an error event becomes its `error`."""
     completion: Json = {}
     choices: dict[int, Json] = {}
-    texts = sse.GrowingTexts()
+    texts = framing.GrowingTexts()
     for event in events:
         # A later empty value does not count: Azure's filter adds chunks without id and model, even as the last.
         completion |= {
@@ -191,7 +191,7 @@ def join_events(events: list[Json]) -> Json:
     return {**completion, "choices": [choices[index] for index in sorted(choices)]}
 
 
-def _add_choice(choice: Json, chunk: Json, texts: sse.GrowingTexts) -> None:
+def _add_choice(choice: Json, chunk: Json, texts: framing.GrowingTexts) -> None:
     """Add one chunk of a choice to its earlier chunks."""
     choice["finish_reason"] = chunk.get("finish_reason") or choice["finish_reason"]
     if chunk.get("usage"):  # of Moonshot
@@ -227,7 +227,7 @@ def _to_blocks(content: object) -> list[Json]:
     return [{"type": "text", "text": content}] if isinstance(content, str) and content else []
 
 
-def _add_fields(whole: Json, piece: Json, texts: sse.GrowingTexts) -> None:
+def _add_fields(whole: Json, piece: Json, texts: framing.GrowingTexts) -> None:
     """Append the texts of `piece`, except those that a server may repeat."""
     for name, value in piece.items():
         if isinstance(value, str) and name not in ("id", "name", "type"):
@@ -236,7 +236,7 @@ def _add_fields(whole: Json, piece: Json, texts: sse.GrowingTexts) -> None:
             whole.setdefault(name, value)
 
 
-def _add_tool_calls(calls: list[Json], deltas: list[Json], texts: sse.GrowingTexts) -> None:
+def _add_tool_calls(calls: list[Json], deltas: list[Json], texts: framing.GrowingTexts) -> None:
     """Add pieces of tool calls.
 
     `index` says which call, but some servers leave it out, give all calls the same one, or count the pieces with it.
@@ -258,7 +258,7 @@ def _add_tool_calls(calls: list[Json], deltas: list[Json], texts: sse.GrowingTex
                 _add_fields(call.setdefault(name, {}), delta[name], texts)
 
 
-def _is_another_call(call: Json, delta: Json, texts: sse.GrowingTexts) -> bool:
+def _is_another_call(call: Json, delta: Json, texts: framing.GrowingTexts) -> bool:
     """Return whether a piece with a name begins another call, although it has the index of this one.
 
     It does if it has another id or name. Servers that give all calls one id, or none, send each call in one piece: then
@@ -332,9 +332,9 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
     for delta in [*_encode_deltas(answer, completion["choices"][0]["message"].get("tool_calls", [])), {}]:
         reason = None if delta else _finish_reason(answer)
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        chunks.append(sse.encode(frame | {"choices": [choice]}))
+        chunks.append(framing.encode_sse(frame | {"choices": [choice]}))
     if has_usage:
-        chunks.append(sse.encode(frame | {"choices": [], "usage": completion["usage"]}))
+        chunks.append(framing.encode_sse(frame | {"choices": [], "usage": completion["usage"]}))
     return [*chunks, b"data: [DONE]\n\n"]
 
 
@@ -345,9 +345,9 @@ def _encode_deltas(answer: Answer, calls: list[Json]) -> list[Json]:
     """
     role: Json = {"role": "assistant", "content": None if answer.text is None else "", "refusal": None}
     deltas = [role]
-    deltas += [{"reasoning_content": piece} for piece in sse.split_text(answer.reasoning or "")]
-    deltas += [{"content": piece} for piece in sse.split_text(answer.text or "")]
-    deltas += [{"refusal": piece} for piece in sse.split_text(answer.refusal or "")]
+    deltas += [{"reasoning_content": piece} for piece in framing.split_text(answer.reasoning or "")]
+    deltas += [{"content": piece} for piece in framing.split_text(answer.text or "")]
+    deltas += [{"refusal": piece} for piece in framing.split_text(answer.refusal or "")]
     deltas += [{"tool_calls": [call | {"index": index}]} for index, call in enumerate(calls)]
     return deltas
 

@@ -5,7 +5,7 @@ A request may contain several prompts, each a text or a list of token numbers; t
 
 from __future__ import annotations
 
-from namel3ss_debug.wire import billing, lenient, openai_shared, parts, sse
+from namel3ss_debug.wire import billing, framing, lenient, openai_shared, parts
 from namel3ss_debug.wire.contract import Answer, Json
 
 _REQUEST_KEYS = {"model", "prompt"}
@@ -56,7 +56,7 @@ def join_events(events: list[Json]) -> Json:
     """Join the chunks of a stream into one response; an error event becomes its `error`."""
     response: Json = {}
     choices: dict[int, Json] = {}
-    texts = sse.GrowingTexts()
+    texts = framing.GrowingTexts()
     for event in events:
         response |= {name: value for name, value in lenient.drop_none(event).items() if name != "choices"}
         for chunk in lenient.mappings(event.get("choices")):
@@ -98,13 +98,13 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
         frame | {"choices": [choice | {"text": piece, "finish_reason": reason}]}
         for choice in completion["choices"]
         for piece, reason in [
-            *((piece, None) for piece in sse.split_text(choice["text"])),
+            *((piece, None) for piece in framing.split_text(choice["text"])),
             ("", choice["finish_reason"]),
         ]
     ]
     if has_usage:
         chunks.append(frame | {"choices": [], "usage": completion["usage"]})
-    return [*map(sse.encode, chunks), b"data: [DONE]\n\n"]
+    return [*map(framing.encode_sse, chunks), b"data: [DONE]\n\n"]
 
 
 encode_error = openai_shared.encode_error

@@ -6,7 +6,7 @@ one message.
 
 from __future__ import annotations
 
-from namel3ss_debug.wire import billing, lenient, openai_shared, parts, sse
+from namel3ss_debug.wire import billing, framing, lenient, openai_shared, parts
 from namel3ss_debug.wire.contract import Answer, Json
 from namel3ss_debug.wire.tools import decode_tools, find_custom_input, find_tool
 
@@ -192,7 +192,7 @@ def join_events(events: list[Json]) -> Json:
     """
     response: Json = {}
     items: dict[int, Json] = {}
-    texts = sse.GrowingTexts()
+    texts = framing.GrowingTexts()
     for event in events:
         kind = lenient.string(event.get("type")) or ""
         if isinstance(event.get("response"), dict):
@@ -240,7 +240,7 @@ _ITEM_DELTAS = {
 """Events with a delta of a text that is a field of the item itself -> the type of the item, the key."""
 
 
-def _add_delta(item: Json, kind: str, event: Json, texts: sse.GrowingTexts) -> None:
+def _add_delta(item: Json, kind: str, event: Json, texts: framing.GrowingTexts) -> None:
     """Add the text of one delta event to its output item."""
     if kind in _ITEM_DELTAS:
         item_type, key = _ITEM_DELTAS[kind]
@@ -369,7 +369,8 @@ def encode_stream(answer: Answer, request: Json, *, response_id: str, created: i
         events += [event | {"output_index": index} for event in _encode_item_events(item)]
     events.append({"type": f"response.{last}", "response": response})
     return [
-        sse.encode(event | {"sequence_number": number}, event["type"]) for number, event in enumerate(events)
+        framing.encode_sse(event | {"sequence_number": number}, event["type"])
+        for number, event in enumerate(events)
     ]
 
 
@@ -380,7 +381,7 @@ def _encode_item_events(item: Json) -> list[Json]:
         kind, field = _CALL_EVENTS[item["type"]]
         empty = item | {field: ""} | ({"status": "in_progress"} if "status" in item else {})
         events: list[Json] = [
-            {"type": f"{kind}.delta", **item_id, "delta": piece} for piece in sse.split_text(item[field])
+            {"type": f"{kind}.delta", **item_id, "delta": piece} for piece in framing.split_text(item[field])
         ]
         events.append({"type": f"{kind}.done", **item_id, "name": item["name"], field: item[field]})
     elif item["type"] == "reasoning":
@@ -409,7 +410,7 @@ def _encode_text_events(kind: str, key: str, text: str, location: Json) -> list[
     """Return the deltas of a text and the event that repeats the whole text; those of output text also have `logprobs`."""
     extra: Json = {"logprobs": []} if kind == "response.output_text" else {}
     deltas = [
-        {"type": f"{kind}.delta", **location, "delta": piece, **extra} for piece in sse.split_text(text)
+        {"type": f"{kind}.delta", **location, "delta": piece, **extra} for piece in framing.split_text(text)
     ]
     return [*deltas, {"type": f"{kind}.done", **location, key: text, **extra}]
 

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from namel3ss_debug import __version__
 from namel3ss_debug.cli import boundary, main
 from namel3ss_debug.cli.main import COMMANDS, namel3ss
+from namel3ss_debug.views.formats import FORMATS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -97,7 +98,7 @@ def test_namel3ss_has_debug_and_run(workspace):
     [
         (["anlyze"], "there is no command 'anlyze'; did you mean analyze? (see namel3ss debug --help)"),
         (["--bogus"], "there is no option --bogus (see namel3ss debug --help)"),
-        (["list", "--format", "xml"], "invalid value for '--format': 'xml' is not one of 'table', 'json', 'jsonl', 'markdown', 'html', 'csv' (see namel3ss debug list --help)"),
+        (["list", "--format", "xml"], f"invalid value for '--format': 'xml' is not one of {', '.join(map(repr, FORMATS))} (see namel3ss debug list --help)"),
         (["trace"], "missing argument 'TARGET' (see namel3ss debug trace --help)"),
         (["inspect", "--evnt", "3"], "there is no option --evnt; did you mean --event? (see namel3ss debug inspect --help)"),
         (["inspect", "--event", "abc"], "invalid value for '--event': 'abc' is not a whole number (see namel3ss debug inspect --help)"),

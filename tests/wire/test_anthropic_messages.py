@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from namel3ss_debug import wire
-from namel3ss_debug.wire import sse
+from namel3ss_debug.wire import framing
 from namel3ss_debug.wire.anthropic_messages import decode_usage
 
 FORMAT = wire.FORMATS["anthropic.messages"]
@@ -130,7 +130,7 @@ def test_counts_include_what_is_told_apart(usage, told):
 def test_a_cut_tool_call_keeps_the_text_that_had_arrived():
     """The arguments of a call whose stream was cut are the raw text; the finish reason is unknown."""
     raw = b"".join(
-        sse.encode(event)
+        framing.encode_sse(event)
         for event in (
             {"type": "message_start", "message": {"id": "m1", "model": "m", "usage": {"input_tokens": 3}}},
             {"type": "ping"},
@@ -156,10 +156,10 @@ def test_a_cut_tool_call_keeps_the_text_that_had_arrived():
 
 def test_counts_at_the_end_of_a_stream_replace_those_at_its_beginning():
     """Later counts are totals; those the last event leaves out or sends as null stay."""
-    raw = sse.encode(
+    raw = framing.encode_sse(
         {"type": "message_start", "message": {"usage": {"input_tokens": 3, "cache_read_input_tokens": 7}}}
     )
-    raw += sse.encode(
+    raw += framing.encode_sse(
         {
             "type": "message_delta",
             "delta": {"stop_reason": "end_turn"},
@@ -186,7 +186,7 @@ def test_a_refusal_tells_why():
 def test_citations_are_kept_in_a_joined_stream():
     """Citations of a text arrive as deltas of their own and end in its block."""
     raw = b"".join(
-        sse.encode(event)
+        framing.encode_sse(event)
         for event in (
             {
                 "type": "content_block_start",

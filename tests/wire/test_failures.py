@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from namel3ss_debug import wire
-from namel3ss_debug.wire import decode_failure, sse
+from namel3ss_debug.wire import decode_failure, framing
 
 WORDLESS = {"ollama.chat", "ollama.generate", "cohere.chat"}
 """Formats whose errors are a message alone."""
@@ -103,7 +103,7 @@ def test_an_error_inside_a_stream_is_read_from_the_joined_body(name, last):
     cut = next(
         raw for raw in begun if known.codec.decode_response(known.join_stream(raw)).text == answer.text
     )
-    body = known.join_stream(cut + sse.encode(last))
+    body = known.join_stream(cut + framing.encode_sse(last))
     assert wire.decode_error(body) == ("server_error", "lost")
     assert known.codec.decode_response(body).text == "half of it"
     assert orjson.loads(orjson.dumps(body)) == body

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from namel3ss_debug.capture.payloads.data_objects import find_imported
 from namel3ss_debug.errors import MockError
-from namel3ss_debug.wire import FORMATS, Answer, decode_error, sse
+from namel3ss_debug.wire import FORMATS, Answer, decode_error, framing
 from namel3ss_debug.wire.faults import (
     API_ERRORS,
     BUILTIN_ERRORS,
@@ -225,7 +225,7 @@ def test_a_cut_stream_is_the_beginning_of_the_whole(name, in_one_piece):
     assert heard.finish_reason is None
 
 
-@given(st.lists(st.binary(max_size=8) | st.just(sse.encode({"a": 1})), max_size=6))
+@given(st.lists(st.binary(max_size=8) | st.just(framing.encode_sse({"a": 1})), max_size=6))
 def test_a_cut_stream_is_always_shorter(pieces):
     """A law: for whatever bytes, the beginning of them, and less unless there are none."""
     whole, cut = b"".join(pieces), b"".join(cut_stream(pieces))

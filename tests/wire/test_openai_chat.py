@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from namel3ss_debug import wire
-from namel3ss_debug.wire import sse
+from namel3ss_debug.wire import framing
 
 FORMAT = wire.FORMATS["openai.chat"]
 
@@ -202,7 +202,7 @@ def test_integers_beyond_64_bits_survive_in_arguments():
 
 def joined(*deltas):
     """The message of a stream with these deltas."""
-    events = b"".join(sse.encode({"choices": [{"index": 0, "delta": delta}]}) for delta in deltas)
+    events = b"".join(framing.encode_sse({"choices": [{"index": 0, "delta": delta}]}) for delta in deltas)
     return FORMAT.join_stream(events)["choices"][0]["message"]
 
 
@@ -232,7 +232,7 @@ def test_names_and_ids_that_a_server_repeats_are_taken_once():
 def test_several_choices_stay_apart():
     """A stream of several choices is joined by their index; the answer is the first."""
     raw = b"".join(
-        sse.encode({"choices": [{"index": index, "delta": {"content": text}}]})
+        framing.encode_sse({"choices": [{"index": index, "delta": {"content": text}}]})
         for index, text in [(1, "b"), (0, "a"), (1, "c")]
     )
     body = FORMAT.join_stream(raw)
@@ -260,7 +260,9 @@ def test_counts_that_stand_in_the_choice_of_a_stream_are_read():
     """As Moonshot sends them, in the chunk with the finish reason."""
     usage = {"prompt_tokens": 8, "completion_tokens": 2, "total_tokens": 10, "cached_tokens": 3}
     last = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}
-    raw = sse.encode({"choices": [{"index": 0, "delta": {"content": "a"}}]}) + sse.encode({"choices": [last]})
+    raw = framing.encode_sse({"choices": [{"index": 0, "delta": {"content": "a"}}]}) + framing.encode_sse(
+        {"choices": [last]}
+    )
     answer = FORMAT.codec.decode_response(FORMAT.join_stream(raw))
     assert answer.usage == {"input_tokens": 8, "output_tokens": 2, "cache_read_tokens": 3}
 
@@ -270,7 +272,7 @@ def test_remarks_of_a_filter_leave_the_answer_its_model():
     chunk = {"id": "c", "model": "gpt-4o", "choices": [{"index": 0, "delta": {"content": "a"}}]}
     remark = {"id": "", "model": "", "created": 0, "choices": [{"index": 0, "content_filter_results": {}}]}
     answer = FORMAT.codec.decode_response(
-        FORMAT.join_stream(b"".join(map(sse.encode, (remark, chunk, remark))))
+        FORMAT.join_stream(b"".join(map(framing.encode_sse, (remark, chunk, remark))))
     )
     assert (answer.response_model, answer.response_id, answer.text) == ("gpt-4o", "c", "a")
 
@@ -278,7 +280,9 @@ def test_remarks_of_a_filter_leave_the_answer_its_model():
 def test_a_call_in_a_written_stream_comes_in_one_piece():
     """The name stands beside all of the arguments, as Mistral's SDK reads it; that of others reads it as well."""
     answer = wire.Answer(tool_calls=[{"name": "add", "arguments": {"a": 1, "text": "long" * 10}}])
-    events = sse.parse_json(b"".join(FORMAT.codec.encode_stream(answer, {}, response_id="r", created=1)))
+    events = framing.SERVER_SENT.parse(
+        b"".join(FORMAT.codec.encode_stream(answer, {}, response_id="r", created=1))
+    )
     deltas = [event["choices"][0]["delta"] for event in events]
     calls = [call for delta in deltas for call in delta.get("tool_calls", ())]
     assert [call["function"]["name"] for call in calls] == ["add"]
@@ -297,5 +301,5 @@ def test_details_of_reasoning_are_kept_in_order():
 
 def test_a_long_stream_is_joined():
     """Ten thousand deltas are one text."""
-    raw = sse.encode({"choices": [{"index": 0, "delta": {"content": "ab"}}]}) * 10_000
+    raw = framing.encode_sse({"choices": [{"index": 0, "delta": {"content": "ab"}}]}) * 10_000
     assert FORMAT.codec.decode_response(FORMAT.join_stream(raw)).text == "ab" * 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from namel3ss_debug import wire
-from namel3ss_debug.wire import sse
+from namel3ss_debug.wire import framing
 
 FORMAT = wire.FORMATS["openai.completions"]
 ANSWER = wire.Answer(
@@ -43,9 +43,9 @@ def test_a_written_answer_is_read_back_whole_and_as_a_stream(name):
     whole = codec.encode_response(ANSWER, asked, response_id="r", created=1)
     assert codec.decode_response(whole) == ANSWER
     raw = b"".join(codec.encode_stream(ANSWER, asked, response_id="r", created=1))
-    events = sse.parse_json(raw)
+    events = framing.SERVER_SENT.parse(raw)
     assert codec.decode_response(codec.join_events(events)) == ANSWER
-    assert [codec.is_content(event) for event in events].count(True) == len(sse.split_text("upon a time"))
+    assert [codec.is_content(event) for event in events].count(True) == len(framing.split_text("upon a time"))
 
 
 def test_choices_of_a_stream_are_told_apart():

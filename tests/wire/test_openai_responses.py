@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from namel3ss_debug import wire
-from namel3ss_debug.wire import sse
+from namel3ss_debug.wire import framing
 
 FORMAT = wire.FORMATS["openai.responses"]
 
@@ -134,7 +134,9 @@ def test_a_stream_without_its_last_event_is_put_together_from_its_deltas():
         },
         {"type": "response.function_call_arguments.delta", "output_index": 2, "delta": '{"a'},
     ]
-    answer = FORMAT.codec.decode_response(FORMAT.join_stream(b"".join(sse.encode(event) for event in events)))
+    answer = FORMAT.codec.decode_response(
+        FORMAT.join_stream(b"".join(framing.encode_sse(event) for event in events))
+    )
     assert (answer.text, answer.reasoning, answer.finish_reason) == ("Hello", "hm\n\nso", None)
     assert (answer.response_id, answer.response_model) == ("r", "m")
     assert answer.tool_calls == [{"id": "1", "name": "f", "arguments": '{"a'}]
@@ -143,8 +145,10 @@ def test_a_stream_without_its_last_event_is_put_together_from_its_deltas():
 def test_items_missing_in_the_last_event_are_taken_from_the_stream():
     """A gateway may send the final response without its output."""
     item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello"}]}
-    raw = sse.encode({"type": "response.output_item.done", "output_index": 0, "item": item})
-    raw += sse.encode({"type": "response.completed", "response": {"status": "completed", "output": []}})
+    raw = framing.encode_sse({"type": "response.output_item.done", "output_index": 0, "item": item})
+    raw += framing.encode_sse(
+        {"type": "response.completed", "response": {"status": "completed", "output": []}}
+    )
     answer = FORMAT.codec.decode_response(FORMAT.join_stream(raw))
     assert (answer.text, answer.finish_reason) == ("Hello", "completed")
 

@@ -10,14 +10,13 @@ subtrees are not looked into.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
 from namel3ss_debug.analysis.diff.rows import NO_ROW, Rows, request_key
-from namel3ss_debug.wire.matching import matching_blocks
+from namel3ss_debug.wire.matching import longest_rising, matching_blocks
 
 Key = Callable[[Rows, int], object]
 
@@ -256,18 +255,7 @@ def _find_moved(pairs: list[tuple[int, int]]) -> list[int]:
     """Return the indexes of the pairs that are not in the longest selection with the same order on both sides."""
     if all(before[1] < after[1] for before, after in pairwise(pairs)):
         return []
-    ends: list[int] = []
-    last: list[int] = []
-    previous: list[int] = []
-    for index, (_, j) in enumerate(pairs):
-        length = bisect_left(ends, j)
-        previous.append(last[length - 1] if length else -1)
-        ends[length : length + 1], last[length : length + 1] = [j], [index]
-    kept: set[int] = set()
-    index = last[-1]
-    while index >= 0:
-        kept.add(index)
-        index = previous[index]
+    kept = set(longest_rising([j for _, j in pairs]))
     return [index for index in range(len(pairs)) if index not in kept]
 
 

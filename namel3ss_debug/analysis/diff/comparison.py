@@ -15,6 +15,7 @@ from namel3ss_debug.analysis.diff.differences import (
     KINDS,
     MISSING,
     ORDER,
+    RESULT,
     RETRY,
     STATUS,
     Detail,
@@ -28,6 +29,7 @@ from namel3ss_debug.analysis.diff.differences import (
 )
 from namel3ss_debug.analysis.diff.masks import Masks
 from namel3ss_debug.analysis.diff.ordering import find_harmless_moves
+from namel3ss_debug.analysis.diff.output import LineDifference, compare_output
 from namel3ss_debug.analysis.diff.rows import NEVER, NO_ROW, Rows, read_rows
 from namel3ss_debug.importers.opening import open_nonempty_trace
 from namel3ss_debug.traces.reader import Trace
@@ -235,17 +237,19 @@ def compare(a: ComparedRun, b: ComparedRun, masks: Masks) -> Diff:
         del listed[index], changes[index]
         first = first - 1 if first is not None and index < first else first
     detailed = mark_carried_changes(listed)
-    exits = _compare_exit_statuses(a, b)
-    if exits is not None:
-        kinds[STATUS] += 1
-        detailed.append(exits)
+    effects = [
+        *_compare_exit_statuses(a, b),
+        *map(_describe_line, compare_output(a.rows.output, b.rows.output, masks)),
+    ]
+    kinds.update(difference.kind for difference in effects)
+    detailed += effects
     pair_index = None if first is None else changes[first][1]
     return Diff(
         a=summarize_run(a),
         b=summarize_run(b),
         kinds={kind: kinds[kind] for kind in KINDS if kinds[kind]},
-        differences=tuple(detailed[: LISTED + 1]),
-        first=exits if first is None else detailed[first],
+        differences=tuple(detailed[: LISTED + len(effects)]),
+        first=next(iter(effects), None) if first is None else detailed[first],
         read=None if pair_index is None else comparison.find_reading(pair_index, masks),
         read_next=None if pair_index is None else comparison.find_reading(pair_index, masks, following=True),
         reconvergence=None
@@ -475,16 +479,31 @@ def summarize_run(run: ComparedRun) -> Side:
     )
 
 
-def _compare_exit_statuses(a: ComparedRun, b: ComparedRun) -> RunDifference | None:
-    """Return the difference between the exit statuses of two programs, if they differ."""
+def _compare_exit_statuses(a: ComparedRun, b: ComparedRun) -> Iterator[RunDifference]:
+    """Yield the difference between the exit statuses of two programs, if they differ."""
     then, now = a.rows.exit_status, b.rows.exit_status
-    if then is None or now is None or then == now:
-        return None
-    detail = Detail(paths=(PathChange("$.exit_status", "changed", then, now),))
-    ends = (a.rows.events, b.rows.events)
-    return RunDifference(
-        STATUS, "app", "trace", a.rows.target, b.rows.target, *ends, (), lasting=True, detail=detail
+    if then is not None and now is not None and then != now:
+        detail = Detail(paths=(PathChange("$.exit_status", "changed", then, now),))
+        yield RunDifference(
+            STATUS, "app", "trace", a.rows.target, b.rows.target, a.rows.events, b.rows.events, (),
+            lasting=True, detail=detail,
+        )  # fmt: skip
+
+
+def _describe_line(line: LineDifference) -> RunDifference:
+    """Return the difference that another printed line is."""
+    old, new = line.a, line.b
+    change = PathChange(
+        f"$.{line.stream}[{line.place - 1}]",
+        "added" if old is None else "dropped" if new is None else "changed",
+        None if old is None else old.text,
+        None if new is None else new.text,
     )
+    return RunDifference(
+        RESULT, "app", "output", line.stream, line.stream,
+        None if old is None else old.number, None if new is None else new.number, (),
+        lasting=True, detail=Detail(paths=(change,)),
+    )  # fmt: skip
 
 
 def _load_events(trace: Trace, numbers: Iterable[int | None]) -> dict[int | None, Event]:

@@ -10,6 +10,7 @@ import zlib
 from array import array
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from namel3ss_debug.analysis.diff.output import Output
 from namel3ss_debug.analysis.diff.requests import (
     RowKind,
     answer_field,
@@ -20,6 +21,7 @@ from namel3ss_debug.analysis.diff.requests import (
 )
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
+from namel3ss_debug.traces.output import EVENT_TYPE as OUTPUT
 from namel3ss_debug.traces.totals import RunningTotals, Totals
 from namel3ss_debug.wire import lenient
 
@@ -74,6 +76,7 @@ class Rows:
         events: how many events the run has.
         payloads: whether any request or answer was recorded.
         exit_status: that of its first process; None where it was not recorded.
+        output: what it printed, which has no rows.
     """
 
     def __init__(self) -> None:
@@ -90,6 +93,7 @@ class Rows:
         self.execution_id: str | None = None
         self.target: str | None = None
         self.exit_status: int | None = None
+        self.output = Output()
         self.figures = Figures(Totals(), None, 0, 0)
         self._first_child = array("q")
         self._children = array("q")
@@ -204,6 +208,9 @@ class _RowReader:
             self._memory = used
         if event_type == "trace_start":
             self._start_process(event)
+            rows.output.add_header(event)
+        elif event_type == OUTPUT:
+            rows.output.add(number, event)
         elif event_type == "trace_end":
             self._note_exit_status(event)
         elif event_type in _IGNORED_TYPES:

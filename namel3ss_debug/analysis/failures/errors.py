@@ -383,9 +383,9 @@ def _find_origin(failure: FailureFacts, same: list[FailureFacts]) -> FailureFact
     return spans[-1] if spans else None
 
 
-def _find_reported(make_report: FailureFacts, beside: Iterable[FailureFacts]) -> FailureFacts | None:
+def _find_reported(report: FailureFacts, beside: Iterable[FailureFacts]) -> FailureFacts | None:
     """Return the latest of some failed spans that a report names in other words."""
-    return next((failure for failure in reversed([*beside]) if _names_other(make_report, failure)), None)
+    return next((failure for failure in reversed([*beside]) if _names_other(report, failure)), None)
 
 
 def _names_other(failure: FailureFacts, other: FailureFacts) -> bool:

@@ -14,10 +14,12 @@ if it parses, else plain text. Single quotes around the whole are removed, as by
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from math import isfinite
 from pathlib import Path
 from stat import S_ISREG
@@ -276,14 +278,25 @@ def parse_answer(text: str, folder: Path | None) -> ParsedMock:
     Raises:
         MockError: it does not parse, or the file cannot be read; the message says where.
     """
-    _refuse_long(text)
-    begin, end = _strip_quotes(text)
-    member = _parse_member(text, begin, end)
+    text = _strip(text)
+    member = _parse_member(text)
     if member is not None:
         return member
-    split = _split(text, begin, end)
-    name, nth = parse_name(text[begin : split.colon])
-    return ParsedMock(name, nth, split.answer if split.file is None else _read(split.file, name, folder))
+    problems = []
+    for colon in _find_colons(text):
+        file = _FILE.match(text, colon)
+        try:
+            value = decode_json(text, colon + 1) if file is None else None
+        except json.JSONDecodeError as problem:
+            problems.append((colon, problem))
+            continue
+        name, nth = parse_name(text[:colon])
+        return ParsedMock(
+            name, nth, value if file is None else _read(text[file.end() :].strip(), name, folder)
+        )
+    if not problems:
+        raise MockError(f"{in_line(text) or 'mock'}: write NAME:JSON, as in {_EXAMPLES}")
+    raise _describe_not_json(text, problems)
 
 
 def format_answer(parsed: ParsedMock) -> str:
@@ -293,38 +306,43 @@ def format_answer(parsed: ParsedMock) -> str:
     return f"{name}{format_path(parsed.path)}={value}" if parsed.path else f"{name}:{value}"
 
 
-class NameAndRest(NamedTuple):
-    """A text split at a colon that may end the name."""
-
-    name: str
-    rest: str
-
-
-def split_names(text: str) -> Iterator[NameAndRest]:
-    """Yield the text split at each colon at which its name may end, the first colon first.
+def split_names(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the rest of a text for each colon at which the name may end, the first colon first.
 
     Raises:
         MockError: the text is very long.
     """
-    _refuse_long(text)
-    begin, end = _strip_quotes(text)
-    for colon in _find_colons(text, begin, end):
-        yield NameAndRest(text[begin:colon].strip(), text[colon + 1 : end])
+    text = _strip(text)
+    for colon in _find_colons(text):
+        yield text[:colon].strip(), text[colon + 1 :]
 
 
-def _refuse_long(text: str) -> None:
+def _strip(text: str) -> str:
+    """Return the text without single quotes around the whole."""
     if len(text) > MOST_BYTES:
         raise MockError(
             f"the answer has more than {MOST_BYTES:,} characters; give a file, as in NAME:@file.json"
         )
+    text = text.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] == "'" and _QUOTED_NAME.match(text) is None
+    return text[1:-1] if quoted else text
 
 
-def _parse_member(text: str, begin: int, end: int) -> ParsedMock | None:
+def _find_colons(text: str) -> list[int]:
+    """Return the colons at which a name may end: behind a quoted name, else those before the first quote or bracket."""
+    quoted = _QUOTED_NAME.match(text)
+    if quoted is not None:
+        return [quoted.end()]
+    unquoted = _UNQUOTED_NAME.match(text)
+    colons = re.finditer(":", "" if unquoted is None else unquoted[0])
+    return [colon.start() for colon in islice(colons, _MOST_COLONS)]
+
+
+def _parse_member(text: str) -> ParsedMock | None:
     """Parse `NAME.MEMBER=VALUE`; return None for a text of another form."""
-    last = min(end, begin + _LONGEST_MEMBER)
-    found = _MEMBER.match(text, begin, last)
+    found = _MEMBER.match(text, 0, _LONGEST_MEMBER)
     if found is None:
-        found = _NO_MEMBER.match(text, begin, last)
+        found = _NO_MEMBER.match(text, 0, _LONGEST_MEMBER)
         if found is None or _FILE.search(found["called"]):
             return None
         called, path_text = found["called"].strip(), found["path"]
@@ -333,16 +351,15 @@ def _parse_member(text: str, begin: int, end: int) -> ParsedMock | None:
         hint = hint or f"; for a tool write {in_line(called)}.result{in_line(path_text)}"
         raise MockError(f"{in_line(called + path_text)}: this is not a member of an answer{hint}")
     path = parse_path(found["path"])
-    called, head = found["called"].strip(), path[0]
-    if _FILE.search(called):
+    if _FILE.search(found["called"]):
         return None
-    name, nth = parse_name(called)
-    raw = text[found.end() : end]
+    name, nth = parse_name(found["called"])
+    raw = text[found.end() :]
     try:
-        value = _parse_json(raw)
-    except _NotJsonError:
+        value = decode_json(raw)
+    except json.JSONDecodeError:
         value = check_text(raw)
-    if path[1:] or head not in MODEL_TEXTS:
+    if path[1:] or path[0] not in MODEL_TEXTS:
         return ParsedMock(name, nth, value, path)
     return ParsedMock(name, nth, value if isinstance(value, str | None) else raw, path)
 
@@ -360,95 +377,81 @@ def check_text(text: str) -> str:
     return text
 
 
-class _Split(NamedTuple):
-    """The colon after the name, and the answer behind it or the file that holds it."""
-
-    colon: int
-    answer: Any = None
-    file: str | None = None
+# --- JSON
 
 
-class _NoNumberError(Exception):
-    """A word that Python takes for a number, and JSON or a trace does not."""
+def _refuse_number(word: str) -> Any:
+    raise ValueError(word)
 
 
-class _NotJsonError(Exception):
-    """A text is not JSON: the reason, and the character from 0."""
-
-    def __init__(self, why: str, position: int) -> None:
-        super().__init__(why)
-        self.position = position
+def _parse_float(digits: str) -> float:
+    value = float(digits)
+    return value if isfinite(value) else _refuse_number(digits)
 
 
-def _split(text: str, begin: int, end: int) -> _Split:
-    """Split a text at the first colon that has JSON or a file behind it."""
-    problems = []
-    for colon in _find_colons(text, begin, end):
-        behind = text[colon + 1 : end]
-        if behind.lstrip()[:1] == "@":
-            return _Split(colon, file=behind.strip()[1:].strip())
-        try:
-            return _Split(colon, _parse_json(behind))
-        except _NotJsonError as problem:
-            problems.append((colon, problem))
-    if not problems:
-        raise MockError(f"{in_line(text) or 'mock'}: write NAME:JSON, as in {_EXAMPLES}")
-    meant, why = _choose_problem(text, problems)
-    raise _describe_not_json(text, (begin, meant, end), why)
+def _parse_integer(digits: str) -> int:
+    # Python itself refuses to convert more than 4300 digits, with an error of its own.
+    return int(digits) if len(digits) <= _MOST_DIGITS else _refuse_number(digits)
 
 
-def _strip_quotes(text: str) -> tuple[int, int]:
-    """Return where the mock begins and ends, inside single quotes around the whole."""
-    whole = text.strip()
-    begin = len(text) - len(text.lstrip())
-    if len(whole) > 1 and whole[0] == whole[-1] == "'" and _QUOTED_NAME.match(whole) is None:
-        return begin + 1, begin + len(whole) - 1
-    return begin, begin + len(whole)
+_DECODER: Final = json.JSONDecoder(
+    parse_constant=_refuse_number, parse_int=_parse_integer, parse_float=_parse_float
+)
 
 
-def _find_colons(text: str, begin: int, end: int) -> Iterator[int]:
-    """Yield the colons at which a name may end: behind a quoted name, else those before the first quote or bracket."""
-    quoted = _QUOTED_NAME.match(text, begin, end)
-    if quoted is not None:
-        yield quoted.end()
-        return
-    unquoted = _UNQUOTED_NAME.match(text, begin, end)
-    last = begin if unquoted is None else unquoted.end()
-    colon = begin - 1
-    for _ in range(_MOST_COLONS):
-        colon = text.find(":", colon + 1, last)
-        if colon < 0:
-            return
-        yield colon
+def decode_json(text: str, begin: int = 0) -> Any:
+    """Return the JSON value that the text holds from an index on.
+
+    Raises:
+        json.JSONDecodeError: it is not JSON by the standard, or cannot be written as JSON again.
+    """
+    begin += len(text[begin:]) - len(text[begin:].lstrip())
+    try:
+        value, end = _DECODER.raw_decode(text, begin)
+        json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as problem:
+        why = problem.msg[:1].lower() + problem.msg[1:]
+        raise json.JSONDecodeError(why, text, problem.pos) from None
+    except RecursionError:
+        raise json.JSONDecodeError("it is nested too deeply", text, begin) from None
+    except UnicodeEncodeError:
+        raise json.JSONDecodeError("it holds half a character, as in \\ud800", text, begin) from None
+    except ValueError as problem:
+        word = str(problem)
+        raise json.JSONDecodeError(
+            f"{in_line(word)} is no number here", text, text.find(word, begin)
+        ) from None
+    if text[end:].strip():
+        end += len(text[end:]) - len(text[end:].lstrip())
+        raise json.JSONDecodeError("extra data", text, end)
+    return value
 
 
-def _choose_problem(text: str, problems: list[tuple[int, _NotJsonError]]) -> tuple[int, _NotJsonError]:
-    """Return the colon that probably ends the name, of several without JSON behind them, and its problem."""
-    for colon, problem in problems:
-        if text[colon + 1 :].lstrip()[:1] in ("{", "[", '"', "'"):
-            return colon, problem
-    for colon, problem in problems:
-        if text[:colon].strip() not in COMPONENTS:
-            return colon, problem
-    return problems[-1]
+def _describe_not_json(text: str, problems: list[tuple[int, json.JSONDecodeError]]) -> MockError:
+    """Return the error for an answer that is not JSON, with the JSON that was probably meant.
 
-
-def _describe_not_json(text: str, bounds: tuple[int, int, int], problem: _NotJsonError) -> MockError:
-    """Return the error for an answer that is not JSON, with the JSON that was probably meant."""
-    begin, colon, end = bounds
-    behind = text[colon + 1 : end].strip()
+    Args:
+        text: the mock.
+        problems: the colons that may end its name, with what is wrong behind each.
+    """
+    # The name probably ends where JSON seems to begin, else at the first colon that does not just end a component.
+    colon, problem = max(
+        problems,
+        key=lambda each: (
+            text[each[0] + 1 :].lstrip()[:1] in ("{", "[", '"', "'"),
+            text[: each[0]].strip() not in COMPONENTS,
+        ),
+    )
+    name, behind = text[:colon].strip(), text[colon + 1 :].strip()
     if not behind:
         return MockError(f"{in_line(text)}: an answer is needed after the colon, as in {_EXAMPLES}")
-    name = text[begin:colon].strip()
     repaired = _add_quotes(behind) if name.isprintable() else None
-    hint = (
-        ""
-        if '"' in behind and repaired is None
-        else "; a shell removes the double quotes of JSON; put the whole argument in single quotes"
-    )
+    hint = "; a shell removes the double quotes of JSON; put the whole argument in single quotes"
     if repaired is not None:
         hint += ": " + shlex.quote(f"{name}:{repaired}")
-    return MockError(f"{in_line(text)}: not JSON at column {colon + problem.position + 2}: {problem}{hint}")
+    elif '"' in behind:
+        hint = ""
+    return MockError(f"{in_line(text)}: not JSON at column {problem.pos + 1}: {problem.msg}{hint}")
 
 
 def _add_quotes(behind: str) -> str | None:
@@ -463,47 +466,10 @@ def _add_quotes(behind: str) -> str | None:
         return None
     repaired = _WORD.sub(quote, behind) if behind[0] in "{['" else json.dumps(behind, ensure_ascii=False)
     try:
-        _parse_json(repaired)
-    except _NotJsonError:
+        decode_json(repaired)
+    except json.JSONDecodeError:
         return None
     return repaired
-
-
-def _parse_json(text: str) -> Any:
-    """Return the value of a JSON text.
-
-    Raises:
-        _NotJsonError: it is not JSON by the standard, or cannot be written as JSON again.
-    """
-    try:
-        value = json.loads(
-            text, parse_constant=_refuse_number, parse_int=_parse_integer, parse_float=_parse_float
-        )
-        json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as problem:
-        raise _NotJsonError(problem.msg[:1].lower() + problem.msg[1:], problem.pos) from None
-    except RecursionError:
-        raise _NotJsonError("it is nested too deeply", 0) from None
-    except UnicodeEncodeError:
-        raise _NotJsonError("it holds half a character, as in \\ud800", 0) from None
-    except _NoNumberError as problem:
-        word = str(problem)
-        raise _NotJsonError(f"{in_line(word)} is no number here", max(text.find(word), 0)) from None
-    return value
-
-
-def _refuse_number(word: str) -> Any:
-    raise _NoNumberError(word)
-
-
-def _parse_float(digits: str) -> float:
-    value = float(digits)
-    return value if isfinite(value) else _refuse_number(digits)
-
-
-def _parse_integer(digits: str) -> int:
-    # Python itself refuses to convert more than 4300 digits, with an error of its own.
-    return int(digits) if len(digits) <= _MOST_DIGITS else _refuse_number(digits)
 
 
 def _read(file: str, name: str, folder: Path | None) -> Any:
@@ -511,12 +477,7 @@ def _read(file: str, name: str, folder: Path | None) -> Any:
     if not file:
         raise MockError(f"{in_line(name)}:@: the name of a file is needed after the @")
     where = f"{in_line(name)}:@{' '.join(file.split())}"
-    path = Path(file)
-    try:
-        path = path.expanduser()
-    except RuntimeError:  # no user has this name: as in a shell, the file itself is called so
-        pass
-    path = path if folder is None else folder / path
+    path = (folder or Path()) / os.path.expanduser(file)
     try:
         if not S_ISREG(path.stat().st_mode):
             raise MockError(f"{where}: this is not a file")
@@ -530,12 +491,9 @@ def _read(file: str, name: str, folder: Path | None) -> Any:
     if len(content) > MOST_BYTES:
         raise MockError(f"{where}: the file has more than {MOST_BYTES:,} bytes")
     try:
-        text = content.decode("utf-8-sig")
+        return decode_json(content.decode("utf-8-sig"))
     except UnicodeDecodeError as problem:
         raise MockError(f"{where}: the file is not UTF-8 at byte {problem.start + 1}") from None
-    try:
-        return _parse_json(text)
-    except _NotJsonError as problem:
-        before = text[: problem.position]
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise MockError(f"{where}: not JSON at line {line}, column {column}: {problem}") from None
+    except json.JSONDecodeError as problem:
+        place = f"line {problem.lineno}, column {problem.colno}"
+        raise MockError(f"{where}: not JSON at {place}: {problem.msg}") from None

@@ -65,7 +65,6 @@ class CodeReach:
         self.libraries: set[str] = set()
         self._importing: set[tuple[str, ...]] = set()
         self._root = function
-        self._mutations: dict[tuple[str, str], bool] = {}
         file = sources.files.get(function[0]) or sources.find_made(function)
         if file is None or function[1] not in file.definitions:
             self._seen[function] = True
@@ -124,14 +123,9 @@ class CodeReach:
 
     def _add_everywhere(self, name: str) -> None:
         """Add the definitions of this name in all files and functions: calls of a function or class."""
-        for path, file in list(self._sources.files.items()):
-            for label in self._labels(path, file):
-                if label == name or label.endswith(f".<locals>.{name}"):
-                    self._add(file, label)
-
-    def _labels(self, path: str, file: SourceFile) -> list[str]:
-        """Return the labels of a file, also those of definitions that exist no more."""
-        return [*file.definitions, *(label for place, label in self._sources.changed if place == path)]
+        for path, label in self._sources.labels.get(name, ()):
+            if label == name or label.endswith(f".<locals>.{name}"):
+                self._add(self._sources.files[path], label)
 
     def _follow_all(self) -> None:
         while self._queue or self._follow_classes():
@@ -257,11 +251,8 @@ class CodeReach:
         before = len(self._seen)
         for path, label in list(self._classes):
             file = self._sources.files[path]
-            for name in self._labels(path, file):
-                own = name.removeprefix(f"{label}.")
-                if own == name or "." in own:
-                    continue
-                attribute = own.removesuffix("=")
+            for name in self._sources.members.get((path, label), ()):
+                attribute = name.rpartition(".")[2].removesuffix("=")
                 if (
                     self._any_own
                     or attribute in self._attributes | self._own_attributes
@@ -276,55 +267,29 @@ class CodeReach:
     def _follow_possible(self) -> bool:
         """Add what could be reached through the attributes and variables so far; return whether there was anything new."""
         before = len(self._seen)
+        files, labels = self._sources.files, self._sources.labels
         names = self._attributes | self._own_attributes | self._globals
-        for path, file in list(self._sources.files.items()):
-            for label in self._labels(path, file):
-                owner, _, last = label.rpartition(".")
-                if label.endswith("="):
-                    if not owner and label[:-1] in names:
-                        self._add(file, label)
-                elif (self._any_module and not owner and last in self._attributes) or (
-                    last in self._attributes
-                    and owner
+        for name in names:
+            for path, label in labels.get(f"{name}=", ()):
+                if label == f"{name}=":
+                    self._add(files[path], label)
+        for name in self._attributes:
+            for path, label in labels.get(name, ()):
+                owner = label.rpartition(".")[0]
+                if not owner and self._any_module:
+                    self._add(files[path], label)
+                elif (
+                    owner
                     and not owner.endswith("<locals>")
                     and self._sources.is_mentioned(owner.rpartition(".")[2])
                 ):
-                    self._add(file, label)
-                    self._add(file, owner)  # with its variables
-        self._follow_registrations(names)
+                    self._add(files[path], label)
+                    self._add(files[path], owner)  # with its variables
+        # A decorator may put a function into a variable which the tool reads, as into `HANDLERS`.
+        for (path, label), changed in self._sources.registrations:
+            if not changed.isdisjoint(names):
+                self._add(files[path], label)
         return len(self._seen) > before
-
-    def _follow_registrations(self, names: set[str]) -> None:
-        """Add functions that a decorator puts into a variable which the tool reads, as into `HANDLERS`."""
-        for file in list(self._sources.files.values()):
-            for label, definition in file.definitions.items():
-                if label.endswith("="):
-                    continue
-                for node in definition.nodes:
-                    for decorator in getattr(node, "decorator_list", ()):
-                        name = dotted_name(getattr(decorator, "func", decorator)).rpartition(".")[2]
-                        if name and any(self._changes(name, each) for each in names):
-                            self._add(file, label)
-
-    def _changes(self, function: str, variable: str) -> bool:
-        """Return whether a function of this name changes a variable or attribute of this name."""
-        key = (function, variable)
-        if key not in self._mutations:
-            self._mutations[key] = any(
-                _is_within(definition.nodes, store)
-                for file in self._sources.files.values()
-                for label, definition in file.definitions.items()
-                if label.rpartition(".")[2] == function
-                and any(isinstance(each, Method) for each in definition.nodes)
-                for name, each in file.definitions.items()
-                if name.rpartition(".")[2] == f"{variable}="
-                for store in each.nodes
-            )
-        return self._mutations[key]
-
-
-def _is_within(nodes: Iterable[ast.AST], inner: ast.AST) -> bool:
-    return any(inner is each for node in nodes for each in ast.walk(node))
 
 
 def _receiver_of(definition: CodeDefinition) -> str:

@@ -70,6 +70,7 @@ def _publish(event: Event, key: bytes, cwd: str) -> bool:
     for path, described in metadata.get("digests", {}).items() if event["event_type"] == EVENT_TYPE else ():
         if not _is_beside(path, cwd) and "digest" in described:
             del described["digest"]
+            described.pop("content", None)
             changed = True
         effect = described.get("effect", {})
         if not _is_beside(path, cwd) and "digest" in effect:

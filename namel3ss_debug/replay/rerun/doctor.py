@@ -3,8 +3,8 @@
 The first run is recorded as any other. The second has its answers, but another clock, other random numbers, another
 hash seed, and concurrent answers in another order. A program that still does the same needs no third run, unless a file
 that it reads has changed by now, which it may find by a random name. Otherwise it is run once with everything as
-recorded, which shows what cannot be replayed, and once with each kind of input changed alone, which shows the
-consequences of that kind.
+recorded. If that run differs too, nothing can be separated. If not, it is run with each kind of input changed alone.
+Of each run the first difference counts: what comes later may follow from it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.errors import short
 from namel3ss_debug.replay.rerun.divergences import CHANGED, EFFECTS, MISSING, NEW, RESULT, Divergence
@@ -25,6 +25,7 @@ from namel3ss_debug.replay.rerun.recorded_calls import START, RecordedCalls, Ste
 from namel3ss_debug.replay.rerun.requests import TaskKey
 from namel3ss_debug.replay.rerun.unanswered import describe_unanswered
 from namel3ss_debug.traces.inputs import Recorded as Inputs
+from namel3ss_debug.wire import lenient
 
 CLOCK: Final = "clock"
 RANDOMNESS: Final = "randomness"
@@ -43,25 +44,6 @@ class RunInputs(NamedTuple):
 
     inputs: Inputs
     plan: Plan
-
-
-class Perturb(Protocol):
-    """A function that changes the inputs of a re-run, in its n-th form, from 1."""
-
-    def __call__(self, inputs: RunInputs, form: int) -> RunInputs:
-        """Return the changed inputs."""
-
-
-class Perturbation(NamedTuple):
-    """A change of one kind of input.
-
-    Attributes:
-        source: `clock`, `randomness`, `hash seed` or `order`.
-        change: changes the inputs of a re-run.
-    """
-
-    source: str
-    change: Perturb
 
 
 def move_clock(inputs: RunInputs, form: int, only: Collection[str] | None = None) -> RunInputs:
@@ -108,15 +90,13 @@ def change_order(inputs: RunInputs, form: int) -> RunInputs:
     return inputs._replace(plan=replace(inputs.plan, recorded=other))
 
 
-PERTURBATIONS: Final = {
-    each.source: each
-    for each in (
-        Perturbation(CLOCK, move_clock),
-        Perturbation(RANDOMNESS, change_seed),
-        Perturbation(HASH_SEED, change_hash_seed),
-        Perturbation(ORDER, change_order),
-    )
+PERTURBATIONS: Final[Mapping[str, Callable[[RunInputs, int], RunInputs]]] = {
+    CLOCK: move_clock,
+    RANDOMNESS: change_seed,
+    HASH_SEED: change_hash_seed,
+    ORDER: change_order,
 }
+"""Kind of input -> the function that changes it in a re-run, in its n-th form, from 1."""
 
 
 def parallel(recorded: RecordedCalls) -> Iterator[list[int]]:
@@ -177,6 +157,13 @@ MOST_SITES: Final = 8
 _MOST_CHARACTERS = 60
 _DEEPEST = 50
 
+_WORDS: Final = {
+    NEW: "a new call",
+    MISSING: "no longer called",
+    OTHER_ORDER: "called in another order",
+    RESULT: "a tool, or a server of the program, returned another result",
+}
+
 
 class DoctorRun(NamedTuple):
     """The result of one run.
@@ -195,39 +182,41 @@ class DoctorRun(NamedTuple):
 
 
 class DoctorDifference(NamedTuple):
-    """One difference between a run and the first one.
+    """The first difference between two runs.
 
     Attributes:
         reaches: what differs: `llm`, `http`, `tool`, `output`, `status`; `network` for a refused connection, `answer`
             for an unusable recorded answer.
         call_site: the line of the user's code, `app.py:42`; "" if unknown.
         what: both sides in a few words.
-        kind: of a request, `changed`, `new`, `missing` or `order`.
-        number: the number of its event in the trace, 0 for none.
         shuffled: whether both sides hold the same, in another order.
     """
 
     reaches: str
-    call_site: str
-    what: str
-    kind: str = ""
-    number: int = 0
+    call_site: str = ""
+    what: str = ""
     shuffled: bool = False
 
+    @property
+    def unreplayed(self) -> str:
+        """The source of a difference that no changed input explains."""
+        if self.reaches in (ANSWER, NETWORK):
+            return self.reaches
+        return ORDER if self.shuffled else UNKNOWN
 
-@dataclass(frozen=True)
-class Cause:
-    """The cause of some differences.
+
+class Cause(NamedTuple):
+    """The cause of a difference.
 
     Attributes:
         source: `clock`, `randomness`, `hash seed`, `order`, `network`, `answer` or `unknown`.
-        differences: what differs.
+        difference: what differs first.
         replayed: whether a re-run replays that input, so that its runs do not differ.
         places: the lines of code that read the input, if they could be found.
     """
 
     source: str
-    differences: tuple[DoctorDifference, ...]
+    difference: DoctorDifference
     replayed: bool = True
     places: tuple[str, ...] = ()
 
@@ -254,72 +243,56 @@ class Diagnosis:
     """
 
     first: DoctorRun
-    present: Sequence[Perturbation]
+    present: Sequence[str]
     again: RunAgain
-    sites: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    sites: Mapping[str, Collection[str]] = field(default_factory=dict)
     repeat: int = 1
     changed: Callable[[], bool] = lambda: False
     runs: int = 1
 
     def causes(self) -> tuple[Cause, ...]:
         """Return why the runs of the program differ; () if they do not."""
-        form, seen, run = 1, tuple[DoctorDifference, ...](), self.first
-        for form in range(1, self.repeat + 1):
-            run = self._run(partial(_all, self.present, form), "on other inputs")
-            seen = differences(self.first, run)
-            if seen:
-                break
-        if not seen:
-            if not (self.present and self.changed()):
-                return ()
-            # A file with a random name is only found again by the same name, so other inputs have hidden it.
-            run = self._run(lambda inputs: inputs, "with everything as recorded")
-            return tuple(self._find_not_replayed(run, differences(self.first, run)))
-        if run.outcome is not None and run.outcome.not_done:
-            return tuple(self._find_not_replayed(run, seen))
-        return tuple(self._separate_causes(form, run, seen))
-
-    def _separate_causes(
-        self, form: int, run: DoctorRun, seen: tuple[DoctorDifference, ...]
-    ) -> Iterator[Cause]:
-        """Yield the causes of differences, each found by a run in which only one kind of input is changed."""
-        plain, on_other = seen, run
-        if self.present:
-            run = self._run(lambda inputs: inputs, "with everything as recorded")
-            plain = differences(self.first, run)
-        found = list(self._find_not_replayed(run, plain))
-        if not plain and all(each.source != ORDER for each in self.present):
-            twin = self._run(partial(_all, self.present, form), "on these other inputs once more")
-            plain = _by_chance(on_other, twin)
-            found = [Cause(_by_order(on_other, twin, plain), plain, replayed=False)] if plain else []
-        for perturbation in self.present:
-            alone = self._run(
-                partial(perturbation.change, form=form), f"with {_ANOTHER[perturbation.source]}"
+        form, seen = 0, None
+        while seen is None and form < self.repeat:
+            form += 1
+            run = self._run(partial(_change_all, self.present, form), "on other inputs")
+            seen = first_difference(self.first, run)
+        is_stopped = run.outcome is not None and run.outcome.not_done
+        plain = seen
+        # A file with a random name is only found again by the same name, so other inputs may have hidden it.
+        if self.present and not is_stopped and (seen is not None or self.changed()):
+            plain = first_difference(
+                self.first, self._run(lambda inputs: inputs, "with everything as recorded")
             )
-            own = _beside(differences(self.first, alone), plain)
-            if own:
-                places = self._clock_places(form, plain) if perturbation.source == CLOCK else ()
-                found.append(Cause(perturbation.source, own, places=places))
-        yield from found or [Cause(_by_order(self.first, on_other, seen), seen, replayed=False)]
+        if plain is not None:
+            return (Cause(plain.unreplayed, plain, replayed=False),)
+        if seen is None:
+            return ()
+        found = [cause for each in self.present if (cause := self._find_alone(each, form)) is not None]
+        return tuple(found) or (Cause(seen.unreplayed, seen, replayed=False),)
 
-    def _find_not_replayed(self, run: DoctorRun, seen: tuple[DoctorDifference, ...]) -> Iterator[Cause]:
-        """Yield the differences that remain although every input was as recorded."""
-        for source in (ANSWER, NETWORK):
-            own = tuple(each for each in seen if each.reaches == source)
-            if own:
-                yield Cause(source, own, replayed=False)
-        rest = tuple(each for each in seen if each.reaches not in (ANSWER, NETWORK))
-        if rest and not (run.outcome is not None and run.outcome.not_done):
-            yield Cause(_by_order(self.first, run, rest), rest, replayed=False)
+    def _find_alone(self, source: str, form: int) -> Cause | None:
+        """Return the cause that shows in runs in which only one kind of input is changed; None if they do not differ."""
+        change, what_for = partial(_change_all, [source], form), f"with {_ANOTHER[source]}"
+        run = self._run(change, what_for)
+        own = first_difference(self.first, run)
+        if own is None:
+            return None
+        twin = self._run(change, f"{what_for}, once more")
+        chance = _first_effect(run, twin)
+        # Concurrent tasks may print as they please when their answers arrive in another order.
+        if chance is not None and source != ORDER:
+            return Cause(chance.unreplayed, chance, replayed=False)
+        return Cause(source, own, places=self._clock_places(form) if source == CLOCK else ())
 
-    def _clock_places(self, form: int, plain: tuple[DoctorDifference, ...]) -> tuple[str, ...]:
+    def _clock_places(self, form: int) -> tuple[str, ...]:
         """Return which of several lines that read the clock are the cause."""
-        if len(self.sites) <= 1 or len(self.sites) > MOST_SITES:
+        if not 1 < len(self.sites) <= MOST_SITES:
             return tuple(self.sites)
         found = []
         for site, places in self.sites.items():
             run = self._run(partial(move_clock, form=form, only=places), f"with another clock at {site}")
-            if _beside(differences(self.first, run), plain):
+            if first_difference(self.first, run) is not None:
                 found.append(site)
         return tuple(found or self.sites)
 
@@ -328,149 +301,94 @@ class Diagnosis:
         return self.again(change, what_for)
 
 
-def _all(present: Sequence[Perturbation], form: int, inputs: RunInputs) -> RunInputs:
-    for perturbation in present:
-        inputs = perturbation.change(inputs, form)
+def _change_all(present: Sequence[str], form: int, inputs: RunInputs) -> RunInputs:
+    for source in present:
+        inputs = PERTURBATIONS[source](inputs, form)
     return inputs
-
-
-def _beside(
-    own: tuple[DoctorDifference, ...], plain: tuple[DoctorDifference, ...]
-) -> tuple[DoctorDifference, ...]:
-    """Return the differences that only the perturbation makes."""
-    known = {(each.reaches, each.call_site if each.kind else "", each.kind) for each in plain}
-    return tuple(
-        each for each in own if (each.reaches, each.call_site if each.kind else "", each.kind) not in known
-    )
-
-
-def _by_chance(one: DoctorRun, other: DoctorRun) -> tuple[DoctorDifference, ...]:
-    """Return the differences of two runs with the same inputs, except those that follow from their requests."""
-    if one.status != other.status:
-        return (DoctorDifference(STATUS, "", f"{one.status} -> {other.status}"),)
-    return tuple(_of_output(one, other))
-
-
-def _by_order(first: DoctorRun, run: DoctorRun, seen: tuple[DoctorDifference, ...]) -> str:
-    """Return `order` if only the order differs, else `unknown`. Threads may mix their output within a line."""
-    printed = any(each.reaches == OUTPUT for each in seen)
-    if printed and sorted(run.stdout) != sorted(first.stdout):
-        return UNKNOWN
-    return ORDER if all(each.shuffled or each.reaches == OUTPUT for each in seen) else UNKNOWN
 
 
 # --- comparing two runs
 
 
-def differences(first: DoctorRun, run: DoctorRun) -> tuple[DoctorDifference, ...]:
-    """Return the differences between a run and the first one."""
+def first_difference(first: DoctorRun, run: DoctorRun) -> DoctorDifference | None:
+    """Return the first difference between a run and the first one; None if there is none."""
     outcome = run.outcome
     if outcome is None:
-        return ()
-    # What was printed and how it ended is compared below, with the places in the code.
-    found = [_of_divergence(each) for each in outcome.divergences if each.kind not in EFFECTS]
-    found += [
-        DoctorDifference(NETWORK, str(each.get("call_site") or ""), _address(each))
-        for each in outcome.refused
-    ]
+        return None
     stop = outcome.stop
     if stop is not None and stop.kind in ("unusable", "open"):
-        found.append(DoctorDifference(ANSWER, stop.request.call_site or "", describe_unanswered(stop)))
+        return DoctorDifference(ANSWER, stop.request.call_site or "", describe_unanswered(stop))
     if outcome.problem:
-        found.append(DoctorDifference(ANSWER, "", outcome.problem))
-    if stop is None and not outcome.problem:
-        if run.status != first.status:
-            found.append(DoctorDifference(STATUS, "", f"{first.status} -> {run.status}"))
-        found += _of_output(first, run)
-    return tuple(found)
+        return DoctorDifference(ANSWER, what=outcome.problem)
+    for refused in outcome.refused:
+        address = lenient.mapping(refused.get("metadata")).get("address")
+        what = str(address or refused.get("component_name") or "the network")
+        return DoctorDifference(NETWORK, str(refused.get("call_site") or ""), what)
+    for divergence in outcome.divergences:
+        if divergence.kind not in EFFECTS:
+            return _of_divergence(divergence)
+    # What was printed and how it ended is compared here, with the places in the code.
+    return _first_effect(first, run) if stop is None else None
 
 
 def _of_divergence(found: Divergence) -> DoctorDifference:
     """Return a divergence as a difference: the place of the request, and which part of it changed."""
     request = found.request or (None if found.recorded is None else found.recorded.request)
-    number = 0 if found.recorded is None else found.recorded.number
-    if request is None:
-        return DoctorDifference("llm", "", "", found.kind, number)
     place = found.call_site_now or found.call_site_then or ""
+    reaches = "llm" if request is None else request.kind
     if found.kind != CHANGED:
-        return DoctorDifference(
-            request.kind, place, _WORDS[found.kind], found.kind, number, found.kind == OTHER_ORDER
-        )
-    old, new = _sides(found)
-    return DoctorDifference(
-        request.kind, place, describe_change(old, new), found.kind, number, sorted(old) == sorted(new)
+        return DoctorDifference(reaches, place, _WORDS[found.kind], found.kind == OTHER_ORDER)
+    difference = found.difference
+    changes: list[Any] = [] if difference is None else [*difference.messages, *difference.paths]
+    change = next((each for each in changes if each.kind != "same"), None)
+    old, new = (
+        ("", "") if change is None else ("\n".join(describe_texts(side)) for side in (change.old, change.new))
     )
+    return DoctorDifference(reaches, place, describe_change(old, new), sorted(old) == sorted(new))
 
 
-_WORDS: Final = {
-    NEW: "a new call",
-    MISSING: "no longer called",
-    OTHER_ORDER: "called in another order",
-    RESULT: "a tool, or a server of the program, returned another result",
-}
-
-
-def _sides(found: Divergence) -> tuple[str, str]:
-    """Return the old and the new text of the first changed message of a request, or of the first changed value."""
-    if found.difference is None:
-        return "", ""
-    changes: list[Any] = [each for each in found.difference.messages if each.kind != "same"]
-    for change in [*changes, *found.difference.paths]:
-        return "\n".join(_texts(change.old)), "\n".join(_texts(change.new))
-    return "", ""
-
-
-def _address(event: Mapping[str, Any]) -> str:
-    metadata = event.get("metadata")
-    address = metadata.get("address") if isinstance(metadata, dict) else None
-    return str(address or event.get("component_name") or "the network")
-
-
-def _of_output(first: DoctorRun, run: DoctorRun) -> Iterator[DoctorDifference]:
-    """Yield the places in the code that printed something else."""
+def _first_effect(first: DoctorRun, run: DoctorRun) -> DoctorDifference | None:
+    """Return the difference between the exit statuses of two runs, or the first in what they printed."""
+    if run.status != first.status:
+        return DoctorDifference(STATUS, what=f"{first.status} -> {run.status}")
     if first.stdout == run.stdout:
-        return
+        return None
+    # Threads may mix their output within a line.
+    shuffled = sorted(run.stdout) == sorted(first.stdout)
     then, now = (each.stdout.decode("utf-8", "replace").splitlines() for each in (first, run))
-    places = set()
     for number, (old, new) in enumerate(zip_longest(then, now, fillvalue="")):
-        place = first.printed.get(number) or run.printed.get(number) or ""
-        if old != new and place not in places:
-            places.add(place)
-            yield DoctorDifference(OUTPUT, place, describe_change(old, new), number=0)
-    if not places:  # only line ends differ
-        yield DoctorDifference(OUTPUT, "", "")
+        if old != new:
+            place = first.printed.get(number) or run.printed.get(number) or ""
+            return DoctorDifference(OUTPUT, place, describe_change(old, new), shuffled)
+    return DoctorDifference(OUTPUT)  # only line ends differ
 
 
 def describe_change(old: str, new: str) -> str:
     """Return the part in which two texts differ, in whole words: `12:30 -> 17:45`."""
     if old == new:
         return ""
-    start = 0
-    while start < min(len(old), len(new)) and old[start] == new[start]:
+    before, after = old.split(), new.split()
+    shorter = min(len(before), len(after))
+    start = end = 0
+    while start < shorter and before[start] == after[start]:
         start += 1
-    while start and not old[start - 1].isspace():
-        start -= 1
-    end = 0
-    while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
+    while end < shorter - start and before[-1 - end] == after[-1 - end]:
         end += 1
-    while end and not old[len(old) - end].isspace():
-        end -= 1
-    while (
-        end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end] and old[-1 - end] in ".,:;"
-    ):
-        end += 1
-    shown = [short(text[start : len(text) - end].strip(), _MOST_CHARACTERS) for text in (old, new)]
-    return f"{shown[0] or 'nothing'} -> {shown[1] or 'nothing'}"
+    sides = [" ".join(words[start : len(words) - end]) for words in (before, after)]
+    if sides[0][-1:] == sides[1][-1:]:
+        sides = [side.rstrip(".,:;") for side in sides]
+    shown = [short(side, _MOST_CHARACTERS) or "nothing" for side in sides]
+    return " -> ".join(shown)
 
 
-def _texts(value: Any, depth: int = 0) -> Iterator[str]:
+def describe_texts(value: Any, depth: int = 0) -> Iterator[str]:
     """Yield the texts and numbers in a JSON value, without the names of its members."""
     if isinstance(value, dict) and depth < _DEEPEST:
         for name, each in value.items():
             if name not in ("role", "type"):
-                yield from _texts(each, depth + 1)
+                yield from describe_texts(each, depth + 1)
     elif isinstance(value, list) and depth < _DEEPEST:
         for each in value:
-            yield from _texts(each, depth + 1)
+            yield from describe_texts(each, depth + 1)
     elif value is not None and not isinstance(value, dict | list):
         yield str(value)

@@ -341,7 +341,10 @@ class _Sides:
                 if begun and after[place].text.startswith(before[place].text):
                     return None
                 return place
-        if len(before) == len(after) or (self._is_cut(task) and len(before) < len(after)):
+        if len(before) == len(after):
+            is_same_end = not before or before[-1].is_open == after[-1].is_open
+            return None if is_same_end or self._is_cut(task) or self._is_killed_now(task) else shared - 1
+        if self._is_cut(task) and len(before) < len(after):
             return None
         return None if self._is_killed_now(task) and len(after) < len(before) else shared
 
@@ -369,7 +372,10 @@ class _Sides:
             return None
         old, new = (lines[place] if place < len(lines) else None for lines in (before, after))
         where = f"{stream} line {place + 1}" + ("" if task == FIRST else f" of {task}")
-        change = _change(where, None if old is None else old.text, None if new is None else new.text)
+        texts = [None if line is None else line.text for line in (old, new)]
+        if texts[0] == texts[1]:  # only one of them ends with a line feed
+            texts = [None if line is None else line.text + "\n" * (not line.is_open) for line in (old, new)]
+        change = _change(where, *texts)
         number = (new or after[-1]).number if new or after else 0
         return Divergence(OUTPUT, number, None, None, Difference(paths=(change,)))
 
@@ -443,6 +449,8 @@ def _compare_contents(
 
 
 def _is_same_digest(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    if old.get("use") != new.get("use") and old.get("kept") != new.get("kept"):
+        return False  # one run emptied the file that the other appended to
     if old.get("missing") or new.get("missing"):
         return bool(old.get("missing") and new.get("missing"))
     return not {*str(old["digest"]).split("/")}.isdisjoint(str(new["digest"]).split("/"))

@@ -6,8 +6,10 @@ All are compared where a re-run diverges from its trace.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.replay.rerun.tool_code import ChangedData
@@ -68,6 +70,21 @@ def read_digests(events: Iterable[Event]) -> Descriptions:
     return files
 
 
+def relocate(path: str, then: str, now: Path) -> str:
+    """Return where a file of the recorded program is if it runs in another folder, as in another checkout.
+
+    Args:
+        path: the file; a relative path stays.
+        then: the working directory of the recorded program.
+        now: that of today.
+    """
+    if not os.path.isabs(path) or not then or then == str(now):
+        return path
+    place = os.path.normpath(now / os.path.relpath(path, then))
+    is_beside = not os.path.lexists(path) and os.path.lexists(place)  # in a folder above, which both checkouts have
+    return place if path.startswith(then + os.sep) or is_beside else path
+
+
 def find_file_key(start: Mapping[str, Any]) -> bytes | None:
     """Return the key of the digests of a trace; None if it has none, or neither the trace nor this user has the key.
 
@@ -126,7 +143,9 @@ def find_changed_data(then: Descriptions, key: bytes | None) -> tuple[ChangedDat
     for path, before in then.items():
         if before.get("openers") and (how := _differs_now(path, before, digester)):
             openers = (_COMPREHENSION.sub("", each) for each in before["openers"])
-            found.append(ChangedData(path, how, tuple(dict.fromkeys(openers))))
+            same = digester is not None and "after" not in before and "content" in before
+            same = same and before["content"] == _describe(path, digester).get("content")
+            found.append(ChangedData(path, how, tuple(dict.fromkeys(openers)), same))
     return tuple(found)
 
 

@@ -128,7 +128,12 @@ class InProcess:
             kept = LoadedTrace(recording)
             recorded = read_recorded(kept)
             list(check_trace(recording, recorded))
-            plan = Plan(recorded, run_tools, code=self._code(kept, recorded), exact_only=True)
+            self._of_program = "::" not in str(kept.target)
+            plan = Plan(recorded, run_tools, exact_only=True)
+            if self._of_program:  # the code is compared in the folder of the program, see `program`
+                self._kept = kept
+            else:
+                plan = replace(plan, code=self._code(kept, recorded))
             self._attempt = Attempt(plan, None)
             self._attempt.listens = OwnPorts(os.getpid())
             self._gate = _Gate(self._attempt, self._stopped(on_stop, recorded))
@@ -136,7 +141,6 @@ class InProcess:
             self._inputs = Inputs.of(kept.events())
             refuse, paths = self._stopped(on_stop, recorded), recorded_paths(kept.events(), what.root)
             self._effects = WriteGuard(what.root, what.scratch, paths, refuse)
-            self._of_program = "::" not in str(kept.target)
             if self._of_program:
                 self._recorded_effects = Effects.of(kept.events())
                 self._file_key = find_file_key(lenient.mapping(kept.event(1).get("metadata")))
@@ -200,7 +204,8 @@ class InProcess:
             frame = frame.f_back
         self._tracer.sites.rebase(root, os.getcwd(), tests)
         if self._attempt is not None:
-            self._attempt.plan.code.sources.root = Path(os.getcwd())
+            plan = self._attempt.plan
+            self._attempt.plan = replace(plan, code=self._code(self._kept, plan.recorded))
         installing.restart()
         end = installing.watch_program(self._file_key)
         try:

@@ -23,7 +23,12 @@ from namel3ss_debug.replay.overrides.grammar import in_line
 from namel3ss_debug.replay.rerun.addresses import SuppliedHosts
 from namel3ss_debug.replay.rerun.consent import Consent, check_signatures
 from namel3ss_debug.replay.rerun.effects import Effects
-from namel3ss_debug.replay.rerun.file_changes import find_changed_data, find_file_key, read_digests
+from namel3ss_debug.replay.rerun.file_changes import (
+    find_changed_data,
+    find_file_key,
+    read_digests,
+    relocate,
+)
 from namel3ss_debug.replay.rerun.plan import Plan
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, ReplayFlaw, read_recorded
 from namel3ss_debug.replay.rerun.server_code import find_server_changes
@@ -175,10 +180,13 @@ def trace_code(
         cwd: the working directory, which the names of files are relative to.
         moved: the recorded file -> the present one, for those that run from another place.
     """
+    then = lenient.string(start.get("cwd")) or ""
+    elsewhere = {path: now for path in recorded.codes.files if (now := relocate(path, then, cwd)) != path}
+    opened = {relocate(path, then, cwd): each for path, each in read_digests(kept).items()}
     return TraceCode(
         recorded.codes.by_name,
-        SourceFiles(recorded.codes.files, cwd, moved),
-        find_changed_data(read_digests(kept), find_file_key(start)),
+        SourceFiles(recorded.codes.files, cwd, {**elsewhere, **moved}),
+        find_changed_data(opened, find_file_key(start)),
         {str(name): str(each) for name, each in lenient.mapping(start.get("packages")).items()},
         lambda folder: find_server_changes(recorded, trace, folder),
     )

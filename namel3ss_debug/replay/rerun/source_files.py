@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +16,15 @@ from typing import Final
 
 from namel3ss_debug.traces.definitions import (
     DIGITS,
+    LOG_LEVEL,
     CodeDefinition,
+    Method,
     digest_definitions,
     digest_source,
+    dotted_name,
     find_bindings,
     find_definitions,
+    parse_source,
 )
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
@@ -41,11 +45,13 @@ class RecordedFile:
         module: the name under which it was imported.
         digest: that of the whole file; "" if it could not be read, or was edited since it was loaded.
         definitions: label of each definition -> its digest.
+        log_level: the level from which on logging calls count.
     """
 
     module: str
     digest: str
     definitions: Mapping[str, str] = field(default_factory=dict)
+    log_level: int = LOG_LEVEL
 
 
 def add_recorded_files(files: dict[str, RecordedFile], event: Event) -> None:
@@ -61,6 +67,7 @@ def add_recorded_files(files: dict[str, RecordedFile], event: Event) -> None:
                 lenient.string(values.get("module")) or "",
                 lenient.string(values.get("digest")) or "",
                 definitions,
+                LOG_LEVEL if (level := lenient.count(values.get("log_level"))) is None else level,
             ),
         )
 
@@ -74,8 +81,8 @@ class SourceFile:
         digest: that of the whole file; "" if it cannot be read.
     """
 
-    def __init__(self, path: str, module: str, place: Path) -> None:
-        self.path, self.module = path, module
+    def __init__(self, path: str, module: str, place: Path, log_level: int = LOG_LEVEL) -> None:
+        self.path, self.module, self._log_level = path, module, log_level
         self._place = place
         try:
             self._source = place.read_bytes()
@@ -94,7 +101,7 @@ class SourceFile:
     def tree(self) -> ast.Module:
         """Its syntax tree; an empty one if it is not Python."""
         try:
-            return ast.parse(self._source)
+            return parse_source(self._source, self._log_level)
         except (SyntaxError, ValueError, RecursionError):
             return ast.Module([], [])
 
@@ -113,6 +120,48 @@ Label = tuple[str, str]
 """The name of a file in the trace, and the label of a definition in it."""
 
 
+class _Index:
+    """Lookups in all definitions: a program may have tens of thousands, of which a tool reaches few."""
+
+    def __init__(self, files: Mapping[str, SourceFile], changed: Iterable[Label]) -> None:
+        self.labels: dict[str, list[Label]] = {}
+        self.members: dict[Label, list[str]] = {}
+        every = dict.fromkeys((path, label) for path, file in files.items() for label in file.definitions)
+        for path, label in every | dict.fromkeys(changed):
+            owner, _, last = label.rpartition(".")
+            self.labels.setdefault(last, []).append((path, label))
+            self.members.setdefault((path, owner), []).append(label)
+        self.registrations = [*_find_registrations(files)]
+
+
+def _find_registrations(files: Mapping[str, SourceFile]) -> Iterator[tuple[Label, frozenset[str]]]:
+    decorated: dict[Label, set[str]] = {}
+    for path, file in files.items():
+        for label, definition in file.definitions.items():
+            for node in definition.nodes if not label.endswith("=") else ():
+                for decorator in getattr(node, "decorator_list", ()):
+                    name = dotted_name(getattr(decorator, "func", decorator)).rpartition(".")[2]
+                    decorated.setdefault((path, label), set()).add(name)
+    wanted = {name for names in decorated.values() for name in names if name}
+    changed: dict[str, set[str]] = {}
+    for file in files.values():
+        stores = {
+            id(node): label.rpartition(".")[2][:-1]
+            for label, definition in file.definitions.items()
+            if label.endswith("=")
+            for node in definition.nodes
+        }
+        for label, definition in file.definitions.items():
+            last = label.rpartition(".")[2]
+            if last in wanted and any(isinstance(each, Method) for each in definition.nodes):
+                inner = (id(each) for node in definition.nodes for each in ast.walk(node))
+                changed.setdefault(last, set()).update(stores[each] for each in inner if each in stores)
+    for key, names in decorated.items():
+        variables = frozenset().union(*(changed.get(name, ()) for name in names))
+        if variables:
+            yield key, variables
+
+
 @dataclass
 class SourceFiles:
     """The source files of a recorded program, and what has changed in them.
@@ -127,12 +176,14 @@ class SourceFiles:
     root: Path = Path()
     moved: Mapping[str, str] = field(default_factory=dict)
     _modules: dict[str, SourceFile | None] = field(default_factory=dict)
+    _indexed: tuple[tuple[int, int], _Index] | None = None
 
     @cached_property
     def files(self) -> dict[str, SourceFile]:
         """The files as they are today, by their names in the trace."""
         return {
-            path: SourceFile(path, each.module, self._place(path)) for path, each in self.recorded.items()
+            path: SourceFile(path, each.module, self._place(path), each.log_level)
+            for path, each in self.recorded.items()
         }
 
     def _place(self, path: str) -> Path:
@@ -162,6 +213,28 @@ class SourceFiles:
                 continue
             found |= {(path, label): how for label, how in _compare(before, now)}
         return found
+
+    @property
+    def labels(self) -> Mapping[str, Sequence[Label]]:
+        """All definitions by the last part of their labels, also those that exist no more."""
+        return self._index.labels
+
+    @property
+    def members(self) -> Mapping[Label, Sequence[str]]:
+        """The labels below that of a definition."""
+        return self._index.members
+
+    @property
+    def registrations(self) -> Sequence[tuple[Label, frozenset[str]]]:
+        """The decorated definitions, each with the variables and attributes that a function named as its decorator changes."""
+        return self._index.registrations
+
+    @property
+    def _index(self) -> _Index:
+        size = (len(self.files), len(self.changed))
+        if self._indexed is None or self._indexed[0] != size:
+            self._indexed = (size, _Index(self.files, self.changed))
+        return self._indexed[1]
 
     def is_mentioned(self, name: str) -> bool:
         """Return whether a class could have an object: the code names it somewhere, or asks for subclasses."""

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from namel3ss_debug.replay.rerun.code_reach import CodeReach
+from namel3ss_debug.replay.rerun.data_parsing import only_parses
 from namel3ss_debug.replay.rerun.source_files import (
     RecordedFile,
     SourceFiles,
     add_recorded_files,
     describe_change,
 )
-from namel3ss_debug.traces.definitions import REST, VERSION
+from namel3ss_debug.traces.definitions import REST, SCOPES, VERSION
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 
@@ -65,11 +66,13 @@ class ChangedData(NamedTuple):
         path: the file.
         how: `has changed`, or another clause.
         openers: the functions of the user's that opened it, `tools.py:load`.
+        same_content: whether only its comments or its layout differ.
     """
 
     path: str
     how: str
     openers: tuple[str, ...]
+    same_content: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ class TraceCode:
         if moved:
             return CodeComparison(CHANGED, moved)
         packages = self._other_packages(packages or {})
-        if not (self.sources.differ or self.sources.edited or self.data or packages):
+        if not (self.sources.differ or self.sources.edited or self._changed_data or packages):
             return CodeComparison(UNCHANGED)
         if not recorded:
             return CodeComparison(UNKNOWN, ("the trace does not hold which function it is",))
@@ -228,7 +231,7 @@ class TraceCode:
                     certain[describe_change(changed, how)] = None
                 elif changed in reach.possible:
                     possible[describe_change(changed, how)] = None
-            for file in self.data:
+            for file in self._changed_data:
                 openers = [label(each) for each in file.openers]
                 if (
                     self.sources.is_file_of(function, file.path)
@@ -240,15 +243,33 @@ class TraceCode:
                     possible[f"{file.path} {file.how}"] = None
             possible |= {f"{path} was edited while the program ran": None for path in self.sources.edited}
             possible |= {packages[each]: None for each in sorted(reach.libraries & packages.keys())}
-            if reach.dynamic and (self.sources.changed or self.data):
+            if reach.dynamic and (self.sources.changed or self._changed_data):
                 # Statements that define nothing come last: they count here alone.
                 in_order = sorted(self.sources.changed.items(), key=lambda each: each[0][1] == REST)
                 changes = [describe_change(*each) for each in in_order]
-                changes += [f"{each.path} {each.how}" for each in self.data]
+                changes += [f"{each.path} {each.how}" for each in self._changed_data]
                 possible |= {f"{why}, and {changes[0]}": None for why in reach.dynamic}
         if certain:
             return CodeComparison(CHANGED, tuple(certain))
         return CodeComparison(UNKNOWN if possible else UNCHANGED, tuple(possible))
+
+    @cached_property
+    def _changed_data(self) -> tuple[ChangedData, ...]:
+        """The data files that differ, without those that are only parsed and have the same contents."""
+        return tuple(
+            each
+            for each in self.data
+            if not (each.same_content and all(map(self._only_parses, each.openers)))
+        )
+
+    def _only_parses(self, opener: str) -> bool:
+        path, name = self.sources.recorded_label(opener)
+        file = self.sources.files.get(path)
+        if file is None:
+            return False
+        if name == REST:
+            return only_parses(each for each in file.tree.body if not isinstance(each, SCOPES))
+        return name in file.definitions and only_parses(file.definitions[name].nodes)
 
     def _reads_at_import(self, reach: CodeReach, file: ChangedData) -> bool:
         """Return whether a tool uses a variable of a module that read the file while it was imported."""

@@ -13,7 +13,7 @@ from namel3ss_debug.analysis.folds import Analysis
 from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.errors import UnreadableTraceError, WrongUsageError
 
-POOLED = ("component_breakdown", "event_type_breakdown", "performance", "resource_usage")
+POOLED = tuple(name for name, row in SECTIONS.items() if row.pooling == MERGE)
 
 
 @pytest.fixture
@@ -265,8 +265,3 @@ def test_counts_of_the_pool_are_the_sums_of_the_recordings(traces, analysed, dat
     for component, row in rows.items():
         for name in ("count", "open", "errors", "tokens"):
             assert row[name] == sum(each.get(component, {}).get(name, 0) for each in alone)
-
-
-def test_the_sections_that_are_pooled_are_known():
-    """The table names them, and their folds can renumber events."""
-    assert tuple(name for name, row in SECTIONS.items() if row.pooling == MERGE) == POOLED

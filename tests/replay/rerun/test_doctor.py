@@ -9,13 +9,12 @@ import pytest
 from namel3ss_debug.replay.rerun.doctor import (
     CLOCK,
     HASH_SEED,
-    PERTURBATIONS,
     RANDOMNESS,
     Diagnosis,
     DoctorRun,
     RunInputs,
     describe_change,
-    differences,
+    first_difference,
 )
 from namel3ss_debug.replay.rerun.plan import Plan
 from namel3ss_debug.traces.inputs import Recorded as Inputs
@@ -37,7 +36,7 @@ def diagnosis(program, *names, **more):
     def again(change, _what_for):
         return ended(program(change(inputs).inputs))
 
-    found = Diagnosis(first, [PERTURBATIONS[name] for name in names], again, **more)
+    found = Diagnosis(first, names, again, **more)
     return [(cause.source, cause.replayed, cause.places) for cause in found.causes()], found.runs
 
 
@@ -86,34 +85,32 @@ def test_what_no_input_explains_is_an_error_beside_what_one_does():
     """A counter differs in each run; the same lines in another order are a matter of order."""
     numbers = iter(range(100))
     assert diagnosis(lambda _inputs: str(next(numbers)), CLOCK)[0] == [("unknown", False, ())]
-    turns = iter(["a\nb\n", "b\na\n", "b\na\n", "a\nb\n"])
+    turns = iter(["a\nb\n", "b\na\n", "b\na\n"])
     assert diagnosis(lambda _inputs: next(turns), HASH_SEED)[0] == [("order", False, ())]
 
 
 def test_chance_is_not_taken_for_a_cause():
-    """Two runs on the same inputs differ, although the one with everything as recorded does not."""
-    turns = iter(["a\nb\n", "b\na\n", "a\nb\n", "a\nb\n", "b\na\n"])
+    """Two runs with the same changed input differ, although the one with everything as recorded does not."""
+    turns = iter(["a\nb\n", "b\na\n", "a\nb\n", "b\na\n", "a\nb\n"])
     assert diagnosis(lambda _inputs: next(turns), HASH_SEED)[0] == [("order", False, ())]
 
 
-def test_differences_of_output_are_told_by_the_line_that_prints_them():
-    """One for each line of code; the status only where it is another."""
+def test_the_first_difference_of_output_is_named_by_the_line_that_prints_it():
+    """Another exit status comes before it."""
     first = DoctorRun(
         b"same\nat 10:00 today\nat 10:01 today\n", 0, printed={0: "a.py:1", 1: "a.py:2", 2: "a.py:2"}
     )
-    again = ended("same\nat 17:30 today\nat 17:31 today\n", 1)
-    found = differences(first, again)
-    assert [(each.reaches, each.call_site, each.what) for each in found] == [
-        ("status", "", "0 -> 1"),
-        ("output", "a.py:2", "10:00 -> 17:30"),
-    ]
+    found = first_difference(first, ended("same\nat 17:30 today\nat 17:31 today\n"))
+    assert (found.reaches, found.call_site, found.what) == ("output", "a.py:2", "10:00 -> 17:30")
+    assert first_difference(first, ended("", 1)).what == "0 -> 1"
+    assert first_difference(first, ended(first.stdout.decode())) is None
 
 
 def test_a_run_that_was_stopped_is_not_compared_by_its_output():
     """It has not come to its end."""
     stop = SimpleNamespace(kind="new", request=None)
     outcome = SimpleNamespace(divergences=(), refused=(), stop=stop, problem="")
-    assert differences(DoctorRun(b"one\ntwo\n", 0), DoctorRun(b"one\n", -15, outcome)) == ()
+    assert first_difference(DoctorRun(b"one\ntwo\n", 0), DoctorRun(b"one\n", -15, outcome)) is None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +119,7 @@ def test_a_run_that_was_stopped_is_not_compared_by_its_output():
         ("same", "same", ""),
         ("", "more", "nothing -> more"),
         ("at 12:30.", "at 17:45.", "12:30 -> 17:45"),
-        ("a b c", "a c", "b c -> c"),
+        ("a b c", "a c", "b -> nothing"),
         ("x" * 100, "y", f"{'x' * 59}… -> y"),
     ],
 )

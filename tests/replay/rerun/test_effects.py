@@ -60,3 +60,40 @@ def test_a_trace_without_output_says_so():
     then = effects()
     then.screens = None
     assert first(then, effects(("0", "x\n"))) == ([], ("output, which the trace does not hold",))
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\nb \n", "a\nb\n\n", "a \nb\n"])
+def test_spaces_and_the_last_line_feed_count(text):
+    """Programs that read the output see them."""
+    then = effects(("0", "a\nb\n"))
+    assert first(then, effects(("0", text)))[0] != []
+    assert first(effects(("0", text)), effects(("0", text))) == ([], ())
+
+
+def test_spaces_behind_a_line_that_was_drawn_again_do_not_count():
+    """They cover what stood there before, which a clock decides."""
+    assert first(effects(("0", "\rdone   \n")), effects(("0", "\rdone\n"))) == ([], ())
+
+
+def wrote(use, *, kept=False):
+    """What a run has written to a file."""
+    file = {"use": use, "digest": "1", "size": 3, "tools": [""], **({"kept": True} if kept else {})}
+    start = {"randomness": {"process": "0", "files": {"check": "1"}, "output": {"stdout": 0, "stderr": 0}}}
+    return Effects.of(
+        [
+            {"event_type": "trace_start", "event_id": "1", "metadata": start},
+            {
+                "event_type": "inputs_read",
+                "event_id": "2",
+                "metadata": {"digests": {"log": {"effect": file}}},
+            },
+            {"event_type": "trace_end", "event_id": "3"},
+        ]
+    )
+
+
+def test_a_file_that_is_emptied_differs_from_one_that_is_appended_to():
+    """Unless there was nothing in it."""
+    assert first(wrote("appended", kept=True), wrote("written"))[0] == ["log"]
+    assert first(wrote("appended"), wrote("written")) == ([], ())
+    assert first(wrote("appended"), wrote("appended", kept=True)) == ([], ())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import textwrap
 from pathlib import Path
 
@@ -17,7 +16,12 @@ from namel3ss_debug.replay.rerun.tool_code import (
     RecordedCode,
     TraceCode,
 )
-from namel3ss_debug.traces.definitions import digest_definitions, digest_source, find_definitions
+from namel3ss_debug.traces.definitions import (
+    digest_definitions,
+    digest_source,
+    find_definitions,
+    parse_source,
+)
 
 PROJECT = {
     "config.py": """
@@ -182,7 +186,7 @@ class Project:
             described[name] = {
                 "module": name.removesuffix(".py"),
                 "digest": digest_source(source),
-                "definitions": digest_definitions(find_definitions(ast.parse(source))),
+                "definitions": digest_definitions(find_definitions(parse_source(source))),
             }
         self.files = {}
         add_recorded_files(self.files, {"metadata": {"sources": described}})
@@ -446,3 +450,42 @@ def test_a_tool_that_is_another_function_has_changed(project):
     trace = TraceCode({"tool": [method]}, SourceFiles(project.files, project.folder))
     now = method._replace(classes=("tools.py:Doubled", "tools.py:Converter"))
     assert trace.compare("tool", [now]).state == CHANGED
+
+
+READERS = """
+import json
+import tomllib
+from pathlib import Path
+
+def parsed(name):
+    with open(name, "rb") as file:
+        prices = tomllib.load(file)
+    return prices[name]
+
+def in_steps(name):
+    text = Path(name).read_text()
+    return json.loads(text)
+
+def shown(name):
+    text = Path(name).read_text()
+    return json.loads(text), text
+
+def quoted(name):
+    return Path(name).read_text()
+"""
+
+
+@pytest.mark.parametrize(
+    ("tool", "state"),
+    [("parsed", UNCHANGED), ("in_steps", UNCHANGED), ("shown", CHANGED), ("quoted", CHANGED)],
+)
+def test_a_comment_in_a_data_file_counts_for_tools_that_do_more_than_parse_it(
+    tmp_path, monkeypatch, tool, state
+):
+    """A tool may return the text itself."""
+    monkeypatch.setitem(PROJECT, "readers.py", READERS)
+    project = Project(tmp_path)
+    opener = f"readers.py:{tool}"
+    data = (ChangedData("prices.toml", "has changed", (opener,), same_content=True),)
+    assert project.compare(opener, data=data).state == state
+    assert project.compare(opener, data=(data[0]._replace(same_content=False),)).state == CHANGED

@@ -10,9 +10,9 @@ The user's own files are those below the root, and those of packages that were i
 
 from __future__ import annotations
 
-import ast
 import os
 import sys
+from functools import lru_cache
 from types import CodeType
 from typing import Any, Final
 
@@ -21,11 +21,20 @@ from namel3ss_debug.capture.core.own_code import PACKAGE_FOLDER
 from namel3ss_debug.capture.seams.functions import rewrite
 from namel3ss_debug.capture.seams.inputs import opened_files
 from namel3ss_debug.traces.clocks import time
-from namel3ss_debug.traces.definitions import VERSION, digest_definitions, digest_source, find_definitions
+from namel3ss_debug.traces.definitions import (
+    LOG_LEVEL,
+    VERSION,
+    digest_definitions,
+    digest_source,
+    find_definitions,
+    parse_source,
+)
 
 _STARTED = time()
 """A file changed later than this may differ from the code that runs, if the source at import is not known."""
 
+_SHOW_ALL: Final = frozenset({"loguru", "structlog"})
+"""Loggers that show every level until the program sets one."""
 _PACKAGES: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
@@ -141,21 +150,32 @@ def _describe_file(path: str) -> dict[str, Any]:
     """Return the digest of a source file and of its definitions; without these if it was edited since it was loaded."""
     try:
         with opened_files.hidden():
-            changed_at = os.stat(path).st_mtime
+            status = os.stat(path)
             with open(path, "rb") as file:
                 source = file.read()
-        digest = digest_source(source)
         loaded = rewrite.MARKS.get(path)
-        if changed_at > _STARTED if loaded is None else rewrite.mark_of(source) != loaded:
+        if status.st_mtime > _STARTED if loaded is None else rewrite.mark_of(source) != loaded:
             return {"digest": "", "edited": True}
-        return {
-            "digest": digest,
-            "definitions": digest_definitions(find_definitions(ast.parse(source, path))),
-        }
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        RecursionError,
-    ):  # the file was removed, or is not Python any more
+        return _describe_source(source, _log_level())
+    except (OSError, SyntaxError, ValueError, RecursionError):  # it was removed, or is not Python any more
         return {"digest": ""}
+
+
+@lru_cache(maxsize=4096)  # pytest traces each test by itself, in one process
+def _describe_source(source: bytes, log_level: int) -> dict[str, Any]:
+    definitions = digest_definitions(find_definitions(parse_source(source, log_level)))
+    described = {"digest": digest_source(source), "definitions": definitions}
+    return described if log_level == LOG_LEVEL else described | {"log_level": log_level}
+
+
+def _log_level() -> int:
+    """Return the level from which on a logging call of the program may show a line."""
+    if not _SHOW_ALL.isdisjoint(sys.modules):
+        return 0
+    if "logging" not in sys.modules:
+        return LOG_LEVEL
+    import logging  # the program has loaded it
+
+    root = logging.getLogger()
+    levels = [root.level, *(getattr(each, "level", 0) for each in list(root.manager.loggerDict.values()))]
+    return max(min(filter(None, levels), default=0), root.manager.disable + 1)

@@ -108,6 +108,8 @@ class WrittenFiles:
                     continue
             else:
                 start = file.size if file.use == opened_files.APPENDED else 0
+                if start:
+                    described["kept"] = True
                 if start <= status.st_size <= start + left:
                     data = _read(path, start)
                     if data is not None:

@@ -40,7 +40,7 @@ def test_a_tool_is_described_with_its_first_call(project):
     tools = project("recorded_tools", "def double(x): return 2 * x\ndef triple(x): return 3 * x\n")
     codes = project.codes
     described = codes.of_call("double", tools.double.__code__)
-    assert described == {"version": 3, "function": "recorded_tools.py:double"}
+    assert described == {"version": 4, "function": "recorded_tools.py:double"}
     assert codes.of_call("double", tools.double.__code__) is None
     assert codes.of_call("double", tools.triple.__code__)["function"] == "recorded_tools.py:triple"
 

@@ -266,7 +266,7 @@ def test_a_program_with_all_kinds_of_work_makes_one_connected_tree(tmp_path):
             assert around[-1]["event_id"] == root["event_id"], event
         else:  # of the first process itself
             assert event["event_id"] == root["event_id"] or event["event_type"] in {
-                "trace_start", "trace_end", "inputs_read",
+                "trace_start", "trace_end", "inputs_read", "output",
             }  # fmt: skip
     names = {event["component_name"] for event in events if event["event_type"] == "performance_marker"}
     assert names == {
