@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.findings import FindingsOfSection
     from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import Fact, SpanTable
 
 NUMBER_BITS = 40
 """The bits of the number of an event; the bits above hold the index of its trace, where there are several."""
@@ -153,7 +154,9 @@ class Section(NamedTuple):
     Attributes:
         name: its key in the document.
         flag: the option of `analyze` that chooses it, without the hyphens; empty for none of its own.
-        fold: makes its fold.
+        compute: returns the section from the table of spans and the user's options.
+        facts, points: the further columns of the table that it reads, and the types of the events.
+        fold: makes its fold, for a section that is not yet a function over the table.
         help: the help of the option; the first row of a flag has it.
         columns: its tables in reports, and the names of what `views.figures.FIGURES` draws between them.
         findings: yields its findings; None for none.
@@ -168,7 +171,7 @@ class Section(NamedTuple):
 
     name: str
     flag: str
-    fold: Callable[[Options], Fold]
+    fold: Callable[[Options], Fold] | None = None
     help: str = ""
     columns: tuple[TableSpec | str, ...] = ()
     findings: FindingsOfSection | None = None
@@ -178,6 +181,9 @@ class Section(NamedTuple):
     in_health: bool = True
     scored: bool = False
     brief_rows: int = 3
+    compute: Callable[[SpanTable, Options], dict[str, Any]] | None = None
+    facts: tuple[Fact, ...] = ()
+    points: frozenset[str] = frozenset()
 
 
 SectionTable = dict[str, Section]

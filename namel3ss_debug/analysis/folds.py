@@ -31,6 +31,7 @@ from namel3ss_debug.traces.facts import (
     since_epoch,
     whole_ns,
 )
+from namel3ss_debug.traces.span_table import SpanReader
 from namel3ss_debug.traces.spans import SpanPairing
 
 if TYPE_CHECKING:
@@ -74,8 +75,15 @@ class Analysis:
         self._table = SECTIONS if table is None else table
         self._wanted = tuple(self._table) if sections is None else in_order(sections, self._table)
         self._folds: dict[str, Fold] = {}
+        self._computed: dict[str, Section] = {}
+        self._options = options
         for name in self._wanted:
             self._add(name, options)
+        rows = self._computed.values()
+        facts = {fact.name: fact for row in rows for fact in row.facts}
+        points = {event_type for row in rows for event_type in row.points}
+        self._reader = SpanReader("", tuple(facts.values()), sorted(points)) if rows else None
+        self.spans = self._reader.table if self._reader is not None else None
         shown = {fold.span: getattr(fold, "spans", "all") for fold in self._folds.values()}
         self._span_folds = [span for span, which in shown.items() if which == "all"]
         self._top_folds = [span for span, which in shown.items() if which != "none"]
@@ -96,8 +104,11 @@ class Analysis:
         self._walls_ns: int | None = None
 
     def _add(self, name: str, options: Options) -> None:
-        if name not in self._folds:
-            self._folds[name] = self._table[name].fold(options)
+        fold = self._table[name].fold
+        if fold is None:
+            self._computed[name] = self._table[name]
+        elif name not in self._folds:
+            self._folds[name] = fold(options)
             for needed in self._needs(name):
                 if needed in self._table:
                     self._add(needed, options)
@@ -128,6 +139,8 @@ class Analysis:
     def feed_all(self, events: Iterable[Event], first: int = 1) -> None:
         """Take the next events; `first` is the place in the trace of the first of them, from 1."""
         types = self._types
+        if self._reader is not None:
+            events = self._reader.pass_through(events)
         begin, finish, orphans = self._pairing.begin, self._pairing.finish, self._pairing.orphans
         opened, covered = self._pairing.open, self._pairing._under  # noqa: SLF001
         first_at, last_at = self._first_at, self._last_at
@@ -281,6 +294,8 @@ class Analysis:
         for event_id, links in later._links.items():
             self._links.setdefault(event_id, []).extend(links)
         self._merge_counts(later)
+        if self.spans is not None and later.spans is not None:
+            self.spans.extend(later.spans)
         for name, fold in self._folds.items():
             if name in later._folds:
                 fold.merge(later._folds[name])
@@ -306,7 +321,8 @@ class Analysis:
         self._settled = True
         self._walls_ns = self._totals().wall_ns
         self._folds = {name: fold for name, fold in self._folds.items() if self._table[name].pooling == MERGE}
-        self._wanted = tuple(name for name in self._wanted if name in self._folds)
+        self._computed = {name: row for name, row in self._computed.items() if row.pooling == MERGE}
+        self._wanted = tuple(name for name in self._wanted if name in self._folds or name in self._computed)
         for fold in self._folds.values():
             cast("Pooled", fold).renumber(place << NUMBER_BITS)
         self._pairing, self._links, self._below, self._unclaimed = SpanPairing(), {}, {}, {}
@@ -393,6 +409,9 @@ class Analysis:
             self._closed = True
             self._take_orphans()
             self._take_open()
+            if self._reader is not None:
+                self._reader.settle()
+                self._reader = None
 
     def results(self, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the sections that were requested, in the order of the table.
@@ -402,6 +421,11 @@ class Analysis:
         """
         self.close()
         done: dict[str, Any] = dict(known or {})
+        if self.spans is not None:
+            self.spans.rotated_away |= bool(done.get("problems", {}).get("rotated_away_events"))
+            for name, row in self._computed.items():
+                if row.compute is not None:
+                    done[name] = row.compute(self.spans, self._options)
         for name in self._wanted:
             self._result(name, done)
         return {name: done[name] for name in self._wanted}

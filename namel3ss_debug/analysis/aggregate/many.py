@@ -152,6 +152,8 @@ def read_recording(
         if isinstance(value, dict) and value.get("score") is not None
     }
     analysis.settle(index)
+    if analysis.spans is not None:
+        analysis.spans.paths, analysis.spans.names_traces = [path], True
     return TraceResult(
         path=path,
         row={

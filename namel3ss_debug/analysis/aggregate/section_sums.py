@@ -200,15 +200,6 @@ class ErrorSum(SectionSum):
         return super().result() | {"recurring": self._recurring.result()}
 
 
-class InteractionSum(SectionSum):
-    """The sum of `interactions`."""
-
-    def result(self) -> dict[str, Any]:
-        """Return the sum; the same pair may be in several traces, so the pairs are counted anew."""
-        made = super().result()
-        return made | ({"pairs": len(made["calls"])} if "pairs" in made else {})
-
-
 _WORST_FIRST = ("open", "killed", "failed", "interrupted", "stopped")
 
 

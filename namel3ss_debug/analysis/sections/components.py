@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.analysis.facts import add_up
-from namel3ss_debug.analysis.sections.usage import dollars, used
-from namel3ss_debug.traces.facts import is_background, states_amounts
+from namel3ss_debug.analysis.sections.usage import dollars
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.facts import MeasuredSpan
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
+    from namel3ss_debug.traces.span_table import SpanTable
 
 COLUMNS = (
     TableSpec(
@@ -32,65 +31,36 @@ COLUMNS = (
     ),
 )
 
-_COUNT, _TOTAL, _SELF, _ERRORS, _TOKENS, _COST, _PRICED, _OPEN = range(8)
 
-
-class ComponentBreakdown(BaseFold):
-    """Counts, times, failures, tokens and cost by component.
+def component_breakdown(spans: SpanTable, _options: Options) -> dict[str, Any]:
+    """Return `{component: {count, open, total_ms, self_ms, errors, tokens, cost}}`, the longest self time first.
 
     Times are sums over spans, so that work done in parallel adds up to more than the wall time; `self_ms`
     leaves out what the children did. Tokens and cost are what the component's own spans state: an agent
     that states the sum of its calls is listed beside the calls, and must not be added to them. Commands that
     libraries run for their own purposes are left out.
     """
+    components: defaultdict[str, list[int]] = defaultdict(list)
+    for (component, _), rows in spans.by_operation().items():
+        components[component] += [row for row in rows if not spans.background[row]]
+    own = {
+        component: sum(spans.self_time[row] for row in rows) for component, rows in components.items() if rows
+    }
+    return {
+        component: _component_to_json(spans, components[component], own[component])
+        for component in sorted(own, key=lambda component: (-own[component], component))
+    }
 
-    def __init__(self, _options: Options) -> None:
-        self._rows: dict[str, list[int]] = {}
 
-    def span(self, span: MeasuredSpan) -> None:
-        """Count one span that ended."""
-        if is_background(span.start):
-            return
-        row = self._rows.get(span.component)
-        if row is None:
-            row = self._rows[span.component] = [0] * 8
-        row[_COUNT] += 1
-        if span.duration_ns:
-            row[_TOTAL] += span.duration_ns
-            row[_SELF] += span.self_ns
-        if span.failed:
-            row[_ERRORS] += 1
-        end = span.end
-        if span.component == "llm" or states_amounts(end):
-            tokens, _, cost = span.used or used(span)
-            row[_TOKENS] += tokens
-            if cost is not None:
-                row[_COST] += cost[0]
-                row[_PRICED] += 1
-
-    def open_span(self, span: MeasuredSpan) -> None:
-        """Count one span that never ended."""
-        if is_background(span.start):
-            return
-        self._rows.setdefault(span.component, [0] * 8)[_OPEN] += 1
-
-    def merge(self, later: ComponentBreakdown) -> None:
-        """Add what a later part of the trace, or another trace, has found."""
-        for component, row in later._rows.items():
-            add_up(self._rows.setdefault(component, [0] * 8), row)
-
-    def result(self, _totals: TraceTotals) -> dict[str, Any]:
-        """`{component: {count, open, total_ms, self_ms, errors, tokens, cost}}`, the longest self time first."""
-        ordered = sorted(self._rows.items(), key=lambda item: (-item[1][_SELF], item[0]))
-        return {
-            component: {
-                "count": row[_COUNT],
-                "open": row[_OPEN],
-                "total_ms": milliseconds(row[_TOTAL]),
-                "self_ms": milliseconds(row[_SELF]),
-                "errors": row[_ERRORS],
-                "tokens": row[_TOKENS],
-                "cost": dollars(row[_COST]) if row[_PRICED] else None,
-            }
-            for component, row in ordered
-        }
+def _component_to_json(spans: SpanTable, rows: list[int], self_time: int) -> dict[str, Any]:
+    ended = sum(spans.end[row] > 0 for row in rows)
+    costs = [spans.cost[row] for row in rows if spans.cost[row] >= 0]
+    return {
+        "count": ended,
+        "open": len(rows) - ended,
+        "total_ms": milliseconds(sum(max(spans.duration[row], 0) for row in rows)),
+        "self_ms": milliseconds(self_time),
+        "errors": sum(spans.failed[row] for row in rows),
+        "tokens": sum(spans.tokens[row] for row in rows),
+        "cost": dollars(sum(costs)) if costs else None,
+    }

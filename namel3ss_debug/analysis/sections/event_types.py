@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
+    from namel3ss_debug.traces.span_table import SpanTable
 
 COLUMNS = (
     TableSpec(
@@ -20,14 +21,6 @@ COLUMNS = (
 )
 
 
-class EventTypeBreakdown(BaseFold):
-    """Events by type; the driver counts them anyway, so this only puts them in order."""
-
-    spans = "none"
-
-    def __init__(self, _options: Options) -> None:
-        pass
-
-    def result(self, totals: TraceTotals) -> dict[str, Any]:
-        """`{event type: count}`, the most frequent first."""
-        return dict(sorted(totals.types.items(), key=lambda item: (-item[1], item[0])))
+def event_type_breakdown(spans: SpanTable, _options: Options) -> dict[str, Any]:
+    """Return `{event type: count}`, the most frequent first."""
+    return dict(sorted(spans.types.items(), key=lambda item: (-item[1], item[0])))

@@ -14,14 +14,16 @@ highest.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.traces.facts import NS_PER_MS, whole_ns
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
-    from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 EVENT_TYPE: Final = "stack_sample"
 MOST_FUNCTIONS: Final = 10
@@ -33,113 +35,74 @@ _SPAWNED = "__mp_main__."
 _KB = 1024  # memory is added up in whole KB, because sums of floats depend on the order
 
 
-class _Operation:
+class _Samples:
     """The samples of the slow spans of one operation."""
 
     __slots__ = ("functions", "growth_kb", "sampled_ns", "slowest", "spans")
 
     def __init__(self) -> None:
-        self.spans = 0
-        self.sampled_ns = 0
+        self.spans = self.sampled_ns = 0
         self.growth_kb: int | None = None
-        self.slowest = (-1, 0)  # its duration, and its negated number
-        self.functions: dict[tuple[str, str], int] = {}
-
-    def merge(self, later: _Operation) -> None:
-        self.spans += later.spans
-        self.sampled_ns += later.sampled_ns
-        self.add_growth(later.growth_kb)
-        self.slowest = max(self.slowest, later.slowest)
-        for key, duration in later.functions.items():
-            self.functions[key] = self.functions.get(key, 0) + duration
-
-    def add_growth(self, kilobytes: int | None) -> None:
-        if kilobytes is not None:
-            self.growth_kb = max(self.growth_kb or 0, kilobytes)
-
-    def result(self, component: str, name: str) -> dict[str, Any]:
-        """Return the row of the operation."""
-        ordered = sorted(self.functions.items(), key=lambda item: (-item[1], item[0]))
-        return {
-            "component": component,
-            "component_name": name or None,
-            "spans": self.spans,
-            "slowest_number": -self.slowest[1],
-            "sampled_ms": milliseconds(self.sampled_ns),
-            "memory_growth_mb": None if self.growth_kb is None else round(self.growth_kb / _KB, 2),
-            "functions": [
-                {
-                    "function": function,
-                    "at": at or None,
-                    "self_ms": milliseconds(duration),
-                    "share": round(duration / self.sampled_ns, 4) if self.sampled_ns else None,
-                }
-                for (function, at), duration in ordered[:MOST_FUNCTIONS]
-            ],
-        }
+        self.slowest = (-1, 0, 0)  # its duration, the negated index of its trace and its negated number
+        self.functions: Counter[tuple[str, str]] = Counter()
 
 
-class HotFunctions:
-    """The functions of slow spans, by operation.
+def find_hot_functions(spans: SpanTable, slow_ns: int) -> dict[str, Any]:
+    """Return `hot_functions`, the operations with most sampled time first; {} where no slow span was sampled.
 
     Args:
+        spans: the table of spans, with the events of `EVENT_TYPE`.
         slow_ns: how long a span may take before it counts as slow.
     """
-
-    def __init__(self, slow_ns: int) -> None:
-        self._slow_ns = slow_ns
-        self._operations: dict[tuple[str, str], _Operation] = {}
-
-    def add(self, number: int, event: Event) -> None:
-        """Add one `stack_sample`."""
-        metadata = event.get("metadata")
-        if not isinstance(metadata, dict):
-            return
-        elapsed = _ns(metadata.get("elapsed_ms"))
-        if elapsed <= self._slow_ns:
-            return
-        name = event.get("component_name")
-        key = str(event.get("component") or ""), name if isinstance(name, str) else ""
-        operation = self._operations.setdefault(key, _Operation())
-        operation.spans += 1
-        operation.sampled_ns += _ns(metadata.get("sampled_ms"))
-        operation.slowest = max(operation.slowest, (elapsed, -number))
-        operation.add_growth(_growth(metadata.get("memory")))
-        functions = metadata.get("functions")
-        for row in functions if isinstance(functions, list) else ():
+    operations: defaultdict[tuple[str, str], _Samples] = defaultdict(_Samples)
+    for trace, number, event in spans.points[EVENT_TYPE]:
+        metadata = lenient.mapping(event.get("metadata"))
+        elapsed = whole_ns(metadata.get("elapsed_ms"), NS_PER_MS)
+        if elapsed <= slow_ns:
+            continue
+        samples = operations[event["component"], event.get("component_name", "")]
+        samples.spans += 1
+        samples.sampled_ns += whole_ns(metadata.get("sampled_ms"), NS_PER_MS)
+        samples.slowest = max(samples.slowest, (elapsed, -trace, -number))
+        growth = _growth(metadata.get("memory"))
+        if growth is not None:
+            samples.growth_kb = max(samples.growth_kb or 0, growth)
+        for row in lenient.sequence(metadata.get("functions")):
             if isinstance(row, dict) and isinstance(row.get("function"), str):
                 at = row.get("at")
-                function_key = _normalise_spawned(row["function"]), at if isinstance(at, str) else ""
-                operation.functions[function_key] = operation.functions.get(function_key, 0) + _ns(
-                    row.get("self_ms")
-                )
+                key = _normalise_spawned(row["function"]), at if isinstance(at, str) else ""
+                samples.functions[key] += whole_ns(row.get("self_ms"), NS_PER_MS)
+    ordered = sorted(operations, key=lambda key: (-operations[key].sampled_ns, key))
+    rows = [_operation_to_json(spans, key, operations[key]) for key in ordered[:LISTED]]
+    return {"hot_functions": rows} if rows else {}
 
-    def merge(self, later: HotFunctions) -> None:
-        """Merge the samples of a later part, or of another trace, into these."""
-        for key, operation in later._operations.items():
-            self._operations.setdefault(key, _Operation()).merge(operation)
 
-    def renumber(self, by: int) -> None:
-        """Add a number to the numbers of events."""
-        for operation in self._operations.values():
-            duration, minus = operation.slowest
-            operation.slowest = duration, minus - by
-
-    def result(self) -> dict[str, Any]:
-        """Return `hot_functions`, the operations with most sampled time first; {} where no slow span was sampled."""
-        if not self._operations:
-            return {}
-        ordered = sorted(self._operations.items(), key=lambda item: (-item[1].sampled_ns, item[0]))
-        return {"hot_functions": [operation.result(*key) for key, operation in ordered[:LISTED]]}
+def _operation_to_json(spans: SpanTable, key: tuple[str, str], samples: _Samples) -> dict[str, Any]:
+    _, trace, number = samples.slowest
+    ordered = sorted(samples.functions.items(), key=lambda item: (-item[1], item[0]))
+    return {
+        **spans.path(-trace),
+        "component": key[0],
+        "component_name": key[1] or None,
+        "spans": samples.spans,
+        "slowest_number": -number,
+        "sampled_ms": milliseconds(samples.sampled_ns),
+        "memory_growth_mb": None if samples.growth_kb is None else round(samples.growth_kb / _KB, 2),
+        "functions": [
+            {
+                "function": function,
+                "at": at or None,
+                "self_ms": milliseconds(duration),
+                "share": round(duration / samples.sampled_ns, 4) if samples.sampled_ns else None,
+            }
+            for (function, at), duration in ordered[:MOST_FUNCTIONS]
+        ],
+    }
 
 
 def _normalise_spawned(function: str) -> str:
     """Return the name of a function with the module name that it has in the main process."""
     return f"__main__.{function.removeprefix(_SPAWNED)}" if function.startswith(_SPAWNED) else function
-
-
-def _ns(value: object) -> int:
-    return whole_ns(value, NS_PER_MS)
 
 
 def _growth(memory: object) -> int | None:

@@ -28,25 +28,22 @@ from the same sender to the same receiver. The first `MOST_MESSAGES` messages ar
 from __future__ import annotations
 
 import re
-from collections import Counter
-from operator import attrgetter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.analysis.facts import add_up
 from namel3ss_debug.analysis.findings import HALF, format_operation, make_finding
 from namel3ss_debug.analysis.sections.calls import MOST_NUMBERS, checksum
 from namel3ss_debug.analysis.totals import LISTED
-from namel3ss_debug.traces.facts import total_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from namel3ss_debug.analysis.facts import Below, MeasuredSpan
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 
 _FEW = 10
@@ -113,9 +110,6 @@ COLUMNS = (
 MOST_MESSAGES = 20_000
 
 _PASSED_THROUGH = frozenset({"app", "chain", "prompt", "validation", "log"})
-_MARK = "\0"
-"""The prefix of the names of our sums. Other folds pass sums up the tree in the same dictionary."""
-_NS, _TOKENS, _COMPLETED, _FAILED, _OPEN, _RETRIES, _WIDTH = range(7)
 _HAND_OFF_TOOL = re.compile(r"(?:transfer|hand_?off|delegate)(?:_back)?_to_(?P<agent>\w+)\Z", re.IGNORECASE)
 _NO_LETTERS = re.compile(r"[\W_]+")
 _SENDERS = ("from", "sender", "source", "from_agent", "source_agent")
@@ -123,320 +117,216 @@ _RECEIVERS = ("to", "receiver", "recipient", "target", "to_agent", "target_agent
 _TEXTS = ("text", "content", "message", "body")
 _HAND_OFFS = frozenset({"handoff", "hand_off", "hand-off", "transfer"})
 
-_number = attrgetter("number")
+Pair = tuple[str, str]
 
 
 class _Message(NamedTuple):
-    """One message to one receiver; the text is a checksum, the receiver empty where it is not known."""
+    """One message to one receiver, which is empty where it is not known; the text is a checksum."""
 
+    trace: int
     number: int
     sender: str
     receiver: str
     text: int
     hand_off: bool
 
+    @property
+    def pair(self) -> Pair:
+        """Return who sent it to whom."""
+        return self.sender, self.receiver
 
-class Interactions(BaseFold):
-    """Sums for each pair of caller and called, passed up the tree; the messages; when each agent last began."""
 
-    events: frozenset[str] = frozenset({"agent_message"})
-
-    def __init__(self, _options: Options) -> None:
-        self._operations: dict[tuple[str, str], tuple[str, list[int]]] = {}
-        self._by_agent: dict[tuple[str, str], list[int]] = {}
-        self._began: dict[str, int] = {}
-        self._messages: list[_Message] = []
-        self._first_left_out = float("inf")
-        self._message_count = 0
-
-    def span(self, span: MeasuredSpan) -> None:
-        """Add a span to the sums of its caller, and pass on the sums of the spans inside it."""
-        component, below, above = span.component, span.below, span.above
-        outcome = _FAILED if span.failed else _COMPLETED if span.end_number else _OPEN
-        tokens = 0
-        if component == "agent":
-            if span.start.get("event_type") == "agent_turn_start":
-                if below is not None:
-                    _pass_to_parent(below, above)
-                return
-            name = span.name
-            if span.number > self._began.get(name, 0):
-                self._began[name] = span.number
-            if below is not None:
-                tokens = self._add_calls_of(name, below)
-            tokens = total_tokens(span.end) or tokens
-        else:
-            if below is not None:
-                _pass_to_parent(below, above)
-            if component in _PASSED_THROUGH:
-                return
-            if "tokens_used" in span.end or "usage" in span.end:
-                tokens = total_tokens(span.end)
-        key, total = self._operations.get((component, span.name)) or self._new_operation(component, span.name)
-        rows = [total]
-        if above is not None:
-            row = above.sums.get(key)
-            if row is None:
-                row = above.sums[key] = [0] * _WIDTH
-            rows.append(row)
-        duration_ns = span.duration_ns or 0
-        for row in rows:
-            row[_NS] += duration_ns
-            row[outcome] += 1
-            if tokens:
-                row[_TOKENS] += tokens
-            if span.retried:
-                row[_RETRIES] += 1
-
-    open_span = span
-
-    def _new_operation(self, component: str, name: str) -> tuple[str, list[int]]:
-        """Add an operation, and return the name of its sums with the row of its totals."""
-        key = f"{_MARK}{component}\0{name}"
-        operation = self._operations[component, name] = (key, [0] * _WIDTH)
-        return operation
-
-    def _add_calls_of(self, agent: str, below: Below) -> int:
-        """Add the calls of an agent, and return the tokens of the models and agents among them."""
-        tokens = 0
-        for key, row in below.sums.items():
-            if key[0] == _MARK:
-                known = self._by_agent.get((agent, key))
-                if known is None:
-                    self._by_agent[agent, key] = list(row)
-                else:
-                    add_up(known, row)
-                if row[_TOKENS] and key.startswith(("\0llm\0", "\0agent\0")):
-                    tokens += row[_TOKENS]
-        return tokens
-
-    def event(self, number: int, event: Event) -> None:
-        """Keep a message between agents."""
-        self._message_count += 1
-        if number < self._first_left_out:
-            self._messages += _parse_messages(number, event)
-            if len(self._messages) > MOST_MESSAGES + MOST_MESSAGES // 4:
-                self._keep_first()
-
-    def _keep_first(self) -> None:
-        """Drop the latest messages beyond `MOST_MESSAGES`."""
-        self._messages.sort()
-        if len(self._messages) > MOST_MESSAGES:
-            self._first_left_out = self._messages[MOST_MESSAGES].number
-            self._messages = [message for message in self._messages if message.number < self._first_left_out]
-
-    def merge(self, later: Interactions) -> None:
-        """Merge the fold of a later part of the trace into this one."""
-        for (component, name), (_, row) in later._operations.items():
-            add_up((self._operations.get((component, name)) or self._new_operation(component, name))[1], row)
-        for pair, row in later._by_agent.items():
-            add_up(self._by_agent.setdefault(pair, [0] * _WIDTH), row)
-        for name, number in later._began.items():
-            self._began[name] = max(number, self._began.get(name, 0))
-        self._message_count += later._message_count
-        self._messages += [message for message in later._messages if message.number < self._first_left_out]
-        self._first_left_out = min(self._first_left_out, later._first_left_out)
-        self._keep_first()
-
-    def result(self, _totals: TraceTotals) -> dict[str, Any]:
-        """Return the section."""
-        self._keep_first()
-        calls = [_call_to_json(caller, key, row) for (caller, key), row in self._by_agent.items()]
-        calls += [
-            _call_to_json(None, key, row)
-            for key, row in self._calls_outside_agents().items()
-            if any(row[_COMPLETED:_RETRIES])
-        ]
-        calls.sort(
-            key=lambda call: (
-                -(call["total_ms"] or 0),
-                call["from"] or "",
-                call["component"],
-                call["component_name"] or "",
-            )
-        )
-        recorded = self._recorded_hand_offs()
-        return {
-            "pairs": len(calls),
-            "calls": calls[:LISTED],
-            "hand_offs": [*recorded, *_inferred_hand_offs(calls, recorded)][:LISTED],
-            "messages": self._messages_to_json(),
+def interactions(spans: SpanTable, _options: Options) -> dict[str, Any]:
+    """Return the calls by caller and called, the hand-offs, and the messages by sender and receiver."""
+    calls = _calls(spans)
+    events = spans.points["agent_message"]
+    messages = [message for event in events for message in _parse_messages(*event)][:MOST_MESSAGES]
+    recorded = [
+        {
+            **spans.path(sent[0].trace),
+            **_pair_to_json(pair),
+            "kind": "recorded",
+            "count": len(sent),
+            "numbers": _numbers(sent),
         }
+        for pair, sent in _by_pair(message for message in messages if message.hand_off).items()
+    ]
+    return {
+        "pairs": len(calls),
+        "calls": calls[:LISTED],
+        "hand_offs": [*recorded, *_inferred_hand_offs(calls, recorded)][:LISTED],
+        "messages": _messages_to_json(spans, messages, len(events)),
+    }
 
-    def _calls_outside_agents(self) -> dict[str, list[int]]:
-        """Return the calls outside of any agent: all calls less those of agents."""
-        outside = {key: list(row) for key, row in self._operations.values()}
-        for (_, key), row in self._by_agent.items():
-            add_up(outside[key], [-amount for amount in row])
-        return outside
 
-    def _recorded_hand_offs(self) -> list[dict[str, Any]]:
-        """Return the recorded hand-offs by pair."""
-        pairs = _group_by_pair([message for message in self._messages if message.hand_off])
-        return [
+def _calls(spans: SpanTable) -> list[dict[str, Any]]:
+    """Return a row for each caller and operation, those with most time first."""
+    inside: Counter[int] = Counter()
+    groups: defaultdict[tuple[str | None, str, str], list[int]] = defaultdict(list)
+    tokens: dict[int, int] = {}
+    for row in reversed(range(len(spans))):  # so that the calls of an agent are known before the agent
+        component, name = spans.operations[spans.operation[row]]
+        if component in _PASSED_THROUGH or spans.turn[row]:
+            continue
+        agent = spans.agent[row]
+        tokens[row] = spans.tokens[row] or (inside[row] if component == "agent" else 0)
+        if agent >= 0 and component in {"llm", "agent"}:
+            inside[agent] += tokens[row]
+        caller = None if agent < 0 else spans.name(agent)
+        groups[caller, component, name].append(row)
+    calls = []
+    for (caller, component, name), rows in groups.items():
+        ended = [row for row in rows if spans.end[row]]
+        failed = sum(spans.failed[row] for row in rows)
+        calls.append(
+            {
+                "from": caller,
+                "component": component,
+                "component_name": name or None,
+                "count": len(rows),
+                "completed": len(ended) - failed,
+                "failed": failed,
+                "open": len(rows) - len(ended),
+                "retries": sum(spans.retried[row] for row in rows),
+                "total_ms": milliseconds(sum(max(spans.duration[row], 0) for row in ended))
+                if ended
+                else None,
+                "tokens": sum(tokens[row] for row in rows),
+            }
+        )
+    calls.sort(
+        key=lambda call: (
+            -(call["total_ms"] or 0),
+            call["from"] or "",
+            call["component"],
+            call["component_name"] or "",
+            call["from"] is None,
+        )
+    )
+    return calls
+
+
+def _messages_to_json(spans: SpanTable, messages: Sequence[_Message], count: int) -> dict[str, Any]:
+    """Return the messages by pair: how many, how many are unanswered, how many are repeated."""
+    unanswered = _find_unanswered(spans, messages)
+    waiting = Counter(message.pair for message in unanswered)
+    same: defaultdict[tuple[Pair, int, int], list[_Message]] = defaultdict(list)
+    for message in messages:
+        same[message.pair, message.text, message.trace].append(message)
+    repeated = {key: sent for key, sent in same.items() if len(sent) > 1}
+    repeats: Counter[Pair] = Counter()
+    for (pair, *_), sent in repeated.items():
+        repeats[pair] += len(sent) - 1
+    return {
+        "count": count,
+        "left_out": count - len({(message.trace, message.number) for message in messages}),
+        "pairs": [
             {
                 **_pair_to_json(pair),
-                "kind": "recorded",
-                "count": len(messages),
-                "numbers": [message.number for message in messages[:MOST_NUMBERS]],
+                "count": len(sent),
+                "unanswered": waiting[pair],
+                "repeated": repeats[pair],
             }
-            for pair, messages in pairs.items()
-        ]
-
-    def _messages_to_json(self) -> dict[str, Any]:
-        """Return the messages by pair: how many, how many are unanswered, how many are repeated."""
-        pairs = _group_by_pair(self._messages)
-        unanswered = self._find_unanswered()
-        unanswered_by_pair = _group_by_pair(unanswered)
-        same: dict[tuple[str, str, int], list[int]] = {}
-        for message in self._messages:
-            same.setdefault((message.sender, message.receiver, message.text), []).append(message.number)
-        repeated = {key: numbers for key, numbers in same.items() if len(numbers) > 1}
-        repeats: dict[tuple[str, str], int] = {}
-        for (sender, receiver, _), numbers in repeated.items():
-            repeats[sender, receiver] = repeats.get((sender, receiver), 0) + len(numbers) - 1
-        looked_at = len({message.number for message in self._messages})
-        return {
-            "count": self._message_count,
-            "left_out": self._message_count - looked_at,
-            "pairs": [
+            for pair, sent in _by_pair(messages).items()
+        ][:LISTED],
+        "unanswered": {
+            "count": len(unanswered),
+            "listed": [
+                {**spans.path(message.trace), "number": message.number, **_pair_to_json(message.pair)}
+                for message in unanswered[:LISTED]
+            ],
+        },
+        "repeated": {
+            "count": len(repeated),
+            "listed": [
                 {
+                    **spans.path(sent[0].trace),
                     **_pair_to_json(pair),
-                    "count": len(messages),
-                    "unanswered": len(unanswered_by_pair.get(pair, ())),
-                    "repeated": repeats.get(pair, 0),
+                    "count": len(sent),
+                    "numbers": _numbers(sent),
                 }
-                for pair, messages in pairs.items()
+                for (pair, *_), sent in repeated.items()
             ][:LISTED],
-            "unanswered": {
-                "count": len(unanswered),
-                "listed": [
-                    {"number": message.number, **_pair_to_json((message.sender, message.receiver))}
-                    for message in unanswered[:LISTED]
-                ],
-            },
-            "repeated": {
-                "count": len(repeated),
-                "listed": [
-                    {
-                        **_pair_to_json((sender, receiver)),
-                        "count": len(numbers),
-                        "numbers": numbers[:MOST_NUMBERS],
-                    }
-                    for (sender, receiver, _), numbers in repeated.items()
-                ][:LISTED],
-            },
-        }
-
-    def _find_unanswered(self) -> list[_Message]:
-        """Return the messages that wait for an answer. An answer itself waits for none."""
-        waiting: dict[tuple[str, str], list[_Message]] = {}
-        for message in self._messages:
-            if message.receiver and message.receiver != message.sender:
-                answer = waiting.pop((message.receiver, message.sender), None)
-                if answer is None:
-                    waiting.setdefault((message.sender, message.receiver), []).append(message)
-        remaining = [message for messages in waiting.values() for message in messages]
-        return sorted(
-            message for message in remaining if self._began.get(message.receiver, 0) < message.number
-        )
+        },
+    }
 
 
-def _pass_to_parent(below: Below, above: Below | None) -> None:
-    """Pass on the sums inside a span that is no agent. At the top they belong to the program."""
-    if above is None:
-        return
-    for key, row in below.sums.items():
-        if key[0] == _MARK:
-            known = above.sums.get(key)
-            if known is None:
-                above.sums[key] = row
-            else:
-                add_up(known, row)
+def _find_unanswered(spans: SpanTable, messages: Iterable[_Message]) -> list[_Message]:
+    """Return the messages that wait for an answer. An answer itself waits for none."""
+    began: Counter[tuple[int, str]] = Counter()
+    for row in spans.of("agent"):
+        if not spans.turn[row]:
+            began[spans.trace[row], spans.name(row)] = spans.number[row]
+    waiting: defaultdict[tuple[int, Pair], list[_Message]] = defaultdict(list)
+    for message in messages:
+        if message.receiver and message.receiver != message.sender:
+            answered = waiting.pop((message.trace, message.pair[::-1]), None)
+            if answered is None:
+                waiting[message.trace, message.pair].append(message)
+    remaining = (message for sent in waiting.values() for message in sent)
+    return sorted(message for message in remaining if began[message.trace, message.receiver] < message.number)
 
 
-def _parse_messages(number: int, event: Event) -> Iterator[_Message]:
+def _parse_messages(trace: int, number: int, event: Event) -> Iterator[_Message]:
     """Yield the messages of an event: one for each receiver."""
     payloads = [
-        payload
-        for field in ("metadata", "inputs", "outputs")
-        if isinstance(payload := event.get(field), dict)
+        event[field] for field in ("metadata", "inputs", "outputs") if isinstance(event.get(field), dict)
     ]
-    sender = _first_value(payloads, _SENDERS)
-    receivers = _first_value(payloads, _RECEIVERS)
-    text = _first_value(payloads, _TEXTS)
+    sender, receivers, text = (_first_value(payloads, names) for names in (_SENDERS, _RECEIVERS, _TEXTS))
     metadata = event.get("metadata", {})
     kind = metadata.get("kind", metadata.get("type"))
     hand_off = bool(metadata.get("handoff")) or (isinstance(kind, str) and kind.lower() in _HAND_OFFS)
-    if text is None:
-        text = [event.get("inputs"), event.get("outputs")]
-    text_sum = checksum(text)
+    digest = checksum([event.get("inputs"), event.get("outputs")] if text is None else text)
     sender_name = sender if isinstance(sender, str) else event.get("component_name") or ""
     for receiver in receivers if isinstance(receivers, list) else [receivers]:
-        yield _Message(number, sender_name, receiver if isinstance(receiver, str) else "", text_sum, hand_off)
+        yield _Message(
+            trace, number, sender_name, receiver if isinstance(receiver, str) else "", digest, hand_off
+        )
 
 
 def _first_value(payloads: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Any:
     return next((payload[name] for payload in payloads for name in names if name in payload), None)
 
 
-def _group_by_pair(messages: Sequence[_Message]) -> dict[tuple[str, str], list[_Message]]:
+def _by_pair(messages: Iterable[_Message]) -> dict[Pair, list[_Message]]:
     """Return the messages of each sender to each receiver, pairs with most messages first."""
-    pairs: dict[tuple[str, str], list[_Message]] = {}
+    pairs: defaultdict[Pair, list[_Message]] = defaultdict(list)
     for message in messages:
-        pairs.setdefault((message.sender, message.receiver), []).append(message)
+        pairs[message.pair].append(message)
     return dict(sorted(pairs.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
-def _pair_to_json(pair: tuple[str, str]) -> dict[str, str | None]:
-    sender, receiver = pair
-    return {"from": sender or None, "to": receiver or None}
+def _numbers(messages: Sequence[_Message]) -> list[int]:
+    """Return the numbers of the first messages, all of them in the trace of the first."""
+    return [message.number for message in messages if message.trace == messages[0].trace][:MOST_NUMBERS]
 
 
-def _call_to_json(caller: str | None, key: str, row: Sequence[int]) -> dict[str, Any]:
-    """Return the sums of a caller and an operation as a row."""
-    _, component, name = key.split(_MARK, 2)
-    return {
-        "from": caller,
-        "component": component,
-        "component_name": name or None,
-        "count": row[_COMPLETED] + row[_FAILED] + row[_OPEN],
-        "completed": row[_COMPLETED],
-        "failed": row[_FAILED],
-        "open": row[_OPEN],
-        "retries": row[_RETRIES],
-        "total_ms": milliseconds(row[_NS]) if row[_COMPLETED] or row[_FAILED] else None,
-        "tokens": row[_TOKENS],
-    }
+def _pair_to_json(pair: Pair) -> dict[str, str | None]:
+    return {"from": pair[0] or None, "to": pair[1] or None}
 
 
-def _inferred_hand_offs(
-    calls: Sequence[Mapping[str, Any]], recorded: Sequence[Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
+def _inferred_hand_offs(calls: Sequence[Row], recorded: Sequence[Row]) -> Iterator[Row]:
     """Yield the calls of tools that hand over to another agent by their names, less the recorded hand-offs.
 
     A tool that names an agent takes its recorded hand-offs first; one for all agents takes the rest.
     """
-    recorded_counts = Counter({(row["from"], _plain_name(row["to"])): row["count"] for row in recorded})
-    hand_offs = [
-        (call, match["agent"])
+    left = Counter({(row["from"], _plain_name(row["to"])): row["count"] for row in recorded})
+    matches = (
+        (call, _HAND_OFF_TOOL.match(call["component_name"] or ""))
         for call in calls
-        if call["component"] == "tool" and (match := _HAND_OFF_TOOL.match(call["component_name"] or ""))
-    ]
-    for call, agent in sorted(hand_offs, key=lambda hand_off: hand_off[1].lower() == "agent"):
-        sender, remaining = call["from"], call["count"] - call["failed"]
+        if call["component"] == "tool"
+    )
+    named = [(call, match["agent"]) for call, match in matches if match]
+    for call, agent in sorted(named, key=lambda each: each[1].lower() == "agent"):
         to = None if agent.lower() == "agent" else agent
-        pairs = [
-            pair
-            for pair in recorded_counts
-            if (pair[0] == sender and to is None) or pair == (sender, _plain_name(to))
-        ]
-        for pair in pairs:
-            matched = min(remaining, recorded_counts[pair])
-            recorded_counts[pair] -= matched
-            remaining -= matched
+        remaining = call["count"] - call["failed"]
+        for sender, receiver in list(left):
+            if sender == call["from"] and (to is None or receiver == _plain_name(to)):
+                matched = min(remaining, left[sender, receiver])
+                left[sender, receiver] -= matched
+                remaining -= matched
         if remaining:
-            yield {"from": sender, "to": to, "kind": "inferred", "count": remaining, "numbers": []}
+            yield {"from": call["from"], "to": to, "kind": "inferred", "count": remaining, "numbers": []}
 
 
 def _plain_name(agent: str | None) -> str:

@@ -104,7 +104,7 @@ class Optimizations(BaseFold):
         model = span.component == "llm"
         operation = (
             span.component,
-            model_key(span) if model else _new(ModelKey, (span.name, None, None, None, ())),
+            model_key(span.start, span.end) if model else _new(ModelKey, (span.name, None, None, None, ())),
         )
         calls = self._calls.get(operation)
         if calls is None:

@@ -1,41 +1,34 @@
 """Measure how long things took: every operation with its percentiles, the slow ones, models and tools.
 
 An operation is a component with a name: the tool `search`, the model `gpt-4o`. Times are those of the spans that ended.
-A retry is an attempt that follows a failed one, and each attempt is a span of its own.
+A retry is an attempt that follows a failed one, and each attempt is a span of its own. `tokens_per_second` divides the
+output tokens by the whole duration of the calls that have any, the time to the first token included.
+
+The cause of a bottleneck is the first of these that applies: `retries`, where at least half of the time went into attempts
+that followed a failed one; `cpu`, where the process computed for at least `_MOSTLY` of it; `model`, `tool` or `memory`, where
+the component is that; `io`, where it is `http` or the process computed for less than 1 - `_MOSTLY`; `unknown`.
 """
 
 from __future__ import annotations
 
-from array import array
-from heapq import heappush, heapreplace, nlargest
+from collections import Counter, defaultdict
+from heapq import nlargest
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import EVENT, OPERATION, BaseFold, ColumnSpec, TableSpec
-from namel3ss_debug.analysis.distributions import (
-    OUTLIERS,
-    describe,
-    durations,
-    far_out,
-    milliseconds,
-    percentile,
-)
-from namel3ss_debug.analysis.facts import add_up
+from namel3ss_debug.analysis.contract import EVENT, OPERATION, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.distributions import OUTLIERS, describe, far_out, milliseconds, percentile
 from namel3ss_debug.analysis.findings import format_operation, format_share, format_time, make_finding
-from namel3ss_debug.analysis.sections.bottlenecks import Effort, find_bottlenecks
-from namel3ss_debug.analysis.sections.concurrency import Intervals, compute_wall_shares, measure_concurrency
-from namel3ss_debug.analysis.sections.hot_functions import EVENT_TYPE, HotFunctions
-from namel3ss_debug.analysis.sections.usage import used
-from namel3ss_debug.analysis.sections.waiting import own_cpu_ns
+from namel3ss_debug.analysis.sections.hot_functions import find_hot_functions
 from namel3ss_debug.analysis.totals import LISTED
-from namel3ss_debug.traces.facts import NS_PER_MS, whole_ns
+from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
-    from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.analysis.totals import Options
+    from namel3ss_debug.traces.span_table import SpanTable
 
 
 def _hot_rows(section: Mapping[str, Any]) -> Iterator[Row]:
@@ -144,360 +137,230 @@ COLUMNS = (
     TableSpec("Other operations", "operations", _OPERATION, rows=_others, detail=True),
 )
 
-_NS_PER_SECOND = 1_000_000_000
-_CPU_SUMS = "computed"
-"""The sums that spans leave for their parent: their CPU time, and the durations of those that recorded it."""
+SLICES = 20
+"""The number of equal slices in which the concurrency of a run is shown."""
+
+_MOST_LEVELS, _MOST_BOTTLENECKS, _LEAST_SHARE, _MOSTLY = 20, 10, 0.01, 0.7
+_CAUSES = {"llm": "model", "tool": "tool", "memory": "memory", "http": "io"}
 
 
-class _Spans:
-    """The figures of some spans: those of an operation, or those called from one place.
-
-    `durations`, `numbers` (of the starts) and `begins` have one item for each span with a known duration; `begins` is
-    empty where it is not known when they began. `self_ns`, `cpu_ns`, `measured_ns` and `retried_ns` are sums over them:
-    `measured_ns` of the self times whose CPU time is known, which is `cpu_ns`.
-    """
-
-    __slots__ = (
-        *("begins", "cpu_ns", "durations", "errors", "measured_ns", "numbers"),
-        *("open", "retried_ns", "retries", "self_ns", "untimed"),
-    )
-
-    def __init__(self) -> None:
-        self.durations = durations()
-        self.numbers = durations()
-        self.begins = durations()
-        self.self_ns = 0
-        self.cpu_ns = 0
-        self.measured_ns = 0
-        self.retried_ns = 0
-        self.errors = 0
-        self.retries = 0
-        self.untimed = 0
-        self.open = 0
-
-    def merge(self, later: _Spans) -> None:
-        self.durations.extend(later.durations)
-        self.numbers.extend(later.numbers)
-        self.begins.extend(later.begins)
-        self.self_ns += later.self_ns
-        self.cpu_ns += later.cpu_ns
-        self.measured_ns += later.measured_ns
-        self.retried_ns += later.retried_ns
-        self.errors += later.errors
-        self.retries += later.retries
-        self.untimed += later.untimed
-        self.open += later.open
-
-    def renumber(self, by: int) -> None:
-        self.numbers = array("q", [number + by for number in self.numbers])
-
-    def result(self, ordered: list[int]) -> dict[str, Any]:
-        """Return the figures of an operation; `ordered` are its durations in rising order."""
-        return {
-            "count": len(ordered) + self.untimed,
-            "open": self.open,
-            "errors": self.errors,
-            "retries": self.retries,
-            "total_ms": milliseconds(sum(ordered)),
-            "self_ms": milliseconds(self.self_ns),
-            **describe(ordered),
-        }
-
-
-_SpanKey = tuple[str, str, str | None, bool | None]
-"""Identifies spans that are kept together.
-
-Component and name; the call site, None where not recorded; whether no other span ran inside, None where it is not known
-when they began.
-"""
-
-
-class _Answers:
-    """The figures of a model's answers, besides its times."""
-
-    __slots__ = ("answering_ns", "first_tokens", "output_tokens", "tokens")
-
-    def __init__(self) -> None:
-        self.tokens = 0
-        self.output_tokens = 0
-        self.answering_ns = 0
-        self.first_tokens = durations()
-
-    def merge(self, later: _Answers) -> None:
-        self.tokens += later.tokens
-        self.output_tokens += later.output_tokens
-        self.answering_ns += later.answering_ns
-        self.first_tokens.extend(later.first_tokens)
-
-    def result(self) -> dict[str, Any]:
-        """Return the tokens of a model's answers, their rate, and the times to the first token."""
-        first = describe(self.first_tokens)
-        names = ("mean_ms", "p50_ms", "p95_ms", "max_ms")
-        return {
-            "tokens": self.tokens,
-            "output_tokens": self.output_tokens,
-            "tokens_per_second": (
-                round(self.output_tokens * _NS_PER_SECOND / self.answering_ns, 3)
-                if self.answering_ns
-                else None
-            ),
-            "time_to_first_token": {"count": len(self.first_tokens), **{name: first[name] for name in names}},
-        }
-
-
-class Performance(BaseFold):
-    """Durations by operation, the slowest operations, and figures of models and tools alone.
-
-    `tokens_per_second` divides the output tokens by the whole duration of the calls that have any, the time to the
-    first token included.
-    """
-
-    events: frozenset[str] = frozenset({EVENT_TYPE})
-
-    def __init__(self, options: Options) -> None:
-        self._slow_ms = options.slow_ms
-        self._slow_ns = round(options.slow_ms * NS_PER_MS)
-        self._spans: dict[_SpanKey, _Spans] = {}
-        self._answers: dict[str, _Answers] = {}
-        self._slow: list[tuple[int, int, int, bool, str, str, str]] = []
-        self._slow_count = 0
-        self._hot = HotFunctions(self._slow_ns)
-
-    def span(self, span: MeasuredSpan) -> None:
-        """Add the duration of one span that ended.
-
-        The span is kept with those of the same key, which takes one look-up; `result` combines these by operation, by
-        component and by call site.
-        """
-        start, below, duration = span.start, span.below, span.duration_ns
-        at = start.get("timestamp")
-        innermost = None if at is None else below is None or not below.intervals
-        key = (span.component, span.name, start.get("call_site"), innermost)
-        spans = self._spans.get(key)
-        if spans is None:
-            spans = self._spans[key] = _Spans()
-        if span.failed:
-            spans.errors += 1
-        if span.retried:
-            spans.retries += 1
-            spans.retried_ns += duration or 0
-        if duration is None:
-            spans.untimed += 1
-        else:
-            spans.durations.append(duration)
-            spans.numbers.append(span.number)
-            spans.self_ns += span.self_ns
-            if at is not None:
-                spans.begins.append(int(at * 1e6 + 0.5) * 1000)  # as `since_epoch`
-            cpu = span.end.get("cpu_time_ms")
-            if cpu is not None:
-                own = own_cpu_ns(span, duration, int(cpu * NS_PER_MS + 0.5), _CPU_SUMS)
-                if own is not None:
-                    spans.cpu_ns += own
-                    spans.measured_ns += span.self_ns
-            if duration > self._slow_ns:
-                self._slow_count += 1
-                if len(self._slow) < LISTED or duration >= self._slow[0][0]:
-                    self._note_slow(span, duration)
-        if span.component == "llm":
-            self._add_answer(span)
-
-    def open_span(self, span: MeasuredSpan) -> None:
-        """Count one span that never ended; it has no duration."""
-        self._spans.setdefault((span.component, span.name, None, None), _Spans()).open += 1
-
-    def event(self, number: int, event: Event) -> None:
-        """Add a sample inside a span."""
-        self._hot.add(number, event)
-
-    def _note_slow(self, span: MeasuredSpan, duration: int) -> None:
-        """Keep a span while it is among the slowest."""
-        call_site = span.get("call_site")
-        site = call_site if isinstance(call_site, str) else ""
-        # The negated number keeps the earlier of two equally slow spans.
-        entry = (duration, -span.number, span.self_ns, span.failed, span.component, span.name, site)
-        if len(self._slow) < LISTED:
-            heappush(self._slow, entry)
-        elif entry > self._slow[0]:
-            heapreplace(self._slow, entry)
-
-    def _add_answer(self, span: MeasuredSpan) -> None:
-        """Add the tokens and the time to the first token of a model call."""
-        answers = self._answers.get(span.name)
-        if answers is None:
-            answers = self._answers[span.name] = _Answers()
-        tokens, parts, _ = span.used or used(span)
-        answers.tokens += tokens
-        output = parts[1]
-        if output and span.duration_ns:
-            answers.output_tokens += output
-            answers.answering_ns += span.duration_ns
-        metadata = span.end.get("metadata") if "metadata" in span.end else None
-        if metadata is not None and "time_to_first_token_ms" in metadata:
-            answers.first_tokens.append(whole_ns(metadata["time_to_first_token_ms"], NS_PER_MS))
-
-    def merge(self, later: Performance) -> None:
-        """Merge the fold of a later part of the trace, or of another trace, into this one."""
-        for key, spans in later._spans.items():
-            self._spans.setdefault(key, _Spans()).merge(spans)
-        for model, answers in later._answers.items():
-            self._answers.setdefault(model, _Answers()).merge(answers)
-        self._slow = sorted(nlargest(LISTED, self._slow + later._slow))
-        self._slow_count += later._slow_count
-        self._hot.merge(later._hot)
-
-    def renumber(self, by: int) -> None:
-        """Add a number to the numbers of all events, so that they identify their trace."""
-        for spans in self._spans.values():
-            spans.renumber(by)
-        self._hot.renumber(by)
-        self._slow = sorted((duration, minus - by, *rest) for duration, minus, *rest in self._slow)  # type: ignore[misc]
-
-    def result(self, totals: TraceTotals) -> dict[str, Any]:
-        """Return operations by self time, models and tools by name, the slowest spans first.
-
-        Several traces together have no figures of concurrency.
-        """
-        operations = self._group_by_operation()
-        in_order = {key: sorted(operation.durations) for key, operation in operations.items()}
-        rows = {key: operation.result(in_order[key]) for key, operation in operations.items()}
-        ordered = sorted(rows, key=lambda key: (-operations[key].self_ns, key))
-        nothing = _Answers()
-        concurrency: dict[str, Any] = {}
-        if totals.recordings <= 1:
-            concurrency = {
-                "concurrency": measure_concurrency(self._innermost(), totals.first_at, totals.wall_ns),
-                "wall_shares": compute_wall_shares(self._running_by_component(), totals.wall_ns),
-            }
-        return {
-            "slow_ms": self._slow_ms,
-            "slow_operation_count": self._slow_count,
-            "slow_operations": [_slow_row(*entry) for entry in sorted(self._slow, reverse=True)],
-            "llm_performance": {
-                name: rows[component, name] | self._answers.get(name, nothing).result()
-                for component, name in sorted(rows)
-                if component == "llm"
-            },
-            "tool_performance": {
-                name: rows[component, name] for component, name in sorted(rows) if component == "tool"
-            },
-            "operations": [
-                {"component": component, "component_name": name or None, **rows[component, name]}
-                for component, name in ordered
-            ],
-            "bottlenecks": find_bottlenecks(
-                [_make_effort(key, operations[key]) for key in ordered], totals.wall_ns
-            ),
-            **concurrency,
-            "outliers": _outliers(operations, in_order),
-            "call_sites": self._call_sites(),
-            **self._hot.result(),
-        }
-
-    def _group_by_operation(self) -> dict[tuple[str, str], _Spans]:
-        """Return the figures of each operation, those of all its places together."""
-        operations: dict[tuple[str, str], _Spans] = {}
-        for (component, name, *_), spans in self._spans.items():
-            operations.setdefault((component, name), _Spans()).merge(spans)
-        return operations
-
-    def _innermost(self) -> Intervals:
-        """Return when the spans ran in which no other ran."""
-        intervals = Intervals()
-        for (*_, innermost), spans in self._spans.items():
-            if innermost:
-                intervals.add(spans.begins, spans.durations)
-        return intervals
-
-    def _running_by_component(self) -> dict[str, Intervals]:
-        """Return when the spans of each component ran."""
-        running: dict[str, Intervals] = {}
-        for (component, *_), spans in self._spans.items():
-            if spans.begins:
-                running.setdefault(component, Intervals()).add(spans.begins, spans.durations)
-        return running
-
-    def _call_sites(self) -> list[dict[str, Any]]:
-        """Return operations by the place they were called from, the longest self time first."""
-        sites: dict[tuple[str, str, str], list[int]] = {}
-        for (component, name, site, _), spans in self._spans.items():
-            if site is not None and spans.durations:
-                row = sites.setdefault((component, name, site), [0, 0, 0, 0])
-                longest_here = max(spans.durations)
-                longest = max(row[3], longest_here)
-                add_up(row, (len(spans.durations), sum(spans.durations), spans.self_ns, 0))
-                row[3] = longest
-        ordered = sorted(sites.items(), key=lambda item: (-item[1][2], item[0]))
-        return [
-            {
-                "component": component,
-                "component_name": name or None,
-                "call_site": site,
-                "count": count,
-                "total_ms": milliseconds(total),
-                "self_ms": milliseconds(self_ns),
-                "max_ms": milliseconds(longest),
-            }
-            for (component, name, site), (count, total, self_ns, longest) in ordered[:LISTED]
-        ]
-
-
-def _make_effort(key: tuple[str, str], operation: _Spans) -> Effort:
-    """Return where the time of an operation went, for `find_bottlenecks`."""
-    component, name = key
-    total = sum(operation.durations)
-    retried, cpu, measured = operation.retried_ns, operation.cpu_ns, operation.measured_ns
-    return Effort(component, name, operation.self_ns, total, retried, cpu, measured)
-
-
-def _outliers(
-    operations: dict[tuple[str, str], _Spans], in_order: dict[tuple[str, str], list[int]]
-) -> dict[str, Any]:
-    """Return the spans that took far longer than the others of their operation, those that lost most time first."""
-    outliers: list[tuple[int, int, str, str, int, float]] = []
-    total = 0
-    for (component, name), operation in operations.items():
-        ordered = in_order[component, name]
-        limit = far_out(ordered)
-        if limit is None:
-            continue
-        median = percentile(ordered, 50)
-        over = [
-            (duration, -number, component, name, number, median)
-            for duration, number in zip(operation.durations, operation.numbers, strict=True)
-            if duration > limit
-        ]
-        total += len(over)
-        outliers = nlargest(LISTED, outliers + over)
+def performance(spans: SpanTable, options: Options) -> dict[str, Any]:
+    """Return operations by self time, models and tools by name, the slowest spans first."""
+    groups = spans.by_operation()
+    rows = {key: _operation(spans, group) for key, group in groups.items()}
+    self_time = {key: sum(spans.self_time[row] for row in group) for key, group in groups.items()}
+    ordered = sorted(rows, key=lambda key: (-self_time[key], key))
+    slow_ns = round(options.slow_ms * NS_PER_MS)
+    slow = [row for row, duration in enumerate(spans.duration) if duration > slow_ns]
     return {
-        "method": OUTLIERS,
-        "count": total,
-        "listed": [
+        "slow_ms": options.slow_ms,
+        "slow_operation_count": len(slow),
+        "slow_operations": [_slow_row(spans, row) for row in longest(spans, slow)],
+        "llm_performance": {
+            name: rows[component, name] | _answers(spans, groups[component, name])
+            for component, name in sorted(rows)
+            if component == "llm"
+        },
+        "tool_performance": {
+            name: rows[component, name] for component, name in sorted(rows) if component == "tool"
+        },
+        "operations": [
+            {"component": component, "component_name": name or None, **rows[component, name]}
+            for component, name in ordered
+        ],
+        "bottlenecks": [
+            _bottleneck(spans, key, groups[key], spans.wall)
+            for key in ordered[:_MOST_BOTTLENECKS]
+            if spans.wall and self_time[key] >= _LEAST_SHARE * spans.wall
+        ],
+        **({} if len(spans.paths) > 1 else _concurrency(spans)),
+        "outliers": _outliers(spans, groups),
+        "call_sites": _call_sites(spans),
+        **find_hot_functions(spans, slow_ns),
+    }
+
+
+def longest(spans: SpanTable, rows: Iterable[int]) -> list[int]:
+    """Return the rows with the longest durations; of equal ones the earliest come first."""
+    return nlargest(LISTED, rows, key=lambda row: (spans.duration[row], -row))
+
+
+def _timed(spans: SpanTable, rows: Iterable[int]) -> list[int]:
+    return sorted(spans.duration[row] for row in rows if spans.duration[row] >= 0)
+
+
+def _operation(spans: SpanTable, rows: Sequence[int]) -> dict[str, Any]:
+    """Return the figures of an operation."""
+    durations = _timed(spans, rows)
+    return {
+        "count": sum(spans.end[row] > 0 for row in rows),
+        "open": sum(not spans.end[row] for row in rows),
+        "errors": sum(spans.failed[row] for row in rows),
+        "retries": sum(spans.retried[row] for row in rows if spans.end[row]),
+        "total_ms": milliseconds(sum(durations)),
+        "self_ms": milliseconds(sum(spans.self_time[row] for row in rows)),
+        **describe(durations),
+    }
+
+
+def _answers(spans: SpanTable, rows: Sequence[int]) -> dict[str, Any]:
+    """Return the tokens of a model's answers, their rate, and the times to the first token."""
+    first = [spans.first_token[row] for row in rows if spans.first_token[row] >= 0]
+    answering = [row for row in rows if spans.output_tokens[row] and spans.duration[row] > 0]
+    output = sum(spans.output_tokens[row] for row in answering)
+    took = sum(spans.duration[row] for row in answering)
+    times = describe(first)
+    return {
+        "tokens": sum(spans.tokens[row] for row in rows),
+        "output_tokens": output,
+        "tokens_per_second": round(output * NS_PER_SECOND / took, 3) if took else None,
+        "time_to_first_token": {
+            "count": len(first),
+            **{name: times[name] for name in ("mean_ms", "p50_ms", "p95_ms", "max_ms")},
+        },
+    }
+
+
+def _slow_row(spans: SpanTable, row: int) -> dict[str, Any]:
+    return {
+        **spans.named(row),
+        "duration_ms": milliseconds(spans.duration[row]),
+        "self_ms": milliseconds(spans.self_time[row]),
+        "failed": bool(spans.failed[row]),
+        "call_site": spans.values[spans.site[row]] if spans.site[row] >= 0 else None,
+    }
+
+
+def _bottleneck(spans: SpanTable, key: tuple[str, str], rows: Sequence[int], wall: int) -> dict[str, Any]:
+    """Return the share of an operation in the run, and the cause of its time.
+
+    The cause is retries where half of the time went into them, else computing, the component, or waiting for input and
+    output.
+    """
+    component, name = key
+    total, own = sum(_timed(spans, rows)), sum(spans.self_time[row] for row in rows)
+    known = [row for row in rows if spans.own_cpu[row] >= 0]
+    computed, measured = (sum(column[row] for row in known) for column in (spans.own_cpu, spans.self_time))
+    if total and 2 * sum(max(spans.duration[row], 0) for row in rows if spans.retried[row]) >= total:
+        cause = "retries"
+    elif measured and computed >= _MOSTLY * measured:
+        cause = "cpu"
+    else:
+        waits = measured and computed < (1 - _MOSTLY) * measured
+        cause = _CAUSES.get(component, "io" if waits else "unknown")
+    return {
+        "component": component,
+        "component_name": name or None,
+        "self_ms": milliseconds(own),
+        "share": round(own / wall, 6),
+        "cause": cause,
+        "working_ms": milliseconds(computed) if measured else None,
+        "waiting_ms": milliseconds(measured - computed) if measured else None,
+    }
+
+
+def _running(
+    spans: SpanTable, rows: Iterable[int], moments: Iterable[int] = ()
+) -> Iterator[tuple[int, int, int]]:
+    """Yield (begin, end, how many were running) for each stretch of time between two of their moments, in order."""
+    steps: Counter[int] = Counter(dict.fromkeys(moments, 0))
+    for row in rows:
+        if spans.began[row] >= 0 and spans.duration[row] > 0:
+            steps[spans.began[row]] += 1
+            steps[spans.began[row] + spans.duration[row]] -= 1
+    running = 0
+    for begin, end in pairwise(sorted(steps)):
+        running += steps[begin]
+        yield begin, end, running
+
+
+def _concurrency(spans: SpanTable) -> dict[str, Any]:
+    """Return how many spans ran at once, those in which no other ran, and for what share each component ran."""
+    first, wall = spans.first_at or 0, spans.wall or 0
+    levels: Counter[int] = Counter()
+    slices = [0] * SLICES
+    innermost = (row for row, encloses in enumerate(spans.encloses) if not encloses)
+    bounds = [first - (-wall * index // SLICES) for index in range(SLICES + 1)]
+    for begin, end, running in _running(spans, innermost, bounds):
+        if running and first <= begin and end <= first + wall:
+            levels[running] += end - begin
+            slices[(begin - first) * SLICES // wall] += running * (end - begin)
+    busy, work = levels.total(), sum(running * ns for running, ns in levels.items())
+    most = sorted(levels, key=lambda level: (-levels[level], level))[:_MOST_LEVELS]
+    timed: defaultdict[str, list[int]] = defaultdict(list)
+    for row, duration in enumerate(spans.duration):
+        if duration >= 0 and spans.began[row] >= 0:
+            timed[spans.component(row)].append(row)
+    ran = {
+        component: sum(end - begin for begin, end, running in _running(spans, rows) if running)
+        for component, rows in timed.items()
+    }
+    return {
+        "concurrency": {
+            "most": max(levels, default=0),
+            "mean": round(work / busy, 3) if busy else None,
+            "serial_ms": milliseconds(levels[1]),
+            "serial_share": round(levels[1] / wall, 6) if wall else None,
+            "idle_ms": milliseconds(wall - busy),
+            "idle_share": round((wall - busy) / wall, 6) if wall else None,
+            "levels": [{"running": level, "ms": milliseconds(levels[level])} for level in sorted(most)],
+            "over_time": [round(amount * SLICES / wall, 3) for amount in slices] if wall else [],
+        },
+        "wall_shares": [
             {
-                "number": number,
                 "component": component,
-                "component_name": name or None,
-                "duration_ms": milliseconds(duration),
-                "p50_ms": milliseconds(median),
+                "ms": milliseconds(ran[component]),
+                "share": round(min(ran[component] / wall, 1.0), 6) if wall else None,
             }
-            for duration, _, component, name, number, median in outliers
+            for component in sorted(ran, key=lambda component: (-ran[component], component))
         ],
     }
 
 
-def _slow_row(
-    duration: int, minus_number: int, self_ns: int, failed: bool, component: str, name: str, call_site: str
-) -> dict[str, Any]:
-    """Return a slow span as JSON."""
-    return {
-        "number": -minus_number,
-        "component": component,
-        "component_name": name or None,
-        "duration_ms": milliseconds(duration),
-        "self_ms": milliseconds(self_ns),
-        "failed": failed,
-        "call_site": call_site or None,
-    }
+def _outliers(spans: SpanTable, groups: Mapping[tuple[str, str], Sequence[int]]) -> dict[str, Any]:
+    """Return the spans that took far longer than the others of their operation, the longest first."""
+    medians: dict[int, float] = {}
+    for rows in groups.values():
+        durations = _timed(spans, rows)
+        limit = far_out(durations)
+        if limit is not None:
+            median = percentile(durations, 50)
+            medians |= {row: median for row in rows if spans.duration[row] > limit}
+    listed = [
+        {
+            **spans.named(row),
+            "duration_ms": milliseconds(spans.duration[row]),
+            "p50_ms": milliseconds(medians[row]),
+        }
+        for row in longest(spans, medians)
+    ]
+    return {"method": OUTLIERS, "count": len(medians), "listed": listed}
+
+
+def _call_sites(spans: SpanTable) -> list[dict[str, Any]]:
+    """Return operations by the place they were called from, the longest self time first."""
+    groups: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for row, site in enumerate(spans.site):
+        if site >= 0 and spans.duration[row] >= 0:
+            groups[*spans.operations[spans.operation[row]], spans.values[site]].append(row)
+    sites = [
+        (sum(spans.self_time[row] for row in rows), key, [spans.duration[row] for row in rows])
+        for key, rows in groups.items()
+    ]
+    return [
+        {
+            "component": component,
+            "component_name": name or None,
+            "call_site": site,
+            "count": len(durations),
+            "total_ms": milliseconds(sum(durations)),
+            "self_ms": milliseconds(own),
+            "max_ms": milliseconds(max(durations)),
+        }
+        for own, (component, name, site), durations in sorted(sites, key=lambda each: (-each[0], each[1]))[
+            :LISTED
+        ]
+    ]
 
 
 _FAULTS = {

@@ -6,6 +6,7 @@ first and the last sample divided by the time between them. It exceeds 1 where s
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.analysis.distributions import milliseconds
@@ -13,14 +14,17 @@ from namel3ss_debug.analysis.sections.memory import MOST_PROCESSES, ProcessKey, 
 from namel3ss_debug.traces.facts import NS_PER_MS, instant, parse_count, whole_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 DISK = ("read_count", "write_count", "read_bytes", "write_bytes")
 """The fields that a sample may have under `metadata.disk`, with the names of psutil."""
 
 
 class Sample(NamedTuple):
-    """One sample; missing values are None. Samples are compared by the number of their events."""
+    """One sample; missing values are None."""
 
     number: int
     at: int | None
@@ -30,60 +34,31 @@ class Sample(NamedTuple):
     disk: tuple[int, ...] | None
 
 
-class Processes:
-    """The first and the last sample of every process."""
+def describe_processes(spans: SpanTable) -> list[dict[str, Any]]:
+    """Return one row for each process, those that computed most first. Samples without CPU time have only memory."""
+    samples: defaultdict[ProcessKey, list[Sample]] = defaultdict(list)
+    for _, number, event in spans.points["resource_sample"]:
+        if "cpu_time_ms" in event:
+            samples[process_key(event)].append(parse_sample(number, event))
+    ordered = sorted(samples, key=lambda process: (-(samples[process][-1].cpu_ns or 0), process))
+    return [_process_to_json(process, samples[process]) for process in ordered[:MOST_PROCESSES]]
 
-    def __init__(self) -> None:
-        self._first: dict[ProcessKey, Sample] = {}
-        self._last: dict[ProcessKey, Sample] = {}
-        self._samples: dict[ProcessKey, int] = {}
-        self._threads: dict[ProcessKey, int] = {}
 
-    def add(self, number: int, event: Event) -> None:
-        """Add a sample that has the CPU time of its process; the others have only memory."""
-        if "cpu_time_ms" not in event:
-            return
-        process = process_key(event)
-        sample = parse_sample(number, event)
-        self._samples[process] = self._samples.get(process, 0) + 1
-        self._threads[process] = max(self._threads.get(process, 0), sample.threads)
-        self._first.setdefault(process, sample)
-        self._last[process] = sample
-
-    def merge(self, later: Processes) -> None:
-        """Merge the samples of a later part into these."""
-        for process, count in later._samples.items():
-            self._samples[process] = self._samples.get(process, 0) + count
-            self._threads[process] = max(self._threads.get(process, 0), later._threads[process])
-            self._first[process] = min(self._first.get(process, later._first[process]), later._first[process])
-            self._last[process] = max(self._last.get(process, later._last[process]), later._last[process])
-
-    def renumber(self, by: int) -> None:
-        """Add a number to the numbers of all events."""
-        for samples in (self._first, self._last):
-            for process, sample in samples.items():
-                samples[process] = sample._replace(number=sample.number + by)
-
-    def result(self) -> list[dict[str, Any]]:
-        """Return one row for each process, those that computed most first."""
-        processes = sorted(self._samples, key=lambda process: (-(self._last[process].cpu_ns or 0), process))
-        return [self._process_to_json(process) for process in processes[:MOST_PROCESSES]]
-
-    def _process_to_json(self, process: ProcessKey) -> dict[str, Any]:
-        """Return what one process used, from its first sample to its last."""
-        first, last = self._first[process], self._last[process]
-        elapsed = None if first.at is None or last.at is None else last.at - first.at
-        computed = (last.cpu_ns or 0) - (first.cpu_ns or 0)
-        known = elapsed is not None and elapsed > 0 and computed >= 0
-        return {
-            "process": process[1] or "p0",
-            "samples": self._samples[process],
-            "cpu_ms": None if last.cpu_ns is None else milliseconds(last.cpu_ns),
-            "load": round(computed / elapsed, 6) if known and elapsed else None,
-            "most_threads": self._threads[process] or None,
-            "collections": list(last.collections) or None,
-            "disk": None if last.disk is None else dict(zip(DISK, last.disk, strict=True)),
-        }
+def _process_to_json(process: ProcessKey, samples: Sequence[Sample]) -> dict[str, Any]:
+    """Return what one process used, from its first sample to its last."""
+    first, last = samples[0], samples[-1]
+    elapsed = None if first.at is None or last.at is None else last.at - first.at
+    computed = (last.cpu_ns or 0) - (first.cpu_ns or 0)
+    known = elapsed is not None and elapsed > 0 and computed >= 0
+    return {
+        "process": process[1] or "p0",
+        "samples": len(samples),
+        "cpu_ms": None if last.cpu_ns is None else milliseconds(last.cpu_ns),
+        "load": round(computed / elapsed, 6) if known and elapsed else None,
+        "most_threads": max(sample.threads for sample in samples) or None,
+        "collections": list(last.collections) or None,
+        "disk": None if last.disk is None else dict(zip(DISK, last.disk, strict=True)),
+    }
 
 
 def parse_sample(number: int, event: Event) -> Sample:

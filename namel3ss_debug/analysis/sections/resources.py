@@ -5,37 +5,37 @@ hold the sum of their calls once more, so only one component counts for the tota
 tokens or a cost. A call belongs to the nearest agent around it that was still running when the call ended. A cost is
 the recorded one, else that of the tokens of a model call by its price (`traces.costs`); calls without a known price are
 counted separately, never guessed. The sums of a tool and of a turn of an agent include everything inside them, agents
-as well. Where no model call ran inside, they are the tool's or turn's own figures. So inner ones are counted in the
-outer ones once more. A tool that runs inside itself counts each call once.
+as well. Where no model call ran inside, they are the tool's own figures. So inner ones are counted in the outer ones once
+more. A tool that runs inside itself counts each call once.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from heapq import nsmallest
-from operator import add, sub
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import EVENT, BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import EVENT, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.analysis.facts import add_up
 from namel3ss_debug.analysis.findings import format_share, make_finding
-from namel3ss_debug.analysis.sections.contexts import Contexts
-from namel3ss_debug.analysis.sections.memory import MemoryReadings
-from namel3ss_debug.analysis.sections.processes import Processes
-from namel3ss_debug.analysis.sections.usage import dollars, used
-from namel3ss_debug.analysis.sections.waiting import own_cpu_ns
+from namel3ss_debug.analysis.sections.contexts import CONTEXT_FACTS, describe_contexts
+from namel3ss_debug.analysis.sections.memory import describe_memory
+from namel3ss_debug.analysis.sections.processes import describe_processes
+from namel3ss_debug.analysis.sections.usage import dollars
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.config.values import TRIGGERS
 from namel3ss_debug.traces.costs import RECORDED
-from namel3ss_debug.traces.facts import NO_PARTS, NS_PER_MS, PARTS, parse_count, states_amounts, whole_ns
+from namel3ss_debug.traces.facts import NS_PER_MS, PARTS, parse_count, whole_ns
+from namel3ss_debug.traces.span_table import AT_TOP, Fact
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from namel3ss_debug.analysis.facts import Below, MeasuredSpan
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 
 def _spenders(section: Mapping[str, Any]) -> Iterator[Row]:
@@ -135,408 +135,293 @@ COLUMNS = (
 SOURCES = ("llm", "prompt", "tool", "chain", "agent", "app")
 """The components that may supply the totals: the first that has tokens or a cost; other components come after these."""
 
-_NS_PER_US = 1000
-_CALLS, _TOKENS, _PARTS, _COST, _PRICED, _UNPRICED, _UNCOUNTED, _WIDTH = 0, 1, 2, 7, 8, 9, 10, 11
-_SUMS = "usage"
-_CLAIMED = "usage of inner agents"
-_COUNTED = "usage of the tool "
-"""The prefix of a tool's name: the sums that inner calls of the same tool include already."""
-_COMPUTED = "computed of what waits"
-"""The CPU time of spans, and their durations, for their parent."""
-
 WAITING = ("llm", "http", "tool", "mcp", "command")
 """The components that wait for something outside of the process."""
 
+_NS_PER_US = 1000
 _FILE_COUNTS = ("opens", "reads", "writes", "bytes_read", "bytes_written")
+_EXCHANGE_COUNTS = ("exchanges", "errors", "request_bytes", "response_bytes")
+_HTTP = frozenset({"http"})
 
 
-class _Turn(NamedTuple):
-    """A turn of an agent; turns with most tokens sort first, so `rank` is their negated number."""
+def _bytes(field: str) -> Any:
+    """Return what reads the number of bytes of an exchange."""
 
-    rank: int
-    number: int
-    name: str
-    row: tuple[int, ...]
+    def read(start: Event, end: Event) -> int:
+        return max(parse_count(exchange.get(field)) for exchange in _exchanges(start, end))
+
+    return read
 
 
-class ResourceUsage(BaseFold):
-    """Tokens, cost, contexts, memory, CPU, HTTP and the cost of tracing."""
+def _exchanges(start: Event, end: Event) -> list[dict[str, Any]]:
+    return [lenient.mapping(event.get("metadata", {}).get("exchange")) for event in (start, end)]
 
-    events: frozenset[str] = frozenset({"resource_sample", "trace_end", "file_access"})
-    needs: tuple[str, ...] = ("problems",)
 
-    def __init__(self, options: Options) -> None:
-        self._by_component: dict[str, list[int]] = {}
-        self._by_model: dict[str, list[int]] = {}
-        self._by_agent: dict[str, list[int]] = {}
-        self._by_tool: dict[str, list[int]] = {}
-        self._turns: list[_Turn] = []
-        self._turn_count = 0
-        self._priced_by: dict[str, int] = {}
-        self._contexts = Contexts(options.triggers.get("context_share") or TRIGGERS["context_share"])
-        self._memory = MemoryReadings()
-        self._processes = Processes()
-        self._cpu_ns = 0
-        self._cpu_known = False
-        self._by_host: dict[str, list[int]] = {}
-        self._by_file: dict[str, list[int]] = {}  # `_FILE_COUNTS`, and nanoseconds
-        self._waits: dict[str, list[int]] = {}  # spans, of how many the waiting is known, and nanoseconds
-        self._tracing = [0, 0, 0, 0, 0]
-        self._problems: dict[str, int] = {}
+def _host(start: Event, end: Event) -> str:
+    """Return the host of an exchange, with its port; empty where it names none."""
+    urls = [exchange.get("url") for exchange in reversed(_exchanges(start, end))]
+    for url in (*urls, lenient.mapping(start.get("inputs")).get("url")):
+        if type(url) is str:
+            host = url.partition("://")[2].partition("/")[0].rpartition("@")[2][:200]
+            if host:
+                return host
+    return ""
 
-    def span(self, span: MeasuredSpan) -> None:
-        """Add the usage of a span that ended."""
-        end, start, component, below = span.end, span.start, span.component, span.below
-        if "memory_usage_mb" in end:
-            self._memory.add(span.end_number, end)
-        if "memory_usage_mb" in start:
-            self._memory.add(span.number, start)
-        if "parent_event_id" not in start and "cpu_time_ms" in end:
-            self._cpu_ns += whole_ns(end["cpu_time_ms"], NS_PER_MS)
-            self._cpu_known = True
-        if span.duration_ns is not None:
-            own, cpu = None, end.get("cpu_time_ms")
-            if cpu is not None:
-                own = own_cpu_ns(span, span.duration_ns, whole_ns(cpu, NS_PER_MS), _COMPUTED)
-            if component in WAITING:
-                waits = (1, 0, 0) if own is None else (1, 1, span.self_ns - own)
-                add_up(self._waits.setdefault(component, [0, 0, 0]), waits)
-        if component == "llm" or states_amounts(end):
-            self._add_usage(span)
-        if component == "http":
-            self._add_exchange(span)
-        if below is not None and below.sums and (_SUMS in below.sums or _CLAIMED in below.sums):
-            self._pass_up(span, below.sums)
 
-    def open_span(self, span: MeasuredSpan) -> None:
-        """Add the sums that the children of a span without an end have left, and its memory at the start."""
-        if "memory_usage_mb" in span.start:
-            self._memory.add(span.number, span.start)
-        below = span.below
-        if below is not None and (_SUMS in below.sums or _CLAIMED in below.sums):
-            self._pass_up(span, below.sums)
+FACTS = (
+    *CONTEXT_FACTS,
+    Fact("request_bytes", _bytes("request_bytes"), _HTTP),
+    Fact("response_bytes", _bytes("response_bytes"), _HTTP),
+    Fact("host", _host, _HTTP, interned=True),
+)
+POINTS = frozenset({"resource_sample", "trace_end", "file_access"})
 
-    def event(self, number: int, event: Event) -> None:
-        """Add a sample of a process, its record of the cost of tracing, or what it did with a file."""
+
+def resource_usage(spans: SpanTable, options: Options) -> dict[str, Any]:
+    """Return the parts of the section, from `tokens` to `tracing`; None where not recorded."""
+    by_component: defaultdict[str, list[int]] = defaultdict(list)
+    by_model: defaultdict[str, list[int]] = defaultdict(list)
+    by_agent: defaultdict[str, list[int]] = defaultdict(list)
+    for row, states in enumerate(spans.states):
+        if states:
+            component, name = spans.operations[spans.operation[row]]
+            by_component[component].append(row)
+            if component == "llm":
+                by_model[name].append(row)
+                if spans.agent[row] >= 0:
+                    by_agent[spans.name(spans.agent[row])].append(row)
+    by_tool, by_turn = _calls_inside(spans)
+    source = _find_source(spans, by_component)
+    total = by_component.get(source or "", [])
+    groups = {"by_model": by_model, "by_agent": by_agent, "by_tool": by_tool}
+    read = sum(spans.cache_read_tokens[row] for row in total)
+    entered = sum(spans.input_tokens[row] for row in total)
+    turns = sorted(by_turn, key=lambda row: (-sum(spans.tokens[call] for call in by_turn[row]), row))[:LISTED]
+    return {
+        "tokens": {
+            **_tokens(spans, total),
+            "source": source,
+            "calls": len(total),
+            "calls_without_usage": sum(_lacks_usage(spans, row) for row in total),
+            "without_usage_by_model": _count(spans, by_model, _lacks_usage),
+            **{
+                key: {name: _tokens(spans, group[name]) for name in sorted(group)}
+                for key, group in groups.items()
+            },
+            "cached_share": round(min(read / entered, 1.0), 6) if entered else None,
+        },
+        "cost": {
+            "total": _cost(spans, total),
+            "calls_with_price": sum(spans.cost[row] >= 0 for row in total),
+            "calls_without_price": sum(_lacks_price(spans, row) for row in total),
+            "priced_by": _price_sources(spans, source, total),
+            "without_price_by_model": _count(spans, by_model, _lacks_price),
+            **{
+                key: {name: _cost(spans, group[name]) for name in sorted(group)}
+                for key, group in groups.items()
+            },
+        },
+        "turns": {
+            "count": len(by_turn),
+            "listed": [
+                {
+                    **spans.place(row),
+                    "component_name": spans.name(row) or None,
+                    "calls": len(by_turn[row]),
+                    **_tokens(spans, by_turn[row]),
+                    "cost": _cost(spans, by_turn[row]),
+                }
+                for row in sorted(turns)
+            ],
+        },
+        "context": describe_contexts(
+            spans, options.triggers.get("context_share") or TRIGGERS["context_share"]
+        ),
+        "memory": describe_memory(spans),
+        "cpu_ms": _cpu_ms(spans),
+        "processes": describe_processes(spans),
+        "http": _http(spans),
+        **_files(spans),
+        "tracing": _tracing(spans),
+    }
+
+
+def _calls_inside(spans: SpanTable) -> tuple[dict[str, list[int]], dict[int, list[int]]]:
+    """Return the model calls inside each tool, by name, and inside each turn, by row."""
+    tools: defaultdict[str, list[int]] = defaultdict(list)
+    turns: defaultdict[int, list[int]] = defaultdict(list)
+    around: list[tuple[tuple[int, ...], tuple[str, ...]]] = []  # the turns and the tools around each row
+    with_calls: set[int] = set()
+    for row, parent in enumerate(spans.around):
+        outer_turns, outer_tools = around[parent] if parent >= 0 else ((), ())
+        if parent >= 0 and spans.turn[parent]:
+            outer_turns = (*outer_turns, parent)
+        component, name = spans.operations[spans.operation[parent]] if parent >= 0 else ("", "")
+        if component == "tool" and name not in outer_tools:
+            outer_tools = (*outer_tools, name)
+        around.append((outer_turns, outer_tools))
+        if spans.component(row) == "llm" and spans.states[row]:
+            for turn in outer_turns:
+                turns[turn].append(row)
+            for tool in outer_tools:
+                tools[tool].append(row)
+            while parent >= 0 and parent not in with_calls:
+                with_calls.add(parent)
+                parent = spans.around[parent]  # noqa: PLW2901
+    for row in spans.of("tool"):
+        if spans.states[row] and row not in with_calls:
+            tools[spans.name(row)].append(row)
+    return tools, turns
+
+
+def _find_source(spans: SpanTable, by_component: Mapping[str, Sequence[int]]) -> str | None:
+    """Return the component that supplies the totals."""
+    present = sorted(
+        sorted(by_component), key=lambda name: SOURCES.index(name) if name in SOURCES else len(SOURCES)
+    )
+    used = (
+        name
+        for name in present
+        if any(spans.tokens[row] or spans.cost[row] >= 0 for row in by_component[name])
+    )
+    return next(used, next(iter(present), None))
+
+
+def _tokens(spans: SpanTable, rows: Iterable[int]) -> dict[str, int]:
+    """Return the sums of the tokens under the names of `usage`."""
+    return {
+        "total": sum(spans.tokens[row] for row in rows),
+        **{part: sum(spans.columns[part][row] for row in rows) for part in PARTS},
+    }
+
+
+def _cost(spans: SpanTable, rows: Iterable[int]) -> float | None:
+    known = [spans.cost[row] for row in rows if spans.cost[row] >= 0]
+    return dollars(sum(known)) if known else None
+
+
+def _lacks_usage(spans: SpanTable, row: int) -> bool:
+    return not spans.counted[row] and not spans.failed[row]
+
+
+def _lacks_price(spans: SpanTable, row: int) -> bool:
+    """Return whether a call has no known price; a refused call costs nothing."""
+    return spans.cost[row] < 0 and bool(spans.counted[row] or not spans.failed[row])
+
+
+def _count(spans: SpanTable, groups: Mapping[str, Sequence[int]], lacks: Any) -> dict[str, int]:
+    counts = {name: sum(lacks(spans, row) for row in rows) for name, rows in sorted(groups.items())}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _price_sources(spans: SpanTable, source: str | None, rows: Sequence[int]) -> dict[str, int]:
+    """Return the number of calls by price source: `recorded`, `settings`, `genai-prices` with its version."""
+    counts = Counter(spans.values[spans.priced_by[row]] for row in rows if spans.cost[row] >= 0)
+    return dict(sorted(counts.items())) if source == "llm" else {RECORDED: counts.total()} if counts else {}
+
+
+def _cpu_ms(spans: SpanTable) -> float | None:
+    """Return the CPU time of the outermost spans."""
+    known = [
+        cpu
+        for cpu, parent, end in zip(spans.cpu, spans.parent, spans.end, strict=True)
+        if parent == AT_TOP and end and cpu >= 0
+    ]
+    return milliseconds(sum(known)) if known else None
+
+
+def _http(spans: SpanTable) -> dict[str, Any]:
+    """Return the sums of all exchanges, and those of each of the hosts with most bytes."""
+    sent, received, host_of = (spans.facts[name] for name in ("request_bytes", "response_bytes", "host"))
+    hosts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for row in spans.of("http"):
+        if spans.end[row]:
+            sums = hosts[spans.value(host_of[row])]
+            for index, amount in enumerate((1, spans.failed[row], sent[row], received[row])):
+                sums[index] += amount
+    total = [sum(column) for column in zip(*hosts.values(), strict=True)] or [0] * len(_EXCHANGE_COUNTS)
+    most = sorted(hosts, key=lambda host: (-hosts[host][2] - hosts[host][3], -hosts[host][0], host))
+    return {
+        **dict(zip(_EXCHANGE_COUNTS, total, strict=True)),
+        "by_host": {
+            host: dict(zip(_EXCHANGE_COUNTS, hosts[host], strict=True))
+            for host in [host for host in most if host][:LISTED]
+        },
+    }
+
+
+def _files(spans: SpanTable) -> dict[str, Any]:
+    """Return the sums of all files and of those with most time, and for how long the run waited, by component.
+
+    Waiting spans may have run concurrently, and the time of a file is also that of the tool that reads it, so the
+    shares of the wall time need not add up. `wait_ms` is None where it is not known.
+    """
+    files: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(_FILE_COUNTS) + 1))
+    for _, _, event in spans.points["file_access"]:
         metadata = event.get("metadata", {})
-        if event["event_type"] == "file_access":
-            counts = (parse_count(metadata.get(name)) for name in _FILE_COUNTS[1:])
-            row = self._by_file.setdefault(event.get("component_name", ""), [0] * (len(_FILE_COUNTS) + 1))
-            add_up(row, (1, *counts, whole_ns(metadata.get("io_ms"), NS_PER_MS)))
-        if "memory_usage_mb" in event:
-            self._memory.add(number, event)
-        if event["event_type"] == "resource_sample":
-            self._processes.add(number, event)
-        if event["event_type"] == "trace_end" and "tracing_us" in metadata:
-            written = (parse_count(metadata.get(name)) for name in ("events", "bytes", "dropped"))
-            spent = whole_ns(metadata.get("tracing_us"), _NS_PER_US)
-            add_up(self._tracing, (1, *written, spent))
-            problems = metadata.get("problems")
-            for text, count in problems.items() if isinstance(problems, dict) else ():
-                self._problems[text] = self._problems.get(text, 0) + parse_count(count)
-
-    def _add_exchange(self, span: MeasuredSpan) -> None:
-        """Count an HTTP exchange for its host."""
-        sent = received = 0
-        host = ""
-        if "metadata" in span.start or "metadata" in span.end:
-            for event in (span.start, span.end):
-                exchange = event.get("metadata", {}).get("exchange")
-                if isinstance(exchange, dict):
-                    sent = max(sent, parse_count(exchange.get("request_bytes")))
-                    received = max(received, parse_count(exchange.get("response_bytes")))
-                    host = _host(exchange.get("url")) or host
-        if not host:
-            inputs = span.start.get("inputs")
-            host = _host(inputs.get("url")) if type(inputs) is dict else ""
-        row = self._by_host.get(host)
-        if row is None:
-            row = self._by_host.setdefault(host, [0, 0, 0, 0])
-        row[0] += 1
-        row[1] += span.failed
-        row[2] += sent
-        row[3] += received
-
-    def _add_usage(self, span: MeasuredSpan) -> None:
-        """Add the tokens and cost of one span to its model, its component and, through its parent, its agent."""
-        total, parts, cost = span.used or used(span)
-        stated = parts is not NO_PARTS or "tokens_used" in span.end
-        if cost is not None:
-            row = [1, total, *parts, cost[0], 1, 0, 0 if stated or span.failed else 1]
-        else:
-            # A refused call costs nothing, so it does not count as a call without a known price.
-            unpriced = stated or not span.failed
-            row = [1, total, *parts, 0, 0, 1 if unpriced else 0, 0 if stated or span.failed else 1]
-        if span.component == "llm":
-            if cost is not None:
-                source = cost[1]
-                self._priced_by[source] = self._priced_by.get(source, 0) + 1
-            mine = self._by_model.get(span.name)
-            if mine is None:
-                mine = self._by_model[span.name] = [0] * _WIDTH
-            mine[:] = map(add, mine, row)  # `add_up`, inlined: this runs for every model call
-            if parts[0]:
-                self._contexts.add(span, parts[0])
-            above = span.above
-            if above is not None:
-                if _SUMS in above.sums:
-                    add_up(above.sums[_SUMS], row)
-                else:
-                    above.sums[_SUMS] = row
-        else:
-            add_up(_row(self._by_component, span.component), row)
-            if span.component == "tool" and (
-                span.below is None or span.below.sums.keys().isdisjoint((_SUMS, _CLAIMED))
-            ):
-                add_up(_row(self._by_tool, span.name), row)
-
-    def _pass_up(self, span: MeasuredSpan, sums: dict[str, list[int]]) -> None:
-        """Credit agents, tools and turns with the calls inside them, and pass on the sums that the parent needs.
-
-        The nearest agent claims a call; tools and turns count the claimed ones as well.
-        """
-        free, claimed = sums.get(_SUMS), sums.get(_CLAIMED)
-        turn = span.component == "agent" and span.start.get("event_type", "").startswith("agent_turn")
-        if turn or span.component == "tool":
-            inside = list(free or [0] * _WIDTH)
-            if claimed:
-                add_up(inside, claimed)
-            if turn:
-                self._turn_count += 1
-                self._turns.append(_Turn(-inside[_TOKENS], span.number, span.name, tuple(inside)))
-                if len(self._turns) > 4 * LISTED:
-                    self._turns = nsmallest(LISTED, self._turns)
-            else:
-                counted = sums.pop(_COUNTED + span.name, None)
-                row = _row(self._by_tool, span.name)
-                add_up(row, inside if counted is None else list(map(sub, inside, counted)))
-                if span.above is not None:
-                    _add_to_parent(span.above, inside, _COUNTED + span.name)
-        if span.component == "agent" and not turn:
-            if free:
-                add_up(_row(self._by_agent, span.name), free)
-            if claimed and free:
-                add_up(claimed, free)
-            free, claimed = None, claimed or free
-        if span.above is not None:
-            if free:
-                _add_to_parent(span.above, free, _SUMS)
-            if claimed:
-                _add_to_parent(span.above, claimed, _CLAIMED)
-            for name, counted in sums.items():
-                if name.startswith(_COUNTED):
-                    _add_to_parent(span.above, counted, name)
-
-    def merge(self, later: ResourceUsage) -> None:
-        """Merge the fold of a later part of the trace, or of another trace, into this one."""
-        for mine, theirs in (
-            (self._by_component, later._by_component),
-            (self._by_model, later._by_model),
-            (self._by_agent, later._by_agent),
-            (self._by_tool, later._by_tool),
-        ):
-            for name, row in theirs.items():
-                add_up(_row(mine, name), row)
-        for source, count in later._priced_by.items():
-            self._priced_by[source] = self._priced_by.get(source, 0) + count
-        self._turns = nsmallest(LISTED, self._turns + later._turns)
-        self._turn_count += later._turn_count
-        self._contexts.merge(later._contexts)
-        self._memory.merge(later._memory)
-        self._processes.merge(later._processes)
-        self._cpu_ns += later._cpu_ns
-        self._cpu_known |= later._cpu_known
-        for host, exchanges in later._by_host.items():
-            add_up(self._by_host.setdefault(host, [0, 0, 0, 0]), exchanges)
-        for name, counts in later._by_file.items():
-            add_up(self._by_file.setdefault(name, [0] * len(counts)), counts)
-        for component, waits in later._waits.items():
-            add_up(self._waits.setdefault(component, [0, 0, 0]), waits)
-        add_up(self._tracing, later._tracing)
-        for text, count in later._problems.items():
-            self._problems[text] = self._problems.get(text, 0) + count
-
-    def renumber(self, by: int) -> None:
-        """Add a number to the numbers of all events, so that they identify their trace."""
-        self._turns = [turn._replace(number=turn.number + by) for turn in nsmallest(LISTED, self._turns)]
-        self._contexts.renumber(by)
-        self._memory.renumber(by)
-        self._processes.renumber(by)
-
-    def result(self, totals: TraceTotals) -> dict[str, Any]:
-        """Return the parts of the section, from `tokens` to `tracing`; None where not recorded."""
-        source, total = self._find_source()
-        return {
-            "tokens": {
-                **_tokens(total),
-                "source": source,
-                "calls": total[_CALLS],
-                "calls_without_usage": total[_UNCOUNTED],
-                "without_usage_by_model": {
-                    name: row[_UNCOUNTED] for name, row in sorted(self._by_model.items()) if row[_UNCOUNTED]
-                },
-                "by_model": {name: _tokens(row) for name, row in sorted(self._by_model.items())},
-                "by_agent": {name: _tokens(row) for name, row in sorted(self._by_agent.items())},
-                "by_tool": {name: _tokens(row) for name, row in sorted(self._by_tool.items())},
-                "cached_share": _cached_share(total),
-            },
-            "cost": {
-                "total": _cost(total),
-                "calls_with_price": total[_PRICED],
-                "calls_without_price": total[_UNPRICED],
-                "priced_by": self._price_sources(source, total),
-                "without_price_by_model": {
-                    name: row[_UNPRICED] for name, row in sorted(self._by_model.items()) if row[_UNPRICED]
-                },
-                "by_model": {name: _cost(row) for name, row in sorted(self._by_model.items())},
-                "by_agent": {name: _cost(row) for name, row in sorted(self._by_agent.items())},
-                "by_tool": {name: _cost(row) for name, row in sorted(self._by_tool.items())},
-            },
-            "turns": {
-                "count": self._turn_count,
-                "listed": [
-                    {
-                        "number": turn.number,
-                        "component_name": turn.name or None,
-                        "calls": turn.row[_CALLS],
-                        **_tokens(turn.row),
-                        "cost": _cost(turn.row),
-                    }
-                    for turn in sorted(nsmallest(LISTED, self._turns), key=lambda turn: turn.number)
-                ],
-            },
-            "context": self._contexts.result(),
-            "memory": self._memory.result(),
-            "cpu_ms": milliseconds(self._cpu_ns) if self._cpu_known else None,
-            "processes": self._processes.result(),
-            "http": self._http_result(),
-            "files": self._files_result(),
-            "io_wait": self._io_wait_result(totals),
-            "tracing": self._tracing_result(totals),
-        }
-
-    def _http_result(self) -> dict[str, Any]:
-        """Return the sums of all exchanges, and those of each of the hosts with most bytes."""
-        names = ("exchanges", "errors", "request_bytes", "response_bytes")
-        rows = self._by_host
-        total = [sum(column) for column in zip(*rows.values(), strict=True)] if rows else [0] * len(names)
-        most = sorted(rows, key=lambda host: (-rows[host][2] - rows[host][3], -rows[host][0], host))
-        hosts = [host for host in most if host][:LISTED]
-        return {
-            **dict(zip(names, total, strict=True)),
-            "by_host": {host: dict(zip(names, rows[host], strict=True)) for host in hosts},
-        }
-
-    def _files_result(self) -> dict[str, Any]:
-        """Return the sums of all files, and those of each of the files with most time."""
-        rows = self._by_file
-        total = [sum(column) for column in zip(*rows.values(), strict=True)] if rows else [0] * 6
-        most = nsmallest(LISTED, rows, key=lambda name: (-rows[name][-1], -sum(rows[name][3:5]), name))
-        return {
-            "count": len(rows),
+        amounts = (
+            1,
+            *(parse_count(metadata.get(name)) for name in _FILE_COUNTS[1:]),
+            whole_ns(metadata.get("io_ms"), NS_PER_MS),
+        )
+        sums = files[event.get("component_name", "")]
+        for index, amount in enumerate(amounts):
+            sums[index] += amount
+    total = [sum(column) for column in zip(*files.values(), strict=True)] or [0] * (len(_FILE_COUNTS) + 1)
+    most = nsmallest(LISTED, files, key=lambda name: (-files[name][-1], -sum(files[name][3:5]), name))
+    waits: dict[str, tuple[int, int, int]] = {"files": (total[0], total[0], total[-1])} if total[0] else {}
+    for component in WAITING:
+        timed = [row for row in spans.of(component) if spans.duration[row] >= 0]
+        known = [row for row in timed if spans.own_cpu[row] >= 0]
+        if timed:
+            waited = sum(spans.self_time[row] - spans.own_cpu[row] for row in known)
+            waits[component] = (len(timed), len(known), waited)
+    return {
+        "files": {
+            "count": len(files),
             **_file_counts(total),
-            "listed": [{"component_name": name or None, **_file_counts(rows[name])} for name in most],
-        }
-
-    def _io_wait_result(self, totals: TraceTotals) -> dict[str, Any]:
-        """Return for how long the run waited for files, and by component; `wait_ms` is None where it is not known.
-
-        Waiting spans may have run concurrently, and the time of a file is also that of the tool that reads it, so the
-        shares of the wall time need not add up.
-        """
-        wall = totals.wall_ns
-        opens = sum(row[0] for row in self._by_file.values())
-        kinds = {name: self._waits[name] for name in WAITING if name in self._waits}
-        if opens:
-            kinds = {"files": [opens, opens, sum(row[-1] for row in self._by_file.values())], **kinds}
-        return {
+            "listed": [{"component_name": name or None, **_file_counts(files[name])} for name in most],
+        },
+        "io_wait": {
             name: {
                 "count": count,
                 "measured": measured,
                 "wait_ms": milliseconds(waited) if measured else None,
-                "share_of_wall": round(waited / wall, 6) if measured and wall else None,
+                "share_of_wall": round(waited / spans.wall, 6) if measured and spans.wall else None,
             }
-            for name, (count, measured, waited) in kinds.items()
-        }
-
-    def _find_source(self) -> tuple[str | None, list[int]]:
-        """Return the component that supplies the totals, and its sums."""
-        rows = dict(sorted(self._by_component.items()))
-        if self._by_model:
-            rows["llm"] = [sum(column) for column in zip(*self._by_model.values(), strict=True)]
-        present = sorted(rows, key=lambda name: SOURCES.index(name) if name in SOURCES else len(SOURCES))
-        with_usage = [name for name in present if rows[name][_TOKENS] or rows[name][_PRICED]]
-        name = next(iter(with_usage or present), None)
-        return name, [0] * _WIDTH if name is None else rows[name]
-
-    def _price_sources(self, component: str | None, total: list[int]) -> dict[str, int]:
-        """Return the number of calls by price source: `recorded`, `settings`, `genai-prices` with its version."""
-        if component == "llm":
-            return dict(sorted(self._priced_by.items()))
-        return {RECORDED: total[_PRICED]} if total[_PRICED] else {}
-
-    def _tracing_result(self, totals: TraceTotals) -> dict[str, Any] | None:
-        """Return the cost of tracing itself; None where no process recorded it."""
-        processes, events, size, dropped, spent = self._tracing
-        if not processes:
-            return None
-        reader = totals.sections.get("problems") or {}
-        # The wall time of a trace whose beginning was rotated away is not known.
-        wall = None if reader.get("rotated_away_events") else totals.wall_ns
-        return {
-            "processes": processes,
-            "events": events,
-            "bytes": size,
-            "dropped": dropped,
-            "tracing_us": spent / _NS_PER_US,
-            "share_of_wall": round(spent / wall, 9) if wall else None,
-            "problems": dict(sorted(self._problems.items())),
-        }
+            for name, (count, measured, waited) in waits.items()
+        },
+    }
 
 
-def _add_to_parent(above: Below, row: list[int], name: str) -> None:
-    """Add a row to the sums that other children of the same span have left.
-
-    The first row becomes that of the parent itself, without a copy.
-    """
-    known = above.sums.get(name)
-    if known is None:
-        above.sums[name] = row
-    else:
-        add_up(known, row)
-
-
-def _file_counts(row: Sequence[int]) -> dict[str, Any]:
+def _file_counts(sums: Sequence[int]) -> dict[str, Any]:
     """Return the counts of a file by name."""
-    return {**dict(zip(_FILE_COUNTS, row[:-1], strict=True)), "io_ms": milliseconds(row[-1])}
+    return {**dict(zip(_FILE_COUNTS, sums[:-1], strict=True)), "io_ms": milliseconds(sums[-1])}
 
 
-def _host(url: object) -> str:
-    """Return the host of an address, with its port; empty where it is no address."""
-    return url.partition("://")[2].partition("/")[0].rpartition("@")[2][:200] if type(url) is str else ""
-
-
-def _row(rows: dict[str, list[int]], name: str) -> list[int]:
-    """Return the row of a name, which is created where there is none."""
-    row = rows.get(name)
-    if row is None:
-        row = rows[name] = [0] * _WIDTH
-    return row
-
-
-def _tokens(row: Sequence[int]) -> dict[str, int]:
-    """Return the tokens of a row under the names of `usage`."""
-    return {"total": row[_TOKENS], **dict(zip(PARTS, row[_PARTS:_COST], strict=True))}
-
-
-def _cached_share(row: Sequence[int]) -> float | None:
-    """Return the share of the input that was read from the provider's cache; None where there was no input."""
-    input_tokens, read = row[_PARTS], row[_PARTS + PARTS.index("cache_read_tokens")]
-    return round(min(read / input_tokens, 1.0), 6) if input_tokens else None
-
-
-def _cost(row: Sequence[int]) -> float | None:
-    return dollars(row[_COST]) if row[_PRICED] else None
+def _tracing(spans: SpanTable) -> dict[str, Any] | None:
+    """Return the cost of tracing itself; None where no process recorded it."""
+    ends = [event.get("metadata", {}) for _, _, event in spans.points["trace_end"]]
+    ends = [metadata for metadata in ends if "tracing_us" in metadata]
+    if not ends:
+        return None
+    problems: Counter[str] = Counter()
+    for metadata in ends:
+        for text, count in lenient.mapping(metadata.get("problems")).items():
+            problems[text] += parse_count(count)
+    spent = sum(whole_ns(metadata.get("tracing_us"), _NS_PER_US) for metadata in ends)
+    # The wall time of a trace whose beginning was rotated away is not known.
+    wall = None if spans.rotated_away else spans.wall
+    return {
+        "processes": len(ends),
+        **{
+            name: sum(parse_count(metadata.get(name)) for metadata in ends)
+            for name in ("events", "bytes", "dropped")
+        },
+        "tracing_us": spent / _NS_PER_US,
+        "share_of_wall": round(spent / wall, 9) if wall else None,
+        "problems": dict(sorted(problems.items())),
+    }
 
 
 FULL_FROM, FILLS_FROM = 0.9, 0.75

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.aggregate.section_sums import ErrorSum, InteractionSum, Overviews, SectionSum
+from namel3ss_debug.analysis.aggregate.section_sums import ErrorSum, Overviews, SectionSum
 from namel3ss_debug.analysis.contract import MERGE, Section, SectionTable
 from namel3ss_debug.analysis.failures import errors
 from namel3ss_debug.analysis.health import Health
@@ -46,7 +46,7 @@ _ROWS = (
     Section(
         "component_breakdown",
         "summary",
-        components.ComponentBreakdown,
+        compute=components.component_breakdown,
         columns=components.COLUMNS,
         pooling=MERGE,
         in_health=False,
@@ -54,7 +54,7 @@ _ROWS = (
     Section(
         "event_type_breakdown",
         "summary",
-        event_types.EventTypeBreakdown,
+        compute=event_types.event_type_breakdown,
         columns=event_types.COLUMNS,
         pooling=MERGE,
         in_health=False,
@@ -62,8 +62,9 @@ _ROWS = (
     Section(
         "performance",
         "performance",
-        performance.Performance,
-        "Slow operations; models and tools with percentiles.",
+        compute=performance.performance,
+        points=frozenset({"stack_sample"}),
+        help="Slow operations; models and tools with percentiles.",
         columns=performance.COLUMNS,
         findings=performance.find_findings,
         pooling=MERGE,
@@ -105,8 +106,10 @@ _ROWS = (
     Section(
         "resource_usage",
         "resources",
-        resources.ResourceUsage,
-        "Tokens, cost, memory, CPU, HTTP, and what tracing cost.",
+        compute=resources.resource_usage,
+        facts=resources.FACTS,
+        points=resources.POINTS,
+        help="Tokens, cost, memory, CPU, HTTP, and what tracing cost.",
         columns=resources.COLUMNS,
         findings=resources.find_findings,
         pooling=MERGE,
@@ -166,11 +169,12 @@ _ROWS = (
     Section(
         "interactions",
         "interactions",
-        interactions.Interactions,
-        "Who called whom; hand-offs and messages between agents.",
+        compute=interactions.interactions,
+        points=frozenset({"agent_message"}),
+        help="Who called whom; hand-offs and messages between agents.",
         columns=interactions.COLUMNS,
         findings=interactions.find_findings,
-        pooling=InteractionSum,
+        pooling=MERGE,
         has_data=interactions.has_calls,
         parts=("interactions",),
     ),

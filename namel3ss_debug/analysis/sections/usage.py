@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from namel3ss_debug.prices import PICODOLLARS, Price, Terms, find_price, find_window
 from namel3ss_debug.traces.costs import Used, seller_of, span_cost, terms_of
-from namel3ss_debug.traces.facts import token_parts, total_tokens
+from namel3ss_debug.traces.facts import name_without_start, token_parts, total_tokens
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.facts import MeasuredSpan
+    from namel3ss_debug.traces.events import Event
 
 _new = tuple.__new__
 
@@ -39,18 +40,21 @@ class ModelKey(NamedTuple):
         )
 
 
-def model_key(span: MeasuredSpan) -> ModelKey:
+def model_key(start: Event, end: Event) -> ModelKey:
     """Return the model that a call requested."""
-    outputs = span.end.get("outputs")
+    name = start.get("component_name")
+    if name is None:
+        name = name_without_start(start, end)
+    outputs = end.get("outputs")
     response_model = outputs.get("response_model") if type(outputs) is dict else None
     if type(response_model) is not str:
         response_model = None
-    metadata = span.start.get("metadata")
+    metadata = start.get("metadata")
     seller = None if metadata is None else seller_of(metadata)
-    terms = terms_of(span.end) if "billing" in span.end else ()
+    terms = terms_of(end) if "billing" in end else ()
     if seller is None:
-        return _new(ModelKey, (span.name, response_model, None, None, terms))
-    return _new(ModelKey, (span.name, response_model, seller.provider, seller.address, terms))
+        return _new(ModelKey, (name, response_model, None, None, terms))
+    return _new(ModelKey, (name, response_model, seller.provider, seller.address, terms))
 
 
 def used(span: MeasuredSpan) -> Used:
