@@ -20,9 +20,7 @@ PRIVATE_WORDS = re.compile(
 )
 """`Strands` with a capital letter, and `strands` as code, are the names of a framework and its package."""
 FORMER_NAMES = re.compile(r"\b(testify|journey)\b", re.IGNORECASE)
-"""Former names of commands: they stand in `ALIASES` of cli/main.py, in `RENAMED_KEYS` of a document, and in CHANGELOG.md."""
-RENAMED = re.compile("<!-- generated: renamed keys -->.*?<!-- end -->", re.DOTALL)
-"""The part of the reference that lists the former names of keys."""
+"""Former names of commands."""
 
 
 @cache
@@ -56,8 +54,8 @@ def test_no_text_of_the_program_has_a_private_word_or_a_former_name(path):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_document_has_a_private_word_or_a_former_name(page):
-    """The change log names what was renamed, and so does one table of the reference."""
-    text = RENAMED.sub(lambda part: "\n" * part[0].count("\n"), page.read_text())
+    """The change log alone names what was renamed."""
+    text = page.read_text()
     found = [
         f"{page.name}:{number}: {word[0]}"
         for number, line in enumerate(text.splitlines(), 1)
@@ -65,13 +63,3 @@ def test_no_document_has_a_private_word_or_a_former_name(page):
         for word in pattern.finditer(line)
     ]
     assert not found
-
-
-def test_the_former_names_of_commands_stand_in_one_table():
-    """A string with nothing but such a name is a key of `ALIASES`, or the former key of a document."""
-    found = set()
-    for path in PACKAGE.rglob("*.py"):
-        for _, text in strings_of(path):
-            if text in {"testify", "journey"}:
-                found.add((path.relative_to(PACKAGE).as_posix(), text))
-    assert found == {("cli/main.py", "journey"), ("cli/main.py", "testify"), ("analysis/issue.py", "journey")}
