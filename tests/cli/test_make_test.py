@@ -289,12 +289,6 @@ def test_the_order_of_tools_that_ran_in_threads_is_not_asserted(threads, tmp_pat
     assert ("assert_order" in (tmp_path / "test_app.py").read_text()) is not threads
 
 
-def test_the_earlier_name_of_the_command_works(run):
-    """It is not shown in the help any more."""
-    assert "testify" not in run("--help").stdout
-    assert run("testify", "--help").stdout == run("make-test", "--help").stdout
-
-
 @pytest.mark.parametrize(
     "target",
     [
