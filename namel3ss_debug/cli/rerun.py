@@ -1,4 +1,4 @@
-"""Run a recorded program again on its recorded answers: `debug rerun`, and `debug replay --rerun`.
+"""Run a recorded program again on its recorded answers: `debug rerun`.
 
 The program's stdout and stderr are its own; the outcome is printed to stderr when it is over. With `--format jsonl`
 stdout carries the report, behind the results of a stepping session, and what the program prints goes to stderr.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import FORMAT_VERSION, Event
 from namel3ss_debug.traces.index import Index, IndexBuilder, StaleIndexError, load_index
 from namel3ss_debug.traces.lines import (
     LINE_LIMIT,
@@ -29,7 +29,13 @@ from namel3ss_debug.traces.lines import (
     refuse_other_encodings,
 )
 from namel3ss_debug.traces.loss_notes import LossNote
-from namel3ss_debug.traces.process import LinePlace, ProcessReader, Resume, read_event_line
+from namel3ss_debug.traces.process import (
+    LinePlace,
+    ProcessReader,
+    Resume,
+    read_event_line,
+    read_format_version,
+)
 from namel3ss_debug.traces.spool import Spool
 from namel3ss_debug.traces.store import ProcessFiles, trace_files
 
@@ -405,7 +411,7 @@ def open_trace(path: str | Path, find_importer: Callable[[Path], Importer | None
 
     Raises:
         TraceNotFoundError: there is no such file.
-        UnreadableTraceError: it is not a regular file, may not be read, or is in another encoding.
+        UnreadableTraceError: it is not a regular file, may not be read, is in another encoding, or in an earlier format.
     """
     path = Path(path)
     descriptor = open_regular(path)
@@ -415,6 +421,11 @@ def open_trace(path: str | Path, find_importer: Callable[[Path], Importer | None
         raise UnreadableTraceError(f"{path}: cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
+    version = read_format_version(path)
+    if version < FORMAT_VERSION:
+        raise UnreadableTraceError(
+            f"{path}: trace format {version} is too old, this version reads format {FORMAT_VERSION}; record the program again"
+        )
     return Trace(path, find_importer)
 
 

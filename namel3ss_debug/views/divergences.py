@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -48,15 +48,6 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 20
 """How many divergences are shown one by one."""
-
-RENAMED_KEYS: Final = {
-    "asked": "request",
-    "expected": "after_override",
-    "given": "overridden",
-    "joined": "reconverged",
-    "recording": "recorded_trace",
-}
-"""Keys of the JSON lines of a re-run that schema 2 renamed: old -> new."""
 
 _HEADS = {
     CHANGED: "the request changed, and got the recorded answer",

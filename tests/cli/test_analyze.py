@@ -279,7 +279,7 @@ def test_one_of_several_that_cannot_be_read_is_told_and_left_out(run, two_traces
 def test_reruns_in_a_directory_are_left_out_unless_named(run, two_traces, monkeypatch):
     """They are no runs of their own: the figures are those of the others, and the answer says what is missing."""
     real, rerun = two_traces
-    mark = '"format": 1, "rerun": {"of": "ab12cd34ef567890"}'
+    mark = '"format": 2, "rerun": {"of": "ab12cd34ef567890"}'
     rerun.write_text(rerun.read_text().replace('"format": 1', mark))
     shown = run("analyze", real.parent, "--summary").stdout.splitlines()
     assert shown[0] == "1 trace"

@@ -146,7 +146,7 @@ class Bench:
         shutil.rmtree(self.folder / "tools", ignore_errors=True)
         shutil.rmtree(self.folder / ".namel3ss" / "memory", ignore_errors=True)
         before = set(self.recording.parent.glob("*.jsonl"))
-        done = self.run("replay", self.recording, "--rerun", "--accept", "unknown-code", *words)
+        done = self.run("rerun", self.recording, "--accept", "unknown-code", *words)
         made = set(self.recording.parent.glob("*.jsonl")) - before
         return done, next(path for path in made if ".p" not in path.name)
 
@@ -312,7 +312,7 @@ def test_the_memory_is_that_of_the_start_of_the_recording(bench):
     assert "short_term" in recalled[1]["outputs"]
     shutil.rmtree(app.folder / ".namel3ss" / "memory")
     before = {path: path.stat().st_mtime_ns for path in app.folder.rglob("*")}
-    done = app.run("replay", app.recording, "--rerun", "--accept", "unknown-code")
+    done = app.run("rerun", app.recording, "--accept", "unknown-code")
     assert ACCEPTED in done.stderr
     assert {path: path.stat().st_mtime_ns for path in app.folder.rglob("*")} == before
 
@@ -338,7 +338,7 @@ def test_a_rerun_keeps_its_records_in_a_copy(bench):
     kept = {"N3_PERSIST_TARGET": "sqlite"}
     assert app.run("trace", "-o", app.recording, "app.ai", **kept).stdout == "1\n"
     before = (app.folder / ".namel3ss" / "data.db").read_bytes()
-    done = app.run("replay", app.recording, "--rerun", **kept)
+    done = app.run("rerun", app.recording, **kept)
     assert done.stdout == "2\n", done.stderr
     assert (app.folder / ".namel3ss" / "data.db").read_bytes() == before
 
@@ -495,5 +495,5 @@ def test_an_app_runs_without_being_recorded(bench):
     assert not (app.folder / "debug").exists()
     done = app.plainly("run", "app.ai", *given, NAMEL3SS_DEBUG_ENABLED="true")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"size": "short"}), done.stderr
-    done = app.run("replay", "--rerun", "latest")
+    done = app.run("rerun", "latest")
     assert "The re-run matches the trace." in done.stderr

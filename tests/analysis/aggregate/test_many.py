@@ -47,7 +47,7 @@ def week(write):
                 | fields
             )
 
-        version = {"format": 1, "process": 0, "agent_version": f"v{place // 3}"}
+        version = {"format": 2, "process": 0, "agent_version": f"v{place // 3}"}
         add("trace_start", 1, component="app", metadata=version)
         add("agent_execution_start", 2, component="agent", component_name="Desk" if place else "Clerk")
         add("tool_call_start", 3, component_name="search", parent_event_id="2")
@@ -68,7 +68,7 @@ def week(write):
 )
 def test_processes_stay_few_on_a_large_machine(monkeypatch, recordings, size, processes):
     """However many processors there are, no more processes read than memory allows and than there is work for."""
-    monkeypatch.setattr(many, "processors", lambda: 64)
+    monkeypatch.setattr(many, "_processors", lambda: 64)
     assert many.count_useful_processes(recordings, size) == processes
 
 

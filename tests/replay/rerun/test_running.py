@@ -26,7 +26,7 @@ def recording(written, boundary_events, tmp_path):
         (tmp_path / "app.py").write_text("print()\n")
         os.utime(tmp_path / "app.py", (EARLIER - 10, EARLIER - 10))
         start = {
-            "format": 1,
+            "format": 2,
             "process": 0,
             "target": "app.py",
             "argv": ["app.py", "--fast", "x y"],

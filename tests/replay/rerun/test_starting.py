@@ -41,7 +41,7 @@ class Folder:
     def record(self, *more, **metadata):
         """Write the recording of a program that asks nothing."""
         start = {
-            "format": 1,
+            "format": 2,
             "process": 0,
             "target": "app.py",
             "argv": ["app.py", "x y"],
@@ -76,7 +76,7 @@ class Folder:
             os.environ | {"PYTHONPATH": os.pathsep.join([str(self.path), *sys.path[1:]])} | variables
         )
         return subprocess.run(
-            [sys.executable, "-m", "namel3ss_debug", "replay", "run.jsonl", "--rerun", *options],
+            [sys.executable, "-m", "namel3ss_debug", "rerun", "run.jsonl", *options],
             cwd=self.path,
             env=environment,
             capture_output=True,
@@ -138,7 +138,7 @@ def test_a_program_that_read_the_environment_otherwise_is_started_anew(folder):
 
 def test_a_command_without_a_standard_input_runs_the_program(folder):
     """The descriptors of the streams are the program's, whatever is free."""
-    command = f"exec '{sys.executable}' -m namel3ss_debug replay run.jsonl --rerun <&-"
+    command = f"exec '{sys.executable}' -m namel3ss_debug rerun run.jsonl <&-"
     done = subprocess.run(["sh", "-c", command], cwd=folder.path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "run with ['x y'] \n"
