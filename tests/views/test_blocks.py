@@ -1,8 +1,12 @@
 """Numbered points, quotes and code, on the terminal and in Markdown."""
 
+from typing import get_args
+
 import pytest
 
-from namel3ss_debug.views.blocks import Heading, Note, Points, Quote
+from namel3ss_debug.views.blocks import Block, ForWidth, Heading, Note, Points, Quote
+from namel3ss_debug.views.renderers import html, screen
+from namel3ss_debug.views.renderers import markdown as markdown_renderer
 from namel3ss_debug.views.renderers.markdown import escape, markdown, paragraph
 from namel3ss_debug.views.renderers.screen import lines
 
@@ -12,6 +16,13 @@ LONG = "the tool place_order failed because there was no supplier to order from"
 def shown(*blocks, width=40):
     """The lines on a terminal."""
     return [line.plain for line in lines(blocks, width)]
+
+
+def test_every_renderer_knows_every_kind_of_block():
+    """A kind that one of them lacks would fail only where a report has it; the others are resolved before."""
+    kinds = set(get_args(Block)) - {ForWidth}
+    assert set(screen._RENDERERS) == kinds
+    assert set(markdown_renderer._RENDERERS) == set(html._RENDERERS) == kinds - {Heading}
 
 
 def test_points_are_wrapped_and_followed_by_their_command():
