@@ -27,7 +27,7 @@ from namel3ss_debug.views.quantities import duration
 from namel3ss_debug.views.report import Report
 from namel3ss_debug.views.tables import GAP, Cell, pairs
 from namel3ss_debug.views.tables import table as aligned_lines
-from namel3ss_debug.views.terminal import DIM, clean, console, line, shorten
+from namel3ss_debug.views.terminal import DIM, clean, console, line, shorten, wrapped_lines
 
 INDENT: Final = "  "
 GUIDE_LEVELS: Final = 10
@@ -92,8 +92,7 @@ def _heading(block: Heading, width: int) -> Iterator[Text]:
     beside = width - cells(behind)
     if cells(title) > beside and (cells(title) <= width // 2 or beside < _LEAST_TITLE):
         yield Text(shorten(title, width, middle=True), block.style, end="")
-        for part in wrapped(aside, width - len(INDENT), width - len(INDENT)):
-            yield Text((INDENT + part).rstrip(), DIM, end="")
+        yield from wrapped_lines(aside, width, DIM, first=INDENT, further=INDENT)
         return
     head = Text(shorten(title, beside, middle=True), block.style, end="")
     yield Text(end="").append_text(head).append(behind, DIM) if aside else head
@@ -189,12 +188,11 @@ def _draw_bar(bar: Bar, begin: float, end: float, width: int) -> str:
 
 
 def _note(block: Note, width: int) -> Iterator[Text]:
-    words, room = clean(block.words), width - len(INDENT)
-    if block.is_line:
-        yield Text(words, block.style, end="")
-        return
-    for part in [words] if _COMMAND in words else wrapped(words, room, room):
-        yield Text((INDENT + part).rstrip(), block.style, end="")
+    words = clean(block.words)
+    if block.is_line or _COMMAND in words:
+        yield Text(words if block.is_line else INDENT + words, block.style, end="")
+    else:
+        yield from wrapped_lines(words, width, block.style, first=INDENT, further=INDENT)
 
 
 def _points(block: Points, width: int) -> Iterator[Text]:
@@ -210,10 +208,11 @@ def _points(block: Points, width: int) -> Iterator[Text]:
 
 
 def _quote(block: Quote, width: int) -> Iterator[Text]:
-    room = width - len(INDENT)
     for row in clean(block.words, QUOTE_LIMIT, multiline=True).splitlines():
-        for part in [shorten(row, room)] if block.is_code else wrapped(row, room, room):
-            yield Text((INDENT + part).rstrip(), end="")
+        if block.is_code:
+            yield Text(INDENT + shorten(row, width - len(INDENT)), end="")
+        else:
+            yield from wrapped_lines(row, width, first=INDENT, further=INDENT)
 
 
 def _lines(block: Lines, width: int) -> Iterable[Text]:
