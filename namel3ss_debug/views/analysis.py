@@ -132,7 +132,6 @@ def several(many: Many, *, brief: bool = False) -> Iterator[Block]:
         yield from trends.groups(many.groups, document["aggregate"]["by"])
     yield from trends.recordings(many.rows)
     placed = {key: _placed(value) for key, value in document.items() if key != "aggregate"}
-    yield from trends.recurring(placed.get("errors") or {})
     yield from _sections(placed, brief=brief)
 
 

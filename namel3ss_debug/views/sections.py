@@ -24,6 +24,7 @@ from namel3ss_debug.views.quantities import (
 )
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, HEADING, WARNING, text
+from namel3ss_debug.views.traces import OUTCOME_STYLES
 from namel3ss_debug.views.usage import (
     Section,
     amount,
@@ -192,6 +193,12 @@ CELLS: Final[dict[str, tuple[Column, Callable[[Any, Section], Cell]]]] = {
     "pattern": (prose("", 24), lambda _, row: text(describe_pattern(row), limit=200)),
     "events of a pattern": (Column("", least=8), lambda _, row: text(describe_events(row), DIM, 60)),
     "saving": (Column(""), lambda value, _: text(_SAVINGS.get(value, value), limit=40)),
+    "status": (prose("", 6), lambda value, _: text("" if value == "completed" else value or "", OUTCOME_STYLES.get(value, WARNING))),
+    "trend": (prose(""), lambda value, row: text(value or "no trend", WARNING if row["is_worse"] else "" if value else DIM)),
+    "group": (name(""), lambda value, _: text("not recorded", DIM) if value is None else text(value, limit=120)),
+    "figure": (number(""), lambda value, _: value),
+    "duration": (number(""), lambda value, _: duration(value)),
+    "failed share": (number(""), lambda value, _: percent(round(1 - value, 12)) if is_number(value) and value < 1 else ""),
     "count": (number(""), lambda value, _: tokens(value)),
     "several": (number(""), lambda value, _: tokens(value) if (value or 0) > 1 else ""),
     "amount": (number(""), lambda value, _: amount(value)),

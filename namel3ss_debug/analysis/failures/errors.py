@@ -98,6 +98,19 @@ def _with_origins(rows: Iterable[Row], prefix: str = "") -> Iterator[Row]:
 
 
 COLUMNS = (
+    TableSpec(
+        "Recurring failures",
+        "recurring",
+        (
+            ColumnSpec("times", "count", "count"),
+            ColumnSpec("traces", "traces", "count"),
+            WHERE,
+            ColumnSpec("error", "error", "error", 16),
+            EVENT,
+        ),
+        "n: the first of them",
+        alarming=True,
+    ),
     "errors",
     TableSpec(
         "",
