@@ -84,6 +84,13 @@ class PointEvent(NamedTuple):
     event: Event
 
 
+class EventPlace(NamedTuple):
+    """The row of the span that an event begins or ends, `AT_TOP` if none, and that of the span that it names as its parent."""
+
+    span: int
+    parent: int
+
+
 class SpanTable:
     """All spans of a trace, or of several. Unknown times, costs and rows are -1; times are nanoseconds.
 
@@ -395,6 +402,17 @@ class SpanReader:
             if take is not None:
                 take(number, event)
         self.count, self._first_at, self._last_at = number, first_at, last_at
+
+    def take(self, event: Event) -> EventPlace:
+        """Take the next event, and return where it belongs."""
+        named = event.get("parent_event_id")
+        begun = self._open.get(named) if named is not None else None
+        parent = AT_TOP if named is None else begun[0] if begun else self._rows.get(named, PARENT_LOST)
+        ends, size = ends_span(event["event_type"]), self._size
+        self.add((event,))
+        if ends:
+            return EventPlace(begun[0] if begun else AT_TOP, parent)
+        return EventPlace(size if self._size > size else AT_TOP, parent)
 
     def pass_through(self, events: Iterable[Event]) -> Iterator[Event]:
         """Yield the next events after having taken each."""
