@@ -180,7 +180,7 @@ NOISY = {
         """,
     "much output": """
         import os
-        for number in range(25_000):
+        for number in range(10_000_000, 10_025_000):
             print(f"line {number} of process {os.getpid()} {object()}")
         """,
     "redirected and replaced streams": """

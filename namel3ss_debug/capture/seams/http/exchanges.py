@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Token
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +30,7 @@ from namel3ss_debug.capture.core.context import INSIDE, SpanLike
 from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn
 from namel3ss_debug.capture.core.failures import to_raised
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan
-from namel3ss_debug.capture.payloads import parsed_json
+from namel3ss_debug.capture.payloads.conversion import Ready
 from namel3ss_debug.capture.seams.functions.requested_calls import RequestedCall, ToolCalls
 from namel3ss_debug.capture.seams.http import heads
 from namel3ss_debug.capture.seams.http.attempts import Attempts
@@ -43,8 +42,8 @@ from namel3ss_debug.capture.seams.http.bodies import (
     parse_request_body,
 )
 from namel3ss_debug.capture.seams.http.chunks import (
-    SPLITTING_NAMES,
     Chunks,
+    find_clear_text,
     may_have_split_secrets,
     redact_split_secrets,
 )
@@ -375,8 +374,7 @@ class Exchange:
             exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
         chain, site = self._trail
         metadata: dict[str, Any] = {"chain": chain, "exchange": exchange}
-        if task_paths.is_active():
-            metadata["lineage"] = task_paths.current().caller_path  # names of code and numbers
+        metadata |= task_paths.call_metadata()
         retries = None
         if self._earlier is not None:
             metadata["retry_of"], retries = self._earlier.first, self._earlier.count
@@ -386,8 +384,7 @@ class Exchange:
                 inputs = {"method": self._method, "url": url}
                 inputs |= {"headers": dict(payloads.headers(headers)), "body": request}
             name = urlsplit(self._url).netloc.rpartition("@")[2]
-            ready = parsed_json.ready_object(payloads, metadata, exchange, texts=chain)
-            span = tracer.span("http", name, inputs, ready, retry_count=retries, call_site=site)
+            span = tracer.span("http", name, inputs, metadata, retry_count=retries, call_site=site)
             return span.open_within(around)
         announced.mark_recorded(announced.LLM)
         decoded = self._format.codec.decode_request(request)
@@ -402,9 +399,8 @@ class Exchange:
             self._owner.calls.offer(
                 {tool["name"]: tool.get("parameters") for tool in decoded["tools"] if tool.get("name")}
             )
-        shown = parsed_json.ready_request(payloads, decoded) if keeps else {}
-        ready = parsed_json.ready_object(payloads, metadata, exchange, texts=chain)
-        span = tracer.span("llm", decoded.get("model"), shown, ready, retry_count=retries, call_site=site)
+        shown = payloads.request(decoded) if keeps else {}
+        span = tracer.span("llm", decoded.get("model"), shown, metadata, retry_count=retries, call_site=site)
         return span.open_within(around)
 
     def respond(
@@ -543,9 +539,7 @@ class Exchange:
         text = raw = None
         if self._format is not None:
             if type(document) is dict and owner.tracer.keeps_payloads:
-                text = parsed_json.clear_text(
-                    owner.tracer.payloads, body, document, SPLITTING_NAMES, self._may_have_split_secrets
-                )
+                text = find_clear_text(owner.tracer.payloads, body, document)
             if self._status and self._is_decoded():
                 partial |= self._finish_llm(body, document)
             if text is None and body and not self._count:
@@ -586,23 +580,14 @@ class Exchange:
         if self._count:
             exchange["chunks"] = self._count
         elif text is not None:
-            exchange["body"] = {"text": text}
+            exchange["body"] = {"text": Ready(text)}
         elif raw is not None:
             exchange["body"] = chunk_to_json(raw)
         if error is not None:
             raised = to_raised(error, payloads, self._owner.tracer.sites)
             if raised is not None:
                 exchange["raised"] = raised if self.sent else {**raised, "sent": False}
-        elif (
-            text is not None
-            and "reason" not in exchange
-            and parsed_json.texts_are_clear(payloads, exchange["headers"])
-        ):
-            return parsed_json.ready_object(payloads, exchange, exchange["body"])
-        return parsed_json.ready(payloads, exchange)
-
-    def _may_have_split_secrets(self, document: Any) -> bool:
-        return may_have_split_secrets(document, partial(parsed_json.is_clear, self._owner.tracer.payloads))
+        return exchange
 
     def _redact_split_secrets(self, body: bytes, document: Any) -> bytes:
         """Return a body without the secrets that are split over its events or items; `document` is its parsed JSON."""
@@ -611,7 +596,7 @@ class Exchange:
         if redactor is None or not self._owner.tracer.keeps_payloads:
             return body
         framing = self._framing if self._format is not None else wire.find_framing(self._head.content_type)
-        if framing is None and not self._may_have_split_secrets(document):
+        if framing is None and not may_have_split_secrets(document, payloads):
             return body
         return redact_split_secrets(body, framing, redactor)
 
@@ -637,7 +622,7 @@ class Exchange:
         answer = self._format.codec.decode_response(whole)
         tracer = self._owner.tracer
         if tracer.keeps_payloads:
-            self._span.set_output(parsed_json.ready(tracer.payloads, answer.to_outputs()))
+            self._span.set_output(answer.to_outputs())
         headers = self._head.kept
         cost = read_header_cost(headers) if answer.cost is None else answer.cost
         answer = answer._replace(cost=cost, billing=read_header_terms(headers) | answer.billing)
