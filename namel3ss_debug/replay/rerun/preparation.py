@@ -135,10 +135,6 @@ _NOTES: Final[Mapping[str, Callable[[ReplayFlaw], str]]] = {
         f"{in_line(flaw.what)}: only the framework reports such calls, so the code behind them runs again; decorate "
         "functions of yours there with trace_tool_call(name=...) to have them answered"
     ),
-    "chains": lambda flaw: (
-        f"{flaw.what} calls were recorded by an earlier version, without the functions that made them: "
-        "they are only answered if the request is equal"
-    ),
 }
 
 

@@ -35,9 +35,6 @@ from namel3ss_debug.traces.file_digests import FileDigester
 from namel3ss_debug.traces.inputs import VERSION, Recorded, find_interpreter_variables
 from namel3ss_debug.traces.signing import file_key
 
-_WITHOUT_IMPORTS = 2
-"""The last version of task paths in which imports have none of their own."""
-
 _registered = False
 _installed: InstalledInputs | None = None
 
@@ -80,8 +77,7 @@ class InstalledInputs:
         self._fresh = fresh
         self._in_test = test is not None
         self._state: str | None = None
-        self._version = int(settings.get("lineage", VERSION))
-        task_paths.begin(path or f"?{os.urandom(4).hex()}", imports=self._version > _WITHOUT_IMPORTS)
+        task_paths.begin(path or f"?{os.urandom(4).hex()}")
         self._is_first = task_paths.root().path == task_paths.FIRST
         self.places = ReadSites(tracer.sites, in_test=self._in_test)
         self.inputs = Inputs(tracer, self.places, at_once=path != task_paths.FIRST)
@@ -187,7 +183,7 @@ class InstalledInputs:
             "seed": settings["seed"],
             "hash_seed": settings.get("hash_seed"),
             "hash_seed_given": settings.get("hash_seed_given") or None,
-            "lineage": self._version,
+            "lineage": VERSION,
             "process": task_paths.root().path,
             "files": self._digests or None,
         }
@@ -298,8 +294,7 @@ def install(
 
     Args:
         tracer: the tracer of this process.
-        settings: `Session.randomness`: `seed`, `hash_seed`, `hash_seed_given`; `lineage`, the version of task paths if
-            it is not the current one; for a re-run `recorded`, the path of a file with a `Recorded`; `watch` to list
+        settings: `Session.randomness`: `seed`, `hash_seed`, `hash_seed_given`; for a re-run `recorded`, the path of a file with a `Recorded`; `watch` to list
             where random numbers are drawn, output is printed and files are opened.
         fresh: whether the program of this process is yet to start.
         first_process: whether it is the one that the user has started.
