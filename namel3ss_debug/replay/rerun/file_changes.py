@@ -81,7 +81,9 @@ def relocate(path: str, then: str, now: Path) -> str:
     if not os.path.isabs(path) or not then or then == str(now):
         return path
     place = os.path.normpath(now / os.path.relpath(path, then))
-    is_beside = not os.path.lexists(path) and os.path.lexists(place)  # in a folder above, which both checkouts have
+    is_beside = not os.path.lexists(path) and os.path.lexists(
+        place
+    )  # in a folder above, which both checkouts have
     return place if path.startswith(then + os.sep) or is_beside else path
 
 
