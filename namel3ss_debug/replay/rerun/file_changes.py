@@ -202,10 +202,10 @@ def _compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if before.get("missing") and now.get("missing"):
             return ""
         return NEW if before.get("missing") else MISSING_NOW
+    if "size" in now and before.get("size") != now["size"]:
+        return CHANGED
     if "digest" not in before or "digest" not in now:
         return ""
-    if before.get("size") != now.get("size"):
-        return CHANGED
     if before.get("part") != now.get("part"):  # one run had used up what it may read of all files
         return "" if before.get("mtime_ns") == now.get("mtime_ns") else MODIFIED
     if before["digest"] != now["digest"]:
