@@ -145,8 +145,12 @@ def find_changed_data(then: Descriptions, key: bytes | None) -> tuple[ChangedDat
     for path, before in then.items():
         if before.get("openers") and (how := _differs_now(path, before, digester)):
             openers = (_COMPREHENSION.sub("", each) for each in before["openers"])
-            same = digester is not None and "after" not in before and "content" in before
-            same = same and before["content"] == _describe(path, digester).get("content")
+            same = (
+                digester is not None
+                and "after" not in before
+                and "content" in before
+                and before["content"] == _describe(path, digester).get("content")
+            )
             found.append(ChangedData(path, how, tuple(dict.fromkeys(openers)), same))
     return tuple(found)
 
