@@ -144,6 +144,7 @@ class InstalledInputs:
             opened_files.on_open(self.written_files.opened),
             opened_files.on_change(self.files.changed),
             opened_files.on_change(self.written_files.changed),
+            opened_files.on_output(self.written_files.opened_output),
         ]
 
     def _put_randomness(self) -> list[Undo]:
@@ -223,6 +224,7 @@ class InstalledInputs:
             self.written_files = WrittenFiles(digester, tracer.config.file_digests, own)
             undo.append(opened_files.on_open(self.written_files.opened))
             undo.append(opened_files.on_change(self.written_files.changed))
+            undo.append(opened_files.on_output(self.written_files.opened_output))
 
         def end() -> None:
             while undo:
