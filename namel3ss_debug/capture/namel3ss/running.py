@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from namel3ss_debug.capture.core import switch
 from namel3ss_debug.capture.core.tracer import ExecutionTracer
-from namel3ss_debug.capture.launch.child import exit_with_error, print_message
+from namel3ss_debug.capture.launch.messages import exit_with_error, print_message
 from namel3ss_debug.capture.namel3ss.calls import RequestedCalls, ToolCallRecorder
 from namel3ss_debug.capture.namel3ss.interpreters import RECOMMENDED_VERSION
 from namel3ss_debug.capture.namel3ss.locations import SourceLocations, list_definitions
