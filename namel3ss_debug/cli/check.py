@@ -212,7 +212,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> Report
     from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.traces.marks import BAD, mark_of
-    from namel3ss_debug.views.blocks import Line
+    from namel3ss_debug.views.blocks import Note
     from namel3ss_debug.views.payloads import json_bytes
 
     if len(references) > 1 or len(files) > 1:
@@ -243,7 +243,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> Report
     named = f" {quoted(references[0])}" if references and quoted(references[0]) else ""
     check = f"namel3ss debug check{named} --rules {shlex.quote(str(path))}"
     return Report(
-        [Line(f"{path}: {len(rules)} rules; {check}")],
+        [Note(f"{path}: {len(rules)} rules; {check}", "", is_line=True)],
         {"schema": "namel3ss-debug/rules/1", "file": str(path), "checks": rules},
     )
 

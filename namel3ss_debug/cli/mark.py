@@ -40,7 +40,7 @@ def read_arguments(first: str | None, second: str | None) -> tuple[str | None, s
 def report_mark(path: Path, mark: Mark | None) -> Report:
     """Return the report on the mark of a trace."""
     from namel3ss_debug.traces.marks import SCHEMA
-    from namel3ss_debug.views.blocks import Line
+    from namel3ss_debug.views.blocks import Note
     from namel3ss_debug.views.cleaning import shorter_path
     from namel3ss_debug.views.quantities import moment
 
@@ -49,7 +49,7 @@ def report_mark(path: Path, mark: Mark | None) -> Report:
     written = None if mark is None else mark.to_json()
     document = {"schema": SCHEMA, "trace": str(path), "mark": written}
     row = {"trace": str(path), **(written or {})}
-    shown = Line(f"{shorter_path(path)}: {described}")
+    shown = Note(f"{shorter_path(path)}: {described}", "", is_line=True)
     return Report([shown], document, tables={"mark": Records([row])})
 
 

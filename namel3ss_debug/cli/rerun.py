@@ -214,7 +214,7 @@ def run_again(prepared: Prepared, *, jsonl: bool) -> RerunOutcome:
 def load_report() -> None:
     """Import the usual report while the program imports what it needs."""
     from namel3ss_debug.replay.rerun import outcomes as _  # noqa: F401
-    from namel3ss_debug.views import outcomes, rows  # noqa: F401
+    from namel3ss_debug.views import divergences  # noqa: F401
 
 
 def step_again(
@@ -301,23 +301,18 @@ def lead_to_earlier(debugger: LiveDebugger, earlier: Debugger) -> Iterator[str]:
 def report(outcome: RerunOutcome, *, jsonl: bool) -> None:
     """Report the outcome of the re-run, and where it is recorded."""
     from namel3ss_debug.cli.boundary import notify
-    from namel3ss_debug.views.cleaning import screen_width, shorter_path
+    from namel3ss_debug.views.cleaning import shorter_path
 
     if jsonl:
         from namel3ss_debug.views.divergences import report_rows
 
         print_rows(report_rows(outcome))
-    elif outcome.divergences:
+    elif sys.stderr is not None:
         from namel3ss_debug.views.divergences import report_lines
         from namel3ss_debug.views.terminal import console
 
         screen = console(stderr=True)
         screen.lines(report_lines(outcome, screen.width))
-    elif sys.stderr is not None:
-        from namel3ss_debug.views.outcomes import outcome_rows
-        from namel3ss_debug.views.rows import write_rows
-
-        write_rows(outcome_rows(outcome, screen_width()), sys.stderr)
     if outcome.trace.exists():
         notify(f"the re-run is recorded in {shorter_path(outcome.trace)}")
     if not jsonl:

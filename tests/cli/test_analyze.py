@@ -111,7 +111,7 @@ def test_the_report(run, trace):
         "  2  agent Support    1,300     25.0  app.py:40",
         "  3  llm gpt-4o-mini  1,240    1,240",
         "",
-        "Models  single attempts; out/s: tokens per second",
+        "Models  single attempts; first: until the first token; out/s: tokens per second",
         "  model        calls  p50 ms  p95 ms  max ms  tokens  out/s",
         "  gpt-4o-mini      1   1,240   1,240   1,240     412   25.8",
         "",

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import EVENT, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.facts import EVERY_EVENT
 from namel3ss_debug.analysis.findings import make_finding
@@ -43,13 +43,27 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.traces.events import Event
 
-EVIDENCE_TABLE = TableSpec(
-    "Where it shows",
-    "findings",
-    (ColumnSpec("n", "number", "event"), ColumnSpec("what", "what", "prose", 20)),
-    detail=True,
+COLUMNS = (
+    TableSpec(
+        "Integrity {score:share}",
+        "lowered_by",
+        (
+            ColumnSpec("found", "check", "words", 14),
+            ColumnSpec("how many", "", "of"),
+            ColumnSpec("lowers by", "lowered_by", "share"),
+            ColumnSpec("because", "why", "dim", 16),
+        ),
+        "how far the trace can be trusted",
+        most=None,
+        alarming=True,
+    ),
+    TableSpec(
+        "Where it shows",
+        "findings",
+        (EVENT, ColumnSpec("what", "what", "prose", 20)),
+        detail=True,
+    ),
 )
-COLUMNS = (EVIDENCE_TABLE,)
 
 LEAST_SHARE = 0.01
 MOST_NEEDS = 100_000

@@ -19,7 +19,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import BaseFold
+from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.findings import EXCEEDED, format_operation, make_finding
 from namel3ss_debug.analysis.sections.memory import process_key
@@ -35,6 +35,25 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
     from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.traces.events import Event
+
+COLUMNS = (
+    TableSpec(
+        "Thresholds passed",
+        "triggered",
+        (
+            ColumnSpec("rule", "rule", "words"),
+            ColumnSpec("seen", "value", "in its unit"),
+            ColumnSpec("allowed", "threshold", "in its unit"),
+            ColumnSpec("what", "what", "operation and what", 20),
+            ColumnSpec("times", "times", "several"),
+            ColumnSpec("n", "numbers", "few numbers"),
+        ),
+        "the setting triggers defines what is allowed",
+        total="triggered_count",
+        alarming=True,
+    ),
+    "rules not triggered",
+)
 
 _DEPENDENCIES = frozenset({"llm", "tool", "http", "memory"})
 _LEAST_BUSY_NS = 100 * NS_PER_MS
