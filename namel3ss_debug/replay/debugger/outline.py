@@ -19,7 +19,7 @@ from typing import Final
 from namel3ss_debug.replay.debugger.kinds import EventKind, EventKinds
 from namel3ss_debug.traces.costs import lacks_price, span_cost
 from namel3ss_debug.traces.events import Event, begins_span, ends_span
-from namel3ss_debug.traces.span_table import Fact, SpanReader, SpanTable
+from namel3ss_debug.traces.span_table import Fact, SpanTable, SpanTableBuilder
 from namel3ss_debug.traces.totals import is_failure
 
 MARKED_EVERY: Final = 4096
@@ -53,8 +53,8 @@ class Outline:
     def __init__(self) -> None:
         self.failures = array("I")
         self.kinds = EventKinds()
-        self._reader = SpanReader(facts=(UNPRICED,))
-        self.spans = self._reader.table
+        self._builder = SpanTableBuilder(facts=(UNPRICED,))
+        self.spans = self._builder.table
         self._span, self._level = array("i", [_NONE]), array("i", [_NONE])
         self._following, self._preceding = array("I", [0]), array("I", [0])
         self._kind = array("H", [0])
@@ -71,7 +71,7 @@ class Outline:
 
     def settled_spans(self) -> SpanTable:
         """Return the table of the spans, with the columns that need all events so far."""
-        return self._reader.settle()
+        return self._builder.settle()
 
     def enclosing(self, number: int) -> int:
         """Return the start of the span around an event; for an end its own start."""
@@ -197,7 +197,7 @@ class Outline:
         kind = self.kinds.add(event)
         self._kind.append(kind)
         self._following.append(0)
-        row, parent = self._reader.take(event)
+        row, parent = self._builder.take(event)
         level = self._find_open(parent)
         if row >= 0 and ends_span(event_type):
             self._open.pop(row, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import strategies as st
-
 from namel3ss_debug.views.bottlenecks import hot_functions
 
 
