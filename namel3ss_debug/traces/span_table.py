@@ -1,6 +1,6 @@
 """The table of spans: one row for each span of a trace, or of several, and one column for each fact about it.
 
-Starts and ends are paired here, once. Whoever asks about spans reads columns: an analysis is a function over this table, and
+Starts and ends are paired here, once. Readers of spans read columns: an analysis is a function over this table, and
 several traces are one table (`SpanTable.extend`). Rows are in the order in which the spans began, so the row of a parent is
 lower than those of its children. Payloads stay in the trace; `SpanTable.events` reads those of one span by its numbers.
 
@@ -406,13 +406,11 @@ class SpanTableBuilder:
 
     def take(self, event: Event) -> EventPlace:
         """Take the next event, and return where it belongs."""
-        named = event.get("parent_event_id")
-        begun = self._open.get(named) if named is not None else None
-        parent = AT_TOP if named is None else begun[0] if begun else self._rows.get(named, PARENT_LOST)
-        ends, size = ends_span(event["event_type"]), self._size
+        parent, ends, size = self._find_parent(event), ends_span(event["event_type"]), self._size
+        begun = ends and event.get("parent_event_id") in self._open
         self.add((event,))
         if ends:
-            return EventPlace(begun[0] if begun else AT_TOP, parent)
+            return EventPlace(parent if begun else AT_TOP, parent)
         return EventPlace(size if self._size > size else AT_TOP, parent)
 
     def pass_through(self, events: Iterable[Event]) -> Iterator[Event]:
@@ -436,16 +434,20 @@ class SpanTableBuilder:
     def _point(self, number: int, event: Event) -> None:
         if event["event_type"] == "trace_start":
             # a child process: its spans name this event, and belong to the span in which the process was started
-            self._rows[event["event_id"]] = self._parent(event)
+            self._rows[event["event_id"]] = self._find_parent(event)
         elif "memory_usage_mb" in event:
             self._read_memory(number, event)
         kept = self.table.points.get(event["event_type"])
         if kept is not None:
             kept.append(PointEvent(0, number, event))
 
-    def _parent(self, start: Event) -> int:
-        parent = start.get("parent_event_id")
-        return AT_TOP if parent is None else self._rows.get(parent, PARENT_LOST)
+    def _find_parent(self, event: Event) -> int:
+        """Return the row of the span that an event names as its parent, the latest open one with that id."""
+        named = event.get("parent_event_id")
+        if named is None:
+            return AT_TOP
+        begun = self._open.get(named)
+        return begun[0] if begun else self._rows.get(named, PARENT_LOST)
 
     def _new_row(self, number: int) -> int:
         row = self._size
