@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -13,14 +13,11 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import Fact, SpanTable
 
-NUMBER_BITS = 40
-"""The bits of the number of an event; the bits above hold the index of its trace, where there are several."""
-
 EVERY_OTHER_SECTION: Final = ("*",)
 """The `needs` of a fold that reads the results of all sections."""
 
 MERGE: Final = "merge"
-"""The pooling of a section whose fold can be merged with that of another trace."""
+"""The pooling of a section that several traces have as one table of all their spans."""
 
 
 class Fold(Protocol):
@@ -30,7 +27,6 @@ class Fold(Protocol):
     the sections whose results it reads, and other parts of the document that `Analysis.results` is given.
     A fold with a constant `spans` is only shown the spans without a known parent (`top`), or no ended span at all
     (`none`).
-    An instance holds plain data only, so that it can go from one process to another.
     """
 
     events: frozenset[str]
@@ -44,9 +40,6 @@ class Fold(Protocol):
 
     def event(self, number: int, event: Event) -> None:
         """Take an event of one of the types in `events`."""
-
-    def merge(self, later: Self) -> None:
-        """Add what a later part, or another trace, has found; `later` is not used any more."""
 
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the section of the document: JSON, in a fixed order."""
@@ -66,23 +59,6 @@ class BaseFold:
 
     def event(self, number: int, event: Event) -> None:
         """Take a point event."""
-
-    def merge(self, later: Self) -> None:
-        """Add a later part."""
-
-    def renumber(self, by: int) -> None:
-        """Add this to the numbers of all events that are kept."""
-
-
-class Pooled(Fold, Protocol):
-    """An analysis that has a meaning for the spans of several traces together.
-
-    Its `merge` also takes another trace, in which no span is open any more, and its rows name events
-    by `number`.
-    """
-
-    def renumber(self, by: int) -> None:
-        """Add this to the numbers of all events that are kept, so that they identify the trace as well."""
 
 
 class SectionTotal(Protocol):
@@ -160,7 +136,7 @@ class Section(NamedTuple):
         help: the help of the option; the first row of a flag has it.
         columns: its tables in reports, and the names of what `views.figures.FIGURES` draws between them.
         findings: yields its findings; None for none.
-        pooling: how several traces are read together: `MERGE` where the folds are merged, the class that adds up the
+        pooling: how several traces are read together: `MERGE` as one table, the class that adds up the
             results, or None for a section that has a meaning for one trace only.
         has_data: returns whether its result shows anything about the run.
         parts: the parts of the health that have a score where it has data.

@@ -10,7 +10,6 @@ import click
 
 from namel3ss_debug.cli.options import (
     find_trace_file,
-    is_trace_file,
     open_trace_file,
     report_ignored_mark,
     trace_directory,
@@ -34,8 +33,7 @@ def read_arguments(first: str | None, second: str | None) -> tuple[str | None, s
     if second is None and first in JUDGEMENTS and not Path(first).exists():
         return None, first
     if second is not None and second not in JUDGEMENTS:
-        other = " (the trace comes first)" if first in JUDGEMENTS and is_trace_file(second) else ""
-        raise WrongUsageError(f"{second!r} is not a judgement; give good or bad{other}")
+        raise WrongUsageError(f"{second!r} is not a judgement; give good or bad behind the trace")
     return first, second
 
 

@@ -143,14 +143,14 @@ def rerun_trace(
     consent = require_consent(path, trust=trust, program=program, python=options.get("python"))
     trace = open_reference(reference)
     words = read_commands(commands, files)
-    answers = load_overrides(mocks, faults)
+    overrides = load_overrides(mocks, faults)
     from namel3ss_debug.replay.rerun.preparation import RerunOptions
 
     stepped = None
     if step or breakpoints or words:
         stepped = Stepped(breakpoints, *first_commands(words, step=step, breakpoints=breakpoints))
     changed = {"live_from": options["live_from"] or 0, "program": program, "consent": consent}
-    wanted = RerunOptions(answers, **options | changed)
+    wanted = RerunOptions(overrides, **options | changed)
     config = settings().config
     prepared = prepared_again(trace, wanted, config)
     status = run_prepared(prepared, config, stepped, jsonl=jsonl)
@@ -253,7 +253,7 @@ def step_again(
         ends = OutputEnds(STDERR if jsonl else None, None)
         opening = running(prepared, step_server, None, ends, foreground=foreground, notice=say)
         with opening as program:
-            debugger = LiveDebugger(program, breakpoints, prepared.wanted.mocks)
+            debugger = LiveDebugger(program, breakpoints, prepared.wanted.overrides)
             program.answering = run = Attempt(prepared.plan, debugger.stepper.overrides)
             program.go_on()
             note_unknown(debugger, prepared.trace, stepped.breakpoints, say)

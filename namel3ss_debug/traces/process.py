@@ -35,8 +35,7 @@ from namel3ss_debug.traces.lines import (
     Batch,
     Problems,
     first_line,
-    head_lines,
-    is_plain,
+    is_compressed,
     read_batches,
 )
 from namel3ss_debug.traces.loss_notes import LossNote, note_of
@@ -206,12 +205,8 @@ class ProcessReader:
 
     def first_time(self) -> float:
         """Return the timestamp of the first line, without beginning the pass; -inf when it has none."""
-        for line in head_lines(self._files[0])[:1]:
-            for value in decode(line)[0][:1]:
-                if looks_like_event(value):
-                    normalise(value)
-                    return float(value.get("timestamp", float("-inf")))
-        return float("-inf")
+        first = _read_line(first_line(self._files[0])) or {}
+        return float(first.get("timestamp", float("-inf")))
 
     def _batches(self, resume: Resume | None) -> Iterator[Batch]:
         """Yield the lines of the files of this process, from the place at which an earlier pass ended."""
@@ -224,7 +219,7 @@ class ProcessReader:
             self._file = number
             self.sizes[number] = offset
             try:
-                if self._tracking and not is_plain(path):
+                if self._tracking and is_compressed(path):
                     self.seekable = False
                 batches = read_batches(
                     path, self._problems, offset=offset, number=line, consumed=self._count_bytes
@@ -445,11 +440,9 @@ def may_hold_media(batch: Batch) -> bool:
 
 def read_format_version(path: Path) -> int:
     """Return the version of the format that the first line of a file names; `FORMAT_VERSION` where it names none."""
-    start: Any = next(iter(decode(first_line(path))[0]), None)
-    if not looks_like_event(start) or start.get("event_type") != "trace_start":
-        return FORMAT_VERSION
+    start = _read_line(first_line(path)) or {}
     version = lenient.mapping(start.get("metadata")).get("format")
-    return version if type(version) is int else FORMAT_VERSION
+    return version if start.get("event_type") == "trace_start" and type(version) is int else FORMAT_VERSION
 
 
 def read_event_line(line: bytes, path: Path) -> Event | None:

@@ -280,7 +280,7 @@ def test_reruns_in_a_directory_are_left_out_unless_named(run, two_traces, monkey
     """They are no runs of their own: the figures are those of the others, and the answer says what is missing."""
     real, rerun = two_traces
     mark = '"format": 2, "rerun": {"of": "ab12cd34ef567890"}'
-    rerun.write_text(rerun.read_text().replace('"format": 1', mark))
+    rerun.write_text(rerun.read_text().replace('"format": 2', mark))
     shown = run("analyze", real.parent, "--summary").stdout.splitlines()
     assert shown[0] == "1 trace"
     assert "  1 re-run left out; name it to analyze it" in shown

@@ -389,6 +389,26 @@ def test_what_is_not_compared_stands_in_the_verdict(folder):
     )
 
 
+FURTHER = {
+    "open(1)": "out = open(1, 'w', closefd=False)",
+    "/dev/stdout": "out = open('/dev/stdout', 'a')",
+    "os.dup": "out = os.fdopen(os.dup(2), 'w')",
+}
+
+
+@pytest.mark.parametrize("how", FURTHER)
+def test_a_further_stream_to_the_output_is_named(folder, how):
+    """What is written to it is not seen; it is a difference if only one of the runs opens it."""
+    source = f"import os\nprint('one', flush=True)\n{FURTHER[how]}\nout.write('two')\nout.close()\n"
+    folder.record(source)
+    outcome = folder.again()[1]
+    shown = "/dev/stdout" if how == "/dev/stdout" else "a further stream"
+    assert (outcome["verdict"], outcome["not_compared"]) == ("matched", [f"output through {shown}"])
+    folder.write("print('one')\n")
+    rows, outcome = folder.again()
+    assert (places(rows), outcome["verdict"]) == ([("output", [f"output through {shown}"])], "diverged")
+
+
 @pytest.mark.parametrize("how", ["option", "setting"])
 def test_a_pattern_names_what_is_not_compared(folder, how):
     """Of the output, as an option or a setting."""

@@ -317,16 +317,6 @@ class Errors(BaseFold):
         text = (value if isinstance(value, str) else str(value))[:_LONGEST_TEXT]
         return self._texts.setdefault(text, text)
 
-    def merge(self, later: Errors) -> None:
-        """Merge the fold of a later part of the trace, or of another trace, into this one."""
-        self._failures += later._failures
-        self._retries += later._retries
-        self._succeeded |= later._succeeded
-        self._open += later._open
-        self._windows.merge(later._windows)
-        self._weak.merge(later._weak)
-        self._retried = [one + other for one, other in zip(self._retried, later._retried, strict=True)]
-
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the failures in the order in which they happened, and the figures of the module's docstring."""
         final, attempts, recovered = _last_attempts(sorted(self._failures), self._succeeded)

@@ -231,17 +231,6 @@ class Dependencies(BaseFold):
             del self._rows[MOST_SPANS:]
             self._least = _rank(self._rows[-1])
 
-    def merge(self, later: Dependencies) -> None:
-        """Merge the fold of a later part of the trace into this one."""
-        self._spans += later._spans
-        self._has_outputs = self._has_outputs or later._has_outputs
-        self._rows += later._rows
-        self._unread |= later._unread
-        self._unread_bytes += later._unread_bytes
-        self._keep_longest()
-        for event_id, links in later._links.items():
-            self._links.setdefault(event_id, []).extend(links)
-
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the section."""
         self._keep_longest()

@@ -228,17 +228,6 @@ class Integrity:
         """Note a span that never ended."""
         self._notes["open_spans"].add(span.number)
 
-    def merge(self, later: Integrity) -> None:
-        """Merge the fold of a later part of the trace into this one."""
-        self._sequence.merge(later._sequence)
-        for name, notes_of_check in self._notes.items():
-            notes_of_check.merge(later._notes[name])
-        self._redactions.update(later._redactions)
-        self._largest_error = max(self._largest_error, later._largest_error)
-        self._begun |= later._begun
-        self._ended += later._ended
-        self._needs = {**later._needs, **self._needs}
-
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the section."""
         reader: dict[str, Any] | None = totals.sections.get("problems")

@@ -174,7 +174,7 @@ def _calls(spans: SpanTable) -> list[dict[str, Any]]:
             inside[agent] += tokens[row]
         caller = None if agent < 0 else spans.name(agent)
         groups[caller, component, name].append(row)
-    calls = []
+    calls: list[dict[str, Any]] = []
     for (caller, component, name), rows in groups.items():
         ended = [row for row in rows if spans.end[row]]
         failed = sum(spans.failed[row] for row in rows)

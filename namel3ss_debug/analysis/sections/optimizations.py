@@ -133,16 +133,6 @@ class Optimizations(BaseFold):
             ):
                 calls.prompts.add(span, prompt, input_tokens, parse_count(usage.get("cache_read_tokens")))
 
-    def merge(self, later: Optimizations) -> None:
-        """Merge the fold of a later part of the trace into this one."""
-        for operation, calls in later._calls.items():
-            mine = self._calls.get(operation)
-            if mine is None:
-                self._calls[operation] = calls
-            else:
-                mine.merge(calls)
-        self._failed_spans = sorted(self._failed_spans + later._failed_spans)[:MOST_FAILED_RUNS]
-
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the section."""
         failed_spans = sorted(self._failed_spans)[:MOST_FAILED_RUNS]

@@ -131,14 +131,6 @@ class Patterns(BaseFold):
             del self._calls[MOST_SPANS:]
             self._first_left_out = self._calls[-1].number
 
-    def merge(self, later: Patterns) -> None:
-        """Merge the fold of a later part of the trace into this one."""
-        self._seen += later._seen
-        self._calls += later._calls
-        self._keep_first()
-        for process, link in later._links.items():
-            self._add_link(process, link)
-
     def result(self, _totals: TraceTotals) -> dict[str, Any]:
         """Return the section."""
         self._keep_first()

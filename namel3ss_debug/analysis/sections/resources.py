@@ -12,6 +12,7 @@ more. A tool that runs inside itself counts each call once.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from functools import partial
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
@@ -144,13 +145,8 @@ _EXCHANGE_COUNTS = ("exchanges", "errors", "request_bytes", "response_bytes")
 _HTTP = frozenset({"http"})
 
 
-def _bytes(field: str) -> Any:
-    """Return what reads the number of bytes of an exchange."""
-
-    def read(start: Event, end: Event) -> int:
-        return max(parse_count(exchange.get(field)) for exchange in _exchanges(start, end))
-
-    return read
+def _bytes(field: str, start: Event, end: Event) -> int:
+    return max(parse_count(exchange.get(field)) for exchange in _exchanges(start, end))
 
 
 def _exchanges(start: Event, end: Event) -> list[dict[str, Any]]:
@@ -170,8 +166,8 @@ def _host(start: Event, end: Event) -> str:
 
 FACTS = (
     *CONTEXT_FACTS,
-    Fact("request_bytes", _bytes("request_bytes"), _HTTP),
-    Fact("response_bytes", _bytes("response_bytes"), _HTTP),
+    Fact("request_bytes", partial(_bytes, "request_bytes"), _HTTP),
+    Fact("response_bytes", partial(_bytes, "response_bytes"), _HTTP),
     Fact("host", _host, _HTTP, interned=True),
 )
 POINTS = frozenset({"resource_sample", "trace_end", "file_access"})

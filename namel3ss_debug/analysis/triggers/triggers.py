@@ -169,11 +169,6 @@ class Triggers(BaseFold):
             self._data.cpu_recorded = True
             self._data.samples.setdefault(process_key(event), []).append((number, sample.at, sample.cpu_ns))
 
-    def merge(self, later: Triggers) -> None:
-        """Merge the fold of a later part of the trace into this one."""
-        self._data.merge(later._data)
-        self._data.timeouts = sorted(self._data.timeouts)[:_MOST_TIMEOUTS]
-
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the state of each rule, and the findings."""
         triggered = []

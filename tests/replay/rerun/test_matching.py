@@ -439,7 +439,6 @@ def test_without_call_chains_nothing_is_guessed(listed, boundary_events):
     made.say(made.ask("Plan."), "Rome")
     del made.events[0]["metadata"]["chain"]
     recorded = read_recorded(listed(made.events))
-    assert [finding.kind for finding in recorded.flaws] == ["chains"]
     again.ask("Plan!")
     again.ask("Plan.")
     matcher = Matcher(recorded)

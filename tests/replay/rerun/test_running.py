@@ -147,14 +147,6 @@ def test_inputs_of_another_version_are_told(prepared, recording):
     assert note == "clock and random numbers were recorded by another version: the current ones are used"
 
 
-def test_calls_of_an_earlier_version_are_told(prepared, recording):
-    """Without the functions they came through, edited questions find no answer."""
-    trace = recording()
-    path = trace.path
-    path.write_text(path.read_text().replace('"chain"', '"former"'))
-    assert any("earlier version" in note for note in prepared(trace=trace).notes)
-
-
 def test_inputs_that_were_cut_are_told(prepared, recording):
     """A tool that is missing in them is not recognised, so one line says so."""
     trace = recording(settings={"max_payload_size": 200})

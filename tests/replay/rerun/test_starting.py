@@ -13,7 +13,6 @@ import pytest
 from namel3ss_debug.capture.launch.parent import resolve_target
 from namel3ss_debug.replay.rerun.starting import interpreter_of
 from namel3ss_debug.traces import signing
-from namel3ss_debug.traces.inputs import VERSION
 
 WITNESS = """\
 import os, sys
@@ -50,7 +49,6 @@ class Folder:
         randomness = {
             "seed": "00" * 16,
             "hash_seed": 7,
-            "lineage": VERSION,
             "process": "0",
             "interpreter": {},
         }
