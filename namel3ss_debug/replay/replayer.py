@@ -105,7 +105,9 @@ class ExecutionReplayer:
             if not self.components or event.get("component") in self.components:
                 locations = [hit.stop.location for hit in hits]
                 marked = lenient.mapping(event.get("metadata")).get("mocked") is True
-                replaced = marked and len(self._stepper.overrides) > 0  # the trace of a re-run has marks as well
+                replaced = (
+                    marked and len(self._stepper.overrides) > 0
+                )  # the trace of a re-run has marks as well
                 counts.add(event, locations, replaced=replaced)
                 yield Replayed(number, event, locations[0] if locations else None, replaced)
 
