@@ -89,7 +89,7 @@ class TranscriptStep:
 
 
 @dataclass
-class Transcript:
+class RunTranscript:
     """A run as a conversation.
 
     Attributes:
@@ -105,9 +105,9 @@ class Transcript:
     ended: bool = False
 
 
-def read_transcript(events: Iterable[Event]) -> Transcript:
+def read_transcript(events: Iterable[Event]) -> RunTranscript:
     """Read the transcript of a trace."""
-    reader = _Reader()
+    reader = _TranscriptReader()
     for number, event in enumerate(events, 1):
         reader.add(number, event)
     return reader.finish()
@@ -139,10 +139,10 @@ class _Conversations:
         return diff_messages(() if found is None else found[0], messages)
 
 
-class _Reader:
+class _TranscriptReader:
     def __init__(self) -> None:
         self._builder = SpanTableBuilder()
-        self._transcript = Transcript()
+        self._transcript = RunTranscript()
         self._steps: list[TranscriptStep] = []
         self._rows: list[int] = []  # row of the span that each step belongs to; -1 for none
         self._begun: dict[int, int] = {}  # row -> the index of the step of its start
@@ -258,7 +258,7 @@ class _Reader:
         )
         self._rows[-1] = row
 
-    def finish(self) -> Transcript:
+    def finish(self) -> RunTranscript:
         """Return the transcript, with what is known only at its end."""
         spans = self._builder.settle()
         beside = _find_beside(spans)
@@ -350,7 +350,7 @@ def _forms(part: Any) -> set[str]:
 
 
 def select_steps(
-    transcript: Transcript, *, agent: str = "", first: int = 1, errors: bool = False
+    transcript: RunTranscript, *, agent: str = "", first: int = 1, errors: bool = False
 ) -> Iterator[TranscriptStep]:
     """Yield some steps of a transcript.
 

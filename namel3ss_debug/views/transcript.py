@@ -22,7 +22,7 @@ from namel3ss_debug.inspection.transcript import (
     WARNS,
     WRITES,
     ReadMessage,
-    Transcript,
+    RunTranscript,
     TranscriptStep,
 )
 from namel3ss_debug.views import conversations
@@ -51,7 +51,7 @@ _STYLES = {FAILS: ERROR, OPEN: WARNING, HANDLED: WARNING, WARNS: WARNING}
 
 
 def describe_transcript(
-    transcript: Transcript, steps: Sequence[TranscriptStep], *, full: bool
+    transcript: RunTranscript, steps: Sequence[TranscriptStep], *, full: bool
 ) -> Iterator[Block]:
     """Yield a transcript as a report: a line for each step, or with `full` their whole texts."""
     if not steps:
@@ -214,7 +214,7 @@ def _whole(message: ReadMessage) -> Text:
     return conversations.message_text(message.message)
 
 
-def _describe_end(transcript: Transcript) -> Note:
+def _describe_end(transcript: RunTranscript) -> Note:
     status, error = transcript.exit_status, transcript.uncaught
     if error is not None:
         return Note(f"the program ended with {summary(error)}", ERROR, is_line=True)
