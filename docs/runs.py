@@ -82,6 +82,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "list": ("namel3ss debug list",),
     "many": ("namel3ss debug analyze debug/traces --errors",),
     "activity": ("namel3ss debug activity llm",),
+    "show": ("namel3ss debug show",),
     "live": (
         (
             "namel3ss debug trace -b find_suppliers examples/failing_agent.py",

@@ -241,7 +241,7 @@ def report(session: Session, output_format: str, status: int = 0) -> None:
     killed = f"; the program was killed by {killer(status)}" if status < 0 else ""
     notify(
         f"recorded {count(events, 'event')} in {shown}{document}{killed}; "
-        f"next: namel3ss debug analyze{following}"
+        f"next: namel3ss debug {'analyze' if status else 'show'}{following}"
     )
 
 
