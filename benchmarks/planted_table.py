@@ -97,7 +97,7 @@ EDITS = (
     Edit("support", SCHEMA, "number of another type", "agent.py", "temperature=0.2", "temperature=1"),
     Edit("support", PROMPT, "trailing space", "prompts.py", 'TONE = "friendly and brief"', 'TONE = "friendly and brief "'),
     Edit("support", PROMPT, "strip removed and line added", "prompts.py", "question.strip()", 'question + "\\n"'),
-    Edit("support", OUTPUT, "exception swallowed", "agent.py", "    answer = run(QUESTION)\n", "    try:\n        answer = run(QUESTION + 1)\n    except TypeError:\n        answer = 'none'\n"),
+    Edit("support", LOOP, "exception swallowed", "agent.py", "    answer = run(QUESTION)\n", "    try:\n        answer = run(QUESTION + 1)\n    except TypeError:\n        answer = 'none'\n"),
     Edit("support", COMMENT, "comment in a tool", "tools.py", "    if express:\n", "    # express saves a day\n    if express:\n"),
     Edit("support", COMMENT, "docstring of a helper", "pricing.py", "Return the share of the price that is paid back.", "Say how much of the price is paid back, from 0 to 1."),
     Edit("support", LOCAL, "local of a tool", "tools.py", 'amount = pricing.refund(order["price"], order["days_ago"], reason, opened)\n    log.debug("refund for %s", order_id)\n    return {"refund": money(amount)', 'paid = pricing.refund(order["price"], order["days_ago"], reason, opened)\n    log.debug("refund for %s", order_id)\n    return {"refund": money(paid)'),

@@ -57,6 +57,8 @@ _HOMES = {
     "TraceEvent": "traces.typed_events",
     "TraceEventType": "traces.typed_events",
     "read_trace": "inspection.selection",
+    "load_spans": "importers.opening",
+    "SpanTable": "traces.span_table",
     "TraceFilter": "inspection",
     "ExecutionReplayer": "replay.replayer",
     "ReplayBreakpoint": "replay.debugger.breakpoints",
@@ -83,6 +85,7 @@ __all__ = [
     "OffTracer",
     "PerformanceLogger",
     "ReplayBreakpoint",
+    "SpanTable",
     "TraceAnalyzer",
     "TraceEvent",
     "TraceEventType",
@@ -100,6 +103,7 @@ __all__ = [
     "get_global_tracer",
     "initialize_tracing",
     "instrument_agent",
+    "load_spans",
     "loguru_sink",
     "measure_performance",
     "observe",
@@ -191,9 +195,11 @@ if TYPE_CHECKING:
     )
     from namel3ss_debug.capture.seams.logs.setup import setup_logging
     from namel3ss_debug.config import DebugConfiguration
+    from namel3ss_debug.importers.opening import load_spans
     from namel3ss_debug.inspection import TraceFilter
     from namel3ss_debug.inspection.selection import read_trace
     from namel3ss_debug.log_analysis import LogAnalyzer, analyze_session, debug_issue
     from namel3ss_debug.replay.debugger.breakpoints import ReplayBreakpoint
     from namel3ss_debug.replay.replayer import ExecutionReplayer
+    from namel3ss_debug.traces.span_table import SpanTable
     from namel3ss_debug.traces.typed_events import TraceEvent, TraceEventType

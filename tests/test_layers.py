@@ -59,6 +59,8 @@ THIRD_PARTY = {
     "_time_machine": frozenset({"capture"}),
     "time_machine": frozenset({"capture", "replay"}),
     "genai_prices": frozenset({"prices"}),
+    "pandas": frozenset({"traces"}),
+    "pyarrow": frozenset({"traces"}),
     "jsonschema": frozenset({"analysis"}),
     "referencing": frozenset({"analysis"}),
     "pyinstrument": frozenset({"capture"}),

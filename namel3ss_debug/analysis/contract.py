@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.analysis.findings import FindingsOfSection
@@ -13,14 +13,11 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import Fact, SpanTable
 
-NUMBER_BITS = 40
-"""The bits of the number of an event; the bits above hold the index of its trace, where there are several."""
-
 EVERY_OTHER_SECTION: Final = ("*",)
 """The `needs` of a fold that reads the results of all sections."""
 
 MERGE: Final = "merge"
-"""The pooling of a section whose fold can be merged with that of another trace."""
+"""The pooling of a section that several traces have as one table of all their spans."""
 
 
 class Fold(Protocol):
@@ -30,7 +27,6 @@ class Fold(Protocol):
     the sections whose results it reads, and other parts of the document that `Analysis.results` is given.
     A fold with a constant `spans` is only shown the spans without a known parent (`top`), or no ended span at all
     (`none`).
-    An instance holds plain data only, so that it can go from one process to another.
     """
 
     events: frozenset[str]
@@ -44,9 +40,6 @@ class Fold(Protocol):
 
     def event(self, number: int, event: Event) -> None:
         """Take an event of one of the types in `events`."""
-
-    def merge(self, later: Self) -> None:
-        """Add what a later part, or another trace, has found; `later` is not used any more."""
 
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the section of the document: JSON, in a fixed order."""
@@ -66,23 +59,6 @@ class BaseFold:
 
     def event(self, number: int, event: Event) -> None:
         """Take a point event."""
-
-    def merge(self, later: Self) -> None:
-        """Add a later part."""
-
-    def renumber(self, by: int) -> None:
-        """Add this to the numbers of all events that are kept."""
-
-
-class Pooled(Fold, Protocol):
-    """An analysis that has a meaning for the spans of several traces together.
-
-    Its `merge` also takes another trace, in which no span is open any more, and its rows name events
-    by `number`.
-    """
-
-    def renumber(self, by: int) -> None:
-        """Add this to the numbers of all events that are kept, so that they identify the trace as well."""
 
 
 class SectionTotal(Protocol):
@@ -115,13 +91,16 @@ class TableSpec(NamedTuple):
     """A table of a section in reports, as data.
 
     Attributes:
-        title: its heading; empty for a table without one.
+        title: its heading; empty for a table without one. `{key:format}` in it is the value of a key of the section,
+            formatted as `views.sections.TEXTS` has it; any other format is the noun of a count.
         path: the key of its rows in the section, which may lead inwards; empty where the section is the rows.
         fields: its columns.
-        aside: words after the heading.
+        aside: words after the heading, with values as in the title.
         total: the key of the number of all rows, where not all are in the section.
         most: the most rows that are shown; None for all.
         detail: whether it is left out of a brief report.
+        rows: returns its rows, where they have to be chosen, ordered or joined from several places of the section.
+        alarming: whether its heading is shown as a warning.
     """
 
     title: str
@@ -131,6 +110,13 @@ class TableSpec(NamedTuple):
     total: str = ""
     most: int | None = 10
     detail: bool = False
+    rows: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]] | None = None
+    alarming: bool = False
+
+
+EVENT = ColumnSpec("n", "number", "event")
+OPERATION = ColumnSpec("operation", "", "operation")
+WHERE = ColumnSpec("where", "", "operation", 14)
 
 
 def has_content(section: Mapping[str, Any]) -> bool:
@@ -148,9 +134,9 @@ class Section(NamedTuple):
         facts, points: the further columns of the table that it reads, and the types of the events.
         fold: makes its fold, for a section that is not yet a function over the table.
         help: the help of the option; the first row of a flag has it.
-        columns: its tables in reports, for a section that `views.analysis.DRAWINGS` does not draw.
+        columns: its tables in reports, and the names of what `views.figures.FIGURES` draws between them.
         findings: yields its findings; None for none.
-        pooling: how several traces are read together: `MERGE` where the folds are merged, the class that adds up the
+        pooling: how several traces are read together: `MERGE` as one table, the class that adds up the
             results, or None for a section that has a meaning for one trace only.
         has_data: returns whether its result shows anything about the run.
         parts: the parts of the health that have a score where it has data.
@@ -163,7 +149,7 @@ class Section(NamedTuple):
     flag: str
     fold: Callable[[Options], Fold] | None = None
     help: str = ""
-    columns: tuple[TableSpec, ...] = ()
+    columns: tuple[TableSpec | str, ...] = ()
     findings: FindingsOfSection | None = None
     pooling: type[SectionTotal] | Literal["merge"] | None = None
     has_data: Callable[[Mapping[str, Any]], bool] = has_content

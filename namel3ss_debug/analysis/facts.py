@@ -52,12 +52,6 @@ class Below:
             found = self.sums[name] = [0] * length
         return found
 
-    def merge(self, later: Below) -> None:
-        """Add what a later part of the trace left for the same span."""
-        self.intervals.extend(later.intervals)
-        for name, amounts in later.sums.items():
-            add_up(self.vector(name, len(amounts)), amounts)
-
 
 def add_up(into: list[int], amounts: Sequence[int]) -> None:
     """Add each amount to the one at its place."""

@@ -1,21 +1,15 @@
-"""The driver that feeds the events of a trace to the folds of the table of sections.
+"""The driver that feeds the events of a trace to the sections that are not yet functions over the table of spans.
 
-A fold (`contract.Fold`) takes spans and point events one at a time and can be merged with itself. A new analysis is one
-module and one row in `sections.table`.
-
-Law: a trace cut anywhere into consecutive parts, each fed to an `Analysis` of its own and merged in order, gives
-the same result as one pass. The driver does what that takes for all folds: it pairs the starts of an earlier part
-with the ends of a later one, and keeps what children left for a parent that began in an earlier part until
-the parent is known. Folds need not know of parts: they only see whole spans, in an order that must not
-matter to them. So they add integers, keep multisets, or sort by event number.
+A fold (`contract.Fold`) takes spans and point events one at a time. The other sections (`Section.compute`) read the table of
+spans, which is made in the same pass.
 """
 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import EVERY_OTHER_SECTION, MERGE, NUMBER_BITS, Fold, Pooled, Section
+from namel3ss_debug.analysis.contract import EVERY_OTHER_SECTION, Fold, Section
 from namel3ss_debug.analysis.facts import EVERY_EVENT, Below, MeasuredSpan, covered_ns, latest
 from namel3ss_debug.analysis.sections.integrity import Integrity
 from namel3ss_debug.analysis.sections.table import SECTIONS, in_order
@@ -31,7 +25,7 @@ from namel3ss_debug.traces.facts import (
     since_epoch,
     whole_ns,
 )
-from namel3ss_debug.traces.span_table import SpanReader
+from namel3ss_debug.traces.span_table import SpanTableBuilder
 from namel3ss_debug.traces.spans import SpanPairing
 
 if TYPE_CHECKING:
@@ -57,9 +51,7 @@ class _Type:
 
 
 class Analysis:
-    """The folds over one trace, or over one part of it.
-
-    Feed the events in order, merge the later parts if there are any, then ask for the results, which ends it.
+    """The sections of one trace. Feed the events in order, then ask for the results, which ends it.
 
     Raises:
         WrongUsageError: there is no section of that name.
@@ -82,8 +74,8 @@ class Analysis:
         rows = self._computed.values()
         facts = {fact.name: fact for row in rows for fact in row.facts}
         points = {event_type for row in rows for event_type in row.points}
-        self._reader = SpanReader("", tuple(facts.values()), sorted(points)) if rows else None
-        self.spans = self._reader.table if self._reader is not None else None
+        self._builder = SpanTableBuilder("", tuple(facts.values()), sorted(points)) if rows else None
+        self.spans = self._builder.table if self._builder is not None else None
         shown = {fold.span: getattr(fold, "spans", "all") for fold in self._folds.values()}
         self._span_folds = [span for span, which in shown.items() if which == "all"]
         self._top_folds = [span for span, which in shown.items() if which != "none"]
@@ -91,17 +83,12 @@ class Analysis:
         self._pairing = SpanPairing()
         self._links: dict[str, list[tuple[int, str]]] = {}
         self._below: dict[int, Below] = {}
-        self._unclaimed: dict[str, list[tuple[int, Below]]] = {}
-        self._first: int | None = None
         self._first_at = inf
         self._last_at = -inf
         self._spans = 0
         self._open_spans = 0
         self._orphan_ends = 0
         self._closed = False
-        self._settled = False
-        self._recordings = 1
-        self._walls_ns: int | None = None
 
     def _add(self, name: str, options: Options) -> None:
         fold = self._table[name].fold
@@ -139,8 +126,8 @@ class Analysis:
     def feed_all(self, events: Iterable[Event], first: int = 1) -> None:
         """Take the next events; `first` is the place in the trace of the first of them, from 1."""
         types = self._types
-        if self._reader is not None:
-            events = self._reader.pass_through(events)
+        if self._builder is not None:
+            events = self._builder.pass_through(events)
         begin, finish, orphans = self._pairing.begin, self._pairing.finish, self._pairing.orphans
         opened, covered = self._pairing.open, self._pairing._under  # noqa: SLF001
         first_at, last_at = self._first_at, self._last_at
@@ -149,8 +136,6 @@ class Analysis:
                 try:
                     kind = types[event["event_type"]]
                 except KeyError:
-                    if self._first is None:
-                        self._first = number
                     kind = types[event["event_type"]] = self._type(event["event_type"])
                 kind.count += 1
                 if "paused_before_ms" in event:
@@ -176,7 +161,7 @@ class Analysis:
                         begun = finish(number, event)
                     if begun is not None:
                         self._take(begun[0], begun[1], event, number)  # no `*begun`, which is no quick call
-                    elif orphans and self._first == 1:
+                    elif orphans:
                         self._take_orphans()
         finally:
             self._first_at, self._last_at = first_at, last_at
@@ -254,9 +239,7 @@ class Analysis:
         found = self._pairing.open.get(parent_id)
         if self._links or (found is not None and found[0] >= before):
             parent_id, found = self._seek(parent_id, before)
-        if found is not None:
-            return self._below.get(found[0]) or self._below.setdefault(found[0], Below())
-        return None if self._first == 1 else self._unclaimed_below(parent_id)
+        return None if found is None else self._below.setdefault(found[0], Below())
 
     def _seek(self, parent_id: str, before: float) -> tuple[str, tuple[int, Event] | None]:
         """Return the latest open span of that id, or the one in which the process of that id was started.
@@ -272,93 +255,6 @@ class Analysis:
             if link is None or (found is not None and found[0] > link[0]):
                 return parent_id, found
             before, parent_id = link
-
-    def _unclaimed_below(self, parent_id: str) -> Below:
-        """Return the place for data of a span that may have begun in an earlier part.
-
-        Ends of spans of an earlier part are orphans here. Data left before the first orphan, between the first and
-        the second, and so on, is kept apart, because a parent only gets what was left before its end.
-        """
-        before = len(self._pairing.orphans)
-        kept = self._unclaimed.setdefault(parent_id, [])
-        if not kept or kept[-1][0] != before:
-            kept.append((before, Below()))
-        return kept[-1][1]
-
-    def merge(self, later: Analysis) -> None:
-        """Add the analysis of the part that follows this one; `later` is not used any more."""
-        if self._first is None:
-            self._first = later._first
-        self._join(later._pairing, later._unclaimed)
-        self._below.update(later._below)
-        for event_id, links in later._links.items():
-            self._links.setdefault(event_id, []).extend(links)
-        self._merge_counts(later)
-        if self.spans is not None and later.spans is not None:
-            self.spans.extend(later.spans)
-        for name, fold in self._folds.items():
-            if name in later._folds:
-                fold.merge(later._folds[name])
-        if self._settled:
-            self._recordings += later._recordings
-            walls = [wall for wall in (self._walls_ns, later._walls_ns) if wall is not None]
-            self._walls_ns = sum(walls) if walls else None
-
-    def detached(self) -> Self:
-        """Return this analysis without what only feeding needs, to be sent to the process that merges it."""
-        self._span_folds = self._top_folds = []
-        for kind in self._types.values():
-            kind.listeners = ()
-        return self
-
-    def settle(self, place: int) -> None:
-        """Close, and keep only what can be pooled with other traces; settled analyses can be merged.
-
-        Args:
-            place: the place of this trace among them, from 1; it becomes a part of the numbers of its events.
-        """
-        self.close()
-        self._settled = True
-        self._walls_ns = self._totals().wall_ns
-        self._folds = {name: fold for name, fold in self._folds.items() if self._table[name].pooling == MERGE}
-        self._computed = {name: row for name, row in self._computed.items() if row.pooling == MERGE}
-        self._wanted = tuple(name for name in self._wanted if name in self._folds or name in self._computed)
-        for fold in self._folds.values():
-            cast("Pooled", fold).renumber(place << NUMBER_BITS)
-        self._pairing, self._links, self._below, self._unclaimed = SpanPairing(), {}, {}, {}
-        self.detached()
-
-    def _join(self, pairing: SpanPairing, unclaimed: dict[str, list[tuple[int, Below]]]) -> None:
-        """Repeat what the later part did for spans that began before it."""
-        waiting: dict[int, list[tuple[str, Below]]] = {}
-        for parent_id, kept in unclaimed.items():
-            for before, below in kept:
-                waiting.setdefault(before, []).append((parent_id, below))
-        orphans = pairing.orphans
-        for place in range(len(orphans) + 1):
-            for parent_id, below in waiting.get(place, ()):
-                above = self._above(parent_id, inf)
-                if above is not None:
-                    above.merge(below)
-            if place < len(orphans):
-                number, end = orphans[place]
-                begun = self._pairing.finish(number, end)
-                if begun is not None:
-                    self._take(*begun, end, number)
-                elif self._first == 1:
-                    self._take_orphans()
-        orphans.clear()
-        self._pairing.merge(pairing)
-
-    def _merge_counts(self, later: Analysis) -> None:
-        for event_type, kind in later._types.items():
-            if event_type not in self._types:
-                self._types[event_type] = self._type(event_type)
-            self._types[event_type].count += kind.count
-        self._first_at = min(self._first_at, later._first_at)
-        self._last_at = max(self._last_at, later._last_at)
-        self._spans += later._spans
-        self._orphan_ends += later._orphan_ends
 
     def _take_orphans(self) -> None:
         """Show the folds the ends whose starts are in no part."""
@@ -404,14 +300,14 @@ class Analysis:
                 fold.open_span(measured)
 
     def close(self) -> None:
-        """End the trace: spans that are still open never ended. After that, folds of several traces can be merged."""
+        """End the trace: spans that are still open never ended."""
         if not self._closed:
             self._closed = True
             self._take_orphans()
             self._take_open()
-            if self._reader is not None:
-                self._reader.settle()
-                self._reader = None
+            if self._builder is not None:
+                self._builder.settle()
+                self._builder = None
 
     def results(self, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the sections that were requested, in the order of the table.
@@ -450,6 +346,4 @@ class Analysis:
             last_at=None if self._last_at == -inf else since_epoch(self._last_at),
             sections=sections or {},
             table=self._table,
-            recordings=self._recordings,
-            walls_ns=self._walls_ns,
         )

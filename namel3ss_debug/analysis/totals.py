@@ -34,8 +34,7 @@ class TraceTotals:
 
     `types` counts the events by type; `first_at` and `last_at` are the earliest and the latest timestamp, in
     nanoseconds since the epoch, None where no event has one; `sections` are the results of the folds that
-    the asking fold `needs`, and `table` holds the rows of all sections. Of several traces, `recordings` is their number,
-    and `walls_ns` how many nanoseconds they lasted, one after the other.
+    the asking fold `needs`, and `table` holds the rows of all sections.
     """
 
     types: Mapping[str, int] = field(default_factory=dict)
@@ -46,8 +45,6 @@ class TraceTotals:
     last_at: int | None = None
     sections: Mapping[str, Any] = field(default_factory=dict)
     table: Mapping[str, Any] = field(default_factory=dict)
-    recordings: int = 1
-    walls_ns: int | None = None
 
     @property
     def events(self) -> int:
@@ -56,9 +53,7 @@ class TraceTotals:
 
     @property
     def wall_ns(self) -> int | None:
-        """Nanoseconds from the first timestamp to the last; of several traces, those of each together."""
-        if self.recordings > 1:
-            return self.walls_ns
+        """Nanoseconds from the first timestamp to the last."""
         if self.first_at is None or self.last_at is None:
             return None
         return self.last_at - self.first_at

@@ -14,6 +14,7 @@ from namel3ss_debug.traces.lines import Problems
 from namel3ss_debug.traces.reader import Importer, Trace
 from namel3ss_debug.traces.redaction.documents import redact_document
 from namel3ss_debug.traces.redaction.redactor import Redactor
+from namel3ss_debug.traces.span_table import SpanTable, read_spans
 
 
 class _RedactingImporter:
@@ -74,3 +75,22 @@ def open_nonempty_trace(path: str | Path, *, redacted: bool = True) -> Trace:
             f"{path}: there is no event in it ({why}); give the .jsonl file of a trace"
         )
     return trace
+
+
+def load_spans(path: str | Path) -> SpanTable:
+    """Return the spans of a trace as a table: a row for each span, a column for each fact about it.
+
+    `SpanTable.extend` appends the spans of another trace, `to_arrow` and `to_pandas` hand the table to those libraries, and
+    `events` reads the payloads of one span.
+
+    Args:
+        path: any file of the trace, in our format or one that has an importer.
+
+    Raises:
+        TraceNotFoundError: there is nothing at that path.
+        UnreadableTraceError: what is there is not a trace, or nothing in it can be read.
+    """
+    trace = open_nonempty_trace(path)
+    table = read_spans(trace.events(), str(path))
+    table.traces = [trace]
+    return table

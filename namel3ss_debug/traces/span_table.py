@@ -1,6 +1,6 @@
 """The table of spans: one row for each span of a trace, or of several, and one column for each fact about it.
 
-Starts and ends are paired here, once. Whoever asks about spans reads columns: an analysis is a function over this table, and
+Starts and ends are paired here, once. Readers of spans read columns: an analysis is a function over this table, and
 several traces are one table (`SpanTable.extend`). Rows are in the order in which the spans began, so the row of a parent is
 lower than those of its children. Payloads stay in the trace; `SpanTable.events` reads those of one span by its numbers.
 
@@ -60,7 +60,7 @@ _NOTHING: Event = {}
 
 
 class Fact(NamedTuple):
-    """A column that only some readers of the table need: they pass it to `load_spans`, and find it in `SpanTable.facts`.
+    """A column that only some readers of the table need: they name it when the table is made, and find it in `SpanTable.facts`.
 
     Attributes:
         name: the name of the column.
@@ -82,6 +82,13 @@ class PointEvent(NamedTuple):
     trace: int
     number: int
     event: Event
+
+
+class EventPlace(NamedTuple):
+    """The row of the span that an event begins or ends, `AT_TOP` if none, and that of the span that it names as its parent."""
+
+    span: int
+    parent: int
 
 
 class SpanTable:
@@ -160,7 +167,7 @@ class SpanTable:
         self.values: list[Any] = []
         self.points: dict[str, list[PointEvent]] = {event_type: [] for event_type in points}
         self.types: Counter[str] = Counter()
-        self.readings = {
+        self.readings: dict[str, array[Any]] = {
             **{name: array("i") for name in ("trace", "number", "process")},
             "at": array("q"),
             "mb": array("d"),
@@ -211,15 +218,16 @@ class SpanTable:
                 ("site", "priced_by", "process", *self.interned), lambda at: values[at] if at >= 0 else at
             ),
         }
-        for mine, theirs in (
+        pairs: tuple[tuple[dict[str, array[Any]], dict[str, array[Any]]], ...] = (
             (self.columns, other.columns),
             (self.facts, other.facts),
             (self.readings, other.readings),
-        ):
+        )
+        for mine, theirs in pairs:
             for name, column in mine.items():
                 column.extend(map(moved[name], theirs[name]) if name in moved else theirs[name])
         for event_type, kept in self.points.items():
-            kept += [PointEvent(trace + traces, *rest) for trace, *rest in other.points.get(event_type, ())]
+            kept += [point._replace(trace=point.trace + traces) for point in other.points.get(event_type, ())]
         self.types.update(other.types)
         self.rotated_away |= other.rotated_away
         self.paths += other.paths
@@ -278,7 +286,7 @@ class SpanTable:
     def to_columns(self) -> dict[str, Sequence[Any]]:
         """Return the columns by name, with texts in place of indexes; unknown values are None."""
         operations, values = self.operations, self.values
-        texts = {
+        texts: dict[str, Callable[[int], Any]] = {
             "trace": lambda trace: self.paths[trace],
             "site": lambda site: values[site],
             "priced_by": lambda source: values[source],
@@ -307,7 +315,7 @@ class SpanTable:
             DebugError: `pyarrow` is not installed.
         """
         try:
-            import pyarrow as pa
+            import pyarrow as pa  # type: ignore[import-not-found,unused-ignore]
         except ImportError:
             raise DebugError("to_arrow needs pyarrow: pip install pyarrow") from None
         return pa.table({name: list(column) for name, column in self.to_columns().items()})
@@ -319,7 +327,7 @@ class SpanTable:
             DebugError: pandas is not installed.
         """
         try:
-            import pandas as pd
+            import pandas as pd  # type: ignore[import-untyped,unused-ignore]
         except ImportError:
             raise DebugError("to_pandas needs pandas: pip install pandas") from None
         return pd.DataFrame({name: list(column) for name, column in self.to_columns().items()})
@@ -335,7 +343,7 @@ class _Inside:
         self.cpu = self.measured = 0
 
 
-class SpanReader:
+class SpanTableBuilder:
     """Reads the events of a trace into a table, a few at a time where the program still runs.
 
     Args:
@@ -396,6 +404,15 @@ class SpanReader:
                 take(number, event)
         self.count, self._first_at, self._last_at = number, first_at, last_at
 
+    def take(self, event: Event) -> EventPlace:
+        """Take the next event, and return where it belongs."""
+        parent, ends, size = self._find_parent(event), ends_span(event["event_type"]), self._size
+        begun = ends and event.get("parent_event_id") in self._open
+        self.add((event,))
+        if ends:
+            return EventPlace(parent if begun else AT_TOP, parent)
+        return EventPlace(size if self._size > size else AT_TOP, parent)
+
     def pass_through(self, events: Iterable[Event]) -> Iterator[Event]:
         """Yield the next events after having taken each."""
         for event in events:
@@ -417,16 +434,20 @@ class SpanReader:
     def _point(self, number: int, event: Event) -> None:
         if event["event_type"] == "trace_start":
             # a child process: its spans name this event, and belong to the span in which the process was started
-            self._rows[event["event_id"]] = self._parent(event)
+            self._rows[event["event_id"]] = self._find_parent(event)
         elif "memory_usage_mb" in event:
             self._read_memory(number, event)
         kept = self.table.points.get(event["event_type"])
         if kept is not None:
             kept.append(PointEvent(0, number, event))
 
-    def _parent(self, start: Event) -> int:
-        parent = start.get("parent_event_id")
-        return AT_TOP if parent is None else self._rows.get(parent, PARENT_LOST)
+    def _find_parent(self, event: Event) -> int:
+        """Return the row of the span that an event names as its parent, the latest open one with that id."""
+        named = event.get("parent_event_id")
+        if named is None:
+            return AT_TOP
+        begun = self._open.get(named)
+        return begun[0] if begun else self._rows.get(named, PARENT_LOST)
 
     def _new_row(self, number: int) -> int:
         row = self._size
@@ -471,6 +492,8 @@ class SpanReader:
             if self._covered.get(event_id):
                 self._open[event_id] = self._covered[event_id].pop()
         table.end[row] = number
+        if "call_site" in end and table.site[row] < 0:
+            table.site[row] = table.value_index(end["call_site"])
         status = end.get("status")
         if status != "completed" and has_failed(end):
             table.failed[row] = 1
@@ -499,8 +522,9 @@ class SpanReader:
             None if duration is None or "cpu_time_ms" not in end else whole_ns(end["cpu_time_ms"], NS_PER_MS)
         )
         parent = table.parent[row]
-        if parent >= 0 and not table.end[parent]:
-            table.around[row] = parent
+        running = parent >= 0 and not table.end[parent]
+        table.around[row] = parent if running else -1
+        if running:
             timed = began >= 0 and duration
             if timed or cpu is not None:
                 around = self._inside.get(parent)
@@ -589,6 +613,8 @@ class SpanReader:
         for row, around in enumerate(table.around):
             if around >= 0:
                 table.agent[row] = around if around in agents else table.agent[around]
+            else:
+                table.agent[row] = -1
         table.types = Counter(self._counts)
         if self._last_at >= self._first_at:
             table.first_at = since_epoch(self._first_at)
@@ -622,6 +648,6 @@ def read_spans(
     events: Iterable[Event], path: str = "", facts: Sequence[Fact] = (), points: Iterable[str] = ()
 ) -> SpanTable:
     """Return the table of spans of some events, in the order of their trace."""
-    reader = SpanReader(path, facts, points)
-    reader.add(events)
-    return reader.settle()
+    builder = SpanTableBuilder(path, facts, points)
+    builder.add(events)
+    return builder.settle()

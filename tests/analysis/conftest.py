@@ -1,7 +1,6 @@
 """A recording made by hand, random traces, and what an analysis says of a list of events."""
 
 import math
-from itertools import pairwise
 
 import pytest
 from hypothesis import strategies as st
@@ -67,16 +66,11 @@ def recording():
 
 @pytest.fixture(scope="session")
 def analysed():
-    """The results of one pass over some events, or of several parts cut at `cuts` and merged from the left."""
+    """The results for some events."""
 
-    def analysed(events, sections=None, cuts=(), **options):
+    def analysed(events, sections=None, **options):
         analysis = Analysis(sections, Options(**options))
-        places = [0, *sorted(cuts), len(events)]
-        for begin, end in pairwise(places):
-            part = Analysis(sections, Options(**options)) if begin else analysis
-            part.feed_all(events[begin:end], begin + 1)
-            if begin:
-                analysis.merge(part)
+        analysis.feed_all(events)
         return analysis.results()
 
     return analysed

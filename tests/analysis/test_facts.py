@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.analysis.facts import Below, covered_ns
+from namel3ss_debug.analysis.facts import covered_ns
 from namel3ss_debug.traces.facts import LONGEST_NS, whole_ns
 
 SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted), max_size=12)
@@ -27,16 +27,6 @@ def test_the_order_of_the_children_does_not_matter(intervals, random):
     """The same intervals cover the same time however they came."""
     mixed = random.sample(intervals, len(intervals))
     assert covered_ns(flat(mixed), 3, 27) == covered_ns(flat(intervals), 3, 27)
-
-
-def test_what_two_parts_left_adds_up():
-    """Intervals are joined and sums of the same name added."""
-    one, two = Below(), Below()
-    one.vector("calls", 2)[0] = 3
-    two.vector("calls", 2)[:] = [1, 5]
-    two.intervals.extend((1, 2))
-    one.merge(two)
-    assert (one.sums, list(one.intervals)) == ({"calls": [4, 5]}, [1, 2])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 import json
-import pickle
 
 import pytest
 from hypothesis import given, settings
@@ -8,14 +7,6 @@ from hypothesis import strategies as st
 from namel3ss_debug.analysis.folds import Analysis
 from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.errors import WrongUsageError
-
-
-@given(data=st.data())
-def test_a_trace_cut_anywhere_and_merged_in_order_gives_the_same_result(traces, analysed, data):
-    """Parts fed apart and merged from the left are as good as one pass, whatever the events are."""
-    events = data.draw(traces)
-    cuts = data.draw(st.sets(st.integers(0, len(events)), max_size=4))
-    assert json.dumps(analysed(events, cuts=cuts)) == json.dumps(analysed(events))
 
 
 @settings(max_examples=40)
@@ -50,50 +41,13 @@ def test_the_critical_path_goes_on_after_a_prompt_as_if_there_was_none(recording
 
 
 @given(data=st.data())
-def test_each_fold_keeps_the_law_by_itself(traces, analysed, data):
-    """Each section asked for alone is the same cut or whole, and the same as beside all others."""
+def test_each_section_is_the_same_alone(traces, analysed, data):
+    """Each section asked for alone is the same as beside all others."""
     events = data.draw(traces)
-    cut = data.draw(st.integers(0, len(events)))
     beside = analysed(events)
     for section in SECTIONS:
         whole = analysed(events, [section])
-        assert analysed(events, [section], cuts=[cut]) == whole
         assert whole == {section: beside[section]}
-
-
-@given(data=st.data())
-def test_merging_is_associative(traces, data):
-    """Whether the first two parts are merged first or the last two makes no difference."""
-    events = data.draw(traces)
-    first, second = sorted(data.draw(st.tuples(*[st.integers(0, len(events))] * 2)))
-
-    def parts():
-        for begin, end in ((0, first), (first, second), (second, len(events))):
-            part = Analysis()
-            part.feed_all(events[begin:end], begin + 1)
-            yield part
-
-    one, two, three = parts()
-    one.merge(two)
-    one.merge(three)
-    left = one.results()
-    one, two, three = parts()
-    two.merge(three)
-    one.merge(two)
-    assert json.dumps(one.results()) == json.dumps(left)
-
-
-@settings(max_examples=40)
-@given(data=st.data())
-def test_a_part_can_go_to_another_process(traces, analysed, data):
-    """An analysis survives pickling in the middle of a trace."""
-    events = data.draw(traces)
-    cut = data.draw(st.integers(0, len(events)))
-    analysis = Analysis()
-    analysis.feed_all(events[:cut])
-    analysis = pickle.loads(pickle.dumps(analysis))
-    analysis.feed_all(events[cut:], cut + 1)
-    assert analysis.results() == analysed(events)
 
 
 @settings(max_examples=40)
@@ -175,17 +129,7 @@ def test_a_child_process_takes_time_from_the_span_that_started_it(recording, ana
     process = recording.add("trace_start", 1, parent_event_id=root, metadata={"process": 1})
     recording.span("tool", "remote", 1, 3, process)
     recording.end(root, 4)
-    for cuts in ([], [1], [2], [3], [4]):
-        assert analysed(recording.events, cuts=cuts)["component_breakdown"]["agent"]["self_ms"] == 2000
-
-
-def test_a_process_that_began_in_a_later_part_keeps_its_place(recording, analysed):
-    """What is open in it when the recording ends belongs to the span that started it, wherever the trace is cut."""
-    root = recording.start("agent", "root", 0)
-    process = recording.add("trace_start", 1, parent_event_id=root, metadata={"process": 1})
-    recording.start("llm", "remote", 1, process)
-    for cut in range(4):
-        assert analysed(recording.events, cuts=[cut]) == analysed(recording.events)
+    assert analysed(recording.events)["component_breakdown"]["agent"]["self_ms"] == 2000
 
 
 def test_a_child_that_began_before_its_parent_is_not_inside_it(recording, analysed):
@@ -194,8 +138,7 @@ def test_a_child_that_began_before_its_parent_is_not_inside_it(recording, analys
     parent = recording.start("agent", "late", 0.5)
     recording.end(child, 2)
     recording.end(parent, 3)
-    for cuts in ([], [1], [2], [3]):
-        assert analysed(recording.events, cuts=cuts)["component_breakdown"]["agent"]["self_ms"] == 2500
+    assert analysed(recording.events)["component_breakdown"]["agent"]["self_ms"] == 2500
 
 
 def test_a_section_that_is_not_there_is_a_mistake_of_the_user():

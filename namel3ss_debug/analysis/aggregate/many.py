@@ -1,14 +1,14 @@
-"""Analyze many traces at once: each is folded by itself, several in processes of their own, and then they are combined.
+"""Analyze many traces at once: each is read by itself, several in processes of their own, and then they are combined.
 
 How the document of several traces is made:
 
-- Sections whose pooling is `MERGE` are merged, so that a percentile is that of all their spans.
+- Sections whose pooling is `MERGE` are computed from one table of all their spans (`SpanTable.extend`).
 - Those whose pooling is a class (`section_sums`) are summed up from the section of each trace.
 - Everything else (integrity, dependencies with the critical path, and all sections about the course of one run) has a
   meaning for one trace only: it is in the document of each trace and not in the whole.
 
 A row that names an event by `number` has the path of its trace as `trace`. The traces are combined in the order of the
-arguments, whichever process is done first, so the result is that of folding one after the other.
+arguments, whichever process is done first, so the result does not depend on the processes.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ from namel3ss_debug.analysis.aggregate.section_sums import Overviews, SectionSum
 from namel3ss_debug.analysis.aggregate.trends import compute_trends
 from namel3ss_debug.analysis.aggregate.windows import GROUPS
 from namel3ss_debug.analysis.analyzer import SCHEMA, fold
-from namel3ss_debug.analysis.contract import MERGE, NUMBER_BITS, Section, SectionTotal, names_event
-from namel3ss_debug.analysis.folds import Analysis
+from namel3ss_debug.analysis.contract import MERGE, Section, SectionTotal
 from namel3ss_debug.analysis.sections.table import SECTIONS, in_order
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import DebugError, UnreadableTraceError
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from namel3ss_debug.prices import Table
+    from namel3ss_debug.traces.span_table import SpanTable
 
 WORTH_A_PROCESS = 8 << 20
 """Bytes of traces for each process: as many as are read in the time that a process takes to start."""
@@ -104,7 +104,7 @@ class TraceResult(NamedTuple):
         figures: the overview with `memory_peak_mb`.
         document: its whole document as JSON; empty where it was not wanted.
         sections: the sections that are summed up.
-        pooled: its settled `Analysis`, pickled, so that every group it belongs to loads a copy of its own.
+        spans: its table of spans, pickled, so that every group it belongs to loads a copy of its own.
     """
 
     path: str
@@ -113,19 +113,16 @@ class TraceResult(NamedTuple):
     figures: dict[str, Any] = {}  # noqa: RUF012  (never changed)
     document: bytes = b""
     sections: dict[str, Any] = {}  # noqa: RUF012
-    pooled: bytes = b""
+    spans: bytes = b""
     error: str = ""
 
 
-def read_recording(
-    request: AnalysisRequest, table: Mapping[str, Section], index: int, path: str
-) -> TraceResult:
+def read_recording(request: AnalysisRequest, table: Mapping[str, Section], path: str) -> TraceResult:
     """Read and fold one trace.
 
     Args:
         request: the request.
         table: all sections.
-        index: its index among the traces, from 1.
         path: its first file.
     """
     if request.prices is not None:
@@ -151,7 +148,6 @@ def read_recording(
         for name, value in shown.items()
         if isinstance(value, dict) and value.get("score") is not None
     }
-    analysis.settle(index)
     if analysis.spans is not None:
         analysis.spans.paths, analysis.spans.names_traces = [path], True
     return TraceResult(
@@ -171,17 +167,18 @@ def read_recording(
             for name, value in shown.items()
             if name in table and table[name].pooling not in {None, MERGE}
         },
-        pooled=pickle.dumps(analysis),
+        spans=pickle.dumps(analysis.spans),
     )
 
 
 class TraceGroup:
     """Several traces together: all of them, or those of a group."""
 
-    def __init__(self, sections: Sequence[str] | None, table: Mapping[str, Section]) -> None:
-        self._sections = sections
+    def __init__(self, request: AnalysisRequest, table: Mapping[str, Section]) -> None:
+        self._sections = request.sections
+        self._options = request.options
         self._table = table
-        self._pool: Analysis | None = None
+        self._spans: SpanTable | None = None
         self._overviews = Overviews()
         self._sums: dict[str, SectionTotal] = {}
         self._keys: dict[str, dict[str, None]] = {}
@@ -195,22 +192,25 @@ class TraceGroup:
             if name != _OVERVIEW and pooling is not None and pooling != MERGE:
                 self._sums.setdefault(name, pooling()).add(section, result.path)
                 self._keys.setdefault(name, {}).update(dict.fromkeys(section))
-        pooled: Analysis = pickle.loads(result.pooled)  # noqa: S301  (written by `read_recording`)
-        if self._pool is None:
-            self._pool = pooled
-        else:
-            self._pool.merge(pooled)
+        spans: SpanTable | None = pickle.loads(result.spans)  # noqa: S301  (written by `read_recording`)
+        if self._spans is None:
+            self._spans = spans
+        elif spans is not None:
+            self._spans.extend(spans)
         started_at = result.figures.get("started_at")
         if started_at is not None:
             self._runs.append((started_at, result.figures))
 
-    def sections(self, paths: Sequence[str]) -> dict[str, Any]:
-        """Return the sections of all traces that were added.
-
-        Args:
-            paths: the paths of the traces, in their order.
-        """
-        sections: dict[str, Any] = {} if self._pool is None else _with_traces(self._pool.results(), paths)
+    def sections(self) -> dict[str, Any]:
+        """Return the sections of all traces that were added."""
+        sections: dict[str, Any] = {
+            name: row.compute(self._spans, self._options)
+            for name, row in self._table.items()
+            if row.compute is not None
+            and self._spans is not None
+            and row.pooling == MERGE
+            and (self._sections is None or name in self._sections)
+        }
         sections |= {name: added.result() for name, added in self._sums.items()}
         if "errors" in sections:
             # The share of all ended spans; those are in the overviews and not in the section.
@@ -293,7 +293,7 @@ def analyze_many(
         in_order(request.sections)
     names = [str(path) for path in paths]
     sizes = [_size(path) for path in names]
-    whole = TraceGroup(request.sections, table)
+    whole = TraceGroup(request, table)
     groups: dict[str | None, TraceGroup] = {}
     failed, rows, traces = [], [], []
     done = 0
@@ -306,7 +306,7 @@ def analyze_many(
             continue
         whole.add(result)
         if request.by is not None:
-            groups.setdefault(result.group, TraceGroup(request.sections, table)).add(result)
+            groups.setdefault(result.group, TraceGroup(request, table)).add(result)
         rows.append(result.row)
         traces.append(result.document)
     if not rows:
@@ -321,13 +321,13 @@ def analyze_many(
             "left_out": list(request.left_out),
             "by": request.by,
         },
-        **whole.sections(names),
+        **whole.sections(),
     }
     if request.sections is None or _OVERVIEW in request.sections:
         document["trends"] = _trends_to_json(request.by, whole, [group for _, group in grouped])
     if request.by is not None:
         document["groups"] = [
-            {"group": name, "traces": group.count(), **group.sections(names)} for name, group in grouped
+            {"group": name, "traces": group.count(), **group.sections()} for name, group in grouped
         ]
     document["problems"] = _sum_problems(rows)
     overviews = [{"group": name, "traces": group.count(), **group.overview()} for name, group in grouped]
@@ -349,18 +349,17 @@ def _read_all(
     """Yield the traces in their order, read by as many processes as they are worth."""
     if processes is None:
         processes = count_useful_processes(len(paths), total)
-    indexes = enumerate(paths, 1)
     if processes < 2:
-        yield from (read_recording(request, table, index, path) for index, path in indexes)
+        yield from (read_recording(request, table, path) for path in paths)
         return
     # A new interpreter for each: the fork of a process with threads may deadlock.
     executor = ProcessPoolExecutor(
         processes, mp_context=get_context("spawn"), initializer=signal.signal, initargs=_DIE_QUIETLY
     )
-    waiting: deque[tuple[int, str, Future[TraceResult] | None]] = deque()
+    waiting: deque[tuple[str, Future[TraceResult] | None]] = deque()
     try:
-        for index, path in indexes:
-            waiting.append((index, path, _submit(executor, request, table, index, path)))
+        for path in paths:
+            waiting.append((path, _submit(executor, request, table, path)))
             if len(waiting) > _AHEAD * processes:
                 yield _result(request, table, *waiting.popleft())
         while waiting:
@@ -373,12 +372,11 @@ def _submit(
     executor: ProcessPoolExecutor,
     request: AnalysisRequest,
     table: Mapping[str, Section],
-    index: int,
     path: str,
 ) -> Future[TraceResult] | None:
     """Hand a trace to a process; None where the processes have died."""
     try:
-        return executor.submit(read_recording, request, table, index, path)
+        return executor.submit(read_recording, request, table, path)
     except BrokenProcessPool:
         return None
 
@@ -386,7 +384,6 @@ def _submit(
 def _result(
     request: AnalysisRequest,
     table: Mapping[str, Section],
-    index: int,
     path: str,
     future: Future[TraceResult] | None,
 ) -> TraceResult:
@@ -394,7 +391,7 @@ def _result(
     if future is not None:
         with suppress(BrokenProcessPool):
             return future.result()
-    return read_recording(request, table, index, path)  # a reading process died, so the trace is read here
+    return read_recording(request, table, path)  # a reading process died, so the trace is read here
 
 
 def _processors() -> int:
@@ -439,21 +436,6 @@ def _trends_to_json(by: str | None, whole: TraceGroup, groups: Sequence[TraceGro
         points = [medians for group in groups if (medians := group.medians(target)) is not None]
         return {"over": f"{by}s", **about, **compute_trends(points)}
     return {"over": "traces", **about, **compute_trends(whole.runs(target))}
-
-
-def _with_traces(value: Any, paths: Sequence[str]) -> Any:
-    """Return a result in which every row that names an event also names its trace."""
-    if isinstance(value, list):
-        return [_with_traces(item, paths) for item in value]
-    if not isinstance(value, dict):
-        return value
-    inner = {key: _with_traces(item, paths) for key, item in value.items()}
-    for key in filter(names_event, inner):
-        number = inner[key]
-        if isinstance(number, int) and 0 < number >> NUMBER_BITS <= len(paths):
-            index = (number >> NUMBER_BITS) - 1
-            inner = {"trace": paths[index], **inner, key: number & ((1 << NUMBER_BITS) - 1)}
-    return inner
 
 
 def _sum_problems(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -40,9 +40,10 @@ out.
 from __future__ import annotations
 
 from collections import Counter, deque
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import BaseFold
+from namel3ss_debug.analysis.contract import EVENT, WHERE, BaseFold, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.failures.claims import (
@@ -70,6 +71,84 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
     from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.traces.events import Event
+
+
+def _failures(section: Mapping[str, Any]) -> Iterator[Row]:
+    return _with_origins(section.get("failures") or ())
+
+
+def _weak_signs(section: Mapping[str, Any]) -> Iterator[Row]:
+    return _with_origins(section.get("weak_failures") or (), "began here: ")
+
+
+def _with_origins(rows: Iterable[Row], prefix: str = "") -> Iterator[Row]:
+    """Yield the first failures, and below each one its origin, if that is another event."""
+    for row in islice(rows, 10):
+        yield row
+        origin = next(iter(row.get("origins") or ()), None)
+        if origin is not None and origin["number"] != row["number"]:
+            reason = f"{prefix}{origin['reason']}"
+            yield {
+                **origin,
+                "reason": reason,
+                "category": "began here",
+                "is_origin": True,
+                "confidence": None,
+            }
+
+
+COLUMNS = (
+    TableSpec(
+        "Recurring failures",
+        "recurring",
+        (
+            ColumnSpec("times", "count", "count"),
+            ColumnSpec("traces", "traces", "count"),
+            WHERE,
+            ColumnSpec("error", "error", "error", 16),
+            EVENT,
+        ),
+        "n: the first of them",
+        alarming=True,
+    ),
+    "errors",
+    TableSpec(
+        "",
+        "failures",
+        (EVENT, WHERE, ColumnSpec("category", "category"), ColumnSpec("error", "error", "error", 20)),
+        rows=_failures,
+        total="total_errors",
+        most=None,
+    ),
+    "first failure",
+    TableSpec(
+        "{open_span_count:span} never ended",
+        "open_spans",
+        (
+            EVENT,
+            WHERE,
+            ColumnSpec("started (UTC)", "started_at", "time"),
+            ColumnSpec("call site", "call_site", "site"),
+        ),
+        "the program was here when the trace ended",
+        total="open_span_count",
+        alarming=True,
+    ),
+    TableSpec(
+        "{weak_errors:weaker sign} of failure",
+        "weak_failures",
+        (
+            EVENT,
+            WHERE,
+            ColumnSpec("what it says", "error", "error", 20),
+        ),
+        "in an output or a log record; no span failed",
+        rows=_weak_signs,
+        total="weak_errors",
+        most=None,
+        alarming=True,
+    ),
+)
 
 _LONGEST_TEXT = 1000
 """The characters that are kept of an error's text."""
@@ -237,16 +316,6 @@ class Errors(BaseFold):
             return None
         text = (value if isinstance(value, str) else str(value))[:_LONGEST_TEXT]
         return self._texts.setdefault(text, text)
-
-    def merge(self, later: Errors) -> None:
-        """Merge the fold of a later part of the trace, or of another trace, into this one."""
-        self._failures += later._failures
-        self._retries += later._retries
-        self._succeeded |= later._succeeded
-        self._open += later._open
-        self._windows.merge(later._windows)
-        self._weak.merge(later._weak)
-        self._retried = [one + other for one, other in zip(self._retried, later._retried, strict=True)]
 
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the failures in the order in which they happened, and the figures of the module's docstring."""

@@ -13,7 +13,6 @@ before it, which recognises it by its number.
 from __future__ import annotations
 
 from collections import deque
-from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from namel3ss_debug.analysis.failures.causes import find_origins
@@ -116,38 +115,6 @@ class FailureWindows:
         self._cost += amount
         if span.end_number > self.last:
             self._crossing.append((span.end_number, Spent(tokens, amount)))
-
-    def merge(self, later: FailureWindows) -> None:
-        """Merge the windows of a later part into these."""
-        room = MOST_TRACED - len(self._failed)
-        failed = list(later._failed)[:room]
-        reporting_number = failed[-1] if len(failed) == room and failed else inf if room else 0
-        weak = [number for number in later._weak if number < reporting_number][
-            : MOST_TRACED - len(self._weak)
-        ]
-        for into, windows, numbers in (
-            (self._failed, later._failed, failed),
-            (self._weak, later._weak, weak),
-        ):
-            for number in numbers:
-                window = windows[number]
-                into[number] = Window(
-                    window.event,
-                    _last(self.tail, window.tail, TAIL),
-                    _last(self.models, window.models, MODEL_TAIL),
-                    self._spent_before(number, window.spent),
-                )
-        self.full = len(self._failed) >= MOST_TRACED
-        self._begun |= later._begun
-        # Starts were kept for windows that the merge has dropped.
-        for number in self._begun.keys() - self._failed.keys() - self._weak.keys():
-            del self._begun[number]
-        self.tail.extend(later.tail)
-        self.models.extend(later.models)
-        self._tokens += later._tokens
-        self._cost += later._cost
-        self.last = max(self.last, later.last)
-        self._crossing = []
 
     def _spent_before(self, number: int, spent: Spent) -> Spent:
         """Return what had been spent before an event of the later part."""

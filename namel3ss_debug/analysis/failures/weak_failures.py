@@ -71,12 +71,6 @@ class WeakFailures:
             )
         )
 
-    def merge(self, later: WeakFailures) -> None:
-        """Merge those of a later part into these."""
-        room = MOST_KEPT - len(self.kept)
-        self.kept += later.kept[:room]
-        self.more += later.more + len(later.kept[room:])
-
     def remaining(
         self, failed: Iterable[tuple[int, str]], start_of: Callable[[int], int | None]
     ) -> list[WeakFailure]:

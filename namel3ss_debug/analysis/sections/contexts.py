@@ -176,6 +176,10 @@ def _messages(start: Event) -> list[Any]:
     return lenient.sequence(lenient.mapping(start.get("inputs")).get("messages"))
 
 
+def _count_messages(start: Event, _end: Event) -> int:
+    return len(_messages(start))
+
+
 def _conversation_key(start: Event, _end: Event) -> int:
     """Return a key for the beginning of the messages of a call.
 
@@ -216,5 +220,5 @@ _MODELS = frozenset({"llm"})
 CONTEXT_FACTS = (
     Fact("model", model_key, _MODELS, interned=True),
     Fact("conversation", _conversation_key, _MODELS),
-    Fact("messages", lambda start, _: len(_messages(start)), _MODELS),
+    Fact("messages", _count_messages, _MODELS),
 )

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from orjson import dumps, loads
 
-from namel3ss_debug.analysis.contract import BaseFold
+from namel3ss_debug.analysis.contract import EVENT, BaseFold, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.findings import HALF, WORTH_MS, format_share, format_time, make_finding
 from namel3ss_debug.analysis.sections.fingerprints import NONE, Fingerprints
@@ -58,6 +58,66 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
     from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.traces.events import Event
+
+
+def _longest(section: Mapping[str, Any]) -> list[Row]:
+    """Return the spans with most time on the critical path first."""
+    return sorted(
+        section.get("schedule") or (),
+        key=lambda row: (-(row["critical_ms"] or 0), -(row["duration_ms"] or 0), row["number"] or 0),
+    )
+
+
+_SPAN = ColumnSpec("span", "", "operation")
+COLUMNS = (
+    TableSpec(
+        "{violations.count:span} began before what it needs had ended",
+        "violations.listed",
+        (EVENT, _SPAN, ColumnSpec("needs", "needs", "count"), ColumnSpec("early ms", "early_ms", "early")),
+        total="violations.count",
+        alarming=True,
+    ),
+    "critical path",
+    TableSpec(
+        "",
+        "critical_path.operations",
+        (
+            ColumnSpec("operation", "", "operation or not"),
+            ColumnSpec("spans", "spans", "amount"),
+            ColumnSpec("ms", "ms", "ms"),
+            ColumnSpec("share", "share", "share"),
+        ),
+    ),
+    TableSpec(
+        "Spans on the path",
+        "schedule",
+        (
+            EVENT,
+            _SPAN,
+            ColumnSpec("ms", "duration_ms", "ms"),
+            ColumnSpec("on the path", "critical_ms", "ms"),
+            ColumnSpec("slack ms", "slack_ms", "ms"),
+            ColumnSpec("needs", "needs", "numbers"),
+        ),
+        "slack: how much longer without delaying the run",
+        total="spans",
+        rows=_longest,
+        detail=True,
+    ),
+    "parallel",
+    TableSpec(
+        "{parallel.saves_ms:ms} could be saved in parallel",
+        "parallel.chances",
+        (
+            EVENT,
+            ColumnSpec("inside", "", "operation of the run", 14),
+            ColumnSpec("saves ms", "saves_ms", "ms"),
+            ColumnSpec("could have run at the same time", "groups", "groups", 16),
+        ),
+        "{parallel.share:share} of the run, by what was recorded",
+    ),
+    "spans left out",
+)
 
 MOST_SPANS = 12_000
 MOST_OUTPUT_KEYS = 128
@@ -170,17 +230,6 @@ class Dependencies(BaseFold):
                 self._unread_bytes -= len(self._unread.pop(row.number, b""))
             del self._rows[MOST_SPANS:]
             self._least = _rank(self._rows[-1])
-
-    def merge(self, later: Dependencies) -> None:
-        """Merge the fold of a later part of the trace into this one."""
-        self._spans += later._spans
-        self._has_outputs = self._has_outputs or later._has_outputs
-        self._rows += later._rows
-        self._unread |= later._unread
-        self._unread_bytes += later._unread_bytes
-        self._keep_longest()
-        for event_id, links in later._links.items():
-            self._links.setdefault(event_id, []).extend(links)
 
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the section."""

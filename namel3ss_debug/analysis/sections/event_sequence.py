@@ -45,11 +45,6 @@ class ProblemNotes:
         """Return the first problems."""
         return sorted(self._first)[: self._most]
 
-    def merge(self, later: ProblemNotes) -> None:
-        """Merge the notes of a later part into these."""
-        self.count += later.count
-        self._first = sorted(self._first + later._first)[: self._most]
-
 
 class ProcessSequence:
     """The events of one process, as far as their ids identify it: whether numbers have gaps and times rise.
@@ -179,33 +174,6 @@ class EventSequence:
         self._referenced.append(key)
         self._referenced_by.append(number)
         return False
-
-    def merge(self, later: EventSequence) -> None:
-        """Merge the events of the following part into these."""
-        self.ids.merge(later.ids)
-        for prefix, process in later.processes.items():
-            mine = self.processes.get(prefix)
-            if mine is None:
-                self.processes[prefix] = process
-                continue
-            mine.seqs.merge(process.seqs)
-            if process.first is not None:
-                if mine.first is not None:
-                    back = since_epoch(mine.last_at) - process.first[0]
-                    if back > self.tolerance_ns:
-                        self._note_step_back(process.first[1], back)
-                mine.first = mine.first or process.first
-                mine.last_at = process.last_at
-        self.steps_back.merge(later.steps_back)
-        self.largest_step = max(self.largest_step, later.largest_step)
-        for column, more in (
-            (self._referenced, later._referenced),
-            (self._referenced_by, later._referenced_by),
-            (self._children, later._children),
-            (self._parents, later._parents),
-        ):
-            column.extend(more)
-        self._parent = None
 
     def references(self, lookup: Lookup) -> References:
         """Look up every id that was named, and return the problems."""

@@ -207,21 +207,6 @@ class HandledExceptions(BaseFold):
         else:
             self._more += 1
 
-    def merge(self, later: HandledExceptions) -> None:
-        """Add what a later part of the trace has found."""
-        room = _MOST_KEPT - len(self._handled)
-        self._handled += later._handled[:room]
-        self._more += later._more + len(later._handled[room:])
-        self._counted += later._counted
-        self._warning_count += later._warning_count
-        self._warnings = sorted({*self._warnings, *later._warnings})[:_MOST_KEPT]
-        for key, results in later._results.items():
-            mine = self._results.setdefault(key, _Results())
-            for shape, count in results.counts.items():
-                mine.add(shape, results.first[shape], count)
-        self._failed |= later._failed
-        self._failures |= later._failures
-
     def result(self, _totals: TraceTotals) -> dict[str, Any]:
         """Return the section."""
         rows: dict[tuple[str, str], dict[str, Any]] = {}

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import EVENT, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.facts import EVERY_EVENT
 from namel3ss_debug.analysis.findings import make_finding
@@ -43,13 +43,27 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.traces.events import Event
 
-EVIDENCE_TABLE = TableSpec(
-    "Where it shows",
-    "findings",
-    (ColumnSpec("n", "number", "event"), ColumnSpec("what", "what", "prose", 20)),
-    detail=True,
+COLUMNS = (
+    TableSpec(
+        "Integrity {score:share}",
+        "lowered_by",
+        (
+            ColumnSpec("found", "check", "words", 14),
+            ColumnSpec("how many", "", "of"),
+            ColumnSpec("lowers by", "lowered_by", "share"),
+            ColumnSpec("because", "why", "dim", 16),
+        ),
+        "how far the trace can be trusted",
+        most=None,
+        alarming=True,
+    ),
+    TableSpec(
+        "Where it shows",
+        "findings",
+        (EVENT, ColumnSpec("what", "what", "prose", 20)),
+        detail=True,
+    ),
 )
-COLUMNS = (EVIDENCE_TABLE,)
 
 LEAST_SHARE = 0.01
 MOST_NEEDS = 100_000
@@ -213,17 +227,6 @@ class Integrity:
     def open_span(self, span: MeasuredSpan) -> None:
         """Note a span that never ended."""
         self._notes["open_spans"].add(span.number)
-
-    def merge(self, later: Integrity) -> None:
-        """Merge the fold of a later part of the trace into this one."""
-        self._sequence.merge(later._sequence)
-        for name, notes_of_check in self._notes.items():
-            notes_of_check.merge(later._notes[name])
-        self._redactions.update(later._redactions)
-        self._largest_error = max(self._largest_error, later._largest_error)
-        self._begun |= later._begun
-        self._ended += later._ended
-        self._needs = {**later._needs, **self._needs}
 
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the section."""

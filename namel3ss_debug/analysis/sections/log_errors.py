@@ -110,17 +110,6 @@ class LogErrors(BaseFold):
         if len(row["numbers"]) < LISTED:
             row["numbers"].append(number)
 
-    def merge(self, later: LogErrors) -> None:
-        """Add what a later part of the trace has found."""
-        self._count += later._count
-        for key, row in later._rows.items():
-            mine = self._rows.get(key)
-            if mine is not None:
-                mine["times"] += row["times"]
-                mine["numbers"] = (mine["numbers"] + row["numbers"])[:LISTED]
-            elif len(self._rows) < _MOST_MESSAGES:
-                self._rows[key] = row
-
     def result(self, _totals: TraceTotals) -> dict[str, Any]:
         """Return the section."""
         rows = sorted(self._rows.values(), key=lambda row: (-row["times"], row["number"]))

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import BaseFold
+from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.findings import HALF, WORTH_MS, format_time, make_finding
 from namel3ss_debug.analysis.sections.prompts import answer_key, arguments_key, parse_prompt, value_key
 from namel3ss_debug.analysis.sections.savings import LEAST_PREFIX, CountedCalls, FailedSpan, Key, Savings
@@ -33,6 +33,34 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
     from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.traces.events import Event
+
+
+def _worthwhile(section: Mapping[str, Any]) -> list[Row]:
+    return [
+        row
+        for row in section.get("listed") or ()
+        if row["saves"].get("tokens") or row["saves"].get("cost") or (row["saves"].get("ms") or 0) >= WORTH_MS
+    ]
+
+
+COLUMNS = (
+    "savings",
+    TableSpec(
+        "",
+        "listed",
+        (
+            ColumnSpec("what", "kind", "saving"),
+            ColumnSpec("where", "", "operation of the run", 14),
+            ColumnSpec("calls", "count", "count"),
+            ColumnSpec("time", "saves.ms", "time taken"),
+            ColumnSpec("tokens", "saves.tokens", "amount"),
+            ColumnSpec("cost", "saves.cost", "money"),
+            ColumnSpec("n", "numbers", "few numbers"),
+        ),
+        rows=_worthwhile,
+    ),
+    "savings left out",
+)
 
 MOST_FAILED_RUNS = 10_000
 _INSIDE = "calls inside"
@@ -104,16 +132,6 @@ class Optimizations(BaseFold):
                 and (input_tokens := parse_count(usage.get("input_tokens"))) >= LEAST_PREFIX
             ):
                 calls.prompts.add(span, prompt, input_tokens, parse_count(usage.get("cache_read_tokens")))
-
-    def merge(self, later: Optimizations) -> None:
-        """Merge the fold of a later part of the trace into this one."""
-        for operation, calls in later._calls.items():
-            mine = self._calls.get(operation)
-            if mine is None:
-                self._calls[operation] = calls
-            else:
-                mine.merge(calls)
-        self._failed_spans = sorted(self._failed_spans + later._failed_spans)[:MOST_FAILED_RUNS]
 
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the section."""

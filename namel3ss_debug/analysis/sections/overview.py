@@ -97,17 +97,6 @@ class ExecutionOverview(BaseFold):
         if "session_id" in event:
             self._sessions.add(event["session_id"])
 
-    def merge(self, later: ExecutionOverview) -> None:
-        """Add what a later part of the trace has found."""
-        self._executions |= later._executions
-        self._sessions |= later._sessions
-        self._begun |= later._begun
-        self._ended += later._ended
-        self._end.merge(later._end)
-        self._verdict = later._verdict or self._verdict
-        starts = [start for start in (self._start, later._start) if start is not None]
-        self._start = min(starts, key=lambda start: start[0]) if starts else None
-
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the section; values that were not recorded are None."""
         errors, resources = totals.sections["errors"], totals.sections["resource_usage"]

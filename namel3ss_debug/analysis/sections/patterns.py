@@ -18,11 +18,12 @@ The first `MOST_SPANS` spans and decisions are looked at; `spans_left_out` count
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import BaseFold
+from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import OUTLIERS
 from namel3ss_debug.analysis.findings import format_operation, format_time, make_finding
 from namel3ss_debug.analysis.sections import bursts, decisions, loops, sequences
@@ -36,6 +37,41 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.sections.calls import PatternCall
     from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.traces.events import Event
+
+TROUBLES = frozenset({"loop", "retries", "stall", "one way"})
+"""The kinds of patterns whose cost brought nothing."""
+
+
+def _troubles(section: Mapping[str, Any]) -> list[Row]:
+    return [row for row in section.get("found") or () if row["kind"] in TROUBLES]
+
+
+def _others(section: Mapping[str, Any]) -> list[Row]:
+    """Return the patterns that cost nothing, the first three of each kind before all others."""
+    seen: Counter[str] = Counter()
+    first: list[Row] = []
+    later: list[Row] = []
+    for row in section.get("found") or ():
+        if row["kind"] not in TROUBLES:
+            seen[row["kind"]] += 1
+            (first if seen[row["kind"]] <= 3 else later).append(row)
+    return [*first, *later]
+
+
+_PATTERN = (
+    ColumnSpec("what", "", "pattern", 24),
+    ColumnSpec("ms", "cost.ms", "ms if any"),
+    ColumnSpec("tokens", "cost.tokens", "amount"),
+    ColumnSpec("cost", "cost.usd", "money"),
+    ColumnSpec("events", "", "events of a pattern"),
+)
+COLUMNS = (
+    "troubles",
+    TableSpec("", "found", _PATTERN, rows=_troubles),
+    "other patterns",
+    TableSpec("", "found", _PATTERN, rows=_others, most=6),
+    "spans not looked at",
+)
 
 MOST_SPANS = 50_000
 MOST_LISTED = 50
@@ -94,14 +130,6 @@ class Patterns(BaseFold):
         if len(self._calls) > MOST_SPANS:
             del self._calls[MOST_SPANS:]
             self._first_left_out = self._calls[-1].number
-
-    def merge(self, later: Patterns) -> None:
-        """Merge the fold of a later part of the trace into this one."""
-        self._seen += later._seen
-        self._calls += later._calls
-        self._keep_first()
-        for process, link in later._links.items():
-            self._add_link(process, link)
 
     def result(self, _totals: TraceTotals) -> dict[str, Any]:
         """Return the section."""

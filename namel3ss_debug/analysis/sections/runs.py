@@ -48,24 +48,6 @@ class Runs:
         """Return whether the number is in the latest run: a quick test."""
         return value < self.following and bool(self._firsts) and value >= self._firsts[-1]
 
-    def merge(self, later: Runs) -> None:
-        """Merge the numbers of the following part into these."""
-        if not later._firsts:
-            return
-        begin = 0
-        if self._firsts:
-            joined = later._firsts[0] == self.following and (
-                self._loose or later._events[0] == self.following_event
-            )
-            if joined:
-                begin = 1
-            else:
-                self._ends.append(self.following)
-        self._firsts.extend(later._firsts[begin:])
-        self._ends.extend(later._ends)
-        self._events.extend(later._events[begin:])
-        self.following, self.following_event = later.following, later.following_event
-
     def __len__(self) -> int:
         return len(self._firsts)
 

@@ -93,12 +93,6 @@ class PromptPrefixes:
         self.beginnings.extend(kept)
         self.sizes.extend(prompt.sizes)
 
-    def merge(self, later: PromptPrefixes) -> None:
-        """Merge those of a later part into these."""
-        self._facts.extend(later._facts)
-        self.beginnings.extend(later.beginnings)
-        self.sizes.extend(later.sizes)
-
     def resent(self) -> Iterator[tuple[int, int, int, int]]:
         """Yield (number, before, tokens, at) of each prompt that begins like an earlier one and was not cached.
 
@@ -170,12 +164,6 @@ class CountedCalls:
         self._facts.extend(
             (span.number, span.end_number, duration, span.self_ns, tokens, cost, request, answer)
         )
-
-    def merge(self, later: CountedCalls) -> None:
-        """Merge those of a later part into these."""
-        self._facts.extend(later._facts)
-        self.failed.update(later.failed)
-        self.prompts.merge(later.prompts)
 
     def __getitem__(self, index: int) -> CountedCall:
         return CountedCall._make(self._facts[index * _WIDTH : (index + 1) * _WIDTH])

@@ -80,22 +80,6 @@ class TriggerData:
     blocked: list[Blocked] = field(default_factory=list)
     waiting: list[Blocked] = field(default_factory=list)
 
-    def merge(self, later: TriggerData) -> None:
-        """Merge the data of a later part into these."""
-        for operation, facts in later.durations.items():
-            self.durations.setdefault(operation, array("q")).extend(facts)
-        for second, calls in later.calls.items():
-            self.calls[second] = self.calls.get(second, 0) + calls
-        self.failed += later.failed
-        for mine, theirs in ((self.busy, later.busy), (self.samples, later.samples)):
-            for process, rows in theirs.items():
-                mine.setdefault(process, []).extend(rows)
-        self.cpu_recorded |= later.cpu_recorded
-        self.timeouts += later.timeouts
-        self.timeout_count += later.timeout_count
-        self.blocked += later.blocked
-        self.waiting += later.waiting
-
     def began(self, number: int) -> int | None:
         """Return when the call of that number began, nanoseconds since the epoch; None where it is not known."""
         for facts in self.durations.values():

@@ -19,7 +19,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import BaseFold
+from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.findings import EXCEEDED, format_operation, make_finding
 from namel3ss_debug.analysis.sections.memory import process_key
@@ -35,6 +35,25 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
     from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.traces.events import Event
+
+COLUMNS = (
+    TableSpec(
+        "Thresholds passed",
+        "triggered",
+        (
+            ColumnSpec("rule", "rule", "words"),
+            ColumnSpec("seen", "value", "in its unit"),
+            ColumnSpec("allowed", "threshold", "in its unit"),
+            ColumnSpec("what", "what", "operation and what", 20),
+            ColumnSpec("times", "times", "several"),
+            ColumnSpec("n", "numbers", "few numbers"),
+        ),
+        "the setting triggers defines what is allowed",
+        total="triggered_count",
+        alarming=True,
+    ),
+    "rules not triggered",
+)
 
 _DEPENDENCIES = frozenset({"llm", "tool", "http", "memory"})
 _LEAST_BUSY_NS = 100 * NS_PER_MS
@@ -149,11 +168,6 @@ class Triggers(BaseFold):
         if sample.cpu_ns is not None and sample.at is not None:
             self._data.cpu_recorded = True
             self._data.samples.setdefault(process_key(event), []).append((number, sample.at, sample.cpu_ns))
-
-    def merge(self, later: Triggers) -> None:
-        """Merge the fold of a later part of the trace into this one."""
-        self._data.merge(later._data)
-        self._data.timeouts = sorted(self._data.timeouts)[:_MOST_TIMEOUTS]
 
     def result(self, totals: TraceTotals) -> dict[str, Any]:
         """Return the state of each rule, and the findings."""

@@ -681,8 +681,8 @@ class ExecutionTracer:
         event = self.base("trace_end", "app", None, None)
         if self._tool_code is not None:
             self.sources |= self._tool_code.new_files()  # what the last tools have imported themselves
-            if self.sources:
-                self.end_metadata["sources"] = self.sources
+        if self.sources:
+            self.end_metadata["sources"] = self.sources
         event["metadata"] = {
             "events": writer.events,
             "bytes": writer.size,

@@ -25,8 +25,8 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from namel3ss_debug.capture.core import context
 from namel3ss_debug.capture.core.context import CURRENT, NOWHERE, SpanLike
+from namel3ss_debug.capture.core.context import current as current_span
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.core.tracer import OpenSpan
 from namel3ss_debug.capture.frameworks import tasks
@@ -493,7 +493,7 @@ def _is_followed_directly(scope: str) -> bool:
 
 def _is_inside(span: OpenSpan) -> bool:
     """Return whether the running code is inside a span already, however deep."""
-    current = context.current()
+    current = current_span()
     while isinstance(current, OpenSpan) and current is not span:
         current = current._parent
     return current is span

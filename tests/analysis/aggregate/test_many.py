@@ -8,12 +8,10 @@ from hypothesis import strategies as st
 from namel3ss_debug.analysis.aggregate import many
 from namel3ss_debug.analysis.aggregate.many import AnalysisRequest, TraceGroup, analyze_many, read_recording
 from namel3ss_debug.analysis.analyzer import TraceAnalyzer
-from namel3ss_debug.analysis.contract import MERGE
-from namel3ss_debug.analysis.folds import Analysis
 from namel3ss_debug.analysis.sections.table import SECTIONS
+from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import UnreadableTraceError, WrongUsageError
-
-POOLED = tuple(name for name, row in SECTIONS.items() if row.pooling == MERGE)
+from namel3ss_debug.traces.span_table import read_spans
 
 
 @pytest.fixture
@@ -205,63 +203,33 @@ def test_progress_is_told_after_each_recording(week):
 
 def test_a_thing_that_was_read_can_go_to_another_process(week):
     """What a process hands back survives pickling, and taking it twice counts it twice."""
-    found = pickle.loads(pickle.dumps(read_recording(AnalysisRequest(), SECTIONS, 1, str(week[0]))))
-    together = TraceGroup(None, SECTIONS)
+    found = pickle.loads(pickle.dumps(read_recording(AnalysisRequest(), SECTIONS, str(week[0]))))
+    together = TraceGroup(AnalysisRequest(), SECTIONS)
     together.add(found)
     together.add(found)
     assert together.count() == 2
-    rows = together.sections([str(week[0])])["component_breakdown"]
+    rows = together.sections()["component_breakdown"]
     assert rows["tool"]["count"] == 2
 
 
-def settled(events, place, table=None):
-    """The analysis of one recording, ready to be pooled with others."""
-    analysis = Analysis(POOLED, table=table)
-    analysis.feed_all(events)
-    analysis.settle(place)
-    return analysis
-
-
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_pooling_is_associative_and_has_no_order(traces, data):
-    """Recordings may be put together in groups first, and in any order, without a change."""
-    recordings = [data.draw(traces) for _ in range(3)]
+def test_several_traces_give_what_one_table_of_all_their_spans_gives(traces, data):
+    """Tables may be put together in groups first; every span is in it once, under its trace."""
+    events = [data.draw(traces) for _ in range(3)]
+    row = SECTIONS["performance"]
 
-    def parts():
-        return [settled(events, place) for place, events in enumerate(recordings, 1)]
+    def tables():
+        return [read_spans(each, str(place), row.facts, row.points) for place, each in enumerate(events)]
 
-    one, two, three = parts()
-    one.merge(two)
-    one.merge(three)
-    left = json.dumps(one.results())
-    one, two, three = parts()
-    three.merge(two)
-    three.merge(one)
-    assert json.dumps(three.results()) == left
-
-
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
-@given(data=st.data())
-def test_the_results_of_a_recording_do_not_depend_on_when_they_are_asked_for(traces, data):
-    """What is pooled is the same whether the recording has given its own results before or not."""
-    events = data.draw(traces)
-    asked = Analysis(POOLED)
-    asked.feed_all(events)
-    asked.results()
-    asked.settle(1)
-    assert json.dumps(asked.results()) == json.dumps(settled(events, 1).results())
-
-
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
-@given(data=st.data())
-def test_counts_of_the_pool_are_the_sums_of_the_recordings(traces, analysed, data):
-    """Every span of every recording is in it once."""
-    recordings = [data.draw(traces) for _ in range(2)]
-    pool, other = (settled(events, place) for place, events in enumerate(recordings, 1))
-    pool.merge(other)
-    rows = pool.results()["component_breakdown"]
-    alone = [analysed(events, ["component_breakdown"])["component_breakdown"] for events in recordings]
-    for component, row in rows.items():
-        for name in ("count", "open", "errors", "tokens"):
-            assert row[name] == sum(each.get(component, {}).get(name, 0) for each in alone)
+    one, two, three = tables()
+    two.extend(three)
+    one.extend(two)
+    first, *rest = tables()
+    for each in rest:
+        first.extend(each)
+    assert json.dumps(row.compute(first, Options())) == json.dumps(row.compute(one, Options()))
+    assert len(first) == sum(map(len, tables()))
+    assert [first.paths[trace] for trace in first.trace] == [
+        str(place) for place, table in enumerate(tables()) for _ in range(len(table))
+    ]

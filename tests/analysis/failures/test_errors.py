@@ -180,7 +180,7 @@ def test_a_failure_fails_what_depends_on_it(recording, analysed):
     recording.end(third, 3, status="failed", error="nothing to store", error_type="ValueError")
     apart = recording.start("tool", "greet", 3)
     recording.end(apart, 4, status="failed", error="hoarse", error_type="VoiceError")
-    section = analysed(recording.events, ["errors"], cuts=[3])["errors"]
+    section = analysed(recording.events, ["errors"])["errors"]
     assert [(row["number"], row["needs"]) for row in section["dependency_failures"]] == [(3, [1]), (5, [3])]
     assert [row["impact"]["dependents_failed"] for row in section["failures"]] == [2, 1, 0, 0]
     origin = section["failures"][1]["origins"][0]

@@ -47,15 +47,6 @@ def busy_run(recording):
     return recording.events
 
 
-@pytest.mark.parametrize("most", [1, 5, MOST_TRACED])
-def test_origins_are_the_same_wherever_the_trace_is_cut(busy_run, analysed, monkeypatch, most):
-    """Windows, money spent after a failure, and weak failures come together from the parts, few or many of them."""
-    monkeypatch.setattr("namel3ss_debug.analysis.failures.origins.MOST_TRACED", most)
-    whole = json.dumps(analysed(busy_run, ["errors"]))
-    for cut in range(0, len(busy_run), 2):
-        assert json.dumps(analysed(busy_run, ["errors"], cuts=[cut, min(cut + 7, len(busy_run))])) == whole
-
-
 PAYLOADS = st.recursive(
     st.sampled_from(
         ["", "Error: bad", "no city 'A-1029'", '{"error": 1}', "\ud800", 0, -5, 10**30, 2.5, True, None]
@@ -89,31 +80,15 @@ PAYLOADS = st.recursive(
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_payloads_of_any_shape_have_origins_however_they_are_cut(traces, analysed, data):
-    """Whatever stands in inputs and outputs, the section is JSON, and the same from parts."""
+def test_payloads_of_any_shape_have_origins(traces, analysed, data):
+    """Whatever stands in inputs and outputs, the section is JSON."""
     events = data.draw(traces)
     for event in events:
         key = "inputs" if event["event_type"].endswith("_start") else "outputs"
         event[key] = {
             data.draw(st.sampled_from(["result", "messages", "arguments", "tool_calls"])): data.draw(PAYLOADS)
         }
-    whole = json.dumps(analysed(events, ["errors"]), allow_nan=False)
-    cut = data.draw(st.integers(0, len(events)))
-    assert json.dumps(analysed(events, ["errors"], cuts=[cut])) == whole
-
-
-def test_a_window_reaches_back_over_a_cut(analysed, recording):
-    """A cut between the model's call and the tool's failure takes nothing away."""
-    model = recording.start("llm", "gpt", 0, inputs=READ)
-    recording.end(model, 1, outputs=ASK)
-    for at in range(TAIL):
-        recording.span("chain", "step", at + 2, at + 2.5)
-    tool = recording.start("tool", "weather", 999, inputs={"arguments": {"city": "Pari"}, "call_id": "c1"})
-    recording.end(tool, 1000, **BAD)
-    for cuts in ([], [1], [2], [3], [len(recording.events) - 1]):
-        (failure,) = analysed(recording.events, ["errors"], cuts=cuts)["errors"]["failures"]
-        assert failure["origins"][0]["kind"] == "wrote_argument"
-        assert failure["origins"][0]["evidence"]["value"] == "city='Pari'"
+    assert json.dumps(analysed(events, ["errors"]), allow_nan=False)
 
 
 def test_the_impact_is_what_came_after(busy_run, analysed):

@@ -1,11 +1,9 @@
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.analysis.analyzer import analyze
@@ -252,29 +250,6 @@ CALLS = st.tuples(
     st.booleans(),
     st.booleans(),
 )
-
-
-def test_a_cut_trace_gives_the_same_section(recording, analysed):
-    """Handled exceptions, warnings and results are brought together wherever the trace is cut."""
-
-    @given(st.lists(CALLS, max_size=8), st.sets(st.integers(0, 40), max_size=3))
-    def check(calls, cuts):
-        run = type(recording)()
-        for name, result, error_type, has_value, logged in calls:
-            start = run.start("tool", name, len(run.events))
-            if logged:
-                warn(run, 18, parent_event_id=start)
-            if error_type:
-                returned = result if has_value else ...
-                handle(run, error_type, start, returned, component="tool", component_name=name)
-            run.end(start, len(run.events), outputs={"result": result})
-        sections = ["handled_exceptions"]
-        cuts = {cut for cut in cuts if cut <= len(run.events)}
-        assert json.dumps(analysed(run.events, sections, cuts=cuts)) == json.dumps(
-            analysed(run.events, sections)
-        )
-
-    check()
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
-
 from namel3ss_debug.views.bottlenecks import hot_functions
 
 
@@ -101,23 +99,6 @@ SAMPLES = st.lists(
     ),
     max_size=8,
 )
-
-
-@given(SAMPLES, st.data())
-def test_parts_merged_in_order_give_the_whole(analysed, given_samples, data):
-    """Wherever the trace is cut."""
-    from types import SimpleNamespace
-
-    events = []
-    recording = SimpleNamespace(
-        add=lambda event_type, at, **fields: events.append(
-            {"event_type": event_type, "event_id": f"e{at}", "timestamp": at, "execution_id": "run", **fields}
-        )
-    )
-    for at, (name, elapsed, functions, memory) in enumerate(given_samples):
-        sample(recording, at, name, elapsed, *functions, memory=memory)
-    cuts = data.draw(st.lists(st.integers(0, len(events)), max_size=3))
-    assert analysed(events, ["performance"], cuts) == analysed(events, ["performance"])
 
 
 def test_the_table_names_an_operation_once(recording, analysed):

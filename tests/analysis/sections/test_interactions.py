@@ -1,16 +1,12 @@
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from namel3ss_debug.analysis.sections import interactions as module
 
 
 @pytest.fixture
 def section(recording, analysed):
     """The section of the recording."""
-    return lambda cuts=(): analysed(recording.events, ["interactions"], cuts)["interactions"]
+    return lambda: analysed(recording.events, ["interactions"])["interactions"]
 
 
 @pytest.fixture
@@ -63,8 +59,6 @@ def test_a_call_belongs_to_the_nearest_agent_around_it(recording, section):
     assert [row["tokens"] for row in found["calls"][:2]] == [107, 7]
     assert sum(row["tokens"] for row in found["calls"] if row["component"] == "llm") == 107
     assert [row["total_ms"] for row in found["calls"][:2]] == [8000, 3000]
-    for cut in range(len(recording.events)):
-        assert section([cut]) == found
 
 
 def test_what_is_in_a_tool_belongs_to_the_agent_that_called_it(recording, section):
@@ -181,16 +175,6 @@ def _talk(draw):
             event["metadata"] = {"to": draw(st.sampled_from(["A", "B", ["A", "B"], None]))}
         events.append(event)
     return events
-
-
-@given(events=_talk(), data=st.data())
-def test_cut_anywhere_and_merged_the_interactions_are_the_same(analysed, events, data):
-    """Whoever called is known wherever the trace is cut; of more messages than are kept, the first are."""
-    cuts = data.draw(st.sets(st.integers(0, len(events)), max_size=3))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MOST_MESSAGES", data.draw(st.sampled_from([3, 20_000])))
-        whole = analysed(events, ["interactions"])
-        assert json.dumps(analysed(events, ["interactions"], cuts)) == json.dumps(whole, allow_nan=False)
 
 
 @given(events=_talk())

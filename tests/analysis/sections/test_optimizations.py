@@ -219,22 +219,6 @@ def test_a_beginning_that_the_cache_read_or_that_is_short_saves_nothing(ask, fou
     assert kinds(found()) == {}
 
 
-def test_parts_of_a_recording_save_what_the_whole_does(recording, ask, use, analysed):
-    """A prompt that was sent again, a repeated call and a run that failed, each begun in one part and ended in another."""
-    ask(0, [message("system", LONG), message("user", "a")])
-    use(2, {"q": 1}, "a")
-    agent = recording.start("agent", "a", 4)
-    use(5, {"q": 2}, None, agent, status="failed", error="no route", outputs={})
-    ask(7, [message("system", LONG), message("user", "b")], agent)
-    recording.end(agent, 9, status="failed", error="no route")
-    use(10, {"q": 1}, "a")
-    ask(12, [message("system", LONG), message("user", "c")])
-    whole = analysed(recording.events, ["optimizations"])["optimizations"]
-    assert set(kinds(whole)) == {"failed_calls", "work_after_failure", "repeated_calls", "resent_context"}
-    for cut in range(1, len(recording.events)):
-        assert analysed(recording.events, ["optimizations"], cuts=[cut])["optimizations"] == whole
-
-
 @pytest.mark.parametrize(
     ("asked", "answered"),
     [

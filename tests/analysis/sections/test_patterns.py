@@ -1,10 +1,4 @@
-import json
-
-import pytest
-from hypothesis import given
 from hypothesis import strategies as st
-
-from namel3ss_debug.analysis.sections import patterns as module
 
 ARGUMENTS = st.sampled_from([{}, {"q": "x"}, {"page": 1}, {"page": 2}, {"cursor": "k"}])
 RESULTS = st.sampled_from([None, "found", {"status": "running"}, {"next": "k"}, []])
@@ -55,27 +49,6 @@ def _run(draw):
     return events
 
 
-@given(events=_run(), data=st.data())
-def test_cut_anywhere_and_merged_the_patterns_are_the_same(analysed, events, data):
-    """Also in runs in which much comes again."""
-    cuts = data.draw(st.sets(st.integers(0, len(events)), max_size=3))
-    whole = analysed(events, ["patterns"])
-    assert json.dumps(analysed(events, ["patterns"], cuts)) == json.dumps(whole, allow_nan=False)
-
-
-@given(events=_run(), data=st.data())
-def test_the_first_spans_are_kept_wherever_the_trace_is_cut(analysed, events, data):
-    """Of more spans than are looked at, those are left out that began last, and it is said how many."""
-    cuts = data.draw(st.sets(st.integers(0, len(events)), max_size=3))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MOST_SPANS", 4)
-        whole = analysed(events, ["patterns"])["patterns"]
-        assert analysed(events, ["patterns"], cuts)["patterns"] == whole
-    points = {"decision", "memory_operation"}
-    taken = sum(event["event_type"].endswith("_start") or event["event_type"] in points for event in events)
-    assert (whole["spans"], whole["spans_left_out"]) == (min(taken, 4), max(taken - 4, 0))
-
-
 def test_an_empty_trace_has_no_patterns(analysed):
     """Nothing is found, and how it was looked for is told."""
     section = analysed([], ["patterns"])["patterns"]
@@ -118,6 +91,5 @@ def test_what_a_child_process_does_belongs_to_the_span_that_started_it(recording
         start = recording.start("tool", "t", n + 1, process, inputs={"arguments": {"q": 1}})
         recording.end(start, n + 1.5, outputs={"result": 2})
     recording.end(agent, 9)
-    for cut in (0, 2, 5, 8):
-        (found,) = analysed(recording.events, ["patterns"], [cut])["patterns"]["found"]
-        assert (found["kind"], found["rounds"]) == ("loop", 3)
+    (found,) = analysed(recording.events, ["patterns"])["patterns"]["found"]
+    assert (found["kind"], found["rounds"]) == ("loop", 3)

@@ -30,18 +30,6 @@ def test_every_number_is_found_at_its_first_event(stretches):
     assert lookup.repeats == sorted(event for same in events.values() for event in sorted(same)[1:])
 
 
-@given(STRETCHES, st.data(), st.booleans())
-def test_parts_come_together(stretches, data, loose):
-    """Numbers added in two parts are the runs of one pass."""
-    values = [value for begin, length in stretches for value in range(begin, begin + length)]
-    cut = data.draw(st.integers(0, len(values)))
-    runs = filled(values[:cut], loose=loose)
-    runs.merge(filled(values[cut:], cut + 1, loose=loose))
-    whole = filled(values, loose=loose)
-    assert list(runs.in_order()) == list(whole.in_order())
-    assert len(runs) == len(whole)
-
-
 def test_a_million_numbers_in_a_row_are_one_run():
     """What follows each other takes no memory."""
     runs = filled(range(1_000_000))

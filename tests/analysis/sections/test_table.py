@@ -27,10 +27,6 @@ class Refunds(BaseFold):
         if span.name == "refund":
             self.rows.append({"number": span.number, "ms": span.duration_ns / 1e6})
 
-    def merge(self, later):
-        """Add those of a later part."""
-        self.rows += later.rows
-
     def result(self, totals):
         """Return the section."""
         del totals

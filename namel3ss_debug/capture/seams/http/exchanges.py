@@ -90,7 +90,7 @@ class Exchanges:
         self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | StreamedBody | None
     ) -> AnyExchange | None:
         """Begin to record a request that is about to be sent; None if it is not recorded. Never raises."""
-        return self._begin(Exchange, method, url, headers, body)
+        return self._begin(Exchange.begin, method, url, headers, body)
 
     def begin_late(
         self, method: str, url: str, headers: Iterable[tuple[str, str]], body: StreamedBody
@@ -100,7 +100,7 @@ class Exchanges:
 
     def _begin(
         self,
-        make: Callable[..., Exchange | LateExchange],
+        begin: Callable[..., Exchange | LateExchange],
         method: str,
         url: str,
         headers: Iterable[tuple[str, str]],
@@ -118,7 +118,7 @@ class Exchanges:
                 # What follows is no HTTP, so an answer from a trace would lead nowhere.
                 self.tracer.unrecorded("a websocket")
                 return None
-            return make(self, method, url, headers, body)
+            return begin(self, method, url, headers, body)
         except Exception as error:
             self.tracer.problem("an HTTP request could not be recorded", error)
             return None
@@ -138,26 +138,10 @@ class TelemetryRequest:
     carried: str | None = None
     sent: bool = True
 
-    def respond(
-        self,
-        status: int,
-        headers: Iterable[tuple[str, str]],
-        reason: str | None = None,
-        version: str = HTTP_1_1,
-    ) -> None:
+    def ignore(self, *_args: Any, **_more: Any) -> None:
         """Do nothing."""
 
-    def receive(self, data: bytes, *, decoded: bool = False) -> None:
-        """Do nothing."""
-
-    def fail(self, error: BaseException) -> None:
-        """Do nothing."""
-
-    def end(self) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
+    respond = receive = fail = end = close = ignore
 
 
 class LateExchange:
@@ -194,7 +178,7 @@ class LateExchange:
         self._has_begun = True
         try:
             with context.as_task(self._task):
-                self._exchange = Exchange(self._owner, *self._request, self._trail)
+                self._exchange = Exchange.begin(self._owner, *self._request, self._trail)
         except Exception as error:
             self._owner.tracer.problem("an HTTP request could not be recorded", error)
 
@@ -294,35 +278,47 @@ class Exchange:
     _offers_tools = False
     _requested: Sequence[RequestedCall] = ()
 
-    def __init__(
-        self,
+    def __init__(self, owner: Exchanges, method: str, url: str, trail: tuple[list[str], str | None]) -> None:
+        self._trail = trail
+        self._owner = owner
+        self._method = method.upper()
+        self._url = url
+        self._chunks: list[bytes] = []
+
+    @classmethod
+    def begin(
+        cls,
         owner: Exchanges,
         method: str,
         url: str,
         headers: Iterable[tuple[str, str]],
         body: bytes | StreamedBody | None,
         trail: tuple[list[str], str | None] | None = None,
-    ) -> None:
-        self._streamed = body if isinstance(body, StreamedBody) else None
-        if self._streamed is not None:
-            body = self._streamed.content
-        assert not isinstance(body, StreamedBody)
-        self._trail = trail or owner.tracer.sites.trail(0)
-        self._owner = owner
-        self._method = method.upper()
-        self._url = url
-        self._chunks: list[bytes] = []
+    ) -> Exchange:
+        """Write the start event of a request, and return its exchange.
+
+        Raises:
+            Exception: the request cannot be read.
+        """
+        exchange = cls(owner, method, url, trail or owner.tracer.sites.trail(0))
+        exchange._open(headers, body)
+        return exchange
+
+    def _open(self, headers: Iterable[tuple[str, str]], sent: bytes | StreamedBody | None) -> None:
+        owner, method, url = self._owner, self._method, self._url
+        self._streamed = sent if isinstance(sent, StreamedBody) else None
+        body = sent.content if isinstance(sent, StreamedBody) else sent
         is_read = owner.tracer.keeps_payloads or owner.tracer.answers is not None
         request = (parse_request_body if is_read else parse_outline)(body, headers)
         path = urlsplit(url).path
         self._format = wire.recognise(path, request) if body else None
         around = context.current()
         self._inside = None if around is None else around.event_id
-        digest = wire.canonical_hash(self._method, url, request) if is_read else _digest_of(method, url, body)
+        digest = wire.canonical_hash(method, url, request) if is_read else _digest_of(method, url, body)
         self._key = (digest, self._inside)
         if self._format is not None:
             request = self._format.complete(path, request)
-        elif self._method == "POST" and wire.is_batch_request(path, request):
+        elif method == "POST" and wire.is_batch_request(path, request):
             owner.tracer.uncounted("a batch of model calls")
         self._earlier = owner.attempts.take(self._key)
         self._span = self._begin(around, request, headers, body)

@@ -144,6 +144,7 @@ class InstalledInputs:
             opened_files.on_open(self.written_files.opened),
             opened_files.on_change(self.files.changed),
             opened_files.on_change(self.written_files.changed),
+            opened_files.on_output(self.written_files.opened_output),
         ]
 
     def _put_randomness(self) -> list[Undo]:
@@ -212,17 +213,18 @@ class InstalledInputs:
         self.places.restart()
         self.randomness.start_generator()
 
-    def watch_program(self, file_key: bytes | None) -> Callable[[], None]:
+    def watch_program(self, key: bytes | None) -> Callable[[], None]:
         """Record the output and the files of a program in a test; return a function that writes them and ends it."""
         tracer = self.tracer
         renew, remove = outputs.install(tracer, None, lambda: None)
         self.renew_outputs, undo = renew, [remove]
-        if file_key is not None:
+        if key is not None:
             own = opened_files.find_own_files(tracer.writer.first)
-            digester = FileDigester(file_key, opened_files.MOST_BYTES)
+            digester = FileDigester(key, opened_files.MOST_BYTES)
             self.written_files = WrittenFiles(digester, tracer.config.file_digests, own)
             undo.append(opened_files.on_open(self.written_files.opened))
             undo.append(opened_files.on_change(self.written_files.changed))
+            undo.append(opened_files.on_output(self.written_files.opened_output))
 
         def end() -> None:
             while undo:
@@ -349,13 +351,13 @@ def begin_test() -> None:
         _installed.begin_test()
 
 
-def watch_program(file_key: bytes | None) -> Callable[[], None]:
+def watch_program(key: bytes | None) -> Callable[[], None]:
     """Record the output and the files of a program that starts now in a test; return a function that ends this.
 
     Args:
-        file_key: the key of the digests of the trace; None if this user does not have it.
+        key: the key of the digests of the trace; None if this user does not have it.
     """
-    return (lambda: None) if _installed is None else _installed.watch_program(file_key)
+    return (lambda: None) if _installed is None else _installed.watch_program(key)
 
 
 def restart() -> None:
