@@ -10,9 +10,9 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.aggregate.section_sums import ErrorSum, Overviews, SectionSum
-from namel3ss_debug.analysis.contract import MERGE, Section, SectionTable
+from namel3ss_debug.analysis.contract import EVERY_OTHER_SECTION, MERGE, Section, SectionTable
 from namel3ss_debug.analysis.failures import errors
-from namel3ss_debug.analysis.health import Health
+from namel3ss_debug.analysis.health import run_health
 from namel3ss_debug.analysis.sections import (
     components,
     dependencies,
@@ -37,8 +37,9 @@ _ROWS = (
     Section(
         "execution_overview",
         "summary",
-        overview.ExecutionOverview,
-        "How the run went, by component and event type.",
+        watch=overview.ExecutionOverview,
+        needs=("errors", "resource_usage"),
+        help="How the run went, by component and event type.",
         findings=overview.find_findings,
         pooling=Overviews,
         in_health=False,
@@ -74,8 +75,8 @@ _ROWS = (
     Section(
         "errors",
         "errors",
-        errors.Errors,
-        "What failed, and what never ended.",
+        watch=errors.Errors,
+        help="What failed, and what never ended.",
         findings=errors.find_findings,
         pooling=ErrorSum,
         has_data=errors.has_errors,
@@ -85,8 +86,8 @@ _ROWS = (
     Section(
         "handled_exceptions",
         "handled",
-        handled.HandledExceptions,
-        "Exceptions that the program handled, and those after which a result is empty or of another shape.",
+        watch=handled.HandledExceptions,
+        help="Exceptions that the program handled, and those after which a result is empty or of another shape.",
         columns=handled.COLUMNS,
         findings=handled.find_findings,
         has_data=handled.has_handled,
@@ -95,8 +96,8 @@ _ROWS = (
     Section(
         "log_errors",
         "log-errors",
-        log_errors.LogErrors,
-        "Log records of any level that report an error.",
+        watch=log_errors.LogErrors,
+        help="Log records of any level that report an error.",
         columns=log_errors.COLUMNS,
         findings=log_errors.find_findings,
         has_data=log_errors.has_errors,
@@ -117,8 +118,8 @@ _ROWS = (
     Section(
         "integrity",
         "integrity",
-        integrity.Integrity,
-        "What is missing, cut or impossible in the trace, as a score.",
+        watch=integrity.Integrity,
+        help="What is missing, cut or impossible in the trace, as a score.",
         columns=integrity.COLUMNS,
         findings=integrity.find_findings,
         has_data=integrity.has_score,
@@ -128,24 +129,25 @@ _ROWS = (
     Section(
         "dependencies",
         "dependencies",
-        dependencies.Dependencies,
-        "Critical path, slack, and what could have run in parallel.",
+        watch=dependencies.Dependencies,
+        help="Critical path, slack, and what could have run in parallel.",
         findings=dependencies.find_findings,
         has_data=dependencies.has_spans,
     ),
     Section(
         "patterns",
         "patterns",
-        patterns.Patterns,
-        "Loops, retries, stalls, bursts, and what is repeated.",
+        watch=patterns.Patterns,
+        help="Loops, retries, stalls, bursts, and what is repeated.",
         findings=patterns.find_findings,
         has_data=patterns.has_spans,
     ),
     Section(
         "optimizations",
         "optimizations",
-        optimizations.Optimizations,
-        "What could be saved: time, tokens and money, each once.",
+        watch=optimizations.Optimizations,
+        needs=("dependencies",),
+        help="What could be saved: time, tokens and money, each once.",
         findings=optimizations.find_findings,
         pooling=SectionSum,
         has_data=optimizations.has_savings,
@@ -154,8 +156,9 @@ _ROWS = (
     Section(
         "triggers",
         "triggers",
-        triggers.Triggers,
-        "Which thresholds of the setting triggers were exceeded.",
+        watch=triggers.Triggers,
+        needs=("resource_usage", "patterns"),
+        help="Which thresholds of the setting triggers were exceeded.",
         findings=triggers.find_findings,
         has_data=triggers.has_decided_rules,
         brief_rows=5,
@@ -175,8 +178,9 @@ _ROWS = (
     Section(
         "health",
         "health",
-        Health,
-        "How much the findings weigh: a score, what lowered it, what to do next.",
+        compute=run_health,
+        needs=EVERY_OTHER_SECTION,
+        help="How much the findings weigh: a score, what lowered it, what to do next.",
         in_health=False,
         scored=True,
     ),
