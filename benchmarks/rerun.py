@@ -97,7 +97,7 @@ RECORD = {
     "reeltime": [*TAPE, "run", sys.executable],
 }
 AGAIN = {
-    "namel3ss-debug": [*DEBUG, "replay", "run.jsonl", "--rerun"],
+    "namel3ss-debug": [*DEBUG, "rerun", "run.jsonl"],
     "reeltime": [*TAPE, "replay", "last", "--strict"],
 }
 PLAIN, OURS, RIVAL = RECORD

@@ -18,8 +18,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import fields as fields_of
 from itertools import pairwise
 from pathlib import Path
@@ -57,12 +56,11 @@ PAGES = (
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
 )
 SAMPLE = ROOT / "tests" / "data" / "namel3ss" / "sample_trace.jsonl"
-OTHER_SAMPLE = ROOT / "tests" / "data" / "formats" / "v1" / "support_agent.jsonl"
+OTHER_SAMPLE = ROOT / "tests" / "data" / "recordings" / "support_agent.jsonl"
 
 PART = re.compile(
     r"(?P<open><!-- generated: (?P<name>[^>]+?) -->\n)(?P<body>.*?)(?P<end><!-- end -->)", re.DOTALL
 )
-SCHEMA = re.compile(r'"(namel3ss-debug/[a-z-]+/\d+)"')
 ATTEMPTS = 3
 """How often a part must differ before it counts: on a busy machine, concurrent work sometimes ends in another order."""
 
@@ -337,53 +335,6 @@ def _describe_value(value: object) -> str:
     return kinds.get(type(value), "null here")
 
 
-def renamed_keys() -> str:
-    """Return the table of the renamed keys of documents, from every module that has RENAMED_KEYS."""
-    return _renamed("RENAMED_KEYS", ("document", "old key", "new key"))
-
-
-def renamed_fields() -> str:
-    """Return the table of the renamed fields of events, from the module that has RENAMED_FIELDS."""
-    return _renamed("RENAMED_FIELDS", ("old field", "new field"))
-
-
-def _renamed(table: str, heads: tuple[str, ...]) -> str:
-    """Return a table of old and new names; with three heads, the first column names the document.
-
-    The modules are read and not imported, because a document may be written by a module that needs an extra.
-    """
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        text = path.read_text("utf-8")
-        if f"{table}:" in text or f"{table} =" in text:
-            names = _literals(text)
-            schema = names.get("SCHEMA") or (SCHEMA.findall(text) or [path.stem])[0]
-            found += [(schema, *pair)[-len(heads) :] for pair in _pairs(names.get(table, {}))]
-    if not found:
-        return "None was renamed.\n"
-    return rows(heads, ([f"`{cell}`" if cell else "" for cell in row] for row in found))
-
-
-def _literals(source: str) -> dict[str, Any]:
-    """Return the literal values that a module assigns to names."""
-    values: dict[str, Any] = {}
-    for node in ast.parse(source).body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value:
-            with suppress(ValueError):
-                values[target.id] = ast.literal_eval(node.value)
-    return values
-
-
-def _pairs(table: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield old and new key of a table, and of the tables in it."""
-    for old, new in table.items():
-        if isinstance(new, dict):
-            yield from _pairs(new)
-        else:
-            yield old, str(new or "")
-
-
 def first_line(text: str | None) -> str:
     """Return the first paragraph of a docstring on one line, without the full stop."""
     assert text, "a docstring is missing"
@@ -408,8 +359,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "expressions": lambda: bullets(language),
     "documents": document_keys,
     "report formats": report_formats,
-    "renamed keys": renamed_keys,
-    "renamed fields": renamed_fields,
 }
 """The parts that are compared exactly, by name."""
 

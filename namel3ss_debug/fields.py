@@ -80,9 +80,3 @@ FIELDS: tuple[Field, ...] = (
 )
 
 FIELD_NAMES = frozenset(field.name for field in FIELDS)
-
-RENAMED_FIELDS = {
-    "held_before_ms": "paused_before_ms",
-    "metadata.held_ms": "metadata.paused_ms",
-}
-"""Old name of a field -> its present name. The reader, expressions and `TraceEvent` accept the old names."""

@@ -24,7 +24,7 @@ import pytest
 from namel3ss_debug import errors
 from namel3ss_debug.analysis import contract
 from namel3ss_debug.cli.help import PAGES_FOLDER, TOPICS, anchor_of
-from namel3ss_debug.cli.main import ALIASES, COMMANDS, debug
+from namel3ss_debug.cli.main import COMMANDS, debug
 from namel3ss_debug.config import SETTINGS, DebugConfiguration, load_configuration
 from namel3ss_debug.replay.debugger.commands import COMMANDS as DEBUGGER_COMMANDS
 from namel3ss_debug.replay.debugger.commands import parse_command
@@ -355,7 +355,7 @@ def test_the_command_lines_are_ones_we_understand(name):
     # A command keeps the help option of its first context, so this one has the settings of the program.
     parent = click.Context(debug, info_name="debug", **debug.context_settings)
     for words in found:
-        assert words[0] in {*COMMANDS, *ALIASES}, words
+        assert words[0] in COMMANDS, words
         command = debug.get_command(parent, words[0])
         with suppress(click.MissingParameter):  # the text names a command without its arguments
             command.make_context(words[0], words[1:], parent=parent)

@@ -18,9 +18,7 @@ PRIVATE_WORDS = re.compile(
 )
 """`Strands` with a capital letter, and `strands` as code, are the names of a framework and its package."""
 FORMER_NAMES = re.compile(r"\b(testify|journey)\b", re.IGNORECASE)
-"""Former names of commands: they stand in `ALIASES` of cli/main.py, in `RENAMED_KEYS` of a document, and in CHANGELOG.md."""
-RENAMED = re.compile("<!-- generated: renamed keys -->.*?<!-- end -->", re.DOTALL)
-"""The part of the reference that lists the former names of keys."""
+"""Former names of commands."""
 
 
 @cache
@@ -51,27 +49,12 @@ def test_no_text_of_the_program_has_a_private_word_or_a_former_name():
 
 
 def test_no_document_has_a_private_word_or_a_former_name():
-    """The change log names what was renamed, and so does one table of the reference."""
+    """The change log alone names what was renamed."""
     found = [
         f"{page.name}:{number}: {word[0]}"
         for page in PAGES
-        for number, line in enumerate(RENAMED.sub(blank_lines, page.read_text()).splitlines(), 1)
+        for number, line in enumerate(page.read_text().splitlines(), 1)
         for pattern in (PRIVATE_WORDS, FORMER_NAMES)
         for word in pattern.finditer(line)
     ]
     assert found == []
-
-
-def blank_lines(part: re.Match[str]) -> str:
-    """Return as many line ends as a part of a page has, so that the numbers of later lines stay right."""
-    return "\n" * part[0].count("\n")
-
-
-def test_the_former_names_of_commands_stand_in_one_table():
-    """A string with nothing but such a name is a key of `ALIASES`, or the former key of a document."""
-    found = set()
-    for path in PACKAGE.rglob("*.py"):
-        for _, text in strings_of(path):
-            if text in {"testify", "journey"}:
-                found.add((path.relative_to(PACKAGE).as_posix(), text))
-    assert found == {("cli/main.py", "journey"), ("cli/main.py", "testify"), ("analysis/issue.py", "journey")}

@@ -25,24 +25,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "namel3ss-debug/analyze/2"
 
-RENAMED_KEYS = {
-    "recordings": "aggregate",
-    "groups[].recordings": "groups[].traces",
-    "errors.recurring[].recordings": "errors.recurring[].traces",
-    "integrity.checks.mended_lines": "integrity.checks.repaired_lines",
-    "triggers.fired": "triggers.triggered",
-    "triggers.fired_count": "triggers.triggered_count",
-    "health.findings[].finding": "health.findings[].id",
-    "health.findings[].words": "health.findings[].evidence",
-    "health.findings[].numbers": "health.findings[].events",
-    "health.findings[].next": "health.findings[].suggestion",
-    "health.parts.*.lowered_by[].finding": "health.parts.*.lowered_by[].id",
-    "health.parts.*.lowered_by[].by": "health.parts.*.lowered_by[].weight",
-    "health.sections.*.lowered_by[].finding": "health.sections.*.lowered_by[].id",
-    "health.sections.*.lowered_by[].by": "health.sections.*.lowered_by[].weight",
-}
-"""Key of version 1 of the document -> its key in version 2. Rules of `check` may use both."""
-
 
 def analyze(
     trace: Trace,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from namel3ss_debug.analysis.findings import FindingsOfSection
     from namel3ss_debug.analysis.totals import Options
@@ -54,13 +54,16 @@ class TableSpec(NamedTuple):
     """A table of a section in reports, as data.
 
     Attributes:
-        title: its heading; empty for a table without one.
+        title: its heading; empty for a table without one. `{key:format}` in it is the value of a key of the section,
+            formatted as `views.sections.TEXTS` has it; any other format is the noun of a count.
         path: the key of its rows in the section, which may lead inwards; empty where the section is the rows.
         fields: its columns.
-        aside: words after the heading.
+        aside: words after the heading, with values as in the title.
         total: the key of the number of all rows, where not all are in the section.
         most: the most rows that are shown; None for all.
         detail: whether it is left out of a brief report.
+        rows: returns its rows, where they have to be chosen, ordered or joined from several places of the section.
+        alarming: whether its heading is shown as a warning.
     """
 
     title: str
@@ -70,6 +73,13 @@ class TableSpec(NamedTuple):
     total: str = ""
     most: int | None = 10
     detail: bool = False
+    rows: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]] | None = None
+    alarming: bool = False
+
+
+EVENT = ColumnSpec("n", "number", "event")
+OPERATION = ColumnSpec("operation", "", "operation")
+WHERE = ColumnSpec("where", "", "operation", 14)
 
 
 def has_content(section: Mapping[str, Any]) -> bool:
@@ -88,7 +98,7 @@ class Section(NamedTuple):
         watch: makes what watches the events for it; its `result`, from the table and the sections, is the section.
         needs: the sections that it reads.
         help: the help of the option; the first row of a flag has it.
-        columns: its tables in reports, for a section that `views.analysis.DRAWINGS` does not draw.
+        columns: its tables in reports, and the names of what `views.figures.FIGURES` draws between them.
         findings: yields its findings; None for none.
         pooling: how several traces are read together: `MERGE` as one table, the class that adds up the
             results, or None for a section that has a meaning for one trace only.
@@ -102,7 +112,7 @@ class Section(NamedTuple):
     name: str
     flag: str
     help: str = ""
-    columns: tuple[TableSpec, ...] = ()
+    columns: tuple[TableSpec | str, ...] = ()
     findings: FindingsOfSection | None = None
     pooling: type[SectionTotal] | Literal["merge"] | None = None
     has_data: Callable[[Mapping[str, Any]], bool] = has_content

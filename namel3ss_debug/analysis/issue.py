@@ -29,15 +29,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "namel3ss-debug/report/2"
 
-RENAMED_KEYS = {
-    "journey": "activity",
-    "findings[].finding": "findings[].id",
-    "findings[].words": "findings[].evidence",
-    "findings[].numbers": "findings[].events",
-    "findings[].next": "findings[].suggestion",
-}
-"""Key of version 1 of the document -> its key in version 2."""
-
 _MATTER = (
     *("ag2", "agno", "aiohttp", "anthropic", "autogen", "boto3", "cohere", "crewai", "dspy", "google_adk"),
     *("google_genai", "groq", "haystack", "httpx", "langchain", "langgraph", "litellm", "llama_index", "mcp"),

@@ -21,6 +21,7 @@ from namel3ss_debug.cli.options import (
     settings,
     traces_argument,
 )
+from namel3ss_debug.cli.paths import find_baselines, find_paths
 from namel3ss_debug.cli.reporting import reporting
 from namel3ss_debug.views.report import Report
 
@@ -51,67 +52,11 @@ class SectionsCommand(click.Command):
         return [arguments, *options, *others]
 
 
-SHOWN = 5
-"""How many files that are left out are named."""
-
-
 def options(config: DebugConfiguration) -> Options:
     """Return the options of the analyses that the settings hold."""
     from namel3ss_debug.analysis.totals import Options
 
     return Options(slow_ms=config.slow_ms, triggers=config.triggers, error_indicators=config.error_indicators)
-
-
-def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | None) -> list[Path]:
-    """Return a file of each trace that is meant, once each, in the order they were named; of a directory, oldest first.
-
-    Files of a directory that are named like a trace and hold none are left out and named on stderr; one that bears
-    a name of ours, or may not be read, is a trace that cannot be read.
-
-    Args:
-        references: traces and directories; the latest if empty.
-        directory: where traces are.
-        reruns: takes the re-runs in the directories, which are left out then, unless nothing else is meant; without
-            it, they are traces like all others.
-
-    Raises:
-        TraceNotFoundError: a trace is not there, or a directory holds none.
-    """
-    from namel3ss_debug.traces.lines import may_be_read
-    from namel3ss_debug.traces.names import is_own
-    from namel3ss_debug.traces.store import find_trace, scan_directory, trace_files
-
-    paths: list[Path] = []
-    for reference in references or ["latest"]:
-        if Path(reference).is_dir():
-            listed, others = scan_directory(Path(reference))
-            infos = list(reversed(listed))
-            real = [info for info in infos if reruns is None or info.rerun_of is None]
-            if reruns is not None and real:
-                reruns += [info.path for info in infos if info.rerun_of is not None]
-            damaged = [path for path in others if is_own(path.name) or not may_be_read(path)]
-            report_left_out_files(reference, [path.name for path in others if path not in damaged])
-            paths += [info.path for info in real or infos] + damaged or [find_trace(reference, directory)]
-        else:
-            paths.append(find_trace(reference, directory))
-    if len(references) < 2:
-        return paths
-    first: dict[Path, Path] = {}  # a pattern of the shell gives every segment, and the link to the latest
-    for path in paths:
-        first.setdefault(trace_files(path)[0].files[0], path)
-    if reruns:
-        reruns[:] = [path for path in dict.fromkeys(reruns) if trace_files(path)[0].files[0] not in first]
-    return list(first.values())
-
-
-def report_left_out_files(directory: str, names: Sequence[str], why: str = "without an event") -> None:
-    """Say on stderr which files of a directory are left out, and why."""
-    from namel3ss_debug.cli.boundary import notify
-    from namel3ss_debug.views.quantities import count
-
-    if names:
-        listed = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-        notify(f"{directory}: {count(len(names), 'file')} {why} left out: {listed}")
 
 
 def within(paths: Iterable[Path], last: str) -> list[Path]:
@@ -271,7 +216,7 @@ def command(
     else:
         made = several(paths, sections or None, by, config, reruns)
     if baselines:
-        others = [path for path in find_paths(baselines, directory, []) if path not in paths]
+        others = find_baselines(baselines, directory, paths)
         made = add_comparison(made, paths, others, brief=not sections)
     return made
 
@@ -282,15 +227,11 @@ def add_comparison(
     """Return a report with the comparison of its traces with baselines at the end, and in its document.
 
     Raises:
-        TraceNotFoundError: there are no baselines apart from the traces themselves.
         UnreadableTraceError: nothing in one of them can be read.
     """
     from namel3ss_debug.analysis.aggregate.slower import compare_with_baselines
-    from namel3ss_debug.errors import TraceNotFoundError
     from namel3ss_debug.views.baseline_comparison import describe_comparison
 
-    if not baselines:
-        raise TraceNotFoundError("--baseline: there is no trace other than those that are analyzed")
     comparison = compare_with_baselines(paths, baselines)
     return replace(
         report,

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from namel3ss_debug.cli.analyze import find_paths
 from namel3ss_debug.cli.options import (
     complete_files,
-    leave_out_bad_baselines,
     open_reference,
     open_trace_file,
     quoted,
@@ -23,6 +21,7 @@ from namel3ss_debug.cli.options import (
     traces_argument,
     write_file,
 )
+from namel3ss_debug.cli.paths import find_baselines, find_paths
 from namel3ss_debug.cli.reporting import reporting
 from namel3ss_debug.exporters import FINDING_EXPORTERS
 from namel3ss_debug.views.report import Report
@@ -82,17 +81,11 @@ def earlier_runs(references: Sequence[str], loaded: Loaded, checked: Sequence[Pa
         TraceNotFoundError: a baseline is not there, or a directory holds no other trace.
     """
     from namel3ss_debug.analysis.checks.evaluation import read_baseline
-    from namel3ss_debug.errors import TraceNotFoundError
-    from namel3ss_debug.traces.store import trace_files
 
     if not references:
         return None
-    found = find_paths(references, Path(loaded.config.trace_output_dir), [])
-    own = {trace_files(path)[0].files[0] for path in checked}
-    others = [path for path in dict.fromkeys(found) if trace_files(path)[0].files[0] not in own]
-    if not others:
-        raise TraceNotFoundError("--baseline: there is no trace other than the one that is checked")
-    return read_baseline([open_trace_file(path) for path in leave_out_bad_baselines(others)])
+    found = find_baselines(references, Path(loaded.config.trace_output_dir), checked)
+    return read_baseline([open_trace_file(path) for path in found])
 
 
 def hold(path: Path, rules: Sequence[CheckRule], baseline: Baseline | None, loaded: Loaded) -> CheckReport:
@@ -219,7 +212,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> Report
     from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.traces.marks import BAD, mark_of
-    from namel3ss_debug.views.blocks import Line
+    from namel3ss_debug.views.blocks import Note
     from namel3ss_debug.views.payloads import json_bytes
 
     if len(references) > 1 or len(files) > 1:
@@ -250,7 +243,7 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> Report
     named = f" {quoted(references[0])}" if references and quoted(references[0]) else ""
     check = f"namel3ss debug check{named} --rules {shlex.quote(str(path))}"
     return Report(
-        [Line(f"{path}: {len(rules)} rules; {check}")],
+        [Note(f"{path}: {len(rules)} rules; {check}", "", is_line=True)],
         {"schema": "namel3ss-debug/rules/1", "file": str(path), "checks": rules},
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +11,13 @@ import click
 
 from namel3ss_debug.cli.options import (
     complete_files,
-    leave_out_bad_baselines,
     limit_option,
     open_trace_file,
     reading,
     report_problems,
     settings,
 )
+from namel3ss_debug.cli.paths import find_baselines
 from namel3ss_debug.cli.reporting import reporting
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.views.report import Report
@@ -47,31 +47,6 @@ def report_differences(found: Diff | BaselineDiff, limit: int, notices: Callable
     return Report([ForWidth(build)], found.to_json(), status=int(not found.same), notices=notices)
 
 
-def find_baselines(references: Sequence[str], directory: Path, failing: Path) -> list[Path]:
-    """Return the passing runs: of a directory those marked good, or the newest if none is; none that is marked bad.
-
-    Args:
-        references: traces and directories.
-        directory: where traces are.
-        failing: the run that is compared with them, which is none of them.
-
-    Raises:
-        TraceNotFoundError: a trace is not there.
-        WrongUsageError: all of them are marked bad.
-    """
-    from namel3ss_debug.traces.marks import GOOD, mark_at
-    from namel3ss_debug.traces.store import find_trace, list_traces, trace_files
-
-    own = trace_files(failing)[0].files[0]
-    found: list[Path] = []
-    for reference in references:
-        listed = reversed(list_traces(Path(reference))) if Path(reference).is_dir() else ()
-        marked = [info.path for info in listed if (mark := mark_at(info.path)) and mark.judgement == GOOD]
-        good = [path for path in marked if trace_files(path)[0].files[0] != own]
-        found += good or [find_trace(reference, directory)]
-    return leave_out_bad_baselines(list(dict.fromkeys(found)))
-
-
 @click.command("diff")
 @click.argument("references", metavar="A B", nargs=-1, shell_complete=complete_files)
 @click.option("--baseline", "baselines", multiple=True, metavar="TRACE", shell_complete=complete_files,
@@ -94,7 +69,7 @@ def command(
 
     With --baseline there is one trace, of a failing run: what it did that no passing run did, and what every
     passing run did that it did not. A directory as a baseline means the runs in it that are marked good
-    (`namel3ss debug mark`), or the newest if none is.
+    (`namel3ss debug mark`), or all that are not marked bad if none is.
 
     Ends with status 0 where the runs are the same, and 1 where they are not.
     """
@@ -109,7 +84,7 @@ def command(
     config = settings().config
     directory = Path(config.trace_output_dir)
     compared = [find_trace(reference, directory) for reference in references]
-    passing = find_baselines(baselines, directory, compared[0]) if baselines else []
+    passing = find_baselines(baselines, directory, compared) if baselines else []
     traces = [open_trace_file(path) for path in (*passing, *compared)]
     ignored = (*config.diff_ignore, *ignore)
     found: Diff | BaselineDiff

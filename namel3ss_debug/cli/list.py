@@ -59,8 +59,8 @@ def command(directory: Path | None, failed: bool, outcomes: tuple[str, ...]) -> 
     (a server, by SIGTERM) or running, and marked good or bad where you judged it; and its duration, cost and errors.
     """
     from namel3ss_debug.analysis.sections.listed import summarise
-    from namel3ss_debug.cli.analyze import report_left_out_files
     from namel3ss_debug.cli.boundary import notify
+    from namel3ss_debug.cli.paths import report_left_out_files
     from namel3ss_debug.traces.lines import may_be_read
     from namel3ss_debug.traces.store import scan_directory
     from namel3ss_debug.views.traces import list_document

@@ -38,9 +38,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Name of a command of `debug` -> its module and attribute, and its line in the help."""
 
-ALIASES = {"journey": "activity", "testify": "make-test"}
-"""Earlier name of a command -> its name. Earlier names still work and are not shown."""
-
 MEANT = {
     "docs": "help",
     "errors": "analyze --errors",
@@ -96,7 +93,6 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command of that name."""
         del ctx
-        cmd_name = self._named(cmd_name)
         if cmd_name not in self.table:
             return None
         module, _, attribute = self.table[cmd_name][0].partition(":")
@@ -112,15 +108,10 @@ class CommandGroup(click.Group):
         Raises:
             click.UsageError: there is none of that name; the nearest is suggested.
         """
-        name = self._named(args[0])
+        name = args[0]
         if name not in self.table and not name.startswith("-"):
             raise click.UsageError(f"there is no command {name!r}; {self._hint(name)}", ctx)
-        return super().resolve_command(ctx, [name, *args[1:]])
-
-    def _named(self, word: str) -> str:
-        """Return the name of a command by one of its names."""
-        name = ALIASES.get(word, word)
-        return name if name in self.table else word
+        return super().resolve_command(ctx, args)
 
     def _hint(self, word: str) -> str:
         """Return what the user may have meant by a word that is no command."""

@@ -10,7 +10,6 @@ import click
 
 from namel3ss_debug.cli.options import (
     find_trace_file,
-    is_trace_file,
     open_trace_file,
     report_ignored_mark,
     trace_directory,
@@ -34,15 +33,14 @@ def read_arguments(first: str | None, second: str | None) -> tuple[str | None, s
     if second is None and first in JUDGEMENTS and not Path(first).exists():
         return None, first
     if second is not None and second not in JUDGEMENTS:
-        other = " (the trace comes first)" if first in JUDGEMENTS and is_trace_file(second) else ""
-        raise WrongUsageError(f"{second!r} is not a judgement; give good or bad{other}")
+        raise WrongUsageError(f"{second!r} is not a judgement; give good or bad behind the trace")
     return first, second
 
 
 def report_mark(path: Path, mark: Mark | None) -> Report:
     """Return the report on the mark of a trace."""
     from namel3ss_debug.traces.marks import SCHEMA
-    from namel3ss_debug.views.blocks import Line
+    from namel3ss_debug.views.blocks import Note
     from namel3ss_debug.views.cleaning import shorter_path
     from namel3ss_debug.views.quantities import moment
 
@@ -51,7 +49,7 @@ def report_mark(path: Path, mark: Mark | None) -> Report:
     written = None if mark is None else mark.to_json()
     document = {"schema": SCHEMA, "trace": str(path), "mark": written}
     row = {"trace": str(path), **(written or {})}
-    shown = Line(f"{shorter_path(path)}: {described}")
+    shown = Note(f"{shorter_path(path)}: {described}", "", is_line=True)
     return Report([shown], document, tables={"mark": Records([row])})
 
 

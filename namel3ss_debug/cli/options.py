@@ -156,33 +156,6 @@ def report_ignored_mark(path: Path) -> None:
         notify(problem)
 
 
-def leave_out_bad_baselines(paths: Sequence[Path]) -> list[Path]:
-    """Return the baselines without those that are marked bad, and name these on stderr.
-
-    Raises:
-        WrongUsageError: all of them are marked bad.
-    """
-    from namel3ss_debug.cli.boundary import notify
-    from namel3ss_debug.errors import WrongUsageError
-    from namel3ss_debug.traces.marks import BAD, mark_of
-    from namel3ss_debug.views.cleaning import shorter_path
-
-    left = []
-    refused = []
-    for path in paths:
-        report_ignored_mark(path)
-        mark = mark_of(path)
-        if mark is not None and mark.judgement == BAD:
-            refused.append(f"{shorter_path(path)} is {mark.describe()}")
-        else:
-            left.append(path)
-    if refused and not left:
-        raise WrongUsageError(f"--baseline: {'; '.join(refused)}; name a run that is not marked bad")
-    for why in refused:
-        notify(f"--baseline: {why}, and is left out")
-    return left
-
-
 def quoted(reference: str) -> str:
     """Return a trace as it is named in a command that can be pasted into a shell; nothing for the latest."""
     return "" if reference in {"", "latest"} else shlex.quote(reference)

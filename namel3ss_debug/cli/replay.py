@@ -1,4 +1,4 @@
-"""`debug replay`: print the events of a trace, step through them in the debugger, or run its program again."""
+"""`debug replay`: print the events of a trace, or step through them in the debugger."""
 
 from __future__ import annotations
 
@@ -22,11 +22,8 @@ from namel3ss_debug.cli.options import (
     trace_argument,
 )
 from namel3ss_debug.cli.rerun_options import (
-    AGAIN_OPTIONS,
-    ONLY_AGAIN,
     OVERRIDE_OPTIONS,
     STEPPING_OPTIONS,
-    check_offline,
     load_overrides,
     with_options,
 )
@@ -175,12 +172,19 @@ def step_trace(
     return WRONG_USAGE if mistakes else 0
 
 
-@click.command("replay")
+class ReplayCommand(click.Command):
+    """A click command that names the one for `--rerun`, which it had once, whatever options of a re-run are beside it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse `--rerun`, and let click read the rest."""
+        if "--rerun" in args:
+            raise click.UsageError("replay --rerun is now: rerun", ctx)
+        return super().parse_args(ctx, args)
+
+
+@click.command("replay", cls=ReplayCommand)
 @trace_argument
 @with_options(STEPPING_OPTIONS[:2], OVERRIDE_OPTIONS)
-@click.option("--rerun", "again", is_flag=True,
-              help="Run the program again, offline, on its recorded answers: the same as debug rerun.")  # fmt: skip
-@with_options(AGAIN_OPTIONS)
 @click.option("-f", "--filter", "components", multiple=True, metavar="COMPONENT", callback=component_names,
               help="Replay this component only; may be repeated.")  # fmt: skip
 @with_options(STEPPING_OPTIONS[2:])
@@ -194,21 +198,7 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
     With --step or a breakpoint, step through it in the debugger, forwards and backwards. Commands are typed, or read
     from stdin; with -c or -x and without --step, the debugger runs those and ends. JSON is one object on each line,
     with either name of the format.
-
-    With --rerun, run the program of the trace again, as debug rerun does.
     """
-    if options.pop("again"):
-        if options.pop("components") or options.pop("chunks"):
-            raise click.UsageError(
-                "--filter and --chunks are for the events of a trace, without --rerun", ctx
-            )
-        check_offline(ctx, options)
-        from namel3ss_debug.cli.rerun import rerun_trace
-
-        return rerun_trace(reference, **options)
-    for name, flag in ONLY_AGAIN.items():
-        if options.pop(name):
-            raise click.UsageError(f"{flag} is for a program that runs again; use debug rerun", ctx)
     if options["components"] and any(options[name] for name in ("step", "breakpoints", "commands", "files")):
         raise click.UsageError(
             "--filter is for a replay without --step; in the debugger use a breakpoint: -b llm", ctx

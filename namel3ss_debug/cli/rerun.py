@@ -1,4 +1,4 @@
-"""Run a recorded program again on its recorded answers: `debug rerun`, and `debug replay --rerun`.
+"""Run a recorded program again on its recorded answers: `debug rerun`.
 
 The program's stdout and stderr are its own; the outcome is printed to stderr when it is over. With `--format jsonl`
 stdout carries the report, behind the results of a stepping session, and what the program prints goes to stderr.
@@ -143,14 +143,14 @@ def rerun_trace(
     consent = require_consent(path, trust=trust, program=program, python=options.get("python"))
     trace = open_reference(reference)
     words = read_commands(commands, files)
-    answers = load_overrides(mocks, faults)
+    overrides = load_overrides(mocks, faults)
     from namel3ss_debug.replay.rerun.preparation import RerunOptions
 
     stepped = None
     if step or breakpoints or words:
         stepped = Stepped(breakpoints, *first_commands(words, step=step, breakpoints=breakpoints))
     changed = {"live_from": options["live_from"] or 0, "program": program, "consent": consent}
-    wanted = RerunOptions(answers, **options | changed)
+    wanted = RerunOptions(overrides, **options | changed)
     config = settings().config
     prepared = prepared_again(trace, wanted, config)
     status = run_prepared(prepared, config, stepped, jsonl=jsonl)
@@ -214,7 +214,7 @@ def run_again(prepared: Prepared, *, jsonl: bool) -> RerunOutcome:
 def load_report() -> None:
     """Import the usual report while the program imports what it needs."""
     from namel3ss_debug.replay.rerun import outcomes as _  # noqa: F401
-    from namel3ss_debug.views import outcomes, rows  # noqa: F401
+    from namel3ss_debug.views import divergences  # noqa: F401
 
 
 def step_again(
@@ -253,7 +253,7 @@ def step_again(
         ends = OutputEnds(STDERR if jsonl else None, None)
         opening = running(prepared, step_server, None, ends, foreground=foreground, notice=say)
         with opening as program:
-            debugger = LiveDebugger(program, breakpoints, prepared.wanted.mocks)
+            debugger = LiveDebugger(program, breakpoints, prepared.wanted.overrides)
             program.answering = run = Attempt(prepared.plan, debugger.stepper.overrides)
             program.go_on()
             note_unknown(debugger, prepared.trace, stepped.breakpoints, say)
@@ -301,23 +301,18 @@ def lead_to_earlier(debugger: LiveDebugger, earlier: Debugger) -> Iterator[str]:
 def report(outcome: RerunOutcome, *, jsonl: bool) -> None:
     """Report the outcome of the re-run, and where it is recorded."""
     from namel3ss_debug.cli.boundary import notify
-    from namel3ss_debug.views.cleaning import screen_width, shorter_path
+    from namel3ss_debug.views.cleaning import shorter_path
 
     if jsonl:
         from namel3ss_debug.views.divergences import report_rows
 
         print_rows(report_rows(outcome))
-    elif outcome.divergences:
+    elif sys.stderr is not None:
         from namel3ss_debug.views.divergences import report_lines
         from namel3ss_debug.views.terminal import console
 
         screen = console(stderr=True)
         screen.lines(report_lines(outcome, screen.width))
-    elif sys.stderr is not None:
-        from namel3ss_debug.views.outcomes import outcome_rows
-        from namel3ss_debug.views.rows import write_rows
-
-        write_rows(outcome_rows(outcome, screen_width()), sys.stderr)
     if outcome.trace.exists():
         notify(f"the re-run is recorded in {shorter_path(outcome.trace)}")
     if not jsonl:

@@ -1,4 +1,4 @@
-"""Define the options that `debug rerun` and `debug replay` have in common, and read what they have in common."""
+"""Define the options of `debug rerun` and `debug replay`, and read what they have in common."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,21 +16,6 @@ from namel3ss_debug.config.unverified import ACCEPTABLE
 if TYPE_CHECKING:
     from namel3ss_debug.replay.overrides.faults import Fault
     from namel3ss_debug.replay.overrides.mocks import Mock
-
-ONLY_AGAIN: Final = {
-    "strict": "--strict",
-    "live_from": "--from",
-    "offline": "--offline",
-    "run_tools": "--run-tools",
-    "run_commands": "--run-commands",
-    "run_changed_tools": "--run-changed-tools",
-    "try_tools": "--try-tools",
-    "accept": "--accept",
-    "ignore": "--ignore",
-    "realtime": "--realtime",
-    "python": "--python",
-}
-"""The options of `debug replay` that only a re-run has, by the names of their values."""
 
 
 def _kinds(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

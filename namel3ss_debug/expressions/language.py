@@ -36,7 +36,7 @@ from namel3ss_debug.errors import ExpressionError
 from namel3ss_debug.expressions import operations
 from namel3ss_debug.expressions.operations import MAX_NUMBER, Evaluate, Mismatches
 from namel3ss_debug.expressions.patterns import compile_pattern
-from namel3ss_debug.fields import FIELD_NAMES, RENAMED_FIELDS
+from namel3ss_debug.fields import FIELD_NAMES
 
 Scope = Mapping[str, Any]
 
@@ -51,9 +51,8 @@ ALIASES: Final = {
     "cost": "cost_estimate",
     "tokens_used": "tokens",
     "cost_estimate": "cost",
-    **RENAMED_FIELDS,
 }
-"""Names with another form, which is used where only that one is known: of events and measures, and old names."""
+"""Names with another form, which is used where only that one is known: of events and measures."""
 
 MAX_CHARACTERS = 4096
 MAX_NODES = 500
@@ -299,7 +298,7 @@ class _Compiler:
         return lambda scope: scope.get(name)
 
     def attribute(self, node: ast.Attribute, depth: int) -> Evaluate:
-        return operations.lookup(self.compile(node.value, depth), _current_key(node.value, node.attr))
+        return operations.lookup(self.compile(node.value, depth), node.attr)
 
     def subscript(self, node: ast.Subscript, depth: int) -> Evaluate:
         key = node.slice
@@ -309,7 +308,7 @@ class _Compiler:
         if isinstance(value, int) and not isinstance(value, bool):
             return operations.item(self.compile(node.value, depth), -value if negative else value)
         if isinstance(value, str) and not negative:
-            return operations.lookup(self.compile(node.value, depth), _current_key(node.value, value))
+            return operations.lookup(self.compile(node.value, depth), value)
         return self.fail(key, 'brackets take a text or a whole number, as in outputs["text"] or messages[0]')
 
     def both(self, node: ast.BoolOp, depth: int) -> Evaluate:
@@ -427,12 +426,6 @@ class _Compiler:
         self.variable = None
         test = operations.both([operations.always, operations.always, *tests])
         return operations.loop(combine, items, variable, test, body)
-
-
-def _current_key(outer: ast.expr, key: str) -> str:
-    """Return the present name of a key, where it is an old one in `outer`."""
-    path = f"{ast.unparse(outer)}.{key}".removeprefix("event.")
-    return RENAMED_FIELDS[path].rpartition(".")[2] if path in RENAMED_FIELDS else key
 
 
 def _list_names(names: frozenset[str]) -> str:

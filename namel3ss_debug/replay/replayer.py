@@ -14,25 +14,14 @@ from typing import Any, NamedTuple
 
 from namel3ss_debug.importers.opening import open_nonempty_trace
 from namel3ss_debug.replay.debugger.breakpoints import Breakpoint
-from namel3ss_debug.replay.debugger.locations import (
-    Occurrence,
-    TraceContents,
-    count_contents,
-    find_occurrence,
-    parse_location,
-)
-from namel3ss_debug.replay.debugger.results import Numbered
-from namel3ss_debug.replay.debugger.variables import read_state
-from namel3ss_debug.replay.overrides.active import Overrides
+from namel3ss_debug.replay.debugger.locations import parse_location
+from namel3ss_debug.replay.debugger.stepper import Stepper
 from namel3ss_debug.replay.overrides.faults import Fault, parse_fault
 from namel3ss_debug.replay.overrides.grammar import parse_name
 from namel3ss_debug.replay.overrides.mocks import Mock
-from namel3ss_debug.traces.costs import CallCosts, Cost, priced
-from namel3ss_debug.traces.events import Event, ends_span
+from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.totals import RunningTotals
 from namel3ss_debug.wire import lenient
-
-_MOST_NAMES = 1000
 
 
 class Replayed(NamedTuple):
@@ -96,86 +85,36 @@ class ExecutionReplayer:
     ) -> None:
         self.trace = open_nonempty_trace(path)
         self.components = frozenset(form for name in components for form in (name, name.lower()))
-        self.breakpoints = [
-            each if isinstance(each, Breakpoint) else Breakpoint(each) for each in breakpoints
-        ]
+        self._stepper = Stepper(self.trace)
+        self._counts = _ReplayCounts()
+        for each in breakpoints:
+            wanted = each if isinstance(each, Breakpoint) else Breakpoint(each)
+            parse_location(wanted.parsed.text, self._stepper.contents)
+            self._stepper.add(wanted)
         if isinstance(mock_responses, Mapping):
             mock_responses = [Mock(*parse_name(name), answer) for name, answer in mock_responses.items()]
-        overrides = [
-            *mock_responses,
-            *(parse_fault(each) if isinstance(each, str) else each for each in faults),
-        ]
-        self._contents = contents = count_contents(
-            self.trace.events() if overrides or self.breakpoints else ()
-        )
-        for each in self.breakpoints:
-            parse_location(each.parsed.text, contents)
-        self.overrides = Overrides(
-            lambda: contents, lambda location: find_occurrence(location, self.trace.events())
-        )
-        for override in overrides:
-            self.overrides.add(override)
-        self._counts = _ReplayCounts()
+        for override in mock_responses:
+            self._stepper.overrides.add(override)
+        for fault in faults:
+            self._stepper.overrides.add(parse_fault(fault) if isinstance(fault, str) else fault)
 
     def __iter__(self) -> Iterator[Replayed]:
         """Yield every event in order."""
         self._counts = counts = _ReplayCounts()
-        occurrences = [find_occurrence(each.parsed, self.trace.events()) for each in self.breakpoints]
-        reads_cost = any(each.reads("cost_estimate") for each in self.breakpoints)
-        state = _ReplayState(self._contents, reads_cost=reads_cost)
-        mocked: dict[str, Numbered] = {}
-        for number, event in enumerate(self.trace.events(), 1):
-            state.add(event)
-            shown = self._override(number, event, mocked)
-            if self.components and event.get("component") not in self.components:
-                continue
-            pairs = zip(self.breakpoints, occurrences, strict=True)
-            hits = [each.parsed.text for each, found in pairs if state.hits(each, found, number, shown)]
-            replaced = shown is not event and lenient.mapping(shown.get("metadata")).get("mocked") is True
-            counts.add(shown, hits, replaced=replaced)
-            yield Replayed(number, shown, hits[0] if hits else None, replaced)
+        for number, event, hits in self._stepper.replay():
+            if not self.components or event.get("component") in self.components:
+                locations = [hit.stop.location for hit in hits]
+                marked = lenient.mapping(event.get("metadata")).get("mocked") is True
+                replaced = (
+                    marked and len(self._stepper.overrides) > 0
+                )  # the trace of a re-run has marks as well
+                counts.add(event, locations, replaced=replaced)
+                yield Replayed(number, event, locations[0] if locations else None, replaced)
 
     @property
     def statistics(self) -> Statistics:
         """The totals so far of the latest iteration."""
         return self._counts.statistics()
-
-    def _override(self, number: int, event: Event, mocked: dict[str, Numbered]) -> Event:
-        """Return the event as it is shown; `mocked` keeps the starts of overridden calls by id until they end."""
-        if not len(self.overrides):
-            return event
-        if "event_id" in event and self.overrides.has_for(number, event):
-            mocked[event["event_id"]] = (number, event)
-        start = None
-        if ends_span(event["event_type"]):
-            start = mocked.pop(event.get("parent_event_id", ""), None)
-        return self.overrides.apply(number, event, start)
-
-
-class _ReplayState:
-    """The totals, state and costs up to an event, for the conditions of breakpoints."""
-
-    def __init__(self, contents: TraceContents, *, reads_cost: bool) -> None:
-        self._contents = contents
-        self.totals = RunningTotals()
-        self.state: dict[str, Any] = {}
-        self._costs = CallCosts() if reads_cost else None
-        self._cost: Cost | None = None
-
-    def add(self, event: Event) -> None:
-        """Add the next event."""
-        self.totals.add(event)
-        self._cost = None if self._costs is None else self._costs.of(event)
-        for name, value in read_state(event).items():
-            if name in self.state or len(self.state) < _MOST_NAMES:
-                self.state[name] = value
-
-    def hits(self, wanted: Breakpoint, occurrence: Occurrence | None, number: int, event: Event) -> bool:
-        """Return whether the latest event hits a breakpoint."""
-        totals = self.totals.totals().scope() if wanted.reads("totals", "state") else {}
-        return wanted.enabled and wanted.stops(
-            number, priced(event, self._cost), totals, self.state, occurrence, lambda: self._contents
-        )
 
 
 @dataclass

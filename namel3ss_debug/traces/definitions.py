@@ -451,6 +451,8 @@ def _fold(node: Any) -> Any:
         if len(numbers) == 2 and all(type(each) in (int, float) for each in numbers):
             with suppress(ArithmeticError):
                 return ast.Constant(_FOLDED[type(node.op)](*numbers))
+    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and _is_number(node.value):
+        node = ast.Assign([node.target], ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value))
     if (
         isinstance(node, ast.UnaryOp)
         and isinstance(node.op, ast.Not)
@@ -458,9 +460,7 @@ def _fold(node: Any) -> Any:
     ):
         compare = node.operand
         sides = (compare.left, *compare.comparators)
-        of_numbers = any(
-            isinstance(each, ast.Constant) and type(each.value) in (int, float) for each in sides
-        )
+        of_numbers = any(map(_is_number, sides))
         negated = {**_NEGATED, **(_NEGATED_NUMBERS if of_numbers else {})}.get(type(compare.ops[0]))
         if negated is not None and len(sides) == 2:
             node = ast.Compare(compare.left, [negated()], compare.comparators)
@@ -469,6 +469,10 @@ def _fold(node: Any) -> Any:
         if turned is not None:
             node = ast.Compare(node.comparators[0], [turned()], [node.left])
     return node
+
+
+def _is_number(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 
 def has_no_effect(node: Any) -> bool:

@@ -10,20 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from namel3ss_debug.fields import RENAMED_FIELDS
-
 FORMAT_VERSION = 2
 """The version of the file format, written in every `trace_start` as `metadata.format`.
 
-History (a trace of any released version opens for ever; tests/data holds one of each):
+History (from the first release on, a trace of any released version opens for ever; earlier ones are refused):
 
-- 2: `held_before_ms` is now `paused_before_ms`, and `held_ms` in the metadata of an end is now `paused_ms`; old traces
-  are read with the new names (`RENAMED_FIELDS`). At level `comprehensive`, `metadata.locals` has what changed, as
-  `metadata.locals_record` says; without that, it has all variables. Added to it: `mac`, the signature of each line;
-  `$media`, the text of an image or a document, which is in a segment once.
-- 1: the first. Added to it: in `usage` the counts of what few calls have, and the field `billing`; blanks behind the
-  first line of a segment, which on a full disk become a line of their own, `{"dropped": 22191, "next_seq": 22350,
-  "error": "ENOSPC"}`; `file_removed` in a `trace_start`, and `stopped_by` in a `trace_end`.
+- 2: pauses are `paused_before_ms`, and `paused_ms` in the metadata of an end. At level `comprehensive`,
+  `metadata.locals` has what changed, as `metadata.locals_record` says. Each line has a signature, `mac`; `$media`, the
+  text of an image or a document, is in a segment once. A full disk leaves the line `{"dropped": 22191, "next_seq":
+  22350, "error": "ENOSPC"}` behind the first line of a segment.
 """
 
 Event = dict[str, Any]
@@ -119,21 +114,6 @@ def begins_span(event_type: str) -> bool:
 def ends_span(event_type: str) -> bool:
     """Return whether an event of this type is the end of a span; `trace_end` ends a process."""
     return event_type[-4:] == "_end" and event_type != "trace_end"
-
-
-def rename_old_fields(event: Event) -> None:
-    """Give the fields of an older format version their present names; a field with a present name is kept.
-
-    The event is changed in place, an object in it is replaced by a copy.
-    """
-    for old, new in RENAMED_FIELDS.items():
-        outer, _, old_name = old.rpartition(".")
-        holder = event.get(outer) if outer else event
-        if isinstance(holder, dict) and old_name in holder:
-            if outer:
-                event[outer] = holder = holder.copy()
-            value = holder.pop(old_name)
-            holder.setdefault(new.rpartition(".")[2], value)
 
 
 def without_pauses(event: Event) -> Event:

@@ -26,12 +26,8 @@ MEMORY_AT_START = "restore"
 VERSION = 3
 """The version of the names of lines of work and places, and of how numbers are drawn for them.
 
-History: 1 counted all jobs of executors together, whatever they ran, and a call of a tool was no line of work. In 2 a
-module that was imported drew from the line of work that imported it.
+A re-run knows no other.
 """
-
-USABLE = frozenset({2, 3})
-"""The versions that a re-run knows."""
 
 _INTERPRETER = frozenset({"TZ", "LANG", "LANGUAGE", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONCOERCECLOCALE"})
 
@@ -109,7 +105,7 @@ class Recorded:
     @property
     def usable(self) -> bool:
         """Whether randomness and clock were recorded in a version that is known here."""
-        return bool(self.seed) and self.version in USABLE
+        return bool(self.seed) and self.version == VERSION
 
     @property
     def stdin_bytes(self) -> bytes:

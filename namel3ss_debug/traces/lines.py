@@ -171,15 +171,6 @@ def refuse_other_encodings(path: Path, head: bytes) -> None:
         raise UnreadableTraceError(f"{path}: zstd data; decompress it with `zstd -d`")
 
 
-def is_plain(path: Path) -> bool:
-    """Return whether the file holds its lines uncompressed, so that they can be found by byte offsets."""
-    descriptor = open_regular(path)
-    try:
-        return os.read(descriptor, len(_GZIP)) != _GZIP
-    finally:
-        os.close(descriptor)
-
-
 def head_lines(path: Path) -> list[bytes]:
     """Return the first lines that are not blank, without their line feeds; empty when the file cannot be read."""
     try:
@@ -204,27 +195,22 @@ def last_line(path: Path, limit: int = 16 * 1024 * 1024) -> bytes:
     It is also empty for a compressed file that is damaged or larger than `PACKED_BYTES`: such a file would have to be
     read whole.
     """
+    problems = Problems()
+    last = b""
     try:
-        descriptor = open_regular(path)
-    except (TraceNotFoundError, UnreadableTraceError):
+        size = path.stat().st_size
+        packed = is_compressed(path)
+        reach = (size if size <= PACKED_BYTES else 0) if packed else CHUNK_BYTES
+        while reach and not last:
+            start = 0 if reach >= size else size - reach
+            for batch in read_batches(path, problems, offset=start):
+                whole = batch.lines[start > 0 and batch.offset == start :] if batch.whole else []
+                last = next((line for line in reversed(whole) if line.strip(b" \t\r\n\0")), last)
+            reach = reach * 8 if start and reach < limit else 0
+    except (OSError, TraceNotFoundError, UnreadableTraceError):
         return b""
-    try:
-        size, reach = os.fstat(descriptor).st_size, CHUNK_BYTES
-        if os.pread(descriptor, len(_GZIP), 0) == _GZIP:
-            return _last_inflated(path, limit) if size <= PACKED_BYTES else b""
-        while True:
-            start = max(size - reach, 0)
-            lines = os.pread(descriptor, size - start, start).split(b"\n")[:-1]
-            for line in reversed(lines if start == 0 else lines[1:]):
-                if line.strip(b" \t\r\0"):
-                    return line
-            if start == 0 or reach >= limit:
-                return b""
-            reach *= 8
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)
+    last = last.removesuffix(b"\n")
+    return b"" if (packed and problems) or len(last) > limit else last
 
 
 def is_compressed(path: Path) -> bool:
@@ -239,19 +225,6 @@ def is_compressed(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
-
-
-def _last_inflated(path: Path, limit: int) -> bytes:
-    """Return the last line of a compressed file, as `last_line`."""
-    problems, last = Problems(), b""
-    try:
-        for batch in read_batches(path, problems):
-            if batch.whole:
-                last = next((line for line in reversed(batch.lines) if line.strip(b" \t\r\n\0")), last)
-    except (TraceNotFoundError, UnreadableTraceError):
-        return b""
-    last = last.removesuffix(b"\n")
-    return b"" if problems or len(last) > limit else last
 
 
 def _raw_chunks(

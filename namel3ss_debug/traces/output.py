@@ -19,6 +19,8 @@ from namel3ss_debug.wire import lenient
 
 EVENT_TYPE: Final = "output"
 
+FURTHER_STREAM: Final = "output through "
+"""What the name of a stream begins with that the program opened beside stdout and stderr; it stands among its files."""
 STDOUT: Final = "stdout"
 STDERR: Final = "stderr"
 

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
-from namel3ss_debug.fields import RENAMED_FIELDS
 from namel3ss_debug.traces.decoding import (
     NUMBER_LIMIT,
     SHAPES,
@@ -31,13 +30,12 @@ from namel3ss_debug.traces.decoding import (
     looks_like_event,
     normalise,
 )
-from namel3ss_debug.traces.events import FORMAT_VERSION, Event, rename_old_fields
+from namel3ss_debug.traces.events import FORMAT_VERSION, Event
 from namel3ss_debug.traces.lines import (
     Batch,
     Problems,
     first_line,
-    head_lines,
-    is_plain,
+    is_compressed,
     read_batches,
 )
 from namel3ss_debug.traces.loss_notes import LossNote, note_of
@@ -52,7 +50,6 @@ WINDOW_BYTES = 8 * 1024 * 1024
 DOCUMENT_LIMIT = 64 * 1024 * 1024
 """One JSON document over many lines is read whole, up to this size."""
 
-_OLD_NAMES = tuple(b'"%s"' % name.rpartition(".")[2].encode() for name in RENAMED_FIELDS)
 _DOCUMENT_BEGINS = re.compile(rb'\s*[\[{]\s*\{?\s*("schema"\s*:\s*"[^"]*"\s*,\s*)?("events"\s*:\s*\[?)?\s*')
 
 
@@ -149,8 +146,10 @@ class ProcessReader:
 
     def events(self, resume: Resume | None = None) -> Iterator[Event]:
         """Yield the events in order, from `resume` on, which comes from an earlier pass over the same files."""
-        loads, shapes, waiting, marks = orjson.loads, SHAPES, self._waiting, self._marks
-        is_old = self._check_version()
+        loads, waiting, marks = orjson.loads, self._waiting, self._marks
+        # The fast path below takes events as they are; where a reader completes them, all take the careful one.
+        shapes = SHAPES if self._complete_event is None else {}
+        self._check_version()
         if resume is not None:
             self._began = True
         expected = before_batch = resume.expected if resume else 0
@@ -161,12 +160,7 @@ class ProcessReader:
             self._measured = (0, batch.offset)
             if marks is not None:
                 marks(bool(waiting) or may_hold_marks(batch))
-            # The fast path below takes events as they are. Where a field of an older format version may stand in a
-            # piece of the file, every event of the piece takes the careful path, which renames it. The search takes a
-            # seventh of the time of a pass, so it is left out for a trace in the present format.
             has_media = self._has_media = may_hold_media(batch)
-            careful = self._complete_event is not None or (is_old and may_hold_old_fields(batch))
-            shapes = {} if careful else SHAPES
             for line in lines:
                 try:
                     event = loads(line)
@@ -211,12 +205,8 @@ class ProcessReader:
 
     def first_time(self) -> float:
         """Return the timestamp of the first line, without beginning the pass; -inf when it has none."""
-        for line in head_lines(self._files[0])[:1]:
-            for value in decode(line)[0][:1]:
-                if looks_like_event(value):
-                    normalise(value)
-                    return float(value.get("timestamp", float("-inf")))
-        return float("-inf")
+        first = _read_line(first_line(self._files[0])) or {}
+        return float(first.get("timestamp", float("-inf")))
 
     def _batches(self, resume: Resume | None) -> Iterator[Batch]:
         """Yield the lines of the files of this process, from the place at which an earlier pass ended."""
@@ -229,7 +219,7 @@ class ProcessReader:
             self._file = number
             self.sizes[number] = offset
             try:
-                if self._tracking and not is_plain(path):
+                if self._tracking and is_compressed(path):
                     self.seekable = False
                 batches = read_batches(
                     path, self._problems, offset=offset, number=line, consumed=self._count_bytes
@@ -238,20 +228,14 @@ class ProcessReader:
             except (TraceNotFoundError, UnreadableTraceError) as error:
                 self._problems.add(path.name, 0, "a file was left out", str(error))
 
-    def _check_version(self) -> bool:
-        """Return whether fields may have names of an older format; warn once for a trace in a later one."""
+    def _check_version(self) -> None:
+        """Warn once for a trace in a later format."""
         path = self._files[0]
-        start: Any = next(iter(decode(first_line(path))[0]), None)
-        if not looks_like_event(start) or start.get("event_type") != "trace_start":
-            return True
-        version = lenient.mapping(start.get("metadata")).get("format")
-        if type(version) is not int:
-            return True
+        version = read_format_version(path)
         if version > FORMAT_VERSION and self._number == 0:
             what = "written by a later version of namel3ss-debug"
             upgrade = f"trace format {version}, and {FORMAT_VERSION} is known here; upgrade to read all of it"
             self._problems.add(path.name, 1, what, upgrade)
-        return version < FORMAT_VERSION
 
     def _count_bytes(self, size: int) -> None:
         self.sizes[self._file] += size
@@ -317,7 +301,6 @@ class ProcessReader:
                 elif self.note is None or note.dropped >= self.note.dropped:
                     self.note = note
                 continue
-            rename_old_fields(value)
             if self._has_media:
                 self._restore(value)
             if not is_sound(value):
@@ -455,10 +438,11 @@ def may_hold_media(batch: Batch) -> bool:
     return any(b"$" in piece and MARK_BYTES in piece for piece in pieces)
 
 
-def may_hold_old_fields(batch: Batch) -> bool:
-    """Return whether a line may hold a field by its name in an older format version."""
-    pieces = batch.lines if batch.read is None else (batch.read, *batch.lines[:1])
-    return any(b"held_" in piece and any(name in piece for name in _OLD_NAMES) for piece in pieces)
+def read_format_version(path: Path) -> int:
+    """Return the version of the format that the first line of a file names; `FORMAT_VERSION` where it names none."""
+    start = _read_line(first_line(path)) or {}
+    version = lenient.mapping(start.get("metadata")).get("format")
+    return version if start.get("event_type") == "trace_start" and type(version) is int else FORMAT_VERSION
 
 
 def read_event_line(line: bytes, path: Path) -> Event | None:
@@ -477,7 +461,6 @@ def read_event_line(line: bytes, path: Path) -> Event | None:
 def _read_line(line: bytes) -> Event | None:
     try:
         intact: Event = orjson.loads(line)
-        rename_old_fields(intact)
         if is_sound(intact):
             return intact
     except (ValueError, TypeError, AttributeError):
@@ -486,7 +469,6 @@ def _read_line(line: bytes) -> Event | None:
     if len(values) != 1 or not looks_like_event(values[0]):
         return None
     event: Event = values[0]
-    rename_old_fields(event)
     if not is_sound(event):
         normalise(event)
     return event

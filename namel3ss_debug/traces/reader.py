@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import FORMAT_VERSION, Event
 from namel3ss_debug.traces.index import Index, IndexBuilder, StaleIndexError, load_index
 from namel3ss_debug.traces.lines import (
     LINE_LIMIT,
@@ -29,7 +29,13 @@ from namel3ss_debug.traces.lines import (
     refuse_other_encodings,
 )
 from namel3ss_debug.traces.loss_notes import LossNote
-from namel3ss_debug.traces.process import LinePlace, ProcessReader, Resume, read_event_line
+from namel3ss_debug.traces.process import (
+    LinePlace,
+    ProcessReader,
+    Resume,
+    read_event_line,
+    read_format_version,
+)
 from namel3ss_debug.traces.spool import Spool
 from namel3ss_debug.traces.store import ProcessFiles, trace_files
 
@@ -136,7 +142,7 @@ class Trace:
         self._index: Index | None = None
         self._spool: tuple[Index, Spool | None] | None = None
         self._passes = 0
-        self._lines = _Lines()
+        self._lines = _Lines(is_watching=True)
         weakref.finalize(self, self._lines.close)
 
     @property
@@ -255,41 +261,28 @@ class Trace:
         """Return a reader for each process, and reset everything that a pass fills."""
         self.processes = trace_files(self.path)
         importer = self._importer()
-        if importer is None:
-            return list(self._process_readers(tracking=tracking))
         self.problems.clear()
         self.lost = self.rotated_away = 0
         consumed = self._progress_counter()
         readers: list[Reader] = []
         first_file = 0
-        for process in self.processes:
-            readers.append(ImportedReader(importer, process.files, first_file, self.problems, consumed))
-            first_file += len(process.files)
-        self._pass_readers = readers
-        return readers
-
-    def _process_readers(self, *, tracking: bool = False) -> list[ProcessReader]:
-        """Return a reader of our own format for each process, and reset everything that a pass fills."""
-        self.processes = trace_files(self.path)
-        self.problems.clear()
-        self.lost = self.rotated_away = 0
-        consumed = self._progress_counter()
-        readers = []
-        first_file = 0
-        for process in self.processes:
-            reader = ProcessReader(
-                process.number,
-                process.files,
-                first_file,
-                self.problems,
-                self._missing,
-                consumed=consumed,
-                tracking=tracking,
-                marks=self.marks if len(self.processes) == 1 else None,
-            )
+        for number, files in self.processes:
+            if importer is None:
+                reader: Reader = ProcessReader(
+                    number,
+                    files,
+                    first_file,
+                    self.problems,
+                    self._missing,
+                    consumed=consumed,
+                    tracking=tracking,
+                    marks=self.marks if len(self.processes) == 1 else None,
+                )
+            else:
+                reader = ImportedReader(importer, files, first_file, self.problems, consumed)
             readers.append(reader)
-            first_file += len(process.files)
-        self._pass_readers = list(readers)
+            first_file += len(files)
+        self._pass_readers = readers
         return readers
 
     def _missing(self, events: int, *, rotated: bool) -> None:
@@ -405,7 +398,7 @@ def open_trace(path: str | Path, find_importer: Callable[[Path], Importer | None
 
     Raises:
         TraceNotFoundError: there is no such file.
-        UnreadableTraceError: it is not a regular file, may not be read, or is in another encoding.
+        UnreadableTraceError: it is not a regular file, may not be read, is in another encoding, or in an earlier format.
     """
     path = Path(path)
     descriptor = open_regular(path)
@@ -415,6 +408,11 @@ def open_trace(path: str | Path, find_importer: Callable[[Path], Importer | None
         raise UnreadableTraceError(f"{path}: cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
+    version = read_format_version(path)
+    if version < FORMAT_VERSION:
+        raise UnreadableTraceError(
+            f"{path}: trace format {version} is too old, this version reads format {FORMAT_VERSION}; record the program again"
+        )
     return Trace(path, find_importer)
 
 
@@ -452,43 +450,33 @@ def _merged(readers: Sequence[Reader], *, tracking: bool) -> Iterator[tuple[Line
         heapreplace(queue, (max(time, following.get("timestamp", time)), order, following, place, events))
 
 
-def _read_places(places: Iterator[LinePlace], files: tuple[Path, ...]) -> Iterator[Event]:
+def _read_places(places: Iterable[LinePlace], files: tuple[Path, ...]) -> Iterator[Event]:
     """Read events at their places.
-
-    Going backwards, the bytes before a line are read with it, so that it costs no more than going forwards.
 
     Raises:
         StaleIndexError: there is another line at a place.
     """
-    opened: dict[int, io.BufferedReader] = {}
-    buffered_from: dict[int, int] = {}
+    lines = _Lines()
     try:
         for place in places:
-            file = opened.get(place.file)
-            if file is None:
-                if len(opened) >= _MOST_OPEN_FILES:
-                    opened.pop(next(iter(opened))).close()
-                file = opened[place.file] = _open_file(files, place.file)
-            try:
-                if place.offset < buffered_from.setdefault(place.file, place.offset):
-                    buffered_from[place.file] = max(place.offset - _LOOKED_BACK, 0)
-                    file.seek(buffered_from[place.file])
-                    file.peek(1)
-                file.seek(place.offset)
-                line = file.readline(LINE_LIMIT + 1).removesuffix(b"\n")
-            except (OSError, ValueError) as error:
-                raise StaleIndexError(str(error)) from error
-            yield _verify_line(line, place, files)
+            yield lines.event(place, files)
     finally:
-        for file in opened.values():
-            file.close()
+        lines.close()
 
 
 class _Lines:
-    """Reads events one at a time; a file stays open from one to the next as long as it is not changed."""
+    """Reads events at their places, from files that stay open from one to the next.
 
-    def __init__(self) -> None:
-        self._opened: dict[int, tuple[tuple[object, ...], io.BufferedReader]] = {}
+    Going backwards, the bytes before a line are read with it, so that it costs no more than going forwards.
+
+    Args:
+        is_watching: whether a file is opened anew when it has changed.
+    """
+
+    def __init__(self, *, is_watching: bool = False) -> None:
+        self._is_watching = is_watching
+        self._opened: dict[int, tuple[object, io.BufferedReader]] = {}
+        self._buffered_from: dict[int, int] = {}
 
     def event(self, place: LinePlace, files: tuple[Path, ...]) -> Event:
         """Return the event at a place.
@@ -497,53 +485,39 @@ class _Lines:
             StaleIndexError: there is another line at the place.
         """
         try:
-            file = self._file(place.file, files)
+            path = files[place.file]
+            file = self._file(place.file, path)
+            if place.offset < self._buffered_from.setdefault(place.file, place.offset):
+                self._buffered_from[place.file] = max(place.offset - _LOOKED_BACK, 0)
+                file.seek(self._buffered_from[place.file])
+                file.peek(1)
             file.seek(place.offset)
             line = file.readline(LINE_LIMIT + 1).removesuffix(b"\n")
-        except (OSError, ValueError, IndexError) as error:
+        except (OSError, ValueError, IndexError, TraceNotFoundError, UnreadableTraceError) as error:
             raise StaleIndexError(str(error)) from error
-        return _verify_line(line, place, files)
-
-    def _file(self, number: int, files: tuple[Path, ...]) -> io.BufferedReader:
-        """Return a file, kept open as long as it stays the same."""
-        path = files[number]
-        now = os.stat(path)
-        state = (path, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
-        if number in self._opened:
-            then, file = self._opened[number]
-            if then == state:
-                return file
-            self._opened.pop(number)[1].close()
-        elif len(self._opened) >= _MOST_OPEN_FILES:
-            self._opened.pop(next(iter(self._opened)))[1].close()
-        file = _open_file(files, number)
-        self._opened[number] = state, file
-        return file
+        event = read_event_line(line, path) if zlib.crc32(line) == place.checksum else None
+        if event is None:
+            raise StaleIndexError("the trace has changed")
+        return event
 
     def close(self) -> None:
         """Close the files."""
-        for _state, file in self._opened.values():
-            file.close()
-        self._opened.clear()
+        while self._opened:
+            self._opened.popitem()[1][1].close()
 
-
-def _verify_line(line: bytes, place: LinePlace, files: tuple[Path, ...]) -> Event:
-    """Return the event on a line that was read from a place.
-
-    Raises:
-        StaleIndexError: the line is another one.
-    """
-    event = read_event_line(line, files[place.file]) if zlib.crc32(line) == place.checksum else None
-    if event is None:
-        raise StaleIndexError("the trace has changed")
-    return event
-
-
-def _open_file(files: tuple[Path, ...], number: int) -> io.BufferedReader:
-    try:
-        return io.BufferedReader(io.FileIO(open_regular(files[number])), _BUFFER)
-    except (IndexError, TraceNotFoundError, UnreadableTraceError) as error:
-        raise StaleIndexError(str(error)) from error
+    def _file(self, number: int, path: Path) -> io.BufferedReader:
+        state = None
+        if self._is_watching:
+            now = os.stat(path)
+            state = (path, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
+        known = self._opened.get(number)
+        if known is not None and known[0] == state:
+            return known[1]
+        if known is not None or len(self._opened) >= _MOST_OPEN_FILES:
+            self._opened.pop(number if known is not None else next(iter(self._opened)))[1].close()
+        file: io.BufferedReader = io.BufferedReader(io.FileIO(open_regular(path)), _BUFFER)
+        self._opened[number] = state, file
+        return file
 
 
 def _size(path: Path) -> int:

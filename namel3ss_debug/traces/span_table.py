@@ -1,6 +1,6 @@
 """The table of spans: one row for each span of a trace, or of several, and one column for each fact about it.
 
-Starts and ends are paired here, once. Whoever asks about spans reads columns: an analysis is a function over this table, and
+Starts and ends are paired here, once. Readers of spans read columns: an analysis is a function over this table, and
 several traces are one table (`SpanTable.extend`). Rows are in the order in which the spans began, so the row of a parent is
 lower than those of its children. Payloads stay in the trace; `SpanTable.events` reads those of one span by its numbers.
 
@@ -78,7 +78,7 @@ class Fact(NamedTuple):
     interned: bool = False
 
 
-class Watcher:
+class SpanWatcher:
     """What a reader of the table keeps of the events themselves, because it is too much, or of no use to others, as columns.
 
     `events` are the types of events that `event` is shown. `span` is shown every span, once its row is filled.
@@ -103,6 +103,13 @@ class PointEvent(NamedTuple):
     trace: int
     number: int
     event: Event
+
+
+class EventPlace(NamedTuple):
+    """The row of the span that an event begins or ends, `AT_TOP` if none, and that of the span that it names as its parent."""
+
+    span: int
+    parent: int
 
 
 class SpanTable:
@@ -395,13 +402,13 @@ class SpanTableBuilder:
         path: str = "",
         facts: Sequence[Fact] = (),
         points: Iterable[str] = (),
-        watchers: Mapping[str, Watcher] | None = None,
+        watchers: Mapping[str, SpanWatcher] | None = None,
     ) -> None:
         self.table = SpanTable(path, facts, points)
         self.table.watchers = dict(watchers or {})
         self._watchers = tuple(self.table.watchers.values())
         self._span_watchers = tuple(
-            watcher.span for watcher in self._watchers if type(watcher).span is not Watcher.span
+            watcher.span for watcher in self._watchers if type(watcher).span is not SpanWatcher.span
         )
         self.count = 0
         self._facts = facts
@@ -449,6 +456,15 @@ class SpanTableBuilder:
                 each(number, event)
         self.count, self._first_at, self._last_at = number, first_at, last_at
 
+    def take(self, event: Event) -> EventPlace:
+        """Take the next event, and return where it belongs."""
+        parent, ends, size = self._find_parent(event), ends_span(event["event_type"]), self._size
+        begun = ends and event.get("parent_event_id") in self._open
+        self.add((event,))
+        if ends:
+            return EventPlace(parent if begun else AT_TOP, parent)
+        return EventPlace(size if self._size > size else AT_TOP, parent)
+
     def _takers(self, event_type: str) -> tuple[Callable[[int, Event], None], ...]:
         """Return what takes the events of a type."""
         takers = [
@@ -468,12 +484,20 @@ class SpanTableBuilder:
         if event["event_type"] == "trace_start":
             if "parent_event_id" in event:
                 # a child process: its spans name this event, and belong to the span in which the process was started
-                self._rows[event["event_id"]] = self._rows.get(event["parent_event_id"], PARENT_LOST)
+                self._rows[event["event_id"]] = self._find_parent(event)
         elif "memory_usage_mb" in event:
             self._read_memory(number, event)
         kept = self.table.points.get(event["event_type"])
         if kept is not None:
             kept.append(PointEvent(0, number, event))
+
+    def _find_parent(self, event: Event) -> int:
+        """Return the row of the span that an event names as its parent, the latest open one with that id."""
+        named = event.get("parent_event_id")
+        if named is None:
+            return AT_TOP
+        begun = self._open.get(named)
+        return begun[0] if begun else self._rows.get(named, PARENT_LOST)
 
     def _new_row(self, number: int) -> int:
         row = self._size

@@ -1,32 +1,24 @@
 """Random access to the events of a trace that can only be read from its beginning.
 
 Compressed files, one JSON document, and files of other writers have no line for each event whose place an index could
-hold. Where such a trace is read again and again, its events are written once, in compressed blocks, to a file
-without a name, which disappears with the process.
+hold. Where such a trace is read again and again, its events are written once to a temporary database.
 """
 
 from __future__ import annotations
 
-import json
-import tempfile
+import marshal
+import sqlite3
 import weakref
 import zlib
-from array import array
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-
-import orjson
 
 from namel3ss_debug.traces.events import Event
 
-_BLOCK_EVENTS = 256
-_BLOCK_BYTES = 256 * 1024
 _FAST = 1
-_BY_JSON = b"!"
 
 
 class Spool:
-    """All events of a trace, in compressed blocks.
+    """All events of a trace, compressed.
 
     Args:
         events: the events in order.
@@ -36,52 +28,24 @@ class Spool:
     """
 
     def __init__(self, events: Iterable[Event]) -> None:
-        self.count = 0
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (it is read as long as the spool is there)
-        weakref.finalize(self, self._file.close)
-        self._firsts, self._offsets = array("Q"), array("Q", [0])
-        self._loaded: tuple[int, list[bytes]] = (-1, [])
-        lines: list[bytes] = []
-        size = 0
-        for event in events:
-            lines.append(_dump(event))
-            size += len(lines[-1])
-            if len(lines) == _BLOCK_EVENTS or size > _BLOCK_BYTES:
-                self._write(lines)
-                lines, size = [], 0
-        if lines:
-            self._write(lines)
-        self._file.flush()
-
-    def event(self, number: int) -> Event:
-        """Return the event with a number from 1 to `count`."""
-        block = bisect_right(self._firsts, number) - 1
-        return _load(self._lines(block)[number - self._firsts[block]])
+        # A database without a name is a temporary file, which disappears when it is closed.
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._database.close)
+        # `marshal` keeps integers of any size, and only this process reads it.
+        rows = (
+            (number, zlib.compress(marshal.dumps(event), _FAST)) for number, event in enumerate(events, 1)
+        )
+        try:
+            self._database.execute("CREATE TABLE events (number INTEGER PRIMARY KEY, event BLOB)")
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT INTO events VALUES (?, ?)", rows)
+            self._database.execute("COMMIT")
+            [self.count] = self._database.execute("SELECT count(*) FROM events").fetchone()
+        except sqlite3.Error as error:
+            raise OSError(str(error)) from error
 
     def events(self, start: int) -> Iterator[Event]:
-        """Return the events from a number on."""
-        return map(self.event, range(start, self.count + 1))
-
-    def _write(self, lines: list[bytes]) -> None:
-        self._firsts.append(self.count + 1)
-        self.count += len(lines)
-        self._offsets.append(self._offsets[-1] + self._file.write(zlib.compress(b"\n".join(lines), _FAST)))
-
-    def _lines(self, block: int) -> list[bytes]:
-        if self._loaded[0] != block:
-            self._file.seek(self._offsets[block])
-            data = self._file.read(self._offsets[block + 1] - self._offsets[block])
-            self._loaded = (block, zlib.decompress(data).split(b"\n"))
-        return self._loaded[1]
-
-
-def _dump(event: Event) -> bytes:
-    try:
-        return orjson.dumps(event)
-    except TypeError:  # an integer beyond 64 bits
-        return _BY_JSON + json.dumps(event).encode()
-
-
-def _load(line: bytes) -> Event:
-    event: Event = json.loads(line[1:]) if line.startswith(_BY_JSON) else orjson.loads(line)
-    return event
+        """Yield the events from a number on."""
+        found = self._database.execute("SELECT event FROM events WHERE number >= ? ORDER BY number", (start,))
+        for (event,) in found:
+            yield marshal.loads(zlib.decompress(event))  # noqa: S302  (written above)

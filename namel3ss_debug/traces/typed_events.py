@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from namel3ss_debug.fields import RENAMED_FIELDS
-from namel3ss_debug.traces.events import Event, rename_old_fields
+from namel3ss_debug.traces.events import Event
 
 
 class TraceEventType(StrEnum):
@@ -109,17 +108,9 @@ class TraceEvent:
         shown = {"number": self.number} | self.to_dict()
         return f"TraceEvent({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
-    def __getattr__(self, name: str) -> Any:
-        """Return the value of a field by its name in an older format version."""
-        if name in RENAMED_FIELDS:
-            return getattr(self, RENAMED_FIELDS[name])
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
     @classmethod
     def from_dict(cls, event: Event, number: int = 0) -> TraceEvent:
         """Make a TraceEvent of an event as it is in a file; unknown fields go to `extra`."""
-        event = event.copy()
-        rename_old_fields(event)
         known = {name: value for name, value in event.items() if name in _KNOWN}
         extra = {name: value for name, value in event.items() if name not in _KNOWN}
         return cls(number=number, extra=extra, **known)

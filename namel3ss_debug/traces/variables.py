@@ -11,7 +11,7 @@ At the level `comprehensive`, an event that holds variables has in its metadata 
 - `stopped`: the process has used up its budget, and records no variables any more.
 - `module`: the event with the globals of the function's module; or `globals`, a record of them that has its `values`.
 
-An event without `locals_record` has all values in `locals`: those of a namel3ss app that is stepped, and those of older traces.
+An event without `locals_record` has all values in `locals`: those of a namel3ss app that is stepped.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from namel3ss_debug.inspection.activity import Activity, ActivityStep, find_message_ends
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
@@ -11,9 +11,6 @@ from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.quantities import count, duration, is_number, tokens
 from namel3ss_debug.views.tables import Column, prose
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, clean, line, text
-
-RENAMED_KEYS: Final = {"given": "inputs"}
-"""Key of a step when the document had its former name -> its present name."""
 
 _DEEPEST = 6
 _NAME_LIMIT = 60

@@ -3,52 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import Section as SectionRow
 from namel3ss_debug.analysis.contract import names_event
-from namel3ss_debug.analysis.sections.performance import OUTLIER_TABLE
 from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.prices import is_extra_installed
 from namel3ss_debug.views import health, trends
-from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
-from namel3ss_debug.views.bottlenecks import bottlenecks, hot_functions
+from namel3ss_debug.views.blocks import Block, Facts, Heading, Note
 from namel3ss_debug.views.cleaning import shorter_path
-from namel3ss_debug.views.dependencies import dependencies
-from namel3ss_debug.views.errors import errors
-from namel3ss_debug.views.integrity import integrity
-from namel3ss_debug.views.interactions import interactions
-from namel3ss_debug.views.optimizations import optimizations
+from namel3ss_debug.views.figures import FIGURES
 from namel3ss_debug.views.paths import command, short_name, short_site
-from namel3ss_debug.views.patterns import patterns, troubles
 from namel3ss_debug.views.quantities import (
     count,
     duration,
     is_number,
-    milliseconds,
     moment,
     money,
     percent,
     tokens,
 )
 from namel3ss_debug.views.sections import listing
-from namel3ss_debug.views.tables import Column, name, number
-from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, WARNING, line, text
+from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, line, text
 from namel3ss_debug.views.traces import OUTCOME_STYLES, describe_outcome
-from namel3ss_debug.views.triggers import triggers
 from namel3ss_debug.views.usage import (
-    SHOWN,
     Section,
-    amount,
-    failed,
-    more,
-    operation_cell,
     price_hint,
     price_source,
-    resources,
 )
 
 if TYPE_CHECKING:
@@ -80,17 +62,12 @@ def report(document: Section, *, brief: bool = False, reference: str = "") -> It
 
 
 def _sections(document: Section, *, brief: bool) -> Iterator[Block]:
-    """Yield the sections of a document: the drawn ones, the most important first, then all others."""
+    """Yield the sections of a document: those of `_ORDER` first, then all others but those that frame the report."""
     alone = "performance" not in document
-    # The overview and the health frame the report, and are no sections of it.
-    drawn = {key for key, _ in DRAWINGS} | {"execution_overview", "health"}
-    shown = [(key, draw(document[key], alone=alone)) for key, draw in DRAWINGS if key in document]
-    for key, section in document.items():
-        if key in SECTIONS and key not in drawn:
-            shown.append((key, chain.from_iterable(map(partial(listing, section), SECTIONS[key].columns))))
-    for key, blocks in shown:
-        empty = [_EMPTY[key]] if alone and not brief and key in _EMPTY else []
-        yield from _shorten(blocks, SECTIONS[key]) if brief else _or_else(blocks, empty)
+    keys = [key for key in SECTIONS if key in document and key not in {"execution_overview", "health"}]
+    keys.sort(key=lambda key: _ORDER.index(key) if key in _ORDER else len(_ORDER))
+    for key in keys:
+        yield from section_blocks(key, document[key], alone=alone, brief=brief)
     overview = document.get("execution_overview", {})
     lacks_prices = overview.get("calls_without_price") and overview.get("tokens")
     # The section on the use of resources has this hint itself.
@@ -100,37 +77,35 @@ def _sections(document: Section, *, brief: bool) -> Iterator[Block]:
         yield Note("analyze --performance, --dependencies, --summary, ... show a section whole")
 
 
+def section_blocks(
+    key: str, content: Section, *, alone: bool = False, brief: bool = False
+) -> Iterator[Block]:
+    """Yield the tables that a section declares, and what stands between them.
+
+    Args:
+        key: the name of the section.
+        content: the section.
+        alone: whether it was asked for by itself, so that an empty one is named.
+        brief: whether only the most important rows are shown.
+    """
+    row = SECTIONS[key]
+    if key == "triggers":
+        content = {**content, "alone": alone}
+    if not (alone or key not in _SHOWN_BESIDE or _SHOWN_BESIDE[key](content)):
+        return
+    drawn = (
+        FIGURES[each](content) if isinstance(each, str) else listing(content, each, row if brief else None)
+        for each in row.columns
+    )
+    yield from _or_else(
+        chain.from_iterable(drawn), [_EMPTY[key]] if alone and not brief and key in _EMPTY else []
+    )
+
+
 def _or_else(blocks: Iterable[Block], others: Iterable[Block]) -> Iterator[Block]:
     """Yield the blocks, or the others if there are none."""
     first = next(iterator := iter(blocks), None)
     yield from others if first is None else chain((first,), iterator)
-
-
-def _shorten(blocks: Iterable[Block], row: SectionRow) -> Iterator[Block]:
-    """Yield the first rows of the tables of a section, without its detailed tables."""
-    details = _DETAIL | {each.title for each in row.columns if each.detail}
-    left, shown = 0, True
-    for block in blocks:
-        if isinstance(block, Heading):
-            shown = block.title not in details
-        more = block.left if isinstance(block, Note) else 0
-        if left:
-            yield _rest(left + more, row.flag)
-            left = 0
-            if more:
-                continue
-        if isinstance(block, Table) and shown:
-            # A note takes a line as well, so one row more is shown instead of it.
-            left = len(block.rows) - row.brief_rows if len(block.rows) > row.brief_rows + 1 else 0
-            yield block._replace(rows=block.rows[: len(block.rows) - left])
-        elif shown:
-            yield block
-    if left:
-        yield _rest(left, row.flag)
-
-
-def _rest(left: int, flag: str) -> Note:
-    return Note(f"… {left:,} more: --{flag}", left)
 
 
 def several(many: Many, *, brief: bool = False) -> Iterator[Block]:
@@ -157,7 +132,6 @@ def several(many: Many, *, brief: bool = False) -> Iterator[Block]:
         yield from trends.groups(many.groups, document["aggregate"]["by"])
     yield from trends.recordings(many.rows)
     placed = {key: _placed(value) for key, value in document.items() if key != "aggregate"}
-    yield from trends.recurring(placed.get("errors") or {})
     yield from _sections(placed, brief=brief)
 
 
@@ -287,157 +261,27 @@ def _started_line(overview: Section) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _performance(performance: Section) -> Iterator[Block]:
-    yield from bottlenecks(performance)
-    slow = performance.get("slow_operations") or []
-    if slow:
-        total = performance.get("slow_operation_count") or len(slow)
-        yield Heading(count(total, "slow operation"), f"over {duration(performance.get('slow_ms'))}")
-        yield Table(
-            (
-                Column("n", align="right", style=DIM),
-                name("operation", 16),
-                number("ms"),
-                number("self ms"),
-                name("call site", 16),
-            ),
-            [
-                (
-                    text(row.get("number"), DIM),
-                    operation_cell(row),
-                    milliseconds(row.get("duration_ms")),
-                    milliseconds(row.get("self_ms")),
-                    text(short_site(row.get("call_site") or ""), DIM),
-                )
-                for row in slow[:SHOWN]
-            ],
-        )
-        yield from more(total, len(slow[:SHOWN]))
-    yield from hot_functions(performance)
-    yield from listing(performance, OUTLIER_TABLE)
-    yield from _models(performance.get("llm_performance") or {})
-    yield from _operations("Tools", "tool", (performance.get("tool_performance") or {}).items())
-    others = [
-        (row.get("component_name") or row.get("component"), row)
-        for row in performance.get("operations") or []
-        if row.get("component") not in {"llm", "tool"}
-    ]
-    yield from _operations("Other operations", "operation", others)
+_ORDER = ("triggers", "errors", "patterns", "integrity", "performance", "dependencies", "interactions", "optimizations", "resource_usage")  # fmt: skip
+"""The sections that a reader should see first; all others follow in the order of the document."""
 
-
-_TIMES = (number("p50 ms"), number("p95 ms"), number("max ms"))
-
-
-def _begun(row: Section) -> int:
-    """Return how many calls there were, with those that never ended, as the head of the report counts them."""
-    return int(row.get("count") or 0) + int(row.get("open") or 0)
-
-
-def _times(row: Section) -> tuple[str, ...]:
-    return tuple(milliseconds(row.get(key)) for key in ("p50_ms", "p95_ms", "max_ms"))
-
-
-def _models(models: Mapping[str, Section]) -> Iterator[Block]:
-    if not models:
-        return
-    legend = [
-        "single attempts",
-        "first: until the first token" if any(map(_first_token, models.values())) else "",
-        "out/s: tokens per second" if any(row.get("tokens_per_second") for row in models.values()) else "",
-    ]
-    yield Heading("Models", "; ".join(filter(None, legend)))
-    yield Table(
-        (
-            name("model", 12),
-            number("calls"),
-            number("errors"),
-            *_TIMES,
-            number("first ms"),
-            number("tokens"),
-            number("out/s"),
-        ),
-        [
-            (
-                text(model, COMPONENT_STYLES["llm"], 120),
-                tokens(_begun(row)),
-                failed(row.get("errors")),
-                *_times(row),
-                milliseconds(_first_token(row)),
-                amount(row.get("tokens")),
-                milliseconds(row.get("tokens_per_second")),
-            )
-            for model, row in _longest(models.items())
-        ],
-    )
-    yield from more(len(models), min(len(models), SHOWN))
-
-
-def _first_token(row: Section) -> Any:
-    return (row.get("time_to_first_token") or {}).get("p50_ms")
-
-
-def _operations(title: str, header: str, rows: Iterable[tuple[Any, Section]]) -> Iterator[Block]:
-    items = list(rows)
-    if not items:
-        return
-    yield Heading(title)
-    yield Table(
-        (name(header, 14), number("calls"), number("errors"), number("total ms"), *_TIMES),
-        [
-            (
-                text(label, COMPONENT_STYLES.get(str(row.get("component", header)), ""), 120),
-                tokens(_begun(row)),
-                failed(row.get("errors")),
-                milliseconds(row.get("total_ms") if row.get("p50_ms") is not None else None),
-                *_times(row),
-            )
-            for label, row in _longest(items)
-        ],
-    )
-    yield from more(len(items), min(len(items), SHOWN))
-
-
-def _longest(items: Iterable[tuple[Any, Section]]) -> list[tuple[Any, Section]]:
-    """Return the rows with the longest total time first."""
-    return sorted(items, key=lambda item: (-(item[1].get("total_ms") or 0), str(item[0])))[:SHOWN]
-
-
-def _integrity(checked: Section, *, alone: bool) -> Iterator[Block]:
-    """Yield the integrity of a trace: where other things are shown, only if something is wrong with it."""
-    if checked.get("lowered_by") or alone:
-        yield from integrity(checked)
-
-
-def _alike(draw: Callable[[Any], Iterator[Block]]) -> Callable[..., Iterator[Block]]:
-    """Return the drawing of a section that looks the same alone and beside others."""
-
-    def drawing(content: Any, *, alone: bool) -> Iterator[Block]:
-        del alone
-        return draw(content)
-
-    return drawing
-
-
-DRAWINGS: tuple[tuple[str, Callable[..., Iterator[Block]]], ...] = (
-    ("triggers", triggers),
-    ("errors", _alike(errors)),
-    ("patterns", _alike(troubles)),
-    ("integrity", _integrity),
-    ("performance", _alike(_performance)),
-    ("patterns", patterns),
-    ("dependencies", _alike(dependencies)),
-    ("interactions", interactions),
-    ("optimizations", optimizations),
-    ("resource_usage", _alike(resources)),
-)
-"""The sections that are drawn by a function, the most important first; all others are drawn from their `columns`."""
+_SHOWN_BESIDE: dict[str, Callable[[Any], bool]] = {
+    "integrity": lambda section: bool(section.get("lowered_by")),
+    "interactions": lambda section: (
+        bool(section.get("hand_offs") or (section.get("messages") or {}).get("count"))
+        or any(row.get("from") for row in section.get("calls") or ())
+    ),
+}
+"""Section -> whether it is shown beside others; all others always are."""
 
 _EMPTY = {
     "errors": Heading("No errors"),
     "handled_exceptions": Heading("No handled exceptions", "they are recorded from the level detailed on"),
     "log_errors": Heading("No errors in the log"),
+    "patterns": Heading("Patterns", "none were found"),
+    "integrity": Heading("Integrity 100 %", "no event is missing, cut or impossible"),
+    "interactions": Heading("Interactions", "nothing was called"),
+    "optimizations": Heading(
+        "No savings found", "looked for: calls that failed, repeat, are slow or could run in parallel"
+    ),
 }
 """Section -> the heading that answers a user who asked for it alone, if it is empty."""
-
-_DETAIL = frozenset({"Spans on the path", "Where it shows", "Contexts", "Other operations"})
-"""Headings of tables that are left out of a brief report."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rich.text import Text
 
 from namel3ss_debug.views.tables import Cell, Column
-from namel3ss_debug.views.terminal import HEADING
+from namel3ss_debug.views.terminal import DIM, HEADING
 
 POINT_LIMIT = 260
 QUOTE_LIMIT = 4000
@@ -36,36 +36,22 @@ class Facts(NamedTuple):
     indent: str = "  "
 
 
-class Gap(NamedTuple):
-    """An empty line."""
-
-
 class Table(NamedTuple):
-    """Rows under columns. Columns in which every cell is empty are left out."""
-
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
-
-
-class LongTable(NamedTuple):
-    """Rows under columns that are written as they come, so that a table of any length needs no memory."""
-
-    columns: Sequence[Column]
-    rows: Iterable[Sequence[Cell]]
-
-
-class TreeTable(NamedTuple):
-    """Rows under columns, indented by their depth.
+    """Rows under columns. Columns in which every cell is empty are left out.
 
     Attributes:
         columns: the columns.
-        rows: the depth and the cells of each row, parents before children.
-        label: the index of the column that is indented.
+        rows: one cell for each column.
+        long: whether the rows are written as they come, at the edge of the screen, so that a table of any length needs no memory.
+        depths: the depth of each row of a tree, parents before children; empty for a plain table.
+        label: the index of the column of a tree that is indented.
     """
 
     columns: Sequence[Column]
-    rows: Sequence[tuple[int, Sequence[Cell]]]
-    label: int
+    rows: Iterable[Sequence[Cell]]
+    long: bool = False
+    depths: Sequence[int] = ()
+    label: int = 0
 
 
 class Bar(NamedTuple):
@@ -103,20 +89,14 @@ class Timeline(NamedTuple):
 
 
 class Note(NamedTuple):
-    """One sentence below a table; `left` is the number of rows that are not shown, where the note is about that.
+    """One sentence below a table; one with a command of ours stays on one line, so that it can be pasted.
 
-    A note with one of our commands stays on one line, however long, so that the command can be pasted.
+    `is_line` is set for one line at the edge of the screen that is never wrapped, such as a sum below a table.
     """
 
     words: str
-    left: int = 0
-
-
-class Line(NamedTuple):
-    """One line at the edge of the screen that is never wrapped, such as a sum below a table."""
-
-    words: str
-    style: str = ""
+    style: str = DIM
+    is_line: bool = False
 
 
 class Points(NamedTuple):
@@ -126,15 +106,10 @@ class Points(NamedTuple):
 
 
 class Quote(NamedTuple):
-    """The user's own words, unchanged except for what a terminal or a markup language would obey."""
+    """The user's own words, or lines as a program wrote them, unchanged except for what a terminal or a markup language would obey."""
 
     words: str
-
-
-class Code(NamedTuple):
-    """Lines as a program wrote them."""
-
-    words: str
+    is_code: bool = False
 
 
 class Lines(NamedTuple):
@@ -155,22 +130,7 @@ class ForWidth(NamedTuple):
     build: Callable[[int | None], Iterable[Block]]
 
 
-Block = (
-    Heading
-    | Facts
-    | Gap
-    | Table
-    | LongTable
-    | TreeTable
-    | Timeline
-    | Note
-    | Line
-    | Points
-    | Quote
-    | Code
-    | Lines
-    | ForWidth
-)
+Block = Heading | Facts | Table | Timeline | Note | Points | Quote | Lines | ForWidth
 
 
 def expand(blocks: Iterable[Block], width: int | None) -> Iterable[Block]:

@@ -12,7 +12,7 @@ from namel3ss_debug.prices import is_extra_installed
 from namel3ss_debug.traces.costs import call_cost, seller_of, terms_of
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.variables import Variables
-from namel3ss_debug.views.cleaning import cells, wrapped
+from namel3ss_debug.views.cleaning import cells
 from namel3ss_debug.views.events import LINE_NAME_CELLS, facts, offset, status_style, titled
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.paths import whole_site
@@ -31,6 +31,7 @@ from namel3ss_debug.views.terminal import (
     line,
     shorten,
     text,
+    wrapped_lines,
 )
 from namel3ss_debug.views.usage import price_hint, price_source
 
@@ -167,9 +168,8 @@ def _error(event: Event, width: int) -> Iterator[Text]:
         f"{kind}: {event.get('error', '')}" if kind else event.get("error", ""), 4000, multiline=True
     )
     for row in message.split("\n"):
-        for part in wrapped(row, width - 2, width - 2):
-            yield Text("  " + part, ERROR, end="")
+        yield from wrapped_lines(row, width, ERROR, first="  ", further="  ")
     traceback = clean(event.get("stack_trace") or "", 20_000, multiline=True).rstrip()
     for row in traceback.removesuffix(f"\n{message}").split("\n"):
         if row:
-            yield from (Text("  " + part, DIM, end="") for part in wrapped(row, width - 2, width - 2))
+            yield from wrapped_lines(row, width, DIM, first="  ", further="  ")

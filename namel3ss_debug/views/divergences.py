@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -25,7 +25,7 @@ from namel3ss_debug.replay.rerun.requests import Request
 from namel3ss_debug.replay.rerun.unanswered import VERBS, describe_unanswered
 from namel3ss_debug.views.conversations import change_lines
 from namel3ss_debug.views.gists import gist, summary
-from namel3ss_debug.views.outcomes import named_events, outcome_rows, refused
+from namel3ss_debug.views.outcomes import named_events, outcome_lines, refused
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.tables import Cell, pairs
 from namel3ss_debug.views.terminal import (
@@ -48,15 +48,6 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 20
 """How many divergences are shown one by one."""
-
-RENAMED_KEYS: Final = {
-    "asked": "request",
-    "expected": "after_override",
-    "given": "overridden",
-    "joined": "reconverged",
-    "recording": "recorded_trace",
-}
-"""Keys of the JSON lines of a re-run that schema 2 renamed: old -> new."""
 
 _HEADS = {
     CHANGED: "the request changed, and got the recorded answer",
@@ -90,7 +81,7 @@ def report_lines(outcome: RerunOutcome, width: int) -> Iterator[Text]:
     if more > 0:
         yield fitted([Piece(f"… {count(more, 'further divergence')}; --format jsonl shows all", DIM)], width)
         yield line("")
-    yield from (fitted(row, width) for row in outcome_rows(outcome, width))
+    yield from outcome_lines(outcome, width)
 
 
 def _folded(divergences: Sequence[Divergence]) -> list[list[Divergence]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any
 
 from rich.text import Text
 
@@ -17,9 +17,6 @@ from namel3ss_debug.views.paths import short_site
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose, table
 from namel3ss_debug.views.terminal import DIM, ERROR, HEADING, WARNING, Piece, fitted, line, piece
-
-RENAMED_KEYS: Final = {"place": "call_site", "seen_at": "shown_at", "weight": "severity"}
-"""Keys of the doctor's document that schema 2 renamed: old -> new."""
 
 _STYLES = {HEAVY: ERROR, LIGHT: WARNING, INFO: DIM}
 _REACHES = {

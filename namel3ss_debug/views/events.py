@@ -9,7 +9,6 @@ from rich.text import Text
 from namel3ss_debug.inspection import ChunkCounter, StreamedAnswer
 from namel3ss_debug.traces.costs import CallCosts
 from namel3ss_debug.traces.events import Event, ends_span
-from namel3ss_debug.views.cleaning import wrapped
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.quantities import count, duration, is_number, money, tokens
 from namel3ss_debug.views.terminal import (
@@ -23,6 +22,7 @@ from namel3ss_debug.views.terminal import (
     fitted,
     piece,
     shorten,
+    wrapped_lines,
 )
 from namel3ss_debug.wire import lenient
 
@@ -86,12 +86,10 @@ def recorded_lines(event: Event, width: int) -> Iterator[Text]:
     metadata, margin = lenient.mapping(event.get("metadata")), " " * (NUMBER_WIDTH + 10)
     problem, recorded = metadata.get("mock_problem"), metadata.get("recorded")
     if isinstance(problem, str):
-        label = "not mocked  "
-        room = max(width - len(margin) - len(label), 16)
-        for place, row in enumerate(wrapped(clean(problem, 400), room, room)):
-            yield fitted(
-                [Piece(margin + (" " * len(label) if place else label), WARNING), Piece(row, DIM)], width
-            )
+        label, further = f"{margin}not mocked  ", f"{margin}            "
+        for row in wrapped_lines(clean(problem, 400), width, DIM, first=label, further=further):
+            row.stylize(WARNING, 0, len(label))
+            yield row
     if not is_mocked(event) or not isinstance(recorded, dict):
         return
     before = {name: value for name, value in event.items() if name not in _REPLACED} | recorded

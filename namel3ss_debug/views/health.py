@@ -44,7 +44,7 @@ def health(section: Section, reference: str) -> Iterator[Block]:
     yield from _findings("Findings", section.get("findings") or [], SHOWN, reference)
     left = int(section.get("finding_count") or 0) - SHOWN
     if left > 0:
-        yield Note(f"… {left:,} more; --format json lists them", left)
+        yield Note(f"… {left:,} more; --format json lists them")
 
 
 def fact(section: Section) -> Cell:

@@ -11,7 +11,7 @@ from rich.text import Text
 from namel3ss_debug.inspection import ChosenSpans, EventLine
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.spans import Forest, Node, Span
-from namel3ss_debug.views.blocks import Bar, Block, Line, LongTable, Timeline, TreeTable
+from namel3ss_debug.views.blocks import Bar, Block, Note, Table, Timeline
 from namel3ss_debug.views.events import WIDE, chunk_words, offset, status_style, streamed_words
 from namel3ss_debug.views.gists import request_text, summary
 from namel3ss_debug.views.quantities import count, duration, is_number, money, tokens
@@ -38,7 +38,7 @@ TROUBLED_NAME_CELLS = 24
 """How wide a name is in the tree; narrower where a status and an error come behind it."""
 
 
-def event_table(events: Iterable[EventLine], width: int | None, started_at: float | None) -> LongTable:
+def event_table(events: Iterable[EventLine], width: int | None, started_at: float | None) -> Table:
     """Return a row for each event, in the given order.
 
     Args:
@@ -57,7 +57,7 @@ def event_table(events: Iterable[EventLine], width: int | None, started_at: floa
         number("cost"),
         prose("what", 12),
     )
-    return LongTable(columns, (_event_row(item, started_at, width) for item in events))
+    return Table(columns, (_event_row(item, started_at, width) for item in events), long=True)
 
 
 def _event_row(item: EventLine, started_at: float | None, width: int) -> tuple[Cell, ...]:
@@ -92,7 +92,7 @@ def _in_short(event: Event) -> str:
     return kind.replace("_", " ")
 
 
-def more_events(left_out: int, counted: int) -> Line:
+def more_events(left_out: int, counted: int) -> Note:
     """Return a note on the events that the limit left out, of which at most `counted` were counted."""
     return _more(
         f"more than {counted:,} more events" if left_out > counted else count(left_out, "more event")
@@ -103,6 +103,7 @@ def tree_blocks(chosen: ChosenSpans) -> Iterator[Block]:
     """Yield the tree of spans, each with its number, and its figures on the right."""
     forest = chosen.forest
     rows = list(_tree_rows(forest))
+    depths = [depth for depth, _ in rows]
     columns = (
         Column("n", align="right", style=DIM, room=NUMBER_ROOM),
         Column("span", least=20),
@@ -110,7 +111,7 @@ def tree_blocks(chosen: ChosenSpans) -> Iterator[Block]:
         number("tokens"),
         number("cost"),
     )
-    yield TreeTable(columns, rows, label=1)
+    yield Table(columns, [cells for _, cells in rows], depths=depths, label=1)
     yield from more_spans(chosen.total - sum(1 for _ in forest.walk()))
     notes = [
         (
@@ -123,17 +124,17 @@ def tree_blocks(chosen: ChosenSpans) -> Iterator[Block]:
     ]
     for amount, one, several in notes:
         if amount:
-            yield Line(f"{amount:,} {one if amount == 1 else several}", WARNING)
+            yield Note(f"{amount:,} {one if amount == 1 else several}", WARNING, is_line=True)
 
 
-def more_spans(left_out: int) -> Iterator[Line]:
+def more_spans(left_out: int) -> Iterator[Note]:
     """Yield a note on the spans that the limit left out."""
     if left_out > 0:
         yield _more(count(left_out, "more span"))
 
 
-def _more(what: str) -> Line:
-    return Line(f"… {what}; --limit 0 shows all, --llm, --tool and --where choose", DIM)
+def _more(what: str) -> Note:
+    return Note(f"… {what}; --limit 0 shows all, --llm, --tool and --where choose", is_line=True)
 
 
 class _Task(NamedTuple):

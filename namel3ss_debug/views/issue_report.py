@@ -10,7 +10,7 @@ from namel3ss_debug.inspection.activity import Activity
 from namel3ss_debug.traces.marks import BAD, mark_from_json
 from namel3ss_debug.views import health, usage
 from namel3ss_debug.views.activity import steps
-from namel3ss_debug.views.blocks import Block, Code, Facts, Heading, Note, Points, Quote, Table
+from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Points, Quote, Table
 from namel3ss_debug.views.paths import short_site
 from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, percent, tokens
 from namel3ss_debug.views.tables import Column, number, prose
@@ -117,7 +117,7 @@ def _failure(document: Section, failure: Section | None) -> Iterator[Block]:
     yield Heading("What happened")
     yield Facts(rows)
     if document.get("stack_trace"):
-        yield Code(str(document["stack_trace"]))
+        yield Quote(str(document["stack_trace"]), is_code=True)
 
 
 def _findings(document: Section) -> str:

@@ -21,7 +21,7 @@ from rich.text import Text
 from namel3ss_debug.inspection.logs import CATEGORIES, LogLine
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.folders import make_private_folder, open_private
-from namel3ss_debug.views.blocks import LongTable
+from namel3ss_debug.views.blocks import Table
 from namel3ss_debug.views.events import facts
 from namel3ss_debug.views.gists import gist, summary
 from namel3ss_debug.views.payloads import json_bytes
@@ -64,7 +64,7 @@ _MOST_FILES = 200
 """How many files are open at once; further names share `other.log`."""
 
 
-def log_table(found: Iterable[LogLine]) -> LongTable:
+def log_table(found: Iterable[LogLine]) -> Table:
     """Return the lines of a log as a table."""
     columns = (
         Column("n", align="right", style=DIM),
@@ -74,7 +74,7 @@ def log_table(found: Iterable[LogLine]) -> LongTable:
         name("source", 8),
         prose("message", 24),
     )
-    return LongTable(columns, map(_row, found))
+    return Table(columns, map(_row, found), long=True)
 
 
 def running_line(line: LogLine, width: int) -> Text:

@@ -1,7 +1,4 @@
-"""Describe the outcome of a re-run: how it ended, how its calls were answered, and what to do next.
-
-Most re-runs have nothing else to report, so this is written without rich (`rows`); `divergences` does the rest.
-"""
+"""Describe the outcome of a re-run: how it ended, how its calls were answered, and what to do next."""
 
 from __future__ import annotations
 
@@ -12,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
 
 from namel3ss_debug.config.unverified import (
     STALE_MODELS,
@@ -25,9 +24,9 @@ from namel3ss_debug.replay.rerun.divergences import AMBIGUOUS, EFFECTS, MISSING
 from namel3ss_debug.replay.rerun.file_changes import CHANGED, MISSING_NOW, MODIFIED, NEW
 from namel3ss_debug.replay.rerun.outcomes import MATCHED_WITH_OVERRIDES, UNVERIFIED
 from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, describe_unanswered
-from namel3ss_debug.views.cleaning import ERROR, GOOD, WARNING, Piece, clean, piece, wrapped
 from namel3ss_debug.views.quantities import count
-from namel3ss_debug.views.rows import Row, labelled
+from namel3ss_debug.views.tables import Cell, pairs
+from namel3ss_debug.views.terminal import ERROR, GOOD, WARNING, Piece, clean, line, piece, wrapped_lines
 
 if TYPE_CHECKING:
     from namel3ss_debug.replay.rerun.file_changes import FileChange
@@ -45,11 +44,11 @@ _OF_PROGRAM = re.compile(r":\d+\Z")
 """The end of a place in the program's own code; a place in a library ends with the name of a function."""
 
 
-def outcome_rows(outcome: RerunOutcome, width: int) -> Iterator[Row]:
+def outcome_lines(outcome: RerunOutcome, width: int) -> Iterator[Text]:
     """Yield the outcome of a re-run: how it ended, how its calls were answered, and what to do next."""
     verdict = _verdict(outcome)
-    yield from ((Piece(row.rstrip(), verdict.style),) for row in wrapped(verdict.plain, width, width))
-    rows: list[tuple[str, Piece | str]] = [
+    yield from wrapped_lines(verdict.plain, width, verdict.style)
+    rows: list[tuple[str, Cell]] = [
         ("program", _ended(outcome)),
         ("answered", _answered(outcome)),
         *(("started", piece(each, "", 200)) for each in _started(outcome)),
@@ -59,14 +58,13 @@ def outcome_rows(outcome: RerunOutcome, width: int) -> Iterator[Row]:
         *(("refused", Piece(refused(each))) for each in outcome.refused[:MOST_NUMBERS]),
         *(("new input", piece(each, "", 200)) for each in islice(_new_inputs(outcome), MOST_NUMBERS)),
     ]
-    yield from labelled(rows, width, indent="  ")
+    yield from pairs(rows, width, indent="  ", whole=True)
     if outcome.file_changes:
-        yield (Piece("  files that differ from the recorded run"),)
+        yield line("  files that differ from the recorded run")
         changes = list(_file_changes(outcome))
         more = [f"and {len(changes) - MOST_NUMBERS} more"] if len(changes) > MOST_NUMBERS else []
         for text in [*changes[:MOST_NUMBERS], *more]:
-            for place, row in enumerate(wrapped(clean(text), width - 6, width - 6)):
-                yield (Piece(("      " if place else "    ") + row.rstrip()),)
+            yield from wrapped_lines(clean(text), width, first="    ", further="      ")
     texts = [*_stopped(outcome), *outcome.notes, *_unverified(outcome), *_advise_on_files(outcome)]
     if outcome.is_timed and outcome.diverged and not (outcome.interrupted or outcome.not_done):
         texts.append(
@@ -79,8 +77,7 @@ def outcome_rows(outcome: RerunOutcome, width: int) -> Iterator[Row]:
             "no code is newer than the trace; namel3ss debug doctor finds what makes the program non-deterministic"
         )
     for text in texts:
-        for place, row in enumerate(wrapped(clean(text), width - 4, width - 4)):
-            yield (Piece(("    " if place else "  - ") + row.rstrip()),)
+        yield from wrapped_lines(clean(text), width, first="  - ", further="    ")
 
 
 def _verdict(outcome: RerunOutcome) -> Piece:

@@ -20,7 +20,7 @@ SHOWN_COMPONENTS = 8
 
 
 def replayed_lines(events: Iterable[Replayed], width: int, *, chunks: bool) -> Iterator[Text]:
-    """Yield one line for each event; an overridden answer is marked.
+    """Yield one line for each event; an overridden answer is marked, and so are the events after it, which it did not change.
 
     Args:
         events: the events.
@@ -28,11 +28,16 @@ def replayed_lines(events: Iterable[Replayed], width: int, *, chunks: bool) -> I
         chunks: whether the chunks of streamed answers have lines of their own.
     """
     running = RunningLines(width, chunks=chunks)
+    mocked = False
     for item in events:
-        shown = running.line(item.number, item.event, "mocked" if item.mocked else "")
+        note = "mocked" if item.mocked else "as recorded" if mocked else ""
+        shown = running.line(item.number, item.event, note)
         if shown is not None:
             yield shown
         yield from recorded_lines(item.event, width)
+        if item.mocked and not mocked:
+            mocked = True
+            yield line(("  the events after it are as recorded, not recomputed: rerun --mock", DIM))
     yield from left_out(running.streams.count_unfinished())
 
 

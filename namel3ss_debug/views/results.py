@@ -32,6 +32,7 @@ from namel3ss_debug.views.terminal import (
     line,
     piece,
     shorten,
+    wrapped_lines,
 )
 from namel3ss_debug.views.usage import spent, unpriced
 
@@ -324,9 +325,7 @@ def _calls(found: results.CallTable, options: DrawOptions) -> Iterator[Text]:
     if of_models:
         lacking = {row.name: row.calls_without_price for row in found.rows if row.calls_without_price}
         for note in unpriced(sum(row.tokens for row in found.rows), lacking):
-            yield from (
-                Text(part, DIM, end="") for part in wrapped(clean(note.words), options.width, options.width)
-            )
+            yield from _dim_lines(note.words, options.width)
 
 
 def _failures(found: results.Failures, options: DrawOptions) -> Iterator[Text]:
@@ -373,14 +372,12 @@ def _help(found: results.Help, options: DrawOptions) -> Iterator[Text]:
             group = row.group
             yield Text(clean(group), HEADING, end="")
         others = _short(row.aliases) if second else ""
-        words = wrapped(clean(row.help), room, room)
-        yield line(
-            "  ",
-            (f"{row.name:<{first}}", NAME_STYLE),
-            (f"{others:<{second}}" if second else "", DIM),
-            words[0],
+        head = line(
+            "  ", (f"{row.name:<{first}}", NAME_STYLE), (f"{others:<{second}}" if second else "", DIM)
         )
-        yield from (line(" " * (2 + first + second) + more) for more in words[1:])
+        for words in wrapped(clean(row.help), room, room):
+            yield head.append(words)
+            head = Text(" " * (2 + first + second), end="")
     yield from _dim_lines(
         "help COMMAND shows more; a blank line repeats; ;; separates commands", options.width
     )
@@ -388,8 +385,7 @@ def _help(found: results.Help, options: DrawOptions) -> Iterator[Text]:
 
 def _dim_lines(message: str, width: int, indent: str = "") -> Iterator[Text]:
     """Yield a message as dim lines."""
-    room = width - len(indent)
-    return (Text(indent + row.rstrip(), DIM, end="") for row in wrapped(clean(message), room, room))
+    return wrapped_lines(clean(message), width, DIM, first=indent, further=indent)
 
 
 def _short(names: Sequence[str]) -> str:
@@ -401,13 +397,9 @@ def _short(names: Sequence[str]) -> str:
 
 
 def _help_on(row: results.HelpRow, width: int) -> Iterator[Text]:
-    for place, usage in enumerate(wrapped(clean(row.usage), width, width)):
-        yield Text(usage if not place else f"    {usage}", HEADING, end="")
+    yield from wrapped_lines(clean(row.usage), width, HEADING, further="    ")
     for paragraph in (row.help, *row.more.splitlines()):
-        yield from (
-            line(f"  {words.rstrip()}")
-            for words in wrapped(clean(paragraph, multiline=True), width - 2, width - 2)
-        )
+        yield from wrapped_lines(clean(paragraph), width, first="  ", further="  ")
     if row.aliases:
         yield from _dim_lines(f"also: {', '.join(row.aliases)}", width, "  ")
 
@@ -420,7 +412,7 @@ def _source(source: results.SourceLines, options: DrawOptions) -> Iterator[Text]
     notes = [source.problem] if source.problem is not None else []
     notes += ["the file was changed after this event"] if source.newer else []
     for note in notes:
-        yield from (Text(row.rstrip(), DIM, end="") for row in wrapped(clean(note), width, width))
+        yield from _dim_lines(note, width)
     numbers = max((len(str(row_number)) for row_number, _ in source.rows), default=1)
     highlighted = _highlight([content for _, content in source.rows])
     for (row_number, _), code in zip(source.rows, highlighted, strict=True):
@@ -461,7 +453,7 @@ def _message_changes(found: results.MessageChanges, options: DrawOptions) -> Ite
 
 
 def _message(found: results.Message, options: DrawOptions) -> Iterator[Text]:
-    return (Text(row, end="") for row in wrapped(clean(found.text), options.width, options.width))
+    return wrapped_lines(clean(found.text), options.width)
 
 
 def _mistake(found: results.Mistake, options: DrawOptions) -> Iterator[Text]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from namel3ss_debug.config import ENVIRONMENT_PREFIX, FILE_NAME, SETTINGS, Loaded
-from namel3ss_debug.views.blocks import Block, Facts, Gap, LongTable
+from namel3ss_debug.views.blocks import Block, Facts, Table
 from namel3ss_debug.views.quantities import bytes_text, count
 from namel3ss_debug.views.tables import Column, name
 from namel3ss_debug.views.terminal import DIM, text
@@ -50,8 +50,7 @@ def settings_blocks(loaded: Loaded) -> Iterator[Block]:
         shown = format_value(setting.key, values[setting.key])
         where = "file" if loaded.file and source == str(loaded.file) else source
         rows.append((text(setting.key, style), text(shown, style), text(where, style)))
-    yield LongTable(columns, rows)
-    yield Gap()
+    yield Table(columns, rows, long=True)
     found = str(loaded.file) if loaded.file else f"none found; {FILE_NAME} here or above would be read"
     yield Facts(
         [("file", text(found)), ("environment", f"{ENVIRONMENT_PREFIX}<SETTING IN CAPITALS>")], indent=""

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from rich.text import Span, Text
 
+from namel3ss_debug.views.cleaning import wrapped
 from namel3ss_debug.views.terminal import DIM, Piece, cells, clean, shorten
 
 GAP = "  "
@@ -197,12 +198,28 @@ def fit(natural: Sequence[int], columns: Sequence[Column], width: int) -> list[i
     return widths
 
 
-def pairs(rows: Iterable[tuple[str, Cell]], width: int, *, indent: str = "") -> Iterator[Text]:
-    """Yield lines of a dim label and its value, the values aligned; rows with an empty value are left out."""
-    items = [(label, _as_cell(value)) for label, value in rows]
+def pairs(
+    rows: Iterable[tuple[str, Cell]], width: int, *, indent: str = "", whole: bool = False
+) -> Iterator[Text]:
+    """Yield lines of a dim label and its value, the values aligned; rows with an empty value are left out.
+
+    Args:
+        rows: the labels and values.
+        width: the cells a line may take.
+        indent: the text before each line.
+        whole: whether a long value goes on below itself, instead of being cut.
+    """
+    items: list[tuple[str, Text | Piece]] = [(label, _as_cell(value)) for label, value in rows]
     items = [(label, value) for label, value in items if value.plain]
     if not items:
         return
+    if whole:
+        room = max(width - len(indent) - max(len(label) for label, _ in items) - len(GAP), 12)
+        items = [
+            ("" if place else label, Piece(part, str(value.style)))
+            for label, value in items
+            for place, part in enumerate(wrapped(value.plain, room, room))
+        ]
     columns = (Column("", style=DIM), Column("", least=12))
     yield from table(
         columns, [(Piece(label, DIM), value) for label, value in items], width, indent=indent, header=False

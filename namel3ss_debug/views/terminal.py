@@ -34,6 +34,7 @@ from namel3ss_debug.views.cleaning import (
     take_every_character,
     visible,
     wants_colour,
+    wrapped,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ __all__ = [
     "text",
     "visible",
     "wants_colour",
+    "wrapped_lines",
 ]
 
 LINES_AT_ONCE = 100
@@ -124,6 +126,15 @@ def fitted(parts: Iterable[Piece], width: int) -> Text:
     shown = shorten("".join(contents), width)
     kept = [Span(start, min(end, len(shown)), style) for start, end, style in spans if start < len(shown)]
     return Text(shown, spans=kept, end="")
+
+
+def wrapped_lines(
+    words: str, width: int, style: StyleType = "", *, first: str = "", further: str = ""
+) -> Iterator[Text]:
+    """Yield a cleaned text on as many lines as it needs, `first` before the first and `further` before the others."""
+    room = max(width - max(len(first), len(further)), 16)
+    for place, part in enumerate(wrapped(words, room, room)):
+        yield Text(((further if place else first) + part).rstrip(), style, end="")
 
 
 class Terminal(Console):

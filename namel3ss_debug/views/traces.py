@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from namel3ss_debug.traces.marks import BAD
-from namel3ss_debug.views.blocks import Block, Gap, Line, LongTable
+from namel3ss_debug.views.blocks import Block, Note, Table
 from namel3ss_debug.views.paths import command, short_name, whole_site
 from namel3ss_debug.views.quantities import bytes_text, count, day_and_minute, duration, money, tokens
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
@@ -67,10 +67,9 @@ def list_blocks(
         )
         for info, summary in found
     )
-    yield LongTable(columns, rows)
+    yield Table(columns, rows, long=True)
     size = bytes_text(sum(info.size_bytes for info, _ in found))
-    yield Gap()
-    yield Line(f"{count(len(found), 'trace')}, {size}, in {directory}", DIM)
+    yield Note(f"{count(len(found), 'trace')}, {size}, in {directory}", is_line=True)
 
 
 def _mark(mark: Mark | None) -> Text:
@@ -125,16 +124,15 @@ def removed_blocks(
 ) -> Iterator[Block]:
     """Yield one row for each trace that was, or would be, removed, and their number and size."""
     if not removed:
-        yield Line(f"nothing to remove in {directory}")
+        yield Note(f"nothing to remove in {directory}", "", is_line=True)
         return
     year = width >= NARROW
     columns = (*_identity_columns(year=year), number("size"))
     rows = ((*_identity_cells(info, year=year, folder=year), bytes_text(info.size_bytes)) for info in removed)
-    yield LongTable(columns, rows)
-    yield Gap()
+    yield Table(columns, rows, long=True)
     done = "would be removed from" if dry_run else "removed from"
     size = bytes_text(sum(info.size_bytes for info in removed))
-    yield Line(f"{count(len(removed), 'trace')}, {size}, {done} {directory}")
+    yield Note(f"{count(len(removed), 'trace')}, {size}, {done} {directory}", "", is_line=True)
 
 
 def traces_document(

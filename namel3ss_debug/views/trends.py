@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Table
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
+from namel3ss_debug.views.blocks import Block, Facts, Heading, Note
 from namel3ss_debug.views.paths import short_name
 from namel3ss_debug.views.quantities import (
     count,
@@ -18,12 +19,11 @@ from namel3ss_debug.views.quantities import (
     percent,
     tokens,
 )
-from namel3ss_debug.views.tables import Cell, Column, name, number, prose
-from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, line, text
-from namel3ss_debug.views.usage import SHOWN, Section, failed, more, spent
+from namel3ss_debug.views.sections import listing
+from namel3ss_debug.views.terminal import DIM, ERROR, line, text
+from namel3ss_debug.views.usage import Section, spent
 
 SHOWN_RECORDINGS = 20
-STATUS_STYLES = {"failed": ERROR, "open": WARNING, "killed": ERROR, "interrupted": WARNING}
 
 _FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "response_time_ms": ("response time", duration),
@@ -36,6 +36,14 @@ _FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
 """Figure -> its label and the format of its values."""
 
 _WORSE_WHEN_RISING = frozenset({"response_time_ms", "error_rate", "memory_mb", "tokens", "cost"})
+
+_AMOUNTS = (
+    ColumnSpec("took", "duration_ms", "duration"),
+    ColumnSpec("calls", "llm_calls+tool_calls", "count"),
+    ColumnSpec("tokens", "tokens", "count"),
+    ColumnSpec("cost", "cost", "money"),
+    ColumnSpec("errors", "errors", "failed"),
+)
 
 
 def overview(totals: Section | None, recordings: int, marked: Mapping[str, int]) -> Iterator[Block]:
@@ -98,164 +106,85 @@ def trends(section: Section) -> Iterator[Block]:
         for figure, trend in figures.items()
         if figure in _FIGURES and trend.get("direction") != "unknown"
     }
-    if not known:
-        return
     points = {trend.get("points") for trend in known.values()}
     apart = len(points) > 1
-    rows = [
-        _trend_row(figure, *_FIGURES[figure], trend, short=short, apart=apart)
-        for figure, trend in known.items()
-    ]
-    several = (section.get("targets") or 0) > 1
-    of = f" of {text(section.get('target') or 'no named program', limit=30)}" if several else ""
-    over = f"{section.get('over')}" if apart else f"{tokens(points.pop())} {section.get('over')}"
-    yield Heading("Trends", f"over {over}{of}; Mann-Kendall at 0.05, Theil-Sen slope")
-    yield Table(
-        (
-            name("figure", 14),
-            *((number("points"),) if apart else ()),
-            number("first"),
-            number("median"),
-            number("last"),
-            prose("trend", 8),
-            number("change a run" if short else "change a day"),
-            number("certain"),
-        ),
-        rows,
+    of = f" of {text(section.get('target') or 'no named program', limit=30)}" if (section.get("targets") or 0) > 1 else ""  # fmt: skip
+    over = (
+        f"{section.get('over')}" if apart or not points else f"{tokens(points.pop())} {section.get('over')}"
     )
+    columns = (
+        ColumnSpec("figure", "label", "name", 14),
+        *((ColumnSpec("points", "points", "count"),) if apart else ()),
+        *(ColumnSpec(key, key, "figure") for key in ("first", "median", "last")),
+        ColumnSpec("trend", "direction", "trend", 8),
+        ColumnSpec("change a run" if short else "change a day", "change", "figure"),
+        ColumnSpec("certain", "confidence", "share"),
+    )
+    rows = [_trend_row(figure, *_FIGURES[figure], trend, short=short) for figure, trend in known.items()]
+    aside = f"over {over}{of}; Mann-Kendall at 0.05, Theil-Sen slope"
+    yield from listing({"rows": rows}, TableSpec("Trends", "rows", columns, aside))
 
 
 def _trend_row(
-    figure: str, label: str, shown: Callable[[Any], str], trend: Section, *, short: bool, apart: bool
-) -> tuple[Cell, ...]:
+    figure: str, label: str, shown: Callable[[Any], str], trend: Section, *, short: bool
+) -> dict[str, Any]:
     direction = trend.get("direction")
     moves = direction in {"rising", "falling"}
-    worse = moves and (direction == "rising") == (figure in _WORSE_WHEN_RISING)
-    slope = trend.get("slope_per_day")
-    unit = ""
+    slope, unit = trend.get("slope_per_day"), ""
     if slope is None:  # of runs on one day
         slope, unit = trend.get("slope_per_run"), "" if short else " a run"
-    sign = "+" if is_number(slope) and slope > 0 else ""
-    return (
-        label,
-        *((tokens(trend.get("points")),) if apart else ()),
-        shown(trend.get("first")),
-        shown(trend.get("median")),
-        shown(trend.get("last")),
-        text(direction if moves else "no trend", (WARNING if worse else "") if moves else DIM),
-        f"{sign}{_signed(shown, slope)}{unit}" if moves else "",
-        percent(trend.get("confidence")) if moves else "",
-    )
-
-
-def _signed(shown: Callable[[Any], str], value: Any) -> str:
-    """Return a change in the unit of its figure."""
-    if not is_number(value) or not value:
-        return shown(value)
-    return ("-" if value < 0 else "") + shown(abs(value))
+    sign = ("+" if slope > 0 else "-" if slope < 0 else "") if is_number(slope) else ""
+    return {
+        "label": label,
+        "points": trend.get("points"),
+        **{key: shown(trend.get(key)) for key in ("first", "median", "last")},
+        "direction": direction if moves else None,
+        "is_worse": moves and (direction == "rising") == (figure in _WORSE_WHEN_RISING),
+        "change": f"{sign}{shown(abs(slope) if is_number(slope) else slope)}{unit}" if moves else "",
+        "confidence": trend.get("confidence") if moves else None,
+    }
 
 
 def recordings(rows: Sequence[Section]) -> Iterator[Block]:
     """Yield one row for each trace, the latest `SHOWN_RECORDINGS` of those that there are."""
     shown = rows[-SHOWN_RECORDINGS:]
     scores = sorted({section for row in shown for section, score in row["scores"].items() if score < 1})
-    if "health" in scores:  # which includes the others, and there is no room for all
-        scores = ["health"]
+    amounts: tuple[ColumnSpec, ...] = _AMOUNTS
+    if (
+        "health" in scores
+    ):  # which includes the others, and there is no room for all; the calls make room for it
+        scores, amounts = ["health"], (*_AMOUNTS[:1], *_AMOUNTS[2:])
     columns = (
-        name("id", 12),
-        Column("began (UTC)"),
-        prose("status", 6),
-        *_COLUMNS[:1],
-        *(_COLUMNS[2:] if scores == ["health"] else _COLUMNS[1:]),  # the calls make room for it
-        *(Column(section, "right") for section in scores),
+        ColumnSpec("id", "id", "name", 12),
+        ColumnSpec("began (UTC)", "began", "dim"),
+        ColumnSpec("status", "status", "status", 6),
+        *amounts,
+        *(ColumnSpec(section, f"scores.{section}", "share") for section in scores),
     )
-    yield Heading("Traces", f"the last {len(shown)} of {len(rows):,}" if len(shown) < len(rows) else "")
-    yield Table(columns, [_recording(row, scores) for row in shown])
-    if len(shown) < len(rows):
+    found = [
+        {
+            **row["execution_overview"],
+            "id": short_name(behind(Path(str(row["trace"]["path"])))),
+            "began": day_and_minute(row["execution_overview"].get("started_at"), year=False),
+            "scores": row["scores"],
+        }
+        for row in shown
+    ]
+    aside = f"the last {len(shown)} of {len(rows):,}" if len(shown) < len(rows) else ""
+    yield from listing({"rows": found}, TableSpec("Traces", "rows", columns, aside, most=None))
+    if aside:
         yield Note("--format json has them all")
 
 
-_COLUMNS = (number("took"), number("calls"), number("tokens"), number("cost"), number("errors"))
-
-
-def _recording(row: Section, scores: Sequence[str]) -> tuple[Cell, ...]:
-    overview = row["execution_overview"]
-    status = str(overview.get("status", ""))
-    took, calls, *amounts = _amounts(overview)
-    return (
-        text(short_name(behind(Path(str(row["trace"]["path"])))), limit=120),
-        text(day_and_minute(overview.get("started_at"), year=False), DIM),
-        text("" if status == "completed" else status, STATUS_STYLES.get(status, "")),
-        took,
-        *(() if scores == ["health"] else (calls,)),
-        *amounts,
-        *(percent(row["scores"].get(section)) for section in scores),
-    )
-
-
-def _amounts(overview: Section) -> tuple[Cell, ...]:
-    return (
-        duration(overview.get("duration_ms")),
-        tokens((overview.get("llm_calls") or 0) + (overview.get("tool_calls") or 0)),
-        tokens(overview.get("tokens")),
-        money(overview.get("cost")),
-        failed(overview.get("errors")),
-    )
-
-
-def groups(rows: Iterable[Section], by: str) -> Iterator[Block]:
+def groups(rows: Sequence[Section], by: str) -> Iterator[Block]:
     """Yield one row for each group."""
-    yield Heading(f"By {by}")
-    yield Table(
-        (name(by, 8), number("traces"), *_COLUMNS, number("failed spans")),
-        [
-            (
-                text(row["group"], limit=120) if row["group"] is not None else text("not recorded", DIM),
-                tokens(row["traces"]),
-                *_amounts(row),
-                _failed_share(row.get("success_rate")),
-            )
-            for row in rows
-        ],
+    columns = (
+        ColumnSpec(by, "group", "group", 8),
+        ColumnSpec("traces", "traces", "count"),
+        *_AMOUNTS,
+        ColumnSpec("failed spans", "success_rate", "failed share"),
     )
-
-
-def _failed_share(rate: Any) -> str:
-    return percent(round(1 - rate, 12)) if is_number(rate) and rate < 1 else ""
-
-
-def recurring(errors: Section) -> Iterator[Block]:
-    """Yield the failures that occurred more than once, those in most traces first."""
-    rows = errors.get("recurring") or []
-    if not rows:
-        return
-    yield Heading("Recurring failures", "n: the first of them", ERROR)
-    yield Table(
-        (
-            number("times"),
-            number("traces"),
-            name("where", 14),
-            prose("error", 16),
-            Column("n", "right", style=DIM),
-        ),
-        [
-            (
-                tokens(row.get("count")),
-                tokens(row.get("traces")),
-                text(row.get("component_name") or row.get("component") or "", limit=80),
-                text(
-                    ": ".join(filter(None, map(_word, (row.get("error_type"), row.get("error"))))), ERROR, 400
-                ),
-                text(row.get("number"), DIM),
-            )
-            for row in rows[:SHOWN]
-        ],
-    )
-    yield from more(len(rows), len(rows[:SHOWN]))
-
-
-def _word(value: Any) -> str:
-    return "" if value is None else str(value)
+    yield from listing({"rows": list(rows)}, TableSpec(f"By {by}", "rows", columns, most=None))
 
 
 def behind(path: Path) -> Path:

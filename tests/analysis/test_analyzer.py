@@ -15,7 +15,7 @@ from namel3ss_debug.errors import TraceNotFoundError, WrongUsageError
 @pytest.fixture
 def trace(recording, tmp_path):
     """A support agent: one answer, a search tried twice at the same time as a lookup, and an answer that fails."""
-    recording.add("trace_start", 0, metadata={"format": 1, "process": 0, "segment": 0, "python": "3.11.7"})
+    recording.add("trace_start", 0, metadata={"format": 2, "process": 0, "segment": 0, "python": "3.11.7"})
     agent = recording.start("agent", "support", 0.125)
     usage = {"input_tokens": 40, "output_tokens": 8}
     recording.span("llm", "gpt", 0.25, 0.75, agent, tokens_used=48, usage=usage, cost_estimate=0.002)

@@ -17,7 +17,7 @@ EVENTS = [
         "event_type": "trace_start",
         "component": "app",
         "metadata": {
-            "format": 1,
+            "format": 2,
             "pid": 1,
             "process": 0,
             "target": "app.py",
@@ -118,7 +118,7 @@ def hostile(event):
     changed = {key: item if key in kept else poisoned(item) for key, item in event.items()}
     if event["event_type"] == "trace_start":
         changed["metadata"] = {
-            "format": 1,
+            "format": 2,
             "process": 0,
             "target": HOSTILE,
             "argv": [HOSTILE],

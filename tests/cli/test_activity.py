@@ -51,9 +51,3 @@ def test_no_data_becomes_markup(run, hostile_trace):
     for words in (("--format", "table"), ("--format", "markdown"), ("--format", "json")):
         shown = run("activity", "Support*", *words).stdout
         assert all(character.isprintable() or character == "\n" for character in shown)
-
-
-def test_the_earlier_name_of_the_command_still_works(run, trace):
-    """It is not shown, but scripts may have it."""
-    assert run("journey", "llm", trace).stdout == run("activity", "llm", trace).stdout
-    assert "journey" not in run("--help").stdout

@@ -111,7 +111,7 @@ def test_the_report(run, trace):
         "  2  agent Support    1,300     25.0  app.py:40",
         "  3  llm gpt-4o-mini  1,240    1,240",
         "",
-        "Models  single attempts; out/s: tokens per second",
+        "Models  single attempts; first: until the first token; out/s: tokens per second",
         "  model        calls  p50 ms  p95 ms  max ms  tokens  out/s",
         "  gpt-4o-mini      1   1,240   1,240   1,240     412   25.8",
         "",
@@ -279,8 +279,8 @@ def test_one_of_several_that_cannot_be_read_is_told_and_left_out(run, two_traces
 def test_reruns_in_a_directory_are_left_out_unless_named(run, two_traces, monkeypatch):
     """They are no runs of their own: the figures are those of the others, and the answer says what is missing."""
     real, rerun = two_traces
-    mark = '"format": 1, "rerun": {"of": "ab12cd34ef567890"}'
-    rerun.write_text(rerun.read_text().replace('"format": 1', mark))
+    mark = '"format": 2, "rerun": {"of": "ab12cd34ef567890"}'
+    rerun.write_text(rerun.read_text().replace('"format": 2', mark))
     shown = run("analyze", real.parent, "--summary").stdout.splitlines()
     assert shown[0] == "1 trace"
     assert "  1 re-run left out; name it to analyze it" in shown

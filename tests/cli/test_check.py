@@ -392,7 +392,10 @@ def test_reruns_in_a_directory_are_neither_checked_nor_baselines(run, write, eve
     assert folder.stderr == "namel3ss debug: 1 re-run left out; name it to check it\n"
     assert run("check", "runs", rerun, *words).exit_code == 1
     alone = run("check", real, "--baseline", "runs")
-    assert (alone.exit_code, "no trace other than the one that is checked" in alone.stderr) == (2, True)
+    assert (alone.exit_code, "no trace other than those that are compared with it" in alone.stderr) == (
+        2,
+        True,
+    )
     real.unlink()
     assert run("check", "runs", *words).exit_code == 1
 
@@ -449,7 +452,7 @@ def test_a_directory_is_checked_whole_and_is_its_own_baseline(run, write, events
     for name in ("a", "a.s1"):
         alone = run("check", f"runs/{name}.jsonl", "--baseline", "runs")
         assert alone.exit_code == 2
-        assert "no trace other than the one that is checked" in alone.stderr
+        assert "no trace other than those that are compared with it" in alone.stderr
 
 
 @pytest.mark.parametrize(("baselines", "status"), [(4, 0), (5, 1)])

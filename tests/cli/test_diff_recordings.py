@@ -40,7 +40,7 @@ def test_a_program_of_an_sdk_recorded_again_and_run_again(
     """Neither another recording nor a re-run of the first differs from it."""
     first, again = recorded(SDK / f"{name}.py", model_environment)
     assert diff_traces(first, again).to_json()["differences"] == []
-    command = [*program, "replay", str(first), "--rerun", "--format", "jsonl"]
+    command = [*program, "rerun", str(first), "--format", "jsonl"]
     done = subprocess.run(command, env=model_environment, cwd=tmp_path, capture_output=True, check=True)
     outcome = json.loads([line for line in done.stdout.splitlines() if b'"result":"rerun"' in line][-1])
     assert diff_traces(first, tmp_path / outcome["trace"]).to_json()["differences"] == []

@@ -50,7 +50,7 @@ def test_a_narrow_list_keeps_what_tells_recordings_apart(run, trace, monkeypatch
 def test_a_rerun_is_told_apart_from_a_run(run, trace):
     """The row says that it is one, and its outcome where that is not in order; the document names the recording."""
     trace.write_text(
-        trace.read_text().replace('"format": 1', '"format": 1, "rerun": {"of": "ab12cd34ef567890"}')
+        trace.read_text().replace('"format": 2', '"format": 2, "rerun": {"of": "ab12cd34ef567890"}')
     )
     assert run("list").stdout.splitlines()[1].endswith("  re-run, killed")
     end_with(trace, exit_status=0)

@@ -71,7 +71,7 @@ def test_lines_are_json(run, logged):
 def told(workspace):
     """A recording of what an agent decided and of how its state changed, and of a figure."""
     made = [
-        {"event_type": "trace_start", "component": "app", "metadata": {"format": 1}},
+        {"event_type": "trace_start", "component": "app", "metadata": {"format": 2}},
         {
             "event_type": "state_change",
             "inputs": {"before": "idle"},
@@ -281,7 +281,7 @@ def put(file, event_type, seq, *, at=0.0, process="", **metadata):
         "timestamp": 1763726410.0 + at,
         "execution_id": "ab12cd34ef567890",
         "component": "log",
-        "metadata": {"format": 1} | metadata,
+        "metadata": {"format": 2} | metadata,
     }
     file.write(json.dumps(event) + "\n")
     file.flush()

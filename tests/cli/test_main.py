@@ -343,7 +343,7 @@ def test_closed_standard_streams_lead_nowhere(tmp_path, closed):
     program.write_text("import os\nprint('hello')\nos.write(1, b'hello')")
     for words, status in (
         ("trace -o t.jsonl app.py", 0),
-        ("replay t.jsonl --rerun", 0),
+        ("rerun t.jsonl", 0),
         ("analyze t.jsonl", 0),
         ("analyze no.jsonl", 2),
     ):

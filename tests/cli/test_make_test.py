@@ -239,6 +239,44 @@ def test_files_are_compared_where_the_key_of_the_user_is_not(tmp_path):
     assert "out.txt line 2" in run()
 
 
+UNITS = """
+from pathlib import Path
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def unit():
+    return (Path(__file__).parents[1] / "shared" / "unit.txt").read_text()
+
+print(unit())
+"""
+
+
+def test_files_are_compared_in_another_checkout(tmp_path):
+    """Data files that the program names by absolute paths, below its folder and beside it."""
+    here, there = (tmp_path / name / "project" for name in ("here", "there"))
+    (here / "app").mkdir(parents=True)
+    (here / "shared").mkdir()
+    program = READER.replace('Path("rates.txt")', '(Path(__file__).parent / "rates.txt")')
+    (here / "app" / "app.py").write_text(program + "import units\n")
+    (here / "app" / "units.py").write_text(UNITS)
+    (here / "app" / "rates.txt").write_text("1.08")
+    (here / "shared" / "unit.txt").write_text("EUR")
+    command("namel3ss_debug", "trace", "-o", "run.jsonl", "app.py", cwd=here / "app")
+    command("namel3ss_debug", "make-test", "run.jsonl", cwd=here / "app")
+    shutil.copytree(here, there)
+    shutil.rmtree(here)
+
+    def run():
+        (there / "app" / "out.txt").unlink(missing_ok=True)
+        return command("pytest", *PLUGIN, "-q", "--rootdir", ".", "test_app.py", cwd=there / "app").stdout
+
+    assert "1 passed in" in (shown := run()), shown
+    for name, old, new in (("app/rates.txt", "1.08", "1.09"), ("shared/unit.txt", "EUR", "euros")):
+        (there / name).write_text(new)
+        assert f"{there / name} has changed" in " ".join(run().split())
+        (there / name).write_text(old)
+
+
 def test_a_change_of_a_tool_fails_the_made_test(tried):
     """A tool that runs fails it by another result, an answered one by other code; what changes nothing does not."""
     (tried.path / ".namel3ss").mkdir()
@@ -287,12 +325,6 @@ def test_the_order_of_tools_that_ran_in_threads_is_not_asserted(threads, tmp_pat
     made = command("namel3ss_debug", "make-test", "run.jsonl", cwd=tmp_path)
     assert (made.returncode, made.stderr) == (0, "")
     assert ("assert_order" in (tmp_path / "test_app.py").read_text()) is not threads
-
-
-def test_the_earlier_name_of_the_command_works(run):
-    """It is not shown in the help any more."""
-    assert "testify" not in run("--help").stdout
-    assert run("testify", "--help").stdout == run("make-test", "--help").stdout
 
 
 @pytest.mark.parametrize(

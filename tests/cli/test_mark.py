@@ -167,9 +167,9 @@ def test_a_check_without_findings_names_a_mark(run, sound):
 def test_a_folder_of_baselines_leaves_out_those_marked_bad(run, sound):
     """`check` compares with the rest, and names what it left out."""
     folder = sound.parent.parent / "base"
-    for name, judgement in (("a", "good"), ("b", "bad")):
+    for name in "ab":
         path = another(sound, folder / f"{name}.jsonl", name)
-        write_mark(path, Mark(judgement))
+    write_mark(path, Mark("bad"))
     result = run("check", sound, "--rule", "tokens < 1e9", "--baseline", folder)
     assert result.exit_code == 0, result.output
     assert "b.jsonl is marked bad, and is left out" in result.stderr

@@ -174,10 +174,11 @@ def test_a_component_that_is_not_there_is_said(run, trace):
 def test_a_mocked_answer_is_shown_in_place_and_marked(run, trace):
     """What was recorded stands beneath it, the statistics count it, and a model's answer is one of its shape."""
     result = run("replay", trace, "-m", 'lookup:{"found": 2}', "--mock", 'llm@1:"Sent."')
-    assert result.stdout.splitlines()[3:8] == [
+    assert result.stdout.splitlines()[3:9] == [
         "    4  +1.260    llm_call_end gpt-4o-mini  mocked  1.24 s  412 tokens  $0.00021…",
         '               recorded  lookup(order="A-17")',
-        '    5  +1.270    tool_call_start lookup  {"order": "A-17"}',
+        "  the events after it are as recorded, not recomputed: rerun --mock",
+        '    5  +1.270    tool_call_start lookup  as recorded  {"order": "A-17"}',
         '    6  +1.305    tool_call_end lookup  mocked  35.0 ms  {"found": 2}',
         "               recorded  failed  ConnectionError: the service is down",
     ]

@@ -1,4 +1,4 @@
-"""The command `debug replay --rerun` on unmodified programs of the SDKs: recorded once, then run again with nothing to reach."""
+"""The command `debug rerun` on unmodified programs of the SDKs: recorded once, then run again with nothing to reach."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Workbench:
 
     def rerun(self, *options, **given):
         """Run the recorded program again."""
-        return self.run("replay", "run.jsonl", "--rerun", *options, **given)
+        return self.run("rerun", "run.jsonl", *options, **given)
 
     @property
     def again(self):
@@ -450,7 +450,7 @@ def test_a_new_recording_says_what_it_is_a_rerun_of(agent):
     }
     assert [event["event_type"] for event in second] == [event["event_type"] for event in first]
     assert not (agent.folder / "trace_latest.jsonl").exists()
-    third = agent.run("replay", str(trace), "--rerun")
+    third = agent.run("rerun", str(trace))
     assert (third.status, third.out) == (0, again.out)
 
 
@@ -971,7 +971,7 @@ def test_a_first_segment_that_was_rotated_away_is_refused(bench):
     bench.environment |= {"NAMEL3SS_DEBUG_ROTATE_MAX_BYTES": "6000", "NAMEL3SS_DEBUG_ROTATE_KEEP": "2"}
     bench.record("app.py")
     left = sorted(bench.folder.glob("run*.jsonl"))
-    again = bench.run("replay", str(left[0]), "--rerun")
+    again = bench.run("rerun", str(left[0]))
     assert again.status == 2
     assert "were rotated away" in again.told
     assert "record it again with rotate_keep 0" in again.told
@@ -989,23 +989,12 @@ def test_events_that_are_lost_are_told_and_the_others_still_answer(agent):
     assert "the end of the call is missing in the trace" in told
 
 
-def test_a_recording_of_an_earlier_format_is_read(bench):
-    """The program of it is not here, which is told as for any other."""
-    path = next((Path(__file__).parents[1] / "data" / "formats" / "v1").glob("*.jsonl"))
-    assert "is not a trace of yours (it is not signed)" in bench.run("replay", str(path), "--rerun").told
-    again = bench.run("replay", str(path), "--rerun", "--trust")
-    assert again.status == 2
-    assert again.told.count("\n") == 1
-    assert "which is not there" in again.told
-
-
-def test_options_of_a_rerun_need_it(bench):
-    """Without --rerun they are refused, and so is a filter with it."""
-    for option in (["--strict"], ["--from", "3"], ["--run-tools", "all"], ["--realtime"], ["--offline"]):
-        refused = bench.run("replay", "run.jsonl", *option)
-        assert refused.status == 2
-        assert f"{option[0]} is for a program that runs again; use debug rerun" in refused.told
-    assert "without --rerun" in bench.rerun("--filter", "llm").told
+def test_a_replay_names_the_command_that_runs_again(bench):
+    """Whatever options of a re-run are beside `--rerun`."""
+    refused = bench.run("replay", "run.jsonl", "--rerun", "--strict")
+    assert refused.status == 2
+    assert refused.told == "namel3ss debug: replay --rerun is now: rerun (see namel3ss-debug replay --help)\n"
+    assert "there is no option --filter" in bench.rerun("--filter", "llm").told
     assert "--offline is for --from" in bench.rerun("--offline").told
 
 
@@ -1084,7 +1073,7 @@ def test_signals_reach_the_program_and_end_the_rerun(bench, number):
     bench.write(WAITING)
     bench.record("app.py")
     (bench.folder / "wait").touch()
-    command = [sys.executable, "-m", "namel3ss_debug", "replay", "run.jsonl", "--rerun"]
+    command = [sys.executable, "-m", "namel3ss_debug", "rerun", "run.jsonl"]
     with subprocess.Popen(
         command, cwd=bench.folder, env=bench.without, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as shell:
@@ -1285,7 +1274,7 @@ def test_what_was_typed_at_a_terminal_comes_from_one_in_a_re_run(bench):
     assert done.stderr.startswith(b"True True typed\n")
     again = bench.rerun("--ignore", "True (True|False)")
     assert again.told.startswith("True False typed\nThe re-run matches the trace.\n")
-    assert bench.run("replay", str(bench.again[0]), "--rerun").told.startswith("True False typed\n")
+    assert bench.run("rerun", str(bench.again[0])).told.startswith("True False typed\n")
     bench.record("app.py")
     assert bench.rerun().told.startswith("False False nobody to ask\n")
 
@@ -1384,7 +1373,7 @@ def test_modules_functions_and_scripts_are_started_as_they_were(bench, words):
     (bench.folder / "pkg").mkdir()
     bench.write(FUNCTION, "pkg/__main__.py")
     first = bench.record(*words)
-    again = bench.run("replay", str(bench.folder / "run.jsonl"), "--rerun")
+    again = bench.run("rerun", str(bench.folder / "run.jsonl"))
     assert (again.status, again.out) == (0, first.out), again.told
 
 

@@ -46,7 +46,7 @@ class Workbench:
 
     def rerun(self, *options):
         """Run the recorded client again."""
-        return self.run("-m", "namel3ss_debug", "replay", "run.jsonl", "--rerun", *options)
+        return self.run("-m", "namel3ss_debug", "rerun", "run.jsonl", *options)
 
     @property
     def events(self):

@@ -180,7 +180,7 @@ NOISY = {
         """,
     "much output": """
         import os
-        for number in range(25_000):
+        for number in range(10_000_000, 10_025_000):
             print(f"line {number} of process {os.getpid()} {object()}")
         """,
     "redirected and replaced streams": """
@@ -355,6 +355,26 @@ def test_what_is_not_compared_stands_in_the_verdict(folder):
         0,
         "The re-run matches the trace. Not compared: base.db; the output of echo.",
     )
+
+
+FURTHER = {
+    "open(1)": "out = open(1, 'w', closefd=False)",
+    "/dev/stdout": "out = open('/dev/stdout', 'a')",
+    "os.dup": "out = os.fdopen(os.dup(2), 'w')",
+}
+
+
+@pytest.mark.parametrize("how", FURTHER)
+def test_a_further_stream_to_the_output_is_named(folder, how):
+    """What is written to it is not seen; it is a difference if only one of the runs opens it."""
+    source = f"import os\nprint('one', flush=True)\n{FURTHER[how]}\nout.write('two')\nout.close()\n"
+    folder.record(source)
+    outcome = folder.again()[1]
+    shown = "/dev/stdout" if how == "/dev/stdout" else "a further stream"
+    assert (outcome["verdict"], outcome["not_compared"]) == ("matched", [f"output through {shown}"])
+    folder.write("print('one')\n")
+    rows, outcome = folder.again()
+    assert (places(rows), outcome["verdict"]) == ([("output", [f"output through {shown}"])], "diverged")
 
 
 @pytest.mark.parametrize("how", ["option", "setting"])

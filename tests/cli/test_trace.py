@@ -94,7 +94,7 @@ def test_the_status_is_recorded_as_the_system_takes_it(program, workspace, code,
     assert debug(program, "trace", "-o", "a.jsonl", "app.py").returncode == status
     recorded = events(workspace / "a.jsonl")[-1]["metadata"]["exit_status"]
     assert (recorded, type(recorded)) == (status, int)
-    done = debug(program, "replay", "--rerun", "a.jsonl")
+    done = debug(program, "rerun", "a.jsonl")
     assert (done.returncode, f"status {status}, as recorded" in done.stdout + done.stderr) == (0, True)
 
 
@@ -111,7 +111,7 @@ def test_a_program_that_leaves_without_an_end_has_its_status(program, workspace,
     shown = debug(program, "analyze", "--summary", "a.jsonl").stdout
     assert re.search(r"^  outcome +failed \(exit status 3\)$", shown, re.MULTILINE)
     assert "tracing took" not in shown
-    done = debug(program, "replay", "--rerun", "a.jsonl")
+    done = debug(program, "rerun", "a.jsonl")
     assert (done.returncode, "status 3, as recorded" in done.stdout + done.stderr) == (0, True)
 
 
@@ -124,7 +124,7 @@ def test_a_program_may_trace_another(program, app, workspace):
     done = debug(program, "trace", "-o", "outer.jsonl", "outer.py")
     assert (done.returncode, done.stderr.count("namel3ss debug: recorded ")) == (4, 2)
     assert b"tool_call_start" in (workspace / "inner.jsonl").read_bytes()
-    again = debug(program, "replay", "--rerun", "outer.jsonl")
+    again = debug(program, "rerun", "outer.jsonl")
     assert "The re-run matches the trace." in again.stderr
     assert "is missing" in " ".join(again.stderr.split())
     assert (again.returncode, again.stdout.count("asked")) == (0, 0)

@@ -500,7 +500,7 @@ def test_nothing_of_a_hostile_trace_runs_without_consent(run, place, processes, 
     for name, events in trace.files.items():
         write(place.folder / name, events)
     monkeypatch.chdir(place.folder)
-    check_refused(run("replay", "run.jsonl", "--rerun"), place, processes)
+    check_refused(run("rerun", "run.jsonl"), place, processes)
 
 
 @pytest.mark.parametrize("case", PATHS)
@@ -511,10 +511,10 @@ def test_it_does_not_matter_how_a_hostile_trace_is_reached(run, place, processes
     write(place.folder / "run.jsonl", trace.events)
     path = PATHS[case](place.folder / "run.jsonl", place)
     monkeypatch.chdir(place.folder)
-    check_refused(run("replay", path, "--rerun"), place, processes)
+    check_refused(run("rerun", path), place, processes)
 
 
-@pytest.mark.parametrize("words", [("testify",), ("replay", "-c", "rerun"), ("replay", "--rerun", "--step")])
+@pytest.mark.parametrize("words", [("make-test",), ("replay", "-c", "rerun"), ("rerun", "--step")])
 def test_every_command_that_runs_a_trace_again_asks_for_consent(run, place, processes, monkeypatch, words):
     """So do the generation of a test, the command `rerun` of the debugger, and a re-run that is stepped."""
     trace = Trace(place.folder)
@@ -537,12 +537,12 @@ def test_a_trace_of_ones_own_runs_again_without_a_question(genuine, tmp_path):
     folder = tmp_path / "own"
     shutil.copytree(genuine / "one", folder)
     first = debug(folder, "trace", "-o", "run.jsonl", "app.py", "--fast", CITY="Rome", COUNTRY="IT")
-    done = debug(folder, "replay", "run.jsonl", "--rerun")
+    done = debug(folder, "rerun", "run.jsonl")
     assert done.returncode == 0, done.stderr
     assert done.stdout == first.stdout
     assert "{'found': 'Rome'}" in done.stdout
     again = next(folder.glob("trace_*.jsonl"))
-    assert debug(folder, "replay", again, "--rerun").returncode == 0  # of a re-run, another one
+    assert debug(folder, "rerun", again).returncode == 0  # of a re-run, another one
 
 
 @pytest.mark.parametrize("options", [["--buffer-size", "50"], []])
@@ -554,7 +554,7 @@ def test_every_segment_of_ones_own_trace_is_signed(tmp_path, options):
     variables = {"NAMEL3SS_DEBUG_ROTATE_MAX_BYTES": "2000"}
     first = debug(folder, "trace", "-o", "run.jsonl", *options, "app.py", **variables)
     assert len(list(folder.glob("run.s*.jsonl"))) >= 1
-    done = debug(folder, "replay", "run.jsonl", "--rerun")
+    done = debug(folder, "rerun", "run.jsonl")
     assert (done.returncode, done.stdout) == (0, first.stdout), done.stderr
 
 
@@ -616,9 +616,9 @@ def test_the_key_of_the_environment_is_kept_from_the_program(tmp_path):
     assert all(secret not in path.read_text() for path in folder.glob("*.jsonl"))
     assert debug(folder, "run", "app.py", **key).stdout.count(secret) == 0
     # The environments that it prints differ, so it diverges; the point is that nobody is asked.
-    again = debug(folder, "replay", "run.jsonl", "--rerun", **key)
+    again = debug(folder, "rerun", "run.jsonl", **key)
     assert (again.returncode, "--trust" in again.stderr) == (1, False), again.stderr
-    assert debug(folder, "replay", "run.jsonl", "--rerun").returncode == 2
+    assert debug(folder, "rerun", "run.jsonl").returncode == 2
 
 
 def test_without_a_configuration_directory_a_trace_is_unsigned(tmp_path):
@@ -629,8 +629,8 @@ def test_without_a_configuration_directory_a_trace_is_unsigned(tmp_path):
     done = record(folder, **nowhere)
     assert "configuration" not in done.stderr
     assert all("mac" not in event for event in read(folder / "run.jsonl"))
-    assert debug(folder, "replay", "run.jsonl", "--rerun", **nowhere).returncode == 2
-    assert debug(folder, "replay", "run.jsonl", "--rerun", "--trust", **nowhere).returncode == 0
+    assert debug(folder, "rerun", "run.jsonl", **nowhere).returncode == 2
+    assert debug(folder, "rerun", "run.jsonl", "--trust", **nowhere).returncode == 0
 
 
 # --- consent
@@ -655,32 +655,32 @@ def own_configuration(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("words", "variables"), [(["--trust"], {}), ([], {"NAMEL3SS_DEBUG_TRUST": "1"})])
 def test_consent_runs_a_foreign_trace_again(foreign, words, variables):
     """By the option, or by the variable; its program gets its recorded variables."""
-    done = debug(foreign, "replay", "run.jsonl", "--rerun", *words, **variables)
+    done = debug(foreign, "rerun", "run.jsonl", *words, **variables)
     assert done.returncode == 0, done.stderr
     assert "{'found': 'Oslo'}" in done.stdout
 
 
 def test_a_variable_that_says_neither_yes_nor_no_is_refused(foreign):
     """It is named, with what it may be."""
-    done = debug(foreign, "replay", "run.jsonl", "--rerun", NAMEL3SS_DEBUG_TRUST="maybe")
+    done = debug(foreign, "rerun", "run.jsonl", NAMEL3SS_DEBUG_TRUST="maybe")
     assert done.returncode == 2
     assert "NAMEL3SS_DEBUG_TRUST='maybe' is neither yes nor no" in done.stderr
 
 
 def test_a_trusted_folder_is_consent_for_what_lies_below_it(foreign, own_configuration):
     """Until it is removed; a trace elsewhere that is linked from there is not below it."""
-    assert debug(foreign, "replay", "run.jsonl", "--rerun").returncode == 2
+    assert debug(foreign, "rerun", "run.jsonl").returncode == 2
     assert debug(foreign, "trust", foreign.parent).returncode == 0
     assert debug(foreign, "trust", "--list").stdout == f"{foreign.parent}\n"
-    assert debug(foreign, "replay", "run.jsonl", "--rerun").returncode == 0
+    assert debug(foreign, "rerun", "run.jsonl").returncode == 0
     assert debug(foreign, "trust", "--remove", foreign.parent).returncode == 0
     assert debug(foreign, "trust", "--list").stdout == ""
-    assert debug(foreign, "replay", "run.jsonl", "--rerun").returncode == 2
+    assert debug(foreign, "rerun", "run.jsonl").returncode == 2
     inner = foreign / "inner"
     inner.mkdir()
     (inner / "link.jsonl").symlink_to(foreign / "run.jsonl")
     debug(foreign, "trust", inner)
-    assert debug(foreign, "replay", inner / "link.jsonl", "--rerun").returncode == 2
+    assert debug(foreign, "rerun", inner / "link.jsonl").returncode == 2
 
 
 def test_a_folder_that_others_can_write_to_is_not_trusted(foreign, own_configuration):
@@ -688,9 +688,9 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(foreign, own_configura
     debug(foreign, "trust", foreign.parent)
     foreign.chmod(0o777)
     assert "everybody can write to it" in debug(foreign, "trust", foreign).stderr
-    assert debug(foreign, "replay", "run.jsonl", "--rerun").returncode == 2
+    assert debug(foreign, "rerun", "run.jsonl").returncode == 2
     foreign.chmod(0o755)
-    assert debug(foreign, "replay", "run.jsonl", "--rerun").returncode == 0
+    assert debug(foreign, "rerun", "run.jsonl").returncode == 0
     assert "it is not a folder" in debug(foreign, "trust", "run.jsonl").stderr
     assert "No such file" in debug(foreign, "trust", "nowhere").stderr
 
@@ -700,7 +700,7 @@ def test_a_terminal_shows_what_would_run_and_asks_once(foreign, own_configuratio
     """The answer holds for this content, and for no other."""
 
     def ask():
-        words = ["-m", "namel3ss_debug", "replay", "run.jsonl", "--rerun"]
+        words = ["-m", "namel3ss_debug", "rerun", "run.jsonl"]
         environment = {**os.environ, "TERM": "dumb", "COLUMNS": "300"}
         return pexpect.spawn(
             sys.executable, words, cwd=str(foreign), env=environment, encoding="utf-8", timeout=60
@@ -743,7 +743,7 @@ def test_no_trace_sets_variables_that_change_how_code_is_loaded(place):
     names = ["LD_PRELOAD", *LOADERS, "TZ", "CITY"]
     shown = f"import json, os\nprint(json.dumps({{name: os.environ.get(name) for name in {names}}}))"
     (place.folder / "app.py").write_text(shown)
-    done = debug(place.folder, "replay", "run.jsonl", "--rerun", "--trust")
+    done = debug(place.folder, "rerun", "run.jsonl", "--trust")
     printed = json.loads(done.stdout)
     assert printed.pop("TZ") == "Asia/Tokyo"
     assert printed.pop("CITY") == "Oslo"
@@ -760,7 +760,7 @@ def test_a_function_outside_of_the_project_is_refused_even_with_consent(place, n
     trace = Trace(place.folder)
     trace.start.update(target=name, argv=[name], arguments=arguments)
     write(place.folder / "run.jsonl", trace.events)
-    done = debug(place.folder, "replay", "run.jsonl", "--rerun", "--trust")
+    done = debug(place.folder, "rerun", "run.jsonl", "--trust")
     assert done.returncode == 2
     assert f"{name} is no function of the project" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -775,7 +775,7 @@ def test_a_function_of_the_project_runs_again(tmp_path, name):
         (folder / "tasks.py").write_text("def main(city):\n    print(city)\n")
     words = ["-o", "run.jsonl", name, "--run-args", '{"city": "Oslo"}']
     assert debug(tmp_path, "trace", *words).stdout == "Oslo\n"
-    assert debug(tmp_path, "replay", "run.jsonl", "--rerun").stdout == "Oslo\n"
+    assert debug(tmp_path, "rerun", "run.jsonl").stdout == "Oslo\n"
 
 
 def test_the_arguments_of_a_function_are_no_code_in_a_generated_test(tmp_path):
@@ -783,7 +783,7 @@ def test_the_arguments_of_a_function_are_no_code_in_a_generated_test(tmp_path):
     (tmp_path / "tasks.py").write_text("def main(**given):\n    print(given)\n")
     words = ["-o", "run.jsonl", "tasks:main", "--run-args", '{"x=open(1), y": 1}']
     assert debug(tmp_path, "trace", *words).returncode == 0
-    done = debug(tmp_path, "testify", "run.jsonl")
+    done = debug(tmp_path, "make-test", "run.jsonl")
     assert done.returncode == 2
     assert "have names that no function has" in done.stderr
 

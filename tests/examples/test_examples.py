@@ -175,7 +175,7 @@ def test_failing_agent_is_recorded(traced):
 def test_weather_agent_runs_again_with_frost(tmp_path):
     """What is asked after the mock differs by it alone, although the model has another port in each run."""
     trace("weather_agent.py", tmp_path)
-    again = debug("replay", "--rerun", "run.jsonl", "--mock", 'get_weather:{"temp_c": -30}', cwd=tmp_path)
+    again = debug("rerun", "run.jsonl", "--mock", 'get_weather:{"temp_c": -30}', cwd=tmp_path)
     assert again.returncode == 1
     assert again.stdout.endswith(WEATHER)
     assert "The re-run is not verified: 1 stale model call." in again.stderr

@@ -54,7 +54,7 @@ class Recording:
 def run(tmp_path):
     """Two agents side by side with calls, a failure, and a span that never ends."""
     made = Recording()
-    made.event("trace_start", component="app", metadata={"format": 1})  # 1
+    made.event("trace_start", component="app", metadata={"format": 2})  # 1
     first = made.start("agent", "Researcher")  # 2
     second = made.start("agent", "Writer", task="worker")  # 3
     llm = made.start("llm", "gpt-4o", first)  # 4

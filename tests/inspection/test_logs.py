@@ -11,7 +11,7 @@ from namel3ss_debug.inspection.logs import select_log_lines
 def events(recording):
     """Two agents, one inside the other, with records, a decision, a message, a figure and a failure."""
     made = recording
-    made.event("trace_start", component="app", metadata={"format": 1})  # 1
+    made.event("trace_start", component="app", metadata={"format": 2})  # 1
     outer = made.start("agent", "Researcher")  # 2
     made.event(
         "log_record",

@@ -20,13 +20,13 @@ class ListedEvents:
 
     def events(self, start=1):
         """The events from a number on."""
-        return iter(self.listed[start - 1 :])
+        return (self.event(number) for number in range(start, len(self.listed) + 1))
 
     def event(self, number):
-        """The event with a number."""
+        """The event with a number, with the fields that the reader makes sure of."""
         if not 1 <= number <= len(self.listed):
             raise UnreadableTraceError(f"there is no event {number}")
-        return self.listed[number - 1]
+        return {"component": "app", "event_id": f"e{number}"} | self.listed[number - 1]
 
     def count(self):
         """How many there are."""

@@ -171,6 +171,7 @@ def test_logging_calls_count_from_the_level_of_the_program_on():
         ("return not a in b", "return a not in b"),
         ("return not a >= 3", "return a < 3"),
         ("return a > b", "return b < a"),
+        ("a -= 2; return a", "a = a - 2; return a"),
         ("c = a\n    def g():\n        nonlocal c\n        c += 1\n    return g", "k = a\n    def g():\n        nonlocal k\n        k += 1\n    return g"),
         ("c = a\n    class K:\n        def m(self): return c\n    return K", "d = a\n    class K:\n        def m(self): return d\n    return K"),
     ],
@@ -193,6 +194,7 @@ def test_equal_ways_to_write_it_have_the_same_digest(one, other):
         ("x = g(); return lambda: x", "return lambda: g()"),
         ("if a: b = 1\n    else: return 2", "if a: b = 1\n    return 2"),
         ("return not a >= b", "return a < b"),
+        ("a += b; return a", "a = a + b; return a"),  # a list is changed in place
         ("return g() > h()", "return h() < g()"),
         ("c = 1; d = 2\n    return lambda: c", "c = 1; d = 2\n    return lambda: d"),
         ("c = 1; d = 2\n    class K:\n        def m(self): return c", "c = 1; d = 2\n    class K:\n        def m(self): return d"),

@@ -18,7 +18,7 @@ from namel3ss_debug.traces.writer import TraceWriter
 
 def header(process, segment, seq):
     """The first line of a segment."""
-    metadata = {"format": 1, "process": process, "segment": segment, "first_seq": seq}
+    metadata = {"format": 2, "process": process, "segment": segment, "first_seq": seq}
     return {
         "event_type": "trace_start",
         "event_id": None,

@@ -19,7 +19,7 @@ def record(directory, id8="ab12cd34", suffix="", at=NOW):
     """Write a segment of a trace of ours, last changed at a time, and return its path."""
     path = directory / f"trace_20251121_101500_{id8}{suffix}.jsonl"
     start = {"event_type": "trace_start", "component": "app", "event_id": "1", "seq": 0, "timestamp": at}
-    path.write_bytes(orjson.dumps(start | {"execution_id": id8 + "-rest", "metadata": {"format": 1}}) + b"\n")
+    path.write_bytes(orjson.dumps(start | {"execution_id": id8 + "-rest", "metadata": {"format": 2}}) + b"\n")
     os.utime(path, (at, at))
     return path
 

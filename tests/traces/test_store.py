@@ -26,7 +26,7 @@ NOW = 1_763_720_100.0
 def start(execution, at, process=0, segment=0, **more):
     """The first line of a segment."""
     metadata = {
-        "format": 1,
+        "format": 2,
         "process": process,
         "segment": segment,
         "argv": ["app.py", "-v"],

@@ -32,7 +32,7 @@ def header(process, segment, seq):
         "timestamp": 1.0,
         "execution_id": "e",
         "component": "app",
-        "metadata": {"format": 1, "process": process, "segment": segment, "first_seq": seq},
+        "metadata": {"format": 2, "process": process, "segment": segment, "first_seq": seq},
     }
 
 

@@ -1,8 +1,12 @@
 """Numbered points, quotes and code, on the terminal and in Markdown."""
 
+from typing import get_args
+
 import pytest
 
-from namel3ss_debug.views.blocks import Code, Heading, Note, Points, Quote
+from namel3ss_debug.views.blocks import Block, ForWidth, Heading, Note, Points, Quote
+from namel3ss_debug.views.renderers import html, screen
+from namel3ss_debug.views.renderers import markdown as markdown_renderer
 from namel3ss_debug.views.renderers.markdown import escape, markdown, paragraph
 from namel3ss_debug.views.renderers.screen import lines
 
@@ -12,6 +16,13 @@ LONG = "the tool place_order failed because there was no supplier to order from"
 def shown(*blocks, width=40):
     """The lines on a terminal."""
     return [line.plain for line in lines(blocks, width)]
+
+
+def test_every_renderer_knows_every_kind_of_block():
+    """A kind that one of them lacks would fail only where a report has it; the others are resolved before."""
+    kinds = set(get_args(Block)) - {ForWidth}
+    assert set(screen._RENDERERS) == kinds
+    assert set(markdown_renderer._RENDERERS) == set(html._RENDERERS) == kinds - {Heading}
 
 
 def test_points_are_wrapped_and_followed_by_their_command():
@@ -73,8 +84,14 @@ def test_a_quote_keeps_its_lines():
 
 def test_code_cannot_leave_its_fence():
     """The fence has more backticks than anything inside."""
-    assert list(markdown([Heading("x"), Code("a\n````\n# b")]))[2:] == ["`````", "a", "````", "# b", "`````"]
-    assert shown(Code("x" * 60)) == ["  " + "x" * 37 + "…"]
+    assert list(markdown([Heading("x"), Quote("a\n````\n# b", is_code=True)]))[2:] == [
+        "`````",
+        "a",
+        "````",
+        "# b",
+        "`````",
+    ]
+    assert shown(Quote("x" * 60, is_code=True)) == ["  " + "x" * 37 + "…"]
 
 
 def test_a_title_wider_than_the_screen_is_cut_in_its_middle():
@@ -82,12 +99,6 @@ def test_a_title_wider_than_the_screen_is_cut_in_its_middle():
     head = Heading("event 25  " + "漢" * 50 + " end", "failed")
     assert shown(head) == ["event 25  漢漢漢…漢漢漢漢漢 end  failed"]
     assert "漢" * 50 in next(iter(markdown([head])))
-
-
-def test_a_note_says_how_much_is_left():
-    """A note on rows that are not shown carries their number."""
-    assert Note("… 3 more", 3).left == 3
-    assert Note("a remark").left == 0
 
 
 def test_words_behind_a_short_title_go_below_it_where_they_do_not_fit():

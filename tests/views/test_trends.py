@@ -1,5 +1,6 @@
+from namel3ss_debug.views.analysis import section_blocks
 from namel3ss_debug.views.renderers.screen import lines
-from namel3ss_debug.views.trends import groups, overview, recordings, recurring, trends
+from namel3ss_debug.views.trends import groups, overview, recordings, trends
 
 
 def shown(blocks):
@@ -108,12 +109,12 @@ def test_a_failure_that_came_again_is_told_with_its_first_time():
         "component_name": "search",
         "error_type": "KeyError",
     }
-    assert shown(recurring({"recurring": [row | {"error": "[red]x", "number": "ab12cd34:17"}]})) == [
+    errors = {"recurring": [row | {"error": "[red]x", "number": "ab12cd34:17"}]}
+    assert shown(section_blocks("errors", errors)) == [
         "Recurring failures  n: the first of them",
-        "  times  traces  where   error                       n",
-        "  1,200       7  search  KeyError: [red]x  ab12cd34:17",
+        "  times  traces  where        error                       n",
+        "  1,200       7  tool search  KeyError: [red]x  ab12cd34:17",
     ]
-    assert shown(recurring({})) == []
 
 
 def test_what_they_came_to_together():

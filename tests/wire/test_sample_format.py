@@ -146,7 +146,7 @@ def test_a_sample_format_is_recorded_and_analyzed(recorded, debug):
 @pytest.mark.usefixtures("recorded")
 def test_a_sample_format_is_replayed_mocked_and_made_to_fail(debug):
     """The recorded answer comes back, a mock is written in the format, and so is a fault."""
-    rerun = ("replay", "run.jsonl", "--rerun")
+    rerun = ("rerun", "run.jsonl")
     assert debug(*rerun) == "TAP TAP\n"
     assert debug(*rerun, "--mock", 'llm:{"text": "hush"}') == "hush\n"
     assert debug(*rerun, "--fault", "llm:status:503") == "503 torn_skin\n"

@@ -18,13 +18,6 @@ from namel3ss_debug.analysis.totals import LISTED
 
 SCHEMA: Final = "namel3ss-debug/check/2"
 
-RENAMED_KEYS: Final = {
-    "findings[].rule": "findings[].id",
-    "findings[].level": "findings[].severity",
-    "findings[].message": "findings[].evidence",
-}
-"""Key of version 1 of the document -> its key in version 2."""
-
 
 class Violation(NamedTuple):
     """One thing that breaks a rule, as the evaluation of the rule reports it.

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from namel3ss_debug.analysis.analyzer import RENAMED_KEYS
 from namel3ss_debug.analysis.checks.budgets import measure_run, refuse_unpriced
 from namel3ss_debug.analysis.checks.conduct import BaseWatcher, CollectingWatcher
 from namel3ss_debug.analysis.checks.findings import Violation
@@ -39,11 +38,6 @@ _EVIDENCE: Final = (
 )
 """The lists in the sections that name the events behind their figures."""
 
-_FORMER_STATES: Final = {"triggered": "fired", "ok": "quiet"}
-"""State of a trigger -> its name in version 1 of the document."""
-
-_NAMES_FORMER_STATE = re.compile(r"""(['"])(fired|quiet)\1""")
-
 
 class RunAssert(BaseWatcher):
     """`assert` on the run: it must be true of the analysis and of the measures of the run."""
@@ -57,9 +51,7 @@ class RunAssert(BaseWatcher):
         Raises:
             RuleError: the expression reads a key that its section does not have.
         """
-        document = add_old_keys(run.document)
-        if "triggers" in document and _NAMES_FORMER_STATE.search(self._expression.text):
-            document["triggers"] = _with_former_states(document["triggers"])
+        document = run.document
         refuse_unknown_keys(self._expression, document)
         reads_measures = not self._expression.names.isdisjoint(MEASURES)
         scope = {**measure_run(run), **document} if reads_measures else document
@@ -78,40 +70,6 @@ class RunAssert(BaseWatcher):
                 rows = run.document.get(section, {}).get(key) or []
                 numbers += [number for row in rows for number in row.get("numbers") or [row.get("number")]]
         return sorted({number for number in numbers if isinstance(number, int)})
-
-
-def add_old_keys(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document in which values also have the keys of earlier versions, which rules may use."""
-    aliased: Any = document
-    for old, new in RENAMED_KEYS.items():
-        aliased = _add_old_key(aliased, old.split("."), new.rpartition(".")[2])
-    return dict(aliased)
-
-
-def _with_former_states(triggers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the section of the triggers with the states of version 1, for a rule that was written for it."""
-    rules = [
-        {**rule, "state": _FORMER_STATES.get(rule["state"], rule["state"])} for rule in triggers["rules"]
-    ]
-    return {**triggers, "rules": rules}
-
-
-def _add_old_key(value: Any, old: Sequence[str], new: str) -> Any:
-    """Return a value with the alias at the end of a path; the value itself where the path does not fit it."""
-    if not isinstance(value, dict):
-        return value
-    key, *rest = old
-    name = key.removesuffix("[]")
-    if not rest:
-        return {**value, key: value[new]} if new in value and key not in value else value
-    if key == "*":
-        return {name: _add_old_key(inner, rest, new) for name, inner in value.items()}
-    if name not in value:
-        return value
-    inner = value[name]
-    if key.endswith("[]"):
-        return {**value, name: [_add_old_key(row, rest, new) for row in inner]}
-    return {**value, name: _add_old_key(inner, rest, new)}
 
 
 def refuse_unknown_keys(expression: Expression, document: Mapping[str, Any]) -> None:

@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "namel3ss-debug/diff/2"
 
-RENAMED_KEYS: Final = {"met_again": "reconvergence"}
-"""Key of version 1 of the document -> its key in version 2."""
-
 LISTED: Final = 1_000
 """The most differences that are listed one by one; `kinds` counts all."""
 

@@ -40,9 +40,11 @@ out.
 from __future__ import annotations
 
 from collections import Counter, deque
+from itertools import islice
 from operator import mul
 from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.analysis.contract import EVENT, WHERE, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.failures.claims import (
@@ -66,7 +68,7 @@ from namel3ss_debug.analysis.sections.usage import dollars
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.facts import has_failed, instant
-from namel3ss_debug.traces.span_table import Watcher
+from namel3ss_debug.traces.span_table import SpanWatcher
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
@@ -77,6 +79,84 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import SpanTable
 
+
+def _failures(section: Mapping[str, Any]) -> Iterator[Row]:
+    return _with_origins(section.get("failures") or ())
+
+
+def _weak_signs(section: Mapping[str, Any]) -> Iterator[Row]:
+    return _with_origins(section.get("weak_failures") or (), "began here: ")
+
+
+def _with_origins(rows: Iterable[Row], prefix: str = "") -> Iterator[Row]:
+    """Yield the first failures, and below each one its origin, if that is another event."""
+    for row in islice(rows, 10):
+        yield row
+        origin = next(iter(row.get("origins") or ()), None)
+        if origin is not None and origin["number"] != row["number"]:
+            reason = f"{prefix}{origin['reason']}"
+            yield {
+                **origin,
+                "reason": reason,
+                "category": "began here",
+                "is_origin": True,
+                "confidence": None,
+            }
+
+
+COLUMNS = (
+    TableSpec(
+        "Recurring failures",
+        "recurring",
+        (
+            ColumnSpec("times", "count", "count"),
+            ColumnSpec("traces", "traces", "count"),
+            WHERE,
+            ColumnSpec("error", "error", "error", 16),
+            EVENT,
+        ),
+        "n: the first of them",
+        alarming=True,
+    ),
+    "errors",
+    TableSpec(
+        "",
+        "failures",
+        (EVENT, WHERE, ColumnSpec("category", "category"), ColumnSpec("error", "error", "error", 20)),
+        rows=_failures,
+        total="total_errors",
+        most=None,
+    ),
+    "first failure",
+    TableSpec(
+        "{open_span_count:span} never ended",
+        "open_spans",
+        (
+            EVENT,
+            WHERE,
+            ColumnSpec("started (UTC)", "started_at", "time"),
+            ColumnSpec("call site", "call_site", "site"),
+        ),
+        "the program was here when the trace ended",
+        total="open_span_count",
+        alarming=True,
+    ),
+    TableSpec(
+        "{weak_errors:weaker sign} of failure",
+        "weak_failures",
+        (
+            EVENT,
+            WHERE,
+            ColumnSpec("what it says", "error", "error", 20),
+        ),
+        "in an output or a log record; no span failed",
+        rows=_weak_signs,
+        total="weak_errors",
+        most=None,
+        alarming=True,
+    ),
+)
+
 _LONGEST_TEXT = 1000
 """The characters that are kept of an error's text."""
 
@@ -84,7 +164,7 @@ _BESIDE = 8
 """A report is matched against this many failed spans right before it."""
 
 
-class Errors(Watcher):
+class Errors(SpanWatcher):
     """Failures, retries and open spans."""
 
     events: frozenset[str] = WATCHED

@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from orjson import dumps, loads
 
+from namel3ss_debug.analysis.contract import EVENT, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.findings import HALF, WORTH_MS, format_share, format_time, make_finding
 from namel3ss_debug.analysis.sections.fingerprints import NONE, Fingerprints
@@ -48,7 +49,7 @@ from namel3ss_debug.analysis.sections.parallel import Parallel
 from namel3ss_debug.analysis.sections.spangraph import RUN, GraphSpan, SpanGraph, find_parents, list_moments
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.traces.facts import LONGEST_NS, instant
-from namel3ss_debug.traces.span_table import Watcher
+from namel3ss_debug.traces.span_table import SpanWatcher
 
 if TYPE_CHECKING:
     from array import array
@@ -58,6 +59,66 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import SpanTable
+
+
+def _longest(section: Mapping[str, Any]) -> list[Row]:
+    """Return the spans with most time on the critical path first."""
+    return sorted(
+        section.get("schedule") or (),
+        key=lambda row: (-(row["critical_ms"] or 0), -(row["duration_ms"] or 0), row["number"] or 0),
+    )
+
+
+_SPAN = ColumnSpec("span", "", "operation")
+COLUMNS = (
+    TableSpec(
+        "{violations.count:span} began before what it needs had ended",
+        "violations.listed",
+        (EVENT, _SPAN, ColumnSpec("needs", "needs", "count"), ColumnSpec("early ms", "early_ms", "early")),
+        total="violations.count",
+        alarming=True,
+    ),
+    "critical path",
+    TableSpec(
+        "",
+        "critical_path.operations",
+        (
+            ColumnSpec("operation", "", "operation or not"),
+            ColumnSpec("spans", "spans", "amount"),
+            ColumnSpec("ms", "ms", "ms"),
+            ColumnSpec("share", "share", "share"),
+        ),
+    ),
+    TableSpec(
+        "Spans on the path",
+        "schedule",
+        (
+            EVENT,
+            _SPAN,
+            ColumnSpec("ms", "duration_ms", "ms"),
+            ColumnSpec("on the path", "critical_ms", "ms"),
+            ColumnSpec("slack ms", "slack_ms", "ms"),
+            ColumnSpec("needs", "needs", "numbers"),
+        ),
+        "slack: how much longer without delaying the run",
+        total="spans",
+        rows=_longest,
+        detail=True,
+    ),
+    "parallel",
+    TableSpec(
+        "{parallel.saves_ms:ms} could be saved in parallel",
+        "parallel.chances",
+        (
+            EVENT,
+            ColumnSpec("inside", "", "operation of the run", 14),
+            ColumnSpec("saves ms", "saves_ms", "ms"),
+            ColumnSpec("could have run at the same time", "groups", "groups", 16),
+        ),
+        "{parallel.share:share} of the run, by what was recorded",
+    ),
+    "spans left out",
+)
 
 MOST_SPANS = 12_000
 MOST_OUTPUT_KEYS = 128
@@ -75,7 +136,7 @@ _TOO_LITTLE = "the outputs of the spans are too short to be recognised where the
 _new = tuple.__new__
 
 
-class Dependencies(Watcher):
+class Dependencies(SpanWatcher):
     """Keeps the longest spans and the values that went between spans. The graph is made at the end."""
 
     def __init__(self, _options: Options) -> None:

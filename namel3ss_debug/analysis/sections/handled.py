@@ -36,7 +36,7 @@ from namel3ss_debug.analysis.findings import format_operation, make_finding
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import LOG_LEVELS
-from namel3ss_debug.traces.span_table import Watcher
+from namel3ss_debug.traces.span_table import SpanWatcher
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class _Results:
         self.first[shape] = sorted([*self.first.get(shape, ()), *ended])[:_MOST_IDS]
 
 
-class HandledExceptions(Watcher):
+class HandledExceptions(SpanWatcher):
     """Handled exceptions, warnings in the log, and the shapes of results."""
 
     events = frozenset({"exception_handled", "log_record", "trace_end"})

@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import EVENT, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.findings import make_finding
 from namel3ss_debug.analysis.sections.event_sequence import EventSequence, ProblemNotes
 from namel3ss_debug.analysis.sections.runs import Lookup
 from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND
-from namel3ss_debug.traces.span_table import EVERY_EVENT, Watcher
+from namel3ss_debug.traces.span_table import EVERY_EVENT, SpanWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,13 +43,27 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import SpanTable
 
-EVIDENCE_TABLE = TableSpec(
-    "Where it shows",
-    "findings",
-    (ColumnSpec("n", "number", "event"), ColumnSpec("what", "what", "prose", 20)),
-    detail=True,
+COLUMNS = (
+    TableSpec(
+        "Integrity {score:share}",
+        "lowered_by",
+        (
+            ColumnSpec("found", "check", "words", 14),
+            ColumnSpec("how many", "", "of"),
+            ColumnSpec("lowers by", "lowered_by", "share"),
+            ColumnSpec("because", "why", "dim", 16),
+        ),
+        "how far the trace can be trusted",
+        most=None,
+        alarming=True,
+    ),
+    TableSpec(
+        "Where it shows",
+        "findings",
+        (EVENT, ColumnSpec("what", "what", "prose", 20)),
+        detail=True,
+    ),
 )
-COLUMNS = (EVIDENCE_TABLE,)
 
 LEAST_SHARE = 0.01
 MOST_NEEDS = 100_000
@@ -131,7 +145,7 @@ _BY_PLACE = (
 )
 
 
-class Integrity(Watcher):
+class Integrity(SpanWatcher):
     """Checks every event and every span, and counts what the reader could not read.
 
     Attributes:

@@ -45,18 +45,67 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import SpanTable
 
-MESSAGE_TABLE = TableSpec(
-    "Messages",
-    "messages.pairs",
-    (
-        ColumnSpec("from", "from", "agent"),
-        ColumnSpec("to", "to", "agent"),
-        ColumnSpec("messages", "count", "count"),
-        ColumnSpec("unanswered", "unanswered", "failed"),
-        ColumnSpec("repeated", "repeated", "failed"),
+
+_FEW = 10
+
+
+def _lacking(section: Mapping[str, Any]) -> list[Row]:
+    """Return the messages that had no answer, and those that were sent again."""
+    messages = section.get("messages") or {}
+    unanswered, repeated = (messages.get(key, {}).get("listed", ()) for key in ("unanswered", "repeated"))
+    return [
+        *({**row, "what": "no answer", "numbers": [row["number"]]} for row in unanswered[:_FEW]),
+        *({**row, "what": f"the same text {row['count']:,} times"} for row in repeated[:_FEW]),
+    ]
+
+
+def _hand_offs(section: Mapping[str, Any]) -> list[Row]:
+    known = {"recorded": "a message", "inferred": "the tool's name"}
+    return [{**row, "known": known.get(row["kind"])} for row in section.get("hand_offs") or ()]
+
+
+_ENDS = (ColumnSpec("from", "from", "agent"), ColumnSpec("to", "to", "agent"))
+_EVENTS = ColumnSpec("events", "numbers", "numbers")
+COLUMNS = (
+    TableSpec(
+        "Messages without an answer, or sent again",
+        "messages.lacking",
+        (*_ENDS, ColumnSpec("what", "what", "prose"), _EVENTS),
+        rows=_lacking,
+        most=2 * _FEW,
+        alarming=True,
+    ),
+    TableSpec(
+        "Interactions",
+        "calls",
+        (
+            ColumnSpec("from", "from", "caller", 10),
+            ColumnSpec("called", "", "operation", 14),
+            ColumnSpec("calls", "count", "count"),
+            ColumnSpec("failed", "failed", "failed"),
+            ColumnSpec("open", "open", "open"),
+            ColumnSpec("total ms", "total_ms", "ms"),
+            ColumnSpec("tokens", "tokens", "amount"),
+        ),
+        total="pairs",
+    ),
+    TableSpec(
+        "Hand-offs",
+        "hand_offs",
+        (*_ENDS, ColumnSpec("times", "count", "count"), ColumnSpec("known by", "known", "prose", 8), _EVENTS),
+        rows=_hand_offs,
+    ),
+    TableSpec(
+        "Messages",
+        "messages.pairs",
+        (
+            *_ENDS,
+            ColumnSpec("messages", "count", "count"),
+            ColumnSpec("unanswered", "unanswered", "failed"),
+            ColumnSpec("repeated", "repeated", "failed"),
+        ),
     ),
 )
-COLUMNS = (MESSAGE_TABLE,)
 
 MOST_MESSAGES = 20_000
 

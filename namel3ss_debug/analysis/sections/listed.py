@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from namel3ss_debug.analysis.analyzer import analyze
+from namel3ss_debug.errors import UnreadableTraceError
 from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.traces.index import index_path
 from namel3ss_debug.traces.lines import last_line
@@ -83,7 +84,10 @@ def summarise(
 def _read(info: TraceInfo) -> TraceSummary:
     if info.size_bytes > (LARGEST_RUNNING if info.status == "open" else LARGEST):
         return TraceSummary(*_outcome_by_last_line(info))
-    document = analyze(open_trace(info.path), ["execution_overview"])
+    try:
+        document = analyze(open_trace(info.path), ["execution_overview"])
+    except UnreadableTraceError:  # of an earlier format
+        return TraceSummary(*_outcome_by_last_line(info))
     overview = document["execution_overview"]
     return TraceSummary(
         overview["outcome"],

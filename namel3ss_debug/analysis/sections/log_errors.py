@@ -19,7 +19,7 @@ from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 from namel3ss_debug.analysis.findings import make_finding
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.traces.events import LOG_LEVELS
-from namel3ss_debug.traces.span_table import Watcher
+from namel3ss_debug.traces.span_table import SpanWatcher
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ _LONGEST = 300
 _WEIGHT = 0.1
 
 
-class LogErrors(Watcher):
+class LogErrors(SpanWatcher):
     """The messages that report an error, by their text without numbers."""
 
     events = frozenset({"log_record"})

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 from namel3ss_debug.analysis.findings import HALF, WORTH_MS, format_time, make_finding
 from namel3ss_debug.analysis.sections.prompts import answer_key, arguments_key, parse_prompt, value_key
 from namel3ss_debug.analysis.sections.savings import LEAST_PREFIX, CountedCalls, FailedSpan, Key, Savings
 from namel3ss_debug.analysis.sections.usage import ModelKey, model_key
 from namel3ss_debug.traces.facts import NS_PER_MS, parse_count
-from namel3ss_debug.traces.span_table import Watcher
+from namel3ss_debug.traces.span_table import SpanWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,11 +35,39 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import SpanTable
 
+
+def _worthwhile(section: Mapping[str, Any]) -> list[Row]:
+    return [
+        row
+        for row in section.get("listed") or ()
+        if row["saves"].get("tokens") or row["saves"].get("cost") or (row["saves"].get("ms") or 0) >= WORTH_MS
+    ]
+
+
+COLUMNS = (
+    "savings",
+    TableSpec(
+        "",
+        "listed",
+        (
+            ColumnSpec("what", "kind", "saving"),
+            ColumnSpec("where", "", "operation of the run", 14),
+            ColumnSpec("calls", "count", "count"),
+            ColumnSpec("time", "saves.ms", "time taken"),
+            ColumnSpec("tokens", "saves.tokens", "amount"),
+            ColumnSpec("cost", "saves.cost", "money"),
+            ColumnSpec("n", "numbers", "few numbers"),
+        ),
+        rows=_worthwhile,
+    ),
+    "savings left out",
+)
+
 MOST_FAILED_RUNS = 10_000
 _new = tuple.__new__
 
 
-class Optimizations(Watcher):
+class Optimizations(SpanWatcher):
     """Keeps keys of the request and the answer of each call, its time and its cost. Savings are found at the end."""
 
     def __init__(self, options: Options) -> None:

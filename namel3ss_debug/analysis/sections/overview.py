@@ -9,7 +9,7 @@ from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.findings import UNFINISHED, make_finding
 from namel3ss_debug.traces.late_ends import VERDICT
 from namel3ss_debug.traces.outcomes import Outcome, RunEnd, decide_outcome
-from namel3ss_debug.traces.span_table import Watcher
+from namel3ss_debug.traces.span_table import SpanWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ _START_FIELDS = (
 """The fields of a `trace_start` that are reported: texts, and `argv`, a list; other values are left out."""
 
 
-class ExecutionOverview(Watcher):
+class ExecutionOverview(SpanWatcher):
     """Counts, wall time, totals of the other sections, and the status of the run.
 
     `outcome` is how the run ended, as `traces.outcomes` decides it for all commands, and `outcome_detail` what is known

@@ -18,15 +18,17 @@ The first `MOST_SPANS` spans and decisions are looked at; `spans_left_out` count
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import OUTLIERS
 from namel3ss_debug.analysis.findings import format_operation, format_time, make_finding
 from namel3ss_debug.analysis.sections import bursts, decisions, loops, sequences
 from namel3ss_debug.analysis.sections.calls import Reader, group_levels
-from namel3ss_debug.traces.span_table import Watcher
+from namel3ss_debug.traces.span_table import SpanWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,6 +38,41 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import SpanTable
+
+TROUBLES = frozenset({"loop", "retries", "stall", "one way"})
+"""The kinds of patterns whose cost brought nothing."""
+
+
+def _troubles(section: Mapping[str, Any]) -> list[Row]:
+    return [row for row in section.get("found") or () if row["kind"] in TROUBLES]
+
+
+def _others(section: Mapping[str, Any]) -> list[Row]:
+    """Return the patterns that cost nothing, the first three of each kind before all others."""
+    seen: Counter[str] = Counter()
+    first: list[Row] = []
+    later: list[Row] = []
+    for row in section.get("found") or ():
+        if row["kind"] not in TROUBLES:
+            seen[row["kind"]] += 1
+            (first if seen[row["kind"]] <= 3 else later).append(row)
+    return [*first, *later]
+
+
+_PATTERN = (
+    ColumnSpec("what", "", "pattern", 24),
+    ColumnSpec("ms", "cost.ms", "ms if any"),
+    ColumnSpec("tokens", "cost.tokens", "amount"),
+    ColumnSpec("cost", "cost.usd", "money"),
+    ColumnSpec("events", "", "events of a pattern"),
+)
+COLUMNS = (
+    "troubles",
+    TableSpec("", "found", _PATTERN, rows=_troubles),
+    "other patterns",
+    TableSpec("", "found", _PATTERN, rows=_others, most=6),
+    "spans not looked at",
+)
 
 MOST_SPANS = 50_000
 MOST_LISTED = 50
@@ -48,7 +85,7 @@ KINDS = (
 _number = attrgetter("number")
 
 
-class Patterns(Watcher):
+class Patterns(SpanWatcher):
     """Keeps a few fields of the first spans. The patterns in them are looked for at the end."""
 
     events: frozenset[str] = frozenset({"trace_start", "memory_operation", "decision"})

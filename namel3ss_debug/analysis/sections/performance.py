@@ -16,7 +16,7 @@ from heapq import nlargest
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import EVENT, OPERATION, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import OUTLIERS, describe, far_out, milliseconds, percentile
 from namel3ss_debug.analysis.findings import format_operation, format_share, format_time, make_finding
 from namel3ss_debug.analysis.sections.hot_functions import find_hot_functions
@@ -30,31 +30,112 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.span_table import SpanTable
 
-BOTTLENECK_TABLE = TableSpec(
-    "Bottlenecks",
-    "bottlenecks",
-    (
-        ColumnSpec("operation", "", "operation"),
-        ColumnSpec("ms", "self_ms", "ms"),
-        ColumnSpec("share", "share", "share"),
-        ColumnSpec("cause", "cause"),
-        ColumnSpec("waiting ms", "waiting_ms", "ms"),
+
+def _hot_rows(section: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield the hottest functions of each operation, whose name stands in the row of the first."""
+    for row in section.get("hot_functions") or ():
+        for place, function in enumerate(row["functions"][:5]):
+            if not place or function["share"] >= 0.01:
+                yield {**({} if place else row), **function}
+
+
+def _longest(rows: Mapping[Any, Row], component: str = "") -> list[Row]:
+    """Return rows by operation, the longest total time first; that of an operation without an ended span is not known."""
+    ordered = sorted(rows.items(), key=lambda item: (-item[1]["total_ms"], str(item[0])))
+    known = (None if row["p50_ms"] is None else row["total_ms"] for _, row in ordered)
+    return [
+        {"component": component, **row, "": name, "total_ms": total}
+        for (name, row), total in zip(ordered, known, strict=True)
+    ]
+
+
+def _models(section: Mapping[str, Any]) -> list[Row]:
+    return _longest(section.get("llm_performance") or {}, "llm")
+
+
+def _tools(section: Mapping[str, Any]) -> list[Row]:
+    return _longest(section.get("tool_performance") or {}, "tool")
+
+
+def _others(section: Mapping[str, Any]) -> list[Row]:
+    found = [row for row in section.get("operations") or () if row["component"] not in {"llm", "tool"}]
+    return _longest({row["component_name"] or row["component"]: row for row in found})
+
+
+_MS = ColumnSpec("ms", "duration_ms", "ms")
+_P50 = ColumnSpec("p50 ms", "p50_ms", "ms")
+_CALLS = (ColumnSpec("calls", "count+open", "count"), ColumnSpec("errors", "errors", "failed"))
+_TIMES = (_P50, ColumnSpec("p95 ms", "p95_ms", "ms"), ColumnSpec("max ms", "max_ms", "ms"))
+_OPERATION = (ColumnSpec("operation", "", "named", 14), *_CALLS, ColumnSpec("total ms", "total_ms", "ms"), *_TIMES)  # fmt: skip
+COLUMNS = (
+    TableSpec(
+        "Bottlenecks",
+        "bottlenecks",
+        (
+            OPERATION,
+            ColumnSpec("ms", "self_ms", "ms"),
+            ColumnSpec("share", "share", "share"),
+            ColumnSpec("cause", "cause"),
+            ColumnSpec("waiting ms", "waiting_ms", "ms"),
+        ),
+        "self time, as a share of the run",
     ),
-    "self time, as a share of the run",
-)
-OUTLIER_TABLE = TableSpec(
-    "Outliers",
-    "outliers.listed",
-    (
-        ColumnSpec("n", "number", "event"),
-        ColumnSpec("operation", "", "operation"),
-        ColumnSpec("ms", "duration_ms", "ms"),
-        ColumnSpec("p50 ms", "p50_ms", "ms"),
+    "concurrency",
+    TableSpec(
+        "{slow_operation_count:slow operation}",
+        "slow_operations",
+        (
+            EVENT,
+            OPERATION,
+            _MS,
+            ColumnSpec("self ms", "self_ms", "ms"),
+            ColumnSpec("call site", "call_site", "site"),
+        ),
+        "over {slow_ms:ms}",
+        total="slow_operation_count",
     ),
-    "far longer than the others; --format json names the method",
-    total="outliers.count",
+    TableSpec(
+        "Hot functions",
+        "hot_functions",
+        (
+            ColumnSpec("operation", "", "operation", 14),
+            ColumnSpec("function", "function", "name", 20),
+            ColumnSpec("at", "at", "site", 10),
+            ColumnSpec("ms", "self_ms", "ms"),
+            ColumnSpec("share", "share", "share"),
+        ),
+        "of slow spans, by samples of the stack; without what inner spans did",
+        rows=_hot_rows,
+    ),
+    TableSpec(
+        "Outliers",
+        "outliers.listed",
+        (EVENT, OPERATION, _MS, _P50),
+        "far longer than the others; --format json names the method",
+        total="outliers.count",
+    ),
+    TableSpec(
+        "Models",
+        "llm_performance",
+        (
+            ColumnSpec("model", "", "model"),
+            *_CALLS,
+            *_TIMES,
+            ColumnSpec("first ms", "time_to_first_token.p50_ms", "ms"),
+            ColumnSpec("tokens", "tokens", "amount"),
+            ColumnSpec("out/s", "tokens_per_second", "ms"),
+        ),
+        "single attempts; first: until the first token; out/s: tokens per second",
+        rows=_models,
+    ),
+    TableSpec(
+        "Tools",
+        "tool_performance",
+        (ColumnSpec("tool", "", "named", 14), *_OPERATION[1:]),
+        rows=_tools,
+    ),
+    TableSpec("Other operations", "operations", _OPERATION, rows=_others, detail=True),
 )
-COLUMNS = (BOTTLENECK_TABLE, OUTLIER_TABLE)
 
 SLICES = 20
 """The number of equal slices in which the concurrency of a run is shown."""

@@ -16,6 +16,7 @@ from functools import partial
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.analysis.contract import EVENT, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.findings import format_share, make_finding
 from namel3ss_debug.analysis.sections.contexts import CONTEXT_FACTS, describe_contexts
@@ -36,6 +37,101 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import SpanTable
+
+
+def _spenders(section: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield the tokens and the cost of each model, agent and tool, with the largest share of its window that a model filled."""
+    used, cost = section.get("tokens") or {}, section.get("cost") or {}
+    windows = (section.get("context") or {}).get("by_model") or {}
+    for component, key in (("llm", "by_model"), ("agent", "by_agent"), ("tool", "by_tool")):
+        for name, parts in (used.get(key) or {}).items():
+            window = (windows.get(name) or {}).get("max_share") if component == "llm" else None
+            price = (cost.get(key) or {}).get(name)
+            yield {**parts, "component": component, "": name, "cost": price, "window": window}
+
+
+def _conversations(section: Mapping[str, Any]) -> list[Row]:
+    """Return the conversations that grew, and filled a notable share of their window."""
+    found = (section.get("context") or {}).get("conversations") or ()
+    return [
+        {**row, "number": row["first_number"]}
+        for row in found
+        if row["tokens_per_call"] is not None and (row["max_share"] or 0) >= 0.05
+    ]
+
+
+def _waits(section: Mapping[str, Any]) -> list[Row]:
+    """Return for how long the run waited, by component, where files were recorded."""
+    waits = section.get("io_wait") or {}
+    rows = [{**row, "": kind} for kind, row in waits.items()] if "files" in waits else []
+    return sorted(rows, key=lambda row: -(row["wait_ms"] or 0))
+
+
+COLUMNS = (
+    "resources",
+    TableSpec(
+        "",
+        "tokens.by_model",
+        (
+            ColumnSpec("model, agent, tool", "", "named", 14),
+            ColumnSpec("input", "input_tokens", "amount"),
+            ColumnSpec("cached", "cache_read_tokens", "amount"),
+            ColumnSpec("output", "output_tokens", "amount"),
+            ColumnSpec("tokens", "total", "amount"),
+            ColumnSpec("cost", "cost", "money"),
+            ColumnSpec("window", "window", "share"),
+        ),
+        rows=_spenders,
+        most=20,
+    ),
+    "window",
+    TableSpec(
+        "Contexts",
+        "context.conversations",
+        (
+            EVENT,
+            ColumnSpec("model", "model", "model"),
+            ColumnSpec("calls", "calls", "count"),
+            ColumnSpec("first", "first_tokens", "count"),
+            ColumnSpec("last", "last_tokens", "count"),
+            ColumnSpec("per call", "tokens_per_call", "change"),
+            ColumnSpec("window", "max_share", "share"),
+            ColumnSpec("calls left", "calls_left", "count"),
+        ),
+        "input tokens by conversation, the fullest first",
+        rows=_conversations,
+        most=5,
+        detail=True,
+    ),
+    TableSpec(
+        "I/O wait",
+        "io_wait",
+        (
+            ColumnSpec("waiting for", "", "component", 14),
+            ColumnSpec("count", "count", "count"),
+            ColumnSpec("wait ms", "wait_ms", "ms"),
+            ColumnSpec("of the run", "share_of_wall", "share"),
+        ),
+        "calls of files, and time of spans outside of the processor; nested and concurrent waits both count",
+        rows=_waits,
+    ),
+    TableSpec(
+        "{files.count:file}",
+        "files.listed",
+        (
+            ColumnSpec("file", "component_name", "name", 20),
+            ColumnSpec("opened", "opens", "count"),
+            ColumnSpec("reads", "reads", "count"),
+            ColumnSpec("writes", "writes", "count"),
+            ColumnSpec("read", "bytes_read", "bytes"),
+            ColumnSpec("written", "bytes_written", "bytes"),
+            ColumnSpec("ms", "io_ms", "ms"),
+        ),
+        "{files.bytes_read:bytes} read, {files.bytes_written:bytes} written, {files.io_ms:ms}",
+        total="files.count",
+    ),
+    "unpriced",
+)
 
 SOURCES = ("llm", "prompt", "tool", "chain", "agent", "app")
 """The components that may supply the totals: the first that has tokens or a cost; other components come after these."""

@@ -20,13 +20,14 @@ from array import array
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.findings import EXCEEDED, format_operation, make_finding
 from namel3ss_debug.analysis.sections.memory import process_key
 from namel3ss_debug.analysis.sections.processes import parse_sample
 from namel3ss_debug.analysis.triggers.rules import RULES, Blocked, Timeout, TriggerData, evaluate
 from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND, whole_ns
-from namel3ss_debug.traces.span_table import Watcher
+from namel3ss_debug.traces.span_table import SpanWatcher
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
@@ -37,12 +38,31 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import SpanTable
 
+COLUMNS = (
+    TableSpec(
+        "Thresholds passed",
+        "triggered",
+        (
+            ColumnSpec("rule", "rule", "words"),
+            ColumnSpec("seen", "value", "in its unit"),
+            ColumnSpec("allowed", "threshold", "in its unit"),
+            ColumnSpec("what", "what", "operation and what", 20),
+            ColumnSpec("times", "times", "several"),
+            ColumnSpec("n", "numbers", "few numbers"),
+        ),
+        "the setting triggers defines what is allowed",
+        total="triggered_count",
+        alarming=True,
+    ),
+    "rules not triggered",
+)
+
 _DEPENDENCIES = frozenset({"llm", "tool", "http", "memory"})
 _LEAST_BUSY_NS = 100 * NS_PER_MS
 _MOST_TIMEOUTS = 10_000
 
 
-class Triggers(Watcher):
+class Triggers(SpanWatcher):
     """Collects what only the events hold: which failed calls timed out, and the processor time of each process."""
 
     events: frozenset[str] = frozenset({"resource_sample"})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from sys import _getframe as frame_at
 from types import CodeType, FrameType
 from typing import Any
@@ -137,53 +138,37 @@ class CallSites:
 
     def trail(self, depth: int) -> tuple[list[str], str | None]:
         """Return what `chain` and `find` return, from one walk up the stack."""
-        frame = innermost(depth + 1)
         site: str | None = None
         names: list[str] = []
-        named, foreign = self._named, self.foreign
-        while frame is not None:
-            code = frame.f_code
-            if code.co_filename in foreign:
-                frame = frame.f_back
-                continue
-            known = named.get(id(code))
-            if known is None or known[0] is not code:
-                known = self._name(code)
-            if known[1] is not None:
-                if not names:
-                    site = self.at(frame)
-                names.append(known[1])
-                if len(names) == _LONGEST_CHAIN:
-                    break
-            frame = frame.f_back
+        for frame, name in self._own_frames(innermost(depth + 1)):
+            site = site if names else self.at(frame)
+            names.append(name)
+            if len(names) == _LONGEST_CHAIN:
+                break
         names.reverse()
         return names, site
 
     def innermost_name(self, depth: int) -> str | None:
         """Return the qualified name of the innermost user function on the stack, such as `agent.py:main`."""
-        frame = innermost(depth + 1)
-        while frame is not None:
-            code = frame.f_code
-            if code.co_filename not in self.foreign:
-                known = self._named.get(id(code))
-                if known is None or known[0] is not code:
-                    known = self._name(code)
-                if known[1] is not None:
-                    return known[1]
-            frame = frame.f_back
-        return None
+        return next((name for _frame, name in self._own_frames(innermost(depth + 1))), None)
 
     def frames(self, depth: int) -> list[str]:
         """Return the lines of the user's code that run now, innermost first; `depth` is as in `find`."""
-        frame = innermost(depth + 1)
-        found: dict[str, None] = {}
-        while frame is not None and len(found) < _LONGEST_CHAIN:
-            if frame.f_code.co_filename not in self.foreign:
-                path = self.shown(frame.f_code.co_filename)
-                if path is not None:
-                    found[f"{path}:{frame.f_lineno}"] = None
+        sites = (self.at(frame) for frame, _name in self._own_frames(innermost(depth + 1)))
+        return list(islice(dict.fromkeys(filter(None, sites)), _LONGEST_CHAIN))
+
+    def _own_frames(self, frame: FrameType | None) -> Iterator[tuple[FrameType, str]]:
+        """Yield the user's frames from this one outwards, each with the name of its function."""
+        named, foreign = self._named, self.foreign
+        while frame is not None:
+            code = frame.f_code
+            if code.co_filename not in foreign:
+                known = named.get(id(code))
+                if known is None or known[0] is not code:
+                    known = self._name(code)
+                if known[1] is not None:
+                    yield frame, known[1]
             frame = frame.f_back
-        return list(found)
 
     def _name(self, code: CodeType) -> tuple[CodeType, str | None]:
         """Return a function's name in a chain, `None` if it is not the user's.

@@ -43,8 +43,8 @@ _MOST_LAYERS = 8
 
 _root: TaskPath | None = None
 _forked = False
-_import_paths: dict[str, TaskPath] | None = {}
-"""The path of each module that is being imported; `None` if its draws belong to the importing task, as in version 2."""
+_import_paths: dict[str, TaskPath] = {}
+"""The path of each module that is being imported."""
 
 _IMPORT = "<frozen importlib._bootstrap>", "_load_unlocked"
 """The function of the import system that runs a module, whose argument `spec` names it."""
@@ -134,17 +134,15 @@ class ToolCallScope:
             pass
 
 
-def begin(path: str, *, forked: bool = False, imports: bool | None = None) -> None:
+def begin(path: str, *, forked: bool = False) -> None:
     """Begin to keep task paths; the running thread is the first of the process with this path.
 
     Args:
         path: the name of the process.
         forked: whether it was made by a fork.
-        imports: whether modules that are imported have paths of their own; as before if left out.
     """
     global _root, _here, _forked, _import_paths  # one process, one root
-    has_own_paths = _import_paths is not None if imports is None else imports
-    _import_paths = {} if has_own_paths else None
+    _import_paths = {}
     _forked = forked
     _here = _Here()
     _tasks.clear()
@@ -192,7 +190,7 @@ def current_for_draws() -> TaskPath:
 def current_import() -> TaskPath | None:
     """Return the task path of the module that the running code is importing; `None` outside of an import."""
     paths = _import_paths
-    if paths is None or _root is None:
+    if _root is None:
         return None
     frame: FrameType | None = frame_at(1)
     while frame is not None:

@@ -256,7 +256,7 @@ class OpenSpan:
             if outputs and tracer.keeps_payloads:
                 payloads = tracer.payloads
                 if self._text not in payloads.clear_texts or "result" not in payloads.clear_names:
-                    outputs = payloads.flat(outputs) or payloads.mapping(outputs)
+                    outputs = payloads.mapping(outputs)
                 event["outputs"] = outputs
             if (
                 tracer.measures_memory
@@ -330,7 +330,7 @@ class OpenSpan:
                 tracer.place(event, loop)
             if self._inputs and tracer.keeps_payloads:
                 payloads = tracer.payloads
-                event["inputs"] = payloads.flat(self._inputs) or payloads.mapping(self._inputs)
+                event["inputs"] = payloads.mapping(self._inputs)
             if self._metadata or self._fields:
                 self._add_start_fields(event)
             self._inputs = self._metadata = None
@@ -434,7 +434,7 @@ class OpenSpan:
     def _add_start_fields(self, event: Event) -> None:
         payloads = self._tracer.payloads
         if self._metadata and self._tracer.keeps_payloads:
-            event["metadata"] = payloads.flat(self._metadata) or payloads.mapping(self._metadata)
+            event["metadata"] = payloads.mapping(self._metadata)
         for key, value in self._fields.items():
             if value is not None:
                 event[key] = payloads.value(value)
@@ -681,8 +681,8 @@ class ExecutionTracer:
         event = self.base("trace_end", "app", None, None)
         if self._tool_code is not None:
             self.sources |= self._tool_code.new_files()  # what the last tools have imported themselves
-            if self.sources:
-                self.end_metadata["sources"] = self.sources
+        if self.sources:
+            self.end_metadata["sources"] = self.sources
         event["metadata"] = {
             "events": writer.events,
             "bytes": writer.size,

@@ -25,8 +25,8 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from namel3ss_debug.capture.core import context
 from namel3ss_debug.capture.core.context import CURRENT, NOWHERE, SpanLike
+from namel3ss_debug.capture.core.context import current as current_span
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.capture.core.tracer import OpenSpan
 from namel3ss_debug.capture.frameworks import tasks
@@ -38,10 +38,10 @@ from namel3ss_debug.capture.frameworks.structure import (
     subclasses_of,
 )
 from namel3ss_debug.traces.clocks import perf_counter_ns
+from namel3ss_debug.traces.span_events import read_span
 from namel3ss_debug.wire import conventions
 from namel3ss_debug.wire.conventions import Meaning
 
-_COMPONENTS = {"step": ("chain", "chain_step")}
 _LIBRARY_SPAN = "span"
 """The component of spans of libraries that have no meaning here."""
 SDK = "opentelemetry.sdk.trace"
@@ -272,23 +272,22 @@ class _SpanTracker:
         else:
             token = CURRENT.set(CURRENT.get())
             try:
+                facts = read_span(meaning, attributes)
                 if meaning.kind == "tool":
-                    arguments = conventions.read_arguments(attributes)
-                    call_id = attributes.get("gen_ai.tool.call.id")
-                    name = meaning.name or started.name
+                    arguments, call_id = facts.inputs.get("arguments"), facts.inputs.get("call_id")
+                    name = facts.name or started.name
                     structure.begin_tool(
                         key, name, arguments, parent=parent, call_id=call_id, metadata=metadata
                     )
                 else:
-                    component, prefix = _COMPONENTS.get(meaning.kind, (meaning.kind, None))
                     since = started.since
                     structure.begin(
                         key,
-                        component,
-                        meaning.name,
+                        facts.component,
+                        facts.name,
                         parent=parent,
-                        prefix=prefix,
-                        inputs=conventions.read_inputs(attributes),
+                        prefix=facts.prefix,
+                        inputs=facts.inputs,
                         metadata=metadata,
                         timestamp=None if since is None else since.timestamp,
                         call_site=None if since is None else since.call_site,
@@ -363,21 +362,16 @@ class _SpanTracker:
             structure.end(key)
         elif meaning.kind == "model":
             if not structure.is_recorded(key):
-                structure.end_model(
-                    key,
-                    conventions.read_answer(attributes),
-                    error,
-                    conventions.read_usage(attributes),
-                    conventions.read_request(attributes),
-                )
+                facts = read_span(meaning, attributes)
+                structure.end_model(key, facts.outputs, error, facts.usage, facts.inputs)
         elif meaning.kind == "tool":
-            structure.end_tool(key, conventions.read_result(attributes), error)
+            structure.end_tool(key, read_span(meaning, attributes).outputs.get("result"), error)
         else:
             if failure is not None:
                 structure.mark_failed(key, *failure)
             is_described = meaning.kind in {"step", _LIBRARY_SPAN} and bool(attributes)
             own = {"attributes": dict(attributes)} if is_described else None
-            structure.end(key, conventions.read_result(attributes), metadata=own)
+            structure.end(key, read_span(meaning, attributes).outputs or None, metadata=own)
 
     def on_sdk_start(self, span: Any, context_of_parent: Any) -> None:
         """Record the beginning of a span of the SDK."""
@@ -499,7 +493,7 @@ def _is_followed_directly(scope: str) -> bool:
 
 def _is_inside(span: OpenSpan) -> bool:
     """Return whether the running code is inside a span already, however deep."""
-    current = context.current()
+    current = current_span()
     while isinstance(current, OpenSpan) and current is not span:
         current = current._parent
     return current is span

@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Callable
 from types import CodeType, ModuleType, TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 from namel3ss_debug.capture.core.own_code import CAPTURE_FOLDER
+from namel3ss_debug.capture.launch.messages import exit_with_error, print_message
 
 _MAIN_NAMES = frozenset(
     [
@@ -244,18 +245,6 @@ def _app(arguments: str) -> Callable[[str], None]:
         running.run(value, options, session.get("workspace") or "", stepped=stepped)
 
     return run
-
-
-def exit_with_error(message: str) -> NoReturn:
-    """Print why the program cannot be run, and end with status 2."""
-    print_message(message)
-    raise SystemExit(2)
-
-
-def print_message(message: str) -> None:
-    """Print a line to stderr, if there is one."""
-    if sys.stderr is not None:  # else `print` would take stdout
-        print(f"namel3ss debug: {message}", file=sys.stderr)
 
 
 def _hide_own_frames() -> None:

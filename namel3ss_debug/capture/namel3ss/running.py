@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from namel3ss_debug.capture.core import switch
 from namel3ss_debug.capture.core.tracer import ExecutionTracer
-from namel3ss_debug.capture.launch.child import exit_with_error, print_message
+from namel3ss_debug.capture.launch.messages import exit_with_error, print_message
 from namel3ss_debug.capture.namel3ss.calls import RequestedCalls, ToolCallRecorder
 from namel3ss_debug.capture.namel3ss.interpreters import RECOMMENDED_VERSION
 from namel3ss_debug.capture.namel3ss.locations import SourceLocations, list_definitions
@@ -30,12 +30,16 @@ from namel3ss_debug.capture.namel3ss.steps import StepRecorder
 from namel3ss_debug.capture.namel3ss.values import to_plain
 from namel3ss_debug.capture.namel3ss.workspace import copy_database, mirror
 from namel3ss_debug.capture.seams.inputs import opened_files
+from namel3ss_debug.traces.definitions import digest_source
 
 SNAPSHOT_FILE = "memory_snapshot.json"
 """The file in the workspace of a re-run with the memory to begin with."""
 
 _PERSIST = "N3_PERSIST_ROOT"
 _MOST_LISTED = 5
+_MOST_FILES = 500
+"""How many files of code an app may have to be compared by a re-run."""
+_NO_CODE = frozenset({"node_modules", "venv"})
 
 
 class App(NamedTuple):
@@ -241,6 +245,8 @@ def _install(tracer: ExecutionTracer, app: App, seams: Seams, *, stepped: bool) 
 
     locations = SourceLocations(app.sources, Path(program.app_path), display_name, list_definitions(program))
     scope = Scope(tracer, locations, shows_variables=stepped or tracer.sampler is not None)
+    if tracer.keeps_payloads:
+        tracer.sources |= _digest_files(app.root, tracer)
     requested_calls, memory = RequestedCalls(), MemoryRecorder(scope)
     memory.record_start(here)
     StepRecorder(scope).install(seams)
@@ -248,6 +254,23 @@ def _install(tracer: ExecutionTracer, app: App, seams: Seams, *, stepped: bool) 
     ModelCallRecorder(scope, requested_calls).install(seams)
     ToolCallRecorder(scope, requested_calls).install(seams)
     return scope
+
+
+def _digest_files(root: Path, tracer: ExecutionTracer) -> dict[str, Any]:
+    """Return the digests of the code below the folder of an app, its tools among it; {} if there is too much."""
+    found: dict[str, Any] = {}
+    with opened_files.hidden():
+        for folder, folders, names in os.walk(root):
+            folders[:] = sorted(each for each in folders if each[0] not in "._" and each not in _NO_CODE)
+            for name in sorted(names):
+                path = os.path.join(folder, name)
+                if not name.endswith((".ai", ".py")) or (shown := tracer.sites.shown(path)) is None:
+                    continue
+                if len(found) >= _MOST_FILES:
+                    return {}
+                with suppress(OSError):
+                    found[shown] = {"digest": digest_source(Path(path).read_bytes())}
+    return found
 
 
 def _execute(program: Any, flow: str, inputs: Mapping[str, Any]) -> Any:

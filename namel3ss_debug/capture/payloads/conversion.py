@@ -1,4 +1,4 @@
-"""JSON of any Python value: the walk over containers, its bounds, and a short way for values that occur all the time.
+"""JSON of any Python value: the walk over containers, and its bounds.
 
 With a `max_size`, a payload stays near that size, containers nest to a depth of 32 and hold 1,000 items. With
 `max_size` 0, everything that JSON can express is kept down to a depth of 100, so that a recorded answer can be
@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
+import orjson
+
 from namel3ss_debug.capture.payloads.introspection import full_name, is_from_signal
-from namel3ss_debug.capture.payloads.layouts import Layouts
 from namel3ss_debug.capture.payloads.objects import describe
 from namel3ss_debug.capture.payloads.texts import clean, format_value, shorten, take_start
 from namel3ss_debug.traces.media import SHORTEST, find_media
@@ -37,15 +38,15 @@ DEEP = 24
 _MOST_DEEP = 100_000
 _SHORT = 256
 _LONGEST_NAME = 128
-_MOST_FLAT_ITEMS = 32
 _MOST_REMEMBERED = 4096
 _SHORTEST_CUT = 64
+_MOST_ITEMS = 512
+_MOST_ITEM_BYTES = 1 << 14
 _ITEM_SIZE = 4
 CARD_LIKE = 10**13
 """The smallest integer that may be the number of a payment card."""
 
 _LONGEST_NUMBER = 10**19
-_NEGATIVE_CARD_LIKE = -CARD_LIKE
 _MOST_DECIMAL_BITS = 2000
 _MOST_HEX_BITS = 65536
 
@@ -85,16 +86,14 @@ class Ready(NamedTuple):
 class Payloads:
     """Makes JSON of the program's values. Each tracer has one, which all threads use.
 
-    Short texts and names that need no change are remembered, so that a flat payload of them costs one look-up for
-    each.
+    Short texts and names that need no change are remembered.
 
     Attributes:
         redactor: replaces secrets; `None` if redaction is off.
         max_size: about how many bytes one payload may have; 0 means no bound.
         clear_texts: remembered texts that need no change.
         clear_names: remembered names of items that are not secret.
-        items: for `parsed`, the id of an object -> the object and its JSON.
-        layouts: for `parsed`, the layouts of documents without secrets.
+        items: for `request`, the id of an object -> the object and its JSON.
     """
 
     redactor: Redactor | None = None
@@ -104,20 +103,12 @@ class Payloads:
     items: dict[int, tuple[Any, JsonValue]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    layouts: Layouts = field(default_factory=Layouts, init=False, repr=False, compare=False)
 
     def value(self, value: Any) -> JsonValue:
         """Return any value as JSON; see `convert`."""
-        kind = type(value)
-        if kind is Ready:
-            ready: JsonValue = value.value
-            return ready
-        if (kind is str and value in self.clear_texts) or (
-            kind is int and _NEGATIVE_CARD_LIKE < value < CARD_LIKE
-        ):
-            return value  # type: ignore[no-any-return]  # an exact str or int
-        flat = self.flat(value)
-        return self.convert(value).value if flat is None else flat
+        if type(value) is str and value in self.clear_texts:
+            return value
+        return self.convert(value).value
 
     def convert(self, value: Any, depth: int = 0) -> Converted:
         """Return any value as JSON that `orjson` accepts, and whether it is complete.
@@ -139,6 +130,30 @@ class Payloads:
                 {"$type": full_name(type(value)), "repr": "<cannot be read>"}, cut=True, redacted=False
             )
         return Converted(result, conversion.cut, conversion.redacted)
+
+    def request(self, decoded: dict[str, Any]) -> dict[str, Any]:
+        """Return a decoded request as a payload.
+
+        The next request repeats the items of its lists, such as the messages, as the same objects. Each is converted
+        once, because a conversation would cost the square of its length.
+        """
+        if self.max_size:
+            return decoded
+        return {
+            name: Ready([self._convert_once(item) for item in value]) if type(value) is list else value
+            for name, value in decoded.items()
+        }
+
+    def _convert_once(self, item: Any) -> JsonValue:
+        known = self.items.get(id(item))
+        if known is not None and known[0] is item:  # an id may have been used by another object before
+            return known[1]
+        json = self.convert(item, 2).value
+        if len(orjson.dumps(json)) <= _MOST_ITEM_BYTES:
+            if len(self.items) >= _MOST_ITEMS:
+                self.items.clear()
+            self.items[id(item)] = item, json
+        return json
 
     def mapping(self, mapping: Any) -> dict[str, JsonValue]:
         """Return a dict as a JSON object. A value that does not become an object is put under `value`."""
@@ -179,69 +194,6 @@ class Payloads:
             ((clean(name, None), clean(value, None)) for name, value in pairs), self.redactor
         )
 
-    def flat(
-        self, value: Any, room: int = _MOST_FLAT_ITEMS, inside: bool = False
-    ) -> dict[str, JsonValue] | None:
-        """Return a dict of remembered names, remembered texts and plain numbers, or one that is ready, as JSON.
-
-        This is the short way for the payloads that are recorded all the time.
-
-        Args:
-            value: any value. As values of a dict, dicts such as the `arguments` of a tool call and lists of remembered
-                texts such as the `chain` of a call are allowed too.
-            room: the most items, in all.
-            inside: whether the value is itself inside such a dict, and may not contain dicts and lists.
-
-        Returns:
-            `None` for any other value.
-        """
-        if type(value) is not dict or len(value) > room:
-            return value.value if type(value) is Ready and type(value.value) is dict else None
-        room -= len(value)
-        clear_names, clear_texts = self.clear_names, self.clear_texts
-        result: dict[str, Any] = value.copy()  # in one step, so that no other thread changes it meanwhile
-        for key, item in result.items():
-            if type(key) is not str or key not in clear_names:
-                return None
-            kind = type(item)
-            if kind is str:
-                if item not in clear_texts:
-                    return None
-            elif kind is Ready:
-                result[key] = item.value
-            elif kind is int:
-                if not _NEGATIVE_CARD_LIKE < item < CARD_LIKE:
-                    return None
-            elif kind is float:
-                if item - item != 0.0:  # not a number, or infinite
-                    return None
-            elif kind is dict:
-                inner = None if inside else self.flat(item, room, True)
-                if inner is None:
-                    return None
-                room -= len(inner)
-                result[key] = inner
-            elif kind is list:
-                texts = None if inside else self._flat_texts(item, room)
-                if texts is None:
-                    return None
-                room -= len(texts)
-                result[key] = texts
-            elif item is not None and kind is not bool:
-                return None
-        return result
-
-    def _flat_texts(self, value: list[Any], room: int) -> list[JsonValue] | None:
-        """Return a copy of a list of remembered texts, or `None` for any other list and one with too many items."""
-        if len(value) > room:
-            return None
-        texts = value.copy()
-        clear_texts = self.clear_texts
-        for text in texts:
-            if type(text) is not str or text not in clear_texts:
-                return None
-        return texts if len(texts) <= room else None
-
 
 def to_json(value: Any, *, redactor: Redactor | None) -> JsonValue:
     """Return any value as JSON, once and without bounds. `Payloads` is for repeated use.
@@ -257,12 +209,10 @@ class _Conversion:
     """The conversion of one value: what is left of its bounds, and what was cut or redacted."""
 
     __slots__ = (
-        "_bounded",
         "_clear_names",
         "_clear_texts",
         "_deep_cost",
         "_depth",
-        "_flat",
         "_items",
         "_learn",
         "_left",
@@ -285,8 +235,6 @@ class _Conversion:
         self._clear_texts = payloads.clear_texts
         self._clear_names = payloads.clear_names
         self._learn = payloads.learn
-        self._flat = payloads.flat
-        self._bounded = bool(size)
         # Without a size, deep containers share an unlimited budget that 100,000 of them use up.
         self._deep_cost = 0 if size else _UNLIMITED // _MOST_DEEP
         self._path: set[int] = set()
@@ -314,13 +262,6 @@ class _Conversion:
         if depth >= self._depth:
             self.cut = True
             return {"$truncated": len(value) if kind in (dict, list, tuple) else 1}
-        if kind is dict and (flat := self._flat(value, _MOST_FLAT_ITEMS, True)) is not None:
-            if self._bounded:
-                self._left -= sum(
-                    len(key) + _ITEM_SIZE + (_bytes_of(item) if type(item) is str else 0)
-                    for key, item in flat.items()
-                )
-            return flat
         marker = id(value)
         if marker in self._path:
             self.cut = True
@@ -355,12 +296,16 @@ class _Conversion:
         most = min(limit, self._items) if limit else self._items
         taken = list(pairs if total <= most and not limit else islice(pairs, most))
         result: dict[str, JsonValue] = {}
-        names = self._clear_names
+        names, texts = self._clear_names, self._clear_texts
         for index, (key, item) in enumerate(taken):
             if self._left <= 0:
                 return self._pairs_cut(result, total - index)
             if type(key) is str and key in names and key not in result:
                 self._left -= len(key) + _ITEM_SIZE
+                if type(item) is str and item in texts:  # most are, and this saves four calls
+                    self._left -= _bytes_of(item)
+                    result[key] = item
+                    continue
                 result[key] = item if is_number_of(key, item) else self._member(item, taken, depth + 1)
                 continue
             name, secret = self._name(key, item, result, taken)
@@ -499,8 +444,8 @@ class _Conversion:
 
 
 def _short_limit(max_size: int) -> int:
-    """Return how long a text may be to be remembered. A flat dict of such texts must not exceed the size."""
-    return min(_SHORT, max_size // (2 * _MOST_FLAT_ITEMS)) if max_size else _SHORT
+    """Return how long a text may be to be remembered: it is kept even where the payload is full."""
+    return min(_SHORT, max_size // 64) if max_size else _SHORT
 
 
 def _bytes_of(text: str) -> int:

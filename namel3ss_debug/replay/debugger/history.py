@@ -1,7 +1,7 @@
 """The shape of a trace and the state at any of its events, each by a few look-ups.
 
-Reading the trace once builds its outline and running totals; for a large trace both are kept on disk beside its index.
-Events that were added since are read when they are needed. A step back and a move to any event cost what a step
+Reading the trace once builds its outline and running totals. Events that were added since are read when they are needed. A
+step back and a move to any event cost what a step
 forward costs, and a search for a location decodes only the events that may belong to it.
 """
 
@@ -14,12 +14,11 @@ from itertools import islice
 from typing import Protocol, runtime_checkable
 
 from namel3ss_debug.prices import PICODOLLARS
-from namel3ss_debug.replay.debugger import cached_outline
 from namel3ss_debug.replay.debugger.breakpoints import Breakpoint
 from namel3ss_debug.replay.debugger.locations import Location, Occurrence, TraceContents, count_kinds
 from namel3ss_debug.replay.debugger.outline import Outline
 from namel3ss_debug.replay.debugger.results import CallRow, Frame
-from namel3ss_debug.replay.debugger.running_totals import CumulativeTotals
+from namel3ss_debug.replay.debugger.running_totals import CumulativeTotals, count_calls
 from namel3ss_debug.traces.events import Event, NumberedEvents
 from namel3ss_debug.traces.index import Index
 from namel3ss_debug.traces.totals import Totals
@@ -42,10 +41,6 @@ class IndexedTrace(NumberedEvents, Protocol):
 
     def chosen(self, numbers: Iterable[int]) -> Iterator[tuple[int, Event]]:
         """Yield the events with these numbers, each with its number."""
-
-
-LEAST_NEW = 512
-"""The cache is not written again for fewer new events than this."""
 
 
 class StateAt:
@@ -97,7 +92,6 @@ class History:
         self._indexed = trace if isinstance(trace, IndexedTrace) else None
         self._index: Index | None = None
         self._outline, self._totals = Outline(), CumulativeTotals()
-        self._saved = 0  # how many events the cache has
         self._complete = True  # False while events are added, and after an interruption
         self._contents: tuple[int, TraceContents] | None = None
 
@@ -155,7 +149,7 @@ class History:
     def calls_at(self, number: int, component: str) -> tuple[CallRow, ...]:
         """Return the calls of each tool (`tool`) or model (`llm`) up to an event, in the order of their first calls."""
         self.at(number)
-        return tuple(self._totals.rows(component, number))
+        return tuple(count_calls(self._outline.settled_spans(), component, number))
 
     def frame(self, start: int) -> Frame:
         """Return the frame of the span that a start begins."""
@@ -235,39 +229,41 @@ class History:
         return many if not some else _skip_repeated(merge(many, some, reverse=back))
 
     def _refresh_indexed(self, trace: IndexedTrace) -> None:
-        """Add new events: from the cache if it fits the trace, else from the trace."""
+        """Add the events that are new; all of them where the trace is another one."""
         if self._index is None and not trace.has_index():
             self._add(trace.indexed_events())
         index = trace.index()
         if index is self._index:
             return
-        if self._index is not None:
-            if not (
-                self._outline.can_grow and cached_outline.OutlinedTrace.of_index(self._index).grew_to(index)
-            ):
-                self._reset()
-        elif not self._outline.count:
-            self._outline, self._totals = cached_outline.load(index) or (self._outline, self._totals)
-            self._saved = self._outline.count
+        if self._index is not None and not _has_grown(self._index, index):
+            self._reset()
         count = self._outline.count
         if count < index.count:
             self._add(islice(trace.events(count + 1), index.count - count))
-        if self._outline.count > self._saved + max(self._saved // 10, LEAST_NEW):
-            cached_outline.save(index, self._outline, self._totals)
-            self._saved = self._outline.count
         self._index = index
 
     def _add(self, events: Iterable[Event]) -> None:
         outline, totals = self._outline, self._totals
         self._complete = False  # Ctrl-C between the two calls below would leave them out of step
         for event in events:
-            begun = outline.add(event)
-            totals.add(event, begun, outline.kind(begun))
+            outline.add(event)
+            totals.add(event)
         self._complete = True
 
     def _reset(self) -> None:
         self._outline, self._totals = Outline(), CumulativeTotals()
-        self._index, self._saved, self._complete = None, 0, True
+        self._index, self._complete = None, True
+
+
+def _has_grown(before: Index, now: Index) -> bool:
+    """Return whether a trace has only grown at its end, and its events keep their numbers."""
+    settled = before.resume is not None and before.resume[1] == before.count
+    if not before.files or not settled or len(now.files) < len(before.files):
+        return False
+    old, new = before.files[-1], now.files[len(before.files) - 1]
+    grew = new == old or new.size > old.size
+    same = new._replace(size=old.size, modified_ns=old.modified_ns) == old
+    return grew and same and before.files[:-1] == now.files[: len(before.files) - 1]
 
 
 def _skip_repeated(numbers: Iterable[int]) -> Iterator[int]:

@@ -54,10 +54,10 @@ class EventKinds:
         times: number -> how many events there were.
     """
 
-    def __init__(self, rows: list[EventKind] | None = None, times: array[int] | None = None) -> None:
-        self.rows: list[EventKind | None] = [None, *(rows or ())]
-        self.times = array("I", [0]) if times is None else times
-        self._numbers = {tuple(kind): number for number, kind in enumerate(self.rows) if kind is not None}
+    def __init__(self) -> None:
+        self.rows: list[EventKind | None] = [None]
+        self.times = array("I", [0])
+        self._numbers: dict[tuple[object, ...], int] = {}
 
     def add(self, event: Event) -> int:
         """Count the next event, and return the number of its kind."""

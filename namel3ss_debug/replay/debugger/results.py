@@ -11,12 +11,6 @@ from namel3ss_debug.wire.conversations import MessageChange
 Numbered = tuple[int, Event]
 """An event with its number."""
 
-RENAMED_KEYS: Final = {
-    "stopped.place": "stopped.location",
-    "breakpoints.rows.place": "breakpoints.rows.location",
-}
-"""Keys of `--format jsonl` that were renamed: old -> new, each behind its `result`."""
-
 
 class Frame(NamedTuple):
     """An open span on the stack, with the number of its start."""

@@ -258,6 +258,14 @@ class Stepper:
         events = self.history.passing(first, end, back=back)
         return next((number for number, event, _ in events if test(self._override(number, event))), 0)
 
+    def replay(self) -> Iterator[tuple[int, Event, list[Hit]]]:
+        """Yield every event as it is shown, with the breakpoints that it hits; the position stays where it is."""
+        detector = self._make_detector()
+        if detector.stops or len(self.overrides):
+            yield from self._test_events(detector, self.history.passing(1, self.total + 1))
+        else:  # nothing needs the outline
+            yield from ((number, event, []) for number, event in enumerate(self.trace.events(), 1))
+
     def _move_on(self, find: Find, reason: str) -> Stopped:
         """Move forwards to the event that `find` returns, past the events between; to the end if it returns none."""
         while True:
@@ -284,16 +292,13 @@ class Stepper:
 
     def _pass(self, first: int, end: int, *, back: bool = False) -> Stopped | None:
         """Pass the events from one to before another; if one of them hits a breakpoint, stop there."""
-        detector = HitDetector(
-            self.stops,
-            self._find_occurrence,
-            lambda watched, number: self._evaluate(watched, number, number),
-            lambda: self.history.contents,
-        )
+        detector = self._make_detector()
         if first >= end or not detector.stops:
             return None
         counter = HitCounter()
-        for number, event, hits in self._find_hits(detector, first, end, back=back):
+        for number, event, hits in self._test_passing(detector, first, end, back=back):
+            if not hits:
+                continue
             stopping = counter.count(hits)
             if stopping:
                 counter.commit(self.stops)
@@ -301,10 +306,18 @@ class Stepper:
         counter.commit(self.stops)
         return None
 
-    def _find_hits(
+    def _make_detector(self) -> HitDetector:
+        return HitDetector(
+            self.stops,
+            self._find_occurrence,
+            lambda watched, number: self._evaluate(watched, number, number),
+            lambda: self.history.contents,
+        )
+
+    def _test_passing(
         self, detector: HitDetector, first: int, end: int, *, back: bool
     ) -> Iterator[tuple[int, Event, list[Hit]]]:
-        """Yield the events from one to before another that hit anything."""
+        """Yield the events from one to before another that may hit anything, with what they hit."""
         # A fault turns an event into one that failed, so its recorded kind does not show whether it can hit.
         filters = None if self.overrides.faults else detector.filters
         passing = self.history.passing(first, end, filters, back=back)
@@ -317,7 +330,7 @@ class Stepper:
     def _test_events(
         self, detector: HitDetector, passing: Iterable[tuple[int, Event, StateAt]]
     ) -> Iterator[tuple[int, Event, list[Hit]]]:
-        """Yield those of some events that hit anything."""
+        """Yield some events as they are shown, with what they hit."""
         totals, values, latest = _NOTHING, _NOTHING, -1
         for number, event, state in passing:
             if detector.reads_totals:
@@ -332,9 +345,7 @@ class Stepper:
                 read = complete_variables(self.trace, number, read)
             if number in self._frames:
                 read = {**read, "frames": self._frames[number]}
-            hits = detector.find_hits(number, read, totals, values)
-            if hits:
-                yield number, shown, hits
+            yield number, shown, detector.find_hits(number, read, totals, values)
 
     def _stop_at(self, number: int, event: Event, stopping: list[Hit]) -> Stopped:
         """Make an event the current one; the result names the first breakpoint that stopped there."""

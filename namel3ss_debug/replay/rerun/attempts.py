@@ -165,11 +165,11 @@ class Attempt:
 
     Args:
         plan: what answers the calls.
-        mocks: the user's overrides; None for none.
+        overrides: the user's overrides; None for none.
         on_event: called with the number of every event and the event.
 
     Attributes:
-        mocks: the user's overrides; None for none.
+        overrides: the user's overrides; None for none.
         matcher: how the requests were matched.
         order: the delivery order.
         seen: what else was observed.
@@ -179,7 +179,7 @@ class Attempt:
     def __init__(
         self,
         plan: Plan,
-        mocks: Overrides | None,
+        overrides: Overrides | None,
         on_event: Callable[[int, Event], None] = lambda _number, _event: None,
     ) -> None:
         self.plan = plan
@@ -191,10 +191,10 @@ class Attempt:
             for number, recorded_call in recorded.calls.items()
             if recorded_call.request.task_key not in recorded.concurrent_tasks
         }
-        self.matcher = Matcher(recorded, mocks, self._runs_for_real)
+        self.matcher = Matcher(recorded, overrides, self._runs_for_real)
         self.order = DeliveryOrder(recorded.steps, task_keys)
         self._ordered = plan.ordered
-        self.mocks, self._on_event = mocks, on_event
+        self.overrides, self._on_event = overrides, on_event
         self._servers: set[str] = set()  # ids of connections to MCP servers that were started for real
         self._delivered: dict[str, int] = {}  # id of the start event -> number of the recorded call
         self._inside: set[str] = set()  # ids of open spans in tools that are run for real
@@ -306,7 +306,7 @@ class Attempt:
             )
         request = read_request(number, event)
         if request is None:
-            return self._live_mark(event) | override_reply(self.mocks, number, event)
+            return self._live_mark(event) | override_reply(self.overrides, number, event)
         reply = self._reply_to_request(request, event)
         return self._live_mark(event) | reply
 
@@ -434,7 +434,7 @@ class Attempt:
             self.seen.real.add(request.number)
             if request.kind == COMMAND:
                 self.seen.started.append(request)
-            return {"run": True} | override_reply(self.mocks, request.number, event)
+            return {"run": True} | override_reply(self.overrides, request.number, event)
         if is_background(event) and (reply := self._reply_to_background(request, event)) is not None:
             return reply
         if request.kind == COMMAND:
@@ -475,7 +475,7 @@ class Attempt:
         runs = end is None or self.plan.runs(request)
         if runs:
             self.seen.started.append(request)
-        return ({} if runs else tool_reply(end or {})) | override_reply(self.mocks, request.number, event)
+        return ({} if runs else tool_reply(end or {})) | override_reply(self.overrides, request.number, event)
 
     def _reply_of_own_server(self, result: MatchedAnswer | Unmatched, event: Event) -> dict[str, Any]:
         """Return the reply for a request to a server of the program: it is made, and never waits for its turn."""
@@ -484,7 +484,7 @@ class Attempt:
         if found is not None:
             self.order.mark_started(found.number)
             self.order.skip_calls([found.number])
-        return override_reply(self.mocks, request.number, event)
+        return override_reply(self.overrides, request.number, event)
 
     def _start_again(self, result: MatchedAnswer) -> dict[str, Any]:
         """Let a command start whose process is a part of the trace: the calls of that process are answered."""
@@ -685,9 +685,11 @@ class Attempt:
         if plan.exact_only and answer.divergence is not None and found is not None:
             raise CannotGoOnError(UnansweredCall("strict", request, found, answer.divergence))
         if answer.runs:
-            return {"run": True} | override_reply(self.mocks, request.number, event)
+            return {"run": True} | override_reply(self.overrides, request.number, event)
         recorded = {} if found is None else outputs_of(plan.recorded.end(found.number))
-        override = override_reply(self.mocks, request.number, event, recorded) if answer.overridden else {}
+        override = (
+            override_reply(self.overrides, request.number, event, recorded) if answer.overridden else {}
+        )
         if "answer" in override or answer.fails or found is None:
             return override
         flaws = tuple(

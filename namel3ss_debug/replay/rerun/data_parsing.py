@@ -24,14 +24,14 @@ def only_parses(nodes: Iterable[ast.AST]) -> bool:
     kept: set[str] = set()  # the variables that hold a file or its text
     for node in inside:
         if isinstance(node, ast.withitem):
-            value, targets = node.context_expr, [node.optional_vars]
-        elif isinstance(node, ast.Assign):
-            value, targets = node.value, node.targets
+            value, target = node.context_expr, node.optional_vars
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+            value, target = node.value, node.targets[0]
         else:
             continue
-        if id(value) in reads and len(targets) == 1 and isinstance(targets[0], ast.Name):
+        if id(value) in reads and isinstance(target, ast.Name):
             parsed.add(id(value))
-            kept.add(targets[0].id)
+            kept.add(target.id)
     methods = {
         id(each.value)
         for each in inside

@@ -122,7 +122,7 @@ def recorded_reply(
         recorded: the recorded calls.
         found: the recorded call.
         request: the live request. If only one of the two wants a stream, the reply holds the decoded answer, to be
-            encoded anew; not if no model was known to be called, as in a trace of an older version.
+            encoded anew; not if no model was known to be called.
         realtime: whether the answer takes its recorded time.
     """
     if found.request.kind in VALUED:

@@ -20,6 +20,7 @@ from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.output import (
     EVENT_TYPE,
+    FURTHER_STREAM,
     STDERR,
     STDOUT,
     TOOL_CALL,
@@ -257,6 +258,10 @@ class _Sides:
             tools = {str(tool) for each in (*old, *new) for tool in lenient.sequence(each.get("tools"))}
             answered = tools - self._now.ran - {""}
             if answered and answered == tools:
+                continue
+            if name.startswith(FURTHER_STREAM) and not (old and new):
+                change = _change(name, "opened" if old else None, "opened" if new else None)
+                yield Divergence(OUTPUT, 0, None, None, Difference(paths=(change,)))
                 continue
             if answered or uses & _DEPENDENT or not all(map(_has_content, (*old, *new))):
                 self.not_compared.append(name)

@@ -145,8 +145,12 @@ def find_changed_data(then: Descriptions, key: bytes | None) -> tuple[ChangedDat
     for path, before in then.items():
         if before.get("openers") and (how := _differs_now(path, before, digester)):
             openers = (_COMPREHENSION.sub("", each) for each in before["openers"])
-            same = digester is not None and "after" not in before and "content" in before
-            same = same and before["content"] == _describe(path, digester).get("content")
+            same = (
+                digester is not None
+                and "after" not in before
+                and "content" in before
+                and before["content"] == _describe(path, digester).get("content")
+            )
             found.append(ChangedData(path, how, tuple(dict.fromkeys(openers)), same))
     return tuple(found)
 
@@ -202,10 +206,10 @@ def _compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if before.get("missing") and now.get("missing"):
             return ""
         return NEW if before.get("missing") else MISSING_NOW
+    if "size" in now and before.get("size") != now["size"]:
+        return CHANGED
     if "digest" not in before or "digest" not in now:
         return ""
-    if before.get("size") != now.get("size"):
-        return CHANGED
     if before.get("part") != now.get("part"):  # one run had used up what it may read of all files
         return "" if before.get("mtime_ns") == now.get("mtime_ns") else MODIFIED
     if before["digest"] != now["digest"]:

@@ -120,6 +120,7 @@ class InProcess:
         self._before = context.CURRENT.get()
         self._inputs: Inputs | None = None
         self._of_program = False
+        self._kept: LoadedTrace | None = None
         self._recorded_effects: Effects | None = None
         self._file_key: bytes | None = None
         self._effects = WriteGuard(what.root, what.scratch, None, RuntimeError)
@@ -203,7 +204,7 @@ class InProcess:
             tests.add(frame.f_code.co_filename)
             frame = frame.f_back
         self._tracer.sites.rebase(root, os.getcwd(), tests)
-        if self._attempt is not None:
+        if self._attempt is not None and self._kept is not None:
             plan = self._attempt.plan
             self._attempt.plan = replace(plan, code=self._code(self._kept, plan.recorded))
         installing.restart()

@@ -137,7 +137,7 @@ class Matcher:
 
     Args:
         recorded: the recorded calls.
-        mocks: the user's overrides.
+        overrides: the user's overrides.
         runs: tells whether a tool is to be run for real; if left out, none is.
 
     Attributes:
@@ -147,12 +147,12 @@ class Matcher:
     def __init__(
         self,
         recorded: RecordedCalls,
-        mocks: Overrides | None = None,
+        overrides: Overrides | None = None,
         runs: Callable[[Request], bool] | None = None,
     ) -> None:
         self.recorded = recorded
         self.matches: list[Match] = []
-        self._mocks, self._runs = mocks, runs
+        self._overrides, self._runs = overrides, runs
         self._used: dict[int, int] = {}  # by which request; 0: inside an answered tool
         # Numbers of calls, the earliest last. Most lists hold one number, for which a deque takes ten times the memory.
         self._by_key: dict[Hashable, list[int]] = {}
@@ -203,8 +203,8 @@ class Matcher:
         """Return an answer with the overrides in force now; a tool that would be run is run unless one replaces it."""
         request = answer.request
         event = request.event or _NO_EVENT
-        mock = None if self._mocks is None else self._mocks.mock_for(request.number, event)
-        fault = None if self._mocks is None else self._mocks.fault_for(request.number, event)
+        mock = None if self._overrides is None else self._overrides.mock_for(request.number, event)
+        fault = None if self._overrides is None else self._overrides.fault_for(request.number, event)
         now = replace(answer, mock=mock, fault=fault)
         may_run = request.kind in VALUED and not now.replaced
         return replace(now, runs=may_run and self._runs is not None and self._runs(request))

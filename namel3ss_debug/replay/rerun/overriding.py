@@ -34,7 +34,7 @@ class _Events(Protocol):
 
 
 def checked_names(
-    mocks: Sequence[Mock | Fault],
+    overrides: Sequence[Mock | Fault],
     run_tools: Iterable[str],
     trace: Trace,
     run_commands: Iterable[str] = (),
@@ -47,7 +47,7 @@ def checked_names(
     name with fewer occurrences, if a model was offered such a tool, or if the component is named, as in `tool:search`.
 
     Args:
-        mocks: mocks and faults.
+        overrides: mocks and faults.
         run_tools: the names of the tools that are run for real.
         trace: the trace.
         run_commands: the names of the programs whose commands are run for real.
@@ -64,7 +64,7 @@ def checked_names(
     """
     whole = count_contents(trace.events())
     known = _answered(whole)
-    for what in mocks:
+    for what in overrides:
         try:
             calls = find_override_calls(what, known)
         except MockError as problem:
@@ -163,10 +163,10 @@ def _has_name(known: TraceContents, plain: str) -> bool:
 def make_attempt(overrides: Iterable[Mock | Fault], plan: Plan) -> Attempt:
     """Return an attempt with these mocks and faults in force."""
     entries = CallCounter()
-    mocks = Overrides(lambda: None, entries.find)
+    active = Overrides(lambda: None, entries.find)
     for what in overrides:
-        mocks.add(what)
-    return Attempt(plan, mocks, entries.observe)
+        active.add(what)
+    return Attempt(plan, active, entries.observe)
 
 
 def written(overrides: Sequence[Mock | Fault]) -> dict[str, list[str]]:

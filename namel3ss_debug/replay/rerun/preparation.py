@@ -135,10 +135,6 @@ _NOTES: Final[Mapping[str, Callable[[ReplayFlaw], str]]] = {
         f"{in_line(flaw.what)}: only the framework reports such calls, so the code behind them runs again; decorate "
         "functions of yours there with trace_tool_call(name=...) to have them answered"
     ),
-    "chains": lambda flaw: (
-        f"{flaw.what} calls were recorded by an earlier version, without the functions that made them: "
-        "they are only answered if the request is equal"
-    ),
 }
 
 
@@ -306,7 +302,7 @@ class RerunOptions:
     """What the user wants of a re-run.
 
     Attributes:
-        mocks: mocks and faults.
+        overrides: mocks and faults.
         run_tools: the names of tools that are run for real; `all` for every one.
         strict: whether the first divergence ends it.
         live_from: the number of the event from which on models and servers are called for real; 0 for never.
@@ -323,7 +319,7 @@ class RerunOptions:
         try_tools: which answered tools are tried as well, in a copy of the program: `changed`, `all`, or "" for none.
     """
 
-    mocks: tuple[Mock | Fault, ...] = ()
+    overrides: tuple[Mock | Fault, ...] = ()
     run_tools: tuple[str, ...] = ()
     strict: bool = False
     live_from: int = 0
@@ -488,20 +484,20 @@ def _new_session(
 
 def _note_names(wanted: RerunOptions, trace: Trace, *, is_new: bool) -> Iterable[str]:
     """Check overrides against the trace, and return notes on them."""
-    if not (wanted.mocks or wanted.run_tools or wanted.run_commands):
+    if not (wanted.overrides or wanted.run_tools or wanted.run_commands):
         return ()
     from namel3ss_debug.replay.rerun.overriding import checked_names  # only here is it needed
 
-    return checked_names(wanted.mocks, wanted.run_tools, trace, wanted.run_commands, is_new=is_new)
+    return checked_names(wanted.overrides, wanted.run_tools, trace, wanted.run_commands, is_new=is_new)
 
 
 def options_of(wanted: RerunOptions) -> tuple[str, ...]:
     """Return the command-line options that ask for this, each with its value."""
     options: list[str] = []
-    if wanted.mocks:
+    if wanted.overrides:
         from namel3ss_debug.replay.rerun.overriding import written  # only here is it needed
 
-        changes = written(wanted.mocks)
+        changes = written(wanted.overrides)
         options += [f"--mock {shlex.quote(each)}" for each in changes["mocks"]]
         options += [f"--fault {shlex.quote(each)}" for each in changes["faults"]]
     options += [f"--run-tools {shlex.quote(each)}" for each in wanted.run_tools]
@@ -519,10 +515,10 @@ def options_of(wanted: RerunOptions) -> tuple[str, ...]:
 def _changes(wanted: RerunOptions) -> dict[str, Any]:
     """Return what the user has changed, for the metadata of the new trace."""
     changes: dict[str, Any] = {}
-    if wanted.mocks:
+    if wanted.overrides:
         from namel3ss_debug.replay.rerun.overriding import written  # only here is it needed
 
-        changes |= written(wanted.mocks)
+        changes |= written(wanted.overrides)
     changes |= {
         "run_tools": list(wanted.run_tools),
         "run_commands": list(wanted.run_commands),

@@ -302,7 +302,7 @@ class ReplayFlaw(NamedTuple):
 
     Attributes:
         kind: `cut redacted token opaque damaged unrecorded` of one answer; `open` of a call that never ended; `level
-            filtered rotated lost inputs unseen spans chains` of the whole trace.
+            filtered rotated lost inputs unseen spans` of the whole trace.
         number: the number of the call; 0 for the whole trace.
         what: what is affected, such as a path into the answer or a count of events.
         setting: the setting that would have kept it; "" for none.
@@ -805,12 +805,6 @@ class _Reader:
             yield ReplayFlaw("unseen", 0, ", ".join(self._unseen_tools))
         if self._framework_only:
             yield ReplayFlaw("spans", 0, ", ".join(dict.fromkeys(self._framework_only.values())))
-        without = sum(
-            not recorded_call.request.similar_keys and recorded_call.request.kind != COMMAND
-            for recorded_call in self.calls.values()
-        )
-        if without:
-            yield ReplayFlaw("chains", 0, str(without))
 
 
 _Task = tuple[int, str, str]

@@ -123,7 +123,7 @@ class _Run:
                 from namel3ss_debug.replay.rerun.unanswered import CannotGoOnError
 
                 program.answering = self.answering = self._answering()
-                program.overrides = self.answering.mocks
+                program.overrides = self.answering.overrides
                 meanwhile()
                 try:
                     program.run_out()
@@ -143,11 +143,11 @@ class _Run:
                 self._numbers = other_numbers(program.events(), written.events())
 
     def _answering(self) -> Attempt:
-        plan, mocks = self._prepared.plan, self._prepared.wanted.mocks
-        if mocks:
+        plan, overrides = self._prepared.plan, self._prepared.wanted.overrides
+        if overrides:
             from namel3ss_debug.replay.rerun.overriding import make_attempt  # only here is it needed
 
-            return make_attempt(mocks, plan)
+            return make_attempt(overrides, plan)
         from namel3ss_debug.replay.rerun.attempts import Attempt  # as `through` says
 
         return Attempt(plan, None)
@@ -158,8 +158,8 @@ class _Run:
 
         try:
             # Those of the settings are for any program, and may reach nothing in this one.
-            mocks = [each for each in self._prepared.wanted.mocks if not each.optional]
-            return list(unreached(mocks, open_trace(self._prepared.session.trace)))
+            overrides = [each for each in self._prepared.wanted.overrides if not each.optional]
+            return list(unreached(overrides, open_trace(self._prepared.session.trace)))
         except DebugError:
             return []  # the program has removed its trace
 
@@ -178,14 +178,14 @@ class _Run:
             stop=self.stop,
             problem=self.problem,
             ended=ended,
-            unused=self._unused() if ended and wanted.mocks else (),
+            unused=self._unused() if ended and wanted.overrides else (),
             numbers=self._numbers,
             notes=tuple(notes),
             interrupted=self.interrupted,
             same_code=not (
                 prepared.newer
                 or changes
-                or wanted.mocks
+                or wanted.overrides
                 or wanted.run_tools
                 or wanted.run_commands
                 or wanted.live_from

@@ -133,7 +133,7 @@ def randomness_of(inputs: Inputs) -> dict[str, Any]:
     """Return the recorded source of random numbers, for a session; {} if there is none."""
     if not inputs.usable:
         return {}
-    randomness: dict[str, Any] = {"seed": inputs.seed, "lineage": inputs.version}
+    randomness: dict[str, Any] = {"seed": inputs.seed}
     if inputs.hash_seed is not None:
         randomness["hash_seed"] = inputs.hash_seed
     if inputs.hash_seed_is_set:

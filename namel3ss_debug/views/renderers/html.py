@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from itertools import pairwise
 from typing import Any, Final, TextIO
@@ -13,19 +13,14 @@ from namel3ss_debug.views.blocks import (
     POINT_LIMIT,
     QUOTE_LIMIT,
     Block,
-    Code,
     Facts,
-    Gap,
     Heading,
-    Line,
     Lines,
-    LongTable,
     Note,
     Points,
     Quote,
     Table,
     Timeline,
-    TreeTable,
     expand,
 )
 from namel3ss_debug.views.formats import write_utf8
@@ -85,7 +80,7 @@ def render(report: Report, stream: TextIO, table: str) -> None:
 
 def page(blocks: Iterable[Block]) -> Iterator[str]:
     """Yield the lines of the page, the first heading being its title."""
-    rest = (block for block in expand(blocks, None) if not isinstance(block, Gap))
+    rest = iter(expand(blocks, None))
     first = next(rest, None)
     title = first.title if isinstance(first, Heading) else "namel3ss-debug"
     yield _HEAD.format(title=escape(clean(title)))
@@ -134,13 +129,20 @@ def _facts(block: Facts) -> Iterator[str]:
 
 
 def _table(block: Table) -> Iterator[str]:
-    shown = [i for i in range(len(block.columns)) if any(plain(row[i]) for row in block.rows)]
-    columns = [block.columns[i] for i in shown]
-    return _rows(columns, ([cell_html(row[i]) for i in shown] for row in block.rows))
+    if block.long:
+        return _rows(block.columns, (list(map(cell_html, row)) for row in block.rows))
+    rows = list(block.rows)
+    depths = block.depths or [0] * len(rows)
+    shown = [i for i in range(len(block.columns)) if any(plain(row[i]) for row in rows)]
 
+    def cells_of(depth: int, row: Sequence[Cell]) -> Iterator[str]:
+        for i in shown:
+            content = cell_html(row[i])
+            indented = f'<span style="padding-left:{1.4 * min(depth, 40):.1f}em">{content}</span>'
+            yield indented if block.depths and i == block.label else content
 
-def _long_table(block: LongTable) -> Iterator[str]:
-    return _rows(block.columns, (list(map(cell_html, row)) for row in block.rows))
+    found = (list(cells_of(depth, row)) for depth, row in zip(depths, rows, strict=True))
+    return _rows([block.columns[i] for i in shown], found)
 
 
 def _rows(columns: Iterable[Column], rows: Iterable[list[str]]) -> Iterator[str]:
@@ -151,22 +153,6 @@ def _rows(columns: Iterable[Column], rows: Iterable[list[str]]) -> Iterator[str]
     for row in rows:
         yield f"<tr>{''.join(f'<td{side}>{cell}</td>' for side, cell in zip(sides, row, strict=True))}</tr>"
     yield "</table></div>"
-
-
-def _tree(block: TreeTable) -> Iterator[str]:
-    shown = [
-        i
-        for i in range(len(block.columns))
-        if i == block.label or any(plain(row[i]) for _, row in block.rows)
-    ]
-
-    def cells_of(depth: int, row: Any) -> Iterator[str]:
-        for i in shown:
-            content = cell_html(row[i])
-            indent = f'<span style="padding-left:{1.4 * min(depth, 40):.1f}em">{content}</span>'
-            yield indent if i == block.label else content
-
-    return _rows([block.columns[i] for i in shown], (list(cells_of(depth, row)) for depth, row in block.rows))
 
 
 def _timeline(block: Timeline) -> Iterator[str]:
@@ -195,9 +181,8 @@ def _timeline(block: Timeline) -> Iterator[str]:
     return _rows(columns, rows())
 
 
-def _note(block: Note | Line) -> Iterator[str]:
-    style = block.style if isinstance(block, Line) else "dim"
-    yield f"<p>{_span(clean(block.words), style)}</p>"
+def _note(block: Note) -> Iterator[str]:
+    yield f"<p>{_span(clean(block.words), block.style)}</p>"
 
 
 def _points(block: Points) -> Iterator[str]:
@@ -208,13 +193,13 @@ def _points(block: Points) -> Iterator[str]:
     yield "</ol>"
 
 
-def _code(block: Code) -> Iterator[str]:
-    yield f"<pre>{escape(clean(block.words, QUOTE_LIMIT, multiline=True))}</pre>"
-
-
 def _quote(block: Quote) -> Iterator[str]:
-    shown = escape(clean(block.words, QUOTE_LIMIT, multiline=True)).replace("\n", "<br>\n")
-    yield f"<blockquote>{shown}</blockquote>"
+    shown = escape(clean(block.words, QUOTE_LIMIT, multiline=True))
+    yield (
+        f"<pre>{shown}</pre>"
+        if block.is_code
+        else f"<blockquote>{shown.replace(chr(10), f'<br>{chr(10)}')}</blockquote>"
+    )
 
 
 def _lines(block: Lines) -> Iterator[str]:
@@ -231,13 +216,9 @@ def _lines(block: Lines) -> Iterator[str]:
 _RENDERERS: Final[dict[type, Callable[[Any], Iterator[str]]]] = {
     Facts: _facts,
     Table: _table,
-    LongTable: _long_table,
-    TreeTable: _tree,
     Timeline: _timeline,
     Note: _note,
-    Line: _note,
     Points: _points,
-    Code: _code,
     Quote: _quote,
     Lines: _lines,
 }

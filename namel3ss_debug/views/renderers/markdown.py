@@ -11,19 +11,14 @@ from namel3ss_debug.views.blocks import (
     POINT_LIMIT,
     QUOTE_LIMIT,
     Block,
-    Code,
     Facts,
-    Gap,
     Heading,
-    Line,
     Lines,
-    LongTable,
     Note,
     Points,
     Quote,
     Table,
     Timeline,
-    TreeTable,
     expand,
 )
 from namel3ss_debug.views.report import Report
@@ -50,8 +45,7 @@ def render(report: Report, stream: TextIO, table: str) -> None:
 
 def markdown(blocks: Iterable[Block]) -> Iterator[str]:
     """Yield the lines of the blocks as Markdown."""
-    shown = (block for block in expand(blocks, None) if not isinstance(block, Gap))
-    for index, block in enumerate(shown):
+    for index, block in enumerate(expand(blocks, None)):
         if index:
             yield ""
         if isinstance(block, Heading):
@@ -66,8 +60,13 @@ def _facts(block: Facts) -> Iterator[str]:
 
 
 def _table(block: Table) -> Iterator[str]:
-    shown = [i for i in range(len(block.columns)) if any(plain(row[i]) for row in block.rows)]
-    return _rows([block.columns[i] for i in shown], ([escape(row[i]) for i in shown] for row in block.rows))
+    if block.depths:
+        return _tree(block)
+    if block.long:  # which columns are empty is not known before the end, so all of them are written
+        return _rows(block.columns, ([escape(cell) for cell in row] for row in block.rows))
+    rows = list(block.rows)
+    shown = [i for i in range(len(block.columns)) if any(plain(row[i]) for row in rows)]
+    return _rows([block.columns[i] for i in shown], ([escape(row[i]) for i in shown] for row in rows))
 
 
 def _rows(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -77,14 +76,9 @@ def _rows(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Iterator[
         yield "| " + " | ".join(row) + " |"
 
 
-def _long_table(block: LongTable) -> Iterator[str]:
-    # Which columns are empty is not known before the end, so all of them are written.
-    return _rows(block.columns, ([escape(cell) for cell in row] for row in block.rows))
-
-
-def _tree(block: TreeTable) -> Iterator[str]:
+def _tree(block: Table) -> Iterator[str]:
     """Yield a nested list; the cells beside the label follow it."""
-    for depth, row in block.rows:
+    for depth, row in zip(block.depths, block.rows, strict=True):
         others = [escape(cell) for i, cell in enumerate(row) if i != block.label and plain(cell)]
         beside = f" ({', '.join(others)})" if others else ""
         yield f"{'  ' * depth}- {paragraph(plain(row[block.label]))}{beside}"
@@ -102,17 +96,13 @@ def _timeline(block: Timeline) -> Iterator[str]:
     )  # fmt: skip
 
 
-def _note(block: Note | Line) -> Iterator[str]:
+def _note(block: Note) -> Iterator[str]:
     yield paragraph(block.words)
 
 
 def _points(block: Points) -> Iterator[str]:
     for number, (words, command) in enumerate(block.rows, 1):
         yield f"{number}. {paragraph(words, POINT_LIMIT)}" + (f": {code(command)}" if command else "")
-
-
-def _code(block: Code) -> Iterator[str]:
-    return _fenced(clean(block.words, QUOTE_LIMIT, multiline=True).splitlines())
 
 
 def _fenced(rows: Iterable[str]) -> Iterator[str]:
@@ -127,8 +117,8 @@ def _fenced(rows: Iterable[str]) -> Iterator[str]:
 
 
 def _quote(block: Quote) -> Iterator[str]:
-    for row in clean(block.words, QUOTE_LIMIT, multiline=True).splitlines():
-        yield f"> {paragraph(row)}".rstrip()
+    rows = clean(block.words, QUOTE_LIMIT, multiline=True).splitlines()
+    return _fenced(rows) if block.is_code else (f"> {paragraph(row)}".rstrip() for row in rows)
 
 
 def _lines(block: Lines) -> Iterator[str]:
@@ -178,13 +168,9 @@ def plain(cell: Cell) -> str:
 _RENDERERS: Final[dict[type, Callable[[Any], Iterator[str]]]] = {
     Facts: _facts,
     Table: _table,
-    LongTable: _long_table,
-    TreeTable: _tree,
     Timeline: _timeline,
     Note: _note,
-    Line: _note,
     Points: _points,
-    Code: _code,
     Quote: _quote,
     Lines: _lines,
 }

@@ -12,26 +12,22 @@ from namel3ss_debug.views.blocks import (
     QUOTE_LIMIT,
     Bar,
     Block,
-    Code,
     Facts,
-    Gap,
     Heading,
-    Line,
     Lines,
-    LongTable,
     Note,
     Points,
     Quote,
     Table,
     Timeline,
-    TreeTable,
     expand,
 )
 from namel3ss_debug.views.cleaning import cells, wrapped
 from namel3ss_debug.views.quantities import duration
 from namel3ss_debug.views.report import Report
-from namel3ss_debug.views.tables import GAP, Cell, pairs, table
-from namel3ss_debug.views.terminal import DIM, clean, console, line, shorten
+from namel3ss_debug.views.tables import GAP, Cell, pairs
+from namel3ss_debug.views.tables import table as aligned_lines
+from namel3ss_debug.views.terminal import DIM, clean, console, line, shorten, wrapped_lines
 
 INDENT: Final = "  "
 GUIDE_LEVELS: Final = 10
@@ -73,14 +69,20 @@ def render(report: Report, stream: TextIO, table: str) -> None:
 
 def lines(blocks: Iterable[Block], width: int) -> Iterator[Text]:
     """Yield the lines of the blocks, with an empty line before each heading."""
-    before: type[Block] | None = None
+    before: Block | None = None
     for block in expand(blocks, width):
-        apart = isinstance(block, Heading) or (isinstance(block, Table) and before is Facts)
-        if apart and before is not None:
+        if before is not None and _is_apart(block, before):
             yield Text("", end="")
         for row in _RENDERERS[type(block)](block, width):
-            before = type(block)
+            before = block
             yield row
+
+
+def _is_apart(block: Block, before: Block) -> bool:
+    """Return whether an empty line stands between two blocks."""
+    if isinstance(block, Note):
+        return block.is_line and isinstance(before, Table) and before.long
+    return isinstance(block, Heading) or {type(block), type(before)} == {Table, Facts}
 
 
 def _heading(block: Heading, width: int) -> Iterator[Text]:
@@ -90,8 +92,7 @@ def _heading(block: Heading, width: int) -> Iterator[Text]:
     beside = width - cells(behind)
     if cells(title) > beside and (cells(title) <= width // 2 or beside < _LEAST_TITLE):
         yield Text(shorten(title, width, middle=True), block.style, end="")
-        for part in wrapped(aside, width - len(INDENT), width - len(INDENT)):
-            yield Text((INDENT + part).rstrip(), DIM, end="")
+        yield from wrapped_lines(aside, width, DIM, first=INDENT, further=INDENT)
         return
     head = Text(shorten(title, beside, middle=True), block.style, end="")
     yield Text(end="").append_text(head).append(behind, DIM) if aside else head
@@ -101,27 +102,21 @@ def _facts(block: Facts, width: int) -> Iterator[Text]:
     return pairs(block.rows, width, indent=block.indent)
 
 
-def _gap(block: Gap, width: int) -> Iterator[Text]:
-    del block, width
-    yield Text("", end="")
-
-
 def _table(block: Table, width: int) -> Iterator[Text]:
-    return table(block.columns, block.rows, width, indent=INDENT)
-
-
-def _long_table(block: LongTable, width: int) -> Iterator[Text]:
+    rows = block.rows
+    if block.depths:
+        drawn = zip(guides_of(block.depths), rows, strict=True)
+        rows = [
+            [
+                *row[: block.label],
+                Text(guides, DIM, end="").append_text(_as_text(row[block.label])),
+                *row[block.label + 1 :],
+            ]
+            for guides, row in drawn
+        ]
     # A table that fills the screen begins at its edge: an indent would only cost room.
-    return table(block.columns, block.rows, width)
-
-
-def _tree(block: TreeTable, width: int) -> Iterator[Text]:
-    depths = [depth for depth, _ in block.rows]
-    rows = []
-    for (_, row), guides in zip(block.rows, guides_of(depths), strict=True):
-        label = Text(guides, DIM, end="").append_text(_as_text(row[block.label]))
-        rows.append([*row[: block.label], label, *row[block.label + 1 :]])
-    return table(block.columns, rows, width)
+    indent = "" if block.long or block.depths else INDENT
+    return aligned_lines(block.columns, rows, width, indent=indent)
 
 
 def guides_of(depths: Sequence[int]) -> list[str]:
@@ -193,14 +188,11 @@ def _draw_bar(bar: Bar, begin: float, end: float, width: int) -> str:
 
 
 def _note(block: Note, width: int) -> Iterator[Text]:
-    words, room = clean(block.words), width - len(INDENT)
-    for part in [words] if _COMMAND in words else wrapped(words, room, room):
-        yield Text((INDENT + part).rstrip(), DIM, end="")
-
-
-def _line(block: Line, width: int) -> Iterator[Text]:
-    del width
-    yield Text(clean(block.words), block.style, end="")
+    words = clean(block.words)
+    if block.is_line or _COMMAND in words:
+        yield Text(words if block.is_line else INDENT + words, block.style, end="")
+    else:
+        yield from wrapped_lines(words, width, block.style, first=INDENT, further=INDENT)
 
 
 def _points(block: Points, width: int) -> Iterator[Text]:
@@ -215,15 +207,12 @@ def _points(block: Points, width: int) -> Iterator[Text]:
             yield Text(margin + clean(command), DIM, end="")  # whole, so that it can be pasted
 
 
-def _code(block: Code, width: int) -> Iterator[Text]:
-    for row in clean(block.words, QUOTE_LIMIT, multiline=True).splitlines():
-        yield Text(INDENT + shorten(row, width - len(INDENT)), end="")
-
-
 def _quote(block: Quote, width: int) -> Iterator[Text]:
-    for paragraph in clean(block.words, QUOTE_LIMIT, multiline=True).splitlines():
-        for part in wrapped(paragraph, width - len(INDENT), width - len(INDENT)):
-            yield Text((INDENT + part).rstrip(), end="")
+    for row in clean(block.words, QUOTE_LIMIT, multiline=True).splitlines():
+        if block.is_code:
+            yield Text(INDENT + shorten(row, width - len(INDENT)), end="")
+        else:
+            yield from wrapped_lines(row, width, first=INDENT, further=INDENT)
 
 
 def _lines(block: Lines, width: int) -> Iterable[Text]:
@@ -239,15 +228,10 @@ def _as_text(cell: Cell) -> Text:
 _RENDERERS: Final[dict[type, Callable[[Any, int], Iterable[Text]]]] = {
     Heading: _heading,
     Facts: _facts,
-    Gap: _gap,
     Table: _table,
-    LongTable: _long_table,
-    TreeTable: _tree,
     Timeline: _timeline,
     Note: _note,
-    Line: _line,
     Points: _points,
-    Code: _code,
     Quote: _quote,
     Lines: _lines,
 }

@@ -45,7 +45,7 @@ def week(write):
                 | fields
             )
 
-        version = {"format": 1, "process": 0, "agent_version": f"v{place // 3}"}
+        version = {"format": 2, "process": 0, "agent_version": f"v{place // 3}"}
         add("trace_start", 1, component="app", metadata=version)
         add("agent_execution_start", 2, component="agent", component_name="Desk" if place else "Clerk")
         add("tool_call_start", 3, component_name="search", parent_event_id="2")

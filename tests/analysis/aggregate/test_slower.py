@@ -114,4 +114,4 @@ def test_the_command_shows_what_became_slower(recording, tmp_path):
     assert document["baseline_comparison"]["slower"] == 1
     assert document["performance"]
     refused = CliRunner().invoke(debug, ["analyze", paths[0], "--baseline", paths[0]])
-    assert "no trace other than those that are analyzed" in refused.stderr
+    assert "no trace other than those that are compared with it" in refused.stderr

@@ -332,7 +332,7 @@ def test_the_innermost_open_span_is_found(run, broken):
 
 def test_a_run_that_was_killed_between_two_calls_did_not_come_to_its_end(run, broken):
     """Nothing was open when it was killed: what is missing is the end of the run itself."""
-    run.recording.add("trace_start", 0, metadata={"format": 1, "process": 0})
+    run.recording.add("trace_start", 0, metadata={"format": 2, "process": 0})
     run.tool("search")
     (finding,) = broken({"no": "open_spans"})
     assert (finding.subject, finding.events) == ("run", (3,))

@@ -36,7 +36,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from namel3ss_debug.capture.payloads import Converted, Payloads, exact, parsed_json, to_json
+from namel3ss_debug.capture.payloads import Converted, Payloads, exact, to_json
 from namel3ss_debug.traces.redaction.redactor import Redactor
 
 SECRET = "sk-" + "proj-" + string.ascii_letters
@@ -622,12 +622,40 @@ def test_what_stands_behind_an_option_is_judged_by_the_list_it_is_in():
     for one in (*command, ["pw"], {"args": ["mysql", "db"]}):
         payloads.value(one)
     shown = ["mysql", "--password", "[REDACTED:key]", "db"]
-    assert payloads.flat({"args": command}) is None
     assert payloads.value({"args": command}) == {"args": shown}
     assert payloads.convert(tuple(command)) == Converted(shown, cut=False, redacted=True)
     assert exact(payloads, command).json == shown
-    assert not parsed_json.is_clear(payloads, {"args": command})
     assert Payloads().value(command) == command
+
+
+def test_items_of_a_request_are_converted_once():
+    """The next request repeats its messages as the same objects; `1`, `1.0` and `true` stay apart."""
+    payloads = Payloads(Redactor())
+    messages = [{"role": "user", "password": SECRET}, {"n": 1}, {"n": 1.0}, {"n": True}]
+    first, again = (
+        payloads.mapping(payloads.request({"model": "m", "messages": messages})) for _ in range(2)
+    )
+    assert first == payloads.convert({"model": "m", "messages": messages}).value
+    assert all(one is other for one, other in zip(first["messages"], again["messages"], strict=True))
+    assert [type(message["n"]) for message in first["messages"][1:]] == [int, float, bool]
+
+
+def test_items_of_a_bounded_request_are_not_remembered():
+    """What is left out depends on the items before."""
+    asked = {"messages": [{"content": "x" * 50}] * 8}
+    payloads = Payloads(None, max_size=128)
+    assert payloads.request(asked) is asked
+    assert payloads.convert(asked).cut
+
+
+def test_remembered_items_are_bounded_in_number_and_size():
+    """A long run with large messages holds few of them."""
+    payloads = Payloads()
+    payloads.request({"messages": [{"content": "x" * 20_000}]})
+    assert not payloads.items
+    for n in range(2000):
+        payloads.request({"messages": [{"content": f"{n}"}]})
+    assert 0 < len(payloads.items) <= 512
 
 
 def test_a_secret_name_without_a_secret_stays():
@@ -650,23 +678,8 @@ def test_the_short_way_gives_what_the_long_way_gives():
     value = {"city": "Zürich", "days": 3, "ratio": 0.5, "now": None, "ok": True}
     first = payloads.value(value)
     assert payloads.value(value) == first == value
-    assert payloads.flat(value) == value
     for odd in (math.nan, 2**70, "new", "\ud800", [1], 4111111111111111):
         assert payloads.value(value | {"odd": odd}) == value | {"odd": to_json(odd, redactor=Redactor())}
-
-
-def test_the_short_way_takes_a_list_of_texts_seen_before():
-    """The list is a copy, and whatever else stands in a list goes the long way, to the same result."""
-    payloads = Payloads(Redactor())
-    value = {"chain": ["agent.py:main", "agent.py:ask"], "days": 3}
-    assert payloads.value(value) == value
-    short = payloads.flat(value)
-    assert short == value
-    assert short is not None
-    assert short["chain"] is not value["chain"]
-    for odd in (["agent.py:main", "new"], ["agent.py:main", 3], [["agent.py:main"]], ["agent.py:main"] * 40):
-        assert payloads.flat({"chain": odd}) is None
-        assert payloads.value({"chain": odd}) == {"chain": odd}
 
 
 def test_the_memory_of_the_short_way_is_bounded():

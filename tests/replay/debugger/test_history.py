@@ -106,7 +106,7 @@ def test_a_reading_that_was_broken_off_is_begun_anew(listed, support, monkeypatc
     add = CumulativeTotals.add
 
     def interrupted(self, event, *more):
-        if event is support[8]:
+        if event == support[8]:
             monkeypatch.undo()
             raise KeyboardInterrupt
         add(self, event, *more)

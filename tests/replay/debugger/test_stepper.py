@@ -174,7 +174,7 @@ class Played:
         batch = self.batches.pop(0) if self.batches else []
         if batch is None:
             raise KeyboardInterrupt
-        self.listed.extend(batch)
+        self.listed.extend({"component": "app"} | event for event in batch)
         return bool(batch)
 
     def events(self, start=1):

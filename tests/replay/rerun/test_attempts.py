@@ -24,10 +24,10 @@ class Run:
 
     def __init__(self, recorded, made, override=(), **plan):
         entries = CallCounter()
-        self.mocks = Overrides(lambda: None, entries.find)
+        self.overrides = Overrides(lambda: None, entries.find)
         for what in override:
-            self.mocks.add(what)
-        self.run = Attempt(Plan(recorded, **plan), self.mocks, on_event=entries.observe)
+            self.overrides.add(what)
+        self.run = Attempt(Plan(recorded, **plan), self.overrides, on_event=entries.observe)
         self.made = made
 
     @property
@@ -119,7 +119,7 @@ def test_a_call_without_an_answer_waits_until_it_is_given_one(start):
     for _ in range(2):
         with pytest.raises(CannotGoOnError, match="calls other, and the trace holds no answer for this call"):
             run.run.reply(1, run.made.events[-1])
-    run.mocks.add(parse_mock("other:1"))
+    run.overrides.add(parse_mock("other:1"))
     assert run.run.reply(1, run.made.events[-1]) == {"answer": 1, "outputs": {"result": 1}}
     assert sorted(kind for kind, *_ in run.divergences()) == ["missing", "missing", "missing", "new"]
     assert [match[2:6] for match in run.run.matches()] == [("new", True, False, False)]
@@ -135,7 +135,7 @@ def test_a_secret_that_was_left_out_can_be_given_at_the_call(listed, boundary_ev
     with pytest.raises(CannotGoOnError, match="a secret in the answer was redacted"):
         run.reply()
     assert [match[2:6] for match in run.run.matches()] == [("exact", False, False, True)]
-    run.mocks.add(parse_mock('key:"kitten"'))
+    run.overrides.add(parse_mock('key:"kitten"'))
     assert run.run.reply(1, run.made.events[-1])["answer"] == "kitten"
     run.made.ask("use kitten")
     assert "http" in run.reply()
@@ -154,7 +154,7 @@ def test_a_call_that_is_not_recorded_is_not_made_because_it_would_be_late(start,
     run.made.call("other", {})
     with pytest.raises(CannotGoOnError):
         run.reply()
-    run.mocks.add(latency)
+    run.overrides.add(latency)
     with pytest.raises(CannotGoOnError):
         run.again()
 
@@ -168,14 +168,14 @@ def test_a_new_call_waits_on_when_a_mock_that_does_not_fit_is_taken_back(start, 
     if not first:
         with pytest.raises(CannotGoOnError):
             run.reply()
-        run.mocks.add(misfit)
+        run.overrides.add(misfit)
     with pytest.raises(DebugError):
         run.reply()
     assert [match.unanswered for match in run.run.matches()] == [True]
-    run.mocks.remove()
+    run.overrides.remove()
     with pytest.raises(CannotGoOnError):
         run.again()
-    run.mocks.add(parse_mock("other:1"))
+    run.overrides.add(parse_mock("other:1"))
     assert run.again()["answer"] == 1
     assert [(match.overridden, match.unanswered) for match in run.run.matches()] == [(True, False)]
     assert [kind for kind, *_ in run.divergences()].count("new") == (not first)
@@ -188,7 +188,7 @@ def test_a_recorded_call_is_answered_as_recorded_when_a_mock_that_does_not_fit_i
     with pytest.raises(DebugError):
         run.reply()
     assert (run.summarize().overridden, run.summarize().exact) == (0, 0)
-    run.mocks.remove("search")
+    run.overrides.remove("search")
     assert run.again()["answer"] == 7
     assert (run.summarize().overridden, run.summarize().exact) == (0, 1)
 
@@ -199,7 +199,7 @@ def test_a_mock_at_a_strict_stop_stands_in_place_of_a_tool_that_would_be_run(sta
     run.made.call("search", {"q": "y"})
     with pytest.raises(CannotGoOnError):
         run.reply()
-    run.mocks.add(parse_mock("search:9"))
+    run.overrides.add(parse_mock("search:9"))
     assert run.again() == {"answer": 9, "outputs": {"result": 9}}
     assert [(match.overridden, match.real) for match in run.run.matches()] == [(True, False)]
 
@@ -226,9 +226,9 @@ def test_what_the_user_answers_was_no_guess(start, override, first):
     if not first:
         with pytest.raises(CannotGoOnError):
             run.reply()
-        run.mocks.add(override)
+        run.overrides.add(override)
     run.again() if not first else run.reply()
-    run.mocks.remove()
+    run.overrides.remove()
     run.made.call("search", {"q": "x"})
     assert run.reply()["answer"] == 7
     assert run.ambiguous == []
@@ -249,7 +249,7 @@ def test_what_the_user_answers_at_a_stop_is_not_out_of_order(start, again_first)
     run.made.call("search", {"q": "y"})
     with pytest.raises(CannotGoOnError):
         run.reply()
-    run.mocks.add(parse_mock('search:"mine"'))
+    run.overrides.add(parse_mock('search:"mine"'))
     assert run.again()["answer"] == "mine"
     order = [found.recorded.number for found in run.run.divergences(ended=False) if found.kind == "order"]
     assert order == ([1] if again_first else [])
@@ -267,7 +267,7 @@ def test_a_call_that_the_user_answers_at_a_stop_leaves_the_order_of_the_others(l
         with pytest.raises(CannotGoOnError):
             run.reply()
         for mock in override:
-            run.mocks.add(mock)
+            run.overrides.add(mock)
         run.again()
 
     call("two", 1)
@@ -304,7 +304,7 @@ def test_a_recorded_call_that_is_answered_at_a_stop_keeps_its_place_in_the_order
     run.made.call("key", {})
     with pytest.raises(CannotGoOnError):
         run.reply()
-    run.mocks.add(parse_mock('key:"kitten"'))
+    run.overrides.add(parse_mock('key:"kitten"'))
     run.again()
     run.made.ask("first")
     run.reply()

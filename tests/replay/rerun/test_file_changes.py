@@ -44,12 +44,13 @@ GONE = {"missing": True}
         (THEN | {"part": True}, THEN | {"part": True}, None, None, None),
         (THEN | {"part": True}, THEN | {"digest": "b"}, None, None, None),
         (THEN | {"part": True}, THEN | {"digest": "b", "mtime_ns": 2}, MODIFIED, False, None),
-        ({"size": 3, "mtime_ns": 1}, THEN | {"size": 4}, None, None, None),
+        ({"size": 3, "mtime_ns": 1}, THEN | {"size": 4}, CHANGED, False, None),
+        ({"size": 3, "mtime_ns": 1}, THEN | {"mtime_ns": 2}, None, None, None),
         ({"size": "x", "after": []}, {}, None, None, None),
     ],
 )  # fmt: skip
 def test_a_change_is_named_only_where_it_is_known(then, now, change, written, as_left):
-    """Equal contents are no change, whatever the time; a file without a digest is not judged."""
+    """Equal contents are no change, whatever the time; a file without a digest is judged by its size."""
     found = find_file_changes({"/a": then}, {"/a": now}, b"key")
     assert [each[1:] for each in found] == ([] if change is None else [(change, written, as_left)])
     for each in found:

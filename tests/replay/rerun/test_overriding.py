@@ -16,7 +16,7 @@ from namel3ss_debug.replay.rerun.overriding import checked_names, unreached
 def trace(written, boundary_events):
     """A flow with an agent in a step, which asks a model and calls a tool, beside a tool that has the agent's name."""
     made = boundary_events()
-    made.add("trace_start", "app", metadata={"format": 1})
+    made.add("trace_start", "app", metadata={"format": 2})
     flow = made.add("chain_execution_start", "chain", component_name="flow")
     step = made.add("chain_step_start", "chain", flow, component_name="plan")
     agent = made.add("agent_execution_start", "agent", step, component_name="Ada")
@@ -137,7 +137,7 @@ def test_what_reached_no_call_is_told_at_the_end(written, boundary_events):
 def test_an_override_of_calls_whose_function_was_not_reached_is_refused(written, boundary_events, what):
     """An agent that is a tool runs again; where a function was seen in one of its calls, that one is answered."""
     made = boundary_events()
-    made.add("trace_start", "app", metadata={"format": 1})
+    made.add("trace_start", "app", metadata={"format": 2})
     made.give(made.call("ask_expert", {}, metadata={"seen": False}), "ask_expert", 7)
     trace = written(made.events)
     reason = (

@@ -28,12 +28,12 @@ from namel3ss_debug.traces.decoding import normalise
 from namel3ss_debug.traces.reader import open_trace
 from namel3ss_debug.wire import FORMATS, event_stream
 
-FORMAT_1 = "tests/data/formats/v1/support_agent.jsonl"
+SUPPORT_AGENT = "tests/data/recordings/support_agent.jsonl"
 
 
 def test_the_bodies_of_a_real_recording_say_what_it_says():
     """Each recorded body, decoded again, gives the answer that its end event tells; failures keep status and body."""
-    trace = open_trace(FORMAT_1)
+    trace = open_trace(SUPPORT_AGENT)
     recorded = read_recorded(trace)
     models = [
         recorded_call for recorded_call in recorded.calls.values() if recorded_call.request.kind == "llm"
@@ -73,7 +73,7 @@ def test_the_chunks_of_a_stream_come_back_in_their_order(listed, boundary_events
 
 def test_the_tools_of_a_real_recording_have_their_results():
     """The value that the program got, without flaws."""
-    trace = open_trace(FORMAT_1)
+    trace = open_trace(SUPPORT_AGENT)
     recorded = read_recorded(trace)
     tools = [
         recorded_call for recorded_call in recorded.calls.values() if recorded_call.request.kind == "tool"

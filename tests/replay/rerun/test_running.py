@@ -26,7 +26,7 @@ def recording(written, boundary_events, tmp_path):
         (tmp_path / "app.py").write_text("print()\n")
         os.utime(tmp_path / "app.py", (EARLIER - 10, EARLIER - 10))
         start = {
-            "format": 1,
+            "format": 2,
             "process": 0,
             "target": "app.py",
             "argv": ["app.py", "--fast", "x y"],
@@ -145,14 +145,6 @@ def test_inputs_of_another_version_are_told(prepared, recording):
     """Its lines of work have other names, so nothing would be found again."""
     (note,) = prepared(trace=recording(randomness={"seed": "00" * 16, "lineage": 1})).notes
     assert note == "clock and random numbers were recorded by another version: the current ones are used"
-
-
-def test_calls_of_an_earlier_version_are_told(prepared, recording):
-    """Without the functions they came through, edited questions find no answer."""
-    trace = recording()
-    path = trace.path
-    path.write_text(path.read_text().replace('"chain"', '"former"'))
-    assert any("earlier version" in note for note in prepared(trace=trace).notes)
 
 
 def test_inputs_that_were_cut_are_told(prepared, recording):

@@ -13,7 +13,6 @@ import pytest
 from namel3ss_debug.capture.launch.parent import resolve_target
 from namel3ss_debug.replay.rerun.starting import interpreter_of
 from namel3ss_debug.traces import signing
-from namel3ss_debug.traces.inputs import VERSION
 
 WITNESS = """\
 import os, sys
@@ -41,7 +40,7 @@ class Folder:
     def record(self, *more, **metadata):
         """Write the recording of a program that asks nothing."""
         start = {
-            "format": 1,
+            "format": 2,
             "process": 0,
             "target": "app.py",
             "argv": ["app.py", "x y"],
@@ -50,7 +49,6 @@ class Folder:
         randomness = {
             "seed": "00" * 16,
             "hash_seed": 7,
-            "lineage": VERSION,
             "process": "0",
             "interpreter": {},
         }
@@ -76,7 +74,7 @@ class Folder:
             os.environ | {"PYTHONPATH": os.pathsep.join([str(self.path), *sys.path[1:]])} | variables
         )
         return subprocess.run(
-            [sys.executable, "-m", "namel3ss_debug", "replay", "run.jsonl", "--rerun", *options],
+            [sys.executable, "-m", "namel3ss_debug", "rerun", "run.jsonl", *options],
             cwd=self.path,
             env=environment,
             capture_output=True,
@@ -138,7 +136,7 @@ def test_a_program_that_read_the_environment_otherwise_is_started_anew(folder):
 
 def test_a_command_without_a_standard_input_runs_the_program(folder):
     """The descriptors of the streams are the program's, whatever is free."""
-    command = f"exec '{sys.executable}' -m namel3ss_debug replay run.jsonl --rerun <&-"
+    command = f"exec '{sys.executable}' -m namel3ss_debug rerun run.jsonl <&-"
     done = subprocess.run(["sh", "-c", command], cwd=folder.path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "run with ['x y'] \n"

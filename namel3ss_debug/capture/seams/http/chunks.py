@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from namel3ss_debug.capture.payloads import to_json
-from namel3ss_debug.capture.payloads.layouts import shape_of, text_of
+from namel3ss_debug.capture.payloads import Payloads, to_json
 from namel3ss_debug.traces.redaction.growing import IncrementalRedaction, Secret
 from namel3ss_debug.traces.redaction.redactor import Redactor
 from namel3ss_debug.wire.framing import Framing
@@ -26,14 +25,6 @@ _INDEXES = frozenset({"index", "output_index", "content_index", "summary_index",
 
 _ARGUMENTS = frozenset({"arguments", "args", "input", "partial_json"})
 """Names of the arguments of a tool call, in which the name of a field may show that its value is secret."""
-
-SPLITTING_NAMES = _ARGUMENTS | {"delta"}
-"""Names below which a document may contain a secret that its text does not show."""
-
-_INDEX_NAMES = frozenset(name.encode() for name in _INDEXES)
-_FEW = 4
-_MOST_SHAPES = 64
-"""How many events of one stream are examined for their shape, at most."""
 
 _DEEPEST = 64
 _REPEATED = 64
@@ -92,24 +83,6 @@ class _TextPosition:
         self.same = 0
 
 
-class _KnownShape(NamedTuple):
-    """The shape of the last event.
-
-    Attributes:
-        pattern: matches events of this shape.
-        steady: the groups whose text is the same each time.
-        constants: these texts.
-        growing: the groups of the texts that grow, each with its position.
-        around: the bytes before and after the growing text, if there is only one.
-    """
-
-    pattern: re.Pattern[bytes]
-    steady: tuple[int, ...]
-    constants: tuple[bytes, ...]
-    growing: tuple[tuple[int, _TextPosition], ...]
-    around: tuple[bytes, bytes]
-
-
 class StreamTexts:
     """The texts that the events of one stream build up.
 
@@ -124,69 +97,12 @@ class StreamTexts:
         self._whole = whole
         self._tree: _Tree = {}
         self._growing: list[IncrementalRedaction] = []
-        self._visited: list[_TextPosition] = []
-        self._shape: _KnownShape | None = None
-        self._shapes = 0
-        self._has_arguments = False
 
     def read(self, raw: bytes, value: Any) -> _Event:
         """Read the content of the next event."""
-        self._visited.clear()
-        self._has_arguments = False
         event = _Event(raw, {"": value}, [], changed=False)
         changed = self._mapping(event.content, self._tree, event.leaves, 0)
-        learns = not self._whole and self._shapes < _MOST_SHAPES and not self._has_arguments
-        if learns and 0 < len(event.leaves) < _FEW:
-            self._learn(event)
         return event._replace(changed=True) if changed else event
-
-    def passes(self, raw: bytes) -> bool:
-        """Take the next event if it has the shape of the one before and no text in it needs a closer look."""
-        known = self._shape
-        if known is None:
-            return False
-        try:
-            pieces = _match_pieces(raw, known)
-        except ValueError:
-            return False
-        for place, piece in pieces:
-            if not place.text.is_plain(piece):
-                return False
-        for place, piece in pieces:
-            place.text.take_plain(piece)
-            if piece != place.last:
-                place.last, place.same = piece, 0
-                continue
-            place.same += len(piece)
-            if place.same > _REPEATED and len(pieces) > 1:
-                self._shape = None  # learn the shape again: one text less grows
-        return bool(pieces)
-
-    def _learn(self, event: _Event) -> None:
-        """Remember the shape of an event in which all texts but a few are the same each time."""
-        self._shapes += 1
-        growing = {id(leaf.text) for leaf in event.leaves}
-        shape = shape_of(event.raw, _INDEX_NAMES)
-        visited = self._visited
-        if (
-            shape is None
-            or len(shape.texts) != len(visited)
-            or len({id(place) for place in visited}) != len(visited)
-            or any(leaf.key == "type" for leaf in event.leaves)
-            or any(
-                text_of(written) != place.last for written, place in zip(shape.texts, visited, strict=True)
-            )
-        ):
-            return
-        groups = [(group, place) for group, place in enumerate(visited, 1) if id(place.text) in growing]
-        steady = tuple(group for group, place in enumerate(visited, 1) if id(place.text) not in growing)
-        constants = tuple(shape.texts[group - 1] for group in steady)
-        around = (b"", b"")
-        found = shape.pattern.fullmatch(event.raw)
-        if found is not None and len(groups) == 1:
-            start, end = found.span(groups[0][0])
-            around = event.raw[:start], event.raw[end:]
-        self._shape = _KnownShape(shape.pattern, steady, constants, tuple(groups), around)
 
     def finish(self) -> None:
         """Decide all texts, because the stream has ended."""
@@ -211,7 +127,6 @@ class StreamTexts:
                 self._text(value, key, tree, leaves)
             elif kind is dict or kind is list:
                 if kind is dict and key in _ARGUMENTS and item:
-                    self._has_arguments = True
                     clear = to_json(item, redactor=self._redactor)
                     changed |= clear != item
                     value[key] = clear
@@ -251,7 +166,6 @@ class StreamTexts:
             if self._whole and not is_json:
                 place.first = (holder, key, leaves)
                 return
-        self._visited.append(place)
         if place.first is not None:
             self._feed(place.text, *place.first)
             place.first = None
@@ -279,23 +193,6 @@ class StreamTexts:
 def _is_harmless_repeated(redactor: Redactor, piece: str) -> bool:
     """Return whether a piece spells no secret, however often it is repeated."""
     return not redactor.finds(piece * (_LONGEST_SECRET // max(1, len(piece)) + 2))
-
-
-def _match_pieces(raw: bytes, known: _KnownShape) -> list[tuple[_TextPosition, str]]:
-    """Return the pieces of the growing texts in an event of a known shape; [] if it has another shape.
-
-    Raises:
-        ValueError: one of them is not a JSON string.
-    """
-    before, behind = known.around
-    if before and raw.startswith(before) and raw.endswith(behind):
-        written = raw[len(before) : len(raw) - len(behind)]
-        if b'"' not in written and b"\\" not in written:
-            return [(known.growing[0][1], written.decode())]
-    found = known.pattern.fullmatch(raw)
-    if found is None or found.group(0, *known.steady)[1:] != known.constants:
-        return []
-    return [(place, text_of(found[group])) for group, place in known.growing]
 
 
 class Chunks:
@@ -361,10 +258,6 @@ class Chunks:
         if self._texts is None:
             self._emit(data, None)
             return
-        if not self._waiting and self._texts.passes(data):
-            self._written += 1
-            self._emit(data, None)
-            return
         events = [self._texts.read(raw, self._framing.read_content(raw)) for raw in self._framing.split(data)]
         if not self._waiting and all(map(_is_clear, events)):
             self._written += 1
@@ -390,12 +283,34 @@ class Chunks:
             self._texts.forget()
 
 
-def may_have_split_secrets(document: Any, is_clear: Callable[[Any], bool], depth: int = 0) -> bool:
+def find_clear_text(payloads: Payloads, body: bytes, document: Any) -> str | None:
+    r"""Return the text of a JSON document in which nothing is secret, or `None` if that is not known.
+
+    An object may contain a name twice, of which the parser keeps the last. Such a name would not be checked, so the
+    strings in the text are counted: each has two quotation marks without a backslash.
+
+    Args:
+        payloads: converts values without secrets.
+        body: the document.
+        document: what was parsed from it.
+    """
+    has_own_rules = payloads.redactor is not None and payloads.redactor.has_own_rules
+    if payloads.max_size or has_own_rules or b"\\\\" in body or may_have_split_secrets(document, payloads):
+        return None
+    has_all_names = _count_quotes(body) == _count_quotes(dump(document))
+    return body.decode() if has_all_names and payloads.convert(document).whole else None
+
+
+def _count_quotes(json: bytes) -> int:
+    return json.count(b'"') - json.count(b'\\"')
+
+
+def may_have_split_secrets(document: Any, payloads: Payloads, depth: int = 0) -> bool:
     """Return whether a JSON document may contain a secret in several items of a list or in arguments of a tool.
 
     Args:
         document: the parsed document.
-        is_clear: returns whether arguments of a tool contain no secret, by value or by name.
+        payloads: converts arguments of a tool without secrets, by value or by name.
         depth: how deep the document is nested in another.
     """
     if depth >= _DEEPEST:
@@ -403,16 +318,16 @@ def may_have_split_secrets(document: Any, is_clear: Callable[[Any], bool], depth
     if type(document) is list:
         if len(document) > 1:
             return type(document[0]) is not float
-        return bool(document) and may_have_split_secrets(document[0], is_clear, depth + 1)
+        return bool(document) and may_have_split_secrets(document[0], payloads, depth + 1)
     if type(document) is not dict:
         return False
     for key, item in document.items():
         kind = type(item)
         if kind is not str and kind is not dict and kind is not list:
             continue
-        if key in _ARGUMENTS and item and not is_clear(load_arguments(item)):
+        if key in _ARGUMENTS and item and not payloads.convert(load_arguments(item)).whole:
             return True
-        if key == "delta" or (kind is not str and may_have_split_secrets(item, is_clear, depth + 1)):
+        if key == "delta" or (kind is not str and may_have_split_secrets(item, payloads, depth + 1)):
             return True
     return False
 

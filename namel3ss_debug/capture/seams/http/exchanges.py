@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Token
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +30,7 @@ from namel3ss_debug.capture.core.context import INSIDE, SpanLike
 from namel3ss_debug.capture.core.delivery import Delivery, delivery_turn
 from namel3ss_debug.capture.core.failures import to_raised
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, OpenSpan
-from namel3ss_debug.capture.payloads import parsed_json
+from namel3ss_debug.capture.payloads.conversion import Ready
 from namel3ss_debug.capture.seams.functions.requested_calls import RequestedCall, ToolCalls
 from namel3ss_debug.capture.seams.http import heads
 from namel3ss_debug.capture.seams.http.attempts import Attempts
@@ -43,8 +42,8 @@ from namel3ss_debug.capture.seams.http.bodies import (
     parse_request_body,
 )
 from namel3ss_debug.capture.seams.http.chunks import (
-    SPLITTING_NAMES,
     Chunks,
+    find_clear_text,
     may_have_split_secrets,
     redact_split_secrets,
 )
@@ -91,7 +90,7 @@ class Exchanges:
         self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | StreamedBody | None
     ) -> AnyExchange | None:
         """Begin to record a request that is about to be sent; None if it is not recorded. Never raises."""
-        return self._begin(Exchange, method, url, headers, body)
+        return self._begin(Exchange.begin, method, url, headers, body)
 
     def begin_late(
         self, method: str, url: str, headers: Iterable[tuple[str, str]], body: StreamedBody
@@ -101,7 +100,7 @@ class Exchanges:
 
     def _begin(
         self,
-        make: Callable[..., Exchange | LateExchange],
+        begin: Callable[..., Exchange | LateExchange],
         method: str,
         url: str,
         headers: Iterable[tuple[str, str]],
@@ -119,7 +118,7 @@ class Exchanges:
                 # What follows is no HTTP, so an answer from a trace would lead nowhere.
                 self.tracer.unrecorded("a websocket")
                 return None
-            return make(self, method, url, headers, body)
+            return begin(self, method, url, headers, body)
         except Exception as error:
             self.tracer.problem("an HTTP request could not be recorded", error)
             return None
@@ -139,26 +138,10 @@ class TelemetryRequest:
     carried: str | None = None
     sent: bool = True
 
-    def respond(
-        self,
-        status: int,
-        headers: Iterable[tuple[str, str]],
-        reason: str | None = None,
-        version: str = HTTP_1_1,
-    ) -> None:
+    def ignore(self, *_args: Any, **_more: Any) -> None:
         """Do nothing."""
 
-    def receive(self, data: bytes, *, decoded: bool = False) -> None:
-        """Do nothing."""
-
-    def fail(self, error: BaseException) -> None:
-        """Do nothing."""
-
-    def end(self) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
+    respond = receive = fail = end = close = ignore
 
 
 class LateExchange:
@@ -195,7 +178,7 @@ class LateExchange:
         self._has_begun = True
         try:
             with context.as_task(self._task):
-                self._exchange = Exchange(self._owner, *self._request, self._trail)
+                self._exchange = Exchange.begin(self._owner, *self._request, self._trail)
         except Exception as error:
             self._owner.tracer.problem("an HTTP request could not be recorded", error)
 
@@ -295,35 +278,47 @@ class Exchange:
     _offers_tools = False
     _requested: Sequence[RequestedCall] = ()
 
-    def __init__(
-        self,
+    def __init__(self, owner: Exchanges, method: str, url: str, trail: tuple[list[str], str | None]) -> None:
+        self._trail = trail
+        self._owner = owner
+        self._method = method.upper()
+        self._url = url
+        self._chunks: list[bytes] = []
+
+    @classmethod
+    def begin(
+        cls,
         owner: Exchanges,
         method: str,
         url: str,
         headers: Iterable[tuple[str, str]],
         body: bytes | StreamedBody | None,
         trail: tuple[list[str], str | None] | None = None,
-    ) -> None:
-        self._streamed = body if isinstance(body, StreamedBody) else None
-        if self._streamed is not None:
-            body = self._streamed.content
-        assert not isinstance(body, StreamedBody)
-        self._trail = trail or owner.tracer.sites.trail(0)
-        self._owner = owner
-        self._method = method.upper()
-        self._url = url
-        self._chunks: list[bytes] = []
+    ) -> Exchange:
+        """Write the start event of a request, and return its exchange.
+
+        Raises:
+            Exception: the request cannot be read.
+        """
+        exchange = cls(owner, method, url, trail or owner.tracer.sites.trail(0))
+        exchange._open(headers, body)
+        return exchange
+
+    def _open(self, headers: Iterable[tuple[str, str]], sent: bytes | StreamedBody | None) -> None:
+        owner, method, url = self._owner, self._method, self._url
+        self._streamed = sent if isinstance(sent, StreamedBody) else None
+        body = sent.content if isinstance(sent, StreamedBody) else sent
         is_read = owner.tracer.keeps_payloads or owner.tracer.answers is not None
         request = (parse_request_body if is_read else parse_outline)(body, headers)
         path = urlsplit(url).path
         self._format = wire.recognise(path, request) if body else None
         around = context.current()
         self._inside = None if around is None else around.event_id
-        digest = wire.canonical_hash(self._method, url, request) if is_read else _digest_of(method, url, body)
+        digest = wire.canonical_hash(method, url, request) if is_read else _digest_of(method, url, body)
         self._key = (digest, self._inside)
         if self._format is not None:
             request = self._format.complete(path, request)
-        elif self._method == "POST" and wire.is_batch_request(path, request):
+        elif method == "POST" and wire.is_batch_request(path, request):
             owner.tracer.uncounted("a batch of model calls")
         self._earlier = owner.attempts.take(self._key)
         self._span = self._begin(around, request, headers, body)
@@ -375,8 +370,7 @@ class Exchange:
             exchange["body_sha256"] = hashlib.sha256(body).hexdigest()
         chain, site = self._trail
         metadata: dict[str, Any] = {"chain": chain, "exchange": exchange}
-        if task_paths.is_active():
-            metadata["lineage"] = task_paths.current().caller_path  # names of code and numbers
+        metadata |= task_paths.call_metadata()
         retries = None
         if self._earlier is not None:
             metadata["retry_of"], retries = self._earlier.first, self._earlier.count
@@ -386,8 +380,7 @@ class Exchange:
                 inputs = {"method": self._method, "url": url}
                 inputs |= {"headers": dict(payloads.headers(headers)), "body": request}
             name = urlsplit(self._url).netloc.rpartition("@")[2]
-            ready = parsed_json.ready_object(payloads, metadata, exchange, texts=chain)
-            span = tracer.span("http", name, inputs, ready, retry_count=retries, call_site=site)
+            span = tracer.span("http", name, inputs, metadata, retry_count=retries, call_site=site)
             return span.open_within(around)
         announced.mark_recorded(announced.LLM)
         decoded = self._format.codec.decode_request(request)
@@ -402,9 +395,8 @@ class Exchange:
             self._owner.calls.offer(
                 {tool["name"]: tool.get("parameters") for tool in decoded["tools"] if tool.get("name")}
             )
-        shown = parsed_json.ready_request(payloads, decoded) if keeps else {}
-        ready = parsed_json.ready_object(payloads, metadata, exchange, texts=chain)
-        span = tracer.span("llm", decoded.get("model"), shown, ready, retry_count=retries, call_site=site)
+        shown = payloads.request(decoded) if keeps else {}
+        span = tracer.span("llm", decoded.get("model"), shown, metadata, retry_count=retries, call_site=site)
         return span.open_within(around)
 
     def respond(
@@ -543,9 +535,7 @@ class Exchange:
         text = raw = None
         if self._format is not None:
             if type(document) is dict and owner.tracer.keeps_payloads:
-                text = parsed_json.clear_text(
-                    owner.tracer.payloads, body, document, SPLITTING_NAMES, self._may_have_split_secrets
-                )
+                text = find_clear_text(owner.tracer.payloads, body, document)
             if self._status and self._is_decoded():
                 partial |= self._finish_llm(body, document)
             if text is None and body and not self._count:
@@ -586,23 +576,14 @@ class Exchange:
         if self._count:
             exchange["chunks"] = self._count
         elif text is not None:
-            exchange["body"] = {"text": text}
+            exchange["body"] = {"text": Ready(text)}
         elif raw is not None:
             exchange["body"] = chunk_to_json(raw)
         if error is not None:
             raised = to_raised(error, payloads, self._owner.tracer.sites)
             if raised is not None:
                 exchange["raised"] = raised if self.sent else {**raised, "sent": False}
-        elif (
-            text is not None
-            and "reason" not in exchange
-            and parsed_json.texts_are_clear(payloads, exchange["headers"])
-        ):
-            return parsed_json.ready_object(payloads, exchange, exchange["body"])
-        return parsed_json.ready(payloads, exchange)
-
-    def _may_have_split_secrets(self, document: Any) -> bool:
-        return may_have_split_secrets(document, partial(parsed_json.is_clear, self._owner.tracer.payloads))
+        return exchange
 
     def _redact_split_secrets(self, body: bytes, document: Any) -> bytes:
         """Return a body without the secrets that are split over its events or items; `document` is its parsed JSON."""
@@ -611,7 +592,7 @@ class Exchange:
         if redactor is None or not self._owner.tracer.keeps_payloads:
             return body
         framing = self._framing if self._format is not None else wire.find_framing(self._head.content_type)
-        if framing is None and not self._may_have_split_secrets(document):
+        if framing is None and not may_have_split_secrets(document, payloads):
             return body
         return redact_split_secrets(body, framing, redactor)
 
@@ -637,7 +618,7 @@ class Exchange:
         answer = self._format.codec.decode_response(whole)
         tracer = self._owner.tracer
         if tracer.keeps_payloads:
-            self._span.set_output(parsed_json.ready(tracer.payloads, answer.to_outputs()))
+            self._span.set_output(answer.to_outputs())
         headers = self._head.kept
         cost = read_header_cost(headers) if answer.cost is None else answer.cost
         answer = answer._replace(cost=cost, billing=read_header_terms(headers) | answer.billing)

@@ -92,19 +92,28 @@ def iter_blocks(file: Any, size: int) -> Iterator[bytes]:
         yield block.encode("iso-8859-1") if isinstance(file, io.TextIOBase) else block
 
 
+class _Sending:
+    """A body while it is sent: it is whole when the program has produced all of it, or raised an exception."""
+
+    def __init__(self, body: StreamedBody, exchange: LateExchange) -> None:
+        self._body = body
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._body.is_whole = error is None or isinstance(error, Exception)
+        if error is None:
+            self._exchange.begin()
+
+
 def iter_sent(pieces: Iterable[Any], body: StreamedBody, exchange: LateExchange) -> Iterator[Any]:
     """Yield the pieces of a body that a library sends, and begin its exchange when the body ends."""
-    try:
+    with _Sending(body, exchange):
         for piece in pieces:
             body.add(piece)
             yield piece
-    except GeneratorExit:
-        raise
-    except Exception:
-        body.is_whole = True
-        raise
-    body.is_whole = True
-    exchange.begin()
 
 
 async def iter_known(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -117,17 +126,10 @@ async def iter_sent_async(
     pieces: AsyncIterable[Any], body: StreamedBody, exchange: LateExchange
 ) -> AsyncIterator[Any]:
     """Do the same as `iter_sent`, in an event loop."""
-    try:
+    with _Sending(body, exchange):
         async for piece in pieces:
             body.add(piece)
             yield piece
-    except GeneratorExit:
-        raise
-    except Exception:
-        body.is_whole = True
-        raise
-    body.is_whole = True
-    exchange.begin()
 
 
 def wait_for_head(exchange: AnyExchange, error_factories: ErrorFactories) -> Response | None:

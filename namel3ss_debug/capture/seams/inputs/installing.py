@@ -35,9 +35,6 @@ from namel3ss_debug.traces.file_digests import FileDigester
 from namel3ss_debug.traces.inputs import VERSION, Recorded, find_interpreter_variables
 from namel3ss_debug.traces.signing import file_key
 
-_WITHOUT_IMPORTS = 2
-"""The last version of task paths in which imports have none of their own."""
-
 _registered = False
 _installed: InstalledInputs | None = None
 
@@ -80,8 +77,7 @@ class InstalledInputs:
         self._fresh = fresh
         self._in_test = test is not None
         self._state: str | None = None
-        self._version = int(settings.get("lineage", VERSION))
-        task_paths.begin(path or f"?{os.urandom(4).hex()}", imports=self._version > _WITHOUT_IMPORTS)
+        task_paths.begin(path or f"?{os.urandom(4).hex()}")
         self._is_first = task_paths.root().path == task_paths.FIRST
         self.places = ReadSites(tracer.sites, in_test=self._in_test)
         self.inputs = Inputs(tracer, self.places, at_once=path != task_paths.FIRST)
@@ -148,6 +144,7 @@ class InstalledInputs:
             opened_files.on_open(self.written_files.opened),
             opened_files.on_change(self.files.changed),
             opened_files.on_change(self.written_files.changed),
+            opened_files.on_output(self.written_files.opened_output),
         ]
 
     def _put_randomness(self) -> list[Undo]:
@@ -187,7 +184,7 @@ class InstalledInputs:
             "seed": settings["seed"],
             "hash_seed": settings.get("hash_seed"),
             "hash_seed_given": settings.get("hash_seed_given") or None,
-            "lineage": self._version,
+            "lineage": VERSION,
             "process": task_paths.root().path,
             "files": self._digests or None,
         }
@@ -216,17 +213,18 @@ class InstalledInputs:
         self.places.restart()
         self.randomness.start_generator()
 
-    def watch_program(self, file_key: bytes | None) -> Callable[[], None]:
+    def watch_program(self, key: bytes | None) -> Callable[[], None]:
         """Record the output and the files of a program in a test; return a function that writes them and ends it."""
         tracer = self.tracer
         renew, remove = outputs.install(tracer, None, lambda: None)
         self.renew_outputs, undo = renew, [remove]
-        if file_key is not None:
+        if key is not None:
             own = opened_files.find_own_files(tracer.writer.first)
-            digester = FileDigester(file_key, opened_files.MOST_BYTES)
+            digester = FileDigester(key, opened_files.MOST_BYTES)
             self.written_files = WrittenFiles(digester, tracer.config.file_digests, own)
             undo.append(opened_files.on_open(self.written_files.opened))
             undo.append(opened_files.on_change(self.written_files.changed))
+            undo.append(opened_files.on_output(self.written_files.opened_output))
 
         def end() -> None:
             while undo:
@@ -298,8 +296,7 @@ def install(
 
     Args:
         tracer: the tracer of this process.
-        settings: `Session.randomness`: `seed`, `hash_seed`, `hash_seed_given`; `lineage`, the version of task paths if
-            it is not the current one; for a re-run `recorded`, the path of a file with a `Recorded`; `watch` to list
+        settings: `Session.randomness`: `seed`, `hash_seed`, `hash_seed_given`; for a re-run `recorded`, the path of a file with a `Recorded`; `watch` to list
             where random numbers are drawn, output is printed and files are opened.
         fresh: whether the program of this process is yet to start.
         first_process: whether it is the one that the user has started.
@@ -354,13 +351,13 @@ def begin_test() -> None:
         _installed.begin_test()
 
 
-def watch_program(file_key: bytes | None) -> Callable[[], None]:
+def watch_program(key: bytes | None) -> Callable[[], None]:
     """Record the output and the files of a program that starts now in a test; return a function that ends this.
 
     Args:
-        file_key: the key of the digests of the trace; None if this user does not have it.
+        key: the key of the digests of the trace; None if this user does not have it.
     """
-    return (lambda: None) if _installed is None else _installed.watch_program(file_key)
+    return (lambda: None) if _installed is None else _installed.watch_program(key)
 
 
 def restart() -> None:

@@ -66,10 +66,21 @@ OnOpen = Callable[[str, str, bool], None]
 OnChange = Callable[[str, list[str]], None]
 """Called with the name of one of `CHANGES`, and the paths that are about to change."""
 
+OnOutput = Callable[[str], None]
+"""Called with how the program opens its stdout or stderr once more, behind which it writes unseen."""
+
+_OUTPUTS: Final = frozenset(
+    {
+        *("/dev/tty", "/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2"),
+        *("/proc/self/fd/1", "/proc/self/fd/2"),
+    }
+)
+
 _BY_LETTER: Final = {"w": WRITTEN, "x": WRITTEN, "a": APPENDED, "+": UPDATED}
 
 _consumers: tuple[OnOpen, ...] = ()
 _on_change: tuple[OnChange, ...] = ()
+_on_output: tuple[OnOutput, ...] = ()
 _hooked = False
 _busy: set[int] = set()  # the threads that open files for us, such as a consumer
 
@@ -101,6 +112,18 @@ def on_change(consumer: OnChange) -> Undo:
     return put_back
 
 
+def on_output(consumer: OnOutput) -> Undo:
+    """Call a function before stdout or stderr is opened once more; it needs a consumer of openings beside it."""
+    global _on_output
+    _on_output = (*_on_output, consumer)
+
+    def put_back() -> None:
+        global _on_output
+        _on_output = tuple(each for each in _on_output if each is not consumer)
+
+    return put_back
+
+
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     # Each audit event of the process arrives here, also each `sys._getframe`.
     if event not in _EVENTS or not _consumers:
@@ -118,6 +141,11 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "subprocess.Popen":
             _report_script(arguments[1], arguments[2])
             return
+        if event == "open" and _find_access(*arguments[1:3]) != READ and _is_output(arguments[0]):
+            shown = "a further stream" if isinstance(arguments[0], int) else arguments[0]
+            for report in _on_output:
+                report(shown)
+            return
         path = _database_file(arguments[0]) if event != "open" else arguments[0]
         path = find_followed(path)
         if path is None or (path.endswith((".py", ".pyi")) and _reads_code()):
@@ -131,6 +159,14 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             raise
     finally:
         _busy.discard(thread)
+
+
+def _is_output(path: Any) -> bool:
+    """Return whether a path or a descriptor leads where stdout or stderr lead, as one of `os.dup` does."""
+    if not isinstance(path, int):
+        return path in _OUTPUTS
+    status = os.fstat(path)
+    return any(os.path.samestat(status, os.fstat(number)) for number in (1, 2))
 
 
 def _report_script(words: Any, folder: Any) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import sys
-import threading
 import weakref
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -18,17 +17,11 @@ from namel3ss_debug.capture.core import switch
 from namel3ss_debug.capture.core.editing import edit_body
 from namel3ss_debug.capture.core.patching import Undo, when_imported
 from namel3ss_debug.capture.core.tracer import ExecutionTracer
+from namel3ss_debug.capture.seams.logs.records import SEEN
 from namel3ss_debug.traces.events import LOG_LEVELS
 
 if TYPE_CHECKING:
     from logging import LogRecord
-
-SEEN = threading.local()
-"""The last record of this thread, as `record`, so that a handler does not record it a second time.
-
-It is a weak reference, because a record may hold an exception, which holds all variables of the functions that it
-passed.
-"""
 
 
 def install(tracer: ExecutionTracer) -> Undo:

@@ -14,8 +14,7 @@ from typing import Any
 from namel3ss_debug.capture.core import context, switch
 from namel3ss_debug.capture.core.tracer import ExecutionTracer
 from namel3ss_debug.capture.payloads.texts import format_value
-from namel3ss_debug.capture.seams.logs.following import SEEN
-from namel3ss_debug.capture.seams.logs.records import level_of, record_log
+from namel3ss_debug.capture.seams.logs.records import SEEN, level_of, record_log
 
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _STRUCTLOG_FIELDS = frozenset(

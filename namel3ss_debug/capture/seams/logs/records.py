@@ -9,11 +9,19 @@ has `error`, `error_type` and `stack_trace`. It has a `category` only if the pro
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
 from namel3ss_debug.capture.core import switch
 from namel3ss_debug.capture.core.failures import to_failure
+
+SEEN = threading.local()
+"""The last record of this thread, as `record`, so that a handler does not record it a second time.
+
+It is a weak reference, because a record may hold an exception, which holds all variables of the functions that it
+passed.
+"""
 
 _OTHER_NAMES: Final = {
     "warn": "warning",

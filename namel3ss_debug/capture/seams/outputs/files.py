@@ -16,7 +16,7 @@ from typing import Any, Final
 from namel3ss_debug.capture.core import task_paths
 from namel3ss_debug.capture.seams.inputs import opened_files
 from namel3ss_debug.traces.file_digests import FileDigester, regular_status
-from namel3ss_debug.traces.output import TOOL_CALL
+from namel3ss_debug.traces.output import FURTHER_STREAM, TOOL_CALL
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 """How much is read of all files together; the others are only named."""
@@ -80,9 +80,11 @@ class WrittenFiles:
             file = self._files[path] = _WrittenFile(access, 0 if status is None else status.st_size, before)
         elif file.use == opened_files.APPENDED and access != opened_files.APPENDED:
             file.use = opened_files.UPDATED
-        if task_paths.is_active():
-            tools = TOOL_CALL.findall(task_paths.current().path)
-            file.tools.add(tools[-1] if tools else "")
+        _add_tool(file)
+
+    def opened_output(self, shown: str) -> None:
+        """Take a further stream that leads to stdout or stderr: what is written to it is not seen, only named."""
+        _add_tool(self._files.setdefault(FURTHER_STREAM + shown, _WrittenFile(opened_files.UPDATED, 0, None)))
 
     def changed(self, event: str, paths: list[str]) -> None:
         """Take a file that gets another name: programs write a file anew under a name that is not its own."""
@@ -101,7 +103,9 @@ class WrittenFiles:
         for path, file in list(self._files.items()):
             described: dict[str, Any] = {"use": file.use, "tools": sorted(file.tools)}
             status = _status(path)
-            if status is None:
+            if path.startswith(FURTHER_STREAM):
+                pass
+            elif status is None:
                 described["missing"] = True
             elif file.use in (opened_files.DATABASE, opened_files.UPDATED):
                 if (status.st_size, status.st_mtime_ns) == file.before:
@@ -137,6 +141,12 @@ class WrittenFiles:
                         each.flush()
                 except (OSError, ValueError):
                     continue
+
+
+def _add_tool(file: _WrittenFile) -> None:
+    if task_paths.is_active():
+        tools = TOOL_CALL.findall(task_paths.current().path)
+        file.tools.add(tools[-1] if tools else "")
 
 
 def _status(path: str) -> os.stat_result | None:

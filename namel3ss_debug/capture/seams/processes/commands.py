@@ -10,8 +10,8 @@ task of asyncio gave up waiting (`abandoned`), and the program sent a running pr
 `metadata.unrecorded` lists what the trace lacks to answer the command: such a command is a span only. Output that the
 program's own terminal or pipe receives is not recorded, because the command would see another output than without us.
 
-In a re-run the start of the process is replaced: nothing is started, and the pipes of the object hold the recorded bytes.
-All other code of `subprocess` runs as ever. `answered.py` has this half.
+In a re-run a shell is started in place of the command, which plays what was recorded: see `answered.py`. All other code
+of `subprocess` runs as ever.
 """
 
 from __future__ import annotations
@@ -34,12 +34,9 @@ from namel3ss_debug.capture.core.own_code import CAPTURE_FOLDER
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace, when_imported
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, add_metadata, set_result
 from namel3ss_debug.capture.seams.functions.replies import take_reply
+from namel3ss_debug.capture.seams.inputs import opened_files
 from namel3ss_debug.capture.seams.processes import processes
-from namel3ss_debug.capture.seams.processes.answered import (
-    AnsweredCommand,
-    install_signals,
-    is_started_by_asyncio,
-)
+from namel3ss_debug.capture.seams.processes.answered import AnsweredCommand
 from namel3ss_debug.capture.seams.processes.changed_files import ChangedFiles, file_clock_ns
 from namel3ss_debug.late_patterns import compile_late
 from namel3ss_debug.traces.clocks import perf_counter_ns
@@ -99,8 +96,6 @@ def install(tracer: ExecutionTracer) -> Undo:
         ),
         replace(os, "system", commands.make_system),
     ]
-    if tracer.answers is not None:
-        undo.append(install_signals(tracer.problem))
     tracer.at_end.append(commands.close_ended)
     tracer.at_end.append(commands.report_files)
     undo.append(commands.files.stop)
@@ -157,7 +152,7 @@ class Command:
         if not reply.answers:
             reply.wait_before()
             return False
-        self.answer = AnsweredCommand(reply, reply.answer(), self.signalled)
+        self.answer = AnsweredCommand(reply, reply.answer())
         return True
 
     def cannot_answer(self, why: str) -> None:
@@ -227,8 +222,6 @@ class Command:
     def abandon(self) -> None:
         """Note that the program has given up waiting: its task was cancelled, as by `asyncio.wait_for`."""
         self._abandoned += 1
-        if self.answer is not None:
-            self.answer.abandon()
 
     def signalled(self) -> None:
         """Note that the program has sent a signal to the running process."""
@@ -450,7 +443,12 @@ class Commands:
             try:
                 if command.begin() and command.answer is not None:
                     task_paths.new_process_path()  # later processes keep their numbers
-                    command.answer.start(popen, values[10:16])
+                    player = command.answer.player(popen)
+                    # Without the program's executable, preexec_fn, pass_fds, cwd, env and shell.
+                    with opened_files.hidden():
+                        original(
+                            popen, player, None, None, values[3], (), None, {}, None, 0, False, *values[10:]
+                        )
                 else:
                     original(popen, *values)
             except BaseException as error:
@@ -460,7 +458,7 @@ class Commands:
             finally:
                 command.span.leave()
             popen.__dict__[ATTRIBUTE] = command
-            if is_started_by_asyncio():
+            if _is_started_by_asyncio():
                 self._awaited[popen.pid] = command
             elif command.answer is None and not command.returns_early:
                 self._safely(_watch_streams, popen, command)
@@ -475,10 +473,9 @@ class Commands:
             try:
                 if self._safely(command.begin_communicate, input) is False:
                     command.ask_again(input)
-                if command.answer is not None:
-                    command.answer.expire(popen, timeout)
-                    timeout = None  # the output is there, however slow this machine is
                 found = original(popen, input, timeout)
+                if command.answer is not None:
+                    command.answer.wait_for_turn()
             except BaseException as error:
                 self._safely(command.communicate_failed, error, expired=isinstance(error, expired))
                 hide_own_frame(error)
@@ -494,11 +491,10 @@ class Commands:
             if command is None:
                 return original(popen, timeout)
             try:
-                if command.answer is not None and popen.returncode is None:
-                    command.answer.expire(popen, timeout)
-                    popen.returncode = command.answer.end()
-                    self._exited(command, popen.returncode)
-                return original(popen, timeout)
+                status = original(popen, timeout)
+                if command.answer is not None and not command.is_communicating:
+                    command.answer.wait_for_turn()
+                return status
             except BaseException as error:
                 if isinstance(error, expired) and not command.is_communicating:
                     self._safely(command.expire, error)
@@ -512,10 +508,9 @@ class Commands:
             command: Command | None = popen.__dict__.get(ATTRIBUTE)
             if command is None or popen.returncode is not None:
                 return original(popen, _deadstate, **more)
-            if command.answer is not None:
-                if _deadstate is not None or not command.answer.is_running():
-                    popen.returncode = command.answer.end(waits=_deadstate is None)
-                    self._exited(command, popen.returncode)
+            if command.answer is not None and _deadstate is None and not command.is_communicating:
+                if not command.answer.is_running():
+                    popen.wait()
             else:
                 original(popen, _deadstate, **more)
             if popen.returncode is None and _deadstate is None:
@@ -577,8 +572,10 @@ class Commands:
                     if self._safely(command.begin_communicate, input) is False:
                         command.ask_again(input)
                     if command.answer is not None:
-                        command.answer.wait_again()
+                        await command.answer.wait_to_be_abandoned()
                     found = await original(process, input)
+                    if command.answer is not None:
+                        await command.answer.wait_for_turn_async()
                 except BaseException as error:
                     self._safely(command.communicate_failed, error, expired=False)
                     hide_own_frame(error)
@@ -595,8 +592,11 @@ class Commands:
                     return await original(process)
                 try:
                     if command.answer is not None:
-                        command.answer.wait_again()
-                    return await original(process)
+                        await command.answer.wait_to_be_abandoned()
+                    status = await original(process)
+                    if command.answer is not None:
+                        await command.answer.wait_for_turn_async()
+                    return status
                 except BaseException as error:
                     if not isinstance(error, Exception):
                         self._safely(command.abandon)
@@ -626,7 +626,8 @@ class Commands:
                 return original(command)
             try:
                 if recorded.begin() and recorded.answer is not None:
-                    status = recorded.answer.end()
+                    recorded.answer.wait_for_turn()
+                    status = recorded.answer.status
                     recorded.exited(status)
                     return -status if status < 0 else status << 8
                 with processes.span_in_environment():
@@ -853,3 +854,13 @@ def _note_first_use(stream: Any, method: str, command: Command, name: str) -> No
             raise
 
     vars(stream)[method] = call
+
+
+def _is_started_by_asyncio() -> bool:
+    """Return whether asyncio starts the process: `Popen` is then called by the loop's own transport."""
+    frame: FrameType | None = frame_at(1)
+    for _ in range(_MOST_LAYERS + 2):
+        if frame is None or frame.f_globals.get("__name__") == "asyncio.unix_events":
+            return frame is not None
+        frame = frame.f_back
+    return False

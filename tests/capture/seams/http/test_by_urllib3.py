@@ -91,7 +91,7 @@ def test_each_attempt_is_recorded_once_and_run_again(model_environment, scripted
     assert [end["outputs"]["text"] for end in ends] == ["You said: hello"] * 2
     assert [end["status"] for end in ends] == ["completed"] * 2
     scripted_model.requests.clear()
-    again = run("replay", "run.jsonl", "--rerun", environment=dict(os.environ))
+    again = run("rerun", "run.jsonl", environment=dict(os.environ))
     assert again.stdout == first.stdout
     assert not scripted_model.requests
 
@@ -134,7 +134,7 @@ def test_what_stands_in_the_place_of_a_connection_answers_by_itself(tmp_path):
     """The answers of a cassette, which are read past the library, are no attempts, and a re-run leaves them to it."""
     (tmp_path / "app.py").write_text(CASSETTE)
     command = [sys.executable, "-m", "namel3ss_debug"]
-    for words in (["trace", "-o", "run.jsonl", "app.py"], ["replay", "run.jsonl", "--rerun"]):
+    for words in (["trace", "-o", "run.jsonl", "app.py"], ["rerun", "run.jsonl"]):
         done = subprocess.run(
             [*command, *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
         )

@@ -42,15 +42,15 @@ def test_a_draw_follows_from_its_number_and_size_alone(sizes):
 
 
 def test_what_a_module_draws_while_it_is_imported_moves_nothing_else(tmp_path, monkeypatch):
-    """A test finds the module imported already, and draws the same numbers behind it; in version 2 it did not."""
+    """A test finds the module imported already, and draws the same numbers behind it."""
     (tmp_path / "drawing_module.py").write_text(
         "import os, random\nos.urandom(4), random.random(), random.Random()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
 
-    def draws(*, imports, first):
+    def draws(*, first):
         monkeypatch.delitem(sys.modules, "drawing_module", raising=False)
-        task_paths.begin("0", imports=imports)
+        task_paths.begin("0")
         undo = randomness.install(randomness.Randomness("00" * 16), print, fresh=True)
         try:
             if first:
@@ -61,6 +61,5 @@ def test_what_a_module_draws_while_it_is_imported_moves_nothing_else(tmp_path, m
                 put_back()
             task_paths.end()
 
-    assert draws(imports=True, first=True) == draws(imports=True, first=False)
-    assert draws(imports=False, first=True) != draws(imports=False, first=False)
-    task_paths.begin(task_paths.FIRST, imports=True)
+    assert draws(first=True) == draws(first=False)
+    task_paths.begin(task_paths.FIRST)

@@ -1,103 +1,31 @@
-"""What a run did again and again, at once, too often or not at all, as a report: problems first."""
+"""Describe what a run did again and again, at once, too often or not at all: one sentence for each kind of pattern."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from typing import Final
 
-from namel3ss_debug.views.blocks import Block, Heading, Note, Table
 from namel3ss_debug.views.gists import call, gist
-from namel3ss_debug.views.quantities import count, duration, is_number, milliseconds, money, tokens
-from namel3ss_debug.views.tables import Cell, Column, number, prose
-from namel3ss_debug.views.terminal import DIM, WARNING, text
-from namel3ss_debug.views.usage import SHOWN, Section, event_numbers, more, operation
+from namel3ss_debug.views.quantities import count, duration, is_number, tokens
+from namel3ss_debug.views.usage import Section, event_numbers, operation
 
-_TROUBLE = frozenset({"loop", "retries", "stall", "one way"})
 _MOST_EVENTS = 5
-_MOST_OF_KIND = 3
-
-
-def troubles(section: Section) -> Iterator[Block]:
-    """Yield the patterns whose cost brought nothing."""
-    found, counts = _of(section, trouble=True)
-    if found:
-        yield Heading(_counted(counts), style=WARNING)
-        yield _table(found)
-        yield from more(sum(counts.values()), len(found[:SHOWN]))
-
-
-def patterns(section: Section, *, alone: bool = False) -> Iterator[Block]:
-    """Yield the patterns that cost nothing.
-
-    Args:
-        section: the section of the document.
-        alone: whether the report is about patterns only, so that it says if none were found.
-    """
-    found, counts = _of(section, trouble=False)
-    if found:
-        shown = _mixed(found)
-        yield Heading("Patterns", _counted(counts))
-        yield _table(shown)
-        yield from more(sum(counts.values()), len(shown))
-    elif alone and not section.get("found"):
-        yield Heading("Patterns", "none were found")
-    if section.get("spans_left_out") and (section.get("found") or alone):
-        looked_at, left_out = tokens(section.get("spans")), tokens(section["spans_left_out"])
-        yield Note(f"patterns: only the first {looked_at} spans were looked at, {left_out} were not")
-
-
-def _of(section: Section, *, trouble: bool) -> tuple[list[Section], dict[str, int]]:
-    """Return the patterns of one sort, and the number of each kind."""
-    found = [each for each in section.get("found") or [] if (each.get("kind") in _TROUBLE) == trouble]
-    counts = section.get("counts") or {}
-    return found, {kind: int(number) for kind, number in counts.items() if (kind in _TROUBLE) == trouble}
-
-
 _PLURALS = {"retries": ("retried call",), "one way": ("one-way decision",),
             "polling": ("polling", "pollings"), "paging": ("paging", "pagings"), "parallel": ("parallel group",)}  # fmt: skip
 
 
-def _counted(counts: Section) -> str:
+def describe_counts(counts: Section) -> str:
     """Return how many there are of each kind: `2 loops, 1 retried call`."""
     return ", ".join(count(int(number), *_PLURALS.get(kind, (kind,))) for kind, number in counts.items())
 
 
-def _mixed(found: Sequence[Section]) -> list[Section]:
-    """Return the first of each kind, then the second of each, until there are enough, in the order of the kinds."""
-    seen: dict[str, int] = {}
-    ranked = []
-    for place, each in enumerate(found):
-        kind = str(each.get("kind"))
-        ranked.append((seen.get(kind, 0), place))
-        seen[kind] = seen.get(kind, 0) + 1
-    first = [place for before, place in sorted(ranked) if before < _MOST_OF_KIND]
-    return [found[place] for place in sorted(first[:SHOWN])]
+def describe_pattern(found: Section) -> str:
+    """Describe a pattern in a sentence."""
+    return _DESCRIPTIONS.get(str(found.get("kind")), operation)(found)
 
 
-def _table(found: Sequence[Section]) -> Table:
-    rows = []
-    for each in found[:SHOWN]:
-        cost = each.get("cost") or {}
-        described = _WORDS.get(str(each.get("kind")), operation)(each)
-        rows.append(
-            (
-                text(described, limit=200),
-                milliseconds(cost.get("ms")) if cost.get("ms") else "",
-                tokens(cost.get("tokens")) if cost.get("tokens") else "",
-                money(cost.get("usd")),
-                text(_events(each), DIM, 60),
-            )
-        )
-    columns = (
-        prose("what", 24),
-        number("ms"),
-        number("tokens"),
-        number("cost"),
-        Column("events", least=8),
-    )
-    return Table(columns, rows)
-
-
-def _events(found: Section) -> str:
+def describe_events(found: Section) -> str:
+    """Return the numbers of the first events of a pattern."""
     if found.get("kind") == "stall":
         return f"{found.get('after')} {found.get('until')}"
     return event_numbers(found.get("numbers"), _MOST_EVENTS)
@@ -171,7 +99,7 @@ def _sequence(found: Section) -> str:
     return f"{steps}: {tokens(found.get('count'))} times"
 
 
-_WORDS: dict[str, Callable[[Section], Cell | str]] = {
+_DESCRIPTIONS: Final[dict[str, Callable[[Section], str]]] = {
     "loop": _loop,
     "retries": _retries,
     "stall": _stall,

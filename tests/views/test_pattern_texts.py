@@ -1,6 +1,6 @@
 import pytest
 
-from namel3ss_debug.views.patterns import patterns, troubles
+from namel3ss_debug.views.analysis import section_blocks
 from namel3ss_debug.views.renderers.markdown import markdown
 from namel3ss_debug.views.renderers.screen import lines
 
@@ -33,7 +33,7 @@ def section(*found, left_out=0):
 
 def shown(document, **options):
     """The report as lines of 80 columns."""
-    return [line.plain for line in lines([*troubles(document), *patterns(document, **options)], 80)]
+    return [line.plain for line in lines(section_blocks("patterns", document, **options), 80)]
 
 
 def test_what_went_wrong_comes_first_then_what_else_there_is():
@@ -109,15 +109,15 @@ def test_many_events_and_many_things_are_cut():
     report = shown(section(*loops, entry("burst"), *sequences))
     assert report[2].endswith("1 2 3 4 5 …")
     assert "  … 2 more; --format json lists them" in report
-    assert sum("llm gpt-4o: 5 times" in line for line in report) == 3
+    assert sum("llm gpt-4o: 5 times" in line for line in report) == 5
     assert all(len(line) <= 80 for line in report)
 
 
 def test_nothing_found_is_only_said_where_it_was_asked_for():
     """A whole report is not lengthened by it."""
     assert shown(section()) == []
+    assert shown(section(), alone=True) == ["Patterns  none were found"]
     assert shown(section(left_out=9), alone=True) == [
-        "Patterns  none were found",
         "  patterns: only the first 40 spans were looked at, 9 were not",
     ]
 
@@ -126,4 +126,4 @@ def test_arguments_from_the_trace_are_text_and_nothing_else():
     """Neither the terminal nor Markdown takes them for more."""
     evil = entry("loop", form="same call", rounds=3, arguments={"q": "\x1b[31m*x*|y"})
     assert not any("\x1b" in line for line in shown(section(evil)))
-    assert "\\*x\\*\\|y" in "\n".join(markdown(troubles(section(evil))))
+    assert "\\*x\\*\\|y" in "\n".join(markdown(section_blocks("patterns", section(evil))))
