@@ -416,6 +416,7 @@ class SpanTableBuilder:
         self._open: dict[str, tuple[int, Event]] = {}
         self._covered: defaultdict[str, list[tuple[int, Event]]] = defaultdict(list)
         self._rows: dict[str, int] = {}
+        self._processes: set[str] = set()
         self._inside: dict[int, _Inside] = {}
         self._take: dict[str, tuple[Callable[[int, Event], None], ...]] = {}
         self._counts: dict[str, int] = defaultdict(int)
@@ -482,9 +483,11 @@ class SpanTableBuilder:
 
     def _point(self, number: int, event: Event) -> None:
         if event["event_type"] == "trace_start":
-            if "parent_event_id" in event:
+            event_id = event["event_id"]
+            if "parent_event_id" in event or event_id in self._processes:
                 # a child process: its spans name this event, and belong to the span in which the process was started
-                self._rows[event["event_id"]] = self._find_parent(event)
+                self._processes.add(event_id)
+                self._rows[event_id] = self._find_parent(event)
         elif "memory_usage_mb" in event:
             self._read_memory(number, event)
         kept = self.table.points.get(event["event_type"])
