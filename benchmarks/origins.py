@@ -15,17 +15,15 @@ sys.path.insert(0, str(LABELLED))
 
 from labelled_runs import JUDGED, Run, ranked_steps, read  # type: ignore[import-not-found]  # noqa: E402
 
+from namel3ss_debug.analysis.computing import analyze_events  # noqa: E402
 from namel3ss_debug.analysis.failures.steps import make_steps  # noqa: E402
-from namel3ss_debug.analysis.folds import Analysis  # noqa: E402
 
 FIRST = 3
 
 
 def named_steps(run: Run) -> list[int]:
     """The steps that the origins of a run's failure name, best first."""
-    analysis = Analysis(["errors"])
-    analysis.feed_all(run.events)
-    failures = analysis.results()["errors"]["failures"]
+    failures = analyze_events(run.events, ["errors"])["errors"]["failures"]
     judged = next(failure for failure in failures if failure["error"] == JUDGED)
     return list(ranked_steps(run, judged["origins"]))
 

@@ -9,8 +9,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from namel3ss_debug.analysis.computing import compute_sections, start_table
 from namel3ss_debug.analysis.contract import Section
-from namel3ss_debug.analysis.folds import Analysis
 from namel3ss_debug.analysis.sections.table import SECTIONS, in_order
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.importers.opening import open_nonempty_trace
@@ -20,6 +20,8 @@ from namel3ss_debug.traces.store import ending
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from namel3ss_debug.traces.span_table import SpanTable
 
 SCHEMA = "namel3ss-debug/analyze/2"
 
@@ -48,54 +50,60 @@ def analyze(
     trace.progress = progress
     if sections is not None:
         in_order(sections)
-    return fold(trace, SECTIONS, sections, options).document
+    return analyze_trace(trace, SECTIONS, sections, options).document
 
 
-class Folded(NamedTuple):
-    """A trace that was read: its analysis, whose results have been taken, and the document."""
+class AnalyzedTrace(NamedTuple):
+    """A trace that was read: its table of spans, and the document."""
 
-    analysis: Analysis
+    spans: SpanTable
     document: dict[str, Any]
 
 
-def fold(
+def analyze_trace(
     trace: Trace,
     table: Mapping[str, Section],
     sections: Collection[str] | None,
     options: Options | None,
-) -> Folded:
+) -> AnalyzedTrace:
     """Read a trace once, as `analyze` does, with the sections of a table."""
-    analysis = Analysis(sections, options, table)
+    options = options or Options()
+    builder = start_table(str(trace.path), sections, options, table)
+    integrity = builder.table.watchers.get("integrity")
     # The reader reports to the section `integrity` where payloads may have been cut or redacted.
-    trace.marks = analysis.expect_marks if "integrity" in analysis.folds else None
+    trace.marks = None if integrity is None else integrity.expect_marks
     with _collecting_rarely():
         events = trace.events()
         first = list(islice(events, 1))
-        analysis.feed_all(chain(first, events))
+        builder.add(chain(first, events))
         trace.marks = None
         problems = trace.problems_document()
         mark = mark_at(trace.processes[0].files[0])
-        known = {
-            "problems": problems,
-            "ending": ending(trace.processes),
-            "noted_status": next((note.exit_status for note in trace.notes if note.ended), None),
-            "mark": None if mark is None else mark.to_json(),
-        }
-        results = analysis.results(known)
+        spans = builder.settle()
+        spans.traces = [trace]
+        spans.about = [
+            {
+                "problems": problems,
+                "ending": ending(trace.processes),
+                "noted_status": next((note.exit_status for note in trace.notes if note.ended), None),
+                "mark": None if mark is None else mark.to_json(),
+            }
+        ]
+        results = compute_sections(spans, sections, options, table)
     document = {
         "schema": SCHEMA,
         "trace": {
             "path": str(trace.path),
             "execution_id": first[0].get("execution_id") if first else None,
-            "mark": known["mark"],
-            "events": analysis.events,
+            "mark": spans.about[0]["mark"],
+            "events": builder.count,
             "processes": len(trace.processes),
             "files": [str(file) for file in trace.files],
         },
         **results,
         "problems": problems,
     }
-    return Folded(analysis, document)
+    return AnalyzedTrace(spans, document)
 
 
 @contextmanager

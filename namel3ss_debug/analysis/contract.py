@@ -1,4 +1,4 @@
-"""What an analysis is: the row of a section in the table, and the protocol of the fold that makes its result."""
+"""What a section is: its row in the table of sections, and its tables in reports."""
 
 from __future__ import annotations
 
@@ -7,58 +7,21 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.analysis.findings import FindingsOfSection
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
-    from namel3ss_debug.traces.events import Event
-    from namel3ss_debug.traces.span_table import Fact, SpanTable
+    from namel3ss_debug.analysis.totals import Options
+    from namel3ss_debug.traces.span_table import Fact
 
 EVERY_OTHER_SECTION: Final = ("*",)
-"""The `needs` of a fold that reads the results of all sections."""
+"""The `needs` of a section that reads all others."""
 
 MERGE: Final = "merge"
 """The pooling of a section that several traces have as one table of all their spans."""
 
 
-class Fold(Protocol):
-    """One analysis.
+class ComputedSections(dict[str, Any]):
+    """The sections that were computed so far, by name; `rows` is the table of sections."""
 
-    `events` are the types of the point events it wants to see (`EVERY_EVENT`: all events there are, in order), `needs`
-    the sections whose results it reads, and other parts of the document that `Analysis.results` is given.
-    A fold with a constant `spans` is only shown the spans without a known parent (`top`), or no ended span at all
-    (`none`).
-    """
-
-    events: frozenset[str]
-    needs: tuple[str, ...]
-
-    def span(self, span: MeasuredSpan) -> None:
-        """Take a span that ended, or an end whose start is not in the trace. The order of the spans is not fixed."""
-
-    def open_span(self, span: MeasuredSpan) -> None:
-        """Take a span that never ended; these come after all others, inner ones before outer ones."""
-
-    def event(self, number: int, event: Event) -> None:
-        """Take an event of one of the types in `events`."""
-
-    def result(self, totals: TraceTotals) -> dict[str, Any]:
-        """Return the section of the document: JSON, in a fixed order."""
-
-
-class BaseFold:
-    """A fold that takes nothing; a section overrides what it needs."""
-
-    events: frozenset[str] = frozenset()
-    needs: tuple[str, ...] = ()
-
-    def span(self, span: MeasuredSpan) -> None:
-        """Take a span that ended."""
-
-    def open_span(self, span: MeasuredSpan) -> None:
-        """Take a span that never ended."""
-
-    def event(self, number: int, event: Event) -> None:
-        """Take a point event."""
+    rows: Mapping[str, Section]
 
 
 class SectionTotal(Protocol):
@@ -130,9 +93,10 @@ class Section(NamedTuple):
     Attributes:
         name: its key in the document.
         flag: the option of `analyze` that chooses it, without the hyphens; empty for none of its own.
-        compute: returns the section from the table of spans and the user's options.
+        compute: returns the section from the table of spans and the user's options, and the sections it needs, if any.
         facts, points: the further columns of the table that it reads, and the types of the events.
-        fold: makes its fold, for a section that is not yet a function over the table.
+        watch: makes what watches the events for it; its `result`, from the table and the sections, is the section.
+        needs: the sections that it reads.
         help: the help of the option; the first row of a flag has it.
         columns: its tables in reports, and the names of what `views.figures.FIGURES` draws between them.
         findings: yields its findings; None for none.
@@ -147,7 +111,6 @@ class Section(NamedTuple):
 
     name: str
     flag: str
-    fold: Callable[[Options], Fold] | None = None
     help: str = ""
     columns: tuple[TableSpec | str, ...] = ()
     findings: FindingsOfSection | None = None
@@ -157,9 +120,11 @@ class Section(NamedTuple):
     in_health: bool = True
     scored: bool = False
     brief_rows: int = 3
-    compute: Callable[[SpanTable, Options], dict[str, Any]] | None = None
+    compute: Callable[..., dict[str, Any]] | None = None
     facts: tuple[Fact, ...] = ()
     points: frozenset[str] = frozenset()
+    watch: Callable[[Options], Any] | None = None
+    needs: tuple[str, ...] = ()
 
 
 SectionTable = dict[str, Section]

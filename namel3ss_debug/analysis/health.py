@@ -39,7 +39,6 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import EVERY_OTHER_SECTION, BaseFold
 from namel3ss_debug.analysis.findings import UNFINISHED, Finding, RunAmounts, make_finding, sort_findings
 from namel3ss_debug.traces.facts import NS_PER_MS
 from namel3ss_debug.traces.marks import BAD, mark_from_json
@@ -47,8 +46,9 @@ from namel3ss_debug.traces.marks import BAD, mark_from_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from namel3ss_debug.analysis.contract import Section
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.contract import ComputedSections, Section
+    from namel3ss_debug.analysis.totals import Options
+    from namel3ss_debug.traces.span_table import SpanTable
 
 WEIGHTS = {"quality": 1.0, "stability": 0.8, "performance": 0.6, "resources": 0.6, "interactions": 0.6}
 """Part -> how much it matters, the most important first."""
@@ -73,18 +73,10 @@ _NOT_ENDED = frozenset({"open", "killed"})
 _NO_WORK = frozenset({"app", "http", "log"})
 
 
-class Health(BaseFold):
-    """Reads the results of the other sections; it needs no events."""
-
-    needs: tuple[str, ...] = EVERY_OTHER_SECTION
-
-    def __init__(self, _options: Options) -> None:
-        """Keep nothing."""
-
-    def result(self, totals: TraceTotals) -> dict[str, Any]:
-        """Return the section."""
-        wall = totals.wall_ns
-        return health(totals.sections, totals.table, None if wall is None else wall / NS_PER_MS)
+def run_health(spans: SpanTable, _options: Options, sections: ComputedSections) -> dict[str, Any]:
+    """Return the section, made of the others."""
+    known = {**sections, "mark": spans.about[0].get("mark")}
+    return health(known, sections.rows, None if spans.wall is None else spans.wall / NS_PER_MS)
 
 
 def health(

@@ -27,7 +27,7 @@ TIME_LIMIT = 4102444800.0
 """2100-01-01 in seconds since the epoch: a later timestamp is an error."""
 
 NUMBER_LIMIT = 1e15
-"""Any other number of an event is smaller; a fold that sums nanoseconds or picodollars relies on it."""
+"""Any other number of an event is smaller; sums of nanoseconds and picodollars rely on it."""
 
 REPAIR_LIMIT = 16 * 1024 * 1024
 """A damaged line longer than this many bytes is not repaired: the slow parser would need too much memory."""

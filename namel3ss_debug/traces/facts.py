@@ -1,7 +1,7 @@
 """What is known of a span, read from its start and end event: times, tokens, failure and retry; `costs` has the cost.
 
 Everything that shows, adds up or judges spans asks here, so that the figures agree wherever they are shown. The
-analysis computes these facts once for each span, as its `MeasuredSpan`.
+table of spans (`span_table`) holds them, computed once for each span.
 """
 
 from __future__ import annotations

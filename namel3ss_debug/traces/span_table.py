@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
+from itertools import chain
 from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.errors import DebugError
@@ -35,7 +37,7 @@ from namel3ss_debug.traces.facts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 AT_TOP, PARENT_LOST = -1, -2
 """The `parent` of a span that names none, and of one whose parent is not in the trace before it."""
@@ -43,7 +45,7 @@ AT_TOP, PARENT_LOST = -1, -2
 _COLUMNS: dict[str, tuple[str, int]] = {
     **dict.fromkeys(("trace", "number", "end"), ("i", 0)),
     **dict.fromkeys(("parent", "around", "agent", "operation", "site", "priced_by"), ("i", -1)),
-    **dict.fromkeys(("began", "duration", "cpu", "own_cpu", "cost", "first_token"), ("q", -1)),
+    **dict.fromkeys(("began", "ended", "duration", "cpu", "own_cpu", "cost", "first_token"), ("q", -1)),
     **dict.fromkeys(("self_time", "tokens", *PARTS), ("q", 0)),
     **dict.fromkeys(("failed", "retried", "turn", "background", "encloses", "states", "counted"), ("b", 0)),
 }
@@ -76,6 +78,25 @@ class Fact(NamedTuple):
     interned: bool = False
 
 
+class SpanWatcher:
+    """What a reader of the table keeps of the events themselves, because it is too much, or of no use to others, as columns.
+
+    `events` are the types of events that `event` is shown. `span` is shown every span, once its row is filled.
+    """
+
+    events: frozenset[str] = frozenset()
+
+    def event(self, number: int, event: Event) -> None:
+        """Take an event of one of the types in `events`, in order."""
+
+    def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
+        """Take a span that ended, `start` empty for an end without a start, or at last one that never did, without `end`."""
+
+
+EVERY_EVENT = frozenset({"*"})
+"""The `events` of a watcher that wants to see all events."""
+
+
 class PointEvent(NamedTuple):
     """An event that belongs to no span's start or end: the index of its trace, its number, the event."""
 
@@ -104,7 +125,7 @@ class SpanTable:
         agent: the row of the nearest agent around it. The turns of an agent are its own.
         operation: an index into `operations`, pairs of component and name.
         site: the call site, an index into `values`.
-        began, duration: when it began since the epoch, and how long it took.
+        began, ended, duration: when it began and ended since the epoch, and how long it took.
         self_time: the duration without the time in which children ran that had ended before it.
         cpu, own_cpu: its CPU time, and that of its self time, which is not known where children ran at the same time.
         encloses: whether a child with a known time ran inside.
@@ -121,7 +142,8 @@ class SpanTable:
             execution id and prefix of the event ids), `at` and `mb`.
         wall: the time from the first timestamp to the last, of several traces those of each together; None where not known.
         first_at: the first timestamp.
-        rotated_away: whether the beginning of a trace was rotated away, so that its wall time is not known.
+        about: what is known of each trace besides its events, such as what the reader could not read.
+        watchers: by name, what was passed to the builder; of one trace only.
         paths: the path of each trace.
         names_traces: whether results name the trace of an event, as they must where there may be several.
     """
@@ -136,6 +158,7 @@ class SpanTable:
     site: array[int]
     priced_by: array[int]
     began: array[int]
+    ended: array[int]
     duration: array[int]
     cpu: array[int]
     own_cpu: array[int]
@@ -172,7 +195,8 @@ class SpanTable:
             "at": array("q"),
             "mb": array("d"),
         }
-        self.rotated_away = False
+        self.about: list[dict[str, Any]] = [{}]
+        self.watchers: dict[str, Any] = {}
         self.first_at: int | None = None
         self.wall: int | None = None
         self.traces: list[NumberedEvents | None] = [None]
@@ -182,7 +206,23 @@ class SpanTable:
         return len(self.number)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "traces": [None] * len(self.traces)}  # an open trace stays with its process
+        # an open trace, and what watches one, stay with their process
+        return {**vars(self), "traces": [None] * len(self.traces), "watchers": {}}
+
+    @property
+    def event_count(self) -> int:
+        """How many events there are."""
+        return self.types.total()
+
+    @property
+    def open_count(self) -> int:
+        """How many spans never ended."""
+        return self.end.count(0)
+
+    @property
+    def last_at(self) -> int | None:
+        """The latest timestamp of a trace; None where there is none."""
+        return None if self.first_at is None or self.wall is None else self.first_at + self.wall
 
     def value(self, index: int) -> Any:
         """Return the value that an interned column has; None for -1."""
@@ -229,7 +269,7 @@ class SpanTable:
         for event_type, kept in self.points.items():
             kept += [point._replace(trace=point.trace + traces) for point in other.points.get(event_type, ())]
         self.types.update(other.types)
-        self.rotated_away |= other.rotated_away
+        self.about += other.about
         self.paths += other.paths
         self.traces += other.traces
         if other.wall is not None:
@@ -315,7 +355,7 @@ class SpanTable:
             DebugError: `pyarrow` is not installed.
         """
         try:
-            import pyarrow as pa  # type: ignore[import-not-found,unused-ignore]
+            import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
         except ImportError:
             raise DebugError("to_arrow needs pyarrow: pip install pyarrow") from None
         return pa.table({name: list(column) for name, column in self.to_columns().items()})
@@ -350,22 +390,35 @@ class SpanTableBuilder:
         path: the path of the trace.
         facts: further columns.
         points: the types of the events that are kept whole.
+        watchers: what keeps more of the events, by name.
 
     Attributes:
         table: the table. After `add` it holds all spans; `settle` completes those that have not ended, and the agents.
         count: the number of the last event.
     """
 
-    def __init__(self, path: str = "", facts: Sequence[Fact] = (), points: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        path: str = "",
+        facts: Sequence[Fact] = (),
+        points: Iterable[str] = (),
+        watchers: Mapping[str, SpanWatcher] | None = None,
+    ) -> None:
         self.table = SpanTable(path, facts, points)
+        self.table.watchers = dict(watchers or {})
+        self._watchers = tuple(self.table.watchers.values())
+        self._span_watchers = tuple(
+            watcher.span for watcher in self._watchers if type(watcher).span is not SpanWatcher.span
+        )
         self.count = 0
         self._facts = facts
         self._wanted: dict[str, tuple[Fact, ...]] = {}
         self._open: dict[str, tuple[int, Event]] = {}
         self._covered: defaultdict[str, list[tuple[int, Event]]] = defaultdict(list)
         self._rows: dict[str, int] = {}
+        self._processes: set[str] = set()
         self._inside: dict[int, _Inside] = {}
-        self._take: dict[str, Callable[[int, Event], None] | None] = {}
+        self._take: dict[str, tuple[Callable[[int, Event], None], ...]] = {}
         self._counts: dict[str, int] = defaultdict(int)
         self._first_at, self._last_at = inf, -inf
         self._size = 0
@@ -399,9 +452,9 @@ class SpanTableBuilder:
             try:
                 take = takers[event_type]
             except KeyError:
-                take = takers[event_type] = self._taker(event_type)
-            if take is not None:
-                take(number, event)
+                take = takers[event_type] = self._takers(event_type)
+            for each in take:
+                each(number, event)
         self.count, self._first_at, self._last_at = number, first_at, last_at
 
     def take(self, event: Event) -> EventPlace:
@@ -413,28 +466,28 @@ class SpanTableBuilder:
             return EventPlace(parent if begun else AT_TOP, parent)
         return EventPlace(size if self._size > size else AT_TOP, parent)
 
-    def pass_through(self, events: Iterable[Event]) -> Iterator[Event]:
-        """Yield the next events after having taken each."""
-        for event in events:
-            self.add((event,))
-            yield event
-
-    def _taker(self, event_type: str) -> Callable[[int, Event], None] | None:
+    def _takers(self, event_type: str) -> tuple[Callable[[int, Event], None], ...]:
         """Return what takes the events of a type."""
+        takers = [
+            watcher.event
+            for watcher in self._watchers
+            if watcher.events is EVERY_EVENT or event_type in watcher.events
+        ]
         if begins_span(event_type):
-            return self._begin
-        if ends_span(event_type):
-            return self._finish
-        return (
-            self._point
-            if event_type in {"trace_start", "resource_sample"} | self.table.points.keys()
-            else None
-        )
+            takers.append(self._begin)
+        elif ends_span(event_type):
+            takers.append(self._finish)
+        elif event_type in {"trace_start", "resource_sample"} | self.table.points.keys():
+            takers.append(self._point)
+        return tuple(takers)
 
     def _point(self, number: int, event: Event) -> None:
         if event["event_type"] == "trace_start":
-            # a child process: its spans name this event, and belong to the span in which the process was started
-            self._rows[event["event_id"]] = self._find_parent(event)
+            event_id = event["event_id"]
+            if "parent_event_id" in event or event_id in self._processes:
+                # a child process: its spans name this event, and belong to the span in which the process was started
+                self._processes.add(event_id)
+                self._rows[event_id] = self._find_parent(event)
         elif "memory_usage_mb" in event:
             self._read_memory(number, event)
         kept = self.table.points.get(event["event_type"])
@@ -492,6 +545,9 @@ class SpanTableBuilder:
             if self._covered.get(event_id):
                 self._open[event_id] = self._covered[event_id].pop()
         table.end[row] = number
+        at = end.get("timestamp")
+        if at is not None:
+            table.ended[row] = int(at * 1e6 + 0.5) * 1000  # as `since_epoch`
         if "call_site" in end and table.site[row] < 0:
             table.site[row] = table.value_index(end["call_site"])
         status = end.get("status")
@@ -501,6 +557,8 @@ class SpanTableBuilder:
             table.retried[row] = 1
         self._measure(row, start, end)
         self._fill(row, start, end)
+        for watch in self._span_watchers:
+            watch(table, row, start, end)
         if "memory_usage_mb" in end:
             self._read_memory(number, end)
 
@@ -596,19 +654,22 @@ class SpanTableBuilder:
         readings["mb"].append(event["memory_usage_mb"])
 
     def settle(self) -> SpanTable:
-        """Complete the columns that need all events so far, and return the table; `add` may go on after it."""
+        """Complete the columns that need all events so far, and return the table; `add` may go on after it.
+
+        Watchers are shown the spans that have not ended, the innermost first, so with these it is the end.
+        """
         table = self.table
         for column, _ in self._room:
             del column[self._size :]
-        for row, start in [
-            *self._open.values(),
-            *(begun for covered in self._covered.values() for begun in covered),
-        ]:
+        left = [*self._open.values(), *chain.from_iterable(self._covered.values())]
+        for row, start in sorted(left, key=itemgetter(0), reverse=True):
             parent = table.parent[row]
             table.around[row] = parent if parent >= 0 and not table.end[parent] else -1
             table.retried[row] = is_retry(start, _NOTHING)
             table.encloses[row] = row in self._inside and bool(self._inside[row].intervals)
             self._fill(row, start, _NOTHING)
+            for watch in self._span_watchers:
+                watch(table, row, start, _NOTHING)
         agents = {row for row in table.of("agent") if not table.turn[row]}
         for row, around in enumerate(table.around):
             if around >= 0:

@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import strategies as st
 
-from namel3ss_debug.analysis.folds import Analysis
+from namel3ss_debug.analysis.computing import analyze_events
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.traces.events import span_prefix
 
@@ -69,9 +69,7 @@ def analysed():
     """The results for some events."""
 
     def analysed(events, sections=None, **options):
-        analysis = Analysis(sections, Options(**options))
-        analysis.feed_all(events)
-        return analysis.results()
+        return analyze_events(events, sections, Options(**options))
 
     return analysed
 

@@ -34,16 +34,15 @@ def test_what_a_row_names_exists(there, here):
 
 def known_names():
     """Return every name that a row may use: of the library, of settings, and of events and thresholds."""
+    from namel3ss_debug.analysis.computing import analyze_events
     from namel3ss_debug.analysis.failures.categories import CATEGORIES
-    from namel3ss_debug.analysis.failures.errors import Errors
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
     from namel3ss_debug.capture.seams.logs.loggers import AgentLogger, LearningLogger
 
     return {
         *namel3ss_debug.__all__,
         *(setting.key for setting in SETTINGS),
         *CATEGORIES,
-        *Errors(Options()).result(TraceTotals()),
+        *analyze_events([], ["errors"])["errors"],
         *DebugConfiguration().triggers,
         *dir(AgentLogger),
         *dir(LearningLogger),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from namel3ss_debug.analysis.aggregate.many import Many
-from namel3ss_debug.analysis.folds import Analysis
+from namel3ss_debug.analysis.computing import analyze_events
 from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.inspection import Surroundings
 from namel3ss_debug.views.analysis import report, several
@@ -20,7 +20,6 @@ END = {"event_type": "llm_call_end", "event_id": "2", "parent_event_id": "1", "c
 
 def document(*models, **changed):
     """The analysis of one call of each of some models."""
-    analysis = Analysis(["execution_overview", "resource_usage"])
     calls = []
     for number, model in enumerate(models):
         start, end = f"{number}s", f"{number}e"
@@ -28,8 +27,7 @@ def document(*models, **changed):
             START | {"event_id": start, "component_name": model},
             END | {"event_id": end, "parent_event_id": start, "component_name": model} | changed,
         ]
-    analysis.feed_all(calls)
-    return {"trace": {"path": "t.jsonl"}, **analysis.results()}
+    return {"trace": {"path": "t.jsonl"}, **analyze_events(calls, ["execution_overview", "resource_usage"])}
 
 
 def shown(found, width=200):
@@ -49,11 +47,9 @@ def test_a_recorded_cost_needs_no_words():
 
 def test_tokens_that_nobody_told_are_no_zero():
     """As of a stream without usage: neither they nor the cost is known, whatever the price is."""
-    analysis = Analysis(["performance", "execution_overview", "resource_usage"])
-    analysis.feed_all(
-        [START | {"component_name": "a"}, {**END, "component_name": "a", "usage": {}, "tokens_used": None}]
-    )
-    found = {"trace": {"path": "t.jsonl"}, **analysis.results()}
+    end = {**END, "component_name": "a", "usage": {}, "tokens_used": None}
+    sections = ["performance", "execution_overview", "resource_usage"]
+    found = {"trace": {"path": "t.jsonl"}, **analyze_events([START | {"component_name": "a"}, end], sections)}
     assert "a          1   1,000   1,000   1,000" in shown(report(found))
     assert "without a price" not in "\n".join(shown(report(found)))
 
@@ -162,6 +158,4 @@ def test_a_model_that_has_no_price_shows_no_cost(own_prices):
 def test_every_section_can_be_reported_with_prices(own_prices):
     """A whole document, with a model whose name is missing."""
     own_prices({"*": None})
-    analysis = Analysis(SECTIONS)
-    analysis.feed_all([START, END])
-    assert shown(report({"trace": {"path": "t.jsonl"}, **analysis.results()}))
+    assert shown(report({"trace": {"path": "t.jsonl"}, **analyze_events([START, END], SECTIONS)}))

@@ -32,7 +32,8 @@ from namel3ss_debug import prices
 from namel3ss_debug.analysis.aggregate.section_sums import Overviews, SectionSum
 from namel3ss_debug.analysis.aggregate.trends import compute_trends
 from namel3ss_debug.analysis.aggregate.windows import GROUPS
-from namel3ss_debug.analysis.analyzer import SCHEMA, fold
+from namel3ss_debug.analysis.analyzer import SCHEMA, analyze_trace
+from namel3ss_debug.analysis.computing import compute_sections
 from namel3ss_debug.analysis.contract import MERGE, Section, SectionTotal
 from namel3ss_debug.analysis.sections.table import SECTIONS, in_order
 from namel3ss_debug.analysis.totals import Options
@@ -118,7 +119,7 @@ class TraceResult(NamedTuple):
 
 
 def read_recording(request: AnalysisRequest, table: Mapping[str, Section], path: str) -> TraceResult:
-    """Read and fold one trace.
+    """Read one trace.
 
     Args:
         request: the request.
@@ -129,8 +130,8 @@ def read_recording(request: AnalysisRequest, table: Mapping[str, Section], path:
         prices.use(request.prices)
     try:
         trace = open_trace(Path(path))
-        analysis, document = fold(trace, table, request.sections_to_fold(table), request.options)
-        if not analysis.events:
+        spans, document = analyze_trace(trace, table, request.sections_to_fold(table), request.options)
+        if not document["trace"]["events"]:
             first = next(iter(trace.problems.first), None)
             why = f"line {first.line}: {first.what}" if first is not None and first.line else "it is empty"
             raise UnreadableTraceError(f"{path}: there is no event in it ({why})")
@@ -148,8 +149,7 @@ def read_recording(request: AnalysisRequest, table: Mapping[str, Section], path:
         for name, value in shown.items()
         if isinstance(value, dict) and value.get("score") is not None
     }
-    if analysis.spans is not None:
-        analysis.spans.paths, analysis.spans.names_traces = [path], True
+    spans.paths, spans.names_traces = [path], True
     return TraceResult(
         path=path,
         row={
@@ -167,7 +167,7 @@ def read_recording(request: AnalysisRequest, table: Mapping[str, Section], path:
             for name, value in shown.items()
             if name in table and table[name].pooling not in {None, MERGE}
         },
-        spans=pickle.dumps(analysis.spans),
+        spans=pickle.dumps(spans),
     )
 
 
@@ -192,10 +192,10 @@ class TraceGroup:
             if name != _OVERVIEW and pooling is not None and pooling != MERGE:
                 self._sums.setdefault(name, pooling()).add(section, result.path)
                 self._keys.setdefault(name, {}).update(dict.fromkeys(section))
-        spans: SpanTable | None = pickle.loads(result.spans)  # noqa: S301  (written by `read_recording`)
+        spans: SpanTable = pickle.loads(result.spans)  # noqa: S301  (written by `read_recording`)
         if self._spans is None:
             self._spans = spans
-        elif spans is not None:
+        else:
             self._spans.extend(spans)
         started_at = result.figures.get("started_at")
         if started_at is not None:
@@ -203,14 +203,14 @@ class TraceGroup:
 
     def sections(self) -> dict[str, Any]:
         """Return the sections of all traces that were added."""
-        sections: dict[str, Any] = {
-            name: row.compute(self._spans, self._options)
+        pooled = [
+            name
             for name, row in self._table.items()
-            if row.compute is not None
-            and self._spans is not None
-            and row.pooling == MERGE
-            and (self._sections is None or name in self._sections)
-        }
+            if row.pooling == MERGE and (self._sections is None or name in self._sections)
+        ]
+        sections = (
+            {} if self._spans is None else compute_sections(self._spans, pooled, self._options, self._table)
+        )
         sections |= {name: added.result() for name, added in self._sums.items()}
         if "errors" in sections:
             # The share of all ended spans; those are in the overviews and not in the section.

@@ -106,7 +106,7 @@ class SectionSum:
         """Add the section of one trace.
 
         Args:
-            section: the result of its fold.
+            section: the section.
             trace: the path of the trace, for the rows of lists.
         """
         _add_figures(self._sum, section, trace, money=False)

@@ -20,43 +20,21 @@ from math import sqrt
 from statistics import NormalDist, median
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.analyzer import fold
-from namel3ss_debug.analysis.contract import BaseFold, Section
 from namel3ss_debug.analysis.distributions import durations, milliseconds
 from namel3ss_debug.analysis.slopes import CONFIDENCE
 from namel3ss_debug.importers.opening import open_nonempty_trace
+from namel3ss_debug.traces.span_table import read_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from namel3ss_debug.analysis.facts import MeasuredSpan
-    from namel3ss_debug.analysis.totals import Options
 
 Key = tuple[str, str]
 LEAST_CALLS = 4
 """With three calls on each side, no interval at 95 % excludes zero."""
 MOST_CALLS = 400
 """Of more calls on a side, so many at equal distances in the order of duration are compared: their pairs are 160,000."""
-
-
-class Durations(BaseFold):
-    """The durations of the completed spans, by component and name, in nanoseconds."""
-
-    def __init__(self, _options: Options) -> None:
-        self.of: dict[Key, array[int]] = {}
-
-    def span(self, span: MeasuredSpan) -> None:
-        """Take the duration of a span that did not fail: a failed one may have ended at once."""
-        if span.duration_ns is not None and not span.failed:
-            self.of.setdefault((span.component, span.name or ""), durations()).append(span.duration_ns)
-
-    def result(self, _totals: Any) -> dict[str, Any]:
-        """Return nothing: the durations are read from `of`."""
-        return {}
-
-
-_TABLE = {"durations": Section("durations", "", Durations)}
 
 
 def read_durations(paths: Iterable[Path]) -> dict[Key, array[int]]:
@@ -67,10 +45,14 @@ def read_durations(paths: Iterable[Path]) -> dict[Key, array[int]]:
     """
     together: dict[Key, array[int]] = {}
     for path in paths:
-        read = fold(open_nonempty_trace(path), _TABLE, ("durations",), None).analysis.folds["durations"]
-        assert isinstance(read, Durations)
-        for key, values in read.of.items():
-            together.setdefault(key, durations()).extend(values)
+        spans = read_spans(open_nonempty_trace(path).events())
+        for key, rows in spans.by_operation().items():
+            # a failed span may have ended at once
+            known = [
+                spans.duration[row] for row in rows if spans.duration[row] >= 0 and not spans.failed[row]
+            ]
+            if known:
+                together.setdefault(key, durations()).extend(known)
     return together
 
 

@@ -41,9 +41,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from itertools import islice
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import EVENT, WHERE, BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import EVENT, WHERE, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.failures.claims import (
@@ -53,24 +54,30 @@ from namel3ss_debug.analysis.failures.claims import (
     may_claim,
     may_claim_refusal,
 )
-from namel3ss_debug.analysis.failures.failure_reports import FailureFacts, RunContext, make_report
+from namel3ss_debug.analysis.failures.failure_reports import (
+    FailureFacts,
+    RunContext,
+    make_report,
+    sum_spending,
+)
 from namel3ss_debug.analysis.failures.origins import WATCHED, FailureWindows
 from namel3ss_debug.analysis.failures.weak_failures import WeakFailures
 from namel3ss_debug.analysis.failures.wrapping import find_direct_causes, names_failure
 from namel3ss_debug.analysis.findings import HALF, format_operation, make_finding
-from namel3ss_debug.analysis.sections.usage import dollars, used
+from namel3ss_debug.analysis.sections.usage import dollars
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.facts import has_failed, instant
+from namel3ss_debug.traces.span_table import SpanWatcher
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 
 def _failures(section: Mapping[str, Any]) -> Iterator[Row]:
@@ -157,40 +164,32 @@ _BESIDE = 8
 """A report is matched against this many failed spans right before it."""
 
 
-class Errors(BaseFold):
+class Errors(SpanWatcher):
     """Failures, retries and open spans."""
 
     events: frozenset[str] = WATCHED
 
     def __init__(self, _options: Options) -> None:
         self._failures: list[FailureFacts] = []
-        self._retries = 0
         self._succeeded: set[str] = set()
         self._open: list[dict[str, Any]] = []
         self._texts: dict[str, str] = {}
         self._windows = FailureWindows()
         self._weak = WeakFailures()
-        self._retried = [0, 0, 0, 0, 0]
 
-    def span(self, span: MeasuredSpan) -> None:
-        """Note a span that failed, and the outcome of an attempt that follows a failed one."""
-        retried, windows = span.retried, self._windows
-        if span.component == "llm":
-            windows.add_spending(span)
-        if retried:
-            self._retries += 1
-            tokens, _, cost = used(span)
-            amounts = (1, span.duration_ns or 0, tokens, cost.amount if cost else 0, cost is None)
-            self._retried = [one + other for one, other in zip(self._retried, amounts, strict=True)]
-        if span.failed:
-            self._failures.append(self._make_failure(span))
-            windows.note_start(span)
-        elif retried:
-            first = _attempt_of(span)
+    def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
+        """Note a span that failed or never ended, and the outcome of an attempt that follows a failed one."""
+        if not end:
+            self._open.append(_open_row(spans, row, start))
+        elif spans.failed[row]:
+            self._failures.append(self._make_failure(spans, row, start, end))
+            self._windows.note_start(spans.number[row], start, spans.end[row])
+        elif spans.retried[row]:
+            first = _attempt_of(start, end)
             if first is not None:
                 self._succeeded.add(first)
-        if span.end_number > windows.last or span.end_number == windows.weak_at:
-            windows.note_start(span)
+        if end and spans.end[row] == self._windows.weak_at:
+            self._windows.note_start(spans.number[row], start, spans.end[row])
 
     def event(self, number: int, event: Event) -> None:
         """Note an error that the program reported, or a weak sign of one, and keep the events before it."""
@@ -206,9 +205,7 @@ class Errors(BaseFold):
             if event.get("component") == "llm":
                 windows.models.append(numbered)
             if status == "started":
-                windows.last = number
                 return
-        windows.last = number
         if status == "completed":
             outputs = event.get("outputs")
             if outputs is not None and (
@@ -268,45 +265,34 @@ class Errors(BaseFold):
             )
         )
 
-    def open_span(self, span: MeasuredSpan) -> None:
-        """Note a span that never ended."""
-        self._open.append(
-            {
-                "number": span.number,
-                "component": span.component,
-                "component_name": span.name or None,
-                "started_at": span.start.get("timestamp"),
-                "call_site": span.start.get("call_site"),
-                "id": span.id,
-                "parent_id": span.parent_id,
-            }
-        )
-
-    def _make_failure(self, span: MeasuredSpan) -> FailureFacts:
+    def _make_failure(self, spans: SpanTable, row: int, start: Event, end: Event) -> FailureFacts:
         """Make the failure of a span."""
-        error_type, error = self._text(span.end.get("error_type")), self._text(span.end.get("error"))
-        status = lenient.string(span.end.get("status"))
-        code = http_status(span.end)
+        component, name = spans.operations[spans.operation[row]]
+        error_type, error = self._text(end.get("error_type")), self._text(end.get("error"))
+        status = lenient.string(end.get("status"))
+        code = http_status(end)
         return FailureFacts(
-            end_number=span.end_number,
-            number=span.number,
+            end_number=spans.end[row],
+            number=spans.number[row],
             reported=False,
-            id=lenient.string(span.id),
-            parent_id=lenient.string(span.parent_id),
-            attempt_of=_attempt_of(span),
-            component=span.component,
-            name=span.name,
+            id=_id(start, end),
+            parent_id=lenient.string(start.get("parent_event_id")),
+            attempt_of=_attempt_of(start, end),
+            component=component,
+            name=name,
             error_type=error_type,
             error=error,
             status=status,
-            category=categorise(error_type, error, http_status=code, status=status, component=span.component),
-            call_site=lenient.string(span.get("call_site")),
+            category=categorise(error_type, error, http_status=code, status=status, component=component),
+            call_site=lenient.string(end.get("call_site", start.get("call_site"))),
             http_status=code,
-            at=instant(span.end.get("timestamp")),
-            duration_ns=span.duration_ns,
-            causes=find_direct_causes(span.end.get("stack_trace")),
+            at=instant(end.get("timestamp")),
+            duration_ns=spans.duration[row] if spans.duration[row] >= 0 else None,
+            causes=find_direct_causes(end.get("stack_trace")),
             needs=tuple(
-                needed for needed in lenient.sequence(span.get("depends_on")) if isinstance(needed, str)
+                needed
+                for needed in lenient.sequence(end.get("depends_on", start.get("depends_on")))
+                if isinstance(needed, str)
             ),
         )
 
@@ -317,7 +303,7 @@ class Errors(BaseFold):
         text = (value if isinstance(value, str) else str(value))[:_LONGEST_TEXT]
         return self._texts.setdefault(text, text)
 
-    def result(self, totals: TraceTotals) -> dict[str, Any]:
+    def result(self, spans: SpanTable, _sections: Mapping[str, Any]) -> dict[str, Any]:
         """Return the failures in the order in which they happened, and the figures of the module's docstring."""
         final, attempts, recovered = _last_attempts(sorted(self._failures), self._succeeded)
         chains = _build_chains(final)
@@ -325,38 +311,29 @@ class Errors(BaseFold):
         single = sum(1 for failure in final if not failure.reported and failure.attempt_of is None)
         failed_spans = sum(1 for failure in self._failures if not failure.reported)
         categories = Counter(failure.category for failure, _ in chains)
-        rate = (lost + single) / totals.spans if totals.spans else None
+        ended = len(spans) - spans.open_count
+        rate = (lost + single) / ended if ended else None
         around = {row["id"]: row["parent_id"] for row in self._open}
-        run = RunContext(self._windows, totals, around, failed_spans / totals.spans if totals.spans else 0.0)
+        share = failed_spans / ended if ended else 0.0
+        run = RunContext(self._windows, spans, around, share, sum_spending(spans))
         failure_report = make_report(chains, attempts, self._weak, run)
         return {
             "total_errors": len(chains),
             "error_categories": dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))),
             "error_rate": rate,
-            "severity": failure_report.severity if totals.events else None,
+            "severity": failure_report.severity if spans.event_count else None,
             "first_failure_ms": failure_report.first_failure_ms,
             "failed_spans": failed_spans,
             "reported_errors": len(self._failures) - failed_spans,
             "recovered_errors": recovered,
-            "retries": self._retries,
-            "retry_cost": self._retry_cost(),
+            "retries": sum(map(mul, spans.retried, map(bool, spans.end))),
+            "retry_cost": _retry_cost(spans),
             "failures": failure_report.failures,
             "dependency_failures": failure_report.dependency_failures,
             "weak_errors": failure_report.weak_errors,
             "weak_failures": failure_report.weak_failures,
             "open_span_count": len(self._open),
             "open_spans": self._open_rows(),
-        }
-
-    def _retry_cost(self) -> dict[str, Any]:
-        """Return the time and cost of the attempts after the first."""
-        spans, nanoseconds, tokens, cost, unpriced = self._retried
-        return {
-            "spans": spans,
-            "duration_ms": milliseconds(nanoseconds),
-            "tokens": tokens,
-            "cost": dollars(cost) if unpriced < spans else None,
-            "spans_without_cost": unpriced,
         }
 
     def _open_rows(self) -> list[dict[str, Any]]:
@@ -370,13 +347,40 @@ class Errors(BaseFold):
         ]
 
 
-def _attempt_of(span: MeasuredSpan) -> str | None:
+def _id(start: Event, end: Event) -> str | None:
+    return lenient.string(start["event_id"] if start else end.get("parent_event_id"))
+
+
+def _open_row(spans: SpanTable, row: int, start: Event) -> dict[str, Any]:
+    return {
+        **spans.named(row),
+        "started_at": start.get("timestamp"),
+        "call_site": start.get("call_site"),
+        "id": start["event_id"],
+        "parent_id": start.get("parent_event_id"),
+    }
+
+
+def _retry_cost(spans: SpanTable) -> dict[str, Any]:
+    """Return the time and cost of the attempts after the first."""
+    retried = [row for row, again in enumerate(spans.retried) if again and spans.end[row]]
+    costs = [spans.cost[row] for row in retried if spans.cost[row] >= 0]
+    return {
+        "spans": len(retried),
+        "duration_ms": milliseconds(sum(max(spans.duration[row], 0) for row in retried)),
+        "tokens": sum(spans.tokens[row] for row in retried),
+        "cost": dollars(sum(costs)) if costs else None,
+        "spans_without_cost": len(retried) - len(costs),
+    }
+
+
+def _attempt_of(start: Event, end: Event) -> str | None:
     """Return the id of the first attempt of the same call; for a first attempt it is its own."""
-    for event in (span.end, span.start):
+    for event in (end, start):
         metadata = event.get("metadata")
         if isinstance(metadata, dict) and isinstance(metadata.get("retry_of"), str):
             return str(metadata["retry_of"])
-    return lenient.string(span.id)
+    return _id(start, end)
 
 
 def _last_attempts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,7 @@ from namel3ss_debug.traces.facts import instant
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.failures.origins import FailureWindows
     from namel3ss_debug.analysis.failures.weak_failures import WeakFailure, WeakFailures
-    from namel3ss_debug.analysis.totals import TraceTotals
+    from namel3ss_debug.traces.span_table import SpanTable
 
 
 class FailureFacts(NamedTuple):
@@ -61,15 +62,17 @@ class RunContext(NamedTuple):
 
     Attributes:
         near: the events before the failures.
-        totals: of the whole trace.
+        spans: the table of spans.
         around: the id of each open span -> that of the span around it.
         share_failed: the share of the spans that failed.
+        spending: the result of `sum_spending`.
     """
 
     near: FailureWindows
-    totals: TraceTotals
+    spans: SpanTable
     around: Mapping[str | None, str | None]
     share_failed: float
+    spending: list[tuple[int, int, int]]
 
 
 class FailureReport(NamedTuple):
@@ -258,17 +261,31 @@ def _open_around(failure: FailureFacts, run: RunContext) -> int:
 
 def _spending_after(end_number: int, at: int | None, run: RunContext) -> dict[str, Any]:
     """Return the time, and the tokens and cost of model calls, that the run spent after a failure."""
-    spent = run.near.spent_after(end_number)
-    last = run.totals.last_at
+    known, last = run.near.has_window(end_number), run.spans.last_at
+    later = bisect_left(run.spending, (end_number,))
+    tokens, cost = run.spending[later][1:] if later < len(run.spending) else (0, 0)
     return {
         "time_after_ms": None if at is None or last is None else milliseconds(max(last - at, 0)),
-        "tokens_after": spent.tokens if spent else None,
-        "cost_after": dollars(spent.cost) if spent else None,
+        "tokens_after": tokens if known else None,
+        "cost_after": dollars(cost) if known else None,
     }
 
 
+def sum_spending(spans: SpanTable) -> list[tuple[int, int, int]]:
+    """Return the ends of model calls in order, each with the tokens and the cost of it and of all later ones."""
+    tokens = cost = 0
+    spending = []
+    for row in sorted(
+        (row for row in spans.of("llm") if spans.end[row]), key=spans.end.__getitem__, reverse=True
+    ):
+        tokens += spans.tokens[row]
+        cost += max(spans.cost[row], 0)
+        spending.append((spans.end[row], tokens, cost))
+    return spending[::-1]
+
+
 def _ms_since_begin(at: int | None, run: RunContext) -> float | None:
-    first = run.totals.first_at
+    first = run.spans.first_at
     return None if at is None or first is None else milliseconds(max(at - first, 0))
 
 

@@ -17,14 +17,14 @@ from zlib import crc32
 import orjson
 
 from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.analysis.sections.usage import dollars, used
-from namel3ss_debug.traces.facts import instant, total_tokens
+from namel3ss_debug.analysis.sections.usage import dollars
+from namel3ss_debug.traces.facts import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 LLM, TOOL, MEMORY, STEP, CHAIN, AGENT, DECISION, OTHER = range(8)
 """The kinds of calls; `OTHER` are spans that only enclose, such as turns and prompts."""
@@ -147,28 +147,27 @@ class Reader:
         operation = (component, name)
         return self._operations.setdefault(operation, operation)
 
-    def call(self, span: MeasuredSpan) -> PatternCall:
+    def call(self, spans: SpanTable, row: int, start: Event, end: Event) -> PatternCall:
         """Return the call of a span."""
-        start, end = span.start, span.end
         kind = _kind_of(start)
         request, answer, text, size, cursor_in, cursor_out, asks_to_wait = _payload_fields(kind, start, end)
         choice = start.get("step_type") in _CONDITIONS or end.get("step_type") in _CONDITIONS
         if choice and answer != UNKNOWN:
             text = _dump_short(end.get("outputs"))
-        if span.failed:
+        failed, cost = bool(spans.failed[row]), spans.cost[row]
+        if failed:
             answer = checksum(f"{end.get('error_type')}: {end.get('error')}")
-        cost = used(span)[2] if end and (kind == LLM or "cost_estimate" in end) else None
-        began = start.get("timestamp")
+        began, duration = spans.began[row], spans.duration[row]
         return PatternCall(
-            *(span.number, span.end_number, start.get("event_id"), _parent_of(start)),
-            *(kind, self._operation(span.component, span.name), request, answer),
-            instant(began),
-            span.duration_ns,
-            FAILED if span.failed else COMPLETED if span.end_number else OPEN,
-            span.retried,
+            *(spans.number[row], spans.end[row], start.get("event_id"), _parent_of(start)),
+            *(kind, spans.operations[spans.operation[row]], request, answer),
+            began if began >= 0 else None,
+            duration if duration >= 0 else None,
+            FAILED if failed else COMPLETED if end else OPEN,
+            bool(spans.retried[row]),
             size,
-            total_tokens(end),
-            None if cost is None else cost.amount,
+            spans.tokens[row],
+            cost if cost >= 0 and (kind == LLM or "cost_estimate" in end) else None,
             text,
             *(cursor_in, cursor_out),
             asks_to_wait,

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from orjson import dumps, loads
 
-from namel3ss_debug.analysis.contract import EVENT, BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import EVENT, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.findings import HALF, WORTH_MS, format_share, format_time, make_finding
 from namel3ss_debug.analysis.sections.fingerprints import NONE, Fingerprints
@@ -48,16 +48,17 @@ from namel3ss_debug.analysis.sections.graphs import JumpTree
 from namel3ss_debug.analysis.sections.parallel import Parallel
 from namel3ss_debug.analysis.sections.spangraph import RUN, GraphSpan, SpanGraph, find_parents, list_moments
 from namel3ss_debug.analysis.totals import LISTED
-from namel3ss_debug.traces.facts import LONGEST_NS, instant, is_background
+from namel3ss_debug.traces.facts import LONGEST_NS, instant
+from namel3ss_debug.traces.span_table import SpanWatcher
 
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Iterator, Mapping
 
-    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 
 def _longest(section: Mapping[str, Any]) -> list[Row]:
@@ -135,10 +136,8 @@ _TOO_LITTLE = "the outputs of the spans are too short to be recognised where the
 _new = tuple.__new__
 
 
-class Dependencies(BaseFold):
+class Dependencies(SpanWatcher):
     """Keeps the longest spans and the values that went between spans. The graph is made at the end."""
-
-    events: frozenset[str] = frozenset({"trace_start"})
 
     def __init__(self, _options: Options) -> None:
         self._rows: list[GraphSpan] = []
@@ -148,29 +147,20 @@ class Dependencies(BaseFold):
         self._fingerprints = Fingerprints()
         self._unread: dict[int, bytes] = {}
         self._unread_bytes = 0
-        self._links: dict[str, list[tuple[int, str]]] = {}
 
-    def span(self, span: MeasuredSpan) -> None:
-        """Keep a span that ended. An end without a start has no place in the graph."""
-        if span.start and not is_background(span.start):
-            self._keep(span, max(span.duration_ns or 0, 0))
+    def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
+        """Keep a span while it is among the longest, with its payloads still unread.
 
-    def open_span(self, span: MeasuredSpan) -> None:
-        """Keep a span that never ended. It counts as one that ran until the trace ended."""
-        if not is_background(span.start):
-            self._keep(span, _OPEN)
-
-    def event(self, number: int, event: Event) -> None:
-        """Note the span that a process was started in."""
-        if "parent_event_id" in event:
-            self._links.setdefault(event["event_id"], []).append((number, event["parent_event_id"]))
-
-    def _keep(self, span: MeasuredSpan, length: int) -> None:
-        """Keep a span while it is among the longest, with its payloads still unread."""
+        An end without a start has no place in the graph. A span that never ended counts as one that ran until the trace
+        ended.
+        """
+        if not start or spans.background[row]:
+            return
+        number, duration = spans.number[row], spans.duration[row]
+        length = max(duration, 0) if end else _OPEN
         self._spans += 1
-        start, end = span.start, span.end
         self._has_outputs = self._has_outputs or bool(end.get("outputs"))
-        if (length, -span.number) < self._least:
+        if (length, -number) < self._least:
             return
         inputs, outputs = start.get("inputs"), end.get("outputs")
         output_keys = input_keys = NONE
@@ -181,21 +171,17 @@ class Dependencies(BaseFold):
             except (TypeError, ValueError):
                 output_keys, input_keys = self._keys(outputs, inputs)
             else:
-                self._unread[span.number] = unread
+                self._unread[number] = unread
                 self._unread_bytes += len(unread)
-        needs = span.get("depends_on") or ()
+        needs = end.get("depends_on", start.get("depends_on")) or ()
+        component, name = spans.operations[spans.operation[row]]
         facts = (
-            *(
-                span.number,
-                span.end_number,
-                instant(start.get("timestamp")),
-                instant(end.get("timestamp")),
-                span.duration_ns,
-            ),
-            *(start.get("event_id"), end.get("event_id"), start.get("parent_event_id")),
-            *(span.component, span.name, _ids(needs), output_keys, input_keys, bool(inputs), span.retried),
+            *(number, spans.end[row], instant(start.get("timestamp")), instant(end.get("timestamp"))),
+            duration if duration >= 0 else None,
+            *(start.get("event_id"), end.get("event_id"), row),
+            *(component, name, _ids(needs), output_keys, input_keys, bool(inputs), bool(spans.retried[row])),
             start["event_type"] == "app_load_start",
-            *call_links(span.component, inputs, outputs),
+            *call_links(component, inputs, outputs),
         )
         self._rows.append(_new(GraphSpan, facts))
         if len(self._rows) > MOST_SPANS + MOST_SPANS // 4:
@@ -231,15 +217,15 @@ class Dependencies(BaseFold):
             del self._rows[MOST_SPANS:]
             self._least = _rank(self._rows[-1])
 
-    def result(self, totals: TraceTotals) -> dict[str, Any]:
+    def result(self, spans: SpanTable, _sections: Mapping[str, Any]) -> dict[str, Any]:
         """Return the section."""
         self._keep_longest()
         self._read()
         rows = sorted(self._rows, key=attrgetter("number"))
-        parents, lost = find_parents(rows, self._links)
+        parents, lost = find_parents(rows, spans)
         recorded, unresolved = _find_recorded_edges(rows)
         edges = _Edges(rows, parents, recorded)
-        graph = SpanGraph(parents, list_moments(rows, totals.last_at), edges.needs)
+        graph = SpanGraph(parents, list_moments(rows, spans.last_at), edges.needs)
         too_many = len(rows) < self._spans
         report = _Report(rows, graph, edges, has_outputs=self._has_outputs)
         return {

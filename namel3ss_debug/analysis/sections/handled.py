@@ -29,22 +29,23 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
-from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 from namel3ss_debug.analysis.failures.categories import categorise
 from namel3ss_debug.analysis.failures.claims import claimed_error, may_claim
 from namel3ss_debug.analysis.findings import format_operation, make_finding
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import LOG_LEVELS
+from namel3ss_debug.traces.span_table import SpanWatcher
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 COLUMNS = (
     TableSpec(
@@ -146,7 +147,7 @@ class _Results:
         self.first[shape] = sorted([*self.first.get(shape, ()), *ended])[:_MOST_IDS]
 
 
-class HandledExceptions(BaseFold):
+class HandledExceptions(SpanWatcher):
     """Handled exceptions, warnings in the log, and the shapes of results."""
 
     events = frozenset({"exception_handled", "log_record", "trace_end"})
@@ -161,28 +162,30 @@ class HandledExceptions(BaseFold):
         self._failed: set[str] = set()
         self._failures: set[tuple[str, str]] = set()
 
-    def span(self, span: MeasuredSpan) -> None:
+    def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
         """Note the shape of the result of a call, and the exception of one that failed."""
-        if span.failed:
-            self._failures.add(_failure_of(span.end))
-            self._failed.add(span.id or "")
+        span_id, operation = start["event_id"] if start else end.get("parent_event_id"), spans.operation[row]
+        if spans.failed[row]:
+            self._failures.add(_failure_of(end))
+            self._failed.add(span_id or "")
             return
-        if span.component in _NO_CALLS or span.id is None:
+        component, name = spans.operations[operation]
+        if component in _NO_CALLS or span_id is None:
             return
-        outputs = span.end.get("outputs")
+        outputs = end.get("outputs")
         if type(outputs) is not dict:
             return
         value = outputs.get("result", outputs)
-        reports = may_claim(outputs) and claimed_error(span.end) is not None
+        reports = may_claim(outputs) and claimed_error(end) is not None
         shape = _REPORTED if reports else _shape_of(value)
-        results = self._results.get((span.component, span.name))
+        results = self._results.get((component, name))
         if results is None:
-            results = self._results[span.component, span.name] = _Results()
+            results = self._results[component, name] = _Results()
         known = results.first.get(shape)
-        if known is not None and len(known) >= _MOST_IDS and span.end_number > known[-1].end_number:
+        if known is not None and len(known) >= _MOST_IDS:
             results.counts[shape] += 1
             return
-        results.add(shape, [_Ended(span.end_number, span.id, _show(value))])
+        results.add(shape, [_Ended(spans.end[row], span_id, _show(value))])
 
     def event(self, number: int, event: Event) -> None:
         """Note a handled exception, or a warning in the log."""
@@ -207,7 +210,7 @@ class HandledExceptions(BaseFold):
         else:
             self._more += 1
 
-    def result(self, _totals: TraceTotals) -> dict[str, Any]:
+    def result(self, _spans: SpanTable, _sections: Mapping[str, Any]) -> dict[str, Any]:
         """Return the section."""
         rows: dict[tuple[str, str], dict[str, Any]] = {}
         inside = {each.parent_id for each in self._handled if each.parent_id is not None}

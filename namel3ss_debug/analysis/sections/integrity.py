@@ -29,19 +29,19 @@ import orjson
 
 from namel3ss_debug.analysis.contract import EVENT, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.analysis.facts import EVERY_EVENT
 from namel3ss_debug.analysis.findings import make_finding
 from namel3ss_debug.analysis.sections.event_sequence import EventSequence, ProblemNotes
 from namel3ss_debug.analysis.sections.runs import Lookup
-from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND, since_epoch
+from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND
+from namel3ss_debug.traces.span_table import EVERY_EVENT, SpanWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 COLUMNS = (
     TableSpec(
@@ -140,13 +140,12 @@ _BY_PLACE = (
     "open_spans",
     "ends_before_starts",
     "clock_errors",
-    "outside_parent",
     "truncated_payloads",
     "redacted_payloads",
 )
 
 
-class Integrity:
+class Integrity(SpanWatcher):
     """Checks every event and every span, and counts what the reader could not read.
 
     Attributes:
@@ -155,7 +154,6 @@ class Integrity:
     """
 
     events = EVERY_EVENT
-    needs: tuple[str, ...] = ("problems",)
 
     def __init__(self, _options: Options) -> None:
         self.may_hold_marks = True
@@ -166,6 +164,10 @@ class Integrity:
         self._begun: set[int] = set()
         self._ended = 0
         self._needs: dict[str, tuple[int, tuple[str, ...]]] = {}
+
+    def expect_marks(self, may_hold: bool) -> None:
+        """Take from the reader whether the events that follow may hold marks of what was cut or redacted."""
+        self.may_hold_marks = may_hold
 
     def event(self, number: int, event: Event) -> None:
         """Add the next event: its order, and the marks of what was cut or redacted."""
@@ -200,38 +202,33 @@ class Integrity:
                 self._notes["redacted_payloads"].add(number)
                 self._redactions.update(rule.decode() for rule in rules)
 
-    def span(self, span: MeasuredSpan) -> None:
+    def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
         """Check whether the times of a span that ended are possible."""
-        start, end = span.start, span.end
+        number = spans.number[row]
+        if not end:
+            self._notes["open_spans"].add(number)
+            return
         if not start:
-            self._notes["orphan_ends"].add(span.number)
+            self._notes["orphan_ends"].add(number)
             return
         if "timestamp" not in start:
             return
-        duration = span.duration_ns or 0
+        duration = max(spans.duration[row], 0)
         if "timestamp" in end:
             passed = int((end["timestamp"] - start["timestamp"]) * NS_PER_SECOND)
             if passed < -TOLERANCE_NS:
-                self._notes["ends_before_starts"].add(span.number, -passed)
+                self._notes["ends_before_starts"].add(number, -passed)
             elif "duration_ms" in end:
                 error = abs(passed - duration)
                 if error > TOLERANCE_NS and error > TOLERANCE_NS + duration // _DRIFT:
-                    self._notes["clock_errors"].add(span.number, error)
+                    self._notes["clock_errors"].add(number, error)
                     self._largest_error = max(self._largest_error, error)
-        if span.below is not None and span.below.intervals:
-            inside, began = span.below.intervals, since_epoch(start["timestamp"])
-            outside = max(began - min(inside[::2]), max(inside[1::2]) - began - duration)
-            if outside > TOLERANCE_NS + duration // _DRIFT:
-                self._notes["outside_parent"].add(span.number, outside)
 
-    def open_span(self, span: MeasuredSpan) -> None:
-        """Note a span that never ended."""
-        self._notes["open_spans"].add(span.number)
-
-    def result(self, totals: TraceTotals) -> dict[str, Any]:
+    def result(self, spans: SpanTable, _sections: Mapping[str, Any]) -> dict[str, Any]:
         """Return the section."""
-        reader: dict[str, Any] | None = totals.sections.get("problems")
+        reader: dict[str, Any] | None = spans.about[0].get("problems")
         notes = self._collect_notes()
+        notes["outside_parent"] = _find_outside(spans)
         circles = self._find_circular_dependencies()
         notes["circular_dependencies"] = ProblemNotes(MOST_OF_A_KIND)
         for number in circles:
@@ -249,11 +246,11 @@ class Integrity:
             if not (at_start and counts["rotated_away_events"]):
                 lost.add(event, missing)
         notes["lost_events"] = lost
-        lowered = _deductions(counts, self._bases(totals, counts))
+        lowered = _deductions(counts, self._bases(spans, counts))
         score = max(round(1.0 - sum(deduction["lowered_by"] for deduction in lowered), 6), 0.0)
         findings = _findings(notes, circles)
         return {
-            "score": score if totals.events else None,
+            "score": score if spans.event_count else None,
             "lowered_by": lowered,
             "checks": {check.name: counts[check.name] for check in CHECKS},
             "findings": findings,
@@ -297,15 +294,34 @@ class Integrity:
             "clock_steps": self._sequence.steps_back,
         }
 
-    def _bases(self, totals: TraceTotals, counts: dict[str, int | None]) -> dict[str, int]:
+    def _bases(self, spans: SpanTable, counts: dict[str, int | None]) -> dict[str, int]:
         """Return the number of each unit, lost ones included."""
         gone = (counts["lost_events"] or 0) + (counts["rotated_away_events"] or 0)
         return {
-            "events": totals.events + gone,
-            "spans": totals.spans + totals.open_spans,
-            "lines": totals.events + (counts["skipped_lines"] or 0),
+            "events": spans.event_count + gone,
+            "spans": len(spans),
+            "lines": spans.event_count + (counts["skipped_lines"] or 0),
             "processes": len(self._begun),
         }
+
+
+def _find_outside(spans: SpanTable) -> ProblemNotes:
+    """Return the spans of whose children some ran outside of their time."""
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for row, around in enumerate(spans.around):
+        if around >= 0 and spans.began[row] >= 0 and spans.duration[row] > 0:
+            begin, end = spans.began[row], spans.began[row] + spans.duration[row]
+            first[around] = min(first.get(around, begin), begin)
+            last[around] = max(last.get(around, end), end)
+    notes = ProblemNotes(MOST_OF_A_KIND)
+    for row in sorted(first):
+        began, duration = spans.began[row], max(spans.duration[row], 0)
+        if began >= 0 and spans.end[row]:
+            outside = max(began - first[row], last[row] - began - duration)
+            if outside > TOLERANCE_NS + duration // _DRIFT:
+                notes.add(spans.number[row], outside)
+    return notes
 
 
 def _reader_counts(reader: dict[str, Any] | None) -> dict[str, int | None]:

@@ -15,18 +15,20 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 from namel3ss_debug.analysis.findings import make_finding
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.traces.events import LOG_LEVELS
+from namel3ss_debug.traces.span_table import SpanWatcher
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 COLUMNS = (
     TableSpec(
@@ -72,7 +74,7 @@ _LONGEST = 300
 _WEIGHT = 0.1
 
 
-class LogErrors(BaseFold):
+class LogErrors(SpanWatcher):
     """The messages that report an error, by their text without numbers."""
 
     events = frozenset({"log_record"})
@@ -110,7 +112,7 @@ class LogErrors(BaseFold):
         if len(row["numbers"]) < LISTED:
             row["numbers"].append(number)
 
-    def result(self, _totals: TraceTotals) -> dict[str, Any]:
+    def result(self, _spans: SpanTable, _sections: Mapping[str, Any]) -> dict[str, Any]:
         """Return the section."""
         rows = sorted(self._rows.values(), key=lambda row: (-row["times"], row["number"]))
         return {"count": self._count, "messages": rows}

@@ -19,20 +19,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 from namel3ss_debug.analysis.findings import HALF, WORTH_MS, format_time, make_finding
 from namel3ss_debug.analysis.sections.prompts import answer_key, arguments_key, parse_prompt, value_key
 from namel3ss_debug.analysis.sections.savings import LEAST_PREFIX, CountedCalls, FailedSpan, Key, Savings
-from namel3ss_debug.analysis.sections.usage import ModelKey, model_key, used
-from namel3ss_debug.traces.facts import NS_PER_MS, parse_count, total_tokens
+from namel3ss_debug.analysis.sections.usage import ModelKey, model_key
+from namel3ss_debug.traces.facts import NS_PER_MS, parse_count
+from namel3ss_debug.traces.span_table import SpanWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 
 def _worthwhile(section: Mapping[str, Any]) -> list[Row]:
@@ -63,77 +64,74 @@ COLUMNS = (
 )
 
 MOST_FAILED_RUNS = 10_000
-_INSIDE = "calls inside"
 _new = tuple.__new__
 
 
-class Optimizations(BaseFold):
+class Optimizations(SpanWatcher):
     """Keeps keys of the request and the answer of each call, its time and its cost. Savings are found at the end."""
-
-    needs: tuple[str, ...] = ("dependencies",)
 
     def __init__(self, options: Options) -> None:
         self._slow_ns = round(options.slow_ms * NS_PER_MS)
         self._calls: dict[Key, CountedCalls] = {}
         self._failed_spans: list[FailedSpan] = []
+        self._inside: dict[int, int] = {}  # row -> how many calls ended in it so far
 
-    def span(self, span: MeasuredSpan) -> None:
+    def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
         """Keep a call that ended, or a failed span with calls inside."""
-        below, above, component = span.below, span.above, span.component
-        inside = below.sums[_INSIDE][0] if below is not None and _INSIDE in below.sums else 0
-        calls = inside
-        if component in ("llm", "tool"):
-            self._add_call(span, leaf=not inside)
+        if not end:
+            return
+        inside = calls = self._inside.pop(row, 0)
+        if spans.component(row) in ("llm", "tool"):
+            self._add_call(spans, row, start, end, leaf=not inside)
             calls += 1
-        if calls and above is not None:
-            known = above.sums.get(_INSIDE)
-            if known is None:
-                above.sums[_INSIDE] = [calls]
-            else:
-                known[0] += calls
-        if inside and span.failed:
+        around = spans.around[row]
+        if calls and around >= 0:
+            self._inside[around] = self._inside.get(around, 0) + calls
+        if inside and spans.failed[row]:
             self._failed_spans.append(
-                FailedSpan(span.number, span.end_number, _failure_key(span.end), inside)
+                FailedSpan(spans.number[row], spans.end[row], _failure_key(end), inside)
             )
             if len(self._failed_spans) > 2 * MOST_FAILED_RUNS:
                 self._failed_spans = sorted(self._failed_spans)[:MOST_FAILED_RUNS]
 
-    def _add_call(self, span: MeasuredSpan, *, leaf: bool) -> None:
+    def _add_call(self, spans: SpanTable, row: int, start: Event, end: Event, *, leaf: bool) -> None:
         """Add a call to its operation, with keys of its request and its answer."""
-        start, end = span.start, span.end
-        model = span.component == "llm"
+        component, name = spans.operations[spans.operation[row]]
+        failed, model = spans.failed[row], component == "llm"
         operation = (
-            span.component,
-            model_key(span.start, span.end) if model else _new(ModelKey, (span.name, None, None, None, ())),
+            component,
+            model_key(start, end) if model else _new(ModelKey, (name, None, None, None, ())),
         )
         calls = self._calls.get(operation)
         if calls is None:
             calls = self._calls[operation] = CountedCalls()
         # A tool with calls inside may hold the sum of their tokens and costs.
-        cost = used(span)[2] if model or (leaf and "cost_estimate" in end) else None
-        comparable = leaf and not span.failed and not span.retried
-        prompt = parse_prompt(start) if model and not span.failed else None
+        cost = spans.cost[row] if model or (leaf and "cost_estimate" in end) else -1
+        comparable = leaf and not failed and not spans.retried[row]
+        prompt = parse_prompt(start) if model and not failed else None
         request = -1
         if comparable:
             request = arguments_key(start) if prompt is None else prompt.key
         calls.add(
-            span,
-            total_tokens(end) if leaf or model else 0,
-            -1 if cost is None else cost.amount,
+            spans,
+            row,
+            spans.tokens[row] if leaf or model else 0,
+            cost,
             request,
             answer_key(end) if request >= 0 else -1,
         )
-        if span.failed:
-            calls.failed[span.number] = _failure_key(end)
+        if failed:
+            calls.failed[spans.number[row]] = _failure_key(end)
         elif prompt is not None and prompt.size:
             usage = end.get("usage")
             if (
                 type(usage) is dict
                 and (input_tokens := parse_count(usage.get("input_tokens"))) >= LEAST_PREFIX
             ):
-                calls.prompts.add(span, prompt, input_tokens, parse_count(usage.get("cache_read_tokens")))
+                cached = parse_count(usage.get("cache_read_tokens"))
+                calls.prompts.add(spans, row, end, prompt, input_tokens, cached)
 
-    def result(self, totals: TraceTotals) -> dict[str, Any]:
+    def result(self, _spans: SpanTable, sections: Mapping[str, Any]) -> dict[str, Any]:
         """Return the section."""
         failed_spans = sorted(self._failed_spans)[:MOST_FAILED_RUNS]
         savings = Savings(self._calls, self._slow_ns)
@@ -141,7 +139,7 @@ class Optimizations(BaseFold):
         savings.find_repeated()
         savings.find_resent()
         savings.find_slow_tools()
-        dependencies = totals.sections.get("dependencies") or {}
+        dependencies = sections["dependencies"]
         savings.find_parallel(dependencies.get("parallel") or {})
         return savings.result()
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from operator import eq
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import BaseFold
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.findings import UNFINISHED, make_finding
 from namel3ss_debug.traces.late_ends import VERDICT
 from namel3ss_debug.traces.outcomes import Outcome, RunEnd, decide_outcome
+from namel3ss_debug.traces.span_table import SpanWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 _NS_PER_SECOND = 1_000_000_000
 _BOUNDARIES = frozenset({"llm", "tool", "http", "command", "validation", "memory"})
@@ -36,7 +37,7 @@ _START_FIELDS = (
 """The fields of a `trace_start` that are reported: texts, and `argv`, a list; other values are left out."""
 
 
-class ExecutionOverview(BaseFold):
+class ExecutionOverview(SpanWatcher):
     """Counts, wall time, totals of the other sections, and the status of the run.
 
     `outcome` is how the run ended, as `traces.outcomes` decides it for all commands, and `outcome_detail` what is known
@@ -47,8 +48,7 @@ class ExecutionOverview(BaseFold):
     """
 
     events: frozenset[str] = frozenset({"trace_start", "trace_end", "error_occurred"})
-    needs: tuple[str, ...] = ("errors", "resource_usage", "ending", "noted_status")
-    spans = "top"
+    needs: tuple[str, ...] = ("errors", "resource_usage")
 
     def __init__(self, _options: Options) -> None:
         self._executions: set[str] = set()
@@ -59,15 +59,13 @@ class ExecutionOverview(BaseFold):
         self._start: tuple[int, dict[str, Any]] | None = None
         self._verdict: str | None = None
 
-    def span(self, span: MeasuredSpan) -> None:
-        """Look at a span at the top that ended."""
-        self._identify(span.start or span.end)
-        if span.failed and span.start and span.component not in _BOUNDARIES:
+    def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
+        """Look at a span at the top, and note the execution that one without an end belongs to."""
+        at_top = "parent_event_id" not in start
+        if at_top or not end:
+            self._identify(start or end)
+        if at_top and start and spans.failed[row] and spans.component(row) not in _BOUNDARIES:
             self._end.failed_at_top = True
-
-    def open_span(self, span: MeasuredSpan) -> None:
-        """Note the execution that a span without an end belongs to."""
-        self._identify(span.start)
 
     def event(self, number: int, event: Event) -> None:
         """Note the data of the beginning and of the end of a process, and an interrupt that ended one."""
@@ -97,36 +95,36 @@ class ExecutionOverview(BaseFold):
         if "session_id" in event:
             self._sessions.add(event["session_id"])
 
-    def result(self, totals: TraceTotals) -> dict[str, Any]:
+    def result(self, spans: SpanTable, sections: Mapping[str, Any]) -> dict[str, Any]:
         """Return the section; values that were not recorded are None."""
-        errors, resources = totals.sections["errors"], totals.sections["resource_usage"]
+        errors, resources = sections["errors"], sections["resource_usage"]
         rate = errors["error_rate"]
-        wall = totals.wall_ns
+        wall, about = spans.wall, spans.about[0]
         fields = self._start[1] if self._start is not None else {}
-        noted = totals.sections.get("noted_status")
+        noted = about.get("noted_status")
         if noted is not None and self._end.exit_status is None:
             self._end.exit_status = noted
-        outcome = self._outcome(totals)
+        outcome = self._outcome(about.get("ending"))
         return {
-            "status": self._status(totals, outcome),
+            "status": self._status(spans, outcome),
             "outcome": outcome.name,
             "outcome_detail": outcome.detail,
             "exit_status": self._end.exit_status,
             "executions": len(self._executions),
             "execution_ids": sorted(self._executions)[:10],
             "session_ids": sorted(self._sessions)[:10],
-            "processes": max(len(self._begun), min(totals.events, 1)),
+            "processes": max(len(self._begun), min(spans.event_count, 1)),
             "processes_without_end": max(len(self._begun) - self._ended, 0),
-            "events": totals.events,
-            "spans": totals.spans + totals.open_spans,
-            "open_spans": totals.open_spans,
-            "orphan_ends": totals.orphan_ends,
-            "started_at": _seconds(totals.first_at),
-            "ended_at": _seconds(totals.last_at),
+            "events": spans.event_count,
+            "spans": len(spans),
+            "open_spans": spans.open_count,
+            "orphan_ends": sum(map(eq, spans.number, spans.end)),
+            "started_at": _seconds(spans.first_at),
+            "ended_at": _seconds(spans.last_at),
             "duration_ms": None if wall is None else milliseconds(wall),
-            "agent_executions": _calls(totals, "agent_execution"),
-            "llm_calls": _calls(totals, "llm_call"),
-            "tool_calls": _calls(totals, "tool_call"),
+            "agent_executions": _calls(spans, "agent_execution"),
+            "llm_calls": _calls(spans, "llm_call"),
+            "tool_calls": _calls(spans, "tool_call"),
             "tokens": resources["tokens"]["total"],
             "cost": resources["cost"]["total"],
             "calls_without_price": resources["cost"]["calls_without_price"],
@@ -139,26 +137,26 @@ class ExecutionOverview(BaseFold):
             **({} if self._verdict is None else {"rerun_verdict": self._verdict}),
         }
 
-    def _outcome(self, totals: TraceTotals) -> Outcome:
+    def _outcome(self, ending: str | None) -> Outcome:
         """Return how the run ended; where its files are not known, by its events alone."""
         unended = len(self._begun) > self._ended
-        ending = totals.sections.get("ending") or ("open" if unended else "finished")
+        ending = ending or ("open" if unended else "finished")
         if ending == "killed" and not (unended and 0 in self._begun):
             ending = "finished"  # of a trace whose beginning is not there
         return decide_outcome(ending, self._end)
 
-    def _status(self, totals: TraceTotals, outcome: Outcome) -> str:
+    def _status(self, spans: SpanTable, outcome: Outcome) -> str:
         unended = len(self._begun) > self._ended
         if outcome.name in {"killed", "stopped", "interrupted"}:
             return outcome.name
-        if totals.open_spans or (unended and totals.sections.get("ending") != "finished"):
+        if spans.open_count or (unended and spans.about[0].get("ending") != "finished"):
             return "open"
         return "failed" if outcome.name == "failed" else "completed"
 
 
-def _calls(totals: TraceTotals, prefix: str) -> int:
+def _calls(spans: SpanTable, prefix: str) -> int:
     """Return how many spans of a type there were, even if only one of their two events is there."""
-    return max(totals.types.get(prefix + "_start", 0), totals.types.get(prefix + "_end", 0))
+    return max(spans.types[prefix + "_start"], spans.types[prefix + "_end"])
 
 
 def _seconds(nanoseconds: int | None) -> float | None:

@@ -23,20 +23,21 @@ from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import OUTLIERS
 from namel3ss_debug.analysis.findings import format_operation, format_time, make_finding
 from namel3ss_debug.analysis.sections import bursts, decisions, loops, sequences
 from namel3ss_debug.analysis.sections.calls import Reader, group_levels
+from namel3ss_debug.traces.span_table import SpanWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
     from namel3ss_debug.analysis.sections.calls import PatternCall
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 TROUBLES = frozenset({"loop", "retries", "stall", "one way"})
 """The kinds of patterns whose cost brought nothing."""
@@ -84,7 +85,7 @@ KINDS = (
 _number = attrgetter("number")
 
 
-class Patterns(BaseFold):
+class Patterns(SpanWatcher):
     """Keeps a few fields of the first spans. The patterns in them are looked for at the end."""
 
     events: frozenset[str] = frozenset({"trace_start", "memory_operation", "decision"})
@@ -97,15 +98,12 @@ class Patterns(BaseFold):
         self._reader = Reader()
         self._links: dict[str, tuple[int, str]] = {}
 
-    def span(self, span: MeasuredSpan) -> None:
-        """Keep a span that ended. An end without a start has no position among the others."""
-        start = span.start
+    def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
+        """Keep a span. An end without a start has no position among the others."""
         if start:
             self._seen += 1
-            if span.number < self._first_left_out:
-                self._add(self._reader.call(span))
-
-    open_span = span
+            if spans.number[row] < self._first_left_out:
+                self._add(self._reader.call(spans, row, start, end))
 
     def event(self, number: int, event: Event) -> None:
         """Keep a decision or an access to the memory, or note the span that a process was started in."""
@@ -131,7 +129,7 @@ class Patterns(BaseFold):
             del self._calls[MOST_SPANS:]
             self._first_left_out = self._calls[-1].number
 
-    def result(self, _totals: TraceTotals) -> dict[str, Any]:
+    def result(self, _spans: SpanTable, _sections: Mapping[str, Any]) -> dict[str, Any]:
         """Return the section."""
         self._keep_first()
         by_kind: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}

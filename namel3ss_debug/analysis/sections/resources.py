@@ -407,7 +407,8 @@ def _tracing(spans: SpanTable) -> dict[str, Any] | None:
             problems[text] += parse_count(count)
     spent = sum(whole_ns(metadata.get("tracing_us"), _NS_PER_US) for metadata in ends)
     # The wall time of a trace whose beginning was rotated away is not known.
-    wall = None if spans.rotated_away else spans.wall
+    rotated = any((about.get("problems") or {}).get("rotated_away_events") for about in spans.about)
+    wall = None if rotated else spans.wall
     return {
         "processes": len(ends),
         **{

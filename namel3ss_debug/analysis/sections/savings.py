@@ -31,13 +31,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.sections.usage import ModelKey, dollars
 from namel3ss_debug.analysis.totals import LISTED
-from namel3ss_debug.traces.facts import LONGEST_NS, NS_PER_MS
+from namel3ss_debug.traces.facts import NS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.analysis.sections.prompts import Prompt
+    from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 LEAST_PREFIX = 1024
 """A provider's cache needs beginnings of at least this many tokens; shorter ones save nothing."""
@@ -84,12 +85,16 @@ class PromptPrefixes:
         self._facts = array("q")
         self.beginnings, self.sizes = array("q"), array("q")
 
-    def add(self, span: MeasuredSpan, prompt: Prompt, input_tokens: int, cached: int) -> None:
+    def add(
+        self, spans: SpanTable, row: int, end: Event, prompt: Prompt, input_tokens: int, cached: int
+    ) -> None:
         """Add the prompt of a call with its input tokens, of which `cached` were read from a cache."""
-        at = span.end.get("timestamp")
+        at = end.get("timestamp")
         kept = prompt.beginnings
         when = -1 if at is None else int(at)
-        self._facts.extend((span.number, span.end_number, input_tokens, cached, prompt.size, when, len(kept)))
+        self._facts.extend(
+            (spans.number[row], spans.end[row], input_tokens, cached, prompt.size, when, len(kept))
+        )
         self.beginnings.extend(kept)
         self.sizes.extend(prompt.sizes)
 
@@ -156,14 +161,10 @@ class CountedCalls:
         self.failed: dict[int, int] = {}
         self.prompts = PromptPrefixes()
 
-    def add(self, span: MeasuredSpan, tokens: int, cost: int, request: int, answer: int) -> None:
+    def add(self, spans: SpanTable, row: int, tokens: int, cost: int, request: int, answer: int) -> None:
         """Add a call."""
-        duration = span.duration_ns or 0
-        if tokens > LONGEST_NS or cost > LONGEST_NS:  # larger numbers of a broken trace do not fit the array
-            tokens, cost = min(tokens, LONGEST_NS), min(cost, LONGEST_NS)
-        self._facts.extend(
-            (span.number, span.end_number, duration, span.self_ns, tokens, cost, request, answer)
-        )
+        duration, own = max(spans.duration[row], 0), spans.self_time[row]
+        self._facts.extend((spans.number[row], spans.end[row], duration, own, tokens, cost, request, answer))
 
     def __getitem__(self, index: int) -> CountedCall:
         return CountedCall._make(self._facts[index * _WIDTH : (index + 1) * _WIDTH])

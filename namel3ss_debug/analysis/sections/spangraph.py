@@ -18,13 +18,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from namel3ss_debug.analysis.facts import latest
 from namel3ss_debug.analysis.sections.graphs import Arrow, OpenAncestors, WorkNetwork
 from namel3ss_debug.traces.facts import LONGEST_NS
+from namel3ss_debug.traces.span_table import AT_TOP
 
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Mapping, Sequence
+
+    from namel3ss_debug.traces.span_table import SpanTable
 
 RUN = 0
 """The index of the run itself, which holds all spans; the spans are numbered from 1."""
@@ -40,7 +42,8 @@ class GraphSpan(NamedTuple):
         number, end_number: the numbers of its events; `end_number` is 0 for a span that never ended.
         began_at, ended_at: nanoseconds since the epoch; None where not recorded.
         duration_ns: the recorded duration, else the time between the events; None where neither is recorded.
-        id, end_id, parent_id: the ids of its two events and of the span around it.
+        id, end_id: the ids of its two events.
+        row: its row in the table of spans.
         component, name: those of the span.
         needs: the ids in `depends_on`.
         output_keys, input_keys: the keys of the values in its outputs and inputs, as made by `fingerprints`.
@@ -57,7 +60,7 @@ class GraphSpan(NamedTuple):
     duration_ns: int | None
     id: str | None
     end_id: str | None
-    parent_id: str | None
+    row: int
     component: str
     name: str
     needs: tuple[str, ...]
@@ -78,40 +81,17 @@ class Moment(NamedTuple):
     span: int
 
 
-def find_parents(
-    rows: Sequence[GraphSpan], links: Mapping[str, Sequence[tuple[int, str]]]
-) -> tuple[list[int], int]:
-    """Return the parent of each span as an index into the rows, from 1; `RUN` where there is none.
-
-    Where several spans have the id, the latest that began before the child is the parent. A span that began after the
-    child cannot be its parent, so there are no cycles.
+def find_parents(rows: Sequence[GraphSpan], spans: SpanTable) -> tuple[list[int], int]:
+    """Return the parent of each span as an index into the rows, from 1, `RUN` where there is none; and how many are lost.
 
     Args:
         rows: the spans by number.
-        links: id of a `trace_start` -> (its number, the id of the span its process was started in), by number.
-
-    Returns:
-        The parents, and how many spans name a parent that is not there.
+        spans: the table that they are from.
     """
-    by_id: dict[str, list[tuple[int, int]]] = {}
-    parents = [RUN]
-    lost = 0
-    for index, row in enumerate(rows, 1):
-        wanted, before = row.parent_id, row.number
-        parent = RUN
-        while wanted is not None:
-            span = by_id.get(wanted)
-            latest_span = None if span is None else latest(span, before)
-            link = latest(links.get(wanted, ()), before)
-            if link is None or (latest_span is not None and latest_span[0] > link[0]):
-                parent = RUN if latest_span is None else latest_span[1]
-                lost += latest_span is None
-                break
-            before, wanted = link
-        parents.append(parent)
-        if row.id is not None:
-            by_id.setdefault(row.id, []).append((row.number, index))
-    return parents, lost
+    indexes = {span.row: index for index, span in enumerate(rows, 1)}
+    named = [spans.parent[span.row] for span in rows]
+    lost = sum(parent != AT_TOP and parent not in indexes for parent in named)
+    return [RUN, *(indexes.get(parent, RUN) for parent in named)], lost
 
 
 def list_moments(rows: Sequence[GraphSpan], last_at: int | None) -> list[Moment]:

@@ -10,9 +10,9 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.aggregate.section_sums import ErrorSum, Overviews, SectionSum
-from namel3ss_debug.analysis.contract import MERGE, Section, SectionTable
+from namel3ss_debug.analysis.contract import EVERY_OTHER_SECTION, MERGE, Section, SectionTable
 from namel3ss_debug.analysis.failures import errors
-from namel3ss_debug.analysis.health import Health
+from namel3ss_debug.analysis.health import run_health
 from namel3ss_debug.analysis.sections import (
     components,
     dependencies,
@@ -37,8 +37,9 @@ _ROWS = (
     Section(
         "execution_overview",
         "summary",
-        overview.ExecutionOverview,
-        "How the run went, by component and event type.",
+        watch=overview.ExecutionOverview,
+        needs=("errors", "resource_usage"),
+        help="How the run went, by component and event type.",
         findings=overview.find_findings,
         pooling=Overviews,
         in_health=False,
@@ -74,8 +75,8 @@ _ROWS = (
     Section(
         "errors",
         "errors",
-        errors.Errors,
-        "What failed, and what never ended.",
+        watch=errors.Errors,
+        help="What failed, and what never ended.",
         columns=errors.COLUMNS,
         findings=errors.find_findings,
         pooling=ErrorSum,
@@ -86,8 +87,8 @@ _ROWS = (
     Section(
         "handled_exceptions",
         "handled",
-        handled.HandledExceptions,
-        "Exceptions that the program handled, and those after which a result is empty or of another shape.",
+        watch=handled.HandledExceptions,
+        help="Exceptions that the program handled, and those after which a result is empty or of another shape.",
         columns=handled.COLUMNS,
         findings=handled.find_findings,
         has_data=handled.has_handled,
@@ -96,8 +97,8 @@ _ROWS = (
     Section(
         "log_errors",
         "log-errors",
-        log_errors.LogErrors,
-        "Log records of any level that report an error.",
+        watch=log_errors.LogErrors,
+        help="Log records of any level that report an error.",
         columns=log_errors.COLUMNS,
         findings=log_errors.find_findings,
         has_data=log_errors.has_errors,
@@ -119,8 +120,8 @@ _ROWS = (
     Section(
         "integrity",
         "integrity",
-        integrity.Integrity,
-        "What is missing, cut or impossible in the trace, as a score.",
+        watch=integrity.Integrity,
+        help="What is missing, cut or impossible in the trace, as a score.",
         columns=integrity.COLUMNS,
         findings=integrity.find_findings,
         has_data=integrity.has_score,
@@ -130,8 +131,8 @@ _ROWS = (
     Section(
         "dependencies",
         "dependencies",
-        dependencies.Dependencies,
-        "Critical path, slack, and what could have run in parallel.",
+        watch=dependencies.Dependencies,
+        help="Critical path, slack, and what could have run in parallel.",
         columns=dependencies.COLUMNS,
         findings=dependencies.find_findings,
         has_data=dependencies.has_spans,
@@ -139,8 +140,8 @@ _ROWS = (
     Section(
         "patterns",
         "patterns",
-        patterns.Patterns,
-        "Loops, retries, stalls, bursts, and what is repeated.",
+        watch=patterns.Patterns,
+        help="Loops, retries, stalls, bursts, and what is repeated.",
         columns=patterns.COLUMNS,
         findings=patterns.find_findings,
         has_data=patterns.has_spans,
@@ -148,8 +149,9 @@ _ROWS = (
     Section(
         "optimizations",
         "optimizations",
-        optimizations.Optimizations,
-        "What could be saved: time, tokens and money, each once.",
+        watch=optimizations.Optimizations,
+        needs=("dependencies",),
+        help="What could be saved: time, tokens and money, each once.",
         columns=optimizations.COLUMNS,
         findings=optimizations.find_findings,
         pooling=SectionSum,
@@ -159,8 +161,9 @@ _ROWS = (
     Section(
         "triggers",
         "triggers",
-        triggers.Triggers,
-        "Which thresholds of the setting triggers were exceeded.",
+        watch=triggers.Triggers,
+        needs=("resource_usage", "patterns"),
+        help="Which thresholds of the setting triggers were exceeded.",
         columns=triggers.COLUMNS,
         findings=triggers.find_findings,
         has_data=triggers.has_decided_rules,
@@ -181,8 +184,9 @@ _ROWS = (
     Section(
         "health",
         "health",
-        Health,
-        "How much the findings weigh: a score, what lowered it, what to do next.",
+        compute=run_health,
+        needs=EVERY_OTHER_SECTION,
+        help="How much the findings weigh: a score, what lowered it, what to do next.",
         in_health=False,
         scored=True,
     ),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from namel3ss_debug.prices import PICODOLLARS, Price, Terms, find_price, find_window
-from namel3ss_debug.traces.costs import Used, seller_of, span_cost, terms_of
-from namel3ss_debug.traces.facts import name_without_start, token_parts, total_tokens
+from namel3ss_debug.traces.costs import seller_of, terms_of
+from namel3ss_debug.traces.facts import name_without_start
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.facts import MeasuredSpan
     from namel3ss_debug.traces.events import Event
 
 _new = tuple.__new__
@@ -55,20 +54,6 @@ def model_key(start: Event, end: Event) -> ModelKey:
     if seller is None:
         return _new(ModelKey, (name, response_model, None, None, terms))
     return _new(ModelKey, (name, response_model, seller.provider, seller.address, terms))
-
-
-def used(span: MeasuredSpan) -> Used:
-    """Return the tokens of a span and its cost: the recorded cost, else that of the tokens of a model call.
-
-    It is computed once for each span, however many folds ask for it. Callers that must be fast look at `span.used`
-    first.
-    """
-    known = span.used
-    if known is None:
-        end = span.end
-        parts = token_parts(end)
-        known = span.used = (total_tokens(end), parts, span_cost(span.start, end))
-    return known
 
 
 def dollars(amount: int) -> float:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from namel3ss_debug.analysis.sections.memory import ProcessKey
-    from namel3ss_debug.analysis.totals import TraceTotals
 
 LEAST_CALLS = 20
 """A rate or a baseline of fewer calls has no meaning."""
@@ -91,12 +90,13 @@ class TriggerData:
 
 
 class RuleInput(NamedTuple):
-    """The input of a rule: its threshold, all thresholds, the data, and the totals."""
+    """The input of a rule: its threshold, all thresholds, the data, the other sections, the last timestamp."""
 
     limit: float
     thresholds: Mapping[str, float | None]
     data: TriggerData
-    totals: TraceTotals
+    sections: Mapping[str, Any]
+    last_at: int | None
 
 
 class TriggerRule(NamedTuple):
@@ -109,13 +109,17 @@ class TriggerRule(NamedTuple):
 
 
 def evaluate(
-    rule: TriggerRule, thresholds: Mapping[str, float | None], data: TriggerData, totals: TraceTotals
+    rule: TriggerRule,
+    thresholds: Mapping[str, float | None],
+    data: TriggerData,
+    sections: Mapping[str, Any],
+    last_at: int | None,
 ) -> tuple[list[dict[str, Any]], str, str | None]:
     """Return the findings of a rule, its state, and the reason of the state where there is one."""
     limit = thresholds.get(rule.threshold)
     if limit is None:
         return [], "off", None
-    findings, reason = rule.decide(RuleInput(limit, thresholds, data, totals))
+    findings, reason = rule.decide(RuleInput(limit, thresholds, data, sections, last_at))
     rows = [{"rule": rule.name, "threshold": limit, "unit": rule.unit, **row} for row in findings]
     return rows, "triggered" if rows else "ok" if reason is None else "unknown", None if rows else reason
 
@@ -237,7 +241,7 @@ def _error_rate(inputs: RuleInput) -> tuple[list[dict[str, Any]], str | None]:
 
 def _memory(inputs: RuleInput) -> tuple[list[dict[str, Any]], str | None]:
     """Find processes whose memory grows faster than the limit, where `resource_usage` is sure that it grows."""
-    processes = inputs.totals.sections.get("resource_usage", {}).get("memory", {}).get("processes", [])
+    processes = inputs.sections.get("resource_usage", {}).get("memory", {}).get("processes", [])
     rows = []
     reasons = [row["leak"]["reason"] for row in processes]
     for row in processes:
@@ -254,7 +258,7 @@ def _memory(inputs: RuleInput) -> tuple[list[dict[str, Any]], str | None]:
 
 def _loops(inputs: RuleInput) -> tuple[list[dict[str, Any]], str | None]:
     """Find out whether there are more loops among the patterns than the limit."""
-    patterns = inputs.totals.sections.get("patterns")
+    patterns = inputs.sections.get("patterns")
     if patterns is None:
         return [], "loops were not looked for"
     loops = [row for row in patterns.get("found", ()) if row.get("kind") == "loop"]
@@ -273,7 +277,7 @@ def _cpu(inputs: RuleInput) -> tuple[list[dict[str, Any]], str | None]:
 
     It computes where it uses more than `cpu_share` of the time. Its samples and spans with recorded CPU time show this.
     """
-    resources = inputs.totals.sections.get("resource_usage", {})
+    resources = inputs.sections.get("resource_usage", {})
     if not inputs.data.cpu_recorded and resources.get("cpu_ms") is None:
         return [], "the trace holds no CPU time"
     least, share = inputs.limit * NS_PER_SECOND, inputs.thresholds.get("cpu_share")
@@ -327,7 +331,7 @@ def _timeouts(inputs: RuleInput) -> tuple[list[dict[str, Any]], str | None]:
 
 def _context(inputs: RuleInput) -> tuple[list[dict[str, Any]], str | None]:
     """Find calls that filled more than a share of the context window of their model."""
-    models = inputs.totals.sections.get("resource_usage", {}).get("context", {}).get("by_model", {})
+    models = inputs.sections.get("resource_usage", {}).get("context", {}).get("by_model", {})
     rows = []
     for name, row in models.items():
         if row["calls_over"]:
@@ -350,7 +354,7 @@ def _blocked(inputs: RuleInput) -> tuple[list[dict[str, Any]], str | None]:
     Calls of models are left out, because they wait for their answer; so are spans in which the process computed for
     half of the time. A span that never ended, a model call as well, waits until the trace ends.
     """
-    last, limit = inputs.totals.last_at, inputs.limit * NS_PER_SECOND
+    last, limit = inputs.last_at, inputs.limit * NS_PER_SECOND
     blocked = [
         *inputs.data.blocked,
         *(

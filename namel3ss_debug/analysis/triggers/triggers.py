@@ -17,24 +17,26 @@ The thresholds are the setting `triggers`; the function of each rule in `rules` 
 from __future__ import annotations
 
 from array import array
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, TableSpec
+from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.findings import EXCEEDED, format_operation, make_finding
 from namel3ss_debug.analysis.sections.memory import process_key
 from namel3ss_debug.analysis.sections.processes import parse_sample
 from namel3ss_debug.analysis.triggers.rules import RULES, Blocked, Timeout, TriggerData, evaluate
-from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND, instant, since_epoch, whole_ns
+from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND, whole_ns
+from namel3ss_debug.traces.span_table import SpanWatcher
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from namel3ss_debug.analysis.facts import Below, MeasuredSpan
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.totals import Options, TraceTotals
+    from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
+    from namel3ss_debug.traces.span_table import SpanTable
 
 COLUMNS = (
     TableSpec(
@@ -58,109 +60,38 @@ COLUMNS = (
 _DEPENDENCIES = frozenset({"llm", "tool", "http", "memory"})
 _LEAST_BUSY_NS = 100 * NS_PER_MS
 _MOST_TIMEOUTS = 10_000
-_TIMEOUTS = "timeouts"
-_OPEN = "open inside"
 
 
-class Triggers(BaseFold):
-    """Collects durations of calls, calls and failures by the second, CPU time, timeouts, and stretches without work."""
+class Triggers(SpanWatcher):
+    """Collects what only the events hold: which failed calls timed out, and the processor time of each process."""
 
     events: frozenset[str] = frozenset({"resource_sample"})
-    needs: tuple[str, ...] = ("resource_usage", "patterns")
 
     def __init__(self, options: Options) -> None:
         self._thresholds = options.triggers
         self._busy_share = options.triggers.get("cpu_share")
-        blocked = options.triggers.get("blocked_seconds")
-        self._blocked_ns = None if blocked is None else whole_ns(blocked, NS_PER_SECOND)
+        self._timed_out: set[int] = set()
         self._data = TriggerData()
 
-    def span(self, span: MeasuredSpan) -> None:
-        """Add the data of a span that ended."""
-        component, end, duration = span.component, span.end, span.duration_ns
-        data = self._data
-        if component in ("llm", "tool"):
-            at = end.get("timestamp")
-            if at is not None:
-                second = int(at)
-                calls = data.calls
-                calls[second] = calls.get(second, 0) + 1
-                if span.failed:
-                    data.failed.append((second, span.number))
-            self._add_duration(span)
-        elif component == "agent":
-            self._add_duration(span)
-        if span.failed or (span.below is not None and _TIMEOUTS in span.below.sums):
-            self._add_timeout(span)
-        if duration is not None and duration >= _LEAST_BUSY_NS:
-            self._add_work(span, duration)
-
-    def _add_duration(self, span: MeasuredSpan) -> None:
-        """Add the duration of a call to its operation."""
-        duration = span.duration_ns
-        if duration is None:
-            return
-        key = span.component, span.name
-        facts = self._data.durations.get(key)
-        if facts is None:
-            facts = self._data.durations[key] = array("q")
-        at = span.start.get("timestamp")
-        facts.extend((span.number, -1 if at is None else int(at * 1e6 + 0.5) * 1000, duration))
-
-    def _add_timeout(self, span: MeasuredSpan) -> None:
-        """Note that a dependency timed out, once for the innermost span that reports it."""
-        timed_out = span.below is not None and _TIMEOUTS in span.below.sums
-        if not timed_out and span.failed and span.component in _DEPENDENCIES:
-            end = span.end
+    def span(self, spans: SpanTable, row: int, _start: Event, end: Event) -> None:
+        """Note a call that timed out, and a span in which the process computed nearly all the time."""
+        component, duration, cpu = spans.component(row), spans.duration[row], spans.cpu[row]
+        if spans.failed[row] and component in _DEPENDENCIES:
             category = categorise(
                 lenient.string(end.get("error_type")),
                 lenient.string(end.get("error")),
                 http_status=http_status(end),
                 status=end.get("status"),
-                component=span.component,
+                component=component,
             )
-            timed_out = category == "timeout"
-            if timed_out:
-                self._data.timeouts.append(
-                    Timeout(span.number, instant(end.get("timestamp")), span.component, span.name)
-                )
-                self._data.timeout_count += 1
-                if len(self._data.timeouts) > 2 * _MOST_TIMEOUTS:
-                    self._data.timeouts = sorted(self._data.timeouts)[:_MOST_TIMEOUTS]
-        if timed_out and span.above is not None:
-            span.above.vector(_TIMEOUTS, 1)[0] += 1
-
-    def _add_work(self, span: MeasuredSpan, duration: int) -> None:
-        """Note a span in which the process computed all the time, or in which nothing happened for long."""
-        start, end = span.start, span.end
-        cpu = whole_ns(end["cpu_time_ms"], NS_PER_MS) if "cpu_time_ms" in end else None
-        began = start.get("timestamp")
-        if cpu is not None:
+            if category == "timeout":
+                self._timed_out.add(row)
+        if cpu >= 0 and duration >= _LEAST_BUSY_NS:
             self._data.cpu_recorded = True
-            if began is not None and self._busy_share is not None and cpu > self._busy_share * duration:
-                begin = since_epoch(began)
-                self._data.busy.setdefault(process_key(end), []).append(
-                    (begin, begin + duration, span.number)
-                )
-        if self._blocked_ns is None or span.self_ns <= self._blocked_ns or span.component == "llm":
-            return
-        if cpu is not None and 2 * cpu > duration:
-            return
-        gap: int = span.self_ns
-        since: int | None = None
-        if began is not None:
-            gap, since = _longest_gap(since_epoch(began), duration, span.below)
-        if gap > self._blocked_ns:
-            self._data.blocked.append(Blocked(gap, span.number, since, span.component, span.name, ended=True))
-
-    def open_span(self, span: MeasuredSpan) -> None:
-        """Add an innermost span that never ended, with the time since which nothing has run inside."""
-        above, below, began = span.above, span.below, span.start.get("timestamp")
-        if above is not None:
-            above.vector(_OPEN, 1)[0] += 1
-        if began is not None and (below is None or _OPEN not in below.sums):
-            since = max([since_epoch(began), *(below.intervals[1::2] if below is not None else ())])
-            self._data.waiting.append(Blocked(0, span.number, since, span.component, span.name, ended=False))
+            began = spans.began[row]
+            if began >= 0 and self._busy_share is not None and cpu > self._busy_share * duration:
+                stretch = began, began + duration, spans.number[row]
+                self._data.busy.setdefault(process_key(end), []).append(stretch)
 
     def event(self, number: int, event: Event) -> None:
         """Add a sample of the processor time of a process."""
@@ -169,13 +100,17 @@ class Triggers(BaseFold):
             self._data.cpu_recorded = True
             self._data.samples.setdefault(process_key(event), []).append((number, sample.at, sample.cpu_ns))
 
-    def result(self, totals: TraceTotals) -> dict[str, Any]:
+    def result(self, spans: SpanTable, sections: Mapping[str, Any]) -> dict[str, Any]:
         """Return the state of each rule, and the findings."""
+        _collect_calls(spans, self._data)
+        _collect_timeouts(spans, self._timed_out, self._data)
+        blocked = self._thresholds.get("blocked_seconds")
+        _collect_stretches(spans, None if blocked is None else whole_ns(blocked, NS_PER_SECOND), self._data)
         triggered = []
         rules = []
         for rule in RULES:
             threshold = self._thresholds.get(rule.threshold)
-            findings, state, reason = evaluate(rule, self._thresholds, self._data, totals)
+            findings, state, reason = evaluate(rule, self._thresholds, self._data, sections, spans.last_at)
             triggered += findings
             rules.append(
                 {
@@ -189,14 +124,78 @@ class Triggers(BaseFold):
         return {"rules": rules, "triggered_count": len(triggered), "triggered": triggered}
 
 
-def _longest_gap(begin: int, duration: int, below: Below | None) -> tuple[int, int]:
+def _collect_calls(spans: SpanTable, data: TriggerData) -> None:
+    """Add the duration of each call, and when calls of models and tools ended and failed."""
+    for row in spans.of("llm", "tool", "agent"):
+        number, began, duration = spans.number[row], spans.began[row], spans.duration[row]
+        at = spans.ended[row] if spans.component(row) != "agent" else -1
+        if at >= 0:
+            second = at // NS_PER_SECOND
+            data.calls[second] = data.calls.get(second, 0) + 1
+            if spans.failed[row]:
+                data.failed.append((second, number))
+        if duration >= 0:
+            facts = data.durations.setdefault(spans.operations[spans.operation[row]], array("q"))
+            facts.extend((number, began, duration))
+
+
+def _collect_timeouts(spans: SpanTable, timed_out: set[int], data: TriggerData) -> None:
+    """Add each call of a dependency that timed out, once for the innermost span that reports it."""
+    inner: set[int] = set()
+    for row in range(len(spans) - 1, -1, -1) if timed_out else ():
+        if row in timed_out and row not in inner:
+            at = spans.ended[row]
+            timeout = Timeout(
+                spans.number[row], at if at >= 0 else None, spans.component(row), spans.name(row)
+            )
+            data.timeouts.append(timeout)
+        if row in timed_out or row in inner:
+            inner.add(spans.around[row])
+    data.timeout_count = len(data.timeouts)
+    data.timeouts = sorted(data.timeouts)[:_MOST_TIMEOUTS]
+
+
+def _collect_stretches(spans: SpanTable, blocked_ns: int | None, data: TriggerData) -> None:
+    """Add the spans in which nothing happened for long, and the innermost ones that never ended."""
+    long = {
+        row
+        for row, own in enumerate(spans.self_time)
+        if blocked_ns is not None
+        and own > blocked_ns
+        and spans.component(row) != "llm"
+        and spans.duration[row] >= _LEAST_BUSY_NS
+        and 2 * spans.cpu[row] <= spans.duration[row]
+    }
+    unended = {row for row, end in enumerate(spans.end) if not end}
+    inside: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    holders = set()
+    for row, around in enumerate(spans.around):
+        if around in long or around in unended:
+            if row in unended:
+                holders.add(around)
+            if spans.began[row] >= 0 and spans.duration[row] > 0:
+                inside[around].append((spans.began[row], spans.began[row] + spans.duration[row]))
+    for row in sorted(long):
+        gap, since = spans.self_time[row], None
+        if spans.began[row] >= 0:
+            gap, since = _longest_gap(spans.began[row], spans.duration[row], inside[row])
+        if gap > (blocked_ns or 0):
+            data.blocked.append(
+                Blocked(gap, spans.number[row], since, spans.component(row), spans.name(row), ended=True)
+            )
+    for row in sorted(unended - holders):
+        if spans.began[row] >= 0:
+            since = max([spans.began[row], *(end for _, end in inside[row])])
+            data.waiting.append(
+                Blocked(0, spans.number[row], since, spans.component(row), spans.name(row), ended=False)
+            )
+
+
+def _longest_gap(begin: int, duration: int, inside: list[tuple[int, int]]) -> tuple[int, int]:
     """Return the longest stretch of a span in which no other ran inside, and when it began."""
     end = begin + duration
-    if below is None or not below.intervals:
-        return duration, begin
-    numbers = iter(below.intervals)
     longest, since, reached = 0, begin, begin
-    for low, high in sorted(zip(numbers, numbers, strict=True)):
+    for low, high in sorted(inside):
         if min(low, end) - reached > longest:
             longest, since = min(low, end) - reached, reached
         reached = max(reached, high)

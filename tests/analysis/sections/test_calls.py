@@ -29,7 +29,7 @@ def read(recording, analysed, monkeypatch):
     monkeypatch.setattr(
         module.Reader,
         "call",
-        lambda reader, span, real=Reader.call: seen.append(real(reader, span)) or seen[-1],
+        lambda *span, real=Reader.call: seen.append(real(*span)) or seen[-1],
     )
     analysed(recording.events, ["patterns"])
     return seen

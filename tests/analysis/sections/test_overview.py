@@ -1,6 +1,6 @@
 import pytest
 
-from namel3ss_debug.analysis.folds import Analysis
+from namel3ss_debug.analysis.computing import analyze_events
 
 
 @pytest.fixture
@@ -80,9 +80,7 @@ def test_a_process_that_was_killed_by_the_program_leaves_the_run_ended(recording
     begin(recording, process=1)
     recording.span("tool", "t", 1, 2)
     recording.add("trace_end", 3, metadata={"exit_status": 0})
-    analysis = Analysis(["execution_overview"])
-    analysis.feed_all(recording.events)
-    found = analysis.results({"ending": ending})["execution_overview"]
+    found = analyze_events(recording.events, ["execution_overview"], ending=ending)["execution_overview"]
     assert (found["status"], found["processes_without_end"]) == (expected, 1)
 
 

@@ -7,31 +7,21 @@ import pytest
 from click.testing import CliRunner
 
 from namel3ss_debug.analysis.aggregate.many import AnalysisRequest, analyze_many
-from namel3ss_debug.analysis.aggregate.section_sums import SectionSum
 from namel3ss_debug.analysis.analyzer import TraceAnalyzer
-from namel3ss_debug.analysis.contract import BaseFold, ColumnSpec, Section, TableSpec
+from namel3ss_debug.analysis.contract import MERGE, ColumnSpec, Section, TableSpec
 from namel3ss_debug.analysis.findings import make_finding
 from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.cli.main import debug
 
 
-class Refunds(BaseFold):
-    """The refunds that a run paid."""
-
-    def __init__(self, options):
-        del options
-        self.rows = []
-
-    def span(self, span):
-        """Keep the refunds."""
-        if span.name == "refund":
-            self.rows.append({"number": span.number, "ms": span.duration_ns / 1e6})
-
-    def result(self, totals):
-        """Return the section."""
-        del totals
-        rows = sorted(self.rows, key=lambda row: row["number"])
-        return {"refunds": len(rows), "total_ms": sum(row["ms"] for row in rows), "listed": rows}
+def refunds(spans, options):
+    """Return the refunds that a run paid."""
+    del options
+    rows = [
+        {**spans.place(row), "ms": spans.duration[row] / 1e6}
+        for row in spans.by_operation().get(("tool", "refund"), ())
+    ]
+    return {"refunds": len(rows), "total_ms": sum(row["ms"] for row in rows), "listed": rows}
 
 
 def find_findings(section, sections, run):
@@ -47,15 +37,15 @@ def find_findings(section, sections, run):
 ROW = Section(
     "refunds",
     "refunds",
-    Refunds,
     "What was paid back.",
+    compute=refunds,
     columns=(
         TableSpec(
             "Refunds", "listed", (ColumnSpec("n", "number", "event"), ColumnSpec("took ms", "ms", "ms"))
         ),
     ),
     findings=find_findings,
-    pooling=SectionSum,
+    pooling=MERGE,
 )
 
 

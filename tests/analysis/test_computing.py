@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from namel3ss_debug.analysis.folds import Analysis
+from namel3ss_debug.analysis.computing import analyze_events
 from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.errors import WrongUsageError
 
@@ -144,4 +144,4 @@ def test_a_child_that_began_before_its_parent_is_not_inside_it(recording, analys
 def test_a_section_that_is_not_there_is_a_mistake_of_the_user():
     """The message names the section and those that there are."""
     with pytest.raises(WrongUsageError, match="there is no section 'colour'; there are execution_overview, "):
-        Analysis(["colour"])
+        analyze_events([], ["colour"])
