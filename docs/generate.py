@@ -82,6 +82,7 @@ DOCUMENTS = {
     "logs": ("logs", "{sample}"),
     "mark": ("mark", "{sample}"),
     "report": ("report", "it failed", "{sample}"),
+    "show": ("show", "{sample}"),
 }
 """A JSON document to the command that prints it, for traces of the tests."""
 

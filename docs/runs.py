@@ -82,6 +82,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "list": ("namel3ss debug list",),
     "many": ("namel3ss debug analyze debug/traces --errors",),
     "activity": ("namel3ss debug activity llm",),
+    "show": ("namel3ss debug show",),
     "live": (
         (
             "namel3ss debug trace -b find_suppliers examples/failing_agent.py",
@@ -232,7 +233,7 @@ def session(command: str, typed: Iterable[str], cwd: Path) -> str:
         env=programs(cwd),
         encoding="utf-8",
         dimensions=(40, 80),
-        timeout=60,
+        timeout=300,
     )
     terminal.logfile_read = log
     for words in typed:
@@ -265,7 +266,7 @@ def shell(command: str, cwd: Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
-        timeout=120,
+        timeout=300,  # on a busy machine
     )
     return done.stdout.decode()
 

@@ -184,23 +184,40 @@ ENCODINGS = ("gzip", "deflate", "br", "zstd")
 """The encodings in which the scripted server answers, as far as a program accepts them."""
 
 
-@pytest.fixture
-def scripted_model(scripted_model_module):
-    """A running `ScriptedModel` that answers the programs in `tests/data/programs_sdk`."""
+@pytest.fixture(scope="session")
+def start_scripted_model(scripted_model_module):
+    """Starts a `ScriptedModel` that answers the programs in `tests/data/programs_sdk`."""
     script = load_file(ROOT / "tests" / "data" / "programs_sdk" / "script.py")
-    with scripted_model_module.ScriptedModel(script.answer, ENCODINGS) as model:
+    return lambda: scripted_model_module.ScriptedModel(script.answer, ENCODINGS)
+
+
+@pytest.fixture
+def scripted_model(start_scripted_model):
+    """A running `ScriptedModel`."""
+    with start_scripted_model() as model:
         yield model
+
+
+def environment_with(model):
+    """The environment in which both SDKs find a scripted model."""
+    return os.environ | {
+        "OPENAI_BASE_URL": f"{model.url}/v1",
+        "OPENAI_API_KEY": "unused",
+        "ANTHROPIC_BASE_URL": model.url,
+        "ANTHROPIC_API_KEY": "unused",
+    }
 
 
 @pytest.fixture
 def model_environment(scripted_model):
-    """The environment in which both SDKs find the scripted model."""
-    return os.environ | {
-        "OPENAI_BASE_URL": f"{scripted_model.url}/v1",
-        "OPENAI_API_KEY": "unused",
-        "ANTHROPIC_BASE_URL": scripted_model.url,
-        "ANTHROPIC_API_KEY": "unused",
-    }
+    """The environment in which both SDKs find the scripted model of this test."""
+    return environment_with(scripted_model)
+
+
+@pytest.fixture(scope="session")
+def environment_of_model():
+    """Returns the environment in which both SDKs find a scripted model that is not of one test."""
+    return environment_with
 
 
 @pytest.fixture

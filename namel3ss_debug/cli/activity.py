@@ -15,6 +15,7 @@ from namel3ss_debug.cli.options import (
     trace_argument,
 )
 from namel3ss_debug.cli.reporting import reporting
+from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.views.report import Report
 
 SCHEMA = "namel3ss-debug/activity/1"
@@ -28,8 +29,6 @@ def check_name(name: str, reference: str | None) -> None:
     Raises:
         WrongUsageError: it is.
     """
-    from namel3ss_debug.errors import WrongUsageError
-
     if reference is None and is_trace_file(name):
         raise WrongUsageError(
             f"{name} is a trace, and NAME is missing: name an agent, a tool or a component before it, "

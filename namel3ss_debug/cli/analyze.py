@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import (
     open_trace_file,
     quoted,
@@ -23,6 +24,7 @@ from namel3ss_debug.cli.options import (
 )
 from namel3ss_debug.cli.paths import find_baselines, find_paths
 from namel3ss_debug.cli.reporting import reporting
+from namel3ss_debug.errors import TraceNotFoundError
 from namel3ss_debug.views.report import Report
 
 if TYPE_CHECKING:
@@ -66,8 +68,6 @@ def within(paths: Iterable[Path], last: str) -> list[Path]:
         TraceNotFoundError: there are none.
         WrongUsageError: it is no time.
     """
-    from namel3ss_debug.errors import TraceNotFoundError
-
     found = since(paths, last)
     if not found:
         raise TraceNotFoundError(f"no trace began in the last {last}; `namel3ss debug list` shows them")
@@ -130,7 +130,6 @@ def several(
         UnreadableTraceError: nothing in any of them can be read.
     """
     from namel3ss_debug.analysis.aggregate.many import AnalysisRequest, analyze_many
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.views.analysis import several as report
     from namel3ss_debug.views.terminal import byte_progress
 

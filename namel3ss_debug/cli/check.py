@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import (
     complete_files,
     open_reference,
@@ -23,6 +24,7 @@ from namel3ss_debug.cli.options import (
 )
 from namel3ss_debug.cli.paths import find_baselines, find_paths
 from namel3ss_debug.cli.reporting import reporting
+from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.exporters import FINDING_EXPORTERS
 from namel3ss_debug.views.report import Report
 
@@ -148,7 +150,6 @@ def write_github_annotations(reports: Sequence[CheckReport]) -> None:
 
     The summary is there by itself, so where it cannot be written, that is one line, and the check is what it is.
     """
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.exporters import github
     from namel3ss_debug.views.checks import check_markdown
 
@@ -183,7 +184,6 @@ def check_document(
 
 def report_marked_bad(paths: Sequence[Path]) -> None:
     """Say on stderr which of the checked traces are marked bad: that no rule is broken does not make them good."""
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.traces.marks import BAD, mark_of
     from namel3ss_debug.views.cleaning import shorter_path
 
@@ -209,8 +209,6 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> Report
         WrongUsageError: the file is there already, or several files or traces were named.
     """
     from namel3ss_debug.analysis.checks.suggestions import suggest
-    from namel3ss_debug.cli.boundary import notify
-    from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.traces.marks import BAD, mark_of
     from namel3ss_debug.views.blocks import Note
     from namel3ss_debug.views.payloads import json_bytes
@@ -309,8 +307,6 @@ def command(
     are those of the setting checks, of --rules and of --rule together.
     """
     from namel3ss_debug.analysis.checks.findings import has_severity
-    from namel3ss_debug.cli.boundary import notify
-    from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.views.checks import check_blocks
     from namel3ss_debug.views.quantities import count
 

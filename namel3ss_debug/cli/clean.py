@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import settings
 from namel3ss_debug.cli.reporting import reporting
 from namel3ss_debug.errors import SettingError, TraceNotFoundError
@@ -49,7 +50,6 @@ def command(directory: Path | None, *, days: float | None, max_bytes: str | None
     newest, except with --days 0. If neither an option nor a setting of yours limits the age or the size, the command
     shows what the defaults would remove, and removes nothing.
     """
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.traces.store import clean
     from namel3ss_debug.views.blocks import ForWidth
     from namel3ss_debug.views.traces import WIDE, removed_blocks, traces_document

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.program import (
     ProgramCommand,
     arguments,
@@ -28,6 +29,7 @@ from namel3ss_debug.cli.program import (
 )
 from namel3ss_debug.cli.reporting import reporting
 from namel3ss_debug.cli.trace import DEFAULTS, read_run_args
+from namel3ss_debug.errors import TargetError
 from namel3ss_debug.views.report import Report
 
 if TYPE_CHECKING:
@@ -65,8 +67,6 @@ def record(target: Target, config: DebugConfiguration, python: str, folder: Path
     """
     from namel3ss_debug.capture.launch.parent import Streams, started
     from namel3ss_debug.capture.launch.session import new_session
-    from namel3ss_debug.cli.boundary import notify
-    from namel3ss_debug.errors import TargetError
     from namel3ss_debug.importers.opening import open_trace
     from namel3ss_debug.replay.rerun.doctor import DoctorRun
 
@@ -172,7 +172,6 @@ class _Again:
         self._runs = 1
 
     def __call__(self, change: ChangeInputs, what_for: str) -> DoctorRun:
-        from namel3ss_debug.cli.boundary import notify
         from namel3ss_debug.replay.rerun.doctor import DoctorRun, RunInputs
         from namel3ss_debug.replay.rerun.preparation import prepare
         from namel3ss_debug.replay.rerun.running import OutputEnds, rerun

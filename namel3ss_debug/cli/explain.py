@@ -17,6 +17,7 @@ from namel3ss_debug.cli.options import (
     trace_argument,
 )
 from namel3ss_debug.cli.reporting import reporting
+from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.views.report import Report
 
 
@@ -29,8 +30,6 @@ class EventNumber(click.IntRange):
         Raises:
             WrongUsageError: it is a trace.
         """
-        from namel3ss_debug.errors import WrongUsageError
-
         if is_trace_file(str(value)):
             raise WrongUsageError(
                 f"{value} is a trace, and N is missing: give the number of an event before it, "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import (
     limit_option,
     open_reference,
@@ -19,6 +20,7 @@ from namel3ss_debug.cli.options import (
     trace_argument,
 )
 from namel3ss_debug.cli.reporting import reporting
+from namel3ss_debug.errors import TraceNotFoundError
 from namel3ss_debug.views.report import Records, Report
 
 if TYPE_CHECKING:
@@ -176,7 +178,6 @@ def find_start(trace: Trace) -> float | None:
 
 def report_no_match(trace: Trace, wanted: Selection) -> None:
     """Print that no events match, and which name or which expression may have been meant."""
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.inspection import describe_unknown_name
 
     hint = describe_unknown_name(trace, wanted) or (
@@ -189,8 +190,6 @@ def report_mismatches(wanted: Selection) -> None:
     """Print which comparisons of `--where` had operands of different types."""
     mismatches = wanted.condition.describe_mismatches() if wanted.condition is not None else ""
     if mismatches:
-        from namel3ss_debug.cli.boundary import notify
-
         notify(f"--where: {mismatches}")
 
 
@@ -231,7 +230,6 @@ def command(
     expression are the fields of an event, and kind, name, llm, tool, agent and n: --where 'tool == "search" and
     duration_ms > 500'. A text anywhere in a payload is found by --where '"S-00" in text(outputs)'.
     """
-    from namel3ss_debug.errors import TraceNotFoundError
     from namel3ss_debug.expressions import compile_expression
     from namel3ss_debug.inspection import CHUNK, Selection
 

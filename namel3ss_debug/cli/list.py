@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import settings, trace_directory
 from namel3ss_debug.cli.reporting import reporting
 from namel3ss_debug.errors import TraceNotFoundError
@@ -28,7 +29,6 @@ UNLIMITED = 1000
 
 def marks_of(found: Sequence[TraceInfo]) -> dict[Path, Mark]:
     """Return the marks of traces, by path; print which ones have no effect."""
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.traces.marks import find_mark
 
     marks = {}
@@ -59,7 +59,6 @@ def command(directory: Path | None, failed: bool, outcomes: tuple[str, ...]) -> 
     (a server, by SIGTERM) or running, and marked good or bad where you judged it; and its duration, cost and errors.
     """
     from namel3ss_debug.analysis.sections.listed import summarise
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.cli.paths import report_left_out_files
     from namel3ss_debug.traces.lines import may_be_read
     from namel3ss_debug.traces.store import scan_directory

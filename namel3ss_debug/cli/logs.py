@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import (
     find_trace_file,
     open_reference,
@@ -21,6 +22,7 @@ from namel3ss_debug.cli.options import (
     trace_argument,
 )
 from namel3ss_debug.cli.reporting import reporting
+from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.inspection.logs import CATEGORIES, select_log_lines
 from namel3ss_debug.traces.events import LOG_LEVELS
 from namel3ss_debug.views.report import Records, Report
@@ -78,7 +80,6 @@ def report_logs(
             )
 
     def blocks() -> Iterator[Block]:
-        from namel3ss_debug.cli.boundary import notify
         from namel3ss_debug.views.logs import log_table
 
         found = read()
@@ -113,7 +114,6 @@ def report_growing_logs(
         TraceNotFoundError: there is no such trace.
         UnreadableTraceError: nothing in it can be read.
     """
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.importers.opening import open_trace
     from namel3ss_debug.traces.store import ending, trace_files
     from namel3ss_debug.views import logs
@@ -198,8 +198,6 @@ def write_logs(
         UnreadableTraceError: nothing in it can be read.
         WrongUsageError: the directory cannot be written.
     """
-    from namel3ss_debug.cli.boundary import notify
-    from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.views.logs import write_tree
     from namel3ss_debug.views.quantities import count
 

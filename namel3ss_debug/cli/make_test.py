@@ -20,6 +20,7 @@ from namel3ss_debug.cli.options import (
     trace_argument,
 )
 from namel3ss_debug.cli.trust import require_consent, trust_option
+from namel3ss_debug.errors import RerunError, WrongUsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -165,7 +166,6 @@ def _ends(trace: Trace, events: list[Event]) -> tuple[dict[str, Any], dict[str, 
     Raises:
         RerunError: the trace cannot answer a test.
     """
-    from namel3ss_debug.errors import RerunError
     from namel3ss_debug.replay.rerun.preparation import check_trace, find_ends
     from namel3ss_debug.replay.rerun.recorded_calls import read_recorded
     from namel3ss_debug.replay.rerun.requests import read_request
@@ -196,7 +196,6 @@ def _program(
     Raises:
         RerunError: it is none that a test can run.
     """
-    from namel3ss_debug.errors import RerunError
     from namel3ss_debug.replay.rerun.programs import is_of_machine
     from namel3ss_debug.replay.rerun.starting import is_of_project
     from namel3ss_debug.traces.environment import may_supply
@@ -281,7 +280,6 @@ def _write(path: Path, copy: Path, text: str, trace: Trace, start: dict[str, Any
     Raises:
         WrongUsageError: one of them exists already, or cannot be written.
     """
-    from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.replay.rerun.committed_copies import copy_for_test
     from namel3ss_debug.traces.names import segment_path
 
@@ -340,8 +338,6 @@ def command(reference: str | None, output: str | None, *, try_tools: bool, trust
     stem = _slug(Path(str(first.get("target", "")).rpartition(":")[2] or "app").stem)
     path = Path(output or f"test_{stem}.py")
     if path.suffix != ".py" or not path.stem.isidentifier():
-        from namel3ss_debug.errors import WrongUsageError
-
         raise WrongUsageError(f"cannot write a test to {path}: give a name like test_{stem}.py with -o")
     inputs = Recorded.of(events)
     program = _program(trace, first, last, inputs, path, events)

@@ -15,6 +15,7 @@ from namel3ss_debug.cli.options import (
     trace_directory,
 )
 from namel3ss_debug.cli.reporting import reporting
+from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.views.report import Records, Report
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ def read_arguments(first: str | None, second: str | None) -> tuple[str | None, s
     Raises:
         WrongUsageError: the second word is no judgement.
     """
-    from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.traces.marks import JUDGEMENTS
 
     if second is None and first in JUDGEMENTS and not Path(first).exists():
@@ -68,7 +68,6 @@ def command(
     A run without errors may still be wrong, and only you can judge that. The mark is kept in a file beside the trace. list,
     analyze, explain, report, check --baseline and diff --baseline read it. Without a judgement, show the mark.
     """
-    from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.traces.marks import Mark, clear_mark, mark_of, write_mark
 
     reference, judgement = read_arguments(first, second)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from namel3ss_debug.cli.boundary import notify
+from namel3ss_debug.errors import WrongUsageError
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -77,7 +80,6 @@ def component_names(
 
 def report_no_events_of(components: Sequence[str], what: str = "no event of the trace is of") -> None:
     """Print that a trace has no events of these components, and which may have been meant."""
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.expressions import nearest
     from namel3ss_debug.replay.debugger.locations import COMPONENTS
 
@@ -151,8 +153,6 @@ def report_ignored_mark(path: Path) -> None:
     first = trace_files(path)[0].files[0]
     problem = find_mark(first, execution_of(first) or "")
     if isinstance(problem, str):
-        from namel3ss_debug.cli.boundary import notify
-
         notify(problem)
 
 
@@ -186,7 +186,6 @@ def write_file(path: Path, content: bytes, *, new: bool = False) -> None:
         WrongUsageError: it cannot be written.
         FileExistsError: it is there, and has to be new.
     """
-    from namel3ss_debug.errors import WrongUsageError
     from namel3ss_debug.traces.folders import open_private
 
     make_folder_for(path)
@@ -205,8 +204,6 @@ def make_folder_for(path: Path) -> None:
     Raises:
         WrongUsageError: they cannot be made.
     """
-    from namel3ss_debug.errors import WrongUsageError
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):

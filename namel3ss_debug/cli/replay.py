@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import (
     component_names,
     open_reference,
@@ -138,7 +139,6 @@ def step_trace(
     Raises:
         DebugError: a breakpoint cannot match, or the trace has no call for a mock.
     """
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.cli.rerun import Stepped, prepared_again, run_prepared
     from namel3ss_debug.replay.debugger.interpreter import Debugger
     from namel3ss_debug.replay.overrides.unused import describe_mismatches, describe_unhit, find_unhit

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import (
     open_trace_file,
     reading,
@@ -16,6 +17,7 @@ from namel3ss_debug.cli.options import (
     trace_argument,
 )
 from namel3ss_debug.cli.reporting import reporting
+from namel3ss_debug.errors import TraceNotFoundError
 from namel3ss_debug.views.report import Report
 
 
@@ -26,7 +28,6 @@ def chosen(words: str | None, reference: str | None) -> tuple[str, Path]:
         TraceNotFoundError: there is no such trace.
     """
     from namel3ss_debug.cli.options import trace_directory
-    from namel3ss_debug.errors import TraceNotFoundError
     from namel3ss_debug.traces.store import find_trace
 
     directory = trace_directory()
@@ -73,7 +74,6 @@ def command(
     """
     from namel3ss_debug.analysis.issue import SCHEMA, issue
     from namel3ss_debug.cli.analyze import options
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.inspection.leading import read_leading_activity
     from namel3ss_debug.views.activity import to_json as activity_to_json
     from namel3ss_debug.views.cleaning import shorter_path

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import (
     find_trace_file,
     open_reference,
@@ -201,7 +202,6 @@ def run_prepared(
 
 def run_again(prepared: Prepared, *, jsonl: bool) -> RerunOutcome:
     """Run the program to its end; its output goes to the streams of this process."""
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.replay.rerun.running import OutputEnds
     from namel3ss_debug.replay.rerun.running import rerun as run
 
@@ -300,7 +300,6 @@ def lead_to_earlier(debugger: LiveDebugger, earlier: Debugger) -> Iterator[str]:
 
 def report(outcome: RerunOutcome, *, jsonl: bool) -> None:
     """Report the outcome of the re-run, and where it is recorded."""
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.views.cleaning import shorter_path
 
     if jsonl:

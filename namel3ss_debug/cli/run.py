@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import settings
 from namel3ss_debug.cli.program import (
     ProgramCommand,
@@ -18,6 +19,7 @@ from namel3ss_debug.cli.program import (
     python_option,
     run_args_option,
 )
+from namel3ss_debug.errors import TargetError
 
 NOT_RECORDED: Final = (
     'nothing is recorded: set "enabled": true in .namel3ss/debug.json or NAMEL3SS_DEBUG_ENABLED=true, '
@@ -51,7 +53,6 @@ def run(
     """
     from namel3ss_debug.capture.launch.parent import find_python, launch, resolve_target
     from namel3ss_debug.capture.launch.session import new_session
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.cli.trace import describe_target, read_run_args, report, write_missing_end
 
     loaded = settings()
@@ -80,7 +81,6 @@ def replace_process(python: str, words: Sequence[str]) -> NoReturn:
         TargetError: the interpreter cannot be started.
     """
     from namel3ss_debug.config import TRUST_KEY_VARIABLE
-    from namel3ss_debug.errors import TargetError
 
     os.environ.pop(TRUST_KEY_VARIABLE, None)
     sys.stdout.flush()

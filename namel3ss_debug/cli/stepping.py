@@ -17,8 +17,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+from namel3ss_debug.cli.boundary import PREFIX, notify
 from namel3ss_debug.cli.options import settings, write_json
-from namel3ss_debug.errors import WrongUsageError
+from namel3ss_debug.errors import DebugError, PlaceError, SettingError, WrongUsageError
 
 if TYPE_CHECKING:
     from namel3ss_debug.capture.launch.parent import Target
@@ -44,7 +45,6 @@ def session_breakpoints(config: DebugConfiguration, options: Sequence[str] = ())
     Raises:
         SettingError: a location of the settings does not parse.
     """
-    from namel3ss_debug.errors import DebugError, SettingError
     from namel3ss_debug.replay.debugger.locations import parse_location
 
     for location in config.auto_breakpoints:
@@ -69,7 +69,6 @@ def set_matching(debugger: Debugger, locations: Iterable[str]) -> None:
         PlaceError: a location does not parse.
         ExpressionError: the condition of a location does not parse.
     """
-    from namel3ss_debug.errors import PlaceError
     from namel3ss_debug.replay.debugger.breakpoints import Breakpoint
     from namel3ss_debug.replay.debugger.locations import parse_location
 
@@ -316,7 +315,6 @@ def report_unused(
         path: the trace of the program. It has more than the session has seen if the program was detached.
         notify: shows a line to the user.
     """
-    from namel3ss_debug.errors import DebugError
     from namel3ss_debug.importers.opening import open_trace
     from namel3ss_debug.replay.overrides.unused import describe_mismatches, describe_unhit, find_unhit
     from namel3ss_debug.replay.rerun.overriding import unreached
@@ -362,8 +360,6 @@ def confirm_end(terminal: TextIO) -> bool:
 
 def make_notifier(user: UserTerminal | None) -> Callable[[str], None]:
     """Return a function that shows the user a line: on the terminal, else on stderr."""
-    from namel3ss_debug.cli.boundary import PREFIX, notify
-
     if user is None:
         return notify
     terminal = user.terminal

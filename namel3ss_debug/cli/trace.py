@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import component_names, report_no_events_of
 from namel3ss_debug.cli.program import (
     ProgramCommand,
@@ -130,7 +131,6 @@ def run_program(
 
 def suggest_environment(trace: Path) -> None:
     """Print how to run a program in the active environment, if it lacked a module and ours is another one."""
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.importers.opening import open_trace
 
     active = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX") or sys.prefix
@@ -216,7 +216,6 @@ def read_run_args(text: str | None) -> dict[str, Any] | None:
 
 def report(session: Session, output_format: str, status: int = 0) -> None:
     """Print in one line what was recorded, where, which signal killed the program, and what to do next."""
-    from namel3ss_debug.cli.boundary import notify
     from namel3ss_debug.traces.unrecorded import take_marks
     from namel3ss_debug.views.cleaning import shorter_path
     from namel3ss_debug.views.quantities import count
@@ -242,7 +241,7 @@ def report(session: Session, output_format: str, status: int = 0) -> None:
     killed = f"; the program was killed by {killer(status)}" if status < 0 else ""
     notify(
         f"recorded {count(events, 'event')} in {shown}{document}{killed}; "
-        f"next: namel3ss debug analyze{following}"
+        f"next: namel3ss debug {'analyze' if status else 'show'}{following}"
     )
 
 

@@ -1,6 +1,6 @@
-"""The index of a trace: the place of every event, in a file in the user's cache directory.
+"""Random access to the events of a trace: an index of their places, or a temporary copy where they have no places.
 
-With an index, `event(900_000)` of a large trace takes two reads. It is never required and never trusted: every block
+The index is in a file in the user's cache directory. With it, `event(900_000)` of a large trace takes two reads. It is never required and never trusted: every block
 has a checksum, every place has the CRC-32 of its line, and in any doubt the caller builds it anew. The index of a trace
 of one process that only grew is continued. Layout: a magic line, blocks of up to `BLOCK` entries (places
 as 64-bit numbers, checksums as 32-bit numbers, CRC-32 of the block), then a JSON footer with its length and CRC-32.
@@ -9,6 +9,8 @@ as 64-bit numbers, checksums as 32-bit numbers, CRC-32 of the block), then a JSO
 from __future__ import annotations
 
 import hashlib
+import io
+import marshal
 import os
 import struct
 import sys
@@ -16,15 +18,17 @@ import tempfile
 import weakref
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import orjson
 
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
-from namel3ss_debug.traces.lines import first_line, open_regular
-from namel3ss_debug.traces.process import LinePlace, Resume
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.lines import LINE_LIMIT, first_line, open_regular
+from namel3ss_debug.traces.process import LinePlace, Resume, read_event_line
 
 VERSION = 1
 BLOCK = 4096
@@ -43,6 +47,11 @@ _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
 _BLOCK_BYTES = BLOCK * _ENTRY + 4
 _TAIL = struct.Struct("<II")
 _MOST_FOOTER = 256 * 1024 * 1024
+_MOST_OPEN_FILES = 32
+_BUFFER = 32 * 1024
+_LOOKED_BACK = 28 * 1024  # how much before a line is read with it, on the way backwards
+_FAST = 1  # the level of compression of a spool
+_SPOOL_BLOCK = 64
 
 
 class Identity(NamedTuple):
@@ -239,6 +248,123 @@ class IndexBuilder:
             _prune(self._target.parent)
         else:
             os.unlink(self._file.name)
+
+
+def read_places(places: Iterable[LinePlace], files: tuple[Path, ...]) -> Iterator[Event]:
+    """Read events at their places.
+
+    Raises:
+        StaleIndexError: there is another line at a place.
+    """
+    lines = PlaceReader()
+    try:
+        for place in places:
+            yield lines.event(place, files)
+    finally:
+        lines.close()
+
+
+class PlaceReader:
+    """Reads events at their places, from files that stay open from one to the next.
+
+    Going backwards, the bytes before a line are read with it, so that it costs no more than going forwards.
+
+    Args:
+        is_watching: whether a file is opened anew when it has changed.
+    """
+
+    def __init__(self, *, is_watching: bool = False) -> None:
+        self._is_watching = is_watching
+        self._opened: dict[int, tuple[object, io.BufferedReader]] = {}
+        self._buffered_from: dict[int, int] = {}
+
+    def event(self, place: LinePlace, files: tuple[Path, ...]) -> Event:
+        """Return the event at a place.
+
+        Raises:
+            StaleIndexError: there is another line at the place.
+        """
+        try:
+            path = files[place.file]
+            file = self._file(place.file, path)
+            if place.offset < self._buffered_from.setdefault(place.file, place.offset):
+                self._buffered_from[place.file] = max(place.offset - _LOOKED_BACK, 0)
+                file.seek(self._buffered_from[place.file])
+                file.peek(1)
+            file.seek(place.offset)
+            line = file.readline(LINE_LIMIT + 1).removesuffix(b"\n")
+        except (OSError, ValueError, IndexError, TraceNotFoundError, UnreadableTraceError) as error:
+            raise StaleIndexError(str(error)) from error
+        event = read_event_line(line, path) if zlib.crc32(line) == place.checksum else None
+        if event is None:
+            raise StaleIndexError("the trace has changed")
+        return event
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._opened:
+            self._opened.popitem()[1][1].close()
+
+    def _file(self, number: int, path: Path) -> io.BufferedReader:
+        state = None
+        if self._is_watching:
+            now = os.stat(path)
+            state = (path, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
+        known = self._opened.get(number)
+        if known is not None and known[0] == state:
+            return known[1]
+        if known is not None or len(self._opened) >= _MOST_OPEN_FILES:
+            self._opened.pop(number if known is not None else next(iter(self._opened)))[1].close()
+        file: io.BufferedReader = io.BufferedReader(io.FileIO(open_regular(path)), _BUFFER)
+        self._opened[number] = state, file
+        return file
+
+
+class Spool:
+    """A temporary copy of all events of a trace that can only be read from its beginning, compressed.
+
+    Compressed files, one JSON document, and files of other writers have no line for each event whose place an index
+    could hold. Where such a trace is read again and again, its events are written once.
+
+    Args:
+        events: the events in order.
+
+    Raises:
+        OSError: there is no room for them.
+    """
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        import sqlite3  # few traces need it
+
+        self.count = 0
+        # A database without a name is a temporary file, which disappears when it is closed.
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._database.close)
+        try:
+            self._database.execute("CREATE TABLE blocks (number INTEGER PRIMARY KEY, events BLOB)")
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT INTO blocks VALUES (?, ?)", self._blocks(iter(events)))
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise OSError(str(error)) from error
+
+    def events(self, start: int) -> Iterator[Event]:
+        """Yield the events from a number on."""
+        number, skipped = divmod(start - 1, _SPOOL_BLOCK)
+        blocks = self._database.execute(
+            "SELECT events FROM blocks WHERE number >= ? ORDER BY number", (number,)
+        )
+        for (block,) in blocks:
+            # This process has written it.
+            yield from marshal.loads(zlib.decompress(block))[skipped:]  # noqa: S302
+            skipped = 0
+
+    def _blocks(self, events: Iterator[Event]) -> Iterator[tuple[int, bytes]]:
+        """Yield blocks of events with their numbers, from 0; compressing single events would take eight times as long."""
+        while block := [*islice(events, _SPOOL_BLOCK)]:
+            # `marshal` keeps integers of any size.
+            yield self.count // _SPOOL_BLOCK, zlib.compress(marshal.dumps(block), _FAST)
+            self.count += len(block)
 
 
 def load_index(files: Sequence[Path]) -> Index | None:

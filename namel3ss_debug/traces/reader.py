@@ -8,21 +8,26 @@ which the opening function there passes in.
 
 from __future__ import annotations
 
-import io
 import os
 import weakref
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
+from namel3ss_debug.errors import UnreadableTraceError
 from namel3ss_debug.traces.events import FORMAT_VERSION, Event
-from namel3ss_debug.traces.index import Index, IndexBuilder, StaleIndexError, load_index
+from namel3ss_debug.traces.index import (
+    Index,
+    IndexBuilder,
+    PlaceReader,
+    Spool,
+    StaleIndexError,
+    load_index,
+    read_places,
+)
 from namel3ss_debug.traces.lines import (
-    LINE_LIMIT,
     Problem,
     Problems,
     open_regular,
@@ -33,10 +38,8 @@ from namel3ss_debug.traces.process import (
     LinePlace,
     ProcessReader,
     Resume,
-    read_event_line,
     read_format_version,
 )
-from namel3ss_debug.traces.spool import Spool
 from namel3ss_debug.traces.store import ProcessFiles, trace_files
 
 __all__ = ["Problem", "Problems", "Trace", "open_trace"]
@@ -46,10 +49,6 @@ SCAN_LIMIT = 2_000
 
 PASSES_BEFORE_SPOOL = 2
 """How many times an event of a trace without places is found by a pass, before all events are written to a spool."""
-
-_MOST_OPEN_FILES = 32
-_BUFFER = 32 * 1024
-_LOOKED_BACK = 28 * 1024  # how much before a line is read with it, on the way backwards
 
 
 class Importer(Protocol):
@@ -142,7 +141,7 @@ class Trace:
         self._index: Index | None = None
         self._spool: tuple[Index, Spool | None] | None = None
         self._passes = 0
-        self._lines = _Lines(is_watching=True)
+        self._lines = PlaceReader(is_watching=True)
         weakref.finalize(self, self._lines.close)
 
     @property
@@ -204,7 +203,7 @@ class Trace:
 
         if index.seekable:
             try:
-                for event in _read_places(places(), self.files):
+                for event in read_places(places(), self.files):
                     yield number, event
             except StaleIndexError:
                 self._index = None
@@ -321,7 +320,7 @@ class Trace:
                     return
                 break
             try:
-                for event in _read_places(index.places(number), self.files):
+                for event in read_places(index.places(number), self.files):
                     yield event
                     number += 1
                 return
@@ -448,76 +447,6 @@ def _merged(readers: Sequence[Reader], *, tracking: bool) -> Iterator[tuple[Line
             continue
         place = readers[order].place() if tracking else nowhere
         heapreplace(queue, (max(time, following.get("timestamp", time)), order, following, place, events))
-
-
-def _read_places(places: Iterable[LinePlace], files: tuple[Path, ...]) -> Iterator[Event]:
-    """Read events at their places.
-
-    Raises:
-        StaleIndexError: there is another line at a place.
-    """
-    lines = _Lines()
-    try:
-        for place in places:
-            yield lines.event(place, files)
-    finally:
-        lines.close()
-
-
-class _Lines:
-    """Reads events at their places, from files that stay open from one to the next.
-
-    Going backwards, the bytes before a line are read with it, so that it costs no more than going forwards.
-
-    Args:
-        is_watching: whether a file is opened anew when it has changed.
-    """
-
-    def __init__(self, *, is_watching: bool = False) -> None:
-        self._is_watching = is_watching
-        self._opened: dict[int, tuple[object, io.BufferedReader]] = {}
-        self._buffered_from: dict[int, int] = {}
-
-    def event(self, place: LinePlace, files: tuple[Path, ...]) -> Event:
-        """Return the event at a place.
-
-        Raises:
-            StaleIndexError: there is another line at the place.
-        """
-        try:
-            path = files[place.file]
-            file = self._file(place.file, path)
-            if place.offset < self._buffered_from.setdefault(place.file, place.offset):
-                self._buffered_from[place.file] = max(place.offset - _LOOKED_BACK, 0)
-                file.seek(self._buffered_from[place.file])
-                file.peek(1)
-            file.seek(place.offset)
-            line = file.readline(LINE_LIMIT + 1).removesuffix(b"\n")
-        except (OSError, ValueError, IndexError, TraceNotFoundError, UnreadableTraceError) as error:
-            raise StaleIndexError(str(error)) from error
-        event = read_event_line(line, path) if zlib.crc32(line) == place.checksum else None
-        if event is None:
-            raise StaleIndexError("the trace has changed")
-        return event
-
-    def close(self) -> None:
-        """Close the files."""
-        while self._opened:
-            self._opened.popitem()[1][1].close()
-
-    def _file(self, number: int, path: Path) -> io.BufferedReader:
-        state = None
-        if self._is_watching:
-            now = os.stat(path)
-            state = (path, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
-        known = self._opened.get(number)
-        if known is not None and known[0] == state:
-            return known[1]
-        if known is not None or len(self._opened) >= _MOST_OPEN_FILES:
-            self._opened.pop(number if known is not None else next(iter(self._opened)))[1].close()
-        file: io.BufferedReader = io.BufferedReader(io.FileIO(open_regular(path)), _BUFFER)
-        self._opened[number] = state, file
-        return file
 
 
 def _size(path: Path) -> int:

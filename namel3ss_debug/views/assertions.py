@@ -129,7 +129,9 @@ class AgentTrace:
         calls = self.llm_calls()
         place = number - 1 if number > 0 else len(calls) + number
         if not number or not 0 <= place < len(calls):
-            raise AssertionError(f"there is no LLM call {number}: there are {_many(len(calls))}")
+            raise AssertionError(
+                f"there is no LLM call {number}: there are {count(len(calls), 'LLM call') if calls else 'none'}"
+            )
         return calls[place].messages
 
     @property
@@ -259,10 +261,6 @@ class AgentTrace:
 
 def _is_named(name: str, wanted: str | None) -> bool:
     return wanted is None or name == wanted or fnmatchcase(name.lower(), wanted.lower())
-
-
-def _many(calls: int) -> str:
-    return count(calls, "LLM call") if calls else "none"
 
 
 def _calls(calls: Sequence[RecordedToolCall]) -> str:

@@ -291,17 +291,15 @@ def _part_words(part: Part, found: RunDifference) -> str:
     if part.name == "model":
         return _names(found)
     if not part.messages:
-        changes = [change._replace(path=_inside(change.path)) for change in part.paths]
+        changes = [
+            change._replace(path=change.path.removeprefix("$.params.").removeprefix("$.tools"))
+            for change in part.paths
+        ]
         return f"{part.name}: {_path_words(changes)}"
     kinds = ("changed", "truncated", "added", "dropped")
     numbers = {kind: sum(change.kind == kind for change in part.messages) for kind in kinds}
     counted = [f"{number} {kind}" for kind, number in numbers.items() if number]
     return f"{part.name}: {', '.join(counted)} of {len(part.messages)}"
-
-
-def _inside(path: str) -> str:
-    """Return a path without the key of the part it lies in."""
-    return path.removeprefix("$.params.").removeprefix("$.tools")
 
 
 def _path_words(changes: Sequence[PathChange]) -> str:
@@ -324,7 +322,12 @@ def _taken(sides: Sequence[tuple[str, Side]]) -> Iterator[Block]:
         ("time", duration, one.duration_ms, other.duration_ms),
         ("tokens", tokens, one.tokens, other.tokens),
         ("cost", money, one.cost, other.cost),
-        ("memory", _megabytes, one.memory_mb, other.memory_mb),
+        (
+            "memory",
+            lambda value: bytes_text(value * 1024 * 1024) if is_number(value) else "",
+            one.memory_mb,
+            other.memory_mb,
+        ),
         ("model calls", tokens, one.model_calls, other.model_calls),
         ("tool calls", tokens, one.tool_calls, other.tool_calls),
         ("failed events", tokens, one.errors, other.errors),
@@ -350,7 +353,3 @@ def _change(label: str, shown: Any, then: object, now: object) -> str:
         return ""
     change = now - then
     return f"{'+' if change > 0 else ''}{shown(change)}"
-
-
-def _megabytes(value: object) -> str:
-    return bytes_text(value * 1024 * 1024) if is_number(value) else ""

@@ -43,7 +43,7 @@ from namel3ss_debug.wire.value_changes import PathChange
 
 if TYPE_CHECKING:
     from namel3ss_debug.replay.rerun.outcomes import RerunOutcome
-    from namel3ss_debug.replay.rerun.recorded_calls import RecordedCall, RecordedCalls
+    from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
     from namel3ss_debug.traces.events import Event
 
 MOST_SHOWN = 20
@@ -262,7 +262,9 @@ def divergence_row(found: Divergence) -> dict[str, Any]:
         "kind": found.kind,
         "number": found.number,
         "request": None if found.request is None else _request_row(found.request),
-        "recorded": None if found.recorded is None else _recorded_call_row(found.recorded),
+        "recorded": None
+        if found.recorded is None
+        else {"number": found.recorded.number} | _request_row(found.recorded.request),
         "messages": [] if difference is None else [each._asdict() for each in difference.messages],
         "paths": [] if difference is None else [each._asdict() for each in difference.paths],
         "mocked": list(found.mocked),
@@ -276,7 +278,3 @@ def _request_row(request: Request) -> dict[str, Any]:
         "call_site": request.call_site,
         "functions": list(request.chain),
     }
-
-
-def _recorded_call_row(recorded_call: RecordedCall) -> dict[str, Any]:
-    return {"number": recorded_call.number} | _request_row(recorded_call.request)

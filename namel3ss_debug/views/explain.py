@@ -10,7 +10,7 @@ from namel3ss_debug.views.blocks import Block, Facts, ForWidth, Heading, Note, T
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.tables import Cell, Column, name, prose
 from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, clean, text
-from namel3ss_debug.views.usage import Section
+from namel3ss_debug.views.usage import Section, failure_words
 
 _EVENTS = 3
 _LINE = 40
@@ -35,12 +35,18 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
         if weak
         else ""
     )
+    mark = document.get("mark")
     yield Heading(f"event {document.get('number')}  {label}", aside)
     yield Facts(
         [
-            ("run", _mark(document.get("mark"))),
+            (
+                "run",
+                text(mark_from_json(mark).describe(), ERROR if mark["judgement"] == BAD else "", 400)
+                if mark
+                else "",
+            ),
             ("category", str(document.get("category") or "")),
-            ("error", text(_error(document), ERROR, 400)),
+            ("error", text(failure_words(document), ERROR, 400)),
             ("fingerprint", str(document.get("fingerprint") or "")),
         ]
     )
@@ -53,19 +59,14 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
         yield Note(ends.format(number=root.get("number")) + words)
     if not document.get("complete"):
         yield Note("there may be more before it, which was not looked at")
-    yield from _signs(document.get("signs") or ())
+    if signs := document.get("signs"):
+        yield Heading("Handled or logged on the way")
+        yield ForWidth(lambda width: [_sign_table(signs, width)])
     if document.get("context"):
         yield from _context(document["context"])
     if document.get("resolution"):
         yield Note(str(document["resolution"]))
     yield Note(f"namel3ss debug inspect --event N{f' {recording}' if recording else ''} shows a step")
-
-
-def _signs(signs: Sequence[Section]) -> Iterator[Block]:
-    """Yield the handled exceptions and the warnings near the event."""
-    if signs:
-        yield Heading("Handled or logged on the way")
-        yield ForWidth(lambda width: [_sign_table(signs, width)])
 
 
 def _sign_table(signs: Sequence[Section], width: int | None) -> Table:
@@ -104,18 +105,6 @@ def _context(context: Section) -> Iterator[Block]:
     yield Table(
         (Column("n", align="right", style=DIM), name("message", 14), *numbers, prose("begins", 16)), rows
     )
-
-
-def _mark(mark: Section | None) -> Cell:
-    """Return the user's judgement of the run; empty if nobody has judged it."""
-    return (
-        text(mark_from_json(mark).describe(), ERROR if mark["judgement"] == BAD else "", 400) if mark else ""
-    )
-
-
-def _error(document: Section) -> str:
-    """Return the exception's type and message, as Python prints them."""
-    return ": ".join(str(document[key]) for key in ("error_type", "error") if document.get(key))
 
 
 def _chain(steps: Sequence[Section], width: int | None) -> Table:

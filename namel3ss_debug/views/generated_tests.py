@@ -102,7 +102,12 @@ def format_test(
         "",
         "import pytest",
         "",
-        *_call("FOLDER = Path", ["__file__"], 0, _folder(program.folder)),
+        *_call(
+            "FOLDER = Path",
+            ["__file__"],
+            0,
+            ".parent" if program.folder == "." else f".parent / {quoted(program.folder)}",
+        ),
         "",
         "",
         *_answered(tools),
@@ -113,10 +118,6 @@ def format_test(
         *(_INDENT + row for row in asserted),
     ]
     return "\n".join(rows) + "\n"
-
-
-def _folder(folder: str) -> str:
-    return ".parent" if folder == "." else f".parent / {quoted(folder)}"
 
 
 def _answered(tools: Tools) -> Iterator[str]:

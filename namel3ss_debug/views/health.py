@@ -87,11 +87,15 @@ def _findings(title: str, found: Iterable[Section], most: int, reference: str) -
     shown = list(found)[:most]
     if shown:
         yield Heading(title)
-        yield Points([(str(row.get("evidence") or ""), _command(row, reference)) for row in shown])
-
-
-def _command(row: Section, reference: str) -> str:
-    return " ".join(filter(None, (str(row.get("suggestion") or ""), str(row.get("reference") or reference))))
+        yield Points(
+            [
+                (
+                    str(row.get("evidence") or ""),
+                    " ".join(filter(None, (row.get("suggestion"), row.get("reference") or reference))),
+                )
+                for row in shown
+            ]
+        )
 
 
 def _deciding(section: Section, beside: str = "") -> str:
@@ -116,15 +120,17 @@ def _scores(header: str, rows: Section) -> Table:
             (
                 text(key.replace("_", " "), limit=40),
                 percent(row.get("score")) if row.get("score") is not None else text("not known", DIM),
-                text(_lowered(row.get("lowered_by") or ()), limit=200),
+                text(
+                    ", ".join(
+                        f"{each['id'].replace('_', ' ')} {percent(each['weight'])}"
+                        for each in row.get("lowered_by") or ()
+                    ),
+                    limit=200,
+                ),
             )
             for key, row in rows.items()
         ],
     )
-
-
-def _lowered(rows: Iterable[Section]) -> str:
-    return ", ".join(f"{str(row.get('id')).replace('_', ' ')} {percent(row.get('weight'))}" for row in rows)
 
 
 def of_recordings(rows: Iterable[Section]) -> list[dict[str, Any]]:

@@ -12,10 +12,10 @@ from namel3ss_debug.views import health, usage
 from namel3ss_debug.views.activity import steps
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Points, Quote, Table
 from namel3ss_debug.views.paths import short_site
-from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, percent, tokens
+from namel3ss_debug.views.quantities import count, duration, is_number, moment, percent, tokens
 from namel3ss_debug.views.tables import Column, number, prose
 from namel3ss_debug.views.terminal import text
-from namel3ss_debug.views.usage import Section
+from namel3ss_debug.views.usage import Section, failure_words, operation
 
 _LONGEST_TITLE = 100
 _LONGEST_VALUE = 600
@@ -63,7 +63,7 @@ def _title(document: Section, failure: Section | None) -> str:
         )
     error = failure.get("error") or failure.get("status") or ""
     kind = failure.get("error_type")
-    return text(f"{_who(failure)}: {f'{kind}: ' if kind else ''}{error}", limit=_LONGEST_TITLE).plain
+    return text(f"{operation(failure)}: {f'{kind}: ' if kind else ''}{error}", limit=_LONGEST_TITLE).plain
 
 
 def _capitalised(words: str) -> str:
@@ -76,7 +76,7 @@ def _open_title(status: Section, open_spans: list[Section]) -> str:
         return "The program had not ended yet"
     if not open_spans:
         return "A process of the program had not ended yet"
-    return text(f"{_who(open_spans[0])} never ended", limit=_LONGEST_TITLE).plain
+    return text(f"{operation(open_spans[0])} never ended", limit=_LONGEST_TITLE).plain
 
 
 def _failure(document: Section, failure: Section | None) -> Iterator[Block]:
@@ -92,7 +92,7 @@ def _failure(document: Section, failure: Section | None) -> Iterator[Block]:
         repeated, others = impact.get("repeated"), document.get("other_failures")
         weak = failure.get("confidence")
         rows += [
-            ("error", text(_error(failure), limit=_LONGEST_VALUE)),
+            ("error", text(failure_words(failure), limit=_LONGEST_VALUE)),
             ("weak", "nothing failed, but the output or the log reports an error" if weak else ""),
             ("category", str(failure.get("category"))),
             ("event", f"{failure.get('number')}, {duration(failure.get('after_ms'))} into the run"),
@@ -108,7 +108,7 @@ def _failure(document: Section, failure: Section | None) -> Iterator[Block]:
             (
                 "open",
                 text(
-                    f"{_who(row)}, event {row.get('number')}, never ended"
+                    f"{operation(row)}, event {row.get('number')}, never ended"
                     + (f", and {more} more" if more else ""),
                     limit=200,
                 ),
@@ -132,10 +132,6 @@ def _run(status: Section) -> str:
     return ", ".join(filter(None, (*parts, f"began {started} UTC" if started else "")))
 
 
-def _error(failure: Section) -> str:
-    return ": ".join(str(failure[key]) for key in ("error_type", "error") if failure.get(key))
-
-
 def _origin(origin: Section) -> Iterator[Block]:
     """Yield the chain of causes, each with the events that prove it."""
     chain = origin.get("chain") or []
@@ -146,7 +142,7 @@ def _origin(origin: Section) -> Iterator[Block]:
             [
                 (
                     str(row.get("number")),
-                    text(_who(row), limit=80),
+                    text(operation(row), limit=80),
                     text(row.get("reason") or "", limit=300),
                     ", ".join(map(str, (row.get("evidence") or {}).get("events") or ())),
                 )
@@ -222,20 +218,11 @@ def _environment(document: Section) -> Iterator[Block]:
             ("calls", calls),
             ("retries", tokens(spent.get("retries")) if spent.get("retries") else ""),
             ("tokens", tokens(spent.get("tokens")) if spent.get("tokens") else ""),
-            ("cost", _cost(spent)),
+            ("cost", usage.spent(spent.get("cost"), int(spent.get("calls_without_price") or 0))),
             ("trace", text((document.get("trace") or {}).get("file") or "", limit=200)),
         ]
     )
 
 
-def _cost(amounts: Section) -> str:
-    unpriced = amounts.get("calls_without_price")
-    return usage.spent(amounts.get("cost"), unpriced) if unpriced else money(amounts.get("cost"))
-
-
 def _reference(document: Section) -> str:
     return shlex.quote(str((document.get("trace") or {}).get("file") or "latest"))
-
-
-def _who(row: Section) -> str:
-    return " ".join(str(row[key]) for key in ("component", "component_name") if row.get(key))

@@ -54,7 +54,12 @@ def outcome_lines(outcome: RerunOutcome, width: int) -> Iterator[Text]:
         *(("started", piece(each, "", 200)) for each in _started(outcome)),
         ("diverges", _describe_first(outcome)),
         ("reconverges", _describe_reconvergence(outcome)),
-        ("order", _order(outcome)),
+        (
+            "order",
+            f"{count(outcome.out_of_order, 'part')} of answers arrived in another order than recorded"
+            if outcome.out_of_order
+            else "",
+        ),
         *(("refused", Piece(refused(each))) for each in outcome.refused[:MOST_NUMBERS]),
         *(("new input", piece(each, "", 200)) for each in islice(_new_inputs(outcome), MOST_NUMBERS)),
     ]
@@ -188,12 +193,6 @@ def _started(outcome: RerunOutcome) -> list[str]:
     found = [f"{words}, event {number}" for number, words in outcome.started[:MOST_NUMBERS]]
     left_out = len(outcome.started) - len(found)
     return [*found, *([f"and {count(left_out, 'more command')}"] if left_out else [])]
-
-
-def _order(outcome: RerunOutcome) -> str:
-    if not outcome.out_of_order:
-        return ""
-    return f"{count(outcome.out_of_order, 'part')} of answers arrived in another order than recorded"
 
 
 def refused(event: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ from namel3ss_debug.views.usage import (
     amount,
     event_numbers,
     failed,
+    failure_words,
     more,
     operation,
     operation_cell,
@@ -137,7 +138,7 @@ def _error(row: Section) -> Cell:
     """Return the failure of a row, or why it is the origin of the one above it."""
     if row.get("is_origin"):
         return text(row.get("reason") or "", limit=400)
-    words = ": ".join(str(row[key]) for key in ("error_type", "error") if row.get(key))
+    words = failure_words(row)
     attempts = len(row.get("attempts") or ())
     return text((words or str(row.get("status") or "")) + (f" ({attempts} attempts)" if attempts > 1 else ""), ERROR, 400)  # fmt: skip
 

@@ -71,6 +71,11 @@ def operation(row: Section) -> str:
     return f"{component} {label}" if label else component
 
 
+def failure_words(row: Section) -> str:
+    """Return the type and the text of a failure, as Python prints them."""
+    return ": ".join(str(row[key]) for key in ("error_type", "error") if row.get(key))
+
+
 def operation_cell(row: Section) -> Cell:
     """Return the component of a row with its name, in the colour of the component."""
     return text(operation(row), COMPONENT_STYLES.get(str(row.get("component") or ""), ""), 120)

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 
 import pytest
 from rich.cells import cell_len
@@ -78,16 +79,29 @@ def on_a_terminal(words, **environment):
     return b"".join(pieces).decode()
 
 
-@pytest.mark.parametrize(
-    "words", COMMANDS, ids=lambda words: " ".join(words).encode("unicode_escape").decode()
-)
-def test_nothing_from_a_recording_reaches_the_terminal_raw(hostile_trace, program, words):
+ALL_OF_THEM = """
+import json, sys
+from namel3ss_debug.cli.main import debug
+for words in json.loads(sys.argv[1]):
+    print("=" * 8, flush=True)
+    try:
+        debug(words, prog_name="namel3ss debug")
+    except SystemExit:
+        sys.stdout.flush()
+"""
+
+
+def test_nothing_from_a_recording_reaches_the_terminal_raw(hostile_trace):
     """On a terminal with colours the only controls are line ends and our own SGR sequences."""
-    written = on_a_terminal([*program, *words], FORCE_COLOR="1", TERM="xterm-256color").replace("\r\n", "\n")
-    assert written
-    assert NEVER.search(SGR.sub("", written)) is None
-    assert "boundary.py" not in written
-    assert "bug in the debugger" not in written
+    words = [sys.executable, "-c", ALL_OF_THEM, json.dumps(COMMANDS)]
+    written = on_a_terminal(words, FORCE_COLOR="1", TERM="xterm-256color").replace("\r\n", "\n")
+    outputs = written.split("=" * 8 + "\n")[1:]
+    assert len(outputs) == len(COMMANDS)
+    for command, output in zip(COMMANDS, outputs, strict=True):
+        assert output, command
+        assert NEVER.search(SGR.sub("", output)) is None, command
+        assert "boundary.py" not in output, command
+        assert "bug in the debugger" not in output, command
 
 
 @pytest.mark.parametrize(

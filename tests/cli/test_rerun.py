@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -189,11 +190,27 @@ GREETING, TRIP, WEATHER, PARIS_TOOL, OSLO_TOOL, TIME_TOOL, ANSWER, PARIS, ROME, 
 )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def recorded_agent(tmp_path_factory, start_scripted_model, environment_of_model):
+    """The agent, recorded once, and a copy of its folder as the recorded run left it."""
+    folder = tmp_path_factory.mktemp("agent").resolve() / "work"
+    folder.mkdir()
+    with start_scripted_model() as model:
+        bench = Workbench(folder, environment_of_model(model), model)
+        bench.write(AGENT)
+        bench.first = bench.record("app.py")
+        kept = folder.with_name("kept")
+        shutil.copytree(folder, kept, symlinks=True)
+        yield bench, kept
+
+
 @pytest.fixture
-def agent(bench):
-    """The agent, recorded; `first` is how it ended."""
-    bench.write(AGENT)
-    bench.first = bench.record("app.py")
+def agent(recorded_agent):
+    """The agent, recorded, in a folder as the recorded run left it; `first` is how it ended."""
+    bench, kept = recorded_agent
+    shutil.rmtree(bench.folder)
+    shutil.copytree(kept, bench.folder, symlinks=True)
+    bench.model.requests.clear()
     return bench
 
 

@@ -133,7 +133,7 @@ def test_a_program_may_trace_another(program, app, workspace):
 def test_a_file_of_the_users_own(program, app, workspace):
     """-o names the file, before or after TARGET, and the hint names it too; --format json writes a document beside it."""
     done = debug(program, "trace", "app.py", "-o", "mine.jsonl", "--format", "json")
-    assert done.stderr.endswith(" in mine.jsonl and mine.json; next: namel3ss debug analyze mine.jsonl\n")
+    assert done.stderr.endswith(" in mine.jsonl and mine.json; next: namel3ss debug show mine.jsonl\n")
     document = json.loads((workspace / "mine.json").read_text())
     assert list(document) == ["schema", "events"]
     assert document["events"] == events(workspace / "mine.jsonl")
@@ -157,7 +157,7 @@ def test_options_become_settings(program, app, workspace):
 def test_the_hint_can_be_pasted_whatever_the_file_is_called(program, app):
     """A path with a space in it is quoted in the command that the last line suggests."""
     done = debug(program, "trace", "app.py", "-o", "my run.jsonl")
-    assert done.stderr.endswith(" in my run.jsonl; next: namel3ss debug analyze 'my run.jsonl'\n")
+    assert done.stderr.endswith(" in my run.jsonl; next: namel3ss debug show 'my run.jsonl'\n")
 
 
 @pytest.mark.parametrize(("active", "told"), [("theirs", True), ("", False), (sys.prefix, False)])

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from namel3ss_debug.traces import reader
+from namel3ss_debug.traces.index import Spool
 from namel3ss_debug.traces.reader import open_trace
-from namel3ss_debug.traces.spool import Spool
 
 VALUES = st.recursive(
     st.none()

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # needed where a program hangs, or asks itself
-    import psutil
 
 
 def find_listening(pid: int) -> set[int]:
@@ -20,8 +15,11 @@ def find_listening(pid: int) -> set[int]:
 
     found: set[int] = set()
     with suppress(psutil.Error, OSError):
-        for process in _processes(pid):
-            found |= _ports(process)
+        first = psutil.Process(pid)
+        for process in (first, *first.children(recursive=True)):
+            with suppress(psutil.Error, OSError):  # the process is gone
+                connections = process.net_connections("tcp")
+                found |= {each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN}
     return found
 
 
@@ -38,33 +36,6 @@ class OwnPorts:
 
     def __call__(self, port: int) -> bool:
         """Return whether the program waits on this port."""
-        import psutil
-
-        with suppress(psutil.Error, OSError):
-            if port not in self._found and any(port in _ports(each) for each in _processes(self._pid)):
-                self._found.add(port)
+        if port not in self._found:
+            self._found |= find_listening(self._pid)
         return port in self._found
-
-
-def _ports(process: psutil.Process) -> set[int]:
-    """Return the ports on which a process waits; none if it is gone."""
-    import psutil
-
-    try:
-        found = process.net_connections("tcp")
-    except (psutil.Error, OSError):
-        return set()
-    return {each.laddr.port for each in found if each.status == psutil.CONN_LISTEN}
-
-
-def _processes(pid: int) -> Iterator[psutil.Process]:
-    """Yield a process, and all that it has started.
-
-    Raises:
-        psutil.Error: the process is gone.
-    """
-    import psutil
-
-    first = psutil.Process(pid)
-    yield first
-    yield from first.children(recursive=True)

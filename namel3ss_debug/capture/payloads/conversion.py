@@ -40,6 +40,7 @@ _SHORT = 256
 _LONGEST_NAME = 128
 _MOST_REMEMBERED = 4096
 _SHORTEST_CUT = 64
+_MOST_FLAT_ITEMS = 32
 _MOST_ITEMS = 512
 _MOST_ITEM_BYTES = 1 << 14
 _ITEM_SIZE = 4
@@ -86,7 +87,8 @@ class Ready(NamedTuple):
 class Payloads:
     """Makes JSON of the program's values. Each tracer has one, which all threads use.
 
-    Short texts and names that need no change are remembered.
+    Short texts and names that need no change are remembered, so that a flat payload of them costs one look-up for
+    each.
 
     Attributes:
         redactor: replaces secrets; `None` if redaction is off.
@@ -108,7 +110,8 @@ class Payloads:
         """Return any value as JSON; see `convert`."""
         if type(value) is str and value in self.clear_texts:
             return value
-        return self.convert(value).value
+        flat = self.flat(value)
+        return self.convert(value).value if flat is None else flat
 
     def convert(self, value: Any, depth: int = 0) -> Converted:
         """Return any value as JSON that `orjson` accepts, and whether it is complete.
@@ -194,6 +197,69 @@ class Payloads:
             ((clean(name, None), clean(value, None)) for name, value in pairs), self.redactor
         )
 
+    def flat(
+        self, value: Any, room: int = _MOST_FLAT_ITEMS, inside: bool = False
+    ) -> dict[str, JsonValue] | None:
+        """Return a dict of remembered names, remembered texts and plain numbers, or one that is ready, as JSON.
+
+        This is the short way for the payloads that are recorded all the time.
+
+        Args:
+            value: any value. As values of a dict, dicts such as the `arguments` of a tool call and lists of remembered
+                texts such as the `chain` of a call are allowed too.
+            room: the most items, in all.
+            inside: whether the value is itself inside such a dict, and may not contain dicts and lists.
+
+        Returns:
+            `None` for any other value.
+        """
+        if type(value) is not dict or len(value) > room:
+            return value.value if type(value) is Ready and type(value.value) is dict else None
+        room -= len(value)
+        clear_names, clear_texts = self.clear_names, self.clear_texts
+        result: dict[str, Any] = value.copy()  # in one step, so that no other thread changes it meanwhile
+        for key, item in result.items():
+            if type(key) is not str or key not in clear_names:
+                return None
+            kind = type(item)
+            if kind is str:
+                if item not in clear_texts:
+                    return None
+            elif kind is Ready:
+                result[key] = item.value
+            elif kind is int:
+                if not -CARD_LIKE < item < CARD_LIKE:
+                    return None
+            elif kind is float:
+                if item - item != 0.0:  # not a number, or infinite
+                    return None
+            elif kind is dict:
+                inner = None if inside else self.flat(item, room, True)
+                if inner is None:
+                    return None
+                room -= len(inner)
+                result[key] = inner
+            elif kind is list:
+                texts = None if inside else self._flat_texts(item, room)
+                if texts is None:
+                    return None
+                room -= len(texts)
+                result[key] = texts
+            elif item is not None and kind is not bool:
+                return None
+        return result
+
+    def _flat_texts(self, value: list[Any], room: int) -> list[JsonValue] | None:
+        """Return a copy of a list of remembered texts, or `None` for any other list and one with too many items."""
+        if len(value) > room:
+            return None
+        texts = value.copy()
+        clear_texts = self.clear_texts
+        for text in texts:
+            if type(text) is not str or text not in clear_texts:
+                return None
+        return texts if len(texts) <= room else None
+
 
 def to_json(value: Any, *, redactor: Redactor | None) -> JsonValue:
     """Return any value as JSON, once and without bounds. `Payloads` is for repeated use.
@@ -270,17 +336,21 @@ class _Conversion:
         if depth > DEEP:
             self._left -= self._deep_cost
         try:
-            if kind is dict:
-                return self.pairs(value.items(), len(value), depth)
-            if kind is list or kind is tuple:
-                return self.items(value, len(value), depth)
-            foreign: JsonValue = describe(self, value, kind, depth)
-            return foreign
+            return self._container(value, kind, depth)
         except RecursionError:
             self.cut = True  # the program itself is near the recursion limit
             return {"$truncated": 1}
         finally:
             self._path.discard(marker)
+
+    def _container(self, value: Any, kind: type, depth: int) -> JsonValue:
+        """Return anything but a plain value as JSON."""
+        if kind is dict:
+            return self.pairs(value.items(), len(value), depth)
+        if kind is list or kind is tuple:
+            return self.items(value, len(value), depth)
+        foreign: JsonValue = describe(self, value, kind, depth)
+        return foreign
 
     def pairs(
         self, pairs: Iterable[tuple[Any, Any]], total: int, depth: int, limit: int = 0
@@ -296,16 +366,12 @@ class _Conversion:
         most = min(limit, self._items) if limit else self._items
         taken = list(pairs if total <= most and not limit else islice(pairs, most))
         result: dict[str, JsonValue] = {}
-        names, texts = self._clear_names, self._clear_texts
+        names = self._clear_names
         for index, (key, item) in enumerate(taken):
             if self._left <= 0:
                 return self._pairs_cut(result, total - index)
             if type(key) is str and key in names and key not in result:
                 self._left -= len(key) + _ITEM_SIZE
-                if type(item) is str and item in texts:  # most are, and this saves four calls
-                    self._left -= _bytes_of(item)
-                    result[key] = item
-                    continue
                 result[key] = item if is_number_of(key, item) else self._member(item, taken, depth + 1)
                 continue
             name, secret = self._name(key, item, result, taken)
@@ -444,8 +510,8 @@ class _Conversion:
 
 
 def _short_limit(max_size: int) -> int:
-    """Return how long a text may be to be remembered: it is kept even where the payload is full."""
-    return min(_SHORT, max_size // 64) if max_size else _SHORT
+    """Return how long a text may be to be remembered. A flat dict of such texts must not exceed the size."""
+    return min(_SHORT, max_size // (2 * _MOST_FLAT_ITEMS)) if max_size else _SHORT
 
 
 def _bytes_of(text: str) -> int:

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from namel3ss_debug.capture.payloads import data_objects
-from namel3ss_debug.capture.payloads.conversion import DEEP, JsonValue, Payloads, _Conversion
+from namel3ss_debug.capture.payloads.conversion import JsonValue, Payloads, _Conversion
 from namel3ss_debug.capture.payloads.introspection import full_name, is_from_signal
 from namel3ss_debug.capture.payloads.objects import describe
 
@@ -98,25 +98,11 @@ class _ExactConversion(_Conversion):
 
     def convert(self, value: Any, depth: int) -> JsonValue:
         """Return any value as JSON."""
-        kind = type(value)
         if self._attempt_failed:
             return None
-        if kind in (str, bool, int, float) or value is None or depth >= self._depth:
-            return super().convert(value, depth)
-        marker = id(value)
-        if marker in self._path:
-            self.cut, self._attempt_failed = True, self._objects_in_attempt > 0
-            return {"$cycle": True}
-        self._path.add(marker)
-        if depth > DEEP:
-            self._left -= self._deep_cost
-        try:
-            return self._container(value, kind, depth)
-        except RecursionError:
-            self.cut = True
-            return {"$truncated": 1}
-        finally:
-            self._path.discard(marker)
+        if id(value) in self._path and depth < self._depth:  # a cycle
+            self._attempt_failed = self._objects_in_attempt > 0
+        return super().convert(value, depth)
 
     def clean(self, text: str) -> str:
         """Return a text without secrets and without what JSON cannot represent. The latter makes it inexact."""

@@ -261,10 +261,20 @@ class Stepper:
     def replay(self) -> Iterator[tuple[int, Event, list[Hit]]]:
         """Yield every event as it is shown, with the breakpoints that it hits; the position stays where it is."""
         detector = self._make_detector()
-        if detector.stops or len(self.overrides):
-            yield from self._test_events(detector, self.history.passing(1, self.total + 1))
-        else:  # nothing needs the outline
+        if not (detector.stops or len(self.overrides)):  # nothing needs the outline
             yield from ((number, event, []) for number, event in enumerate(self.trace.events(), 1))
+            return
+        outline = self.outline  # once, because each question looks whether the trace has grown
+        starts: dict[int, Event] = {}  # of the open calls with an override, so that no start is read again
+
+        def override(number: int, event: Event) -> Event:
+            if self.overrides.has_for(number, event):
+                starts[number] = event
+            begun = outline.own_start(number) if starts and event["event_type"][-4:] == "_end" else 0
+            start = starts.pop(begun, None)
+            return event if start is None else self.overrides.apply(number, event, (begun, start))
+
+        yield from self._test_events(detector, self.history.passing(1, self.total + 1), override)
 
     def _move_on(self, find: Find, reason: str) -> Stopped:
         """Move forwards to the event that `find` returns, past the events between; to the end if it returns none."""
@@ -328,7 +338,10 @@ class Stepper:
             yield from reversed(list(self._test_events(detector, reversed(block))))
 
     def _test_events(
-        self, detector: HitDetector, passing: Iterable[tuple[int, Event, StateAt]]
+        self,
+        detector: HitDetector,
+        passing: Iterable[tuple[int, Event, StateAt]],
+        override: Callable[[int, Event], Event] | None = None,
     ) -> Iterator[tuple[int, Event, list[Hit]]]:
         """Yield some events as they are shown, with what they hit."""
         totals, values, latest = _NOTHING, _NOTHING, -1
@@ -339,7 +352,7 @@ class Stepper:
             if detector.reads_state and (latest != number - 1 or event["event_type"] in STATE_EVENTS):
                 values = self.variables(state.changed, (number, event))
             latest = number
-            shown = self._override(number, event)
+            shown = (override or self._override)(number, event)
             read = self._add_price(number, shown) if detector.reads_cost else shown
             if detector.reads_variables:
                 read = complete_variables(self.trace, number, read)

@@ -80,8 +80,8 @@ def lines(blocks: Iterable[Block], width: int) -> Iterator[Text]:
 
 def _is_apart(block: Block, before: Block) -> bool:
     """Return whether an empty line stands between two blocks."""
-    if isinstance(block, Note):
-        return block.is_line and isinstance(before, Table) and before.long
+    if isinstance(block, Note):  # a sum stands apart from its table, the number of further rows does not
+        return isinstance(before, Table) and before.long and block.is_line and not block.words.startswith("…")
     return isinstance(block, Heading) or {type(block), type(before)} == {Table, Facts}
 
 

@@ -622,6 +622,7 @@ def test_what_stands_behind_an_option_is_judged_by_the_list_it_is_in():
     for one in (*command, ["pw"], {"args": ["mysql", "db"]}):
         payloads.value(one)
     shown = ["mysql", "--password", "[REDACTED:key]", "db"]
+    assert payloads.flat({"args": command}) is None
     assert payloads.value({"args": command}) == {"args": shown}
     assert payloads.convert(tuple(command)) == Converted(shown, cut=False, redacted=True)
     assert exact(payloads, command).json == shown
@@ -678,8 +679,23 @@ def test_the_short_way_gives_what_the_long_way_gives():
     value = {"city": "Zürich", "days": 3, "ratio": 0.5, "now": None, "ok": True}
     first = payloads.value(value)
     assert payloads.value(value) == first == value
+    assert payloads.flat(value) == value
     for odd in (math.nan, 2**70, "new", "\ud800", [1], 4111111111111111):
         assert payloads.value(value | {"odd": odd}) == value | {"odd": to_json(odd, redactor=Redactor())}
+
+
+def test_the_short_way_takes_a_list_of_texts_seen_before():
+    """The list is a copy, and whatever else stands in a list goes the long way, to the same result."""
+    payloads = Payloads(Redactor())
+    value = {"chain": ["agent.py:main", "agent.py:ask"], "days": 3}
+    assert payloads.value(value) == value
+    short = payloads.flat(value)
+    assert short == value
+    assert short is not None
+    assert short["chain"] is not value["chain"]
+    for odd in (["agent.py:main", "new"], ["agent.py:main", 3], [["agent.py:main"]], ["agent.py:main"] * 40):
+        assert payloads.flat({"chain": odd}) is None
+        assert payloads.value({"chain": odd}) == {"chain": odd}
 
 
 def test_the_memory_of_the_short_way_is_bounded():

@@ -173,7 +173,7 @@ def test_goto_and_jump_take_numbers_edges_and_bookmarks(session, support):
     assert mistake(session, "goto 17") == "there is no event 17; the trace has 16 events, numbered from 1"
     assert mistake(session, "goto hree") == ("'hree' is not a number or a bookmark; did you mean 'here'?")
     assert mistake(session, "goto") == "write goto N, goto start or goto end"
-    assert mistake(session, "jump") == "write jump N, jump start or jump end"
+    assert mistake(session, "jump") == "write goto N, goto start or goto end"
     assert "is not a number" in mistake(session, "goto ²")
     assert "is not a number" in mistake(session, "goto " + "9" * 99)
 

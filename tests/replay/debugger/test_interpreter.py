@@ -317,7 +317,7 @@ def test_no_letter_of_pdb_has_another_meaning():
     """Whoever types pdb's letters blindly gets what they mean there; every command has one meaning."""
     pdb = {
         "h": "help", "w": "where", "d": "down", "u": "up", "b": "break", "cl": "clear", "s": "step", "n": "next",
-        "unt": "until", "r": "return", "c": "continue", "cont": "continue", "j": "jump", "l": "list", "ll": "longlist",
+        "unt": "until", "r": "return", "c": "continue", "cont": "continue", "j": "goto", "l": "list", "ll": "longlist",
         "a": "args", "p": "print", "rv": "retval", "q": "quit", "exit": "quit", "bt": "where", "run": "restart",
         "pp": "pp", "whatis": "whatis", "source": "source", "display": "display", "undisplay": "undisplay",
         "tbreak": "tbreak", "ignore": "ignore", "condition": "condition", "commands": "commands", "EOF": "quit",

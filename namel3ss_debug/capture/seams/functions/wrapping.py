@@ -12,7 +12,7 @@ import inspect
 import keyword
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from namel3ss_debug.capture.core import switch, task_paths
@@ -454,76 +454,41 @@ _BODIES = {
 def _compile(function: FunctionType, call: functools.partial[Any]) -> Callable[..., Any] | None:
     """Return a wrapper with the parameters of `function`, or None if their names cannot be written in source code."""
     template = _BODIES.get(call.func)
-    code = function.__code__
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + 2]
+    code, defaults = function.__code__, function.__defaults__ or ()
+    count, end = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
     if template is None or not all(
         name.isidentifier() and not keyword.iskeyword(name) and name not in _NAMES_IN_WRAPPERS
-        for name in names
+        for name in code.co_varnames[: end + 2]
     ):
         return None
-    parameters = _Parameters(code, function.__defaults__ or (), function.__kwdefaults__ or {})
+    positional, by_keyword, rest = (
+        code.co_varnames[:count], code.co_varnames[count:end], iter(code.co_varnames[end:])
+    )  # fmt: skip
+    more = [next(rest)] if code.co_flags & inspect.CO_VARARGS else []
+    stars = ["**" + next(rest)] if code.co_flags & inspect.CO_VARKEYWORDS else []
+    values = dict(zip(positional[count - len(defaults) :], defaults, strict=True)) | (
+        function.__kwdefaults__ or {}
+    )
+    index = {name: f"=_d[{number}]" for number, name in enumerate(values)}
+
+    declared = [name + index.get(name, "") for name in positional]
+    if code.co_posonlyargcount:
+        declared.insert(code.co_posonlyargcount, "/")
+    declared += ["*" + "".join(more)] if more or by_keyword else []
+    declared += [name + index.get(name, "") for name in by_keyword]
+    in_order = [*positional, *("*" + name for name in more)]
+    keywords = [f"{name!r}: {name}" for name in by_keyword]
+    named = [*(f"{name!r}: {name}" for name in (*positional, *more)), *keywords]
     source = template.format(
-        name="wrapper", params=parameters.declared(), passed=parameters.passed(), record=parameters.recorded()
+        name="wrapper",
+        params=", ".join(declared + stars),
+        passed=", ".join([*in_order, *(f"{name}={name}" for name in by_keyword), *stars]),
+        # The arguments of `_call`: the tracer, the arguments by name, by position and by keyword.
+        record=f"ACTIVE, {{{', '.join(named + stars)}}}, ({''.join(name + ', ' for name in in_order)}), {{{', '.join(keywords + stars)}}}",
     )
     # The globals of the wrapper are those of `switch`, so that each call reads ACTIVE there.
     maker = f"def make(_f, _call, _d):\n {source.replace(chr(10), chr(10) + ' ')}\n return wrapper"
     space: dict[str, Any] = {}
     exec(compile(maker, "<namel3ss_debug wrapper>", "exec"), vars(switch), space)  # noqa: S102  (built from identifiers only)
-    made: Callable[..., Any] = space["make"](function, call, parameters.default_values())
+    made: Callable[..., Any] = space["make"](function, call, list(values.values()))
     return made
-
-
-class _Parameters:
-    """The parameters of a function, written three ways."""
-
-    def __init__(self, code: CodeType, defaults: tuple[Any, ...], kwdefaults: dict[str, Any]) -> None:
-        count, keywords = code.co_argcount, code.co_kwonlyargcount
-        self.positional = code.co_varnames[:count]
-        self.keyword_only = code.co_varnames[count : count + keywords]
-        self.only_positional = code.co_posonlyargcount
-        rest = list(code.co_varnames[count + keywords :])
-        self.varargs = rest.pop(0) if code.co_flags & inspect.CO_VARARGS else None
-        self.varkw = rest.pop(0) if code.co_flags & inspect.CO_VARKEYWORDS else None
-        self.defaults = (
-            dict(zip(self.positional[count - len(defaults) :], defaults, strict=True)) | kwdefaults
-        )
-
-    def default_values(self) -> list[Any]:
-        """Return the defaults, in the order of the declaration."""
-        return list(self.defaults.values())
-
-    def declared(self) -> str:
-        """Return the parameters as in `def f(...)`. A default is an item of the list `_d`."""
-        index = {name: f"=_d[{number}]" for number, name in enumerate(self.defaults)}
-        parts = [name + index.get(name, "") for name in self.positional]
-        if self.only_positional:
-            parts.insert(self.only_positional, "/")
-        if self.varargs:
-            parts.append("*" + self.varargs)
-        elif self.keyword_only:
-            parts.append("*")
-        parts += [name + index.get(name, "") for name in self.keyword_only]
-        if self.varkw:
-            parts.append("**" + self.varkw)
-        return ", ".join(parts)
-
-    def passed(self) -> str:
-        """Return the arguments as in a call of `f`."""
-        parts = list(self.positional)
-        if self.varargs:
-            parts.append("*" + self.varargs)
-        parts += [f"{name}={name}" for name in self.keyword_only]
-        if self.varkw:
-            parts.append("**" + self.varkw)
-        return ", ".join(parts)
-
-    def recorded(self) -> str:
-        """Return the arguments of `_call`: the tracer, the arguments by name, by position and by keyword."""
-        names = list(self.positional) + ([self.varargs] if self.varargs else []) + list(self.keyword_only)
-        named = "".join(f"{name!r}: {name}, " for name in names)
-        more = f"**{self.varkw}" if self.varkw else ""
-        args = "".join(f"{name}, " for name in self.positional) + (
-            f"*{self.varargs}, " if self.varargs else ""
-        )
-        kwargs = "".join(f"{name!r}: {name}, " for name in self.keyword_only)
-        return f"ACTIVE, {{{named}{more}}}, ({args}), {{{kwargs}{more}}}"

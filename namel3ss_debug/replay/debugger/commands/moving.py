@@ -73,11 +73,6 @@ def run_on(session: DebugSession, argument: str) -> Result:
     return session.stepper.run()
 
 
-def jump(session: DebugSession, argument: str) -> Result:
-    """Move to an event without stopping on the way."""
-    return session.stepper.go(parse_event_number(session.stepper, argument, "jump N, jump start or jump end"))
-
-
 def goto(session: DebugSession, argument: str) -> Result:
     """Move to an event without stopping on the way."""
     return session.stepper.go(parse_event_number(session.stepper, argument, "goto N, goto start or goto end"))
