@@ -193,7 +193,7 @@ def answers(recording: Recording) -> Iterator[None]:
     recording.event(
         "trace_start",
         "app",
-        metadata={"format": 1, "pid": 1, "process": 0, "segment": 0, "first_seq": 0, "target": "desk.py"},
+        metadata={"format": 2, "pid": 1, "process": 0, "segment": 0, "first_seq": 0, "target": "desk.py"},
     )
     while True:
         question = recording.text(45)

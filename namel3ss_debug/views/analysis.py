@@ -98,8 +98,14 @@ def section_blocks(
         for each in row.columns
     )
     yield from _or_else(
-        chain.from_iterable(drawn), [_EMPTY[key]] if alone and not brief and key in _EMPTY else []
+        chain.from_iterable(drawn),
+        [_describe_empty(key, content)] if alone and not brief and key in _EMPTY else [],
     )
+
+
+def _describe_empty(key: str, section: Section) -> Heading:
+    """Return the heading that answers a user who asked for an empty section alone."""
+    return Heading("No log was recorded") if section.get("records") == 0 else _EMPTY[key]
 
 
 def _or_else(blocks: Iterable[Block], others: Iterable[Block]) -> Iterator[Block]:

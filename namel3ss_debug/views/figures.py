@@ -141,8 +141,6 @@ def _savings(section: Section) -> Iterator[Block]:
 def _savings_left_out(section: Section) -> Iterator[Block]:
     if any(row.get("kind") == "repeated_calls" for row in section.get("listed") or ()):
         yield Note("repeated, with the same answer: a cache would do, if the tool only answers")
-    if section.get("undecided_runs"):
-        yield Note(f"{count(section['undecided_runs'], 'failed span')} left out: other calls ran beside")
 
 
 def _rules_not_triggered(section: Section) -> Iterator[Block]:

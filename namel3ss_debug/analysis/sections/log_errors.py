@@ -82,10 +82,11 @@ class LogErrors(SpanWatcher):
     def __init__(self, options: Options) -> None:
         self._patterns = tuple({**INDICATORS, **options.error_indicators}.items())
         self._rows: dict[tuple[str, str, str], dict[str, Any]] = {}
-        self._count = 0
+        self._records = self._count = 0
 
     def event(self, number: int, event: Event) -> None:
         """Take a log record."""
+        self._records += 1
         metadata = lenient.mapping(event.get("metadata"))
         message, level = str(metadata.get("message", ""))[:_LONGEST], str(metadata.get("level", ""))
         is_error = LOG_LEVELS.get(level, 0) >= LOG_LEVELS["error"]
@@ -115,7 +116,7 @@ class LogErrors(SpanWatcher):
     def result(self, _spans: SpanTable, _sections: Mapping[str, Any]) -> dict[str, Any]:
         """Return the section."""
         rows = sorted(self._rows.values(), key=lambda row: (-row["times"], row["number"]))
-        return {"count": self._count, "messages": rows}
+        return {"records": self._records, "count": self._count, "messages": rows}
 
 
 def find_indicator(
@@ -154,6 +155,6 @@ def find_findings(section: Row, _sections: Mapping[str, Any], _run: RunAmounts) 
         )
 
 
-def has_errors(section: Row) -> bool:
-    """Return whether there is such a record."""
-    return bool(section["count"])
+def has_records(section: Row) -> bool:
+    """Return whether there was a log to look at."""
+    return bool(section["records"])

@@ -4,8 +4,7 @@ The kinds are found in this order. A call that counts for one kind is left out b
 
 - `failed_calls`: calls of models and tools that failed: their self time, their tokens, their cost.
 - `work_after_failure`: calls in a span that failed, begun after the failure that it ended with: the first failed call
-  inside with the same type and text. A span counts only where it is certain which calls ran inside: where as many calls
-  lie between its beginning and its end as its children have reported.
+  inside with the same type and text.
 - `repeated_calls`: a call that began after an equal one had ended, with the same request and the same answer; the
   request of a model is the tools, all messages and the parameters, that of a tool its arguments. A tool with side
   effects must not be cached. A trace does not show whether a tool has any. A tool that answered the same request
@@ -23,20 +22,22 @@ The kinds are found in this order. A call that counts for one kind is left out b
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.analysis.sections.usage import ModelKey, dollars
+from namel3ss_debug.analysis.sections.prompts import answer_key, arguments_key, parse_prompt, value_key
+from namel3ss_debug.analysis.sections.usage import ModelKey, dollars, model_key
 from namel3ss_debug.analysis.totals import LISTED
-from namel3ss_debug.traces.facts import NS_PER_MS
+from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND
+from namel3ss_debug.traces.span_table import SpanWatcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from namel3ss_debug.analysis.sections.prompts import Prompt
+    from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import SpanTable
 
@@ -60,20 +61,10 @@ MOST_NUMBERS = 20
 _PROMPT = 7
 """How many numbers are kept of a prompt."""
 
-_MOST_BESIDE = 1000
 _MOST_LOOKED_AT = 2_000_000
 
-Key = tuple[str, ModelKey]
-"""Identifies the operation of a call: the component, and the model or tool."""
-
-
-class FailedSpan(NamedTuple):
-    """A failed span with calls inside: its events, a key of its failure, and how many calls ran inside."""
-
-    number: int
-    end: int
-    failure_key: int
-    calls: int
+CALLS = ("llm", "tool")
+"""The components whose spans are calls."""
 
 
 class PromptPrefixes:
@@ -85,13 +76,11 @@ class PromptPrefixes:
         self._facts = array("q")
         self.beginnings, self.sizes = array("q"), array("q")
 
-    def add(
-        self, spans: SpanTable, row: int, end: Event, prompt: Prompt, input_tokens: int, cached: int
-    ) -> None:
-        """Add the prompt of a call with its input tokens, of which `cached` were read from a cache."""
-        at = end.get("timestamp")
-        kept = prompt.beginnings
-        when = -1 if at is None else int(at)
+    def add(self, spans: SpanTable, row: int, prompt: Prompt) -> None:
+        """Add the prompt of a call that ended."""
+        kept, at = prompt.beginnings, spans.ended[row]
+        when = at // NS_PER_SECOND if at >= 0 else -1
+        input_tokens, cached = spans.input_tokens[row], spans.cache_read_tokens[row]
         self._facts.extend(
             (spans.number[row], spans.end[row], input_tokens, cached, prompt.size, when, len(kept))
         )
@@ -130,60 +119,43 @@ class PromptPrefixes:
                 yield number, source, prefix - cached, at
 
 
-class CountedCall(NamedTuple):
-    """One call of a model or a tool.
+class CallKeys(SpanWatcher):
+    """Keeps keys of the requests, the answers and the failures of calls, and the beginnings of prompts.
 
-    `request` and `answer` are below zero where they are not known or do not count, `cost` where it is not known.
+    Attributes:
+        requests, answers: row -> a key, for calls that may answer another one; below zero where it is not known.
+        failures: row -> a key of the type and text with which a span failed.
+        prompts: by model.
     """
 
-    number: int
-    end: int
-    duration_ns: int
-    self_ns: int
-    tokens: int
-    cost: int
-    request: int
-    answer: int
+    def __init__(self, _options: Options) -> None:
+        self._rows, self._requests, self._answers = array("i"), array("q"), array("q")
+        self.failures: dict[int, int] = {}
+        self.prompts: defaultdict[ModelKey, PromptPrefixes] = defaultdict(PromptPrefixes)
 
+    def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
+        """Take a call that ended, or another span that failed."""
+        if spans.failed[row]:
+            # equal where one span passes on the failure of another
+            self.failures[row] = value_key([end.get("error_type"), end.get("error")])
+        elif end and spans.component(row) in CALLS:
+            prompt = parse_prompt(start) if spans.component(row) == "llm" else None
+            request = arguments_key(start) if prompt is None else prompt.key
+            if request >= 0 and not spans.retried[row]:
+                for column, value in zip(
+                    (self._rows, self._requests, self._answers), (row, request, answer_key(end)), strict=True
+                ):
+                    column.append(value)
+            if prompt is not None and prompt.size and spans.input_tokens[row] >= LEAST_PREFIX:
+                self.prompts[model_key(start, end)].add(spans, row, prompt)
 
-_WIDTH = len(CountedCall._fields)
-_REQUEST = CountedCall._fields.index("request")
-_SELF = CountedCall._fields.index("self_ns")
-
-
-class CountedCalls:
-    """The calls of one model or tool, sixty-four bytes each, and keys of the failures among them."""
-
-    __slots__ = ("_facts", "failed", "prompts")
-
-    def __init__(self) -> None:
-        self._facts = array("q")
-        self.failed: dict[int, int] = {}
-        self.prompts = PromptPrefixes()
-
-    def add(self, spans: SpanTable, row: int, tokens: int, cost: int, request: int, answer: int) -> None:
-        """Add a call."""
-        duration, own = max(spans.duration[row], 0), spans.self_time[row]
-        self._facts.extend((spans.number[row], spans.end[row], duration, own, tokens, cost, request, answer))
-
-    def __getitem__(self, index: int) -> CountedCall:
-        return CountedCall._make(self._facts[index * _WIDTH : (index + 1) * _WIDTH])
-
-    def numbers(self) -> array[int]:
-        """Return the numbers of all calls."""
-        return self._facts[::_WIDTH]
-
-    def repeated_requests(self) -> list[CountedCall]:
-        """Return the calls whose request occurs more than once, in order."""
-        requests = self._facts[_REQUEST::_WIDTH]
-        times = Counter(requests)
-        return sorted(
-            self[index] for index, request in enumerate(requests) if request >= 0 and times[request] > 1
-        )
-
-    def longer_than(self, ns: int) -> list[CountedCall]:
-        """Return the calls whose self time was longer, in order."""
-        return sorted(self[index] for index, self_ns in enumerate(self._facts[_SELF::_WIDTH]) if self_ns > ns)
+    def repeated(self, leaves: Sequence[bool]) -> dict[int, tuple[int, int]]:
+        """Return row -> request and answer of the calls whose request occurs more than once, in order."""
+        calls = [
+            call for call in zip(self._rows, self._requests, self._answers, strict=True) if leaves[call[0]]
+        ]
+        times = Counter(request for _, request, _ in calls)
+        return {row: (request, answer) for row, request, answer in sorted(calls) if times[request] > 1}
 
 
 class _Saving:
@@ -218,31 +190,40 @@ class Savings:
     """Finds the savings of one run. Each method counts calls that the methods before it have left.
 
     Args:
-        calls: by component and name.
+        spans: the table of spans, with `CONTEXT_FACTS`.
+        keys: the keys of its calls.
         slow_ns: the time a tool may take.
     """
 
-    def __init__(self, calls: Mapping[Key, CountedCalls], slow_ns: int) -> None:
-        self._calls = dict(sorted(calls.items(), key=lambda item: repr(item[0])))
+    def __init__(self, spans: SpanTable, keys: CallKeys, slow_ns: int) -> None:
+        self._spans = spans
+        self._keys = keys
         self._slow_ns = slow_ns
+        inside = [0] * len(spans)
+        for row in range(len(spans) - 1, -1, -1):
+            if spans.end[row] and spans.around[row] >= 0:
+                inside[spans.around[row]] += inside[row] + (spans.component(row) in CALLS)
+        self._leaves = [not calls for calls in inside]
         self._counted: set[int] = set()
         self._timed: list[tuple[int, int]] = []
         self._savings: dict[tuple[str, str, str, int], _Saving] = {}
         self._groups: dict[int, list[list[int]]] = {}
-        self._undecided = 0
         self._reason: str | None = None
 
-    def _count_call(
-        self, kind: str, key: Key, call: CountedCall, ns: int, group: tuple[int, int | None] = (0, None)
-    ) -> None:
+    def _count_call(self, kind: str, row: int, ns: int, group: int | None = None) -> None:
         """Count a call for a kind, so that later kinds leave it out."""
-        self._counted.add(call.number)
-        self._add(kind, key, group, call.number, ns, call.tokens, call.cost)
+        spans, number = self._spans, self._spans.number[row]
+        self._counted.add(number)
+        known = (
+            self._leaves[row] or spans.component(row) == "llm"
+        )  # a tool may hold the sums of the calls inside
+        amounts = (spans.tokens[row], spans.cost[row]) if known else (0, -1)
+        self._add(kind, spans.operations[spans.operation[row]], (group or 0, group), number, ns, *amounts)
 
     def _add(
         self,
         kind: str,
-        key: Key,
+        operation: tuple[str, str],
         group: tuple[int, int | None],
         number: int,
         ns: int,
@@ -250,86 +231,76 @@ class Savings:
         cost: int = -1,
     ) -> None:
         """Add a call to the saving of its kind and operation."""
-        saving = self._savings.setdefault((kind, key[0], key[1].name, group[0]), _Saving(group[1]))
+        saving = self._savings.setdefault((kind, *operation, group[0]), _Saving(group[1]))
         saving.add(number, ns, tokens, cost)
         if ns:
             self._timed.append((number, ns))
 
-    def find_work_after_failures(self, runs: list[FailedSpan]) -> None:
+    def find_work_after_failures(self) -> None:
         """Find calls that failed, and those after the failure with which the span around them ended."""
-        for key, calls in self._calls.items():
-            if calls.failed:
-                for index, number in enumerate(calls.numbers()):
-                    if number in calls.failed:
-                        self._count_call("failed_calls", key, calls[index], calls[index].self_ns)
-        if not runs or not self._counted:
-            return
-        groups = list(self._calls.items())
-        order = sorted(
-            (number, group_index, index)
-            for group_index, (_, calls) in enumerate(groups)
-            for index, number in enumerate(calls.numbers())
-        )
-        room = _MOST_LOOKED_AT
-        for run in runs:
-            begin, end = bisect_left(order, (run.number + 1,)), bisect_left(order, (run.end,))
-            room -= end - begin
-            # Concurrent spans lie between the two events as well; sorting out very many of them takes too long.
-            if end - begin > run.calls + _MOST_BESIDE or room < 0:
-                self._undecided += 1
-                continue
-            inside = [
-                (groups[group_index], call)
-                for _, group_index, index in order[begin:end]
-                if (call := groups[group_index][1][index]).end < run.end
-            ]
-            # Other tasks may have made calls in the meantime. Only with equal numbers all of these calls ran inside the span.
-            if len(inside) == run.calls:
-                self._count_after_failure(run, inside)
-            else:
-                self._undecided += 1
-
-    def _count_after_failure(
-        self, run: FailedSpan, inside: list[tuple[tuple[Key, CountedCalls], CountedCall]]
-    ) -> None:
-        """Count the calls inside a failed span that began after the failure it ended with."""
-        failed = (call.end for (_, calls), call in inside if calls.failed.get(call.number) == run.failure_key)
-        since = next(failed, run.end)
-        for (key, _), call in inside:
-            if call.number > since and call.number not in self._counted:
-                self._count_call("work_after_failure", key, call, call.self_ns, (run.number, run.number))
+        spans = self._spans
+        calls = [row for row in spans.of(*CALLS) if spans.end[row]]
+        inside: defaultdict[int, list[int]] = defaultdict(list)
+        looked_at = 0
+        for row in calls:
+            if spans.failed[row]:
+                self._count_call("failed_calls", row, spans.self_time[row])
+            around = spans.around[row]
+            while around >= 0 and looked_at < _MOST_LOOKED_AT:
+                looked_at += 1
+                if spans.failed[around]:
+                    inside[around].append(row)
+                around = spans.around[around]
+        for failed in sorted(inside):
+            key, number = self._keys.failures[failed], spans.number[failed]
+            ends = (spans.end[row] for row in inside[failed] if self._keys.failures.get(row) == key)
+            since = next(ends, spans.end[failed])
+            for row in inside[failed]:
+                if spans.number[row] > since and spans.number[row] not in self._counted:
+                    self._count_call("work_after_failure", row, spans.self_time[row], number)
 
     def find_repeated(self) -> None:
         """Find calls that an earlier call had answered already."""
-        for key, calls in self._calls.items():
-            known: dict[tuple[int, int], CountedCall] = {}
-            again = calls.repeated_requests()
-            answers = Counter(request for request, _ in {(call.request, call.answer) for call in again})
-            for call in again:
-                if key[0] == "tool" and answers[call.request] > 1:
-                    continue  # a cache would have returned an old answer
-                if call.answer >= 0 and call.number not in self._counted:
-                    first = known.setdefault((call.request, call.answer), call)
-                    if call.number > first.end:
-                        group = (first.number, first.number)
-                        self._count_call("repeated_calls", key, call, call.duration_ns, group)
+        spans, again = self._spans, self._keys.repeated(self._leaves)
+        known: dict[tuple[Any, int, int], int] = {}
+        by_request: defaultdict[tuple[Any, int], set[int]] = defaultdict(set)
+        for row, (request, answer) in again.items():
+            by_request[self._operation(row), request].add(answer)
+        for row, (request, answer) in again.items():
+            operation = self._operation(row)
+            if operation[0] == "tool" and len(by_request[operation, request]) > 1:
+                continue  # a cache would have returned an old answer
+            if answer >= 0 and spans.number[row] not in self._counted:
+                first = known.setdefault((operation, request, answer), row)
+                if spans.number[row] > spans.end[first]:
+                    self._count_call("repeated_calls", row, max(spans.duration[row], 0), spans.number[first])
+
+    def _operation(self, row: int) -> tuple[str, Any]:
+        """Return the component with the name of a tool, or with all that identifies a model."""
+        component, name = self._spans.operations[self._spans.operation[row]]
+        return component, self._spans.facts["model"][row] if component == "llm" else name
 
     def find_resent(self) -> None:
         """Find prompts that began like an earlier one, and were paid for in full."""
-        for key, calls in self._calls.items():
-            for number, before, tokens, at in calls.prompts.resent():
+        for model, prompts in sorted(self._keys.prompts.items(), key=lambda item: repr(item[0])):
+            for number, before, tokens, at in prompts.resent():
                 if number not in self._counted:
-                    cost = _cache_discount(key[1], tokens, at)
-                    self._add("resent_context", key, (0, before), number, 0, tokens, cost)
+                    cost = _cache_discount(model, tokens, at)
+                    self._add("resent_context", ("llm", model.name), (0, before), number, 0, tokens, cost)
 
     def find_slow_tools(self) -> None:
         """Find the time of tools beyond `slow_ns`."""
-        for key, calls in self._calls.items():
-            if key[0] != "tool":
-                continue
-            for call in calls.longer_than(self._slow_ns):
-                if call.number not in self._counted:
-                    self._add("slow_tools", key, (0, None), call.number, call.self_ns - self._slow_ns)
+        spans = self._spans
+        for row in spans.of("tool"):
+            if spans.self_time[row] > self._slow_ns and spans.number[row] not in self._counted:
+                operation = spans.operations[spans.operation[row]]
+                self._add(
+                    "slow_tools",
+                    operation,
+                    (0, None),
+                    spans.number[row],
+                    spans.self_time[row] - self._slow_ns,
+                )
 
     def find_parallel(self, parallel: Mapping[str, Any]) -> None:
         """Find spans that could have run at the same time, less the time counted already.
@@ -349,8 +320,8 @@ class Savings:
                     counted.append((number, ns - saves))
                 saves -= min(ns, saves)
             if saves > 0:
-                key = (chance["component"] or "", ModelKey(chance["component_name"] or ""))
-                self._savings[("parallel", key[0], key[1].name, begin)] = saving = _Saving()
+                key = ("parallel", chance["component"] or "", chance["component_name"] or "", begin)
+                self._savings[key] = saving = _Saving()
                 saving.add(begin, saves)
                 self._groups[begin] = chance["groups"]
 
@@ -381,7 +352,6 @@ class Savings:
             "kinds": kinds,
             "listed": [self._saving_to_json(*key, saving) for key, saving in rows[:LISTED]],
             "listed_of": len(rows),
-            "undecided_runs": self._undecided,
         }
 
     def _saving_to_json(

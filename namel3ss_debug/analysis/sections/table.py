@@ -27,6 +27,7 @@ from namel3ss_debug.analysis.sections import (
     performance,
     resources,
 )
+from namel3ss_debug.analysis.sections.contexts import CONTEXT_FACTS
 from namel3ss_debug.analysis.triggers import triggers
 from namel3ss_debug.errors import WrongUsageError
 
@@ -101,7 +102,7 @@ _ROWS = (
         help="Log records of any level that report an error.",
         columns=log_errors.COLUMNS,
         findings=log_errors.find_findings,
-        has_data=log_errors.has_errors,
+        has_data=log_errors.has_records,
         parts=("quality",),
     ),
     Section(
@@ -150,6 +151,7 @@ _ROWS = (
         "optimizations",
         "optimizations",
         watch=optimizations.Optimizations,
+        facts=CONTEXT_FACTS,
         needs=("dependencies",),
         help="What could be saved: time, tokens and money, each once.",
         columns=optimizations.COLUMNS,

@@ -92,6 +92,16 @@ def test_a_pattern_of_the_user_is_an_indicator_too(recording, analysed):
     assert analysed(recording.events, ["log_errors"])["log_errors"]["count"] == 0
 
 
+def test_a_log_without_errors_is_known_to_have_none(recording, analysed):
+    """The health knows it as the report does; without a log nothing is known."""
+    without = analysed(recording.events, ["health", "log_errors"])
+    assert without["health"]["sections"]["log_errors"]["score"] is None
+    log(recording, "info", "all is well")
+    found = analysed(recording.events, ["health", "log_errors"])
+    assert (found["log_errors"]["records"], found["log_errors"]["count"]) == (1, 0)
+    assert found["health"]["sections"]["log_errors"]["score"] == 1.0
+
+
 def test_records_below_error_are_one_finding(recording, analysed):
     """Those of level error have their own place in the report, and a run without any has no finding."""
     log(recording, "error", "broken")

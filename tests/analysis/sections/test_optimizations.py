@@ -154,16 +154,14 @@ def test_a_failure_that_was_made_good_loses_nothing(recording, ask, use, found):
     assert kinds(found()) == {"failed_calls": (1, 1000.0, 0)}
 
 
-def test_what_ran_beside_a_failed_run_is_not_decided(recording, ask, use, found):
-    """Where the calls inside cannot be told from others, nothing is said and that is counted."""
+def test_what_ran_beside_a_failed_span_is_not_its_own(recording, ask, use, found):
+    """Calls belong to the span around them, whatever ran at the same time."""
     agent = recording.start("agent", "a", 0)
     use(1, {}, None, agent, status="failed", error="busy", outputs={})
     ask(3, [message("user", "mine")], agent)
     ask(5, [message("user", "another's")])
     recording.end(agent, 8, status="failed", error="busy")
-    section = found()
-    assert kinds(section) == {"failed_calls": (1, 1000.0, 0)}
-    assert section["undecided_runs"] == 1
+    assert kinds(found()) == {"failed_calls": (1, 1000.0, 0), "work_after_failure": (1, 1000.0, 1510)}
 
 
 def test_context_sent_again_saves_what_no_cache_read(ask, found, own_prices):
@@ -329,8 +327,8 @@ def test_what_a_cache_has_forgotten_is_not_sent_again(ask, found):
     assert (row["count"], row["numbers"]) == (2, [3, 5])
 
 
-def test_ten_thousand_failed_runs_side_by_side_are_not_decided(recording, found):
-    """Which calls ran in which of them cannot be told, nor has it to be tried for each."""
+def test_ten_thousand_spans_fail_side_by_side(recording, found):
+    """Each call is looked at once, not once for each span that ran meanwhile."""
     agents = [recording.start("agent", "a", 0) for _ in range(10_000)]
     tools = [recording.start("tool", "t", 1, agent) for agent in agents]
     for started in (*tools, *agents):
@@ -348,4 +346,3 @@ def test_ten_thousand_failed_runs_side_by_side_are_not_decided(recording, found)
         )
     section = found()
     assert kinds(section) == {"failed_calls": (10_000, 10_000_000.0, 0)}
-    assert section["undecided_runs"] == 10_000
