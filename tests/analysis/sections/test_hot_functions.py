@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import strategies as st
-from namel3ss_debug.views.bottlenecks import hot_functions
+
+from namel3ss_debug.views.analysis import section_blocks
+from namel3ss_debug.views.blocks import Heading
 
 
 def sample(recording, at, name, elapsed, *functions, memory=None):
@@ -104,7 +106,9 @@ SAMPLES = st.lists(
 def test_the_table_names_an_operation_once(recording, analysed):
     """Its functions stand below each other; what is less than a hundredth is left to the JSON."""
     sample(recording, 1, "search", 1500.0, ("json.loads", 900.0), ("a.b", 600.0), ("tiny", 0.1))
-    (_, table) = hot_functions(analysed(recording.events, ["performance"])["performance"])
+    blocks = list(section_blocks("performance", analysed(recording.events, ["performance"])["performance"]))
+    titles = [block.title if isinstance(block, Heading) else "" for block in blocks]
+    table = blocks[titles.index("Hot functions") + 1]
     shown = [[str(cell) for cell in row] for row in table.rows]
     assert shown == [
         ["tool search", "json.loads", "app.py:7", "900", "60 %"],
