@@ -91,17 +91,6 @@ def test_samples_of_another_shape_are_borne(recording, analysed, metadata):
         assert all(function["share"] is None for function in row["functions"])
 
 
-SAMPLES = st.lists(
-    st.tuples(
-        st.sampled_from("xy"),
-        st.sampled_from([500.0, 1500.0, 2000.5]),
-        st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0.1, 0.2, 7.25])), max_size=3),
-        st.none() | st.tuples(*[st.sampled_from([1.0, 2.25, 80.1])] * 3),
-    ),
-    max_size=8,
-)
-
-
 def test_the_table_names_an_operation_once(recording, analysed):
     """Its functions stand below each other; what is less than a hundredth is left to the JSON."""
     sample(recording, 1, "search", 1500.0, ("json.loads", 900.0), ("a.b", 600.0), ("tiny", 0.1))
