@@ -33,6 +33,7 @@ COMMAND_LINES = {
     "report": ["report"],
     "check": ["check", "--rule", "errors == 0"],
     "diff": ["diff", "latest", "latest"],
+    "show": ["show"],
 }
 
 
