@@ -157,7 +157,7 @@ def report_spans(trace: Trace, wanted: Selection, limit: int | None, *, bars: bo
 
     def rows() -> Iterator[dict[str, Any]]:
         with reading(trace):
-            found = make_rows(select_forest(trace, wanted, limit=limit or None).forest)
+            found = make_rows(select_forest(trace, wanted, limit=limit or None))
         yield from map(asdict, sort_by_start(found) if bars else found)
 
     head = {"schema": SCHEMA, "trace": str(trace.path)}

@@ -241,8 +241,17 @@ def report(session: Session, output_format: str, status: int = 0) -> None:
     killed = f"; the program was killed by {killer(status)}" if status < 0 else ""
     notify(
         f"recorded {count(events, 'event')} in {shown}{document}{killed}; "
-        f"next: namel3ss debug {'analyze' if status else 'show'}{following}"
+        f"next: namel3ss debug {next_command(path, status)}{following}"
     )
+
+
+def next_command(path: Path, status: int) -> str:
+    """Return the command that shows most about a run: after a failure that the trace holds, its chain of causes."""
+    if not status:
+        return "show"
+    with path.open("rb") as file:
+        failed = any(b'"status":"failed"' in line for line in file)
+    return "explain" if failed else "analyze"
 
 
 def holds_any(path: Path, components: Sequence[str]) -> bool:

@@ -5,7 +5,6 @@ from namel3ss_debug.inspection.arrangement import (
     SpanRow,
     make_rows,
     select_forest,
-    select_spans,
     sort_by_start,
 )
 from namel3ss_debug.inspection.selection import (
@@ -40,6 +39,5 @@ __all__ = [
     "read_first_token_ms",
     "select",
     "select_forest",
-    "select_spans",
     "sort_by_start",
 ]

@@ -1,30 +1,28 @@
 """Read everything that one agent or component did, in order: its spans, the spans inside them, and its other events.
 
-This takes one pass over the trace, and keeps only the steps and the ids of open spans in memory. A span with something
+This takes one pass over the trace, and keeps only the steps and the table of spans in memory. A span with something
 inside becomes two steps, its beginning and its end; any other span becomes one.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import name_fits
 from namel3ss_debug.inspection.selection import EventSource
 from namel3ss_debug.inspection.streams import CHUNK
-from namel3ss_debug.traces.events import SPAN_FAILURES, Event, ends_span
-from namel3ss_debug.traces.facts import is_background
+from namel3ss_debug.traces.events import Event, begins_span, ends_span
+from namel3ss_debug.traces.facts import has_failed
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
+from namel3ss_debug.traces.span_table import AT_TOP, EventPlace, SpanTableBuilder
 
 SKIPPED_TYPES = frozenset(
     {CHUNK, INPUTS_READ, "resource_sample", "stack_sample", "file_access", "trace_start", "trace_end"}
 )
 """Types of events that are no steps."""
-
-_ENDED_KEPT = 10_000
-"""How many ended spans are kept, because a span may outlive its parent and still belongs to it."""
 
 _NAMES_KEPT = 10_000
 _NAMES_SHOWN = 8
@@ -69,7 +67,7 @@ class ActivityStep:
         """Return whether it failed; for a span with something inside, only the step of its end fails."""
         if self.opening or (self.is_span and self.end is None):
             return False
-        return _has_failed(self.event if self.end is None else self.end)
+        return has_failed(self.event if self.end is None else self.end)
 
 
 @dataclass
@@ -131,14 +129,14 @@ def _describe_unknown_name(name: str, names: Counter[str], components: set[str])
 
 
 @dataclass(slots=True)
-class _OpenSpan:
-    """An open span: its depth in the activity (None outside of it), its label, its step, and whether anything ran inside."""
+class _BegunSpan:
+    """A span: its depth in the activity (None outside of it), its label, its step, and whether anything ran inside."""
 
     depth: int | None
     label: str
+    own: bool
+    parent: _BegunSpan | None
     step: ActivityStep | None = None
-    own: bool = False
-    parent: str | None = None
     inner: bool = False
 
 
@@ -152,9 +150,8 @@ class _ActivityReader:
         self.names: Counter[str] = Counter()
         self.components: set[str] = set()
         self.activity = Activity()
-        self._open: dict[str, _OpenSpan] = {}
-        self._ended: deque[str] = deque()
-        self._background: set[str] = set()
+        self._builder = SpanTableBuilder()
+        self._begun: dict[int, _BegunSpan] = {}
 
     def read(self, trace: EventSource) -> Activity:
         """Read the trace and return the activity."""
@@ -162,28 +159,25 @@ class _ActivityReader:
         for number, event in enumerate(trace.events(), 1):
             if number == 1:
                 activity.began_at = event.get("timestamp")
-            if self._is_background(event):
+            place = self._builder.take(event)
+            if self._is_background(event, place):
                 continue
             name, component = event.get("component_name"), event.get("component")
             if isinstance(name, str) and (name in self.names or len(self.names) < _NAMES_KEPT):
                 self.names[name] += 1
             if isinstance(component, str):
                 self.components.add(component)
-            if self._take(number, event):
+            if self._take(number, event, place):
                 names.add(str(event.get("component_name") or event["component"]))
                 components.add(str(event["component"]))
         activity.names, activity.components = sorted(names) or [self.name], sorted(components)
         activity.steps.sort(key=lambda step: step.number)
         return activity
 
-    def _is_background(self, event: Event) -> bool:
+    def _is_background(self, event: Event, place: EventPlace) -> bool:
         """Return whether an event belongs to a command that a library runs for its own purposes."""
-        if event["event_type"] == "command_start" and is_background(event):
-            if str(event.get("component_name")).lower() == self.name.lower():
-                return False
-            self._background.add(event["event_id"])
-            return True
-        return event["event_type"] == "command_end" and event.get("parent_event_id") in self._background
+        background = place.span != AT_TOP and self._builder.table.background[place.span]
+        return bool(background) and str(event.get("component_name")).lower() != self.name.lower()
 
     def _fits(self, event: Event) -> bool:
         if self.by_component:
@@ -191,96 +185,82 @@ class _ActivityReader:
         name = event.get("component_name")
         return isinstance(name, str) and name_fits(name, self.name)
 
-    def _take(self, number: int, event: Event) -> bool:
+    def _take(self, number: int, event: Event, place: EventPlace) -> bool:
         """Take the next event and return whether it is NAME's own."""
         kind = event["event_type"]
-        if kind.endswith("_start"):
-            return self._take_start(number, event)
+        if begins_span(kind):
+            return self._take_start(number, event, place)
         if ends_span(kind):
-            return self._take_end(number, event)
+            return self._take_end(number, event, self._begun.get(place.span))
         if kind in SKIPPED_TYPES:
             return False
         # A message between agents belongs to the activities of both.
         own = self._fits(event) or any(
             name_fits(agent, self.name) for agent in find_message_ends(event) if agent
         )
-        parent_span = self._open.get(event.get("parent_event_id") or "")
+        parent_span = self._begun.get(place.parent)
         if own or (parent_span is not None and parent_span.depth is not None):
             self._add_step(number, event, parent_span, own=own)
         return self._fits(event)
 
-    def _take_start(self, number: int, event: Event) -> bool:
+    def _take_start(self, number: int, event: Event, place: EventPlace) -> bool:
         """Take a start and return whether it is NAME's own."""
-        parent = event.get("parent_event_id")
-        parent_span = self._open.get(parent or "")
+        parent_span, own = self._begun.get(place.parent), self._fits(event)
         depth = None if parent_span is None else parent_span.depth
-        if event["event_type"] == "trace_start":
-            if parent_span is not None:  # the events of a child process belong to the span that started it
-                self._open[event["event_id"]] = _OpenSpan(depth, parent_span.label, parent=parent)
-            return False
-        own = self._fits(event)
-        opened = _OpenSpan(
-            None, str(event.get("component_name") or event["component"]), own=own, parent=parent
-        )
+        label = str(event.get("component_name") or event["component"])
+        begun = self._begun[place.span] = _BegunSpan(None, label, own, parent_span)
         if own or depth is not None:
-            opened.depth = 0 if depth is None else depth + 1
-            opened.step = self._add_step(number, event, parent_span, own=own)
+            begun.depth = 0 if depth is None else depth + 1
+            begun.step = self._add_step(number, event, parent_span, own=own)
             self.activity.spans += own
-            if opened.depth == 1 and not own:
+            if begun.depth == 1 and not own:
                 self._get_counts(event)[0] += 1
-        self._open[event["event_id"]] = opened
         return own
 
     def _get_counts(self, event: Event) -> list[int]:
         key = str(event["component"]), str(event.get("component_name") or "")
         return self.activity.calls.setdefault(key, [0, 0])
 
-    def _take_end(self, number: int, event: Event) -> bool:
+    def _take_end(self, number: int, event: Event, begun: _BegunSpan | None) -> bool:
         """Take an end and return whether it is NAME's own; if anything ran inside, the end is a separate step."""
-        parent = event.get("parent_event_id") or ""
-        opened = self._open.get(parent)
-        if opened is None:
+        if begun is None:
             own = self._fits(event)
             if own:
                 step = self._add_step(number, event, None, own=True)
                 if step is not None:
                     step.end, step.end_number = event, number
             return own
-        self._ended.append(parent)
-        if len(self._ended) > _ENDED_KEPT:
-            self._open.pop(self._ended.popleft(), None)
-        if opened.depth is None:
+        if begun.depth is None:
             return False
-        failed = _has_failed(event)
+        failed = has_failed(event)
         self.activity.failures += failed
-        if opened.depth == 1 and not opened.own:
+        if begun.depth == 1 and not begun.own:
             self._get_counts(event)[1] += failed
-        if opened.step is not None:
-            opened.step.end, opened.step.end_number = event, number
-        if opened.inner:
-            if opened.step is not None:
-                opened.step.opening = True
-            step = self._add_step(
-                number, event, self._open.get(opened.parent or ""), own=opened.own, inner=False
-            )
+        if begun.step is not None:
+            begun.step.end, begun.step.end_number = event, number
+        if begun.inner:
+            if begun.step is not None:
+                begun.step.opening = True
+            step = self._add_step(number, event, begun.parent, own=begun.own, inner=False)
             if step is not None:
-                step.closing, step.end, step.end_number, step.depth = True, event, number, opened.depth
-        return opened.own
+                step.closing, step.end, step.end_number, step.depth = True, event, number, begun.depth
+                step.caller = begun.label
+        return begun.own
 
     def _add_step(
-        self, number: int, event: Event, parent_span: _OpenSpan | None, *, own: bool, inner: bool = True
+        self, number: int, event: Event, parent_span: _BegunSpan | None, *, own: bool, inner: bool = True
     ) -> ActivityStep | None:
         """Count a step, and keep it if there is room."""
         self.activity.total += 1
         depth = 0 if parent_span is None or parent_span.depth is None else parent_span.depth + 1
+        caller = "" if parent_span is None else parent_span.label
         # Each open span around this step gets a separate step for its end. All spans around a marked one are marked.
         while inner and parent_span is not None and not parent_span.inner:
             parent_span.inner = True
-            parent_span = self._open.get(parent_span.parent or "")
+            parent_span = parent_span.parent
         if self.limit is not None and len(self.activity.steps) >= self.limit:
             return None
-        above = self._open.get(event.get("parent_event_id") or "")
-        step = ActivityStep(number, event, depth, own, caller="" if above is None else above.label)
+        step = ActivityStep(number, event, depth, own, caller)
         self.activity.steps.append(step)
         return step
 
@@ -302,8 +282,3 @@ def find_message_ends(event: Event) -> tuple[str, str]:
         for keys in (_SENDERS, _RECEIVERS)
     )
     return sender or str(event.get("component_name") or ""), receiver
-
-
-def _has_failed(event: Event) -> bool:
-    status = event.get("status")
-    return event.get("error") is not None if status is None else status in SPAN_FAILURES

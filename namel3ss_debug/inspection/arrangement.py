@@ -1,162 +1,157 @@
-"""Arrange the spans of a trace as a tree and as a timeline, with a few fields of each span and without payloads."""
+"""Arrange the spans of a trace as a tree and as a timeline, with a few facts of each span and without payloads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from sys import intern
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.inspection.selection import Chooser, EventSource, Selection
-from namel3ss_debug.inspection.streams import ChunkCounter
-from namel3ss_debug.traces.costs import RECORDED, CallCosts, Cost
-from namel3ss_debug.traces.events import Event, ends_span, is_unseen, without_pauses
-from namel3ss_debug.traces.facts import is_background
-from namel3ss_debug.traces.spans import Forest, Span, SpanPairing, build_forest
+from namel3ss_debug.inspection.streams import CHUNK
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.facts import NS_PER_MS, instant
+from namel3ss_debug.traces.span_table import AT_TOP, PARENT_LOST, Fact, SpanTable, SpanTableBuilder
 from namel3ss_debug.wire import lenient
 
-_SURPLUS = 1000
-"""How many spans beyond twice the limit are gathered before the surplus is dropped."""
-
 _LONGEST_ERROR = 1000
-_START_FIELDS: Final = [
-    "event_type",
-    "event_id",
-    "parent_event_id",
-    "timestamp",
-    "component",
-    "component_name",
-    "retry_count",
-    "thread",
-    "task",
-]
-_END_FIELDS: Final = [
-    "timestamp",
-    "status",
-    "error",
-    "error_type",
-    "duration_ms",
-    "tokens_used",
-    "cost_estimate",
-    "component_name",
-]
-_SHARED_TEXTS: Final = (
-    "event_type",
-    "parent_event_id",
-    "component",
-    "component_name",
-    "status",
-    "task",
-    "thread",
-)
-_CONTINUING_STARTS: Final = frozenset({"request_start", "task_start"})
-_ORPHAN_FIELDS: Final = [*_START_FIELDS, *_END_FIELDS]
+_CONTINUING_KINDS: Final = frozenset({"request", "task"})
 
 
-def select_spans(trace: EventSource, wanted: Selection | None = None) -> Iterator[Span]:
-    """Yield the spans whose start or end is wanted, without payloads: as they end, then the incomplete ones, by number.
+class SpanLook(NamedTuple):
+    """What a tree shows of a span besides its figures.
 
-    The start of a span that continues another trace has `continues`, with its reference to that trace; the start of an
-    HTTP exchange has `method` and `url`. The end of a call with a streamed answer has `chunks`, and `first_token_ms` if
-    it is known; if the call is open, its start has `chunks`. The end of a call without a recorded cost has the cost of
-    its tokens.
+    `track` is the thread or task in which it ran, empty for the main one, and `task_path` the tasks around that one too.
+    `request` is the method and the URL of an HTTP exchange. `origin` is what a request or a task continues: the id of
+    another run of ours with that of the event, or the id of the trace of another tracer.
     """
-    chooser, pairing, counter = Chooser(wanted or Selection()), SpanPairing(), ChunkCounter()
-    costs = CallCosts()
-    started: set[int] = set()
-    for number, event in enumerate(trace.events(), 1):
-        is_wanted = chooser.choose(number, event)
-        event_type = event["event_type"]
-        cost = costs.of(event)
-        if event_type[-6:] == "_start":
-            pairing.feed(number, _slim_event(event, _START_FIELDS) | _extra_start_fields(event_type, event))
-            if is_wanted:
-                started.add(number)
-        elif ends_span(event_type):
-            span = pairing.feed(number, event)
-            streamed = counter.pop_answer(event)
-            if span is None:  # the pairing has kept this end without its start, with its payloads
-                pairing.orphans[-1] = (number, _slim_event(event, _ORPHAN_FIELDS, cost))
-                if is_wanted:
-                    started.add(number)
-            elif is_wanted or span.number in started:
-                started.discard(span.number)
-                span.end = _slim_event(event, _END_FIELDS, cost)
-                if streamed is not None:
-                    span.end |= {"chunks": streamed.chunks, "first_token_ms": streamed.first_token_ms}
-                yield span
-        else:
-            counter.count_chunk(event)
-    for span in pairing.remaining():
-        if span.number in started:
-            if span.start is not None and (chunks := counter.count_so_far(span.id)):
-                span.start["chunks"] = chunks
-            yield span
+
+    kind: str
+    status: str
+    track: str
+    task_path: str
+    retries: object
+    error: str | None
+    error_type: str | None
+    request: tuple[str | None, str | None] = (None, None)
+    origin: tuple[str, str] | None = None
 
 
-def _extra_start_fields(event_type: str, event: Event) -> Event:
-    """Return further fields of a start: the trace that it continues, the request that it sends, that it was not seen."""
-    if event_type in _CONTINUING_STARTS:
-        parent = lenient.mapping(event.get("metadata")).get("parent")
-        return {"continues": parent} if isinstance(parent, dict) else {}
-    if event_type == "http_exchange_start":
-        inputs = lenient.mapping(event.get("inputs"))
-        return {name: inputs[name] for name in ("method", "url") if isinstance(inputs.get(name), str)}
-    if is_background(event):
-        return {"background": True}
-    return {"metadata": {"seen": False}} if is_unseen(event) else {}
+def _look(start: Event, end: Event) -> SpanLook:
+    event = start or end
+    kind = str(event["event_type"]).removesuffix("_start").removesuffix("_end")
+    error, metadata, inputs = (
+        end.get("error"),
+        lenient.mapping(event.get("metadata")),
+        lenient.mapping(start.get("inputs") if kind == "http_exchange" else None),
+    )
+    track = str(event.get("task") or event.get("thread") or "")
+    origin = lenient.mapping(metadata.get("parent")) if start and kind in _CONTINUING_KINDS else {}
+    return SpanLook(
+        kind,
+        "open" if not end else str(end.get("status") or ("completed" if error is None else "failed")),
+        track,
+        lenient.string(metadata.get("lineage")) or track,
+        event.get("retry_count"),
+        None if error is None else str(error)[:_LONGEST_ERROR],
+        lenient.string(end.get("error_type")),
+        (lenient.string(inputs.get("method")), lenient.string(inputs.get("url"))),
+        _find_origin(origin),
+    )
 
 
-class ChosenSpans(NamedTuple):
-    """The trees of the chosen spans, and the number of chosen spans, including those over the limit."""
+def _find_origin(origin: dict[str, Any]) -> tuple[str, str] | None:
+    if "execution_id" in origin:
+        return str(origin["execution_id"]), str(origin.get("event_id", ""))
+    return (str(origin.get("trace_id", "")), "") if origin else None
 
-    forest: Forest
+
+_FACTS: Final = (
+    Fact("look", _look, interned=True),
+    Fact("ended", lambda _, end: -1 if "timestamp" not in end else instant(end["timestamp"])),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenSpans:
+    """The trees of the chosen spans. A span whose parent is not among them is a root.
+
+    Attributes:
+        spans: the table of all spans.
+        children: row -> the rows of the chosen spans inside it; for `AT_TOP` the roots.
+        total: the number of chosen spans, including those over the limit.
+        chunks: row -> how many chunks its streamed answer has.
+        lost_parents: how many of the roots name a parent that is not in the trace before them.
+    """
+
+    spans: SpanTable
+    children: dict[int, list[int]]
     total: int
+    chunks: Counter[int]
+    lost_parents: int
+
+    def walk(self) -> Iterator[tuple[int, int]]:
+        """Yield the depth and the row of each span, parents before children; a trace may be nested too deep to recurse."""
+        stack = [(0, row) for row in reversed(self.children.get(AT_TOP, ()))]
+        while stack:
+            depth, row = stack.pop()
+            yield depth, row
+            stack += [(depth + 1, child) for child in reversed(self.children.get(row, ()))]
+
+    def look(self, row: int) -> SpanLook:
+        """Return what is shown of a span besides its figures."""
+        look: SpanLook = self.spans.value(self.spans.facts["look"][row])
+        return look
+
+    def began(self, row: int) -> int | None:
+        """Return when a span began, in nanoseconds since the epoch; without its start, this follows from its end."""
+        began, ended = self.spans.began[row], self.ended(row)
+        return began if began >= 0 else None if ended is None else ended - max(self.spans.duration[row], 0)
+
+    def ended(self, row: int) -> int | None:
+        """Return when a span ended, in nanoseconds since the epoch."""
+        ended = self.spans.facts["ended"][row]
+        return ended if ended >= 0 else None
+
+    def took_ms(self, row: int) -> float | None:
+        """Return the duration of a span; None where it is not known."""
+        return _milliseconds(self.spans.duration[row])
+
+    def first_token_ms(self, row: int) -> float | None:
+        """Return the time to the first token of a streamed answer."""
+        return _milliseconds(self.spans.first_token[row]) if self.chunks[row] else None
+
+
+def _milliseconds(nanoseconds: int) -> float | None:
+    return nanoseconds / NS_PER_MS if nanoseconds >= 0 else None
 
 
 def select_forest(
     trace: EventSource, wanted: Selection | None = None, *, limit: int | None = None
 ) -> ChosenSpans:
-    """Return the trees that the wanted spans form; a span whose parent is not among them is a root.
+    """Return the trees of the spans whose start or end is wanted.
 
     Args:
         trace: the trace to read.
         wanted: which spans; if left out, all but the commands that libraries run for their own purposes.
         limit: keep only so many spans, the ones that began first.
     """
-    links: dict[str, str] = {}
-    spans: list[Span] = []
-    total = 0
-    shows_background = wanted is not None and not wanted.selects_all
-    for span in select_spans(_LinkedEvents(trace, links), wanted):
-        if not shows_background and span.start is not None and "background" in span.start:
-            continue
-        total += 1
-        spans.append(span)
-        # Spans come in the order of their ends. Sorting only now and then bounds the memory without a sort per span.
-        if limit is not None and len(spans) > 2 * limit + _SURPLUS:
-            spans = _keep_first(spans, limit)
-    if limit is not None and len(spans) > limit:
-        spans = _keep_first(spans, limit)
-    if total > len(spans) or (wanted is not None and not wanted.selects_all):
-        known = {span.id for span in spans}
-        for span in spans:
-            if span.start is not None and not _is_known(span.parent_id, known, links):
-                span.start.pop("parent_event_id", None)
-    return ChosenSpans(build_forest(spans, links), total)
-
-
-def _is_known(parent: str | None, known: set[str], links: Mapping[str, str]) -> bool:
-    """Return whether a parent is a known span, or is a process that was started inside a known span."""
-    seen: set[str] = set()
-    while parent is not None and parent not in known and parent not in seen:
-        seen.add(parent)
-        parent = links.get(parent)
-    return parent in known
-
-
-def _keep_first(spans: list[Span], limit: int) -> list[Span]:
-    return sorted(spans, key=lambda span: span.number)[:limit]
+    chooser = Chooser(wanted or Selection(), SpanTableBuilder(facts=_FACTS))
+    chosen, chunks = set[int](), Counter[int]()
+    for number, event in enumerate(trace.events(), 1):
+        if chooser.choose(number, event):
+            chosen.add(chooser.place.span)
+        if event["event_type"] == CHUNK:
+            chunks[chooser.place.parent] += 1
+    spans = chooser.builder.settle()
+    everything = chooser.wanted.selects_all
+    rows = sorted(row for row in chosen if row >= 0 and not (everything and spans.background[row]))
+    kept = rows[:limit]
+    among, children = set(kept), defaultdict[int, list[int]](list)
+    for row in kept:
+        children[spans.parent[row] if spans.parent[row] in among else AT_TOP].append(row)
+    lost = sum(spans.parent[row] == PARENT_LOST for row in kept) if everything else 0
+    return ChosenSpans(spans, children, len(rows), chunks, lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,73 +177,32 @@ class SpanRow:
     first_token_ms: float | None = None
 
 
-def make_rows(trees: Forest) -> list[SpanRow]:
+def make_rows(chosen: ChosenSpans) -> list[SpanRow]:
     """Return the rows of a tree, parents before children, siblings by number."""
-    nodes = list(trees.walk())
-    times = [_find_start_time(node.span) for _, node in nodes]
-    first = min((time for time in times if time is not None), default=None)
-    return [_make_row(node.span, depth, first) for depth, node in nodes]
+    walked = list(chosen.walk())
+    first = min((began for _, row in walked if (began := chosen.began(row)) is not None), default=0)
+    return [_make_row(chosen, row, depth, first) for depth, row in walked]
+
+
+def _make_row(chosen: ChosenSpans, row: int, depth: int, first: int) -> SpanRow:
+    spans, look, began = chosen.spans, chosen.look(row), chosen.began(row)
+    component, name = spans.operations[spans.operation[row]]
+    return SpanRow(
+        spans.number[row],
+        spans.end[row] or None,
+        depth,
+        component,
+        name or None,
+        f"{look.kind} {name}".strip(),
+        look.status,
+        None if began is None else (began - first) / NS_PER_MS,
+        chosen.took_ms(row),
+        look.track,
+        chosen.chunks[row],
+        chosen.first_token_ms(row),
+    )
 
 
 def sort_by_start(unsorted: Iterable[SpanRow]) -> list[SpanRow]:
     """Return rows in the order in which the spans began; rows without a time come last."""
     return sorted(unsorted, key=lambda row: (row.offset_ms is None, row.offset_ms or 0.0, row.number))
-
-
-@dataclass
-class _LinkedEvents:
-    """A trace that collects, while it is read, in which span each process was started."""
-
-    trace: EventSource
-    links: dict[str, str]
-
-    def events(self, start: int = 1) -> Iterator[Event]:
-        for event in self.trace.events(start):
-            if event["event_type"] == "trace_start" and "parent_event_id" in event:
-                self.links[event["event_id"]] = event["parent_event_id"]
-            yield event
-
-
-def _slim_event(event: Event, fields: list[str], cost: Cost | None = None) -> Event:
-    """Return the fields that a tree needs; texts that many spans share are kept once."""
-    if "paused_before_ms" in event:  # a debugger paused the process; the time without the pauses is shown
-        event = without_pauses(event)
-    slim = {name: event[name] for name in fields if name in event}
-    metadata = event.get("metadata")
-    if isinstance(metadata, dict) and isinstance(task_path := metadata.get("lineage"), str):
-        slim["task_path"] = intern(task_path)
-    for name in _SHARED_TEXTS:
-        if name in slim and type(slim[name]) is str:
-            slim[name] = intern(slim[name])
-    if "error" in slim and isinstance(slim["error"], str):
-        slim["error"] = slim["error"][:_LONGEST_ERROR]
-    if cost is not None and cost.source != RECORDED:
-        slim["cost_estimate"] = cost.dollars
-    return slim
-
-
-def _find_start_time(span: Span) -> float | None:
-    """Return when a span began; without its start, this follows from its end and duration."""
-    if span.started_at is not None or span.ended_at is None:
-        return span.started_at
-    return span.ended_at - (span.duration_ms or 0.0) / 1000
-
-
-def _make_row(span: Span, depth: int, first: float | None) -> SpanRow:
-    start_time = _find_start_time(span)
-    offset = None if start_time is None or first is None else (start_time - first) * 1000
-    event, fields = span.event, span.end or span.start or {}
-    return SpanRow(
-        span.number,
-        span.end_number,
-        depth,
-        span.component,
-        span.name,
-        f"{span.kind} {span.name}" if span.name else span.kind,
-        span.status,
-        offset,
-        span.duration_ms,
-        str(event.get("task") or event.get("thread") or ""),
-        fields.get("chunks", 0),
-        fields.get("first_token_ms"),
-    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from namel3ss_debug.inspection.activity import Activity, ActivityStep, read_activity
-from namel3ss_debug.inspection.selection import EventSource
-from namel3ss_debug.traces.events import Event, ends_span
+from namel3ss_debug.inspection.activity import Activity, read_activity
+from namel3ss_debug.traces.events import Event, NumberedEvents
+from namel3ss_debug.traces.span_table import read_spans
 
 LOOKED_BACK = 400
 """How many events before it are read."""
@@ -26,7 +26,7 @@ class _EventSlice:
         return iter(self.slice[start - 1 :])
 
 
-def read_leading_activity(trace: EventSource, number: int, *, most: int = MOST_STEPS) -> Activity:
+def read_leading_activity(trace: NumberedEvents, number: int, *, most: int = MOST_STEPS) -> Activity:
     """Return the activity of everything up to an event, with only its last steps.
 
     A span that ends after the event is a step by its beginning; its end is known, but is no step of the activity.
@@ -48,24 +48,9 @@ def read_leading_activity(trace: EventSource, number: int, *, most: int = MOST_S
         step.number += first - 1
         if step.end_number is not None:
             step.end_number += first - 1
-    _add_later_ends(activity.steps, trace, number)
+    table = read_spans(trace.events())
+    ends = dict(zip(table.number, table.end, strict=True))
+    for step in activity.steps:
+        if step.end is None and (end := ends.get(step.number)):
+            step.end, step.end_number, step.opening = trace.event(end), end, True
     return activity
-
-
-def _add_later_ends(steps: Sequence[ActivityStep], trace: EventSource, number: int) -> None:
-    """Add the later ends to spans that are open at an event; a span that never ended stays open."""
-    still_open = {
-        step.event["event_id"]: step
-        for step in steps
-        if step.end is None and step.event["event_type"].endswith("_start")
-    }
-    if not still_open:
-        return
-    for later, event in enumerate(trace.events(number + 1), number + 1):
-        kind = event["event_type"]
-        # `trace_end` ends a process, and not the span that started it.
-        if ends_span(kind) and event.get("parent_event_id") in still_open:
-            step = still_open.pop(event["parent_event_id"])
-            step.end, step.end_number, step.opening = event, later, True
-            if not still_open:
-                return

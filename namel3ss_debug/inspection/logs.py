@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.expressions import name_fits
-from namel3ss_debug.traces.events import LOG_LEVELS, Event, ends_span
+from namel3ss_debug.traces.events import LOG_LEVELS, Event, begins_span, ends_span
+from namel3ss_debug.traces.span_table import SpanTableBuilder
 from namel3ss_debug.wire import lenient
 
 CATEGORIES: Final = ("agents", "learning", "interactions", "performance", "system", "errors", "events")
@@ -22,9 +22,6 @@ _BY_TYPE: Final = {
     "log_record": "system",
 }
 """Event type -> the log of its events, unless an event names another one."""
-
-_ENDED_KEPT = 100_000
-"""How many ended spans are kept, because a span may outlive its parent and still belongs to it."""
 
 
 class LogLine(NamedTuple):
@@ -76,9 +73,17 @@ def select_log_lines(
 
 def read_log_lines(events: Iterable[tuple[int, Event]]) -> Iterator[LogLine]:
     """Yield the lines of all logs, `events` included, in order, as the events are read."""
-    agents = _AgentTracker()
+    builder, agents = SpanTableBuilder(), dict[int, str]()
     for number, event in events:
-        line = _make_line(number, event, agents.find_agent(event))
+        row, parent = builder.take(event)
+        agent = agents.get(parent, "")
+        if begins_span(event["event_type"]):
+            name = event.get("component_name")
+            if event["component"] == "agent" and isinstance(name, str):
+                agent = name
+            if agent:
+                agents[row] = agent
+        line = _make_line(number, event, agent)
         if line is not None:
             yield line
 
@@ -114,28 +119,3 @@ def _find_message(event: Event, metadata: dict[str, Any]) -> str:
                 return str(fields[key])
     error = event.get("error")
     return error if isinstance(error, str) else ""
-
-
-class _AgentTracker:
-    """The open spans, each with the name of the innermost agent around it."""
-
-    def __init__(self) -> None:
-        self._inside: dict[str, str] = {}
-        self._ended: deque[str] = deque()
-
-    def find_agent(self, event: Event) -> str:
-        """Take the next event and return the agent around it; for an agent's own start and end, that agent."""
-        parent = event.get("parent_event_id")
-        agent = self._inside.get(parent, "") if isinstance(parent, str) else ""
-        event_type = event["event_type"]
-        if event_type[-6:] == "_start" and isinstance(event.get("event_id"), str):
-            name = event.get("component_name")
-            if event.get("component") == "agent" and isinstance(name, str):
-                agent = name
-            if agent:
-                self._inside[event["event_id"]] = agent
-        elif ends_span(event_type) and parent in self._inside:
-            self._ended.append(parent)
-            if len(self._ended) > _ENDED_KEPT:
-                self._inside.pop(self._ended.popleft(), None)
-        return agent

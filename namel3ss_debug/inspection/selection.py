@@ -1,11 +1,10 @@
 """Select the wanted events of a trace.
 
-This takes one pass, and keeps only the ids of the chosen open spans in memory.
+This takes one pass, and keeps only the table of spans in memory.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from namel3ss_debug.expressions import compile_expression, name_fits, nearest
 from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.inspection.streams import ChunkCounter, StreamedAnswer
-from namel3ss_debug.traces.costs import CallCosts, priced
-from namel3ss_debug.traces.events import Event, ends_span
+from namel3ss_debug.traces.costs import priced
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.span_table import NOWHERE, EventPlace, SpanTableBuilder
 from namel3ss_debug.traces.totals import RunningTotals, is_failure
 from namel3ss_debug.traces.typed_events import TraceEvent
 from namel3ss_debug.traces.variables import VariableHistory
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from namel3ss_debug.expressions import Expression
 
 Numbered = tuple[int, Event]
-
-_ENDED_KEPT = 100_000
-"""How many ended spans are kept, because a span may outlive its parent and still belongs to it."""
 
 _NAMES_KEPT, _NAMES_SHOWN = 1_000, 6
 
@@ -89,9 +86,11 @@ def select(
         wanted: which events; all if left out.
         limit: how many events at most.
     """
-    chooser = Chooser(wanted or Selection())
-    events = enumerate(trace.events(), 1)
-    return islice(((number, event) for number, event in events if chooser.choose(number, event)), limit)
+    numbered = enumerate(trace.events(), 1)
+    if wanted is None or wanted.selects_all:
+        return islice(numbered, limit)
+    chooser = Chooser(wanted)
+    return islice((item for item in numbered if chooser.choose(*item)), limit)
 
 
 class EventLine(NamedTuple):
@@ -123,12 +122,12 @@ class FoldedEvents:
 
     def __iter__(self) -> Iterator[EventLine]:
         """Yield the lines, as the events are read."""
-        chooser, counter, costs = Chooser(self.wanted), ChunkCounter(), CallCosts()
+        chooser, counter = Chooser(self.wanted), ChunkCounter()
         for number, event in enumerate(self.trace.events(), 1):
-            is_wanted = chooser.choose(number, event)
-            if not self.chunks and counter.count_chunk(event, wanted=is_wanted):
+            is_wanted, place = chooser.choose(number, event), chooser.place
+            if not self.chunks and counter.count_chunk(event, place, wanted=is_wanted):
                 continue
-            streamed, cost = counter.pop_answer(event), costs.of(event)
+            streamed, cost = counter.pop_answer(event, place), chooser.builder.table.cost_of(place.span)
             if is_wanted:
                 yield EventLine(number, event, streamed, cost and cost.dollars)
             elif streamed is not None:
@@ -138,9 +137,16 @@ class FoldedEvents:
 
 @dataclass
 class Chooser:
-    """A chooser of wanted events, one after the other, that remembers the chosen spans that are open."""
+    """A chooser of wanted events, one after the other, that remembers the chosen spans.
+
+    Attributes:
+        builder: takes each event into the table of spans.
+        place: where the last event belongs.
+    """
 
     wanted: Selection
+    builder: SpanTableBuilder = field(default_factory=SpanTableBuilder)
+    place: EventPlace = NOWHERE
     totals: RunningTotals = field(default_factory=RunningTotals)
     spans: list[_NamedSpans] = field(default_factory=list)
 
@@ -150,7 +156,6 @@ class Chooser:
         self.spans = [_NamedSpans(kind, pattern) for kind, pattern in patterns if pattern is not None]
         condition = self.wanted.condition
         self.counts_totals = condition is not None and "totals" in condition.names
-        self.costs = CallCosts() if condition is not None and "cost_estimate" in condition.names else None
         self.variables = VariableHistory() if condition is not None and "locals" in condition.text else None
 
     def choose(self, number: int, event: Event) -> bool:
@@ -158,18 +163,18 @@ class Chooser:
         wanted = self.wanted
         if self.counts_totals:
             self.totals.add(event)
-        cost = None if self.costs is None else self.costs.of(event)
+        self.place = self.builder.take(event)
         complete = None if self.variables is None else self.variables.complete(event)
         # Every event is checked against every name, because each name remembers the spans that have begun.
-        are_inside = [spans.take(event) for spans in self.spans]
+        are_inside = [spans.take(event, self.place) for spans in self.spans]
         if not all(are_inside) or (wanted.components and event.get("component") not in wanted.components):
             return False
         if wanted.errors_only and not is_failure(event):
             return False
         where = wanted.condition
-        event = complete or event
+        event = priced(complete or event, self.builder.table.cost_of(self.place.span))
         return where is None or where.matches_event(
-            number, priced(event, cost), self.totals.totals().scope() if self.counts_totals else {}
+            number, event, self.totals.totals().scope() if self.counts_totals else {}
         )
 
 
@@ -191,28 +196,21 @@ def describe_unknown_name(trace: EventSource, wanted: Selection) -> str:
 
 
 class _NamedSpans:
-    """The open spans of one component whose name fits, and all open spans inside them."""
+    """The spans of one component whose name fits, and all spans inside them, by their rows."""
 
     def __init__(self, component: str, pattern: str) -> None:
         self.component = component
         self.pattern = pattern
-        self.inside: set[str] = set()
-        self.ended: deque[str] = deque()
+        self.inside: set[int] = set()
 
-    def take(self, event: Event) -> bool:
+    def take(self, event: Event, place: EventPlace) -> bool:
         """Take the next event and return whether it belongs to such a span."""
-        parent = event.get("parent_event_id")
-        belongs = parent is not None and parent in self.inside
+        belongs = place.parent in self.inside
         if not belongs and event.get("component") == self.component:
             name = event.get("component_name")
             belongs = name is not None and name_fits(name, self.pattern)
-        kind = event["event_type"]
-        if belongs and kind[-6:] == "_start" and "event_id" in event:
-            self.inside.add(event["event_id"])
-        elif belongs and ends_span(kind) and parent in self.inside:
-            self.ended.append(parent)
-            if len(self.ended) > _ENDED_KEPT:
-                self.inside.discard(self.ended.popleft())
+        if belongs and place.span >= 0:
+            self.inside.add(place.span)
         return belongs
 
 

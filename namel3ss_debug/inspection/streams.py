@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from namel3ss_debug.traces.events import Event, ends_span
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.span_table import EventPlace
 from namel3ss_debug.wire import lenient
 
 CHUNK = "stream_chunk"
-_MOST_CALLS = 100_000
-"""How many calls may be streaming at once; beyond that, the chunks of the earliest call are no longer counted."""
 
 
 class StreamedAnswer(NamedTuple):
@@ -33,51 +33,36 @@ class _OpenCall:
 
 
 class ChunkCounter:
-    """The number of chunks of each call that has not ended."""
+    """The number of chunks of each call that has not ended, by the row of the call in the table of spans."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, _OpenCall] = {}
-        self._dropped = 0
+        self._calls: defaultdict[int, _OpenCall] = defaultdict(_OpenCall)
 
-    def count_chunk(self, event: Event, *, wanted: bool = True) -> bool:
+    def count_chunk(self, event: Event, place: EventPlace, *, wanted: bool = True) -> bool:
         """Count the next event if it is a chunk of a call, and return whether it is one.
 
         Args:
             event: the event.
+            place: where it belongs.
             wanted: whether the event was selected.
         """
-        if event.get("event_type") != CHUNK:
+        if event["event_type"] != CHUNK or place.parent < 0:
             return False
-        call = event.get("parent_event_id")
-        if not isinstance(call, str):
-            return False
-        count = self._calls.get(call)
-        if count is None:
-            if len(self._calls) >= _MOST_CALLS:
-                self._dropped += self._calls.pop(next(iter(self._calls))).wanted
-            count = self._calls[call] = _OpenCall()
+        count = self._calls[place.parent]
         count.chunks += 1
         count.wanted += wanted
         return True
 
-    def pop_answer(self, event: Event) -> StreamedAnswer | None:
+    def pop_answer(self, event: Event, place: EventPlace) -> StreamedAnswer | None:
         """Return the streamed answer of the call that ends with this event, and forget the call; None for other events."""
-        kind = str(event.get("event_type"))
-        if not self._calls or not ends_span(kind):
+        count = self._calls.pop(place.span, None)
+        if count is None:
             return None
-        call = event.get("parent_event_id")
-        count = self._calls.pop(call, None) if isinstance(call, str) else None
-        return (
-            None if count is None else StreamedAnswer(count.chunks, count.wanted, read_first_token_ms(event))
-        )
-
-    def count_so_far(self, call: str) -> int:
-        """Return how many chunks a call has had so far, by the id of its start."""
-        return self._calls[call].chunks if call in self._calls else 0
+        return StreamedAnswer(count.chunks, count.wanted, read_first_token_ms(event))
 
     def count_unfinished(self) -> int:
         """Return how many wanted chunks belong to calls that have not ended."""
-        return self._dropped + sum(count.wanted for count in self._calls.values())
+        return sum(count.wanted for count in self._calls.values())
 
 
 def read_first_token_ms(event: Event) -> float | None:

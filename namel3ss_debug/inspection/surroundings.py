@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from namel3ss_debug.inspection.selection import EventSource, Numbered
-from namel3ss_debug.traces.events import Event, ends_span
+from namel3ss_debug.inspection.selection import Numbered
+from namel3ss_debug.traces.events import Event, NumberedEvents
+from namel3ss_debug.traces.span_table import AT_TOP, NOWHERE, PARENT_LOST, SpanTableBuilder
 
 MAX_EVENTS_READ = 50_000
 """How many events `find_surroundings` reads on either side at most."""
@@ -50,11 +53,11 @@ class Surroundings:
     complete: bool = True
 
 
-class IndexedEvents(EventSource, Protocol):
-    """A trace in which an event can be found by its number."""
+class IndexedEvents(NumberedEvents, Protocol):
+    """A trace in which several events can be found by their numbers."""
 
-    def event(self, number: int) -> Event:
-        """Return the event with this number."""
+    def chosen(self, numbers: Iterable[int]) -> Iterator[Numbered]:
+        """Yield the events with these numbers."""
 
 
 def find_surroundings(trace: IndexedEvents, number: int, *, look: int = MAX_EVENTS_READ) -> Surroundings:
@@ -69,113 +72,45 @@ def find_surroundings(trace: IndexedEvents, number: int, *, look: int = MAX_EVEN
         UnreadableTraceError: there is no such event.
     """
     event = trace.event(number)
-    kind = event["event_type"]
-    is_end = ends_span(kind)
-    parent = event.get("parent_event_id")
-    search = _StartSearch(trace, number, look)
-    start = search.find(parent) if is_end else None
-    parent_id = start[1].get("parent_event_id") if start is not None else None if is_end else parent
-    above = search.find_chain(parent_id)
-    span_id = parent if is_end else event.get("event_id") if kind.endswith("_start") else None
-    end, inside, total, reached = _read_inside(trace, start or (number, event), span_id, look)
+    builder, place = SpanTableBuilder(), NOWHERE
+    table, inside_of = builder.table, defaultdict[int, list[int]](list)
+    first, last, at = max(1, number - look), number + look, 0
+    for begin, end in ((1, min(_HEAD, first - 1)), (first, last)):
+        builder.count = begin - 1
+        for at, each in enumerate(islice(trace.events(begin), end - begin + 1), begin):
+            found = builder.take(each)
+            if at == number:
+                place = found
+            if each["event_type"][-4:] != "_end":
+                inside_of[found.parent].append(at)
+            if at > number + _HEAD and (place.span == AT_TOP or table.end[place.span]):
+                break
+    span = place.span
+    parent = row = place.parent if span == AT_TOP else table.parent[span]
+    above: list[int] = []
+    while row >= 0:
+        above.insert(0, table.number[row])
+        row = table.parent[row]
+    start, end = (number, number) if span == AT_TOP else (table.number[span], table.end[span])
+    half = end if start == number else start
+    inside = [] if span == AT_TOP else inside_of[span]
+    beside = inside_of[parent] if parent >= 0 else []
+    before = [other for other in beside if other < number][-_NEIGHBOURS:]
+    after = [other for other in beside if other > (end or number)][:_NEIGHBOURS]
+    events = dict(trace.chosen({half or number, *above, *before, *after, *inside[:_INSIDE]}))
+
+    def with_events(numbers: list[int]) -> tuple[Numbered, ...]:
+        return tuple((other, events[other]) for other in numbers)
+
+    is_lost = PARENT_LOST in (row, place.parent) and first > 1
     return Surroundings(
         number,
         event,
-        start if is_end else end,
-        above,
-        search.find_siblings(parent_id) if parent_id is not None else (),
-        _find_after(trace, (end or (number, event))[0], parent_id) if parent_id is not None else (),
-        inside,
-        total,
-        reached and search.complete,
+        None if half in (0, number) else (half, events[half]),
+        with_events(above),
+        with_events(before),
+        with_events(after),
+        with_events(inside[:_INSIDE]),
+        len(inside),
+        complete=not is_lost and (end > 0 or at < last),
     )
-
-
-class _StartSearch:
-    """A search for starts by id before an event: in the events just before it, and at the head of the trace."""
-
-    def __init__(self, trace: EventSource, number: int, look: int) -> None:
-        first = max(1, number - look)
-        self.number = number
-        self.starts: dict[str, Numbered] = {}
-        self.lowest = first
-        self.trace = trace
-        self.complete = True
-        self._read = number
-
-    def find(self, wanted: str | None) -> Numbered | None:
-        """Return the start with this id; read further back only as far as needed."""
-        if wanted is None:
-            return None
-        # The search goes backwards in growing steps, so that a near start needs little reading.
-        size = 256
-        while wanted not in self.starts and self._read > self.lowest:
-            begin = max(self.lowest, self._read - size)
-            self._gather(begin, self._read)
-            self._read, size = begin, size * 4
-        if wanted not in self.starts and self.lowest > 1:
-            self._gather(1, min(_HEAD + 1, self.lowest))
-            self.complete = self.complete and wanted in self.starts
-        return self.starts.get(wanted)
-
-    def _gather(self, begin: int, end: int) -> None:
-        starts = {
-            event["event_id"]: (number, event)
-            for number, event in enumerate(islice(self.trace.events(begin), end - begin), begin)
-            if event["event_type"].endswith("_start") and "event_id" in event
-        }
-        self.starts = starts | self.starts  # if ids repeat, the latest start before the event counts
-
-    def find_chain(self, wanted: str | None) -> tuple[Numbered, ...]:
-        """Return the starts from the outermost to the one with this id; a cycle of parents is cut."""
-        starts: list[Numbered] = []
-        seen: set[str] = set()
-        while wanted is not None and wanted not in seen:
-            seen.add(wanted)
-            start = self.find(wanted)
-            if start is None:
-                break
-            if start[1]["event_type"] != "trace_start":
-                starts.append(start)
-            wanted = start[1].get("parent_event_id")
-        return tuple(reversed(starts))
-
-    def find_siblings(self, parent_id: str) -> tuple[Numbered, ...]:
-        """Return the last events before this one that are directly inside the same span."""
-        begin = max(1, self.number - _HEAD)
-        before = enumerate(islice(self.trace.events(begin), self.number - begin), begin)
-        siblings = [item for item in before if _is_directly_inside(item[1], parent_id)]
-        return tuple(siblings[-_NEIGHBOURS:])
-
-
-def _is_directly_inside(event: Event, parent_id: str) -> bool:
-    return event.get("parent_event_id") == parent_id and event["event_type"][-4:] != "_end"
-
-
-def _read_inside(
-    trace: EventSource, start: Numbered, span_id: str | None, look: int
-) -> tuple[Numbered | None, tuple[Numbered, ...], int, bool]:
-    """Return the end of a span, the first events directly inside it, their number, and whether the end was reached."""
-    inside: list[Numbered] = []
-    total = 0
-    if span_id is None:
-        return None, (), 0, True
-    prefix = start[1]["event_type"].removesuffix("_start").removesuffix("_end")
-    for read, (number, event) in enumerate(enumerate(trace.events(start[0] + 1), start[0] + 1)):
-        if read >= look:
-            return None, tuple(inside), total, False
-        if event.get("parent_event_id") != span_id:
-            continue
-        if event["event_type"] == f"{prefix}_end":
-            return (number, event), tuple(inside), total, True
-        if event["event_type"][-4:] != "_end":
-            total += 1
-            if len(inside) < _INSIDE:
-                inside.append((number, event))
-    return None, tuple(inside), total, True
-
-
-def _find_after(trace: EventSource, number: int, parent_id: str) -> tuple[Numbered, ...]:
-    """Return the next events after this one that are directly inside the same span."""
-    later = enumerate(islice(trace.events(number + 1), _HEAD), number + 1)
-    return tuple(islice((item for item in later if _is_directly_inside(item[1], parent_id)), _NEIGHBOURS))

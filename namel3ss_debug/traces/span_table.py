@@ -18,7 +18,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from namel3ss_debug.errors import DebugError
-from namel3ss_debug.traces.costs import span_cost
+from namel3ss_debug.traces.costs import Cost, span_cost
 from namel3ss_debug.traces.events import Event, NumberedEvents, begins_span, ends_span, without_pauses
 from namel3ss_debug.traces.facts import (
     LONGEST_NS,
@@ -110,6 +110,10 @@ class EventPlace(NamedTuple):
 
     span: int
     parent: int
+
+
+NOWHERE = EventPlace(AT_TOP, AT_TOP)
+"""The place of an event that is in no span."""
 
 
 class SpanTable:
@@ -297,6 +301,11 @@ class SpanTable:
             groups[operation].append(row)
         return {operation: rows for operation, rows in zip(self.operations, groups, strict=True) if rows}
 
+    def cost_of(self, row: int) -> Cost | None:
+        """Return the cost of a span that has ended; None where it is not known, and for no row."""
+        amount = self.cost[row] if row >= 0 else -1
+        return Cost(amount, self.values[self.priced_by[row]]) if amount >= 0 else None
+
     def path(self, trace: int) -> dict[str, str]:
         """Return `trace`, the path of a trace, for a row of a result that names an event; {} where there is only one."""
         return {"trace": self.paths[trace]} if self.names_traces else {}
@@ -459,12 +468,11 @@ class SpanTableBuilder:
 
     def take(self, event: Event) -> EventPlace:
         """Take the next event, and return where it belongs."""
-        parent, ends, size = self._find_parent(event), ends_span(event["event_type"]), self._size
-        begun = ends and event.get("parent_event_id") in self._open
+        parent, row = self._find_parent(event), self._size
         self.add((event,))
-        if ends:
-            return EventPlace(parent if begun else AT_TOP, parent)
-        return EventPlace(size if self._size > size else AT_TOP, parent)
+        if self._size > row:
+            return EventPlace(row, parent)
+        return EventPlace(parent if ends_span(event["event_type"]) else AT_TOP, parent)
 
     def _takers(self, event_type: str) -> tuple[Callable[[int, Event], None], ...]:
         """Return what takes the events of a type."""

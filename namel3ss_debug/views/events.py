@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from namel3ss_debug.inspection import ChunkCounter, StreamedAnswer
-from namel3ss_debug.traces.costs import CallCosts
-from namel3ss_debug.traces.events import Event, ends_span
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.span_table import EventPlace, SpanTableBuilder
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.quantities import count, duration, is_number, money, tokens
 from namel3ss_debug.views.terminal import (
@@ -115,19 +115,20 @@ class RunningLines:
         self.width = width
         self.chunks = chunks
         self.streams = ChunkCounter()
-        self._costs = CallCosts()
         self.started_at: float | None = None
-        self._depths: dict[str, int] = {}
+        self._builder = SpanTableBuilder()
+        self._depths: dict[int, int] = {}
 
     def line(self, number: int, event: Event, note: str = "") -> Text | None:
         """Return the line of the next event; None for a chunk that is counted in the line of its call."""
         if self.started_at is None:
             self.started_at = event.get("timestamp")
-        if not self.chunks and self.streams.count_chunk(event):
+        place = self._builder.take(event)
+        if not self.chunks and self.streams.count_chunk(event, place):
             return None
-        streamed = self.streams.pop_answer(event)
-        cost = self._costs.of(event)
-        depth = self._depth(event)
+        streamed = self.streams.pop_answer(event, place)
+        cost = self._builder.table.cost_of(place.span)
+        depth = self._depth(place)
         return event_line(
             number,
             event,
@@ -139,14 +140,13 @@ class RunningLines:
             cost=cost and cost.dollars,
         )
 
-    def _depth(self, event: Event) -> int:
+    def _depth(self, place: EventPlace) -> int:
         """Return the depth of an event: that of its start for an end, else one below its parent."""
-        parent, kind = event.get("parent_event_id"), str(event.get("event_type"))
-        if ends_span(kind) and parent in self._depths:
-            return self._depths.pop(parent)
-        depth = self._depths.get(parent, -1) + 1 if isinstance(parent, str) else 0
-        if kind.endswith("_start") and isinstance(event.get("event_id"), str):
-            self._depths[event["event_id"]] = depth
+        if place.span in self._depths:
+            return self._depths.pop(place.span)
+        depth = self._depths.get(place.parent, -1) + 1
+        if place.span >= 0:
+            self._depths[place.span] = depth
         return depth
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.text import Text
 
 from namel3ss_debug.inspection import ChosenSpans, EventLine
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.spans import Forest, Node, Span
+from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND
+from namel3ss_debug.traces.span_table import AT_TOP
 from namel3ss_debug.views.blocks import Bar, Block, Note, Table, Timeline
 from namel3ss_debug.views.events import WIDE, chunk_words, offset, status_style, streamed_words
 from namel3ss_debug.views.gists import request_text, summary
@@ -101,8 +102,7 @@ def more_events(left_out: int, counted: int) -> Note:
 
 def tree_blocks(chosen: ChosenSpans) -> Iterator[Block]:
     """Yield the tree of spans, each with its number, and its figures on the right."""
-    forest = chosen.forest
-    rows = list(_tree_rows(forest))
+    rows = list(_tree_rows(chosen))
     depths = [depth for depth, _ in rows]
     columns = (
         Column("n", align="right", style=DIM, room=NUMBER_ROOM),
@@ -112,19 +112,10 @@ def tree_blocks(chosen: ChosenSpans) -> Iterator[Block]:
         number("cost"),
     )
     yield Table(columns, [cells for _, cells in rows], depths=depths, label=1)
-    yield from more_spans(chosen.total - sum(1 for _ in forest.walk()))
-    notes = [
-        (
-            forest.lost_parents,
-            "span names a parent that is not there",
-            "spans name a parent that is not there",
-        ),
-        (forest.cycles, "circle of parents was cut", "circles of parents were cut"),
-        (forest.duplicates, "span has the id of another", "spans have the id of another"),
-    ]
-    for amount, one, several in notes:
-        if amount:
-            yield Note(f"{amount:,} {one if amount == 1 else several}", WARNING, is_line=True)
+    yield from more_spans(chosen.total - sum(1 for _ in chosen.walk()))
+    if lost := chosen.lost_parents:
+        names = "span names" if lost == 1 else "spans name"
+        yield Note(f"{lost:,} {names} a parent that is not there", WARNING, is_line=True)
 
 
 def more_spans(left_out: int) -> Iterator[Note]:
@@ -141,141 +132,122 @@ class _Task(NamedTuple):
     """The spans of one of several tasks that ran side by side in a span."""
 
     path: str
-    spans: list[Node]
+    rows: list[int]
 
 
-def _tree_rows(forest: Forest) -> Iterator[tuple[int, tuple[Cell, ...]]]:
+def _tree_rows(chosen: ChosenSpans) -> Iterator[tuple[int, tuple[Cell, ...]]]:
     """Yield the depth and the cells of each row; a trace may be nested so deep that this cannot be recursive."""
-    stack: list[tuple[int, Node | _Task]] = [
-        (0, node) for node in reversed(_group_by_task(None, forest.roots))
-    ]
+    stack: list[tuple[int, int | _Task]] = [(0, item) for item in reversed(_group_by_task(chosen, AT_TOP))]
     while stack:
         depth, item = stack.pop()
         if isinstance(item, _Task):
-            yield depth, _task_row(item)
-            stack += [(depth + 1, node) for node in reversed(item.spans)]
+            yield depth, _task_row(chosen, item)
+            stack += [(depth + 1, row) for row in reversed(item.rows)]
         else:
-            yield depth, _tree_row(item)
-            stack += [(depth + 1, child) for child in reversed(_group_by_task(item, item.children))]
+            yield depth, _tree_row(chosen, item)
+            stack += [(depth + 1, child) for child in reversed(_group_by_task(chosen, item))]
 
 
-def _group_by_task(parent: Node | None, children: Sequence[Node]) -> list[Node | _Task]:
+def _group_by_task(chosen: ChosenSpans, parent: int) -> list[int | _Task]:
     """Return the children of a span, or the roots, with those of each task together if several tasks ran there.
 
     A task with a single span here needs no row of its own.
     """
-    own = "" if parent is None else _task_path(parent.span)
-    by_path: dict[str, list[Node]] = {}
-    for child in children:
-        by_path.setdefault(_task_path(child.span), []).append(child)
+    children = chosen.children.get(parent, [])
+    paths = [chosen.look(child).task_path for child in children]
+    by_path: dict[str, list[int]] = {}
+    for child, path in zip(children, paths, strict=True):
+        by_path.setdefault(path, []).append(child)
+    own = "" if parent == AT_TOP else chosen.look(parent).task_path
     others = [path for path in by_path if path not in {own, ""}]
     # The roots are also what a program does one after the other: tasks whose spans do not alternate stay as they are.
-    if len(others) < 2 or (parent is None and not _alternate(children)):
+    if len(others) < 2 or (parent == AT_TOP and not _alternate(paths)):
         return list(children)
-    arranged: list[Node | _Task] = []
-    for child in children:
-        path = _task_path(child.span)
-        spans = by_path[path]
-        if path not in others or len(spans) == 1:
+    arranged: list[int | _Task] = []
+    for child, path in zip(children, paths, strict=True):
+        rows = by_path[path]
+        if path not in others or len(rows) == 1:
             arranged.append(child)
-        elif child is spans[0]:
-            arranged.append(_Task(path, spans))
+        elif child == rows[0]:
+            arranged.append(_Task(path, rows))
     return arranged
 
 
-def _alternate(spans: Sequence[Node]) -> bool:
+def _alternate(paths: Sequence[str]) -> bool:
     """Return whether a task has spans before and after a span of another task."""
-    paths = [path for path, _ in groupby(_task_path(node.span) for node in spans)]
-    tasks = [path for path in paths if path]
+    tasks = [path for path, _ in groupby(paths) if path]
     return len(tasks) > len(set(tasks))
 
 
-def _task_path(span: Span) -> str:
-    """Return the identity of the task or thread of a span; "" for the main one."""
-    event = span.event
-    return str(event.get("task_path") or event.get("task") or event.get("thread") or "")
-
-
-def _task_row(task: _Task) -> tuple[Cell, ...]:
-    """Return the row of a task: the time from its first start to its last end, and the sums of its spans."""
-    starts = [node.span.started_at for node in task.spans]
-    ends = [node.span.ended_at for node in task.spans]
-    took = ""
-    if all(map(is_number, starts)) and all(map(is_number, ends)):
-        took = duration((max(filter(is_number, ends)) - min(filter(is_number, starts))) * 1000)
+def _task_row(chosen: ChosenSpans, task: _Task) -> tuple[Cell, ...]:
+    """Return the row of a task: the time from its first start to its last end."""
+    starts = [began for row in task.rows if (began := chosen.began(row)) is not None]
+    ends = [ended for row in task.rows if (ended := chosen.ended(row)) is not None]
+    all_known = len(starts) == len(ends) == len(task.rows)
+    took = duration((max(ends) - min(starts)) / NS_PER_MS) if all_known else ""
     label = Text(end="").append("task ", DIM).append(clean(task.path, NAME_LIMIT))
     return Piece(""), label, Piece(took, DIM), Piece(""), Piece("")
 
 
-def _tree_row(node: Node) -> tuple[Cell, ...]:
-    span = node.span
-    measured = span.end or {}
+def _tree_row(chosen: ChosenSpans, row: int) -> tuple[Cell, ...]:
+    spans = chosen.spans
+    cost = spans.cost_of(row)
     return (
-        Piece(str(span.number), DIM),
-        _span_label(span),
-        Piece(duration(span.duration_ms)),
-        Piece(tokens(measured.get("tokens_used"))),
-        Piece(money(measured.get("cost_estimate"))),
+        Piece(str(spans.number[row]), DIM),
+        _span_label(chosen, row),
+        Piece(duration(chosen.took_ms(row))),
+        Piece(tokens(spans.tokens[row]) if spans.counted[row] else ""),
+        Piece(money(cost and cost.dollars)),
     )
 
 
-def _describe_origin(origin: dict[str, Any]) -> str:
-    """Return where a span continues from: an event of another trace of ours, or the trace of another tracer."""
-    trace = clean(origin.get("execution_id") or origin.get("trace_id"), 32)
-    event = clean(origin.get("event_id") or origin.get("span_id"), 20)
-    return f"trace {trace[:8]}, event {event}" if "execution_id" in origin else f"trace {trace}"
-
-
-def _span_label(span: Span) -> Text:
+def _span_label(chosen: ChosenSpans, row: int) -> Text:
     """Return the type and the name of a span, and its status and error unless it completed."""
-    label = Text(end="").append(clean(span.kind, 40), COMPONENT_STYLES.get(span.component, ""))
-    if span.name:
-        room = TREE_NAME_CELLS if span.status == "completed" else TROUBLED_NAME_CELLS
-        label.append(" ").append(shorten(clean(span.name, NAME_LIMIT), room, middle=True), "bold")
-    start = span.start or {}
-    if "method" in start:
-        label.append(f"  {request_text(start['method'], start.get('url'))}", DIM)
-    continues = start.get("continues")
-    if continues:
-        label.append(f"  from {_describe_origin(continues)}", DIM)
-    retries = span.event.get("retry_count")
-    if is_number(retries) and retries > 0:
-        label.append(f"  retry {tokens(retries)}", WARNING)
-    if span.status != "completed":
-        label.append("  ").append(clean(span.status, 20), STATUS_STYLES.get(span.status, ""))
-    if span.failed and span.end is not None:
-        label.append("  ").append(summary(span.end), ERROR)
-    half = span.end or span.start or {}
-    if half.get("chunks"):
-        label.append("  ").append(chunk_words(half["chunks"], half.get("first_token_ms")), DIM)
+    spans, look = chosen.spans, chosen.look(row)
+    label = Text(end="").append(clean(look.kind, 40), COMPONENT_STYLES.get(spans.component(row), ""))
+    if name := spans.name(row):
+        room = TREE_NAME_CELLS if look.status == "completed" else TROUBLED_NAME_CELLS
+        label.append(" ").append(shorten(clean(name, NAME_LIMIT), room, middle=True), "bold")
+    method, url = look.request
+    if method is not None:
+        label.append(f"  {request_text(method, url)}", DIM)
+    if look.origin is not None:
+        trace, event = look.origin
+        where = f"{clean(trace[:8], 8)}, event {clean(event, 20)}" if event else clean(trace, 32)
+        label.append(f"  from trace {where}", DIM)
+    if is_number(look.retries) and look.retries > 0:
+        label.append(f"  retry {tokens(look.retries)}", WARNING)
+    if look.status != "completed":
+        label.append("  ").append(clean(look.status, 20), STATUS_STYLES.get(look.status, ""))
+    if spans.failed[row]:
+        label.append("  ").append(summary({"error": look.error, "error_type": look.error_type}), ERROR)
+    if chunks := chosen.chunks[row]:
+        label.append("  ").append(chunk_words(chunks, chosen.first_token_ms(row)), DIM)
     return label
 
 
 def timeline_blocks(chosen: ChosenSpans) -> Iterator[Block]:
     """Yield the spans as bars; an open span goes on to the end, and a streamed answer is thin until it begins."""
-    bars = [_bar(depth, node.span) for depth, node in chosen.forest.walk()]
+    bars = [_bar(chosen, depth, row) for depth, row in chosen.walk()]
     yield Timeline(bars)
     yield from more_spans(chosen.total - len(bars))
 
 
-def _bar(depth: int, span: Span) -> Bar:
-    start, length = span.started_at, (span.duration_ms or 0) / 1000
-    if start is None and span.ended_at is not None:
-        start = span.ended_at - length
-    if not is_number(start):
-        start = None
-    is_open = span.status == "open"
-    waited = (span.end or {}).get("first_token_ms")
-    component_style = COMPONENT_STYLES.get(span.component, "")
+def _bar(chosen: ChosenSpans, depth: int, row: int) -> Bar:
+    spans, look, began = chosen.spans, chosen.look(row), chosen.began(row)
+    start = None if began is None else began / NS_PER_SECOND
+    took, waited = chosen.took_ms(row), chosen.first_token_ms(row)
+    is_open = look.status == "open"
+    component_style = COMPONENT_STYLES.get(spans.component(row), "")
     return Bar(
-        number=span.number,
-        label=clean(span.name or span.kind, NAME_LIMIT),
+        number=spans.number[row],
+        label=clean(spans.name(row) or look.kind, NAME_LIMIT),
         depth=depth,
         start=start,
-        end=None if is_open or start is None else start + length,
-        waited_until=start + waited / 1000 if is_number(waited) and start is not None else None,
-        took="open" if is_open else duration(span.duration_ms),
-        style=WARNING if is_open else ERROR if span.failed else component_style,
+        end=None if is_open or start is None else start + (took or 0) / 1000,
+        waited_until=None if waited is None or start is None else start + waited / 1000,
+        took="open" if is_open else duration(took),
+        style=WARNING if is_open else ERROR if spans.failed[row] else component_style,
         label_style=component_style,
-        took_style=STATUS_STYLES.get(span.status, ""),
+        took_style=STATUS_STYLES.get(look.status, ""),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from namel3ss_debug.importers.opening import open_trace
-from namel3ss_debug.inspection.arrangement import select_forest
+from namel3ss_debug.inspection.arrangement import ChosenSpans, select_forest
 from namel3ss_debug.inspection.calls import read_run
 from namel3ss_debug.replay.rerun.divergences import MISSING, NEW, Divergence
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
@@ -24,7 +24,6 @@ from namel3ss_debug.replay.rerun.unanswered import (
     describe_unanswered,
 )
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.spans import Forest, Span
 from namel3ss_debug.views.divergences import divergence_lines
 from namel3ss_debug.views.gists import summary
 from namel3ss_debug.views.inspection import tree_blocks
@@ -183,28 +182,27 @@ def run_section(path: Path) -> str:
     trace = open_trace(path)
     chosen = select_forest(trace, limit=MOST_SPANS)
     rows = _plain(lines(tree_blocks(chosen), WIDTH)) if chosen.total else ["nothing was recorded"]
-    failed = _last_trouble(chosen.forest, {failure.number for failure in read_run(trace.events()).failures})
+    failed = _last_trouble(chosen, {failure.number for failure in read_run(trace.events()).failures})
     if failed is not None:
-        site = trace.event(failed.number).get("call_site")
-        where = f", {site}" if site else ""
-        why = f": {summary(failed.end)}" if failed.end is not None else ", which was never answered"
-        rows += [
-            "",
-            clean(f"failed: {failed.kind} {failed.name or ''}{where}, event {failed.number}{why}", 400),
-        ]
+        spans, look = chosen.spans, chosen.look(failed)
+        site = spans.value(spans.site[failed])
+        where = f"{f', {site}' if site else ''}, event {spans.number[failed]}"
+        error = {"error": look.error, "error_type": look.error_type}
+        why = f": {summary(error)}" if spans.end[failed] else ", which was never answered"
+        rows += ["", clean(f"failed: {look.kind} {spans.name(failed)}{where}{why}", 400)]
     rows += ["", f"debug it: namel3ss debug replay {clean(shlex.quote(str(path)))} --step"]
     return "\n".join(rows)
 
 
-def _last_trouble(trees: Forest, failures: Container[int]) -> Span | None:
+def _last_trouble(chosen: ChosenSpans, failures: Container[int]) -> int | None:
     """Return the innermost span that failed last without recovery, or never ended; `failures` are the events that report it."""
-    found = (node.span for _, node in trees.walk())
-    troubled = [
-        span
-        for span in found
-        if span.end is None or (span.failed and (span.end_number or span.number) in failures)
-    ]
-    return max(troubled, key=lambda span: span.number, default=None)
+    spans = chosen.spans
+    troubled = (
+        row
+        for _, row in chosen.walk()
+        if not spans.end[row] or (spans.failed[row] and spans.end[row] in failures)
+    )
+    return max(troubled, default=None)
 
 
 def _plain(rows: Iterable[Text]) -> list[str]:

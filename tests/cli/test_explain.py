@@ -39,20 +39,25 @@ def test_an_event_that_is_not_there_is_a_mistake(run, trace):
     assert "there is no event 99" in result.stderr
 
 
-@pytest.mark.parametrize("words", [[], ["0"], ["six"]])
-def test_a_number_is_needed(run, trace, words):
-    """Anything else is wrong usage."""
+@pytest.mark.parametrize("words", [["0"], ["six"]])
+def test_what_is_no_number_and_no_trace_is_wrong(run, trace, words):
+    """It is refused with status 2."""
     assert run("explain", *words).exit_code == 2
 
 
-def test_a_recording_alone_lacks_the_number(run, trace):
-    """It is told with an example, and not that the file is no number."""
+def test_without_a_number_the_first_failure_is_explained(run, trace):
+    """Of the latest trace, and of one that is named; of two traces, the mistake is named."""
+    for words in ([], [trace]):
+        assert run("explain", *words).stdout.startswith("event 5  tool_call_start lookup  failed")
+    assert run("explain", trace, trace).exit_code == 2
+
+
+def test_without_a_failure_a_number_is_needed(run, trace):
+    """The line says which command lists the events."""
+    trace.write_bytes(trace.read_bytes().split(b"\n")[0] + b"\n")
     result = run("explain", trace)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-    assert (
-        f"N is missing: give the number of an event before it, as in `namel3ss debug explain 3 {quote(str(trace))}`"
-        in result.stderr
-    )
+    assert "nothing failed in" in result.stderr
 
 
 @pytest.mark.parametrize("number", range(1, 9))

@@ -34,6 +34,7 @@ COMMAND_LINES = [
     ("analyze", "analyze {}"),
     ("analyze", "analyze {} {} --format json"),
     ("activity", "activity lookup {}"),
+    ("show", "show {}"),
     ("explain", "explain 4 {}"),
     ("report", "report {}"),
     ("diff", "diff {} {} --format json"),

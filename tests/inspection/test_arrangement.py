@@ -2,82 +2,92 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from namel3ss_debug.expressions import compile_expression
-from namel3ss_debug.inspection import Selection, make_rows, select_forest, select_spans, sort_by_start
-from namel3ss_debug.traces.reader import open_trace
+from namel3ss_debug.inspection import Selection, make_rows, select_forest, sort_by_start
 
 
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (Selection(), [4, 5, 8, 2, 3, 13]),
+        (Selection(), [2, 3, 4, 5, 8, 13]),
         (Selection(errors_only=True), [5]),
-        (Selection(agent="Writer"), [8, 3, 13]),
+        (Selection(agent="Writer"), [3, 8, 13]),
         (Selection(where=compile_expression("duration_ms > 5 and kind == 'llm'")), [4]),
     ],
 )
 def test_a_span_is_wanted_when_its_start_or_its_end_is(run, wanted, expected):
-    """Spans come as they end, and the open ones at last."""
-    assert [span.number for span in select_spans(run, wanted)] == expected
+    """Each is there once, whichever of its events is wanted."""
+    chosen = select_forest(run, wanted)
+    assert sorted(chosen.spans.number[row] for _, row in chosen.walk()) == expected
 
 
-def test_chosen_spans_carry_no_payload(tmp_path, recording):
-    """What is kept for a tree does not grow with what the calls said."""
-    made = recording
-    call = made.start("llm", "m", inputs={"messages": ["long"]})
-    made.end(call, outputs={"text": "long"}, metadata={"exchange": "long"})
-    path = tmp_path / "trace.jsonl"
-    path.write_text("".join(json.dumps(event) + "\n" for event in made.events))
-    (span,) = select_spans(open_trace(path))
-    assert "long" not in json.dumps([span.start, span.end])
+def looks(events, trace):
+    """What a tree shows of each span, by name."""
+    chosen = select_forest(trace(events))
+    return {chosen.spans.name(row): chosen.look(row) for _, row in chosen.walk()}
 
 
-def test_a_span_says_which_recording_it_goes_on_with(tmp_path, recording):
-    """A request and a task keep where they come from, and nothing else of their metadata."""
-    here = {"execution_id": "c0ffee0123456789", "event_id": "p2.4"}
-    for name, metadata in (("from", {"parent": here, "more": 1}), ("odd", {"parent": "x"}), ("none", None)):
+def test_a_request_and_a_task_show_what_they_continue(recording, written_events):
+    """The run and the event where these are ours, else the trace."""
+    here, there = {"execution_id": "c0ffee0123456789", "event_id": "p2.4"}, {"trace_id": "ab", "span_id": "c"}
+    for name, metadata in (
+        ("from", {"parent": here}),
+        ("other", {"parent": there}),
+        ("odd", {"parent": "x"}),
+    ):
         recording.end(recording.start("request", name, metadata=metadata))
     recording.end(recording.start("tool", "t", metadata={"parent": here}))
-    path = tmp_path / "trace.jsonl"
-    path.write_text("".join(json.dumps(event) + "\n" for event in recording.events))
-    found = {span.name: span.start.get("continues") for span in select_spans(open_trace(path))}
-    assert found == {"from": here, "odd": None, "none": None, "t": None}
+    assert {name: look.origin for name, look in looks(recording, written_events).items()} == {
+        "from": ("c0ffee0123456789", "p2.4"),
+        "other": ("ab", ""),
+        "odd": None,
+        "t": None,
+    }
 
 
-def test_an_http_exchange_says_what_it_asks_for(tmp_path, recording):
-    """Its method and its address are kept, and nothing else of the request."""
-    asked = {"method": "POST", "url": "http://h/v1/files", "headers": {"a": "b"}, "body": {"long": 1}}
-    for inputs in (asked, {"method": 5, "url": None}, None):
-        recording.end(recording.start("http", "h", prefix="http_exchange", inputs=inputs))
-    path = tmp_path / "trace.jsonl"
-    path.write_text("".join(json.dumps(event) + "\n" for event in recording.events))
-    found = [
-        {name: span.start[name] for name in ("method", "url", "body", "inputs") if name in span.start}
-        for span in select_spans(open_trace(path))
-    ]
-    assert found == [{"method": "POST", "url": "http://h/v1/files"}, {}, {}]
+def test_an_http_exchange_shows_what_it_asks_for(recording, written_events):
+    """Its method and its address, where they are texts."""
+    requests = {
+        "a": {"method": "POST", "url": "http://h/v1/files"},
+        "b": {"method": 5, "url": None},
+        "c": None,
+    }
+    for name, inputs in requests.items():
+        recording.end(recording.start("http", name, prefix="http_exchange", inputs=inputs))
+    found = [look.request for look in looks(recording, written_events).values()]
+    assert found == [("POST", "http://h/v1/files"), (None, None), (None, None)]
+
+
+def numbers(chosen):
+    """The depth and the number of each span."""
+    return [(depth, chosen.spans.number[row]) for depth, row in chosen.walk()]
 
 
 def test_a_forest_of_chosen_spans_has_no_lost_parents(run):
     """A parent that was not wanted is not a parent that is missing."""
-    chosen = select_forest(run, Selection(tool="search")).forest
-    assert ([node.span.number for node in chosen.roots], chosen.lost_parents) == ([5, 8], 0)
+    chosen = select_forest(run, Selection(tool="search"))
+    assert (numbers(chosen), chosen.lost_parents) == ([(0, 5), (0, 8)], 0)
+
+
+def test_a_parent_that_is_not_in_the_trace_is_lost(recording, written_events):
+    """The span is a root, and is counted."""
+    recording.start("tool", "t", "gone")
+    chosen = select_forest(written_events(recording))
+    assert (numbers(chosen), chosen.lost_parents) == ([(0, 1)], 1)
 
 
 def test_a_forest_may_be_cut_to_the_spans_that_began_first(run):
     """What is cut away leaves no lost parents behind."""
-    cut = select_forest(run, limit=3).forest
-    assert [(depth, node.span.number) for depth, node in cut.walk()] == [(0, 2), (1, 4), (0, 3)]
-    assert (cut.lost_parents, select_forest(run, limit=0).forest.roots) == (0, [])
+    cut = select_forest(run, limit=3)
+    assert (numbers(cut), cut.lost_parents) == ([(0, 2), (1, 4), (0, 3)], 0)
+    assert numbers(select_forest(run, limit=0)) == []
 
 
 def test_a_tree_has_parents_before_children(run):
     """Rows say where each span stands, when it began and how it ended."""
-    found = make_rows(select_forest(run).forest)
+    found = make_rows(select_forest(run))
     assert [(row.number, row.depth, row.label, row.status) for row in found] == [
         (2, 0, "agent_execution Researcher", "completed"),
         (4, 1, "llm_call gpt-4o", "completed"),
@@ -96,32 +106,13 @@ def test_a_tree_has_parents_before_children(run):
 
 def test_a_timeline_is_in_the_order_of_beginning(run):
     """The same rows by their start."""
-    assert [row.number for row in sort_by_start(make_rows(select_forest(run).forest))] == [2, 3, 4, 5, 8, 13]
+    assert [row.number for row in sort_by_start(make_rows(select_forest(run)))] == [2, 3, 4, 5, 8, 13]
 
 
 def test_a_forest_counts_what_was_cut_away(run):
     """The number of chosen spans is true whatever the limit."""
     assert [select_forest(run, limit=limit).total for limit in (None, 0, 2, 100)] == [6, 6, 6, 6]
     assert select_forest(run, Selection(tool="search"), limit=1).total == 2
-
-
-def test_a_long_recording_is_cut_on_the_way(recording, written_events):
-    """Many more spans than the limit are let go while reading; those that began first stay."""
-    made = recording
-    for _ in range(1500):
-        made.end(made.start("tool", "t"))
-    chosen = select_forest(written_events(made), limit=2)
-    assert ([node.span.number for node in chosen.forest.roots], chosen.total) == ([1, 3], 1500)
-
-
-def test_spans_of_another_process_have_no_lost_parent(recording, written_events):
-    """The span a child process was started in may not be wanted; that is no damage."""
-    made = recording
-    agent = made.start("agent", "A")
-    began = made.event("trace_start", agent, component="app")
-    made.start("tool", "inner", began)
-    chosen = select_forest(written_events(made), Selection(tool="inner")).forest
-    assert ([node.span.number for node in chosen.roots], chosen.lost_parents) == ([3], 0)
 
 
 def test_a_streamed_call_counts_its_chunks(recording, written_events):
@@ -131,5 +122,5 @@ def test_a_streamed_call_counts_its_chunks(recording, written_events):
     for call in (first, second, first):
         made.event("stream_chunk", call, component="llm")
     made.end(first, metadata={"time_to_first_token_ms": 7.5})
-    found = make_rows(select_forest(written_events(made)).forest)
+    found = make_rows(select_forest(written_events(made)))
     assert [(row.number, row.chunks, row.first_token_ms) for row in found] == [(1, 2, 7.5), (2, 1, None)]

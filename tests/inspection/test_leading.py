@@ -20,6 +20,10 @@ class Recorded:
         """The events from a number on."""
         return islice(iter(self.all), start - 1, None)
 
+    def event(self, number):
+        """The event with this number."""
+        return self.all[number - 1]
+
 
 def spans(count):
     """As many tools, one after the other, a second each."""

@@ -20,9 +20,9 @@ from typing import Any, Final, NamedTuple
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import FIELD_NAMES, Expression, compile_expression, name_fits, nearest
 from namel3ss_debug.traces.costs import Cost, span_cost
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, begins_span, ends_span
 from namel3ss_debug.traces.facts import NS_PER_MS, duration_ns, has_failed, is_retry, name_without_start
-from namel3ss_debug.traces.spans import Span, SpanPairing
+from namel3ss_debug.traces.span_table import SpanTableBuilder
 
 COMPONENTS: Final = frozenset(
     ["app", "agent", "prompt", "chain", "llm", "tool", "memory", "validation", "http", "mcp"]
@@ -146,46 +146,48 @@ class SeenSpan(NamedTuple):
 
 
 class SpanReader:
-    """Pairs the events of a trace and yields each span with the agent it belongs to."""
+    """Reads the events of a trace and yields each span with the agent it belongs to."""
 
     def __init__(self) -> None:
-        self._pairing = SpanPairing()
-        self._owners: dict[str, str] = {}
+        self._builder = SpanTableBuilder()
+        self._open: dict[int, tuple[int, Event]] = {}
+        self._owners: dict[int, str] = {}
+        self._without_start: list[SeenSpan] = []
 
     def feed(self, number: int, event: Event) -> SeenSpan | None:
         """Add the next event, and return the span that ends with it, if one does."""
         event_type = event["event_type"]
-        if event_type.endswith("_start"):
-            self._note_owner(event_type, event)
-        span = self._pairing.feed(number, event)
-        if span is None:
-            return None
-        return _make_span(span, self._owners.pop(span.id, ""))
+        row, parent = self._builder.take(event)
+        if begins_span(event_type):
+            owner = self._owners.get(parent, "")
+            if event["component"] == "agent" and not event_type.startswith("agent_turn"):
+                owner = str(event.get("component_name") or owner)
+            if owner:
+                self._owners[row] = owner
+            self._open[row] = (number, event)
+        elif row in self._open:
+            return _make_span(*self._open.pop(row), self._owners.get(row, ""), event, number)
+        elif ends_span(event_type):
+            self._without_start.append(_make_span(number, {}, "", event, number))
+        return None
 
     def iter_unfinished(self) -> Iterator[SeenSpan]:
         """Yield the spans that have only one of their events, by number."""
-        for span in self._pairing.remaining():
-            yield _make_span(span, self._owners.get(span.id, ""))
-
-    def _note_owner(self, event_type: str, event: Event) -> None:
-        """Note the agent that a span belongs to."""
-        owner = self._owners.get(event.get("parent_event_id", ""), "")
-        if event.get("component") == "agent" and not event_type.startswith("agent_turn"):
-            owner = str(event.get("component_name") or owner)
-        if owner:
-            self._owners[event["event_id"]] = owner
+        unfinished = [
+            _make_span(*begun, self._owners.get(row, ""), {}, None) for row, begun in self._open.items()
+        ]
+        yield from sorted(self._without_start + unfinished, key=lambda span: span.number)
 
 
-def _make_span(span: Span, owner: str) -> SeenSpan:
+def _make_span(number: int, start: Event, owner: str, end: Event, end_number: int | None) -> SeenSpan:
     """Return a span with everything that rules read."""
-    start, end = span.start or {}, span.end or {}
-    name = span.name or name_without_start(start, end)
+    name = start.get("component_name") or end.get("component_name") or name_without_start(start, end)
     return SeenSpan(
-        span.number,
-        span.end_number,
+        number,
+        end_number,
         start,
         end,
-        span.component,
+        (start or end)["component"],
         name,
         owner,
         bool(end) and has_failed(end),

@@ -199,6 +199,8 @@ class Outline:
         self._following.append(0)
         row, parent = self._builder.take(event)
         level = self._find_open(parent)
+        if row >= 0 and self.spans.end[row] == self.spans.number[row]:  # an end without a start
+            row = _NONE
         if row >= 0 and ends_span(event_type):
             self._open.pop(row, None)
             self._set_following(row, number)

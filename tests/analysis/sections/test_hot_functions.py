@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from namel3ss_debug.analysis.sections import performance
-from namel3ss_debug.views.sections import listing
+from namel3ss_debug.views.analysis import section_blocks
+from namel3ss_debug.views.blocks import Heading
 
 
 def sample(recording, at, name, elapsed, *functions, memory=None):
@@ -94,8 +94,9 @@ def test_samples_of_another_shape_are_borne(recording, analysed, metadata):
 def test_the_table_names_an_operation_once(recording, analysed):
     """Its functions stand below each other; what is less than a hundredth is left to the JSON."""
     sample(recording, 1, "search", 1500.0, ("json.loads", 900.0), ("a.b", 600.0), ("tiny", 0.1))
-    declared = next(table for table in performance.COLUMNS if getattr(table, "path", "") == "hot_functions")
-    (_, table) = listing(analysed(recording.events, ["performance"])["performance"], declared)
+    blocks = list(section_blocks("performance", analysed(recording.events, ["performance"])["performance"]))
+    titles = [block.title if isinstance(block, Heading) else "" for block in blocks]
+    table = blocks[titles.index("Hot functions") + 1]
     shown = [[str(cell) for cell in row] for row in table.rows]
     assert shown == [
         ["tool search", "json.loads", "app.py:7", "900", "60 %"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from namel3ss_debug.capture.launch.session import new_session
 from namel3ss_debug.config import load_configuration
 from namel3ss_debug.errors import MockError
 from namel3ss_debug.replay.debugger.interpreter import LiveDebugger
-from namel3ss_debug.replay.debugger.live import LiveProgram
+from namel3ss_debug.replay.debugger.live import LiveProgram, starved_seconds
 from namel3ss_debug.replay.debugger.results import Detached, Mistake, Stopped
 from namel3ss_debug.replay.debugger.step_channel import StepServer
 from namel3ss_debug.replay.overrides.faults import parse_fault
@@ -410,3 +411,18 @@ def test_a_fault_comes_in_place_of_the_call_it_means(live):
     assert [end["status"] for end in ends] == ["completed", "failed", "completed"]
     assert ends[1]["error_type"] == "KeyError"
     assert ends[1]["metadata"] == {"mocked": True, "fault": "error"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="only Linux tells")
+def test_a_program_that_waits_for_a_processor_is_starved():
+    """Of two that compute on one processor, each waits while the other runs."""
+    processor = min(os.sched_getaffinity(0))
+    code = f"import os; os.sched_setaffinity(0, {{{processor}}})\nwhile True: pass"
+    running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    try:
+        while not all(starved_seconds(each.pid) > 0.01 for each in running):
+            pass
+    finally:
+        for each in running:
+            each.kill()
+            each.wait()
