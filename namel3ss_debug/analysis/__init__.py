@@ -1,1 +1,1 @@
-"""The analyses of traces: folds over their spans."""
+"""The analyses of traces: functions over their table of spans."""

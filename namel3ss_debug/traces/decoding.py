@@ -20,8 +20,14 @@ import orjson
 from namel3ss_debug.fields import FIELDS
 from namel3ss_debug.traces.events import EXECUTION_PREFIX, Event
 
-SHAPES: dict[tuple[object, ...], tuple[str, ...]] = {}
-"""Shape of an event -> the names of its numbers, whose range is still to be checked. Only valid shapes are in it."""
+SHAPES: dict[tuple[object, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+"""Shape of an event -> the names of its numbers, whose range is still to be checked, and of the fields that are left out.
+
+Only valid shapes are in it.
+"""
+
+OTHER_SHAPES: dict[tuple[object, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+"""The same for events of other writers, which lack ids; fields that are null are left out."""
 
 TIME_LIMIT = 4102444800.0
 """2100-01-01 in seconds since the epoch: a later timestamp is an error."""
@@ -36,6 +42,7 @@ NESTING_LIMIT = 1024
 """How deep JSON may be nested: the limit of orjson."""
 
 _NEEDED = ("event_type", "event_id", "seq", "timestamp", "component")
+_LEAST = ("event_type", "timestamp", "component")
 _KINDS = {field.name: field.type for field in FIELDS}
 _TYPES: dict[str, frozenset[type]] = {
     "string": frozenset({str}),
@@ -73,20 +80,35 @@ def shape_of(event: Event) -> tuple[object, ...]:
 def is_sound(event: Event) -> bool:
     """Return whether an event needs no normalising; remembers its shape when it is valid."""
     shape = shape_of(event)
-    numbers = SHAPES.get(shape)
-    if numbers is None:
-        if not all(name in event for name in _NEEDED):
-            return False
-        if any(name in _KINDS and type(value) not in _TYPES[_KINDS[name]] for name, value in event.items()):
+    known = SHAPES.get(shape)
+    if known is None:
+        if not all(name in event for name in _NEEDED) or not _has_right_types(event):
             return False
         numbers = tuple(name for name in event if name in _NUMBERS and name not in {"seq", "timestamp"})
         if len(shape) <= _LONGEST_SHAPE and len(SHAPES) < _MOST_SHAPES:
-            SHAPES[shape] = numbers
+            SHAPES[shape] = numbers, ()
+    else:
+        numbers = known[0]
     return (
         0 <= event["timestamp"] < TIME_LIMIT
         and 0 <= event["seq"] < NUMBER_LIMIT
         and all(0 <= event[name] < NUMBER_LIMIT for name in numbers)
     )
+
+
+def learn_shape(event: Event) -> None:
+    """Remember the shape of an event of another writer, before it is normalised, if only its range needs a check."""
+    shape = shape_of(event)
+    if shape in OTHER_SHAPES or len(shape) > _LONGEST_SHAPE or len(OTHER_SHAPES) >= _MOST_SHAPES:
+        return
+    nulls = tuple(name for name, value in event.items() if value is None and name in _KINDS)
+    rest = {name: value for name, value in event.items() if name not in nulls}
+    if all(name in rest for name in _LEAST) and _has_right_types(rest):
+        OTHER_SHAPES[shape] = tuple(name for name in rest if name in _NUMBERS and name != "timestamp"), nulls
+
+
+def _has_right_types(event: Event) -> bool:
+    return all(name not in _KINDS or type(value) in _TYPES[_KINDS[name]] for name, value in event.items())
 
 
 def looks_like_event(value: object) -> bool:

@@ -21,12 +21,14 @@ import orjson
 from namel3ss_debug.errors import TraceNotFoundError, UnreadableTraceError
 from namel3ss_debug.traces.decoding import (
     NUMBER_LIMIT,
+    OTHER_SHAPES,
     SHAPES,
     TIME_LIMIT,
     decode,
     decode_text,
     is_sound,
     items_of,
+    learn_shape,
     looks_like_event,
     normalise,
 )
@@ -146,9 +148,8 @@ class ProcessReader:
 
     def events(self, resume: Resume | None = None) -> Iterator[Event]:
         """Yield the events in order, from `resume` on, which comes from an earlier pass over the same files."""
-        loads, waiting, marks = orjson.loads, self._waiting, self._marks
-        # The fast path below takes events as they are; where a reader completes them, all take the careful one.
-        shapes = SHAPES if self._complete_event is None else {}
+        loads, waiting, marks, complete = orjson.loads, self._waiting, self._marks, self._complete_event
+        shapes = SHAPES if complete is None else OTHER_SHAPES
         self._check_version()
         if resume is not None:
             self._began = True
@@ -164,17 +165,22 @@ class ProcessReader:
             for line in lines:
                 try:
                     event = loads(line)
-                    numbers = shapes[(*event, *map(type, event.values()))]
-                    sound = event["seq"] == expected and 0 <= event["timestamp"] < TIME_LIMIT
+                    numbers, nulls = shapes[(*event, *map(type, event.values()))]
+                    sound = (complete is not None or event["seq"] == expected) and (
+                        0 <= event["timestamp"] < TIME_LIMIT
+                    )
                     for name in numbers:
                         if not 0 <= event[name] < NUMBER_LIMIT:
                             sound = False
                 except (ValueError, KeyError, AttributeError, TypeError):
                     sound = False
                 if sound:
-                    expected += 1
                     if has_media:
                         self._restore(event)
+                    if complete is None:
+                        expected += 1
+                    else:
+                        _complete_without(nulls, event, complete)
                     yield event
                     if not waiting:
                         continue
@@ -303,6 +309,8 @@ class ProcessReader:
                 continue
             if self._has_media:
                 self._restore(value)
+            if self._complete_event is not None:
+                learn_shape(value)
             if not is_sound(value):
                 for field in normalise(value):
                     self._problems.add(
@@ -414,6 +422,13 @@ class ProcessReader:
             return Resume(self._file, last.offset, last.number, before_batch)
         end = last.offset + sum(map(len, last.lines))
         return Resume(self._file, end, last.number + len(last.lines), self._expected)
+
+
+def _complete_without(nulls: tuple[str, ...], event: Event, complete: Callable[[Event], None]) -> None:
+    """Complete an event of another writer without the fields that are null."""
+    for name in nulls:
+        del event[name]
+    complete(event)
 
 
 def may_hold_marks(batch: Batch) -> bool:

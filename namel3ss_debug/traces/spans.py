@@ -1,8 +1,7 @@
 """Spans: a start event with its end event, paired one event at a time, and the tree they form.
 
 An end names its start (`parent_event_id`), so pairing is one dictionary look-up. Starts with the same id, which only a
-damaged or hostile file has, nest like brackets: an end closes the latest. So `merge` is exact: parts of a trace that
-are paired separately and merged in order give the same spans as one pass. `trace_start` and `trace_end` mark segments
+damaged or hostile file has, nest like brackets: an end closes the latest. `trace_start` and `trace_end` mark segments
 and processes and are no spans.
 """
 
@@ -133,7 +132,7 @@ class SpanPairing:
     def feed(self, number: int, event: Event) -> Span | None:
         """Take the next event; return the span it completes, if it does.
 
-        An end without a start returns None and is kept in `orphans`: an earlier part may hold its start.
+        An end without a start returns None and is kept in `orphans`.
         """
         event_type = event["event_type"]
         if ends_span(event_type):
@@ -169,30 +168,6 @@ class SpanPairing:
         left = [Span(number, start) for number, start in (*self.open.values(), *under)]
         left += [Span(number, None, end, number) for number, end in self.orphans]
         return iter(sorted(left, key=_number))
-
-    def merge(self, later: SpanPairing) -> list[Span]:
-        """Add the unpaired events of a later part of the same trace, and return the spans that this completes.
-
-        The spans come in the order of their ends. `later` must not be used any more.
-        """
-        completed = []
-        for number, end in later.orphans:
-            parent = end.get("parent_event_id", "")
-            found = self.open.pop(parent, None)
-            if found is None:
-                self.orphans.append((number, end))
-                continue
-            self._uncover(parent)
-            completed.append(Span(found[0], found[1], end, number))
-        for event_id, newest in later.open.items():
-            covered = [*later._under.get(event_id, ())]
-            if event_id in self.open:
-                covered.insert(0, self.open[event_id])
-            if covered:
-                self._under.setdefault(event_id, []).extend(covered)
-            self.open[event_id] = newest
-        self.links.update(later.links)
-        return completed
 
     def _uncover(self, event_id: str) -> None:
         """After the latest start with this id has ended, the one before it is the open one again."""

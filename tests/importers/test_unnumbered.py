@@ -102,3 +102,27 @@ def test_the_processes_of_a_trace_are_merged_by_time(tmp_path):
     trace = open_trace(tmp_path / "t.jsonl")
     assert [found["event_id"] for found in trace.events()] == ["#1", "#p1.1", "#2", "#p1.2"]
     assert (trace.count(), trace.event(2)["timestamp"]) == (4, 2.0)
+
+
+def test_lines_of_one_shape_are_read_alike(tmp_path):
+    """Only the first of them is looked at field by field; a value out of range is repaired and reported all the same."""
+    line = {
+        "event_type": "tool_call_end",
+        "timestamp": 1.5,
+        "component": "tool",
+        "error": None,
+        "duration_ms": 2.0,
+    }
+    bad = line | {"duration_ms": -1.0}
+    trace = open_trace(
+        write(
+            tmp_path / "t.jsonl",
+            "".join(json.dumps(each) + "\n" for each in (line, line, bad, line)).encode(),
+        )
+    )
+    first, second, repaired, last = (
+        {name: value for name, value in event.items() if name != "event_id"} for event in trace.events()
+    )
+    assert first == second == last == {name: value for name, value in line.items() if value is not None}
+    assert repaired["unreadable"] == {"duration_ms": -1.0}
+    assert [problem.line for problem in trace.problems.first] == [3]

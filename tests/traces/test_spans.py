@@ -1,6 +1,5 @@
 """Pairing starts with ends, merging parts, and the forest of spans."""
 
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -114,41 +113,6 @@ def test_equal_ids_nest_like_brackets():
 EVENTS = st.lists(st.tuples(st.booleans(), st.sampled_from("abc")), max_size=40).map(
     lambda rows: [start(name) if begins else end(name) for begins, name in rows]
 )
-
-
-@given(events=EVENTS, data=st.data())
-@settings(deadline=None, max_examples=300)
-def test_parts_merged_in_order_give_what_one_pass_gives(events, data):
-    """Any cut into consecutive parts, in any grouping of the merges, gives the same spans (law 10)."""
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
-    bounds = [0, *cuts, len(events)]
-    found, parts = [], []
-    for begin, stop in pairwise(bounds):
-        part = SpanPairing()
-        fed = (part.feed(number, events[number - 1]) for number in range(begin + 1, stop + 1))
-        found += [span for span in fed if span is not None]
-        parts.append(part)
-    while len(parts) > 1:
-        place = data.draw(st.integers(0, len(parts) - 2))
-        found += parts[place].merge(parts.pop(place + 1))
-    whole = list(spans(events))
-    assert sorted(seen([*found, *parts[0].remaining()])) == sorted(seen(whole))
-    everything = SpanPairing()
-    for number, event in enumerate(events, 1):
-        everything.feed(number, event)
-    assert parts[0].open == everything.open
-    assert parts[0].orphans == everything.orphans
-
-
-def test_merging_returns_the_spans_it_completes_in_order_of_their_ends():
-    """What only the merge could know is told by the merge."""
-    first, second = SpanPairing(), SpanPairing()
-    first.feed(1, start("a"))
-    first.feed(2, start("b"))
-    second.feed(3, end("a"))
-    second.feed(4, end("b"))
-    assert seen(first.merge(second)) == [(1, 3, False), (2, 4, False)]
-    assert list(first.remaining()) == []
 
 
 def shape(forest):

@@ -1,7 +1,6 @@
 """Keep the data of every event that the checks of integrity need: its id, its `seq`, its time, the ids it names.
 
-It is stored compactly, so that a million events can be checked, and so that the parts of a cut trace can be merged
-exactly.
+It is stored compactly, so that a million events can be checked.
 """
 
 from __future__ import annotations
@@ -49,15 +48,13 @@ class ProblemNotes:
 class ProcessSequence:
     """The events of one process, as far as their ids identify it: whether numbers have gaps and times rise.
 
-    `first` is the time, in nanoseconds since the epoch, and the number of the first event with a time; `last_at` is the
-    time of the latest event, in seconds.
+    `last_at` is the time of the latest event, in seconds.
     """
 
-    __slots__ = ("first", "last_at", "seqs")
+    __slots__ = ("last_at", "seqs")
 
     def __init__(self) -> None:
         self.seqs = Runs(loose=True)
-        self.first: tuple[int, int] | None = None
         self.last_at = -inf
 
     def gaps(self) -> list[tuple[int, int, bool]]:
@@ -146,8 +143,6 @@ class EventSequence:
                 back = since_epoch(process.last_at) - since_epoch(at)
                 if back > self.tolerance_ns:
                     self._note_step_back(number, back)
-            elif process.first is None:
-                process.first = (since_epoch(at), number)
             process.last_at = at
         if "depends_on" in event:
             for needed in event["depends_on"]:
