@@ -393,7 +393,7 @@ def test_a_recording_of_a_directory_that_may_not_be_read_is_named(run, trace, fo
     [
         ("--errors", "No errors"),
         ("--handled", "No handled exceptions  they are recorded from the level detailed on"),
-        ("--log-errors", "No errors in the log"),
+        ("--log-errors", "No log was recorded"),
     ],
 )
 def test_an_empty_section_answers_a_user_who_asked_for_it(run, workspace, section, answer):
