@@ -1,6 +1,5 @@
 """Pairing starts with ends, merging parts, and the forest of spans."""
 
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
