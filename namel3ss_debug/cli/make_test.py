@@ -43,18 +43,19 @@ def _outside_of_tools(events: list[Event], run: Collection[str]) -> Iterator[Eve
         run: the names of the tools that run for real.
     """
     from namel3ss_debug.replay.rerun.requests import TOOL, read_request
-    from namel3ss_debug.traces.events import ends_span
+    from namel3ss_debug.traces.span_table import AT_TOP, SpanTableBuilder
 
-    answered: set[str] = set()
-    left_out: set[str] = set()
+    builder = SpanTableBuilder()
+    answered: set[int] = set()
+    left_out: set[int] = set()
     for number, event in enumerate(events, 1):
-        parent, event_id = str(event.get("parent_event_id")), event["event_id"]
-        if parent in left_out or (parent in answered and not ends_span(event["event_type"])):
-            left_out.add(event_id)
+        row, parent = builder.take(event)
+        if parent in left_out or (parent in answered and row != parent):
+            left_out.update({row} - {AT_TOP})
             continue
         request = read_request(number, event, keep_event=False)
         if request is not None and request.kind == TOOL and request.name not in run:
-            answered.add(event_id)
+            answered.add(row)
         yield event
 
 
@@ -135,28 +136,24 @@ def _is_concurrent(events: list[Event]) -> bool:
     not overlap.
     """
     from namel3ss_debug.replay.rerun.requests import TOOL, read_request
-    from namel3ss_debug.traces.events import begins_span, ends_span
+    from namel3ss_debug.traces.span_table import SpanTableBuilder
 
     requests = (read_request(number, event, keep_event=False) for number, event in enumerate(events, 1))
     tasks = {each.task_key for each in requests if each is not None and each.kind == TOOL}
     if len(tasks) > 1 and not all(each.is_of_main_thread for each in tasks):
         return True
-    parents: dict[str, str | None] = {}
-    running: set[str] = set()
+    builder, running = SpanTableBuilder(), set[int]()
     for event in events:
-        kind, parent = event["event_type"], event.get("parent_event_id")
-        if ends_span(kind):
-            running.discard(str(parent))
-        elif begins_span(kind):
-            parents[event["event_id"]] = parent
-            if event.get("component") in ("llm", "tool"):
-                around = set()
-                while parent is not None and parent not in around:
-                    around.add(parent)
-                    parent = parents.get(parent)
-                if not running <= around:
-                    return True
-                running.add(event["event_id"])
+        row, parent = builder.take(event)
+        running.discard(row)
+        if event.get("component") in ("llm", "tool") and event["event_type"].endswith("_start"):
+            around = set()
+            while parent >= 0:
+                around.add(parent)
+                parent = builder.table.parent[parent]
+            if not running <= around:
+                return True
+            running.add(row)
     return False
 
 

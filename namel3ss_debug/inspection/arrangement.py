@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from namel3ss_debug.inspection.selection import Chooser, EventSource, Selection
 from namel3ss_debug.inspection.streams import CHUNK
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.facts import NS_PER_MS, instant
+from namel3ss_debug.traces.facts import NS_PER_MS, instant, span_status
 from namel3ss_debug.traces.span_table import AT_TOP, PARENT_LOST, Fact, SpanTable, SpanTableBuilder
 from namel3ss_debug.wire import lenient
 
@@ -49,7 +49,7 @@ def _look(start: Event, end: Event) -> SpanLook:
     origin = lenient.mapping(metadata.get("parent")) if start and kind in _CONTINUING_KINDS else {}
     return SpanLook(
         kind,
-        "open" if not end else str(end.get("status") or ("completed" if error is None else "failed")),
+        span_status(end),
         track,
         lenient.string(metadata.get("lineage")) or track,
         event.get("retry_count"),

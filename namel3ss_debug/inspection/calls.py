@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from namel3ss_debug.traces.costs import CallCosts
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.facts import span_status
 from namel3ss_debug.traces.output import EVENT_TYPE as OUTPUT
 from namel3ss_debug.traces.output import STDOUT, TOOL_CALL, read_pieces
-from namel3ss_debug.traces.spans import Span, spans
-from namel3ss_debug.traces.totals import RunningTotals, Totals, is_failure
+from namel3ss_debug.traces.span_table import SpanTable, read_spans
+from namel3ss_debug.traces.totals import RunningTotals, Totals
 from namel3ss_debug.wire import lenient
 
 _ATTEMPTS = ("llm", "http")
@@ -122,35 +122,47 @@ class RecordedRun:
     output: str = ""
 
 
+class _CallEvents(NamedTuple):
+    """The events of a span, empty where one is missing, and its row in the table."""
+
+    row: int
+    start: Event
+    end: Event
+
+    @property
+    def first_attempt(self) -> str | None:
+        """Return the id of the first attempt of its call; its own id if it is the first."""
+        named = lenient.string(lenient.mapping(self.start.get("metadata")).get("retry_of"))
+        return named or self.start.get("event_id")
+
+
 def read_run(events: Iterable[Event]) -> RecordedRun:
     """Read a trace into memory, as the calls and failures of a run."""
     all_events = list(events)
-    totals, costs, recovered = RunningTotals(), CallCosts(), set[str]()
-    dollars: dict[int, float | None] = {}
-    for number, event in enumerate(all_events, 1):
+    table, totals = read_spans(all_events), RunningTotals()
+    for event in all_events:
         totals.add(event)
-        cost = costs.of(event)
-        dollars[number] = None if cost is None else cost.dollars
-    all_spans = sorted(spans(all_events), key=lambda span: span.number)
-    for span in all_spans:
-        first = lenient.mapping((span.start or {}).get("metadata")).get("retry_of")
-        if isinstance(first, str) and span.status == "completed":
-            recovered.add(first)
+    calls = [
+        _CallEvents(row, all_events[number - 1] if number != end else {}, all_events[end - 1] if end else {})
+        for row, (number, end) in enumerate(zip(table.number, table.end, strict=True))
+    ]
+    recovered = {call.first_attempt for call in calls if span_status(call.end) == "completed"}
     failures = [
-        _make_failure(span.end_number or span.number, span.end or {}, span)
-        for span in all_spans
-        if span.failed and not _is_recovered(span, recovered)
+        _make_failure(table.end[call.row], call.end, call.start)
+        for call in calls
+        if table.failed[call.row]
+        and not (table.component(call.row) in _ATTEMPTS and call.first_attempt in recovered)
     ]
     failures += [
-        _make_failure(number, event, None)
+        _make_failure(number, event, {})
         for number, event in enumerate(all_events, 1)
-        if event["event_type"] == "error_occurred" and is_failure(event)
+        if event["event_type"] == "error_occurred"
     ]
     return RecordedRun(
-        [_make_tool_call(span) for span in all_spans if span.component == "tool"],
-        [_make_model_call(span, dollars) for span in all_spans if span.component == "llm"],
+        [_make_tool_call(table, call) for call in calls if table.component(call.row) == "tool"],
+        [_make_model_call(table, call) for call in calls if table.component(call.row) == "llm"],
         sorted(failures, key=lambda failure: failure.number),
-        [span.name for span in all_spans if span.name],
+        [name for call in calls if (name := table.name(call.row))],
         totals.totals(),
         "".join(
             piece.text
@@ -162,16 +174,8 @@ def read_run(events: Iterable[Event]) -> RecordedRun:
     )
 
 
-def _is_recovered(span: Span, recovered: set[str]) -> bool:
-    """Return whether a failed attempt is one of several, of which one succeeded."""
-    first = lenient.mapping((span.start or {}).get("metadata")).get("retry_of", span.id)
-    return span.component in _ATTEMPTS and first in recovered
-
-
-def _make_failure(number: int, event: Event, span: Span | None) -> RunFailure:
-    name = event.get("component_name") if span is None else span.name
-    component = str(event.get("component", "")) if span is None else span.component
-    start = {} if span is None else span.start or {}
+def _make_failure(number: int, event: Event, start: Event) -> RunFailure:
+    component, name = (start or event)["component"], start.get("component_name", event.get("component_name"))
     return RunFailure(
         f"{component} {name}" if name else component,
         lenient.string(event.get("error_type")),
@@ -181,35 +185,35 @@ def _make_failure(number: int, event: Event, span: Span | None) -> RunFailure:
     )
 
 
-def _make_tool_call(span: Span) -> RecordedToolCall:
-    inputs, end = lenient.mapping((span.start or {}).get("inputs")), span.end or {}
+def _make_tool_call(table: SpanTable, call: _CallEvents) -> RecordedToolCall:
+    inputs, end = lenient.mapping(call.start.get("inputs")), call.end
     return RecordedToolCall(
-        span.name or "",
+        table.name(call.row),
         lenient.mapping(inputs.get("arguments")),
         lenient.mapping(end.get("outputs")).get("result"),
         lenient.string(end.get("error")),
         lenient.string(end.get("error_type")),
-        span.status,
+        span_status(end),
         lenient.string(inputs.get("call_id")),
-        span.duration_ms if end.get("duration_ms") is not None else None,
-        span.number,
+        end.get("duration_ms"),
+        table.number[call.row],
     )
 
 
-def _make_model_call(span: Span, dollars: dict[int, float | None]) -> ModelCall:
-    inputs, end = lenient.mapping((span.start or {}).get("inputs")), span.end or {}
-    outputs = lenient.mapping(end.get("outputs"))
+def _make_model_call(table: SpanTable, call: _CallEvents) -> ModelCall:
+    inputs, end = lenient.mapping(call.start.get("inputs")), call.end
+    outputs, cost = lenient.mapping(end.get("outputs")), table.cost_of(call.row)
     return ModelCall(
-        span.name or "",
+        table.name(call.row),
         lenient.mappings(inputs.get("messages")),
         lenient.string(outputs.get("text")),
         lenient.mappings(outputs.get("tool_calls")),
         lenient.string(outputs.get("finish_reason")),
         lenient.count(end.get("tokens_used")),
-        dollars.get(span.end_number or 0),
+        cost and cost.dollars,
         lenient.string(end.get("error")),
         lenient.string(end.get("error_type")),
-        span.status,
-        span.duration_ms if end.get("duration_ms") is not None else None,
-        span.number,
+        span_status(end),
+        end.get("duration_ms"),
+        table.number[call.row],
     )

@@ -21,9 +21,6 @@ _OTHER_MODEL = "tool"
 """The billing term for another model that took part: its tokens are not in the usage, so they cannot be priced."""
 
 _MOST_DOLLARS = 1e15
-_MOST_OPEN = 10_000
-"""How many open calls are remembered, for the seller that their starts name."""
-
 _PICODOLLARS = prices.PICODOLLARS
 
 
@@ -135,26 +132,6 @@ def priced(event: Event, cost: Cost | None) -> Event:
     if cost is None or cost.source == RECORDED:
         return event
     return event | {"cost_estimate": cost.dollars}
-
-
-class CallCosts:
-    """The costs of calls while the events of a trace are read: the start of each call names its seller."""
-
-    def __init__(self) -> None:
-        self._begun: dict[object, Any] = {}
-
-    def of(self, event: Event) -> Cost | None:
-        """Take the next event; return the cost recorded in it, else that of the model call that ends with it."""
-        event_type = event.get("event_type", "")
-        called = event.get("component") == "llm"
-        if event_type[-6:] == "_start":
-            if called and "metadata" in event and len(self._begun) < _MOST_OPEN:
-                self._begun[event.get("event_id")] = event["metadata"]
-            return None
-        if called and event_type[-4:] == "_end":
-            return call_cost(event, seller_of(self._begun.pop(event.get("parent_event_id"), None)))
-        recorded = recorded_cost(event) if "cost_estimate" in event else None
-        return None if recorded is None else Cost(recorded, RECORDED)
 
 
 def lacks_price(end: Event) -> bool:

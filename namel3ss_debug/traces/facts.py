@@ -40,6 +40,13 @@ def has_failed(end: Event) -> bool:
     return end.get("error") is not None if status is None else status in SPAN_FAILURES
 
 
+def span_status(end: Event) -> str:
+    """Return the status of a span by its end event, which is empty for an open span."""
+    if not end:
+        return "open"
+    return str(end.get("status") or ("completed" if end.get("error") is None else "failed"))
+
+
 def is_retry(start: Event, end: Event) -> bool:
     """Return whether a span is an attempt that follows a failed one."""
     return bool(end.get("retry_count") or start.get("retry_count"))

@@ -12,13 +12,14 @@ from namel3ss_debug.analysis.checks.findings import Violation
 from namel3ss_debug.analysis.checks.messages import describe_broken
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.expressions import event_scope
-from namel3ss_debug.traces.costs import CallCosts, priced
+from namel3ss_debug.traces.costs import priced
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.checks.measures import CheckedRun
     from namel3ss_debug.analysis.checks.subjects import SeenSpan, SpanPattern
     from namel3ss_debug.expressions import Expression
     from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.span_table import SpanTableBuilder
 
 _KEPT = 10_000
 """The most violations that a rule keeps one by one; later ones are only counted."""
@@ -218,12 +219,12 @@ class EventAssert(CollectingWatcher):
         self._has_evaluated = False
         read = expression.names if condition is None else expression.names | condition.names
         # The cost that views show may come from the tokens; an expression must read the same one.
-        self._costs = CallCosts() if "cost_estimate" in read else None
+        self._spans = SpanTableBuilder() if "cost_estimate" in read else None
 
     def event(self, number: int, event: Event) -> None:
         """Evaluate the expression for an event."""
-        if self._costs is not None:
-            event = priced(event, self._costs.of(event))
+        if self._spans is not None:
+            event = priced(event, self._spans.table.cost_of(self._spans.take(event).span))
         if self._condition is not None and not self._condition.matches_event(number, event):
             return
         self._has_evaluated = True

@@ -22,6 +22,7 @@ from namel3ss_debug.analysis.diff.requests import (
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.output import EVENT_TYPE as OUTPUT
+from namel3ss_debug.traces.span_table import SpanTableBuilder
 from namel3ss_debug.traces.totals import RunningTotals, Totals
 from namel3ss_debug.wire import lenient
 
@@ -187,12 +188,10 @@ class _RowReader:
         self._shapes: dict[tuple[object, ...], int] = {}
         self._statuses: dict[str, int] = {}
         self._tasks: dict[Any, int] = {}
-        self._ids: dict[str, int] = {}
-        self._open: dict[str, int] = {}
-        self._process_parents: dict[str, str] = {}
+        self._spans = SpanTableBuilder()
+        self._row_of: dict[int, int] = {NO_ROW: NO_ROW}  # row in the table of spans -> row here
         self._totals = RunningTotals()
         self._memory: float | None = None
-        self._calls = {"llm": 0, "tool": 0}
         self._attempts: list[tuple[int, int]] = []
         self._failed_last: dict[tuple[int, int], int] = {}
         self._latest_attempt: dict[str, int] = {}
@@ -203,6 +202,7 @@ class _RowReader:
         rows.events = number
         self._totals.add(event)
         event_type = event["event_type"]
+        place = self._spans.take(event)
         used = event.get("memory_usage_mb")
         if used is not None and type(used) in (int, float) and (self._memory is None or used > self._memory):
             self._memory = used
@@ -216,36 +216,37 @@ class _RowReader:
         elif event_type in _IGNORED_TYPES:
             return
         elif event_type[-4:] == "_end":
-            row = self._open.pop(event.get("parent_event_id", ""), NO_ROW)
+            row = self._row_of.get(place.span, NO_ROW)
             if row == NO_ROW:
-                row = self._add_row(number, event, event_type[:-4], None)
+                row = self._add_row(number, event, event_type[:-4], NO_ROW)
             self._end_span(row, number, event)
-        elif event_type[-6:] == "_start":
-            self._start_span(number, event, event_type[:-6])
         else:
-            self._add_point(number, event, event_type)
+            parent = self._row_of.get(place.parent, NO_ROW)
+            if event_type[-6:] == "_start":
+                row = self._row_of[place.span] = self._add_row(number, event, event_type[:-6], parent)
+                self._start_span(row, event)
+            else:
+                self._add_point(number, event, event_type, parent)
 
     def finish(self) -> Rows:
         """Return the rows, completed with what is only known at the end."""
         rows = self.rows
-        for row in self._open.values():
-            rows.end_number[row] = NEVER
-            rows.status[row] = self._status(OPEN)
+        for row, end_number in enumerate(rows.end_number):
+            if end_number == NEVER:
+                rows.status[row] = self._status(OPEN)
         rows.link_rows(self._attempts)
-        calls = self._calls
-        rows.figures = Figures(self._totals.totals(), self._memory, calls["llm"], calls["tool"])
+        types = self._spans.settle().types
+        calls = types["llm_call_start"], types["tool_call_start"]
+        rows.figures = Figures(self._totals.totals(), self._memory, *calls)
         return rows
 
     def _start_process(self, event: Event) -> None:
-        """Note the target of the first process, and the span that another process was started in."""
+        """Note the target of the first process."""
         metadata = lenient.mapping(event.get("metadata"))
         if self.rows.execution_id is None:
             self.rows.execution_id = event.get("execution_id")
             target = metadata.get("target")
             self.rows.target = target if isinstance(target, str) else None
-        parent = event.get("parent_event_id")
-        if parent is not None and event["event_id"] not in self._process_parents:
-            self._process_parents[event["event_id"]] = parent
 
     def _note_exit_status(self, event: Event) -> None:
         """Note the exit status of the first process."""
@@ -254,12 +255,9 @@ class _RowReader:
         if isinstance(status, int) and not metadata.get("process"):
             self.rows.exit_status = status
 
-    def _start_span(self, number: int, event: Event, kind: str) -> None:
-        """Add a row for a start event, with digests of its request."""
+    def _start_span(self, row: int, event: Event) -> None:
+        """Complete a row by its start event: digests of its request."""
         rows, masks = self.rows, self._masks
-        row = self._add_row(number, event, kind, event)
-        event_id = event["event_id"]
-        self._ids[event_id] = self._open[event_id] = row
         inputs = event.get("inputs")
         if event.get("component") == "llm" and isinstance(inputs, dict):
             parts = split_model_request(masks.mask_named(inputs, "inputs"))
@@ -296,10 +294,10 @@ class _RowReader:
         rows = self.rows
         metadata = event.get("metadata")
         retry_of = metadata.get("retry_of") if isinstance(metadata, dict) else None
-        if isinstance(retry_of, str) and retry_of in self._ids:
-            first = self._latest_attempt.get(retry_of, self._ids[retry_of])
+        self._latest_attempt[event["event_id"]] = row
+        if isinstance(retry_of, str) and retry_of in self._latest_attempt:
+            self._attempts.append((row, self._latest_attempt[retry_of]))
             self._latest_attempt[retry_of] = row
-            self._attempts.append((row, first))
             return
         key = (rows.parent[row], rows.task[row])
         failed = self._failed_last.pop(key, NO_ROW)
@@ -321,10 +319,10 @@ class _RowReader:
             rows.answer[row] ^= self._masks.digest([event.get("error_type"), event.get("error")], "error")
             self._failed_last[rows.parent[row], rows.task[row]] = row
 
-    def _add_point(self, number: int, event: Event, kind: str) -> None:
+    def _add_point(self, number: int, event: Event, kind: str, parent: int) -> None:
         """Add a row for an event that is no start and no end."""
         rows = self.rows
-        row = self._add_row(number, event, kind, event)
+        row = self._add_row(number, event, kind, parent)
         rows.end_number[row] = number
         rows.status[row] = self._status(event.get("status") or "")
         payloads = [event.get("inputs"), event.get("outputs"), event.get("metadata"), event.get("error")]
@@ -335,7 +333,7 @@ class _RowReader:
             ]
         rows.request[row] = self._masks.digest(payloads, "metadata")
 
-    def _add_row(self, number: int, event: Event, kind: str, start: Event | None) -> int:
+    def _add_row(self, number: int, event: Event, kind: str, parent: int) -> int:
         """Append a row to every column. Its end event completes it later."""
         rows = self.rows
         row_kind = RowKind(
@@ -346,7 +344,7 @@ class _RowReader:
         rows.number.append(number)
         rows.end_number.append(NEVER)
         rows.first_attempt.append(number)
-        rows.parent.append(self._parent(event) if start is not None else NO_ROW)
+        rows.parent.append(parent)
         rows.shape.append(self._shape(row_kind, event))
         for column in (rows.settings, rows.prompt, rows.request, rows.answer):
             column.append(0)
@@ -354,8 +352,6 @@ class _RowReader:
         thread_and_task = (str(event.get("thread")), str(event.get("task")))
         rows.task.append(self._tasks.setdefault(thread_and_task, len(self._tasks)))
         rows.attempts.append(1)
-        if start is event and kind in {"llm_call", "tool_call"}:
-            self._calls["llm" if kind == "llm_call" else "tool"] += 1
         return row
 
     def _shape(self, kind: RowKind, event: Event) -> int:
@@ -370,19 +366,6 @@ class _RowReader:
             if len(self._shapes) < _MOST_SHAPES:
                 self._shapes[key] = digest
         return digest
-
-    def _parent(self, event: Event) -> int:
-        """Return the row around an event; a process belongs to the span that it was started in."""
-        wanted = event.get("parent_event_id")
-        # The count bounds the walk: the links of a damaged trace may form a circle.
-        for _ in range(len(self._process_parents) + 1):
-            if wanted is None:
-                return NO_ROW
-            row = self._ids.get(wanted)
-            if row is not None:
-                return row
-            wanted = self._process_parents.get(wanted)
-        return NO_ROW
 
     def _status(self, status: object) -> int:
         return self._intern(self._statuses, self.rows.statuses, str(status))

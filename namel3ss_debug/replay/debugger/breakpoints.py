@@ -90,7 +90,7 @@ class Breakpoint:
                 stops = location.enters(event)
         else:
             if location.occurrence is not None:
-                stops = occurrence is not None and occurrence.covers(number, event)
+                stops = occurrence is not None and number in occurrence
             else:
                 stops = location.covers(event)
             stops = stops and location.condition.matches_event(number, event, totals, state)

@@ -170,7 +170,7 @@ class History:
         number = next(islice(entries, location.occurrence - 1, None), 0)
         if not number:
             return None
-        return Occurrence.of_event(number, self._trace.event(number), outline.end(number))
+        return Occurrence(number, outline.end(number))
 
     def passing(
         self, first: int, end: int, breakpoints: Iterable[Breakpoint] | None = None, *, back: bool = False
@@ -211,10 +211,7 @@ class History:
                 single.add(location.number)
             elif location.occurrence is not None:
                 found = self.find_occurrence(location)
-                single |= {found.number, found.end} if found is not None else set()
-                if found is not None and found.event_id and not found.end and location.condition is not None:
-                    # Its end is recognized by its id, which another span may have as well: look at all ends.
-                    also = outline.kinds.select(lambda event: event["event_type"][-4:] == "_end", named=False)
+                single |= {*(self.find_occurrence(location) or ())}
             elif location.reads == "text" or (location.reads == "site" and self._frames):
                 return None
             else:

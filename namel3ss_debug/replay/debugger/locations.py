@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Literal, NamedTuple
@@ -31,7 +31,8 @@ from namel3ss_debug.errors import DebugError, PlaceError
 from namel3ss_debug.expressions import Expression, compile_expression, compile_pattern, name_fits, nearest
 from namel3ss_debug.replay.debugger.event_texts import event_texts
 from namel3ss_debug.replay.debugger.kinds import EventKind, EventKinds
-from namel3ss_debug.traces.events import EVENT_TYPES, EXECUTION_PREFIX, Event, begins_span, ends_span
+from namel3ss_debug.traces.events import EVENT_TYPES, EXECUTION_PREFIX, Event
+from namel3ss_debug.traces.span_table import read_spans
 from namel3ss_debug.traces.totals import is_failure
 
 COMPONENTS: Final = frozenset(
@@ -110,59 +111,21 @@ class Location:
 
 
 class Occurrence(NamedTuple):
-    """The one entry that a location such as `search@2` means.
-
-    Attributes:
-        number: its event number.
-        event_id: its id, by which its end is recognized; None where it begins no span.
-        end: the number of its end; 0 where it has not ended, or the end was not looked for.
-    """
+    """The numbers of the one entry that a location such as `search@2` means: of its event, and of its end, 0 if there is none."""
 
     number: int
-    event_id: str | None
     end: int = 0
 
-    @classmethod
-    def of_event(cls, number: int, event: Event, end: int) -> Occurrence:
-        """Return the entry that begins with an event."""
-        return cls(number, event.get("event_id") if begins_span(event["event_type"]) else None, end)
 
-    def covers(self, number: int, event: Event) -> bool:
-        """Return whether an event is this entry or its end."""
-        if number <= self.number:  # traces of other writers repeat ids: what ended before is another span
-            return number == self.number
-        if self.end:
-            return number == self.end
-        return ends_span(event["event_type"]) and event.get("parent_event_id") == self.event_id is not None
-
-
-def find_occurrence(location: Location, events: Iterable[Event]) -> Occurrence | None:
+def find_occurrence(location: Location, events: Sequence[Event]) -> Occurrence | None:
     """Return the entry that a location means among all events of a trace; None where there are not so many."""
     if location.occurrence is None:
         return None
-    numbered = iter(enumerate(events, 1))
-    entries = ((number, event) for number, event in numbered if location.enters(event))
-    found = next(islice(entries, location.occurrence - 1, None), None)
-    return None if found is None else Occurrence.of_event(*found, _find_end(found[1], numbered))
-
-
-def _find_end(start: Event, rest: Iterable[tuple[int, Event]]) -> int:
-    """Return the number of the end of a span among the events after its start; 0 where there is none.
-
-    Several open spans may have the same id in traces of other writers: the latest one ends first.
-    """
-    event_id, inner = start.get("event_id"), 0
-    if event_id is None or not begins_span(start["event_type"]):
-        return 0
-    for number, event in rest:
-        event_type = event["event_type"]
-        if begins_span(event_type) and event.get("event_id") == event_id:
-            inner += 1
-        elif ends_span(event_type) and event.get("parent_event_id") == event_id:
-            if not inner:
-                return number
-            inner -= 1
-    return 0
+    entries = (number for number, event in enumerate(events, 1) if location.enters(event))
+    number = next(islice(entries, location.occurrence - 1, None), 0)
+    table = read_spans(events)
+    ends = dict(zip(table.number, table.end, strict=True))
+    return Occurrence(number, ends.get(number, 0)) if number else None
 
 
 def count_contents(events: Iterable[Event]) -> TraceContents:

@@ -437,7 +437,8 @@ class Stepper:
 
     def _find_occurrence(self, location: Location) -> Occurrence | None:
         """Return the entry that a location with an occurrence means; a live program may reach it later."""
-        if self._occurrences.get(location) is None and (
+        found = self._occurrences.get(location)
+        if (found is None or not found.end) and (
             location not in self._occurrences or self.program is not None
         ):
             self._occurrences[location] = self.history.find_occurrence(location)

@@ -202,7 +202,7 @@ class CallCounter:
         for place, count in self._counts.items():
             if count.found is None and place.enters(event):
                 times = count.times + 1
-                found = Occurrence(number, event.get("event_id")) if times == place.occurrence else None
+                found = Occurrence(number) if times == place.occurrence else None
                 self._counts[place] = replace(count, times=times, found=found)
 
     def find(self, place: Location) -> Occurrence | None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from namel3ss_debug.errors import DebugError, ExpressionError, PlaceError
 from namel3ss_debug.replay.debugger.breakpoints import Breakpoint
 from namel3ss_debug.replay.debugger.locations import (
-    Occurrence,
     count_contents,
     find_occurrence,
     parse_location,
@@ -335,15 +334,3 @@ def test_any_text_is_a_place_or_an_error(text):
     except DebugError:
         return
     assert place.enters({"event_type": "llm_call_start"}) in (True, False)
-
-
-def test_an_entry_covers_no_end_that_came_before_it():
-    """Where an id stands twice in a trace, the end of the earlier span is not that of the later."""
-    end = {"event_type": "tool_call_end", "parent_event_id": "a"}
-    assert not Occurrence(3, "a").covers(2, end)
-    assert Occurrence(3, "a").covers(4, end)
-
-
-def test_the_end_of_a_process_is_no_end_of_the_entry_that_started_it():
-    """A `trace_end` has the span as its parent that the process was started in."""
-    assert not Occurrence(3, "a").covers(4, {"event_type": "trace_end", "parent_event_id": "a"})

@@ -34,4 +34,4 @@ def test_an_agent_is_no_call_of_the_tool_that_has_its_name():
     for number, (kind, component) in enumerate(shapes, 1):
         event = {"event_type": kind, "component": component, "component_name": "search"}
         entries.observe(number, event | {"event_id": f"e{number}"})
-    assert entries.find(place) == Occurrence(2, "e2")
+    assert entries.find(place) == Occurrence(2)
