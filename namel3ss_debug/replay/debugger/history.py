@@ -210,7 +210,6 @@ class History:
             if location.number is not None:
                 single.add(location.number)
             elif location.occurrence is not None:
-                found = self.find_occurrence(location)
                 single |= {*(self.find_occurrence(location) or ())}
             elif location.reads == "text" or (location.reads == "site" and self._frames):
                 return None
