@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from namel3ss_debug.importers.opening import open_trace
-from namel3ss_debug.traces.spans import spans
+from namel3ss_debug.traces.span_table import read_spans
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -45,13 +45,15 @@ def test_a_file_of_another_writer_is_paired_by_its_nesting(tmp_path):
         ("#10", "#7"),
         ("#11", "#7"),
     ]
-    assert [(span.component, span.name, span.status) for span in spans(events)] == [
-        ("llm", "gpt-4", "completed"),
-        ("tool", "search_tool", "completed"),
-        ("agent", "ResearchAgent", "completed"),
-        ("prompt", "research_query", "completed"),
-        ("chain", "research_and_write", "failed"),
+    spans = read_spans(events)
+    assert [(*spans.operations[spans.operation[row]], spans.failed[row]) for row in range(len(spans))] == [
+        ("agent", "ResearchAgent", 0),
+        ("llm", "gpt-4", 0),
+        ("tool", "search_tool", 0),
+        ("chain", "research_and_write", 1),
+        ("prompt", "research_query", 0),
     ]
+    assert all(spans.end)
     assert events[2]["tokens_used"] == 245
     assert events[2]["cost_estimate"] == 0.0049
     assert events[9]["error_type"] == "ValidationError"

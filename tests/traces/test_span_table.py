@@ -17,7 +17,6 @@ from namel3ss_debug.traces.span_table import (
     covered_ns,
     read_spans,
 )
-from namel3ss_debug.traces.spans import SpanPairing
 
 
 def event(event_type, event_id, at, parent=None, **fields):
@@ -142,17 +141,20 @@ IDS = st.sampled_from(["a", "b", "c"])
 
 @given(st.lists(st.tuples(st.sampled_from(["start", "end"]), IDS), max_size=12))
 def test_starts_with_the_same_id_nest_like_brackets(steps):
-    """The pairs are those of `SpanPairing`, whatever a damaged file holds."""
+    """An end closes the latest open start of its id; one without a start, and a start without an end, are rows as well."""
     events = [
         event("tool_call_start", event_id, place)
         if step == "start"
         else event("tool_call_end", f"e{place}", place, event_id)
         for place, (step, event_id) in enumerate(steps)
     ]
-    pairing = SpanPairing()
-    pairs = [pairing.feed(number, each) for number, each in enumerate(events, 1)]
-    expected = {(span.number, span.end_number) for span in pairs if span is not None}
-    expected |= {(span.number, span.end_number or 0) for span in pairing.remaining()}
+    begun, expected = {event_id: [] for event_id in "abc"}, set()
+    for number, (step, event_id) in enumerate(steps, 1):
+        if step == "start":
+            begun[event_id].append(number)
+        else:
+            expected.add((begun[event_id].pop() if begun[event_id] else number, number))
+    expected |= {(number, 0) for numbers in begun.values() for number in numbers}
     table = read_spans(events)
     assert set(zip(table.number, table.end, strict=True)) == expected
 

@@ -12,7 +12,7 @@ from namel3ss_debug.replay.debugger.outline import Outline
 from namel3ss_debug.replay.debugger.running_totals import CumulativeTotals, count_calls
 from namel3ss_debug.traces.costs import call_cost
 from namel3ss_debug.traces.events import without_pauses
-from namel3ss_debug.traces.spans import SpanPairing
+from namel3ss_debug.traces.facts import duration_ns
 from namel3ss_debug.traces.totals import Totals, is_failure
 
 EVENT = st.fixed_dictionaries(
@@ -77,30 +77,33 @@ def made(events):
 
 def added_up(events):
     """The calls of each component and name: (calls, failed, nanoseconds, tokens, 1e-12 dollars, priced, latest, unpriced)."""
-    pairing, calls = SpanPairing(), {}
+    begun, calls = {}, {}
 
     def of(event):
         return calls.setdefault((event["component"], event["component_name"]), [0, 0, 0, 0, 0, False, 0, 0])
 
-    for number, event in enumerate(events, 1):
-        span = pairing.feed(number, without_pauses(event))
-        start = event if span is None else span.start
-        if not event["event_type"].endswith(("_start", "_end")) or start["component"] == "agent":
+    for number, event in enumerate(map(without_pauses, events), 1):
+        if event["component"] == "agent" or not event["event_type"].endswith(("_start", "_end")):
             continue
-        row = of(start)
-        if span is None:
+        if event["event_type"].endswith("_start"):
+            begun.setdefault(event["event_id"], []).append(event)
+            row = of(event)
             row[0] += 1
             row[6] = number
-        if event["event_type"].endswith("_end"):
-            spent = Totals().add(event)
-            failed = event.get("status") == "failed" or ("status" not in event and "error" in event)
-            row[1] += failed
-            duration = span.duration_ms if span is not None else event.get("duration_ms")
-            row[2] += round((duration or 0) * 10**6)
-            row[3] += spent.tokens
-            row[4] += spent.cost_pico
-            row[5] |= call_cost(event) is not None
-            row[7] += spent.unpriced
+            continue
+        starts = begun.get(event.get("parent_event_id"))
+        start = starts.pop() if starts else {}
+        row = of(start or event)
+        if not start:
+            row[0] += 1
+            row[6] = number
+        spent = Totals().add(event)
+        row[1] += event.get("status") == "failed" or ("status" not in event and "error" in event)
+        row[2] += duration_ns(start, event) or 0
+        row[3] += spent.tokens
+        row[4] += spent.cost_pico
+        row[5] |= call_cost(event) is not None
+        row[7] += spent.unpriced
     return calls
 
 
