@@ -45,7 +45,7 @@ def _outside_of_tools(events: list[Event], run: Collection[str]) -> Iterator[Eve
     from namel3ss_debug.replay.rerun.requests import TOOL, read_request
     from namel3ss_debug.traces.span_table import AT_TOP, SpanTableBuilder
 
-    builder = SpanTableBuilder()
+    builder = SpanTableBuilder(costs=False)
     answered: set[int] = set()
     left_out: set[int] = set()
     for number, event in enumerate(events, 1):
@@ -142,7 +142,7 @@ def _is_concurrent(events: list[Event]) -> bool:
     tasks = {each.task_key for each in requests if each is not None and each.kind == TOOL}
     if len(tasks) > 1 and not all(each.is_of_main_thread for each in tasks):
         return True
-    builder, running = SpanTableBuilder(), set[int]()
+    builder, running = SpanTableBuilder(costs=False), set[int]()
     for event in events:
         row, parent = builder.take(event)
         running.discard(row)

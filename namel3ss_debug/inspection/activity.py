@@ -150,7 +150,7 @@ class _ActivityReader:
         self.names: Counter[str] = Counter()
         self.components: set[str] = set()
         self.activity = Activity()
-        self._builder = SpanTableBuilder()
+        self._builder = SpanTableBuilder(costs=False)
         self._begun: dict[int, _BegunSpan] = {}
 
     def read(self, trace: EventSource) -> Activity:

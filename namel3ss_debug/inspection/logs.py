@@ -73,7 +73,7 @@ def select_log_lines(
 
 def read_log_lines(events: Iterable[tuple[int, Event]]) -> Iterator[LogLine]:
     """Yield the lines of all logs, `events` included, in order, as the events are read."""
-    builder, agents = SpanTableBuilder(), dict[int, str]()
+    builder, agents = SpanTableBuilder(costs=False), dict[int, str]()
     for number, event in events:
         row, parent = builder.take(event)
         agent = agents.get(parent, "")

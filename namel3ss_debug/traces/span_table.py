@@ -400,6 +400,7 @@ class SpanTableBuilder:
         facts: further columns.
         points: the types of the events that are kept whole.
         watchers: what keeps more of the events, by name.
+        costs: whether the cost of each span is wanted; to find them loads the prices.
 
     Attributes:
         table: the table. After `add` it holds all spans; `settle` completes those that have not ended, and the agents.
@@ -412,8 +413,11 @@ class SpanTableBuilder:
         facts: Sequence[Fact] = (),
         points: Iterable[str] = (),
         watchers: Mapping[str, SpanWatcher] | None = None,
+        *,
+        costs: bool = True,
     ) -> None:
         self.table = SpanTable(path, facts, points)
+        self._costs = costs
         self.table.watchers = dict(watchers or {})
         self._watchers = tuple(self.table.watchers.values())
         self._span_watchers = tuple(
@@ -630,7 +634,7 @@ class SpanTableBuilder:
                 for part, tokens in zip(PARTS, token_parts(end), strict=True):
                     if tokens:
                         table.columns[part][row] = min(tokens, LONGEST_NS)
-            cost = span_cost(start, end)
+            cost = span_cost(start, end) if self._costs else None
             if cost is not None:
                 table.cost[row] = min(cost.amount, LONGEST_NS)
                 table.priced_by[row] = table.value_index(cost.source)

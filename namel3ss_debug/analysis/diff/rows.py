@@ -188,7 +188,7 @@ class _RowReader:
         self._shapes: dict[tuple[object, ...], int] = {}
         self._statuses: dict[str, int] = {}
         self._tasks: dict[Any, int] = {}
-        self._spans = SpanTableBuilder()
+        self._spans = SpanTableBuilder(costs=False)
         self._row_of: dict[int, int] = {NO_ROW: NO_ROW}  # row in the table of spans -> row here
         self._totals = RunningTotals()
         self._memory: float | None = None
