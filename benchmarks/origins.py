@@ -16,7 +16,7 @@ sys.path.insert(0, str(LABELLED))
 from labelled_runs import JUDGED, Run, ranked_steps, read  # type: ignore[import-not-found]  # noqa: E402
 
 from namel3ss_debug.analysis.computing import analyze_events  # noqa: E402
-from namel3ss_debug.analysis.failures.steps import make_step  # noqa: E402
+from namel3ss_debug.analysis.failures.origins import make_step  # noqa: E402
 from namel3ss_debug.traces.span_table import read_spans  # noqa: E402
 
 FIRST = 3

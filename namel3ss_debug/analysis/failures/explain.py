@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from namel3ss_debug.analysis.failures.causes import find_origins
 from namel3ss_debug.analysis.failures.failure_fingerprints import compute_fingerprint
-from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL
+from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, make_step
 from namel3ss_debug.analysis.failures.overflows import measure_context
 from namel3ss_debug.analysis.failures.resolutions import resolution
 from namel3ss_debug.analysis.failures.signs import SIGNS, Sign, describe_sign, is_sign, list_signs
@@ -35,7 +35,6 @@ from namel3ss_debug.analysis.failures.steps import (
     SpanStep,
     contains,
     iter_leaves,
-    make_step,
     search_text,
     searchable_text,
 )
@@ -52,7 +51,7 @@ from namel3ss_debug.analysis.failures.suspects import (
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import Event, NumberedEvents, begins_span
 from namel3ss_debug.traces.marks import BAD, Mark
-from namel3ss_debug.traces.span_table import SpanTable, SpanTableBuilder, SpanWatcher
+from namel3ss_debug.traces.span_table import AT_TOP, SpanTable, SpanTableBuilder, SpanWatcher
 from namel3ss_debug.wire import lenient
 
 SCHEMA = "namel3ss-debug/explain/1"
@@ -161,7 +160,7 @@ def _read_history(trace: NumberedEvents, number: int) -> _History:
         if ends[row]:
             break
     spans = builder.settle()
-    target = SpanStep(number, number, _NOTHING, event, parent) if row < 0 else _make_step(spans, row)
+    target = SpanStep(number, number, _NOTHING, event, parent, AT_TOP) if row < 0 else _make_step(spans, row)
     # A span that never ended is explained by the events before it began.
     last = target.end_number or number
     return _History(target, spans, [sign for sign in signs.kept if sign[0] < last])
@@ -183,6 +182,7 @@ def _find_failure_info(step: SpanStep) -> FailureInfo | None:
                 _NOTHING,
                 {**step.end, "status": "failed", "error": words or error_type or ""},
                 step.row,
+                step.parent,
             )
         )
     return get_failure_info(step)

@@ -11,9 +11,10 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from namel3ss_debug.analysis.failures.causes import find_origins
-from namel3ss_debug.analysis.failures.steps import SpanStep, make_step
+from namel3ss_debug.analysis.failures.steps import SpanStep
 from namel3ss_debug.analysis.failures.suspects import FailureInfo, SuspectedCause
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.span_table import AT_TOP
 
 if TYPE_CHECKING:
     from namel3ss_debug.traces.span_table import SpanTable
@@ -24,6 +25,11 @@ MOST_TRACED = 120
 
 EndedSpan = tuple[int, Event, Event]
 """The row of a span that ended, its start and its end event."""
+
+
+def make_step(spans: SpanTable, row: int, start: Event, end: Event) -> SpanStep:
+    """Return a span of the table as a step, with its start and its end event."""
+    return SpanStep(spans.number[row], spans.end[row], start, end, row, spans.parent[row])
 
 
 class Window(NamedTuple):
@@ -82,6 +88,6 @@ class FailureWindows:
         failed = (
             make_step(spans, row, window.start, window.end)
             if window.start
-            else SpanStep(number, number, window.start, window.end, row)
+            else SpanStep(number, number, window.start, window.end, row, AT_TOP)
         )
         return find_origins(failed, info, [steps[one] for one in sorted(before)])

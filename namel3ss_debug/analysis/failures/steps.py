@@ -18,7 +18,6 @@ from namel3ss_debug.analysis.failures.claims import Claim, claimed_error
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.facts import has_failed
-from namel3ss_debug.traces.span_table import AT_TOP, SpanTable
 from namel3ss_debug.wire import lenient
 
 _MOST_LEAVES = 200
@@ -68,9 +67,7 @@ class SpanStep:
         *("info", "number", "parent", "row", "start"),
     )
 
-    def __init__(
-        self, number: int, end_number: int, start: Event, end: Event, row: int, parent: int = AT_TOP
-    ) -> None:
+    def __init__(self, number: int, end_number: int, start: Event, end: Event, row: int, parent: int) -> None:
         self.number, self.end_number, self.start, self.end = number, end_number, start, end
         self.row, self.parent = row, parent
         self._outputs_text: str | None = None
@@ -168,11 +165,6 @@ class SpanStep:
         calls = outputs.get("tool_calls") if isinstance(outputs, dict) else None
         if isinstance(calls, list):
             yield from (call for call in calls if isinstance(call, dict))
-
-
-def make_step(spans: SpanTable, row: int, start: Event, end: Event) -> SpanStep:
-    """Return a span of the table as a step, with its start and its end event."""
-    return SpanStep(spans.number[row], spans.end[row], start, end, row, spans.parent[row])
 
 
 def read_json(value: Any) -> Any:
