@@ -16,7 +16,8 @@ sys.path.insert(0, str(LABELLED))
 from labelled_runs import JUDGED, Run, ranked_steps, read  # type: ignore[import-not-found]  # noqa: E402
 
 from namel3ss_debug.analysis.computing import analyze_events  # noqa: E402
-from namel3ss_debug.analysis.failures.steps import make_steps  # noqa: E402
+from namel3ss_debug.analysis.failures.origins import make_step  # noqa: E402
+from namel3ss_debug.traces.span_table import read_spans  # noqa: E402
 
 FIRST = 3
 
@@ -30,7 +31,13 @@ def named_steps(run: Run) -> list[int]:
 
 def floors(run: Run) -> tuple[int | None, int | None]:
     """The step of the first span that failed, and of the first that failed or returned an error."""
-    steps = [step for step in make_steps(enumerate(run.events, 1)) if step.number in run.steps]
+    spans = read_spans(run.events)
+    event = [{}, *run.events].__getitem__
+    steps = [
+        make_step(spans, row, event(number) if end != number else {}, event(end))
+        for row, (number, end) in enumerate(zip(spans.number, spans.end, strict=True))
+        if number in run.steps
+    ]
     steps.sort(key=lambda step: step.end_number)
     failed = next((run.steps[step.number] for step in steps if step.failed), None)
     weaker = next((run.steps[step.number] for step in steps if step.failed or step.claim), None)

@@ -81,10 +81,12 @@ class Fact(NamedTuple):
 class SpanWatcher:
     """What a reader of the table keeps of the events themselves, because it is too much, or of no use to others, as columns.
 
-    `events` are the types of events that `event` is shown. `span` is shown every span, once its row is filled.
+    `events` are the types of events that `event` is shown. `span` is shown every span, once its row is filled. The builder
+    sets `find_parent`, which returns the row of the span that an event names as its parent.
     """
 
     events: frozenset[str] = frozenset()
+    find_parent: Callable[[Event], int]
 
     def event(self, number: int, event: Event) -> None:
         """Take an event of one of the types in `events`, in order."""
@@ -420,6 +422,8 @@ class SpanTableBuilder:
         self._costs = costs
         self.table.watchers = dict(watchers or {})
         self._watchers = tuple(self.table.watchers.values())
+        for watcher in self._watchers:
+            watcher.find_parent = self._find_parent
         self._span_watchers = tuple(
             watcher.span for watcher in self._watchers if type(watcher).span is not SpanWatcher.span
         )

@@ -61,6 +61,7 @@ from namel3ss_debug.analysis.failures.suspects import (
     sort_events,
 )
 from namel3ss_debug.analysis.sections.fingerprints import Fingerprints
+from namel3ss_debug.traces.span_table import AT_TOP
 from namel3ss_debug.wire import lenient
 
 _OWN_WORDS: dict[str, str] = {
@@ -206,7 +207,7 @@ def _find_earlier_failures(view: FailureView) -> Iterator[SuspectedCause]:
         reported = step.number in view.reported
         needed = step.id is not None and step.id in lenient.sequence(view.failed.get("depends_on"))
         has_read = len(words) >= 8 and words in read
-        beside = step.parent_id is not None and step.parent_id == view.failed.parent_id
+        beside = step.parent != AT_TOP and step.parent == view.failed.parent
         recovered = view.last_good.get(key[:2], 0) > step.number
         if recovered and not (reported or needed or has_read or beside):
             continue
@@ -232,8 +233,8 @@ def _find_slow_calls(view: FailureView) -> Iterator[SuspectedCause]:
     shared = view.info.category == "cancelled" or "deadline" in view.info.error.lower()
     if view.info.category != "timeout" and not shared:
         return
-    parent, own = view.failed.parent_id, view.failed.duration_ms or 0.0
-    beside = [step for step in view.ahead if shared and parent is not None and step.parent_id == parent]
+    parent, own = view.failed.parent, view.failed.duration_ms or 0.0
+    beside = [step for step in view.ahead if shared and parent != AT_TOP and step.parent == parent]
     for steps, whole in ((view.inside, own), (beside, own + sum(step.duration_ms or 0.0 for step in beside))):
         if not steps or not whole:
             continue
@@ -301,11 +302,11 @@ def _find_decisions(view: FailureView) -> Iterator[SuspectedCause]:
         return
     keys = Fingerprints()
     known = set(keys.find_keys(view.failed.start.get("inputs"), 512))
-    holders = {step.parent_id for step in view.inside}
+    holders = {step.parent for step in view.inside}
     read = [
         (step, set(keys.find_keys(step.start.get("inputs"), 512)))
         for step in view.inside
-        if step.id not in holders
+        if step.row not in holders
     ]
     for step in models:
         own = set(keys.find_keys(step.end.get("outputs"), 256)) - known

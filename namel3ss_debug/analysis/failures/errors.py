@@ -48,7 +48,6 @@ from namel3ss_debug.analysis.contract import EVENT, WHERE, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
 from namel3ss_debug.analysis.failures.claims import (
-    REPORTING_KEYS,
     claimed_error,
     logged_error,
     may_claim,
@@ -60,20 +59,22 @@ from namel3ss_debug.analysis.failures.failure_reports import (
     make_report,
     sum_spending,
 )
-from namel3ss_debug.analysis.failures.origins import WATCHED, FailureWindows
+from namel3ss_debug.analysis.failures.origins import FailureWindows
 from namel3ss_debug.analysis.failures.weak_failures import WeakFailures
 from namel3ss_debug.analysis.failures.wrapping import find_direct_causes, names_failure
 from namel3ss_debug.analysis.findings import HALF, format_operation, make_finding
 from namel3ss_debug.analysis.sections.usage import dollars
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.errors import short
-from namel3ss_debug.traces.facts import has_failed, instant
+from namel3ss_debug.traces.events import begins_span, ends_span
+from namel3ss_debug.traces.facts import instant
 from namel3ss_debug.traces.span_table import SpanWatcher
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from namel3ss_debug.analysis.failures.claims import Claim
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
     from namel3ss_debug.analysis.totals import Options
     from namel3ss_debug.traces.events import Event
@@ -157,6 +158,7 @@ COLUMNS = (
     ),
 )
 
+_NOTHING: Event = {}
 _LONGEST_TEXT = 1000
 """The characters that are kept of an error's text."""
 
@@ -164,105 +166,100 @@ _BESIDE = 8
 """A report is matched against this many failed spans right before it."""
 
 
+class _NoSpans(frozenset[str]):
+    """All event types but those of spans and those in it."""
+
+    def __contains__(self, event_type: object) -> bool:
+        kind = str(event_type)
+        return not (begins_span(kind) or ends_span(kind) or frozenset.__contains__(self, kind))
+
+
 class Errors(SpanWatcher):
     """Failures, retries and open spans."""
 
-    events: frozenset[str] = WATCHED
+    events = _NoSpans(
+        {
+            *("trace_start", "trace_end", "stream_chunk", "resource_sample", "performance_marker", "output"),
+            *("divergence", "stack_sample", "file_access", "memory_summarization", "exception_handled"),
+            "inputs_read",
+        }
+    )
 
     def __init__(self, _options: Options) -> None:
         self._failures: list[FailureFacts] = []
         self._succeeded: set[str] = set()
-        self._open: list[dict[str, Any]] = []
+        self._open: list[tuple[int, Event]] = []
         self._texts: dict[str, str] = {}
         self._windows = FailureWindows()
         self._weak = WeakFailures()
 
     def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
-        """Note a span that failed or never ended, and the outcome of an attempt that follows a failed one."""
+        """Note a span that failed or never ended, a weak sign of failure, and the outcome of a further attempt."""
         if not end:
-            self._open.append(_open_row(spans, row, start))
-        elif spans.failed[row]:
+            if len(self._open) < LISTED:
+                self._open.append((row, start))
+            return
+        if spans.failed[row]:
+            self._windows.note_failure(spans.end[row], start, end)
             self._failures.append(self._make_failure(spans, row, start, end))
-            self._windows.note_start(spans.number[row], start, spans.end[row])
-        elif spans.retried[row]:
-            first = _attempt_of(start, end)
-            if first is not None:
-                self._succeeded.add(first)
-        if end and spans.end[row] == self._windows.weak_at:
-            self._windows.note_start(spans.number[row], start, spans.end[row])
+        else:
+            outputs = end.get("outputs")
+            if outputs is not None and (
+                may_claim_refusal(outputs) if end.get("component") == "llm" else may_claim(outputs)
+            ):
+                number, claim = spans.number[row], claimed_error(end)
+                self._note_claim(spans.end[row], claim, end, (row, number, start))
+            if spans.retried[row]:
+                first = _attempt_of(start, end)
+                if first is not None:
+                    self._succeeded.add(first)
+        self._windows.add(row, start, end)
 
     def event(self, number: int, event: Event) -> None:
-        """Note an error that the program reported, or a weak sign of one, and keep the events before it."""
-        # This runs for every event, so it returns as early as possible for an ordinary one.
-        windows = self._windows
-        status = event.get("status")
-        if windows.full:
-            if status == "started":
-                return
-        else:
-            numbered = (number, event)
-            windows.tail.append(numbered)
-            if event.get("component") == "llm":
-                windows.models.append(numbered)
-            if status == "started":
-                return
-        if status == "completed":
-            outputs = event.get("outputs")
-            if outputs is not None and (
-                may_claim_refusal(outputs)
-                if event.get("component") == "llm"
-                else not REPORTING_KEYS.isdisjoint(outputs) and may_claim(outputs)
-            ):
-                self._note_claim(number, event)
-            return
+        """Note an error that the program reported, or a weak sign of one."""
         event_type = event["event_type"]
         if event_type == "log_record":
-            if not windows.full:
-                windows.tail.pop()  # the many records of a chatty program must not push out the events that matter
-            self._note_claim(number, event)
+            self._note_claim(number, logged_error(event), event)
+        elif event.get("status") == "completed":
+            if may_claim(event.get("outputs")):
+                self._note_claim(number, claimed_error(event), event)
         elif event_type == "error_occurred":
-            windows.note_failure(number, event)
-            self._add_report(number, event)
-        elif event_type[-4:] == "_end":
-            if has_failed(event):
-                windows.note_failure(number, event)
-            elif "outputs" in event:
-                self._note_claim(number, event)
+            self._windows.note_failure(number, _NOTHING, event)
+            self._failures.append(self._make_report(number, event))
 
-    def _note_claim(self, number: int, event: Event) -> None:
-        """Note a weak sign of failure in an event, if there is one."""
-        claim = logged_error(event) if event["event_type"] == "log_record" else claimed_error(event)
+    def _note_claim(
+        self, number: int, claim: Claim | None, event: Event, span: tuple[int, int, Event] | None = None
+    ) -> None:
+        """Note a weak sign of failure in an event, if there is one, with the span that it ends: its row, number and start."""
         if claim is not None:
-            self._windows.note_weak_failure(number, event)
-            self._weak.add(number, event, claim)
+            row, began, start = span or (self.find_parent(event), number, _NOTHING)
+            self._windows.note_failure(number, start, event, weak=True)
+            self._weak.add(number, event, claim, row, began)
 
-    def _add_report(self, number: int, event: Event) -> None:
-        """Note a failure that an event other than the end of a span reports."""
+    def _make_report(self, number: int, event: Event) -> FailureFacts:
+        """Make the failure that an event other than the end of a span reports."""
         error_type, error = self._text(event.get("error_type")), self._text(event.get("error"))
-        component = event.get("component")
-        component = component if isinstance(component, str) else ""
-        name = event.get("component_name")
-        code = http_status(event)
-        self._failures.append(
-            FailureFacts(
-                end_number=number,
-                number=number,
-                reported=True,
-                id=None,
-                parent_id=lenient.string(event.get("parent_event_id")),
-                attempt_of=None,
-                component=component,
-                name=name if isinstance(name, str) else "",
-                error_type=error_type,
-                error=error,
-                status=None,
-                category=categorise(error_type, error, http_status=code, component=component),
-                call_site=lenient.string(event.get("call_site")),
-                http_status=code,
-                at=instant(event.get("timestamp")),
-                duration_ns=None,
-                causes=find_direct_causes(event.get("stack_trace")),
-            )
+        component = lenient.string(event.get("component")) or ""
+        parent, code = self.find_parent(event), http_status(event)
+        return FailureFacts(
+            end_number=number,
+            number=number,
+            reported=True,
+            row=parent,
+            parent=parent,
+            id=None,
+            attempt_of=None,
+            component=component,
+            name=lenient.string(event.get("component_name")) or "",
+            error_type=error_type,
+            error=error,
+            status=None,
+            category=categorise(error_type, error, http_status=code, component=component),
+            call_site=lenient.string(event.get("call_site")),
+            http_status=code,
+            at=instant(event.get("timestamp")),
+            duration_ns=None,
+            causes=find_direct_causes(event.get("stack_trace")),
         )
 
     def _make_failure(self, spans: SpanTable, row: int, start: Event, end: Event) -> FailureFacts:
@@ -275,8 +272,9 @@ class Errors(SpanWatcher):
             end_number=spans.end[row],
             number=spans.number[row],
             reported=False,
+            row=row,
+            parent=spans.parent[row],
             id=_id(start, end),
-            parent_id=lenient.string(start.get("parent_event_id")),
             attempt_of=_attempt_of(start, end),
             component=component,
             name=name,
@@ -313,9 +311,7 @@ class Errors(SpanWatcher):
         categories = Counter(failure.category for failure, _ in chains)
         ended = len(spans) - spans.open_count
         rate = (lost + single) / ended if ended else None
-        around = {row["id"]: row["parent_id"] for row in self._open}
-        share = failed_spans / ended if ended else 0.0
-        run = RunContext(self._windows, spans, around, share, sum_spending(spans))
+        run = RunContext(self._windows, spans, failed_spans / ended if ended else 0.0, sum_spending(spans))
         failure_report = make_report(chains, attempts, self._weak, run)
         return {
             "total_errors": len(chains),
@@ -332,33 +328,26 @@ class Errors(SpanWatcher):
             "dependency_failures": failure_report.dependency_failures,
             "weak_errors": failure_report.weak_errors,
             "weak_failures": failure_report.weak_failures,
-            "open_span_count": len(self._open),
-            "open_spans": self._open_rows(),
+            "open_span_count": spans.open_count,
+            "open_spans": self._open_rows(spans),
         }
 
-    def _open_rows(self) -> list[dict[str, Any]]:
+    def _open_rows(self, spans: SpanTable) -> list[dict[str, Any]]:
         """Return the open spans, the latest first: where the program was when the trace ended."""
-        parents = {row["parent_id"] for row in self._open}
-        ordered = sorted(self._open, key=lambda row: -row["number"])[:LISTED]
+        parents = {spans.parent[row] for row, end in enumerate(spans.end) if not end}
         return [
-            {key: value for key, value in row.items() if key not in {"id", "parent_id"}}
-            | {"innermost": row["id"] not in parents}
-            for row in ordered
+            {
+                **spans.named(row),
+                "started_at": start.get("timestamp"),
+                "call_site": start.get("call_site"),
+                "innermost": row not in parents,
+            }
+            for row, start in self._open
         ]
 
 
 def _id(start: Event, end: Event) -> str | None:
     return lenient.string(start["event_id"] if start else end.get("parent_event_id"))
-
-
-def _open_row(spans: SpanTable, row: int, start: Event) -> dict[str, Any]:
-    return {
-        **spans.named(row),
-        "started_at": start.get("timestamp"),
-        "call_site": start.get("call_site"),
-        "id": start["event_id"],
-        "parent_id": start.get("parent_event_id"),
-    }
 
 
 def _retry_cost(spans: SpanTable) -> dict[str, Any]:
@@ -409,27 +398,27 @@ def _last_attempts(
 
 def _build_chains(failures: list[FailureFacts]) -> list[tuple[FailureFacts, list[FailureFacts]]]:
     """Return each failure that does not pass on another one, with those that pass it on, in order of their ends."""
-    inside: dict[str, list[FailureFacts]] = {}
-    beside: dict[tuple[str | None, tuple[str | None, str | None]], FailureFacts] = {}
-    latest: dict[str | None, deque[FailureFacts]] = {}
+    inside: dict[int, list[FailureFacts]] = {}
+    beside: dict[tuple[int, tuple[str | None, str | None]], FailureFacts] = {}
+    latest: dict[int, deque[FailureFacts]] = {}
     head_of: dict[int, FailureFacts] = {}
     chains: dict[int, tuple[FailureFacts, list[FailureFacts]]] = {}
     for failure in failures:
         same: list[FailureFacts] = []
         if failure.reported:
-            origin = beside.get((failure.parent_id, failure.words)) or _find_reported(
-                failure, latest.get(failure.parent_id, ())
+            origin = beside.get((failure.parent, failure.words)) or _find_reported(
+                failure, latest.get(failure.parent, ())
             )
         else:
             same = [
                 child
-                for child in inside.pop(failure.id or "", [])
+                for child in inside.pop(failure.row, [])
                 if failure.words in {child.words, (None, None)} or _names_other(failure, child)
             ]
             origin = _find_origin(failure, same)
-            beside[failure.parent_id, failure.words] = failure
+            beside[failure.parent, failure.words] = failure
             if failure.category != "cancelled":
-                latest.setdefault(failure.parent_id, deque(maxlen=_BESIDE)).append(failure)
+                latest.setdefault(failure.parent, deque(maxlen=_BESIDE)).append(failure)
         head = failure if origin is None else head_of[origin.end_number]
         head_of[failure.end_number] = head
         chains.setdefault(head.end_number, (head, []))
@@ -440,8 +429,7 @@ def _build_chains(failures: list[FailureFacts]) -> list[tuple[FailureFacts, list
                 del chains[child.end_number]
                 head_of[child.end_number] = head
                 chains[head.end_number][1].append(child)
-        if failure.parent_id is not None:
-            inside.setdefault(failure.parent_id, []).append(failure)
+        inside.setdefault(failure.parent, []).append(failure)
     return [(head, sorted(passed_on)) for _, (head, passed_on) in sorted(chains.items())]
 
 

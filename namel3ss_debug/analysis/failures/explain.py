@@ -13,27 +13,28 @@ Beside the chain stand the exceptions that the program handled, and the warnings
 outside of all spans (`signs`); of a context overflow also what filled the context (`overflows`).
 
 The chain ends where none of these is known: at a user's message, at a value that a model made up, or at the program. It
-has at most `MOST_STEPS` steps. The last `HISTORY` events before the event are looked at, and the spans around it.
+has at most `MOST_STEPS` steps. Of each step the `_LOOKED_BACK` spans that ended last before it are looked at, and the spans
+around it.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from itertools import islice
+from typing import Any, NamedTuple
 
 from namel3ss_debug.analysis.failures.causes import find_origins
 from namel3ss_debug.analysis.failures.failure_fingerprints import compute_fingerprint
-from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, WATCHED
+from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, make_step
 from namel3ss_debug.analysis.failures.overflows import measure_context
 from namel3ss_debug.analysis.failures.resolutions import resolution
-from namel3ss_debug.analysis.failures.signs import describe_sign, is_sign, list_signs
+from namel3ss_debug.analysis.failures.signs import SIGNS, Sign, describe_sign, is_sign, list_signs
 from namel3ss_debug.analysis.failures.steps import (
-    Numbered,
     SpanStep,
     contains,
     iter_leaves,
-    make_steps,
     search_text,
     searchable_text,
 )
@@ -48,12 +49,14 @@ from namel3ss_debug.analysis.failures.suspects import (
     get_failure_info,
 )
 from namel3ss_debug.errors import short
-from namel3ss_debug.traces.events import Event, begins_span, ends_span
+from namel3ss_debug.traces.events import Event, NumberedEvents, begins_span
 from namel3ss_debug.traces.marks import BAD, Mark
+from namel3ss_debug.traces.span_table import AT_TOP, SpanTable, SpanTableBuilder, SpanWatcher
+from namel3ss_debug.wire import lenient
 
 SCHEMA = "namel3ss-debug/explain/1"
 MOST_STEPS = 12
-HISTORY = 20_000
+HISTORY = 10_000
 _LOOKED_BACK = 400
 _MOST_OTHERS = 3
 _MOST_SIGNS_KEPT = 500
@@ -61,35 +64,21 @@ _LONGEST = 200
 _NOTHING: Event = {}
 
 
-class ReadableTrace(Protocol):
-    """The methods of a trace that this module needs."""
-
-    def events(self, start: int = 1) -> Iterator[Event]:
-        """Yield all events from a number on."""
-
-    def event(self, number: int) -> Event:
-        """Return the event with this number."""
-
-
 class _History(NamedTuple):
-    """An event's span and the events before it.
+    """An event's span with the table of spans up to its end.
 
     Attributes:
         target: the span, or the event alone.
-        events: the latest events before the end of the span, or before the event.
-        around: the starts of the spans around it, innermost first.
-        whole: whether `events` begins with the trace.
-        signs: the latest handled exceptions and warnings before the end of the span.
+        spans: the spans that began before the end of the span, or before the event.
+        signs: the handled exceptions and warnings before that, each with its number and the row of the span around it.
     """
 
     target: SpanStep
-    events: list[Numbered]
-    around: list[Numbered]
-    whole: bool
-    signs: Sequence[Numbered]
+    spans: SpanTable
+    signs: list[Sign]
 
 
-def explain(trace: ReadableTrace, number: int, mark: Mark | None = None) -> dict[str, Any]:
+def explain(trace: NumberedEvents, number: int, mark: Mark | None = None) -> dict[str, Any]:
     """Return the chain of causes back from one event, as JSON.
 
     Args:
@@ -101,7 +90,7 @@ def explain(trace: ReadableTrace, number: int, mark: Mark | None = None) -> dict
         UnreadableTraceError: there is no such event.
     """
     event = trace.event(number)
-    history = _read_history(trace, number, event)
+    history = _read_history(trace, number)
     chain = _Chain(history)
     info = _find_failure_info(history.target)
     step = history.target
@@ -138,74 +127,47 @@ def explain(trace: ReadableTrace, number: int, mark: Mark | None = None) -> dict
         "chain": rows,
         "root": chain.root,
         "complete": chain.complete,
-        "signs": list_signs(history.signs, chain.ids(rows), step.number),
+        "signs": list_signs(history.signs, chain.inside(rows), step.number),
         "context": chain.measure_context() if info and info.category == "context_overflow" else None,
     }
 
 
-def _read_history(trace: ReadableTrace, number: int, event: Event) -> _History:
+class _Signs(SpanWatcher):
+    """The latest handled exceptions and warnings."""
+
+    events = SIGNS
+
+    def __init__(self) -> None:
+        self.kept: deque[Sign] = deque(maxlen=_MOST_SIGNS_KEPT)
+
+    def event(self, number: int, event: Event) -> None:
+        """Keep a sign."""
+        if is_sign(event):
+            self.kept.append((number, self.find_parent(event), event))
+
+
+def _read_history(trace: NumberedEvents, number: int) -> _History:
     """Read up to the event, or to the end of the span that it begins."""
-    kind = event["event_type"]
-    begins = begins_span(kind)
-    wanted = event.get("event_id") if begins else None
-    events: deque[Numbered] = deque(maxlen=HISTORY)
-    signs: deque[Numbered] = deque(maxlen=_MOST_SIGNS_KEPT)
-    running: dict[str, Numbered] = {}
-    ended: Event = _NOTHING
-    end_number = 0
-    for position, other in enumerate(trace.events(), 1):
-        other_kind = other["event_type"]
-        if position == number and not begins:
+    signs, events = _Signs(), trace.events()
+    builder = SpanTableBuilder(watchers={"signs": signs})
+    builder.table.traces = [trace]
+    builder.add(islice(events, number - 1))
+    event = next(events)
+    row, parent = builder.take(event)
+    ends = builder.table.end
+    for other in events if begins_span(event["event_type"]) else ():
+        builder.add((other,))
+        if ends[row]:
             break
-        ends = ends_span(other_kind)
-        if position > number and ends and other.get("parent_event_id") == wanted:
-            ended, end_number = other, position
-            break
-        if is_sign(other):
-            signs.append((position, other))
-        if other_kind not in WATCHED:
-            continue
-        events.append((position, other))
-        if other_kind.endswith("_start"):
-            running[str(other.get("event_id"))] = position, other
-        elif ends and position < number:
-            running.pop(str(other.get("parent_event_id")), None)
-    target = _make_target(number, event, running, (end_number, ended))
+    spans = builder.settle()
+    target = SpanStep(number, number, _NOTHING, event, parent, AT_TOP) if row < 0 else _make_step(spans, row)
     # A span that never ended is explained by the events before it began.
-    if begins and not end_number:
-        events = deque(entry for entry in events if entry[0] < number)
-    whole = len(events) < HISTORY
-    return _History(
-        target,
-        [entry for entry in events if entry[0] != target.number],
-        _find_enclosing(target, running),
-        whole,
-        signs if not begins or end_number else [entry for entry in signs if entry[0] < number],
-    )
+    last = target.end_number or number
+    return _History(target, spans, [sign for sign in signs.kept if sign[0] < last])
 
 
-def _make_target(
-    number: int, event: Event, running: dict[str, Numbered], ended: tuple[int, Event]
-) -> SpanStep:
-    """Return the span of an event, or the event alone, as a step."""
-    kind = event["event_type"]
-    if begins_span(kind):
-        return SpanStep(number, ended[0], event, ended[1])
-    if ends_span(kind):
-        begun, start = running.get(str(event.get("parent_event_id")), (number, _NOTHING))
-        return SpanStep(begun, number, start, event)
-    return SpanStep(number, number, _NOTHING, event)
-
-
-def _find_enclosing(step: SpanStep, running: dict[str, Numbered]) -> list[Numbered]:
-    """Return the starts of the spans around a step, innermost first."""
-    parent = step.parent_id if step.start else step.end.get("parent_event_id")
-    enclosing: list[Numbered] = []
-    while parent is not None and str(parent) in running and len(enclosing) < HISTORY:
-        start = running.pop(str(parent))
-        enclosing.append(start)
-        parent = start[1].get("parent_event_id")
-    return enclosing
+def _make_step(spans: SpanTable, row: int) -> SpanStep:
+    return make_step(spans, row, *spans.events(row))
 
 
 def _find_failure_info(step: SpanStep) -> FailureInfo | None:
@@ -219,6 +181,8 @@ def _find_failure_info(step: SpanStep) -> FailureInfo | None:
                 step.end_number,
                 _NOTHING,
                 {**step.end, "status": "failed", "error": words or error_type or ""},
+                step.row,
+                step.parent,
             )
         )
     return get_failure_info(step)
@@ -258,34 +222,59 @@ class _Chain:
     Attributes:
         origins: where the event is a failure, its suspected causes.
         root: where the chain ends.
-        complete: whether it ends there, and not because earlier events were not read.
+        complete: whether it ends there, and is not cut at `MOST_STEPS`.
     """
 
     def __init__(self, history: _History) -> None:
-        self._history = history
-        known = {entry[0]: entry for entry in (*history.around, *history.events)}
-        self._steps = make_steps([known[position] for position in sorted(known)])
-        self._by_number = {step.number: step for step in self._steps}
-        self._by_id = {step.id: step for step in self._steps if step.id}
+        self._history, self._spans = history, history.spans
+        ends = self._spans.end
+        last = history.target.end_number or history.target.number
+        self._by_end = sorted((row for row, end in enumerate(ends) if 0 < end < last), key=ends.__getitem__)
+        self._steps = {history.target.row: history.target} if history.target.start else {}
         self.origins: list[SuspectedCause] = []
         self.root: dict[str, Any] = {}
-        self.complete = history.whole
+        self.complete = True
+
+    def _step(self, row: int) -> SpanStep:
+        """Return a span, read once."""
+        step = self._steps.get(row)
+        if step is None:
+            step = self._steps[row] = _make_step(self._spans, row)
+        return step
+
+    def _latest(self, number: int, most: int, component: str = "") -> list[SpanStep]:
+        """Return the spans, of a component if one is named, that ended last before an event, in the order of their starts."""
+        ended = self._by_end[: bisect_left(self._by_end, number, key=self._spans.end.__getitem__)]
+        if component:
+            ended = [row for row in ended if self._spans.component(row) == component]
+        return [self._step(row) for row in sorted(ended[-most:])]
+
+    def _at(self, number: int) -> SpanStep | None:
+        """Return the span that an event began; of those without a start, the one that it ended."""
+        if number == self._history.target.number:
+            return self._history.target
+        row = bisect_left(self._spans.number, number)
+        return self._step(row) if row < len(self._spans) and self._spans.number[row] == number else None
 
     def measure_context(self) -> dict[str, Any] | None:
         """Return what filled the context of the model call that overflowed: the event itself, or the latest before it."""
         target = self._history.target
-        calls = [target, *reversed(self._steps)]
-        call = next((step for step in calls if step.component == "llm" and _has_overflowed(step)), None)
+        earlier = self._latest(target.end_number or target.number, HISTORY)
+        calls = (step for step in (target, *reversed(earlier)) if step.component == "llm")
+        call = next((step for step in calls if _has_overflowed(step)), None)
         if call is None:
             return None
-        return measure_context(call, [step for step in self._steps if 0 < step.end_number < call.number])
+        return measure_context(call, [step for step in earlier if step.end_number < call.number])
 
-    def ids(self, rows: Sequence[dict[str, Any]]) -> set[str]:
-        """Return the ids of the spans of the chain, and of those around the event."""
-        target = self._history.target
-        steps = (target, *(self._by_number.get(row["number"], target) for row in rows))
-        around = (start.get("event_id") for _, start in self._history.around)
-        return {str(event_id) for event_id in (*(step.id for step in steps), *around) if event_id}
+    def inside(self, rows: Sequence[dict[str, Any]]) -> set[int]:
+        """Return the table's rows of the spans of the chain, and of those around the event."""
+        numbers = {row["number"] for row in rows}
+        found = {step.row for step in self._steps.values() if step.number in numbers}
+        around = self._history.target.row
+        while around >= 0:
+            found.add(around)
+            around = self._spans.parent[around]
+        return found
 
     def rows(self, info: FailureInfo | None) -> list[dict[str, Any]]:
         """Return the steps of the chain, beginning with the event itself."""
@@ -310,7 +299,7 @@ class _Chain:
             for cause, others in self._trace_to_origin(info):
                 rows.append(_link_to_json(cause, others))
                 seen.add(cause.number)
-                step = self._by_number.get(cause.number, step)
+                step = self._at(cause.number) or step
         while len(rows) < MOST_STEPS:
             closest: dict[int, SuspectedCause] = {}
             for link in self._find_links(step):
@@ -320,7 +309,7 @@ class _Chain:
                 break
             rows.append(_link_to_json(links[0], links[1 : 1 + _MOST_OTHERS]))
             seen.add(links[0].number)
-            step = self._by_number[links[0].number]
+            step = self._at(links[0].number) or step
         else:
             self.complete = False
         self.root = _find_root(step)
@@ -330,15 +319,13 @@ class _Chain:
 
     def _describe_handled(self, number: int) -> str:
         """Return what to add to the reason of a step in which an exception was handled; "" for any other step."""
-        step = self._by_number.get(number, self._history.target)
+        step = self._at(number)
         handled = [
             (position, event)
-            for position, event in self._history.signs
-            if event["event_type"] == "exception_handled"
-            and step.id
-            and event.get("parent_event_id") == step.id
+            for position, around, event in self._history.signs
+            if event["event_type"] == "exception_handled" and step is not None and around == step.row >= 0
         ]
-        if not handled or step.number != number:
+        if not handled:
             return ""
         position, event = handled[-1]
         return f"; {event.get('error_type')} had been handled in it at {position}"
@@ -348,20 +335,14 @@ class _Chain:
     ) -> Iterator[tuple[SuspectedCause, Sequence[SuspectedCause]]]:
         """Yield the steps from a failure to its first origin, through those that the evidence names."""
         target = self._history.target
-        tail = self._history.events[-TAIL:]
-        models = [entry for entry in self._history.events if entry[1].get("component") == "llm"][-MODEL_TAIL:]
-        near = {entry[0]: entry for entry in (*models, *tail)}
-        self.origins = find_origins(target, info, make_steps([near[position] for position in sorted(near)]))
+        last = target.end_number or target.number
+        near = {*self._latest(last, TAIL), *self._latest(last, MODEL_TAIL, "llm")}
+        self.origins = find_origins(target, info, sorted(near, key=_row_of))
         best = self.origins[0] if self.origins else None
         if best is None or best.number == target.number:
             return
         others = {cause.number: cause for cause in self.origins[1:]}
-        ends = {step.end_number: step for step in self._steps if step.end_number}
-        between = {
-            step.number: step
-            for number in best.events
-            if (step := ends.get(number) or self._by_number.get(number))
-        }
+        between = {step.number: step for step in near if {step.number, step.end_number} & {*best.events}}
         for position in sorted(between, reverse=True):
             step = between[position]
             if best.number < position < target.number:
@@ -384,31 +365,36 @@ class _Chain:
 
     def _find_links(self, step: SpanStep) -> Iterator[SuspectedCause]:
         """Yield the steps that a step follows from, the closest first."""
-        earlier = [other for other in self._steps if 0 < other.end_number < step.number][-_LOOKED_BACK:]
-        yield from self._find_attempts(step)
+        earlier = self._latest(step.number, _LOOKED_BACK)
+        yield from _find_attempts(step, earlier)
         if step.component == "llm":
             yield from _find_results_read(step, earlier)
         elif step.start:
             yield from _find_sources(step, earlier)
-        parent = self._by_id.get(str(step.parent_id if step.start else step.end.get("parent_event_id")))
-        if parent is not None and parent.number < step.number:
+        around = step.parent if step.start else step.row
+        if around >= 0 and self._spans.number[around] < step.number:
+            parent = self._step(around)
             yield _make_link(parent, "inside", f"{format_step(step)} ran inside it", (parent.number,))
 
-    def _find_attempts(self, step: SpanStep) -> Iterator[SuspectedCause]:
-        """Yield the first attempt of the same call, where the step is a later one."""
-        for event in (step.end, step.start):
-            metadata = event.get("metadata")
-            first = self._by_id.get(str(metadata.get("retry_of"))) if isinstance(metadata, dict) else None
-            if first is not None and first.number < step.number:
-                yield _make_link(
-                    first, "retry", f"{failed_with(first)}, and was tried again", (first.end_number,)
-                )
-                return
+
+def _find_attempts(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[SuspectedCause]:
+    """Yield the first attempt of the same call, where the step is a later one."""
+    of = {lenient.mapping(event.get("metadata")).get("retry_of") for event in (step.end, step.start)} - {None}
+    for first in earlier:
+        if first.id in of:
+            yield _make_link(
+                first, "retry", f"{failed_with(first)}, and was tried again", (first.end_number,)
+            )
+            return
+
+
+def _row_of(step: SpanStep) -> int:
+    return step.row
 
 
 def _find_results_read(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[SuspectedCause]:
     """Yield the results that a model call read, first those that the call before it did not read."""
-    models = [other for other in earlier if other.component == "llm" and other.parent_id == step.parent_id]
+    models = [other for other in earlier if other.component == "llm" and other.parent == step.parent]
     known = models[-1].inputs_text if models else ""
     results = []
     for other in reversed(earlier):

@@ -15,6 +15,7 @@ from namel3ss_debug.analysis.failures.suspects import FailureInfo, SuspectedCaus
 from namel3ss_debug.analysis.sections.usage import dollars
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.traces.facts import instant
+from namel3ss_debug.traces.span_table import AT_TOP
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.failures.origins import FailureWindows
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 
 
 class FailureFacts(NamedTuple):
-    """One span that failed, or one error that the program reported."""
+    """One span that failed, or one error that the program reported, which has the row of the span around it."""
 
     end_number: int
     number: int
     reported: bool
+    row: int
+    parent: int
     id: str | None
-    parent_id: str | None
     attempt_of: str | None
     component: str
     name: str
@@ -63,14 +65,12 @@ class RunContext(NamedTuple):
     Attributes:
         near: the events before the failures.
         spans: the table of spans.
-        around: the id of each open span -> that of the span around it.
         share_failed: the share of the spans that failed.
         spending: the result of `sum_spending`.
     """
 
     near: FailureWindows
     spans: SpanTable
-    around: Mapping[str | None, str | None]
     share_failed: float
     spending: list[tuple[int, int, int]]
 
@@ -122,7 +122,7 @@ def make_report(
             )
         first.setdefault(fingerprint, failure.number)
     texts = [(failure.number, failure.error or "") for failure, _ in chains]
-    weak_failures = weak.remaining(texts, run.near.start_of)
+    weak_failures = weak.remaining(texts)
     weak_rows = [_weak_to_json(weak_failure, run) for weak_failure in weak_failures[:LISTED]]
     others += [row["severity"] for row in weak_rows]
     moments = [failure.at for failure, _ in chains if failure.at is not None]
@@ -209,8 +209,8 @@ def _severity_of(failure: FailureFacts, passed_on: list[FailureFacts], run: RunC
     """Return how severe a failure is, and whether it reached the top."""
     outermost = passed_on[-1] if passed_on else failure
     contains = outermost.component in _HOLDERS or outermost.reported or bool(passed_on)
-    parent = outermost.parent_id
-    top = parent in run.around if parent is not None else contains
+    parent = outermost.parent
+    top = contains if parent == AT_TOP else parent >= 0 and not run.spans.end[parent]
     return severity(failure.category, passed_on=bool(passed_on), at_top=top), top
 
 
@@ -226,7 +226,7 @@ def _report_details(
 ) -> dict[str, Any]:
     """Return the part of a row that needs the whole run: the origins of the failure, its impact, what helps."""
     info = FailureInfo(failure.category, failure.error or "", attempts, first_number)
-    origins = run.near.find_origins(failure.end_number, info)
+    origins = run.near.find_origins(run.spans, failure.row, failure.end_number, info)
     return {
         "duration_ms": None if failure.duration_ns is None else milliseconds(failure.duration_ns),
         "after_ms": _ms_since_begin(failure.at, run),
@@ -250,12 +250,9 @@ def _origin_kind(origins: list[SuspectedCause] | None) -> str | None:
 
 def _open_around(failure: FailureFacts, run: RunContext) -> int:
     """Return how many spans around a failure never ended."""
-    count, parent = 0, failure.parent_id
-    seen: set[str | None] = set()
-    while parent in run.around and parent not in seen and count < _DEEPEST:
-        seen.add(parent)
-        count += 1
-        parent = run.around[parent]
+    count, row = 0, failure.parent
+    while row >= 0 and not run.spans.end[row]:
+        count, row = count + 1, run.spans.parent[row]
     return count
 
 
@@ -292,9 +289,10 @@ def _ms_since_begin(at: int | None, run: RunContext) -> float | None:
 def _weak_to_json(weak: WeakFailure, run: RunContext) -> dict[str, Any]:
     """Return a weak failure as JSON."""
     at = instant(weak.at)
-    origins = run.near.find_origins(weak.number, FailureInfo(weak.category, weak.error, claimed=True))
+    info = FailureInfo(weak.category, weak.error, claimed=True)
+    origins = run.near.find_origins(run.spans, weak.row, weak.number, info)
     return {
-        "number": run.near.start_of(weak.number) or weak.number,
+        "number": weak.began,
         "end_number": weak.number,
         "weak": True,
         "confidence": weak.confidence,

@@ -1,9 +1,8 @@
-"""Keep the events before each failure while a trace is read, so that its origin can be found at the end.
+"""Keep the spans that ended before each failure while a trace is read, so that its origin can be found at the end.
 
-These are kept for the first `MOST_TRACED` failures, and for at most as many weak ones before the last of these: the
-`TAIL` events before the one that reports the failure; the `MODEL_TAIL` events of model calls before it, which may lie
-further back where many tasks run concurrently; and the span itself. Chunks of streams, samples and the like do not count
-as events here.
+These are kept for the first `MOST_TRACED` failures, and for at most as many weak ones before the last of these: the `TAIL`
+spans that ended before the event that reports the failure, and the `MODEL_TAIL` model calls, which may have ended earlier
+where many tasks run concurrently.
 """
 
 from __future__ import annotations
@@ -12,100 +11,83 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from namel3ss_debug.analysis.failures.causes import find_origins
-from namel3ss_debug.analysis.failures.steps import SpanStep, make_steps
+from namel3ss_debug.analysis.failures.steps import SpanStep
 from namel3ss_debug.analysis.failures.suspects import FailureInfo, SuspectedCause
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.span_table import AT_TOP
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.failures.steps import Numbered
+    from namel3ss_debug.traces.span_table import SpanTable
 
 TAIL = 128
 MODEL_TAIL = 24
 MOST_TRACED = 120
 
-
-class AllBut(frozenset[str]):
-    """All event types but those in it: the `events` of a watcher that wants to see all others."""
-
-    def __contains__(self, event_type: object) -> bool:
-        return not frozenset.__contains__(self, event_type)
+EndedSpan = tuple[int, Event, Event]
+"""The row of a span that ended, its start and its end event."""
 
 
-WATCHED = AllBut(
-    {
-        *("trace_start", "trace_end", "stream_chunk", "resource_sample", "performance_marker", "inputs_read"),
-        *("output", "divergence", "stack_sample", "file_access", "memory_summarization", "exception_handled"),
-    }
-)
-"""The types of the events that are looked at."""
+def make_step(spans: SpanTable, row: int, start: Event, end: Event) -> SpanStep:
+    """Return a span of the table as a step, with its start and its end event."""
+    return SpanStep(spans.number[row], spans.end[row], start, end, row, spans.parent[row])
 
 
 class Window(NamedTuple):
-    """The window before a failure: the reporting event, the events before it, those of model calls."""
+    """The start and the end event that report a failure, and the spans that ended before it."""
 
-    event: Event
-    tail: tuple[Numbered, ...]
-    models: tuple[Numbered, ...]
+    start: Event
+    end: Event
+    tail: tuple[EndedSpan, ...]
+    models: tuple[EndedSpan, ...]
 
 
 class FailureWindows:
-    """The last events, and the windows before the failures so far.
-
-    Attributes:
-        full: whether no more windows are kept, so that nothing needs to be remembered any longer.
-        weak_at: the number of the latest event that reports a weak failure.
-        tail, models: the last events, and the last of model calls; the caller that feeds events appends them.
-    """
+    """The spans that ended last, and the windows before the failures so far."""
 
     def __init__(self) -> None:
-        self.full = False
-        self.weak_at = 0
-        self.tail: deque[Numbered] = deque(maxlen=TAIL)
-        self.models: deque[Numbered] = deque(maxlen=MODEL_TAIL)
+        self._tail: deque[EndedSpan] = deque(maxlen=TAIL)
+        self._models: deque[EndedSpan] = deque(maxlen=MODEL_TAIL)
         self._failed: dict[int, Window] = {}
         self._weak: dict[int, Window] = {}
-        self._begun: dict[int, tuple[int, Event]] = {}
-        self._steps: dict[tuple[int, int], SpanStep] = {}
+        self._steps: dict[int, SpanStep] = {}
 
-    def note_failure(self, number: int, event: Event) -> None:
-        """Keep the events before one that reports a failure."""
-        if not self.full:
-            self._failed[number] = self._window(event)
-            self.full = len(self._failed) >= MOST_TRACED
+    def add(self, row: int, start: Event, end: Event) -> None:
+        """Take the next span that ended."""
+        if len(self._failed) < MOST_TRACED:
+            self._tail.append((row, start, end))
+            if end["component"] == "llm":
+                self._models.append((row, start, end))
 
-    def note_weak_failure(self, number: int, event: Event) -> None:
-        """Keep the events before one that reports a weak failure."""
-        self.weak_at = number
-        if not self.full and len(self._weak) < MOST_TRACED:
-            self._weak[number] = self._window(event)
-
-    def _window(self, event: Event) -> Window:
-        return Window(event, tuple(self.tail), tuple(self.models))
-
-    def note_start(self, number: int, start: Event, end_number: int) -> None:
-        """Note the start of a span whose end reports a failure."""
-        if start and (end_number in self._failed or end_number in self._weak):
-            self._begun[end_number] = (number, start)
-
-    def start_of(self, number: int) -> int | None:
-        """Return the number of the start of the span whose end has this number, where it is known."""
-        start = self._begun.get(number)
-        return start[0] if start else None
+    def note_failure(self, number: int, start: Event, end: Event, *, weak: bool = False) -> None:
+        """Keep the spans that ended before an event that reports a failure."""
+        kept = self._weak if weak else self._failed
+        if len(self._failed) < MOST_TRACED and len(kept) < MOST_TRACED:
+            kept[number] = Window(start, end, tuple(self._tail), tuple(self._models))
 
     def has_window(self, number: int) -> bool:
         """Return whether the window of the failure that an event reports was kept."""
         return number in self._failed or number in self._weak
 
-    def find_origins(self, number: int, info: FailureInfo) -> list[SuspectedCause] | None:
-        """Return the suspected causes of the failure that this event reports; None where no window was kept."""
+    def find_origins(
+        self, spans: SpanTable, row: int, number: int, info: FailureInfo
+    ) -> list[SuspectedCause] | None:
+        """Return the suspected causes of the failure that an event reports; None where no window was kept.
+
+        Args:
+            spans: the table of spans.
+            row: the row of the span that the event ends; of an event alone that of the span around it.
+            number: the number of the event.
+            info: what is known of the failure.
+        """
         window = self._failed.get(number) or self._weak.get(number)
         if window is None:
             return None
-        began, start = self._begun.get(number, (number, {}))
-        events = {
-            numbered[0]: numbered
-            for numbered in (*window.models, *window.tail)
-            if numbered[0] not in {began, number}
-        }
-        before = make_steps([events[position] for position in sorted(events)], self._steps)
-        return find_origins(SpanStep(began, number, start, window.event), info, before)
+        before = {ended[0]: ended for ended in (*window.models, *window.tail)}
+        steps = self._steps
+        steps |= {one: make_step(spans, *before[one]) for one in before.keys() - steps.keys()}
+        failed = (
+            make_step(spans, row, window.start, window.end)
+            if window.start
+            else SpanStep(number, number, window.start, window.end, row, AT_TOP)
+        )
+        return find_origins(failed, info, [steps[one] for one in sorted(before)])

@@ -128,7 +128,7 @@ def find_empty_results(view: FailureView) -> Iterator[SuspectedCause]:
     invented = view.writer is not None and view.culprit is not None and not view.may_have_read(view.culprit)
     empties = [step for step in view.ahead if step.end_number < reader.number and step.empty]
     for position, step in enumerate(reversed(empties[-MOST:])):
-        related = any(contains(step.inputs_text, leaf) for leaf in traces) or step.parent_id == view.failed.id
+        related = any(contains(step.inputs_text, leaf) for leaf in traces) or step.parent == view.failed.row
         # Where the value is not made up, its author explains more.
         strong = view.of_arguments and (invented or (related and view.writer is None))
         events = sort_events(
@@ -187,7 +187,7 @@ def find_context_losses(view: FailureView) -> Iterator[SuspectedCause]:
     earlier = [
         step
         for step in view.ahead
-        if step.component == "llm" and step.number < writer.number and step.parent_id == writer.parent_id
+        if step.component == "llm" and step.number < writer.number and step.parent == writer.parent
     ]
     if earlier and not is_continuation(writer.start.get("inputs")):
         old, new = _messages(earlier[-1]), _messages(writer)

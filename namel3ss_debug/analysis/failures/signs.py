@@ -7,11 +7,19 @@ from typing import Any, Final
 
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import LOG_LEVELS, Event
+from namel3ss_debug.traces.span_table import AT_TOP
 from namel3ss_debug.wire import lenient
 
 MOST_SIGNS: Final = 5
 _LONGEST_ERROR = 160
 _LONGEST_VALUE = 80
+
+
+SIGNS: Final = frozenset({"exception_handled", "log_record"})
+"""The types of the events that may be signs."""
+
+Sign = tuple[int, int, Event]
+"""The number of a sign, the row of the span around it, and the event."""
 
 
 def is_sign(event: Event) -> bool:
@@ -22,20 +30,18 @@ def is_sign(event: Event) -> bool:
     return LOG_LEVELS.get(str(level), 0) >= LOG_LEVELS["warning"]
 
 
-def list_signs(
-    events: Iterable[tuple[int, Event]], inside: Collection[str], but: int
-) -> list[dict[str, Any]]:
+def list_signs(signs: Iterable[Sign], inside: Collection[int], but: int) -> list[dict[str, Any]]:
     """Return the latest signs outside of all spans and inside some of them, as JSON, in their order.
 
     Args:
-        events: signs with their numbers.
-        inside: the ids of the spans.
+        signs: the signs, in order.
+        inside: the rows of the spans.
         but: the number of an event that is left out.
     """
     near = [
         (number, event)
-        for number, event in events
-        if number != but and ("parent_event_id" not in event or event["parent_event_id"] in inside)
+        for number, around, event in signs
+        if number != but and (around == AT_TOP or around in inside)
     ]
     return [
         {

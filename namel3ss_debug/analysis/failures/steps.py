@@ -1,4 +1,4 @@
-"""The steps before a failure: each span with its inputs and outputs, and the search for values in them.
+"""The steps before a failure: spans with their inputs and outputs, and the search for values in them.
 
 Values are searched for as text: JSON without backslashes, in lower case, with single spaces between words and none
 beside the marks of JSON. So JSON inside a text is found as well, and a word in a sentence. A value that is common (`0`,
@@ -16,13 +16,10 @@ import orjson
 
 from namel3ss_debug.analysis.failures.claims import Claim, claimed_error
 from namel3ss_debug.errors import short
-from namel3ss_debug.traces.events import Event, begins_span, ends_span
+from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.facts import has_failed
 from namel3ss_debug.wire import lenient
 
-Numbered = tuple[int, Event]
-
-_NOTHING: Event = {}
 _MOST_LEAVES = 200
 _DEEPEST = 12
 _LONGEST = 96_000
@@ -53,20 +50,26 @@ class Leaf(NamedTuple):
 
 
 class SpanStep:
-    """A span that began before the failure that is examined, with its data up to then.
+    """A span with its payloads, or an event that is no span's start or end.
 
     Attributes:
         number: the number of its start; of its end, where the start is not known.
         end_number: the number of its end; 0 where it had not ended.
         start: its start event; empty where it is not known.
         end: its end event; empty where it had not ended.
+        row: its row in the table of spans; of an event alone that of the span around it.
+        parent: the row of the span around it; `AT_TOP` for an event alone.
         info: the result of `suspects.get_failure_info` for it, once that was called; False before.
     """
 
-    __slots__ = ("_claim", "_inputs_text", "_outputs_text", "end", "end_number", "info", "number", "start")
+    __slots__ = (
+        *("_claim", "_inputs_text", "_outputs_text", "end", "end_number"),
+        *("info", "number", "parent", "row", "start"),
+    )
 
-    def __init__(self, number: int, end_number: int, start: Event, end: Event) -> None:
+    def __init__(self, number: int, end_number: int, start: Event, end: Event, row: int, parent: int) -> None:
         self.number, self.end_number, self.start, self.end = number, end_number, start, end
+        self.row, self.parent = row, parent
         self._outputs_text: str | None = None
         self._inputs_text: str | None = None
         self._claim: Claim | bool | None = False
@@ -79,15 +82,8 @@ class SpanStep:
 
     @property
     def id(self) -> str | None:
-        """Return the id of the span."""
-        event_id = self.start.get("event_id") if self.start else self.end.get("parent_event_id")
-        return event_id if isinstance(event_id, str) else None
-
-    @property
-    def parent_id(self) -> str | None:
-        """Return the id of the span around it."""
-        parent_id = self.start.get("parent_event_id")
-        return parent_id if isinstance(parent_id, str) else None
+        """Return the id of the span; None where its start is not known."""
+        return lenient.string(self.start.get("event_id"))
 
     @property
     def component(self) -> str:
@@ -169,37 +165,6 @@ class SpanStep:
         calls = outputs.get("tool_calls") if isinstance(outputs, dict) else None
         if isinstance(calls, list):
             yield from (call for call in calls if isinstance(call, dict))
-
-
-def make_steps(
-    events: Iterable[Numbered], known: dict[tuple[int, int], SpanStep] | None = None
-) -> list[SpanStep]:
-    """Return the spans of some events, in the order of their numbers, including ends without a start.
-
-    Args:
-        events: the events.
-        known: steps made before, by the numbers of start and end: they are reused, and new ones are added.
-    """
-    open_steps: dict[str, tuple[int, Event]] = {}
-    steps: list[SpanStep] = []
-    known = {} if known is None else known
-
-    def add(number: int, end_number: int, start: Event, end: Event) -> None:
-        step = known.get((number, end_number))
-        if step is None:
-            step = known[number, end_number] = SpanStep(number, end_number, start, end)
-        steps.append(step)
-
-    for number, event in events:
-        kind = event["event_type"]
-        if begins_span(kind):
-            open_steps[event.get("event_id", "")] = number, event
-        elif ends_span(kind):
-            begun, start = open_steps.pop(event.get("parent_event_id", ""), (number, _NOTHING))
-            add(begun, number, start, event)
-    for number, start in open_steps.values():
-        add(number, 0, start, _NOTHING)
-    return sorted(steps, key=lambda step: step.number)
 
 
 def read_json(value: Any) -> Any:

@@ -258,11 +258,11 @@ def reporting_number(failed: SpanStep) -> int:
 
 def _find_inside(failed: SpanStep, ended: Sequence[SpanStep]) -> list[SpanStep]:
     """Return the spans that ran inside a span, by number."""
-    within: set[str | None] = {failed.id} if failed.start and failed.id else set()
+    within = {failed.row} if failed.start else set()
     steps = []
     for step in sorted(ended, key=lambda step: step.number):
-        if step.parent_id in within and step.number > failed.number:
-            within.add(step.id)
+        if step.parent in within and step.number > failed.number:
+            within.add(step.row)
             steps.append(step)
     return steps
 

@@ -6,7 +6,7 @@ weak one, reports that one and is left out. So is an output that repeats the tex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from namel3ss_debug.analysis.failures.categories import categorise
@@ -22,9 +22,18 @@ _LONGEST_TEXT = 1_000
 
 
 class WeakFailure(NamedTuple):
-    """One sign of failure, and the event that it is in."""
+    """One sign of failure, and the event that it is in.
+
+    Attributes:
+        number: the number of the event.
+        row: the row of the span that it ends; of an event alone that of the span around it.
+        began: the number of the start of the span; that of the event where there is none.
+        confidence, source, path: as in `Claim`.
+    """
 
     number: int
+    row: int
+    began: int
     component: str
     name: str
     error: str
@@ -45,7 +54,7 @@ class WeakFailures:
         self.kept: list[WeakFailure] = []
         self.more = 0
 
-    def add(self, number: int, event: Event, claim: Claim) -> None:
+    def add(self, number: int, event: Event, claim: Claim, row: int, began: int) -> None:
         """Add the next one."""
         if len(self.kept) >= MOST_KEPT:
             self.more += 1
@@ -57,6 +66,8 @@ class WeakFailures:
         self.kept.append(
             WeakFailure(
                 number=number,
+                row=row,
+                began=began,
                 component=component,
                 name=name if isinstance(name, str) else "",
                 error=error,
@@ -71,14 +82,11 @@ class WeakFailures:
             )
         )
 
-    def remaining(
-        self, failed: Iterable[tuple[int, str]], start_of: Callable[[int], int | None]
-    ) -> list[WeakFailure]:
+    def remaining(self, failed: Iterable[tuple[int, str]]) -> list[WeakFailure]:
         """Return those that do not repeat another failure.
 
         Args:
             failed: the number and the text of every failure.
-            start_of: the number of the start of the span whose end has a number, where it is known.
         """
         known = [(number, text[:_COMPARED].strip()) for number, text in failed]
         known = [(number, text) for number, text in known if len(text) >= _LEAST_COMPARED][:MOST_KEPT]
@@ -92,8 +100,9 @@ class WeakFailures:
                     for other in known_texts
                 )
             else:
-                began = start_of(weak.number) or weak.number
-                repeats = any(began < number < weak.number and other in weak.error for number, other in known)
+                repeats = any(
+                    weak.began < number < weak.number and other in weak.error for number, other in known
+                )
             if not repeats:
                 remaining.append(weak)
             if len(text) >= _LEAST_COMPARED and text not in known_texts and len(known_texts) < MOST_KEPT:

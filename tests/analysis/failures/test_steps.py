@@ -6,31 +6,9 @@ from namel3ss_debug.analysis.failures.steps import (
     find_named,
     is_empty,
     iter_leaves,
-    make_steps,
     may_contain,
     searchable_text,
 )
-
-
-def test_starts_and_ends_become_steps(recording):
-    """Whole spans, spans that have not ended, and ends whose start is not there are all steps, by number."""
-    agent = recording.start("agent", "root", 0)
-    recording.span("tool", "a", 1, 2, agent)
-    recording.end("lost", 3)
-    steps = make_steps(list(enumerate(recording.events, 1)))
-    assert [(step.number, step.end_number, step.name) for step in steps] == [
-        (1, 0, "root"),
-        (2, 3, "a"),
-        (4, 4, "lost"),
-    ]
-
-
-def test_a_step_is_made_once_for_many_windows(recording):
-    """Windows overlap, and what was worked out of a step is kept."""
-    recording.span("tool", "a", 1, 2)
-    known = {}
-    events = list(enumerate(recording.events, 1))
-    assert make_steps(events, known)[0] is make_steps(events, known)[0]
 
 
 @pytest.mark.parametrize(
