@@ -19,6 +19,7 @@ import weakref
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -69,6 +70,15 @@ class StaleIndexError(Exception):
     """The index is damaged or does not fit the trace any more; build it anew."""
 
 
+def close_file(file: IO[bytes]) -> None:
+    """Close a file that is only read.
+
+    Closing moves the offset back over what was read ahead. A forked process shares the offset, and may have done it already.
+    """
+    with suppress(OSError):
+        file.close()
+
+
 class Index:
     """An index that was read or has just been built.
 
@@ -86,7 +96,9 @@ class Index:
         saved = footer["resume"]
         self.resume: tuple[Resume, int] | None = (Resume(*saved[:4]), int(saved[4])) if saved else None
         self._file = file
-        weakref.finalize(self, file.close)  # in a circle of references a file would go first, with a warning
+        weakref.finalize(
+            self, close_file, file
+        )  # in a circle of references a file would go first, with a warning
         self._loaded: tuple[int, array[int], array[int]] | None = None
 
     def place(self, number: int) -> LinePlace:
@@ -303,7 +315,7 @@ class PlaceReader:
     def close(self) -> None:
         """Close the files."""
         while self._opened:
-            self._opened.popitem()[1][1].close()
+            close_file(self._opened.popitem()[1][1])
 
     def _file(self, number: int, path: Path) -> io.BufferedReader:
         state = None
