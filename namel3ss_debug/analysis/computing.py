@@ -75,6 +75,9 @@ def _compute(
     if name in done:
         return
     row, needs = table[name], _needs(name, table)
+    if spans.names_traces and callable(row.pooling):
+        done[name] = row.pooling(spans, [about["sections"][name] for about in spans.about])
+        return
     for needed in needs:
         _compute(needed, spans, options, table, done)
     if row.watch is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from namel3ss_debug.analysis.findings import FindingsOfSection
+    from namel3ss_debug.analysis.findings import FindingsOfSection, Row
     from namel3ss_debug.analysis.totals import Options
-    from namel3ss_debug.traces.span_table import Fact
+    from namel3ss_debug.traces.span_table import Fact, SpanTable
 
 EVERY_OTHER_SECTION: Final = ("*",)
 """The `needs` of a section that reads all others."""
@@ -22,16 +22,6 @@ class ComputedSections(dict[str, Any]):
     """The sections that were computed so far, by name; `rows` is the table of sections."""
 
     rows: Mapping[str, Section]
-
-
-class SectionTotal(Protocol):
-    """The sum of the results of one section over several traces, for sections whose spans are not read again."""
-
-    def add(self, section: Mapping[str, Any], trace: str) -> None:
-        """Add the result for the next trace, which has this path."""
-
-    def result(self) -> dict[str, Any]:
-        """Return the section of all traces."""
 
 
 class ColumnSpec(NamedTuple):
@@ -100,8 +90,9 @@ class Section(NamedTuple):
         help: the help of the option; the first row of a flag has it.
         columns: its tables in reports, and the names of what `views.figures.FIGURES` draws between them.
         findings: yields its findings; None for none.
-        pooling: how several traces are read together: `MERGE` as one table, the class that adds up the
-            results, or None for a section that has a meaning for one trace only.
+        pooling: how several traces are read together: `MERGE` by the same function, because the section is of columns
+            alone; a function of the table and of the section of each trace, for what was read from their events; or
+            None for a section that has a meaning for one trace only.
         has_data: returns whether its result shows anything about the run.
         parts: the parts of the health that have a score where it has data.
         in_health: whether the health shows its score.
@@ -114,7 +105,7 @@ class Section(NamedTuple):
     help: str = ""
     columns: tuple[TableSpec | str, ...] = ()
     findings: FindingsOfSection | None = None
-    pooling: type[SectionTotal] | Literal["merge"] | None = None
+    pooling: Literal["merge"] | Callable[[SpanTable, Sequence[Row]], dict[str, Any]] | None = None
     has_data: Callable[[Mapping[str, Any]], bool] = has_content
     parts: tuple[str, ...] = ()
     in_health: bool = True
@@ -129,8 +120,3 @@ class Section(NamedTuple):
 
 SectionTable = dict[str, Section]
 """Sections by name, in the order of the document."""
-
-
-def names_event(key: str) -> bool:
-    """Return whether the value of this key is the number of an event: `number`, `peak_number`."""
-    return key == "number" or key.endswith("_number")

@@ -7,7 +7,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.contract import names_event
 from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.prices import is_extra_installed
 from namel3ss_debug.views import health, trends
@@ -166,7 +165,7 @@ def _placed(value: Any, recording: str = "") -> Any:
         recording = short_name(trends.behind(Path(value["trace"])))
     return {
         key: f"{recording}:{item}"
-        if recording and names_event(key) and isinstance(item, int)
+        if recording and (key == "number" or key.endswith("_number")) and isinstance(item, int)
         else _placed(item, recording)
         for key, item in value.items()
     }

@@ -3,7 +3,8 @@
 How the document of several traces is made:
 
 - Sections whose pooling is `MERGE` are computed from one table of all their spans (`SpanTable.extend`).
-- Those whose pooling is a class (`section_sums`) are summed up from the section of each trace.
+- Those whose pooling is a function are made by it from that table and from the section of each trace, because they are
+  read from the events themselves.
 - Everything else (integrity, dependencies with the critical path, and all sections about the course of one run) has a
   meaning for one trace only: it is in the document of each trace and not in the whole.
 
@@ -29,12 +30,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from namel3ss_debug import prices
-from namel3ss_debug.analysis.aggregate.section_sums import Overviews, SectionSum
 from namel3ss_debug.analysis.aggregate.trends import compute_trends
 from namel3ss_debug.analysis.aggregate.windows import GROUPS
 from namel3ss_debug.analysis.analyzer import SCHEMA, analyze_trace
 from namel3ss_debug.analysis.computing import compute_sections
-from namel3ss_debug.analysis.contract import MERGE, Section, SectionTotal
+from namel3ss_debug.analysis.contract import Section
 from namel3ss_debug.analysis.sections.table import SECTIONS, in_order
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import DebugError, UnreadableTraceError
@@ -104,7 +104,7 @@ class TraceResult(NamedTuple):
         group: the group it belongs to.
         figures: the overview with `memory_peak_mb`.
         document: its whole document as JSON; empty where it was not wanted.
-        sections: the sections that are summed up.
+        sections: the sections that were read from its events.
         spans: its table of spans, pickled, so that every group it belongs to loads a copy of its own.
     """
 
@@ -163,9 +163,7 @@ def read_recording(request: AnalysisRequest, table: Mapping[str, Section], path:
         figures={**document[_OVERVIEW], "memory_peak_mb": memory.get("peak_mb")},
         document=orjson.dumps(shown) if request.documents else b"",
         sections={
-            name: value
-            for name, value in shown.items()
-            if name in table and table[name].pooling not in {None, MERGE}
+            name: document[name] for name, row in table.items() if callable(row.pooling) and name in document
         },
         spans=pickle.dumps(spans),
     )
@@ -179,20 +177,12 @@ class TraceGroup:
         self._options = request.options
         self._table = table
         self._spans: SpanTable | None = None
-        self._overviews = Overviews()
-        self._sums: dict[str, SectionTotal] = {}
-        self._keys: dict[str, dict[str, None]] = {}
         self._runs: list[tuple[float, dict[str, Any]]] = []
 
     def add(self, result: TraceResult) -> None:
         """Add the next trace."""
-        self._overviews.add(result.row[_OVERVIEW])
-        for name, section in result.sections.items():
-            pooling = self._table[name].pooling
-            if name != _OVERVIEW and pooling is not None and pooling != MERGE:
-                self._sums.setdefault(name, pooling()).add(section, result.path)
-                self._keys.setdefault(name, {}).update(dict.fromkeys(section))
         spans: SpanTable = pickle.loads(result.spans)  # noqa: S301  (written by `read_recording`)
+        spans.about[0]["sections"] = result.sections
         if self._spans is None:
             self._spans = spans
         else:
@@ -203,31 +193,24 @@ class TraceGroup:
 
     def sections(self) -> dict[str, Any]:
         """Return the sections of all traces that were added."""
-        pooled = [
+        return self._compute(
             name
             for name, row in self._table.items()
-            if row.pooling == MERGE and (self._sections is None or name in self._sections)
-        ]
-        sections = (
-            {} if self._spans is None else compute_sections(self._spans, pooled, self._options, self._table)
+            if row.pooling is not None and (self._sections is None or name in self._sections)
         )
-        sections |= {name: added.result() for name, added in self._sums.items()}
-        if "errors" in sections:
-            # The share of all ended spans; those are in the overviews and not in the section.
-            known = sections["errors"] | {"error_rate": self._overviews.error_rate}
-            keys = (*self._keys["errors"], "recurring")
-            sections["errors"] = {key: known[key] for key in keys if key in known}
-        sections[_OVERVIEW] = self._overviews.result()
-        wanted = sections.keys() if self._sections is None else self._sections
-        return {name: sections[name] for name in self._table if name in sections and name in wanted}
+
+    def _compute(self, names: Iterable[str]) -> dict[str, Any]:
+        assert self._spans is not None, "a group has a trace"
+        return compute_sections(self._spans, list(names), self._options, self._table)
 
     def count(self) -> int:
         """Return how many traces there are."""
-        return len(self._overviews.rows)
+        return 0 if self._spans is None else len(self._spans.paths)
 
     def overview(self) -> dict[str, Any]:
         """Return the overview of all of them, requested or not."""
-        return self._overviews.result()
+        overview: dict[str, Any] = self._compute([_OVERVIEW])[_OVERVIEW]
+        return overview
 
     def targets(self) -> Counter[Any]:
         """Return how many traces there are of each program; None is the key of those without its name."""
@@ -440,8 +423,15 @@ def _trends_to_json(by: str | None, whole: TraceGroup, groups: Sequence[TraceGro
 
 def _sum_problems(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Return the problems of reading all traces, with the first places of the first of them."""
-    added = SectionSum()
-    for row in rows:
-        added.add({**row["problems"], "first": []}, "")
-    first = [problem for row in rows for problem in row["problems"]["first"]]
-    return {**added.result(), "first": first[:100]}
+    problems = [row["problems"] for row in rows]
+    kinds: Counter[str] = Counter()
+    for each in problems:
+        kinds.update(each["kinds"])
+    counts = ("lost_events", "rotated_away_events", "dropped_events")
+    return {
+        "total": kinds.total(),
+        "kinds": dict(sorted(kinds.items())),
+        **{name: sum(each[name] for each in problems) for name in counts},
+        "dropped_because": sorted({reason for each in problems for reason in each["dropped_because"]}),
+        "first": [problem for each in problems for problem in each["first"]][:100],
+    }

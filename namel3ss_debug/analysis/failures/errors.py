@@ -39,7 +39,7 @@ out.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from itertools import islice
 from operator import mul
 from typing import TYPE_CHECKING, Any
@@ -72,7 +72,7 @@ from namel3ss_debug.traces.span_table import SpanWatcher
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from namel3ss_debug.analysis.failures.claims import Claim
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
@@ -344,6 +344,64 @@ class Errors(SpanWatcher):
             }
             for row, start in self._open
         ]
+
+
+def list_errors_of_traces(spans: SpanTable, sections: Sequence[Row]) -> dict[str, Any]:
+    """Return the errors of several traces, each with its trace, and `recurring`: the failures with one fingerprint."""
+
+    def total(key: str) -> int:
+        return sum(section[key] for section in sections)
+
+    def listed(key: str) -> list[dict[str, Any]]:
+        return [
+            {**spans.path(trace), **row} for trace, section in enumerate(sections) for row in section[key]
+        ]
+
+    categories: Counter[str] = Counter()
+    for section in sections:
+        categories.update(section["error_categories"])
+    failures = listed("failures")
+    return {
+        "total_errors": total("total_errors"),
+        "error_categories": dict(sorted(categories.items(), key=lambda item: (-item[1], item[0]))),
+        "error_rate": error_rate(spans, [section["error_rate"] for section in sections]),
+        **{key: total(key) for key in ("failed_spans", "reported_errors", "recovered_errors", "retries")},
+        "retry_cost": _retry_cost(spans),
+        "failures": failures[:LISTED],
+        "dependency_failures": listed("dependency_failures")[:LISTED],
+        "weak_errors": total("weak_errors"),
+        "weak_failures": listed("weak_failures")[:LISTED],
+        "open_span_count": spans.open_count,
+        "open_spans": listed("open_spans")[:LISTED],
+        "recurring": _recurring(failures),
+    }
+
+
+def error_rate(spans: SpanTable, rates: Sequence[float | None]) -> float | None:
+    """Return the share of the ended spans of several traces that failed, from that of each; None where none ended."""
+    ended = Counter(trace for trace, end in zip(spans.trace, spans.end, strict=True) if end)
+    failed = sum(round((rate or 0) * ended[trace]) for trace, rate in enumerate(rates))
+    return failed / ended.total() if ended else None
+
+
+def _recurring(failures: Iterable[Row]) -> list[dict[str, Any]]:
+    """Return the failures with the same fingerprint, those in most traces first, with the first of each."""
+    groups: defaultdict[str, list[Row]] = defaultdict(list)
+    for failure in failures:
+        groups[failure["fingerprint"]].append(failure)
+    shown = ("component", "component_name", "category", "error_type", "error", "trace", "number")
+    rows = [
+        {
+            "fingerprint": fingerprint,
+            "count": len(same),
+            "traces": len({failure["trace"] for failure in same}),
+            **{key: same[0][key] for key in shown},
+        }
+        for fingerprint, same in groups.items()
+        if len(same) > 1
+    ]
+    rows.sort(key=lambda row: (-row["traces"], -row["count"], row["fingerprint"]))
+    return rows[:LISTED]
 
 
 def _id(start: Event, end: Event) -> str | None:

@@ -15,15 +15,17 @@ each kind is found is described in `savings`.
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
 from namel3ss_debug.analysis.findings import HALF, WORTH_MS, format_time, make_finding
 from namel3ss_debug.analysis.sections.savings import CallKeys, Savings
+from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.traces.facts import NS_PER_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
     from namel3ss_debug.analysis.totals import Options
@@ -74,6 +76,41 @@ class Optimizations(CallKeys):
         savings.find_slow_tools()
         savings.find_parallel(sections["dependencies"].get("parallel") or {})
         return savings.result()
+
+
+def sum_savings(spans: SpanTable, sections: Sequence[Row]) -> dict[str, Any]:
+    """Return the savings of several traces: those that save most are listed, with their trace."""
+    rows = [
+        {**spans.path(trace), **row} for trace, section in enumerate(sections) for row in section["listed"]
+    ]
+    rows.sort(key=lambda row: (-(row["saves"]["cost"] or 0), -row["saves"]["ms"], -row["saves"]["tokens"]))
+    kinds = []
+    for same in zip(*(section["kinds"] for section in sections), strict=True):
+        reasons = {row["reason"] for row in same if row["reason"] is not None}
+        kinds.append(
+            {
+                **same[0],
+                "count": sum(row["count"] for row in same),
+                "saves": _sum_saves(same),
+                "reason": reasons.pop() if len(reasons) == 1 else None,
+            }
+        )
+    return {
+        "saves": _sum_saves(sections),
+        "kinds": kinds,
+        "listed": rows[:LISTED],
+        "listed_of": sum(section["listed_of"] for section in sections),
+    }
+
+
+def _sum_saves(rows: Sequence[Row]) -> dict[str, Any]:
+    saves = [row["saves"] for row in rows]
+    costs = [each["cost"] for each in saves if each["cost"] is not None]
+    return {
+        "ms": round(fsum(each["ms"] for each in saves), 6),
+        "tokens": sum(each["tokens"] for each in saves),
+        "cost": round(fsum(costs), 12) if costs else None,
+    }
 
 
 _SAVINGS = {

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from math import fsum
 from operator import eq
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.distributions import milliseconds
+from namel3ss_debug.analysis.failures.errors import error_rate
 from namel3ss_debug.analysis.findings import UNFINISHED, make_finding
 from namel3ss_debug.traces.late_ends import VERDICT
 from namel3ss_debug.traces.outcomes import Outcome, RunEnd, decide_outcome
 from namel3ss_debug.traces.span_table import SpanWatcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
     from namel3ss_debug.analysis.totals import Options
@@ -152,6 +155,47 @@ class ExecutionOverview(SpanWatcher):
         if spans.open_count or (unended and spans.about[0].get("ending") != "finished"):
             return "open"
         return "failed" if outcome.name == "failed" else "completed"
+
+
+_WORST_FIRST = ("open", "killed", "failed", "interrupted", "stopped")
+_ONE_TRACE = ("status", "exit_status", "outcome", "outcome_detail", "tracing")
+_IDS = ("execution_ids", "session_ids")
+_SUMMED = (
+    *("executions", "processes", "processes_without_end", "events", "spans", "open_spans", "orphan_ends"),
+    *("agent_executions", "llm_calls", "tool_calls", "tokens", "calls_without_price", "errors", "retries"),
+)
+
+
+def summarize_overviews(spans: SpanTable, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the overview of several traces.
+
+    Counts and `duration_ms` are sums, so `duration_ms` is how long the traces took one after the other. `started_at` is
+    that of the earliest and `ended_at` that of the latest. `status` is `open` where one of them is, else the worst
+    by `_WORST_FIRST`; `statuses` counts them. A value that differs is None.
+    """
+    statuses = Counter(row["status"] for row in rows)
+    known: dict[str, Any] = {
+        "status": next((status for status in _WORST_FIRST if status in statuses), "completed"),
+        "statuses": dict(sorted(statuses.items())),
+    }
+    for name, value in rows[0].items():
+        if name in _SUMMED:
+            known[name] = sum(row[name] for row in rows)
+        elif name not in _ONE_TRACE:
+            known[name] = value if all(row.get(name) == value for row in rows) else None
+    costs = [row["cost"] for row in rows if row["cost"] is not None]
+    rate = error_rate(
+        spans, [1 - (1 if row["success_rate"] is None else row["success_rate"]) for row in rows]
+    )
+    return known | {
+        "duration_ms": None if spans.wall is None else milliseconds(spans.wall),
+        "started_at": _seconds(spans.first_at),
+        "ended_at": max((row["ended_at"] for row in rows if row["ended_at"] is not None), default=None),
+        "cost": round(fsum(costs), 12) if costs else None,
+        "priced_by": dict(sorted(sum((Counter(row["priced_by"]) for row in rows), Counter()).items())),
+        "success_rate": None if rate is None else round(1 - rate, 12),
+        **{name: sorted({each for row in rows for each in row[name]})[:10] for name in _IDS},
+    }
 
 
 def _calls(spans: SpanTable, prefix: str) -> int:

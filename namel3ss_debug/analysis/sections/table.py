@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from namel3ss_debug.analysis.aggregate.section_sums import ErrorSum, Overviews, SectionSum
 from namel3ss_debug.analysis.contract import EVERY_OTHER_SECTION, MERGE, Section, SectionTable
 from namel3ss_debug.analysis.failures import errors
 from namel3ss_debug.analysis.health import run_health
@@ -42,7 +41,7 @@ _ROWS = (
         needs=("errors", "resource_usage"),
         help="How the run went, by component and event type.",
         findings=overview.find_findings,
-        pooling=Overviews,
+        pooling=overview.summarize_overviews,
         in_health=False,
     ),
     Section(
@@ -80,7 +79,7 @@ _ROWS = (
         help="What failed, and what never ended.",
         columns=errors.COLUMNS,
         findings=errors.find_findings,
-        pooling=ErrorSum,
+        pooling=errors.list_errors_of_traces,
         has_data=errors.has_errors,
         parts=("quality", "stability"),
         brief_rows=8,
@@ -156,7 +155,7 @@ _ROWS = (
         help="What could be saved: time, tokens and money, each once.",
         columns=optimizations.COLUMNS,
         findings=optimizations.find_findings,
-        pooling=SectionSum,
+        pooling=optimizations.sum_savings,
         has_data=optimizations.has_savings,
         parts=("resources",),
     ),

@@ -119,6 +119,83 @@ def test_failures_say_of_which_recording_they_are(week):
     assert list(errors) == [*(key for key in alone if key in errors), "recurring"]
 
 
+@pytest.fixture
+def failing(write):
+    """Write a recording in which calls of a tool fail, one after the other, with these errors."""
+
+    def failing(name, *errors):
+        events = [{"event_type": "trace_start", "event_id": "1", "component": "app", "timestamp": 1.0}]
+        for place, error in enumerate(errors):
+            tool = {"component": "tool", "timestamp": 2.0 + place}
+            begun = {"event_type": "tool_call_start", "event_id": f"t{place}", "component_name": "search"}
+            failed = {"status": "failed", "error_type": "OSError", "error": error}
+            ended = {"event_type": "tool_call_end", "event_id": f"e{place}", "parent_event_id": f"t{place}"}
+            events += [tool | begun, tool | ended | failed]
+        return write(name, events)
+
+    return failing
+
+
+def test_the_same_failure_in_several_traces_is_one_row(failing):
+    """Those in most traces come first, with the first occurrence; a failure that occurred once is no such row."""
+    first = failing("first", "no route", "no route", "only once")
+    paths = [
+        first,
+        failing("second", "disk is full", "disk is full", "disk is full"),
+        failing("third", "no route"),
+    ]
+    errors = analyze_many(paths, AnalysisRequest(sections=("errors",))).document["errors"]
+    rows = [
+        (row["error"], row["count"], row["traces"], row["trace"], row["number"])
+        for row in errors["recurring"]
+    ]
+    assert rows == [("no route", 3, 2, str(first), 2), ("disk is full", 3, 1, str(paths[1]), 2)]
+    assert (errors["total_errors"], errors["failed_spans"], errors["error_rate"]) == (7, 7, 1.0)
+
+
+def test_many_failures_are_counted_and_the_first_hundred_listed(failing):
+    """A thousand traces with a hundred failures each make no endless list."""
+    paths = [failing(f"run{run}", *(f"{run} {place}" for place in range(60))) for run in range(2)]
+    errors = analyze_many(paths, AnalysisRequest(sections=("errors",))).document["errors"]
+    assert (errors["total_errors"], len(errors["failures"])) == (120, 100)
+
+
+def test_the_overview_of_several_traces_is_the_sum_and_the_worst(week):
+    """It says how long they took together, when the first began and the last ended, and how many went how."""
+    overview = analyze_many(week, AnalysisRequest()).document["execution_overview"]
+    alone = [TraceAnalyzer(path).analyze()["execution_overview"] for path in week]
+    assert list(overview)[:2] == ["status", "statuses"]
+    assert overview["statuses"] == {"completed": 5, "killed": 1}
+    for name in ("spans", "events", "tool_calls", "errors", "open_spans"):
+        assert overview[name] == sum(row[name] for row in alone)
+    assert overview["duration_ms"] == pytest.approx(sum(row["duration_ms"] for row in alone))
+    assert (overview["started_at"], overview["ended_at"]) == (alone[0]["started_at"], alone[5]["ended_at"])
+    assert overview["success_rate"] == pytest.approx(1 - 1 / 11)
+    assert "agent_version" in overview
+    assert overview["agent_version"] is None  # the traces are of two versions
+    assert not {"exit_status", "outcome", "tracing"} & overview.keys()
+
+
+def test_an_overview_of_traces_without_times_and_ended_spans(write):
+    """What no trace has stays unknown: it is no zero."""
+    path = write("bare", [{"event_type": "tool_call_start", "event_id": "1", "component": "tool"}])
+    overview = analyze_many([path, path], AnalysisRequest()).document["execution_overview"]
+    unknown = ("duration_ms", "started_at", "ended_at", "success_rate", "cost")
+    assert [overview[name] for name in unknown] == [None] * 5
+    assert (overview["spans"], overview["open_spans"]) == (2, 2)
+
+
+def test_savings_of_several_traces_have_the_largest_first(week):
+    """Each kind is the sum, whatever the order of the traces; what saves most is listed first, with its trace."""
+    request = AnalysisRequest(sections=("optimizations",), options=slow(250))
+    savings = analyze_many(week, request).document["optimizations"]
+    slow_tools = next(row for row in savings["kinds"] if row["kind"] == "slow_tools")
+    assert (slow_tools["count"], slow_tools["saves"]["ms"]) == (3, 150 + 250 + 350)
+    assert [row["trace"] for row in savings["listed"]] == [str(week[place]) for place in (5, 2, 4, 3)]
+    assert (savings["listed_of"], savings["saves"]["cost"]) == (4, None)
+    assert analyze_many(week[::-1], request).document["optimizations"] == savings
+
+
 def test_the_whole_has_what_means_something_of_several(week):
     """What is of one recording only, such as its critical path, is in its own document."""
     many = analyze_many(week, AnalysisRequest(documents=True))
