@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from namel3ss_debug.analysis.aggregate import many
 from namel3ss_debug.analysis.aggregate.many import AnalysisRequest, TraceGroup, analyze_many, read_recording
 from namel3ss_debug.analysis.analyzer import TraceAnalyzer
+from namel3ss_debug.analysis.sections.optimizations import sum_savings
 from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import UnreadableTraceError, WrongUsageError
@@ -194,6 +195,26 @@ def test_savings_of_several_traces_have_the_largest_first(week):
     assert [row["trace"] for row in savings["listed"]] == [str(week[place]) for place in (5, 2, 4, 3)]
     assert (savings["listed_of"], savings["saves"]["cost"]) == (4, None)
     assert analyze_many(week[::-1], request).document["optimizations"] == savings
+
+
+@pytest.mark.parametrize(
+    ("reasons", "shown"), [(["why", None, "why"], "why"), (["why", "other"], None), ([None, None], None)]
+)
+def test_a_reason_is_kept_where_no_trace_has_another(reasons, shown):
+    """Otherwise the reason of one trace would be shown as that of all."""
+    nothing = {"ms": 0.0, "tokens": 0, "cost": None}
+    kind = {"kind": "parallel", "what": "...", "count": 0, "saves": nothing}
+    sections = [
+        {"saves": nothing, "kinds": [kind | {"reason": reason}], "listed": [], "listed_of": 0}
+        for reason in reasons
+    ]
+    savings = sum_savings(read_spans([]), sections)
+    assert savings == {
+        "saves": nothing,
+        "kinds": [kind | {"reason": shown}],
+        "listed": [],
+        "listed_of": 0,
+    }
 
 
 def test_the_whole_has_what_means_something_of_several(week):
