@@ -10,7 +10,7 @@ import ast
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -97,23 +97,64 @@ class SourceFile:
         """The package that relative imports in it begin from."""
         return self.module if self._place.name == "__init__.py" else self.module.rpartition(".")[0]
 
-    @cached_property
+    @property
     def tree(self) -> ast.Module:
         """Its syntax tree; an empty one if it is not Python."""
-        try:
-            return parse_source(self._source, self._log_level)
-        except (SyntaxError, ValueError, RecursionError):
-            return ast.Module([], [])
+        return self._text.tree
+
+    @property
+    def bindings(self) -> Mapping[str, list[ast.AST]]:
+        """The statements at the top of the module that bind or change each name."""
+        return self._text.bindings
+
+    @property
+    def definitions(self) -> Mapping[str, CodeDefinition]:
+        """Its definitions by their labels."""
+        return self._text.definitions
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All names in the code, without those of definitions."""
+        return self._text.names
 
     @cached_property
-    def bindings(self) -> dict[str, list[ast.AST]]:
-        """The statements at the top of the module that bind or change each name."""
+    def _text(self) -> _SourceText:
+        return _read_text(self._source, self._log_level)
+
+
+@lru_cache(maxsize=2048)  # pytest runs each made test by itself, in one process
+def _read_text(source: bytes, log_level: int) -> _SourceText:
+    try:
+        return _SourceText(parse_source(source, log_level))
+    except (SyntaxError, ValueError, RecursionError):
+        return _SourceText(ast.Module([], []))
+
+
+class _SourceText:
+    """A parsed text; the properties are those of `SourceFile`."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.tree = tree
+
+    @cached_property
+    def bindings(self) -> Mapping[str, list[ast.AST]]:
         return find_bindings(self.tree.body)
 
     @cached_property
-    def definitions(self) -> dict[str, CodeDefinition]:
-        """Its definitions by their labels."""
+    def definitions(self) -> Mapping[str, CodeDefinition]:
         return find_definitions(self.tree)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        found: set[str] = set()
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Name):
+                found.add(node.id)
+            elif isinstance(node, ast.Attribute):
+                found.add(node.attr)
+            elif isinstance(node, ast.FunctionDef) and node.name in _LISTS_SUBCLASSES:
+                found.add(node.name)
+        return frozenset(found)
 
 
 Label = tuple[str, str]
@@ -242,17 +283,7 @@ class SourceFiles:
 
     @cached_property
     def _mentioned(self) -> frozenset[str]:
-        """All names in the code, without those of definitions."""
-        found: set[str] = set()
-        for file in list(self.files.values()):
-            for node in ast.walk(file.tree):
-                if isinstance(node, ast.Name):
-                    found.add(node.id)
-                elif isinstance(node, ast.Attribute):
-                    found.add(node.attr)
-                elif isinstance(node, ast.FunctionDef) and node.name in _LISTS_SUBCLASSES:
-                    found.add(node.name)
-        return frozenset(found)
+        return frozenset().union(*(file.names for file in list(self.files.values())))
 
     def has_other_signature(self, label: Label) -> bool:
         """Return whether the annotations of a function have changed. They count for tools, of which models get a schema."""
