@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import logging
 import os
@@ -41,6 +42,13 @@ for number, usual in AS_USUAL.items():
 
 # Our finder of modules to patch stays in `sys.meta_path`; pytester would take out one that a test has put there.
 call_when_imported("no_module_of_this_name", lambda _module: None)
+
+
+def pytest_collection_finish(session):
+    """Leave what is loaded by now out of every look at all objects: a recorded call looks for the functions of its tools."""
+    del session
+    gc.collect()
+    gc.freeze()
 
 
 def load_file(path):
