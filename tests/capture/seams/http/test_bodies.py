@@ -219,8 +219,9 @@ def test_the_outline_of_a_long_body_has_everything_but_its_long_texts(value: obj
         return one == other or (isinstance(one, str) and len(json.dumps(one)) > 1000)
 
     assert same(value, outline["value"])
-    short = {"value": value}
-    assert parse_outline(json.dumps(short).encode(), []) == parse_request_body(json.dumps(short).encode(), [])
+    short = json.dumps({"value": value}).encode()
+    if len(short) < 60_000:
+        assert parse_outline(short, []) == parse_request_body(short, [])
 
 
 def test_the_outline_of_what_is_no_json_is_the_body() -> None:
