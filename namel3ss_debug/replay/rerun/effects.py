@@ -203,6 +203,8 @@ def compare_effects(
             then, now = replace(then, uncaught=None), replace(now, uncaught=None)
     sides = _Sides(then, now, [re.compile(each) for each in ignored], killed=killed)
     divergences = [] if killed else [*sides.compare_ends(), *sides.compare_files()]
+    if killed:
+        sides.not_compared.append("the end and the files of the recorded run, which was killed")
     if then.screens is None or now.screens is None:
         return EffectsComparison(tuple(divergences), (OF_TRACE, *sides.not_compared))
     for stream in sorted({stream for _, stream in (*then.pieces, *now.pieces)}, key=(STDOUT).__ne__):

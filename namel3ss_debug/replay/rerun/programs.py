@@ -8,6 +8,7 @@ would.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import builtins
 import importlib
 import importlib.metadata
@@ -17,9 +18,11 @@ import os
 import runpy
 import sys
 import sysconfig
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from operator import attrgetter
 from types import ModuleType
 from typing import Any, NoReturn, Protocol
@@ -123,6 +126,7 @@ class ProgramRunner:
             _main_module(here, here, list(sys.argv)),
             self._surroundings(recorded, None),
             _refuse_hard_exits(),
+            _own_exit_functions(here),
         ):
             function = attrgetter(path)(importlib.import_module(module))
             result = function(**arguments)
@@ -144,6 +148,7 @@ class ProgramRunner:
             _main_module(root, folder, argv),
             self._surroundings(recorded, stdin),
             _refuse_hard_exits(),
+            _own_exit_functions(root),
         ):
             try:
                 run()
@@ -265,6 +270,42 @@ def _refuse_hard_exits() -> Iterator[None]:
                 f"the program called os._exit({statuses[0]}), which ends a process at once: a test cannot run "
                 "what comes with that; end it with sys.exit, or by returning"
             ) from None
+
+
+@contextmanager
+def _own_exit_functions(root: str) -> Iterator[None]:
+    """Call what the program's own code gave to `atexit` at the end of the program, and not at that of the tests.
+
+    What libraries registered stays with the process, which goes on to use them.
+    """
+    is_own = rewrite.Finder(root).is_own
+    register, unregister = atexit.register, atexit.unregister
+    calls: list[tuple[Callable[..., Any], Callable[[], Any]]] = []
+
+    def register_here(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        if not is_own(sys._getframe(1).f_code.co_filename):  # noqa: SLF001  (the documented way to a frame)
+            return register(function, *args, **kwargs)
+        calls.append((function, partial(function, *args, **kwargs)))
+        return function
+
+    def unregister_here(function: Callable[..., Any], /) -> None:
+        calls[:] = [each for each in calls if each[0] != function]
+        unregister(function)
+
+    atexit.register, atexit.unregister = register_here, unregister_here
+    try:
+        yield
+    finally:
+        atexit.register, atexit.unregister = register, unregister
+        if not isinstance(sys.exception(), _HardExit):
+            while calls:
+                function, call = calls.pop()
+                try:
+                    call()
+                except Exception as error:  # as the interpreter does, which then goes on
+                    print(f"Exception ignored in atexit callback: {function!r}", file=sys.stderr)
+                    own = error.__traceback__ and error.__traceback__.tb_next
+                    traceback.print_exception(error.with_traceback(own))
 
 
 async def _wait(result: Any) -> Any:

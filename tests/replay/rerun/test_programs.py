@@ -1,5 +1,6 @@
 """Programs run inside a process: what they see is as on a command line, and nothing of it stays."""
 
+import atexit
 import importlib.metadata
 import os
 import sys
@@ -154,3 +155,25 @@ def test_a_program_that_calls_os_exit_fails_its_test_and_ends_nothing_else(proje
         "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
     assert programs.run_script("forks.py", [], None) == 5
+
+
+def test_functions_of_atexit_run_at_the_end_of_the_program(project, programs, capsys):
+    """As the interpreter calls them, and only those of the program's own code; after `os._exit` none."""
+    (project / "ends.py").write_text(
+        "import atexit, sys\n"
+        "def last(word):\n    print(word)\n"
+        "@atexit.register\ndef fails():\n    raise OSError('no disk')\n"
+        "atexit.register(last, 'bye')\natexit.register(print, 'not this')\natexit.unregister(print)\n"
+        "print('hello')\nsys.exit(3)\n"
+    )
+    registered = atexit._ncallbacks()
+    assert programs.run_script("ends.py", [], None) == 3
+    shown = capsys.readouterr()
+    assert shown.out == "hello\nbye\n"
+    assert shown.err.endswith("raise OSError('no disk')\nOSError: no disk\n")
+    assert "programs.py" not in shown.err
+    assert atexit._ncallbacks() == registered
+    (project / "ends.py").write_text("import atexit, os\natexit.register(print, 'bye')\nos._exit(0)\n")
+    with pytest.raises(RerunError):
+        programs.run_script("ends.py", [], None)
+    assert capsys.readouterr().out == ""
