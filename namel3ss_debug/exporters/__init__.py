@@ -1,6 +1,7 @@
 """Exporters: formats of other tools, each one module that turns events or findings into bytes.
 
-A module of `TRACE_EXPORTERS` has `export(events)`, which yields the bytes of a trace; `trace --format NAME` offers it.
+A module of `TRACE_EXPORTERS` has `export(events)`, which yields the bytes of a trace; `trace --format NAME`
+and `export --format NAME` offer it.
 A module of `FINDING_EXPORTERS` has `export(reports, root, fail_on)`, which returns the bytes of what `check` found;
 `check --NAME FILE` offers it. To add one, write the module and add its row.
 """
@@ -39,12 +40,16 @@ class FindingExporterModule(Protocol):
 
 
 class TraceExporter(NamedTuple):
-    """One format of a trace: its name, its module, the ending of its files, and what it is."""
+    """One format of a trace: its name, its module, the ending of its files, and what it is.
+
+    `takes_mark` is whether the user's judgement may stand before the events, as `span_export.MARK`.
+    """
 
     name: str
     module: str
     ending: str
     description: str
+    takes_mark: bool = False
 
     def load(self) -> TraceExporterModule:
         """Import the module."""
@@ -74,6 +79,40 @@ TRACE_EXPORTERS: tuple[TraceExporter, ...] = (
         "jsonl", "namel3ss_debug.exporters.jsonl", ".jsonl", "an event on each line: our own format"
     ),
     TraceExporter("json", "namel3ss_debug.exporters.json_document", ".json", "one document"),
+    TraceExporter(
+        "otlp",
+        "namel3ss_debug.exporters.otlp",
+        ".otlp.json",
+        "OTLP/JSON with GenAI attributes, for collectors",
+        takes_mark=True,
+    ),
+    TraceExporter(
+        "otlp-proto",
+        "namel3ss_debug.exporters.otlp_proto",
+        ".otlp.pb",
+        "the same as protobuf",
+        takes_mark=True,
+    ),
+    TraceExporter(
+        "langfuse",
+        "namel3ss_debug.exporters.langfuse",
+        ".langfuse.json",
+        "observations, as Langfuse exports them",
+    ),
+    TraceExporter("atif", "namel3ss_debug.exporters.atif", ".atif.json", "a trajectory for Harbor"),
+    TraceExporter(
+        "chrome", "namel3ss_debug.exporters.chrome", ".chrome.json", "for Perfetto and chrome://tracing"
+    ),
+    TraceExporter("zipkin", "namel3ss_debug.exporters.zipkin", ".zipkin.json", "spans of Zipkin v2"),
+    TraceExporter(
+        "speedscope",
+        "namel3ss_debug.exporters.speedscope",
+        ".speedscope.json",
+        "where the time went, for speedscope",
+    ),
+    TraceExporter(
+        "openmetrics", "namel3ss_debug.exporters.openmetrics", ".metrics.txt", "figures for Prometheus"
+    ),
 )
 
 FINDING_EXPORTERS: tuple[FindingExporter, ...] = (

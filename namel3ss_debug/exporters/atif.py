@@ -1,0 +1,111 @@
+"""Export a trace in ATIF 1.6, the format of trajectories of Harbor: a step for each message of a user and each model call.
+
+A step of a model call holds the calls of tools that it asked for, with what they returned as its observation.
+ATIF has no durations and no tree: the steps of all agents are in one list, in the order of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from namel3ss_debug.exporters.span_export import ExportedSpan, read_exported
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.version import __version__
+from namel3ss_debug.views.payloads import json_bytes
+from namel3ss_debug.wire import lenient, parts
+
+SCHEMA_VERSION: Final = "ATIF-v1.6"
+
+
+def export(events: Iterable[Event]) -> Iterator[bytes]:
+    """Yield one document."""
+    spans = sorted(read_exported(events), key=lambda span: span.number)
+    results = {
+        str(span.facts.inputs["call_id"]): span
+        for span in spans
+        if span.facts.kind == "tool" and span.facts.inputs.get("call_id")
+    }
+    models = [span for span in spans if span.facts.kind == "model"]
+    agent = next((span.facts.name for span in spans if span.facts.kind == "agent"), None) or "agent"
+    steps = [{"step_id": number, **step} for number, step in enumerate(_steps(models, results), 1)]
+    costs = [span.facts.cost for span in models if span.facts.cost is not None]
+    totals = {
+        "total_prompt_tokens": sum(span.facts.usage.get("input_tokens", 0) for span in models),
+        "total_completion_tokens": sum(span.facts.usage.get("output_tokens", 0) for span in models),
+        "total_cached_tokens": sum(span.facts.usage.get("cache_read_tokens", 0) for span in models),
+        "total_cost_usd": sum(costs) if costs else None,
+        "total_steps": len(steps),
+    }
+    known_model = next((span.facts.name for span in models if span.facts.name), None)
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "session_id": spans[0].trace_id if spans else "",
+        "agent": lenient.drop_none({"name": agent, "version": __version__, "model_name": known_model}),
+        "steps": steps,
+        "final_metrics": lenient.drop_none(totals),
+    }
+    yield (json_bytes(document) + "\n").encode()
+
+
+def _steps(models: Iterable[ExportedSpan], results: dict[str, ExportedSpan]) -> Iterator[dict[str, Any]]:
+    seen: set[tuple[str, str]] = set()
+    for span in models:
+        for message in lenient.mappings(span.facts.inputs.get("messages")):
+            role = str(message.get("role"))
+            text = "\n".join(parts.select_texts(lenient.mappings(message.get("parts"))))
+            if role in ("system", "user") and text and (role, text) not in seen:
+                seen.add((role, text))
+                yield {"source": role, "message": text, **_time(span)}
+        yield _agent_step(span, results)
+
+
+def _agent_step(span: ExportedSpan, results: dict[str, ExportedSpan]) -> dict[str, Any]:
+    facts = span.facts
+    calls: list[dict[str, Any]] = [
+        {
+            "tool_call_id": str(call.get("id") or f"{facts.span_id}.{index}"),
+            "function_name": str(call.get("name") or ""),
+            "arguments": call.get("arguments") if isinstance(call.get("arguments"), dict) else {},
+        }
+        for index, call in enumerate(lenient.mappings(facts.outputs.get("tool_calls")))
+    ]
+    observed = [
+        {"source_call_id": call["tool_call_id"], "content": _content(results[call["tool_call_id"]])}
+        for call in calls
+        if call["tool_call_id"] in results
+    ]
+    metrics = {
+        "prompt_tokens": facts.usage.get("input_tokens"),
+        "completion_tokens": facts.usage.get("output_tokens"),
+        "cached_tokens": facts.usage.get("cache_read_tokens"),
+        "cost_usd": facts.cost,
+    }
+    failure = facts.failure and {"error": f"{facts.failure.kind}: {facts.failure.text}"}
+    step = {
+        "source": "agent",
+        "message": lenient.string(facts.outputs.get("text")) or "",
+        "model_name": lenient.string(facts.inputs.get("model")) or facts.name,
+        "reasoning_content": lenient.string(facts.outputs.get("reasoning")),
+        "tool_calls": calls or None,
+        "observation": {"results": observed} if observed else None,
+        "metrics": lenient.drop_none(metrics) or None,
+        "extra": failure or None,
+    }
+    return {**_time(span), **lenient.drop_none(step)}
+
+
+def _content(tool: ExportedSpan) -> str:
+    failure = tool.facts.failure
+    if failure is not None:
+        return f"{failure.kind}: {failure.text}"
+    result = tool.facts.outputs.get("result")
+    return result if isinstance(result, str) else json_bytes(result)
+
+
+def _time(span: ExportedSpan) -> dict[str, str]:
+    if span.began is None:
+        return {}
+    moment = datetime.fromtimestamp(span.began / 1e9, UTC).isoformat(timespec="microseconds")
+    return {"timestamp": moment.replace("+00:00", "Z")}
