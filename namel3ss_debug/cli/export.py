@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from namel3ss_debug.cli.boundary import notify
-from namel3ss_debug.cli.options import open_reference, reading, report_problems, settings, write_file
+from namel3ss_debug.cli.options import (
+    open_reference,
+    open_trace_file,
+    reading,
+    report_problems,
+    settings,
+    trace_directory,
+    write_file,
+)
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.exporters import TRACE_EXPORTERS, TraceExporter
 from namel3ss_debug.traces.events import Event
@@ -34,6 +42,8 @@ _FORMATS = ", ".join(f"{row.name} ({row.description})" for row in TRACE_EXPORTER
     metavar="URL",
     help="Send it to a receiver of OTLP over HTTP, such as http://localhost:4318.",
 )
+@click.option("--pending", is_flag=True,
+              help="Send what was recorded in trace_output_dir and not yet sent to export_url, or to --to.")  # fmt: skip
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'",
               help="A header for --to; may be repeated. Secrets are better in OTEL_EXPORTER_OTLP_HEADERS.")  # fmt: skip
 @click.option("--content/--no-content", "content", default=True,
@@ -44,6 +54,7 @@ def command(
     output_format: str | None,
     output: Path | None,
     url: str | None,
+    pending: bool,
     headers: Sequence[str],
     content: bool,
 ) -> int:
@@ -52,6 +63,8 @@ def command(
     TRACE may be of another tool itself. Ids derive from the trace, so a receiver that gets it twice has it once. Secrets
     are replaced again on the way out.
     """
+    if pending:
+        return _send_pending(url, headers, content=content)
     traces = [open_reference(reference) for reference in references] or [open_reference(None)]
     if url is None and output_format is None:
         raise WrongUsageError("give --format NAME, or --to URL")
@@ -106,6 +119,31 @@ def _events(trace: Trace, *, content: bool, marked: bool) -> Iterator[Event]:
         redactor = Redactor(config.redact_keys, config.redact_patterns)
         events = (redact_document(event, redactor) for event in events)
     return iter(chain(judged, events if content else without_content(events)))
+
+
+def _send_pending(url: str | None, lines: Sequence[str], *, content: bool) -> int:
+    """Send what waits, and return the exit status.
+
+    Raises:
+        WrongUsageError: there is no URL.
+        DebugError: a trace was not taken; it waits on.
+    """
+    from namel3ss_debug.exporters.pending import send_pending
+    from namel3ss_debug.exporters.sending import endpoint_of
+
+    config = settings().config
+    url = url or config.export_url
+    if not url:
+        raise WrongUsageError("there is no URL to send to: set export_url, or give --to URL")
+    refused = False
+
+    def send(path: Path) -> None:
+        nonlocal refused
+        refused |= bool(_send([open_trace_file(path)], url, lines, content=content, as_json=False))
+
+    if not sum(1 for _ in send_pending(trace_directory(), endpoint_of(url), send)):
+        notify("nothing is waiting to be sent")
+    return int(refused)
 
 
 def _send(traces: Sequence[Trace], url: str, lines: Sequence[str], *, content: bool, as_json: bool) -> int:

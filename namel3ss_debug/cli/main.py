@@ -6,6 +6,7 @@ A command is imported when it runs: `namel3ss debug --help` needs click and this
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,6 +57,22 @@ MEANT = {
 """Word that people try -> the command that does what they mean."""
 
 
+_SENDING = frozenset({"export", "trace"})
+"""The commands that send by themselves what waits for `export_url`."""
+
+
+def _send_pending() -> None:
+    """Send what a program recorded that had no parent of ours, if the setting `export_url` wants it."""
+    if "namel3ss_debug.config" not in sys.modules:  # the command needed no setting, such as `help`
+        return
+    from namel3ss_debug.cli.options import settings, trace_directory
+
+    if settings().config.export_url:
+        from namel3ss_debug.exporters.pending import start_sending
+
+        start_sending(trace_directory())
+
+
 class CommandGroup(click.Group):
     """A click group over a literal table, which imports a command when it is called, inside the error boundary."""
 
@@ -77,7 +94,10 @@ class CommandGroup(click.Group):
         """Run the command; a closed pipe passes by click, which would end it with a status of its own."""
         with boundary.closed_pipe():
             try:
-                return super().invoke(ctx)
+                result = super().invoke(ctx)
+                if self.table is COMMANDS and ctx.invoked_subcommand not in _SENDING:
+                    _send_pending()
+                return result
             except click.UsageError as error:
                 # Of an option without its value click says nothing about the command, whose help the message names.
                 name = ctx.invoked_subcommand

@@ -101,6 +101,10 @@ def trace(
     if status == 1 and python is None and target.kind != "app":
         suggest_environment(Path(session.trace))
     report(session, output_format, status)
+    if loaded.config.export_url and session.sampled:
+        from namel3ss_debug.exporters.pending import start_sending
+
+        start_sending(Path(session.trace).parent)
     return status
 
 

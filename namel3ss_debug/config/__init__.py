@@ -188,6 +188,12 @@ class DebugConfiguration:
         "a path that ends with .jsonl",
         "one trace for several services: each that starts with the same path writes files of the same trace",
     )
+    export_url: str = _setting(
+        "",
+        values.optional_url,
+        "a URL such as http://localhost:4318",
+        "to which receiver of OpenTelemetry traces are sent after they were recorded, by a process of its own; see `export --to`",
+    )
     profile: bool = _setting(
         False,
         *_FLAG,

@@ -152,6 +152,13 @@ def optional_path(value: object) -> str:
     return os.path.expanduser(str(value))
 
 
+def optional_url(value: object) -> str:
+    """Return the URL of a receiver, or an empty text for none."""
+    if not isinstance(value, str) or (value and not value.startswith(("http://", "https://"))):
+        raise TypeError
+    return value
+
+
 def level(value: object) -> str:
     """Return one of `LEVELS`, in lower or upper case."""
     return _one_of(LEVELS, value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from namel3ss_debug.traces.lines import first_line, head_lines, is_compressed, l
 from namel3ss_debug.traces.loss_notes import LossNote, read_note
 from namel3ss_debug.traces.names import DOCUMENT_HEAD, LATEST, OWN_NAME, mark_path, marked_stem, parse_name
 from namel3ss_debug.traces.unrecorded import remove_marks
+from namel3ss_debug.wire import lenient
 
 SHORTEST_ID = 4
 """How many characters of an execution id are needed to refer to a trace by it."""
@@ -281,6 +282,12 @@ def _event_on(line: bytes) -> Event | None:
 
 def _first_event(path: Path) -> Event | None:
     return next((event for line in head_lines(path) if (event := _event_on(line)) is not None), None)
+
+
+def settings_of(path: Path) -> Mapping[str, object]:
+    """Return the settings by which a trace was recorded; empty if its first line does not have them."""
+    metadata = lenient.mapping((_first_event(path) or {}).get("metadata"))
+    return lenient.mapping(metadata.get("settings"))
 
 
 def execution_of(path: Path) -> str | None:

@@ -1,15 +1,10 @@
 """Spans are sent to a receiver of OTLP until it has them, or the command says which it has not."""
 
-import gzip
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 
@@ -20,63 +15,11 @@ from namel3ss_debug.importers.opening import load_spans
 TRACE = Path(__file__).parent.parent / "data" / "recordings" / "support_agent.jsonl"
 
 
-class Receiver:
-    """A receiver on loopback that answers with scripted statuses, then with 200."""
-
-    def __init__(self):
-        self.statuses, self.requests, self.answer = [], [], (b"", "application/x-protobuf")
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                status = receiver.statuses.pop(0) if receiver.statuses else 200
-                receiver.requests.append((self.path, dict(self.headers), body, status))
-                content, kind = receiver.answer if status == 200 else (b"not now", "text/plain")
-                self.send_response(status)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def taken(self):
-        """Return the ids of the spans that were taken."""
-        found = []
-        for _, headers, body, status in self.requests:
-            if status == 200:
-                plain = gzip.decompress(body)
-                if "json" in headers["content-type"]:
-                    scopes = [s for r in json.loads(plain)["resourceSpans"] for s in r["scopeSpans"]]
-                    found += [span["spanId"] for scope in scopes for span in scope["spans"]]
-                    continue
-                request = ExportTraceServiceRequest.FromString(plain)
-                scopes = [scope for each in request.resource_spans for scope in each.scope_spans]
-                found += [span.span_id.hex() for scope in scopes for span in scope.spans]
-        return found
-
-    def close(self):
-        """Stop it."""
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-@pytest.fixture
-def receiver(monkeypatch):
-    """A receiver, and no pauses between attempts."""
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """No pauses between attempts, and no headers of the machine."""
     monkeypatch.setattr(sending, "BACKOFF_SECONDS", 0)
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_HEADERS", raising=False)
-    receiver = Receiver()
-    yield receiver
-    receiver.close()
 
 
 def send(url, *options):
