@@ -65,6 +65,7 @@ THIRD_PARTY = {
     "referencing": frozenset({"analysis"}),
     "pyinstrument": frozenset({"capture"}),
     "urllib3": frozenset({"capture", "exporters"}),
+    "mcp": frozenset({"cli"}),
     "google": frozenset({"exporters"}),
     "opentelemetry": frozenset({"exporters"}),
     "aiohttp": frozenset({"capture"}),

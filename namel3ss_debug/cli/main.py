@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "activity": ("namel3ss_debug.cli.activity:command", "Show what one agent or component did, in order."),
     "logs": ("namel3ss_debug.cli.logs:command", "Show the log records of a trace."),
     "export": ("namel3ss_debug.cli.export:command", "Write a trace in the format of another tool."),
+    "mcp": ("namel3ss_debug.cli.mcp:command", "Let a coding agent read traces, as an MCP server."),
     "config": ("namel3ss_debug.cli.config:command", "Show every setting, its value and its source."),
     "list": ("namel3ss_debug.cli.list:command", "List traces and their outcomes."),
     "clean": ("namel3ss_debug.cli.clean:command", "Remove old traces."),

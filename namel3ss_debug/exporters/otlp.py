@@ -30,6 +30,9 @@ _OPERATIONS = {
     "tool": "execute_tool",
     "model": "chat",
 }
+_OPEN_INFERENCE = {"step": "CHAIN", "validation": "GUARDRAIL", "prompt": "PROMPT"}
+"""Kinds without an operation in the conventions, as Phoenix and MLflow know them."""
+
 _NAMES = {
     "agent": "gen_ai.agent.name",
     "turn": "gen_ai.agent.name",
@@ -111,6 +114,7 @@ def make_attributes(facts: SpanFacts) -> dict[str, Any]:
     path, _, line = str(facts.fields.get("call_site") or "").rpartition(":")
     attributes: dict[str, Any] = {
         "gen_ai.operation.name": _OPERATIONS.get(kind),
+        "openinference.span.kind": _OPEN_INFERENCE.get(kind),
         "gen_ai.conversation.id": facts.session_id,
         "error.type": None if facts.failure is None else facts.failure.kind,
         "code.file.path": path or None,
