@@ -150,7 +150,7 @@ def select_forest(
     among, children = set(kept), defaultdict[int, list[int]](list)
     for row in kept:
         children[spans.parent[row] if spans.parent[row] in among else AT_TOP].append(row)
-    lost = sum(spans.parent[row] == PARENT_LOST for row in kept) if everything else 0
+    lost = sum(spans.parent[row] <= PARENT_LOST for row in kept) if everything else 0
     return ChosenSpans(spans, children, len(rows), chunks, lost)
 
 

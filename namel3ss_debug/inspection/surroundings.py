@@ -102,7 +102,7 @@ def find_surroundings(trace: IndexedEvents, number: int, *, look: int = MAX_EVEN
     def with_events(numbers: list[int]) -> tuple[Numbered, ...]:
         return tuple((other, events[other]) for other in numbers)
 
-    is_lost = PARENT_LOST in (row, place.parent) and first > 1
+    is_lost = min(row, place.parent) <= PARENT_LOST and first > 1
     return Surroundings(
         number,
         event,

@@ -40,7 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 AT_TOP, PARENT_LOST = -1, -2
-"""The `parent` of a span that names none, and of one whose parent is not in the trace before it."""
+"""The `parent` of a span that names none, and of one whose parent is not in the trace before it.
+
+The first lost parent of a trace has the number `PARENT_LOST`, and each further one a lower number of its own.
+"""
 
 _COLUMNS: dict[str, tuple[str, int]] = {
     **dict.fromkeys(("trace", "number", "end"), ("i", 0)),
@@ -82,7 +85,7 @@ class SpanWatcher:
     """What a reader of the table keeps of the events themselves, because it is too much, or of no use to others, as columns.
 
     `events` are the types of events that `event` is shown. `span` is shown every span, once its row is filled. The builder
-    sets `find_parent`, which returns the row of the span that an event names as its parent.
+    sets `find_parent`, which returns the row of the span that an event names as its parent, or what `SpanTable.parent` has.
     """
 
     events: frozenset[str] = frozenset()
@@ -125,8 +128,8 @@ class SpanTable:
         trace: the index of the trace of a span in `paths`.
         number, end: the numbers of its events. `end` is 0 for a span that never ended, and equal to `number` for an end
             without a start.
-        parent: the row of the span that it names as its parent, which may be in another process; `AT_TOP` or
-            `PARENT_LOST` where there is none.
+        parent: the row of the span that it names as its parent, which may be in another process; `AT_TOP` where it names
+            none, `PARENT_LOST` or lower where that is not there.
         around: that row, where the parent was still running when the span ended.
         agent: the row of the nearest agent around it. The turns of an agent are its own.
         operation: an index into `operations`, pairs of component and name.
@@ -142,6 +145,7 @@ class SpanTable:
         cost: 1e-12 dollars, by the source `priced_by`, an index into `values`.
         first_token: the time to the first token.
         facts: the further columns that were asked for.
+        lost: the number of a lost parent -> the row of its end, where the trace has that; of one trace only.
         points: event type -> the events of the types that were asked for, in order.
         types: event type -> how many events there are.
         readings: the memory of processes over time: columns `trace`, `number`, `process` (an index into `values` of pairs of
@@ -192,6 +196,7 @@ class SpanTable:
         self.interned = frozenset(fact.name for fact in facts if fact.interned)
         self.paths = [path]
         self.names_traces = False
+        self.lost: dict[int, int] = {}
         self.operations: list[tuple[str, str]] = []
         self.values: list[Any] = []
         self.points: dict[str, list[PointEvent]] = {event_type: [] for event_type in points}
@@ -433,6 +438,7 @@ class SpanTableBuilder:
         self._open: dict[str, tuple[int, Event]] = {}
         self._covered: defaultdict[str, list[tuple[int, Event]]] = defaultdict(list)
         self._rows: dict[str, int] = {}
+        self._lost_count = 0
         self._processes: set[str] = set()
         self._inside: dict[int, _Inside] = {}
         self._take: dict[str, tuple[Callable[[int, Event], None], ...]] = {}
@@ -516,7 +522,15 @@ class SpanTableBuilder:
         if named is None:
             return AT_TOP
         begun = self._open.get(named)
-        return begun[0] if begun else self._rows.get(named, PARENT_LOST)
+        return begun[0] if begun else self._latest_row(named)
+
+    def _latest_row(self, named: str) -> int:
+        """Return the row of the latest span with an id, a number of its own for one that is lost."""
+        row = self._rows.get(named)
+        if row is None:
+            row = self._rows[named] = PARENT_LOST - self._lost_count
+            self._lost_count += 1
+        return row
 
     def _new_row(self, number: int) -> int:
         row = self._size
@@ -532,7 +546,7 @@ class SpanTableBuilder:
         row = self._new_row(number)
         parent = start.get("parent_event_id")
         if parent is not None:
-            table.parent[row] = self._rows.get(parent, PARENT_LOST)
+            table.parent[row] = self._latest_row(parent)
         self._rows[event_id] = row
         if event_id in self._open:
             self._covered[event_id].append(self._open[event_id])
@@ -556,6 +570,9 @@ class SpanTableBuilder:
         begun = self._open.pop(event_id, None)
         if begun is None:
             row, start = self._new_row(number), _NOTHING
+            lost = self._latest_row(event_id)
+            if lost <= PARENT_LOST:
+                table.lost.setdefault(lost, row)
         else:
             row, start = begun
             if self._covered.get(event_id):
@@ -697,6 +714,12 @@ class SpanTableBuilder:
             table.first_at = since_epoch(self._first_at)
             table.wall = since_epoch(self._last_at) - table.first_at
         return table
+
+
+def span_id(event: Event) -> str | None:
+    """Return the id of the span that an event begins or ends: its own, or that of its start."""
+    found: str | None = event.get("parent_event_id" if ends_span(event["event_type"]) else "event_id")
+    return found
 
 
 def covered_ns(intervals: array[int], begin: int, end: int) -> int:

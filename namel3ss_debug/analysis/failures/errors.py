@@ -68,7 +68,7 @@ from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import begins_span, ends_span
 from namel3ss_debug.traces.facts import instant
-from namel3ss_debug.traces.span_table import SpanWatcher
+from namel3ss_debug.traces.span_table import SpanWatcher, span_id
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ class Errors(SpanWatcher):
             reported=False,
             row=row,
             parent=spans.parent[row],
-            id=_id(start, end),
+            id=lenient.string(span_id(start or end)),
             attempt_of=_attempt_of(start, end),
             component=component,
             name=name,
@@ -304,7 +304,7 @@ class Errors(SpanWatcher):
     def result(self, spans: SpanTable, _sections: Mapping[str, Any]) -> dict[str, Any]:
         """Return the failures in the order in which they happened, and the figures of the module's docstring."""
         final, attempts, recovered = _last_attempts(sorted(self._failures), self._succeeded)
-        chains = _build_chains(final)
+        chains = _build_chains(final, spans.lost)
         lost = sum(len(numbers) for key, numbers in attempts.items() if key not in self._succeeded)
         single = sum(1 for failure in final if not failure.reported and failure.attempt_of is None)
         failed_spans = sum(1 for failure in self._failures if not failure.reported)
@@ -404,10 +404,6 @@ def _recurring(failures: Iterable[Row]) -> list[dict[str, Any]]:
     return rows[:LISTED]
 
 
-def _id(start: Event, end: Event) -> str | None:
-    return lenient.string(start["event_id"] if start else end.get("parent_event_id"))
-
-
 def _retry_cost(spans: SpanTable) -> dict[str, Any]:
     """Return the time and cost of the attempts after the first."""
     retried = [row for row, again in enumerate(spans.retried) if again and spans.end[row]]
@@ -427,7 +423,7 @@ def _attempt_of(start: Event, end: Event) -> str | None:
         metadata = event.get("metadata")
         if isinstance(metadata, dict) and isinstance(metadata.get("retry_of"), str):
             return str(metadata["retry_of"])
-    return _id(start, end)
+    return lenient.string(span_id(start or end))
 
 
 def _last_attempts(
@@ -454,8 +450,15 @@ def _last_attempts(
     return sorted([*others, *last.values()]), attempts, recovered
 
 
-def _build_chains(failures: list[FailureFacts]) -> list[tuple[FailureFacts, list[FailureFacts]]]:
-    """Return each failure that does not pass on another one, with those that pass it on, in order of their ends."""
+def _build_chains(
+    failures: list[FailureFacts], lost: Mapping[int, int]
+) -> list[tuple[FailureFacts, list[FailureFacts]]]:
+    """Return each failure that does not pass on another one, with those that pass it on, in order of their ends.
+
+    Args:
+        failures: in order of their ends.
+        lost: as `SpanTable.lost`.
+    """
     inside: dict[int, list[FailureFacts]] = {}
     beside: dict[tuple[int, tuple[str | None, str | None]], FailureFacts] = {}
     latest: dict[int, deque[FailureFacts]] = {}
@@ -487,7 +490,7 @@ def _build_chains(failures: list[FailureFacts]) -> list[tuple[FailureFacts, list
                 del chains[child.end_number]
                 head_of[child.end_number] = head
                 chains[head.end_number][1].append(child)
-        inside.setdefault(failure.parent, []).append(failure)
+        inside.setdefault(lost.get(failure.parent, failure.parent), []).append(failure)
     return [(head, sorted(passed_on)) for _, (head, passed_on) in sorted(chains.items())]
 
 

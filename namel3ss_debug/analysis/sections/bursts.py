@@ -161,7 +161,7 @@ def _open_during(
         for number in over:
             del open_now[number]
         outer = {call.parent for call in open_now.values()}
-        yield pause, [call for call in open_now.values() if call.id not in outer]
+        yield pause, [call for call in open_now.values() if call.row not in outer]
 
 
 def _stall_to_json(

@@ -19,9 +19,10 @@ import orjson
 from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.sections.usage import dollars
 from namel3ss_debug.traces.facts import instant
+from namel3ss_debug.traces.span_table import AT_TOP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import SpanTable
@@ -95,7 +96,7 @@ class PatternCall(NamedTuple):
 
     Attributes:
         number, end_number: its events; the end is 0 for a span that never ended.
-        id, parent: its id, and that of the span around it; at the top, a text for the run.
+        row, parent: its row, `AT_TOP` for one event alone, and what `SpanTable.parent` has; at the top, the id of the run.
         kind: one of `LLM` to `OTHER`.
         operation: its component and name.
         request, answer: checksums of the arguments and of the answer; `UNKNOWN` where they were not recorded.
@@ -114,8 +115,8 @@ class PatternCall(NamedTuple):
 
     number: int
     end_number: int
-    id: str | None
-    parent: str
+    row: int
+    parent: int | str
     kind: int
     operation: Operation
     request: int
@@ -159,7 +160,7 @@ class Reader:
             answer = checksum(f"{end.get('error_type')}: {end.get('error')}")
         began, duration = spans.began[row], spans.duration[row]
         return PatternCall(
-            *(spans.number[row], spans.end[row], start.get("event_id"), _parent_of(start)),
+            *(spans.number[row], spans.end[row], row, _parent_of(start, spans.parent[row])),
             *(kind, spans.operations[spans.operation[row]], request, answer),
             began if began >= 0 else None,
             duration if duration >= 0 else None,
@@ -174,8 +175,14 @@ class Reader:
             choice,
         )
 
-    def point_call(self, number: int, event: Event) -> PatternCall:
-        """Return the call of an event without an end: an access to the memory, or a decision."""
+    def point_call(self, number: int, event: Event, parent: int) -> PatternCall:
+        """Return the call of an event without an end: an access to the memory, or a decision.
+
+        Args:
+            number: its number.
+            event: the event.
+            parent: what `SpanTable.parent` would have for it.
+        """
         inputs, outputs, began = event.get("inputs"), event.get("outputs"), event.get("timestamp")
         deciding = event["event_type"] == "decision"
         if deciding:
@@ -186,7 +193,7 @@ class Reader:
             request = checksum([event.get("metadata", {}).get("operation"), inputs])
             answer, text = UNKNOWN if outputs is None else checksum(outputs), _dump_short(inputs)
         return PatternCall(
-            *(number, number, event.get("event_id"), _parent_of(event)),
+            *(number, number, AT_TOP, _parent_of(event, parent)),
             DECISION if deciding else MEMORY,
             self._operation(event["component"], event.get("component_name") or ""),
             *(request, answer, instant(began), 0),
@@ -196,13 +203,9 @@ class Reader:
         )
 
 
-def _parent_of(event: Event) -> str:
-    """Return the id of the span around an event.
-
-    At the top it is a text for the run, so that several runs in one trace are kept apart.
-    """
-    parent: str | None = event.get("parent_event_id")
-    return f"\0{event.get('execution_id')}" if parent is None else parent
+def _parent_of(event: Event, parent: int) -> int | str:
+    """Return the parent; at the top the id of the run, so that several runs in one trace are kept apart."""
+    return str(event.get("execution_id")) if parent == AT_TOP else parent
 
 
 def _kind_of(start: Event) -> int:
@@ -316,30 +319,20 @@ class Levels(NamedTuple):
     enclosing: list[list[PatternCall]]
 
 
-def group_levels(calls: Iterable[PatternCall], links: Mapping[str, str]) -> Levels:
-    """Group calls by the agent, chain or tool around them.
-
-    Args:
-        calls: by number.
-        links: id of a `trace_start` -> id of the span in which the process was started.
-    """
+def group_levels(calls: Iterable[PatternCall]) -> Levels:
+    """Group calls, which are in the order of their numbers, by the agent, chain or tool around them."""
     kinds: list[int] = []
     owners: list[tuple[int, int, int]] = []  # the owner, and how many calls and steps lie between
-    indexes: dict[str, int] = {}
-    tops: dict[str, int] = {}
+    indexes: dict[int | str, int] = {}
+    tops: dict[int | str, int] = {}
     levels: tuple[dict[tuple[int, int], list[PatternCall]], dict[tuple[int, int], list[PatternCall]]] = (
         {},
         {},
     )
     for index, call in enumerate(calls):
-        parent = call.parent
-        for _ in range(9):  # bounded, because the links of a damaged trace may form a circle
-            if parent in indexes or parent not in links:
-                break
-            parent = links[parent]
-        above = indexes.get(parent)
+        above = indexes.get(call.parent)
         if above is None:
-            owner, depth, steps = tops.setdefault(parent, -1 - len(tops)), 0, 0
+            owner, depth, steps = tops.setdefault(call.parent, -1 - len(tops)), 0, 0
         elif kinds[above] in _OWNERS:
             owner, depth, steps = above, 0, 0
         else:
@@ -349,8 +342,8 @@ def group_levels(calls: Iterable[PatternCall], links: Mapping[str, str]) -> Leve
             steps += kinds[above] == STEP
         kinds.append(call.kind)
         owners.append((owner, depth, steps))
-        if call.id is not None:
-            indexes[call.id] = index
+        if call.row != AT_TOP:
+            indexes[call.row] = index
         if call.kind in _CALLS:
             levels[0].setdefault((owner, depth), []).append(call)
         elif call.kind in _ENCLOSING:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
-from zlib import adler32, crc32
+from zlib import crc32
 
 from namel3ss_debug.analysis.sections.usage import ModelKey, model_key
 from namel3ss_debug.analysis.slopes import MOST_POINTS, theil_sen
@@ -104,9 +104,10 @@ def _model_to_json(
 def _group_by_conversation(spans: SpanTable, rows: Iterable[int]) -> Iterator[list[int]]:
     """Yield the rows of each conversation of at least two calls, in order."""
     messages = spans.facts["messages"]
-    groups: defaultdict[int, list[int]] = defaultdict(list)
+    groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for row in rows:
-        groups[spans.facts["conversation"][row]].append(row)
+        begins = spans.facts["conversation"][row]
+        groups[begins, spans.parent[row] if begins < 0 else 0].append(row)
     for group in groups.values():
         begin = 0
         for turn in range(1, len(group) + 1):
@@ -183,12 +184,12 @@ def _count_messages(start: Event, _end: Event) -> int:
 def _conversation_key(start: Event, _end: Event) -> int:
     """Return a key for the beginning of the messages of a call.
 
-    Of the system message only the length counts, of the first question all of it.
+    Of the system message only the length counts, of the first question all of it. Without messages it is below 0, and
+    the span around the call counts as well.
     """
     messages, run = _messages(start), start.get("execution_id", "")
     if not messages:
-        encoded = _encode(run + start.get("parent_event_id", ""))
-        return crc32(encoded) << 20 ^ adler32(encoded)
+        return -1 - crc32(_encode(run))
     first = messages[0]
     before = 0
     if len(messages) > 1 and type(first) is dict and lenient.string(first.get("role")) in _OPENING_ROLES:

@@ -100,10 +100,10 @@ _UNREACHED = frozenset({"network", "authentication", "rate_limit"})
 
 
 class _Handled(NamedTuple):
-    """One `exception_handled` event."""
+    """One `exception_handled` event; `parent` is the row of the span around it."""
 
     number: int
-    parent_id: str | None
+    parent: int
     component: str
     name: str | None
     call_site: str
@@ -127,10 +127,10 @@ class _Warning(NamedTuple):
 
 
 class _Ended(NamedTuple):
-    """A call that ended: its id, the number of its end, whether it failed, and its result as text."""
+    """A call that ended: the number of its end, its row, and its result as text."""
 
     end_number: int
-    span_id: str
+    row: int
     shown: str
 
 
@@ -159,18 +159,17 @@ class HandledExceptions(SpanWatcher):
         self._warnings: list[_Warning] = []
         self._warning_count = 0
         self._results: dict[tuple[str, str], _Results] = {}
-        self._failed: set[str] = set()
+        self._failed: set[int] = set()
         self._failures: set[tuple[str, str]] = set()
 
-    def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
+    def span(self, spans: SpanTable, row: int, _start: Event, end: Event) -> None:
         """Note the shape of the result of a call, and the exception of one that failed."""
-        span_id, operation = start["event_id"] if start else end.get("parent_event_id"), spans.operation[row]
         if spans.failed[row]:
             self._failures.add(_failure_of(end))
-            self._failed.add(span_id or "")
+            self._failed.add(row)
             return
-        component, name = spans.operations[operation]
-        if component in _NO_CALLS or span_id is None:
+        component, name = spans.operations[spans.operation[row]]
+        if component in _NO_CALLS:
             return
         outputs = end.get("outputs")
         if type(outputs) is not dict:
@@ -185,7 +184,7 @@ class HandledExceptions(SpanWatcher):
         if known is not None and len(known) >= _MOST_IDS:
             results.counts[shape] += 1
             return
-        results.add(shape, [_Ended(spans.end[row], span_id, _show(value))])
+        results.add(shape, [_Ended(spans.end[row], row, _show(value))])
 
     def event(self, number: int, event: Event) -> None:
         """Note a handled exception, or a warning in the log."""
@@ -206,14 +205,17 @@ class HandledExceptions(SpanWatcher):
                         _Warning(number, site, level, logger or "", text[:_LONGEST_MESSAGE])
                     )
         elif len(self._handled) < _MOST_KEPT:
-            self._handled.append(_read(number, event, metadata))
+            self._handled.append(_read(number, self.find_parent(event), event, metadata))
         else:
             self._more += 1
 
-    def result(self, _spans: SpanTable, _sections: Mapping[str, Any]) -> dict[str, Any]:
+    def result(self, spans: SpanTable, _sections: Mapping[str, Any]) -> dict[str, Any]:
         """Return the section."""
         rows: dict[tuple[str, str], dict[str, Any]] = {}
-        inside = {each.parent_id for each in self._handled if each.parent_id is not None}
+        self._handled = [
+            each._replace(parent=spans.lost.get(each.parent, each.parent)) for each in self._handled
+        ]
+        inside = {each.parent for each in self._handled}
         for each in self._handled:
             judged, end_number, returned, logged = self._judge(each, inside)
             key = each.call_site, each.error_type
@@ -255,13 +257,13 @@ class HandledExceptions(SpanWatcher):
         }
 
     def _judge(
-        self, each: _Handled, inside: set[str]
+        self, each: _Handled, inside: set[int]
     ) -> tuple[str | None, int | None, str | None, str | None]:
         """Return how an exception is seen to be a silent failure, the end of the call around it, the result, and the warning."""
         warning = self._find_warning(each)
         logged = None if warning is None else warning.message
         own = _show(each.value) if each.has_value else None
-        if each.parent_id in self._failed or (each.error_type, each.error) in self._failures:
+        if each.parent in self._failed or (each.error_type, each.error) in self._failures:
             return None, None, own, logged
         ended, judged = self._judge_result(each, inside)
         if judged:
@@ -279,22 +281,22 @@ class HandledExceptions(SpanWatcher):
             return LOGGED, None, own, logged
         return None, None, own, logged
 
-    def _judge_result(self, each: _Handled, inside: set[str]) -> tuple[_Ended | None, bool]:
+    def _judge_result(self, each: _Handled, inside: set[int]) -> tuple[_Ended | None, bool]:
         """Return the call around a handled exception, and whether its result shows a silent failure."""
         results = self._results.get((each.component, each.name or ""))
-        if results is None or each.parent_id is None:
+        if results is None:
             return None, False
         around = [
             (ended, shape)
             for shape, first in results.first.items()
             for ended in first
-            if ended.span_id == each.parent_id and ended.end_number > each.number
+            if ended.row == each.parent and ended.end_number > each.number
         ]
         if not around:
             return None, False
         ended, shape = min(around)
         others = {
-            other: results.counts[other] - sum(one.span_id in inside for one in calls)
+            other: results.counts[other] - sum(one.row in inside for one in calls)
             for other, calls in results.first.items()
             if other != _REPORTED
         }
@@ -314,7 +316,7 @@ class HandledExceptions(SpanWatcher):
     def _count_unseen(self, each: _Handled) -> int:
         """Return in how many further calls the clause handled such an exception, which have no event but a count."""
         same = [
-            one.parent_id
+            one.parent
             for one in self._handled
             if one.call_site == each.call_site and one.error_type == each.error_type
         ]
@@ -335,11 +337,11 @@ class HandledExceptions(SpanWatcher):
         return max(near, default=None)
 
 
-def _read(number: int, event: Event, metadata: Mapping[str, Any]) -> _Handled:
+def _read(number: int, parent: int, event: Event, metadata: Mapping[str, Any]) -> _Handled:
     outputs = lenient.mapping(event.get("outputs"))
     return _Handled(
         number,
-        lenient.string(event.get("parent_event_id")),
+        parent,
         lenient.string(event.get("component")) or "",
         lenient.string(event.get("component_name")),
         lenient.string(event.get("call_site")) or "",

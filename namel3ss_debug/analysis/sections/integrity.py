@@ -33,7 +33,7 @@ from namel3ss_debug.analysis.findings import make_finding
 from namel3ss_debug.analysis.sections.event_sequence import EventSequence, ProblemNotes
 from namel3ss_debug.analysis.sections.runs import Lookup
 from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND
-from namel3ss_debug.traces.span_table import EVERY_EVENT, SpanWatcher
+from namel3ss_debug.traces.span_table import EVERY_EVENT, SpanWatcher, span_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -179,7 +179,7 @@ class Integrity(SpanWatcher):
         elif kind == "trace_end":
             self._ended += 1
         if "depends_on" in event and len(self._needs) < MOST_NEEDS:
-            needing = event.get("parent_event_id") if kind[-4:] == "_end" else event.get("event_id")
+            needing = span_id(event)
             if isinstance(needing, str):
                 needed = tuple(name for name in event["depends_on"] if isinstance(name, str))
                 self._needs.setdefault(needing, (number, needed))

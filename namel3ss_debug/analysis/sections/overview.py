@@ -12,7 +12,7 @@ from namel3ss_debug.analysis.failures.errors import error_rate
 from namel3ss_debug.analysis.findings import UNFINISHED, make_finding
 from namel3ss_debug.traces.late_ends import VERDICT
 from namel3ss_debug.traces.outcomes import Outcome, RunEnd, decide_outcome
-from namel3ss_debug.traces.span_table import SpanWatcher
+from namel3ss_debug.traces.span_table import AT_TOP, SpanWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +64,7 @@ class ExecutionOverview(SpanWatcher):
 
     def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
         """Look at a span at the top, and note the execution that one without an end belongs to."""
-        at_top = "parent_event_id" not in start
+        at_top = spans.parent[row] == AT_TOP
         if at_top or not end:
             self._identify(start or end)
         if at_top and start and spans.failed[row] and spans.component(row) not in _BOUNDARIES:

@@ -88,7 +88,7 @@ _number = attrgetter("number")
 class Patterns(SpanWatcher):
     """Keeps a few fields of the first spans. The patterns in them are looked for at the end."""
 
-    events: frozenset[str] = frozenset({"trace_start", "memory_operation", "decision"})
+    events: frozenset[str] = frozenset({"memory_operation", "decision"})
 
     def __init__(self, options: Options) -> None:
         self._slow_ms = options.slow_ms
@@ -96,7 +96,6 @@ class Patterns(SpanWatcher):
         self._first_left_out = float("inf")
         self._seen = 0
         self._reader = Reader()
-        self._links: dict[str, tuple[int, str]] = {}
 
     def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
         """Keep a span. An end without a start has no position among the others."""
@@ -106,16 +105,10 @@ class Patterns(SpanWatcher):
                 self._add(self._reader.call(spans, row, start, end))
 
     def event(self, number: int, event: Event) -> None:
-        """Keep a decision or an access to the memory, or note the span that a process was started in."""
-        if event["event_type"] != "trace_start":
-            self._seen += 1
-            if number < self._first_left_out:
-                self._add(self._reader.point_call(number, event))
-        elif "parent_event_id" in event:
-            self._add_link(event["event_id"], (number, event["parent_event_id"]))
-
-    def _add_link(self, process: str, link: tuple[int, str]) -> None:
-        self._links[process] = min(self._links.get(process, link), link)
+        """Keep a decision or an access to the memory."""
+        self._seen += 1
+        if number < self._first_left_out:
+            self._add(self._reader.point_call(number, event, self.find_parent(event)))
 
     def _add(self, call: PatternCall) -> None:
         self._calls.append(call)
@@ -146,8 +139,7 @@ class Patterns(SpanWatcher):
     def _find_patterns(self) -> Iterator[dict[str, Any]]:
         """Yield all patterns of the calls that were kept."""
         calls = self._calls
-        links = {process: parent for process, (_, parent) in self._links.items()}
-        levels = group_levels(calls, links)
+        levels = group_levels(calls)
         all_levels = [*levels.calls, *levels.enclosing]
         yield from chain.from_iterable(map(loops.find_loops, all_levels))
         last = calls[-1].number if self._seen > len(calls) else None

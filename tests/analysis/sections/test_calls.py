@@ -14,13 +14,19 @@ from namel3ss_debug.analysis.sections.calls import (
     checksum,
     group_levels,
 )
+from namel3ss_debug.traces.span_table import PARENT_LOST
 
 
-def call(number, kind, event_id, parent):
+def call(row, kind, parent):
     """A call of which only its place matters."""
     return PatternCall(
-        number, number + 1, event_id, parent, kind, ("x", "y"), 1, 2, None, None, COMPLETED, retried=False
+        2 * row + 1, 2 * row + 2, row, parent, kind, ("x", "y"), 1, 2, None, None, COMPLETED, retried=False
     )
+
+
+def rows_of(levels):
+    """The rows of each level."""
+    return [[each.row for each in level] for level in levels]
 
 
 def read(recording, analysed, monkeypatch):
@@ -35,77 +41,64 @@ def read(recording, analysed, monkeypatch):
     return seen
 
 
-def test_steps_do_not_part_a_level_and_tools_do():
+def test_steps_do_not_separate_a_level_and_tools_do():
     """The calls of two steps are together; what a tool calls is not."""
     calls = [
-        call(1, module.AGENT, "a", "\0run"),
-        call(3, STEP, "s1", "a"),
-        call(5, TOOL, "t1", "s1"),
-        call(7, LLM, "m1", "t1"),
-        call(9, STEP, "s2", "a"),
-        call(11, LLM, "m2", "s2"),
+        call(0, module.AGENT, "run"),
+        call(1, STEP, 0),
+        call(2, TOOL, 1),
+        call(3, LLM, 2),
+        call(4, STEP, 0),
+        call(5, LLM, 4),
     ]
-    levels = group_levels(calls, {})
-    assert [[each.id for each in level] for level in levels.calls] == [["t1", "m2"], ["m1"]]
-    assert [[each.id for each in level] for level in levels.enclosing] == [["a"], ["s1", "s2"]]
+    levels = group_levels(calls)
+    assert rows_of(levels.calls) == [[2, 5], [3]]
+    assert rows_of(levels.enclosing) == [[0], [1, 4]]
 
 
 def test_what_is_as_deep_in_steps_is_together():
     """The agents in two nodes of a graph are compared, and neither with the node that it runs in."""
     calls = [
-        call(1, module.CHAIN, "c", "\0run"),
-        call(3, STEP, "s1", "c"),
-        call(5, module.AGENT, "a1", "s1"),
-        call(7, STEP, "s2", "c"),
-        call(9, module.OTHER, "o", "s2"),
-        call(11, module.AGENT, "a2", "o"),
-        call(13, STEP, "s3", "o"),
-        call(15, STEP, "s4", "s3"),
+        call(0, module.CHAIN, "run"),
+        call(1, STEP, 0),
+        call(2, module.AGENT, 1),
+        call(3, STEP, 0),
+        call(4, module.OTHER, 3),
+        call(5, module.AGENT, 4),
+        call(6, STEP, 4),
+        call(7, STEP, 6),
     ]
-    levels = group_levels(calls, {})
-    assert [[each.id for each in level] for level in levels.enclosing] == [
-        ["c"],
-        ["s1", "s2"],
-        ["a1", "a2", "s3"],
-        ["s4"],
-    ]
+    assert rows_of(group_levels(calls).enclosing) == [[0], [1, 3], [2, 5, 6], [7]]
 
 
 def test_a_call_of_a_model_within_another_is_at_a_level_of_its_own():
     """As those of a library that asks by way of another library; what both are asked with stays with them."""
-    calls = [call(1, LLM, "outer", "\0run"), call(3, LLM, "inner", "outer"), call(7, TOOL, "t", "\0run")]
-    levels = group_levels(calls, {})
-    assert [[each.id for each in level] for level in levels.calls] == [["outer", "t"], ["inner"]]
+    calls = [call(0, LLM, "run"), call(1, LLM, 0), call(2, TOOL, "run")]
+    assert rows_of(group_levels(calls).calls) == [[0, 2], [1]]
 
 
 @given(st.data())
 def test_nothing_is_at_one_level_with_what_it_runs_inside(data):
-    """Of any tree of calls, also of one that goes on in child processes."""
+    """Of any tree of calls."""
     parents = [data.draw(st.integers(-1, place - 1)) for place in range(data.draw(st.integers(0, 12)))]
     kinds = [data.draw(st.integers(LLM, module.OTHER)) for _ in parents]
-    calls, links = [], {}
-    for place, (parent, kind) in enumerate(zip(parents, kinds, strict=True)):
-        above = f"s{parent}" if parent >= 0 else "\0run"
-        if data.draw(st.booleans()):
-            links[f"p{place}"] = above
-            above = f"p{place}"
-        calls.append(call(2 * place + 1, kind, f"s{place}", above))
-    levels = group_levels(calls, links)
+    levels = group_levels(
+        call(row, kind, "run" if parent < 0 else parent)
+        for row, (parent, kind) in enumerate(zip(parents, kinds, strict=True))
+    )
     for level in (*levels.calls, *levels.enclosing):
-        together = {each.id for each in level}
+        together = {each.row for each in level}
         for each in level:
-            above = parents[int(each.id[1:])]
+            above = parents[each.row]
             while above >= 0:
-                assert f"s{above}" not in together
+                assert above not in together
                 above = parents[above]
 
 
 def test_what_is_not_in_the_trace_keeps_its_calls_together():
-    """Calls of a parent that is lost are at one level, and not at that of others; links are followed and end."""
-    calls = [call(1, TOOL, "1", "lost"), call(3, TOOL, "2", "gone"), call(5, TOOL, "3", "lost")]
-    calls.append(call(7, TOOL, "4", "circle"))
-    levels = group_levels(calls, {"circle": "circle"})
-    assert [[each.id for each in level] for level in levels.calls] == [["1", "3"], ["2"], ["4"]]
+    """Calls of a parent that is lost are at one level, and not at that of others."""
+    calls = [call(0, TOOL, PARENT_LOST), call(1, TOOL, PARENT_LOST - 1), call(2, TOOL, PARENT_LOST)]
+    assert rows_of(group_levels(calls).calls) == [[0, 2], [1]]
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.none()))
