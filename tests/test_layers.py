@@ -203,7 +203,6 @@ PAIRS_ONLINE = ("capture/", "replay/rerun/")
 FOLLOWS_PARENTS = {
     "traces/span_table.py",
     "traces/span_events.py",  # makes events: a message belongs after the start that it names
-    "traces/totals.py",
     "analysis/sections/event_sequence.py",  # checks that what an event names is there, and before it: pairs nothing
 }
 

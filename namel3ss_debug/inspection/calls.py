@@ -10,7 +10,7 @@ from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.facts import span_status
 from namel3ss_debug.traces.output import EVENT_TYPE as OUTPUT
 from namel3ss_debug.traces.output import STDOUT, TOOL_CALL, read_pieces
-from namel3ss_debug.traces.span_table import SpanTable, read_spans
+from namel3ss_debug.traces.span_table import AT_TOP, SpanTable, read_spans
 from namel3ss_debug.traces.totals import RunningTotals, Totals
 from namel3ss_debug.wire import lenient
 
@@ -140,8 +140,9 @@ def read_run(events: Iterable[Event]) -> RecordedRun:
     """Read a trace into memory, as the calls and failures of a run."""
     all_events = list(events)
     table, totals = read_spans(all_events), RunningTotals()
-    for event in all_events:
-        totals.add(event)
+    ended = {end: row for row, end in enumerate(table.end)}
+    for number, event in enumerate(all_events, 1):
+        totals.add(event, table.cost_of(ended.get(number, AT_TOP)))
     calls = [
         _CallEvents(row, all_events[number - 1] if number != end else {}, all_events[end - 1] if end else {})
         for row, (number, end) in enumerate(zip(table.number, table.end, strict=True))

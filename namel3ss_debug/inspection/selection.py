@@ -161,9 +161,10 @@ class Chooser:
     def choose(self, number: int, event: Event) -> bool:
         """Take the next event and return whether it is wanted."""
         wanted = self.wanted
-        if self.counts_totals:
-            self.totals.add(event)
         self.place = self.builder.take(event)
+        cost = self.builder.table.cost_of(self.place.span)
+        if self.counts_totals:
+            self.totals.add(event, cost)
         complete = None if self.variables is None else self.variables.complete(event)
         # Every event is checked against every name, because each name remembers the spans that have begun.
         are_inside = [spans.take(event, self.place) for spans in self.spans]
@@ -172,7 +173,7 @@ class Chooser:
         if wanted.errors_only and not is_failure(event):
             return False
         where = wanted.condition
-        event = priced(complete or event, self.builder.table.cost_of(self.place.span))
+        event = priced(complete or event, cost)
         return where is None or where.matches_event(
             number, event, self.totals.totals().scope() if self.counts_totals else {}
         )

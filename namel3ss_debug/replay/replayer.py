@@ -20,6 +20,7 @@ from namel3ss_debug.replay.overrides.faults import Fault, parse_fault
 from namel3ss_debug.replay.overrides.grammar import parse_name
 from namel3ss_debug.replay.overrides.mocks import Mock
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.span_table import SpanTableBuilder
 from namel3ss_debug.traces.totals import RunningTotals
 from namel3ss_debug.wire import lenient
 
@@ -125,13 +126,15 @@ class _ReplayCounts:
     components: Counter[str] = field(default_factory=Counter)
     breakpoints: Counter[str] = field(default_factory=Counter)
     totals: RunningTotals = field(default_factory=RunningTotals)
+    spans: SpanTableBuilder = field(default_factory=SpanTableBuilder)
     mocked: int = 0
 
     def add(self, event: Event, hits: list[str], *, replaced: bool) -> None:
         self.types[event["event_type"]] += 1
         self.components[str(event.get("component", ""))] += 1
         self.breakpoints.update(hits)
-        self.totals.add(event)
+        place = self.spans.take(event)
+        self.totals.add(event, self.spans.table.cost_of(place.span))
         self.mocked += replaced
 
     def statistics(self) -> Statistics:

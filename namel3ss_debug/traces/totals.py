@@ -9,15 +9,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from namel3ss_debug.prices import PICODOLLARS
-from namel3ss_debug.traces.costs import Seller, call_cost, lacks_price, recorded_cost, seller_of
+from namel3ss_debug.traces.costs import Cost, lacks_price, recorded_cost
 from namel3ss_debug.traces.events import Event, without_pauses
 from namel3ss_debug.traces.facts import has_failed, states_amounts, total_tokens
 
 _CONTAINERS = frozenset({"app", "agent", "prompt", "chain"})
 """Components whose spans contain calls: the tokens and cost in their events are sums that are already counted."""
-
-_MOST_OPEN = 10_000
-"""How many open calls are remembered, for the seller that their starts name."""
 
 
 class Totals(NamedTuple):
@@ -51,30 +48,19 @@ class Totals(NamedTuple):
         """Return the totals by their names in the expression language."""
         return {"cost": self.cost, "tokens": self.tokens, "errors": self.errors, "ms": self.ms}
 
-    def add(self, event: Event) -> Totals:
-        """Return the totals with one more event."""
-        running = RunningTotals(self)
-        running.add(event)
-        return running.totals()
-
 
 class RunningTotals:
     """Totals that are updated event by event; the attributes are those of `Totals`."""
 
-    __slots__ = ("_begun", "began_at", "cost_pico", "errors", "reached_at", "tokens", "unpriced")
+    __slots__ = ("began_at", "cost_pico", "errors", "reached_at", "tokens", "unpriced")
 
-    def __init__(self, totals: Totals | None = None) -> None:
-        whole = totals or Totals()
-        self.cost_pico, self.tokens, self.errors, self.began_at, self.reached_at, self.unpriced = whole
-        self._begun: dict[object, Any] = {}
+    def __init__(self) -> None:
+        self.cost_pico = self.tokens = self.errors = self.unpriced = 0
+        self.began_at: float | None = None
+        self.reached_at: float | None = None
 
-    def add(self, event: Event, seller: Seller | None = None) -> None:
-        """Take the next event.
-
-        Args:
-            event: the event.
-            seller: for the end of a model call whose start was not taken: what `seller_of` returns for that start.
-        """
+    def add(self, event: Event, cost: Cost | None) -> None:
+        """Take the next event, with the cost that the table of spans has for the span that it ends."""
         time = (without_pauses(event) if "paused_before_ms" in event else event).get("timestamp")
         if type(time) is float or type(time) is int:
             latest = self.reached_at
@@ -84,31 +70,21 @@ class RunningTotals:
                 self.reached_at = time
         event_type = event["event_type"]
         if event_type[-6:] == "_start":
-            if "metadata" in event and event.get("component") == "llm" and len(self._begun) < _MOST_OPEN:
-                self._begun[event.get("event_id")] = event["metadata"]
             return
         # most events succeeded, and for these no function is called
         if (event.get("status") != "completed" or event_type == "error_occurred") and is_failure(event):
             self.errors += 1
         component = event.get("component")
         if component == "llm" and event_type[-4:] == "_end":
-            self._end(event, seller)
+            if "tokens_used" in event or "usage" in event:
+                self.tokens += total_tokens(event)
+            if cost is not None:
+                self.cost_pico += cost.amount
+            else:
+                self.unpriced += lacks_price(event)
         elif states_amounts(event) and component not in _CONTAINERS:
             self.cost_pico += recorded_cost(event) or 0
             self.tokens += total_tokens(event)
-
-    def _end(self, event: Event, seller: Seller | None) -> None:
-        metadata = self._begun.pop(event.get("parent_event_id"), None)
-        if "tokens_used" in event or "usage" in event:
-            self.tokens += total_tokens(event)
-        amount = recorded_cost(event)
-        if amount is None:
-            cost = call_cost(event, seller if metadata is None else seller_of(metadata))
-            if cost is None:
-                self.unpriced += lacks_price(event)
-                return
-            amount = cost.amount
-        self.cost_pico += amount
 
     def totals(self) -> Totals:
         """Return the totals of the events taken so far."""

@@ -188,7 +188,7 @@ class _RowReader:
         self._shapes: dict[tuple[object, ...], int] = {}
         self._statuses: dict[str, int] = {}
         self._tasks: dict[Any, int] = {}
-        self._spans = SpanTableBuilder(costs=False)
+        self._spans = SpanTableBuilder()
         self._row_of: dict[int, int] = {NO_ROW: NO_ROW}  # row in the table of spans -> row here
         self._totals = RunningTotals()
         self._memory: float | None = None
@@ -200,9 +200,9 @@ class _RowReader:
         """Add the next event."""
         rows = self.rows
         rows.events = number
-        self._totals.add(event)
         event_type = event["event_type"]
         place = self._spans.take(event)
+        self._totals.add(event, self._spans.table.cost_of(place.span))
         used = event.get("memory_usage_mb")
         if used is not None and type(used) in (int, float) and (self._memory is None or used > self._memory):
             self._memory = used

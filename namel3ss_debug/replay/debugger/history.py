@@ -242,8 +242,7 @@ class History:
         outline, totals = self._outline, self._totals
         self._complete = False  # Ctrl-C between the two calls below would leave them out of step
         for event in events:
-            outline.add(event)
-            totals.add(event)
+            totals.add(event, outline.add(event))
         self._complete = True
 
     def _reset(self) -> None:

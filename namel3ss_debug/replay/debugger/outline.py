@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from namel3ss_debug.replay.debugger.kinds import EventKind, EventKinds
-from namel3ss_debug.traces.costs import lacks_price, span_cost
+from namel3ss_debug.traces.costs import Cost, lacks_price, span_cost
 from namel3ss_debug.traces.events import Event, begins_span, ends_span
 from namel3ss_debug.traces.span_table import Fact, SpanTable, SpanTableBuilder
 from namel3ss_debug.traces.totals import is_failure
@@ -190,14 +190,15 @@ class Outline:
             return stretch.tobytes()[sys.byteorder == "big" :: 2].translate(wanted.ljust(_BYTE, b"\0"))
         return bytes(map(wanted.__getitem__, stretch))
 
-    def add(self, event: Event) -> None:
-        """Add the next event."""
+    def add(self, event: Event) -> Cost | None:
+        """Add the next event, and return the cost of the span that it ends."""
         number = len(self._kind)
         event_type = event["event_type"]
         kind = self.kinds.add(event)
         self._kind.append(kind)
         self._following.append(0)
         row, parent = self._builder.take(event)
+        cost = self.spans.cost_of(row)
         level = self._find_open(parent)
         if row >= 0 and self.spans.end[row] == self.spans.number[row]:  # an end without a start
             row = _NONE
@@ -221,6 +222,7 @@ class Outline:
             self.failures.append(number)
         if number % MARKED_EVERY == 0:
             self._marks.append(array("i", self._open))
+        return cost
 
     def _set_following(self, level: int, number: int) -> None:
         """Make an event the next one for the last event of a level."""

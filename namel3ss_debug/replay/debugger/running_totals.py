@@ -15,6 +15,7 @@ from typing import Final
 from namel3ss_debug.prices import PICODOLLARS
 from namel3ss_debug.replay.debugger.results import CallRow
 from namel3ss_debug.replay.debugger.variables import STATE_EVENTS, read_state
+from namel3ss_debug.traces.costs import Cost
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.span_table import SpanTable
 from namel3ss_debug.traces.totals import RunningTotals, Totals
@@ -37,11 +38,11 @@ class CumulativeTotals:
         self._unpriced = array("I")  # the ends of calls whose price is unknown
         self._changes: dict[str, array[int]] = {}
 
-    def add(self, event: Event) -> None:
-        """Add the next event."""
+    def add(self, event: Event, cost: Cost | None) -> None:
+        """Add the next event, with the cost of the span that it ends."""
         number, running = len(self._reached), self._running
         unpriced = running.unpriced
-        running.add(event)
+        running.add(event, cost)
         if running.reached_at is not None and not self._timed_from:
             self._timed_from = number
         self._reached.append(running.reached_at or 0.0)

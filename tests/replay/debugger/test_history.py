@@ -11,7 +11,8 @@ from namel3ss_debug.replay.debugger.history import History, IndexedTrace
 from namel3ss_debug.replay.debugger.locations import count_contents, find_occurrence
 from namel3ss_debug.replay.debugger.results import CallRow, Frame
 from namel3ss_debug.replay.debugger.running_totals import CumulativeTotals
-from namel3ss_debug.traces.totals import Totals
+from namel3ss_debug.traces.span_table import SpanTableBuilder
+from namel3ss_debug.traces.totals import RunningTotals, Totals
 
 EVENT = st.fixed_dictionaries(
     {
@@ -82,10 +83,11 @@ def stopping(breakpoints, nths, passing):
 def test_the_state_at_an_event_is_that_of_a_fold(listed, events):
     """Totals, changed variables and open spans at every event are what taking the events one by one gives."""
     history = History(listed(events))
-    totals, changed, opened = Totals(), {}, []
-    assert history.at(0).totals == totals
+    builder, running, changed, opened = SpanTableBuilder(), RunningTotals(), {}, []
+    assert history.at(0).totals == Totals()
     for number, event in enumerate(events, 1):
-        totals = totals.add(event)
+        place = builder.take(event)
+        running.add(event, builder.table.cost_of(place.span))
         event_type = event["event_type"]
         if event_type == "state_change":
             changed |= dict.fromkeys(event.get("outputs", ()), number)
@@ -96,7 +98,11 @@ def test_the_state_at_an_event_is_that_of_a_fold(listed, events):
             same = [item for item in opened if item[0] == event.get("parent_event_id")]
             opened = [item for item in opened if not same or item is not same[-1]]
         state = history.at(number)
-        assert (state.number, state.totals, state.changed) == (number, totals, changed)
+        assert (state.number, state.totals, state.changed) == (
+            number,
+            running.totals(),
+            changed,
+        )
         assert state.frames() == tuple(frame for _, frame in opened)
     assert history.at(len(events) + 5) == history.at(len(events))
 

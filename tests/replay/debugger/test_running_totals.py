@@ -10,10 +10,11 @@ from namel3ss_debug import prices
 from namel3ss_debug.prices.own import OwnPrices
 from namel3ss_debug.replay.debugger.outline import Outline
 from namel3ss_debug.replay.debugger.running_totals import CumulativeTotals, count_calls
-from namel3ss_debug.traces.costs import call_cost
+from namel3ss_debug.traces.costs import lacks_price, span_cost
 from namel3ss_debug.traces.events import without_pauses
-from namel3ss_debug.traces.facts import duration_ns
-from namel3ss_debug.traces.totals import Totals, is_failure
+from namel3ss_debug.traces.facts import duration_ns, total_tokens
+from namel3ss_debug.traces.span_table import SpanTableBuilder
+from namel3ss_debug.traces.totals import RunningTotals, Totals, is_failure
 
 EVENT = st.fixed_dictionaries(
     {
@@ -70,8 +71,7 @@ def made(events):
     """An outline of some events, and their running totals."""
     outline, ledger = Outline(), CumulativeTotals()
     for event in events:
-        outline.add(event)
-        ledger.add(event)
+        ledger.add(event, outline.add(event))
     return outline, ledger
 
 
@@ -97,13 +97,13 @@ def added_up(events):
         if not start:
             row[0] += 1
             row[6] = number
-        spent = Totals().add(event)
+        cost = span_cost(start, event)
         row[1] += event.get("status") == "failed" or ("status" not in event and "error" in event)
         row[2] += duration_ns(start, event) or 0
-        row[3] += spent.tokens
-        row[4] += spent.cost_pico
-        row[5] |= call_cost(event) is not None
-        row[7] += spent.unpriced
+        row[3] += total_tokens(event)
+        row[4] += cost.amount if cost else 0
+        row[5] |= cost is not None
+        row[7] += cost is None and event["component"] == "llm" and lacks_price(event)
     return calls
 
 
@@ -112,9 +112,11 @@ def test_totals_are_those_of_adding_up(events):
     """At every event, the totals are what adding one event after the other gives."""
     outline, ledger = made(events)
     failures = outline.failures
-    totals = Totals()
+    builder, running = SpanTableBuilder(), RunningTotals()
     for number, event in enumerate(events, 1):
-        totals = totals.add(event)
+        place = builder.take(event)
+        running.add(event, builder.table.cost_of(place.span))
+        totals = running.totals()
         before = ledger.totals(number - 1, 0).cost_pico
         assert ledger.cost_of(number) == ledger.totals(number, 0).cost_pico - before
         assert ledger.totals(number, sum(failed <= number for failed in failures)) == totals
