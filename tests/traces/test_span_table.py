@@ -93,6 +93,21 @@ def test_a_parent_may_be_in_another_process_and_may_have_ended():
     assert list(table.agent) == [-1, 0, 0, -1, -1, -1]
 
 
+def test_a_lost_start_is_one_parent_whether_its_end_is_there_or_not():
+    """Each has a number of its own, and leads to the row of its end."""
+    spans = [("1", "lost"), ("2", "gone"), ("3", "lost")]
+    events = [
+        {"event_type": f"tool_call_{half}", "event_id": f"{own}{half}", "component": "tool"}
+        | {"parent_event_id": f"{own}start" if half == "end" else parent}
+        for own, parent in spans
+        for half in ("start", "end")
+    ]
+    end = {"event_type": "agent_execution_end", "component": "agent", "parent_event_id": "lost"}
+    table = read_spans([*events, end])
+    assert list(table.parent) == [PARENT_LOST, PARENT_LOST - 1, PARENT_LOST, AT_TOP]
+    assert table.lost == {PARENT_LOST: 3}
+
+
 def test_a_row_takes_at_most_two_hundred_bytes():
     """A million spans fit into the memory of any machine."""
     table = read_spans(RUN)

@@ -1,5 +1,8 @@
+import contextlib
+
 import pytest
 
+from namel3ss_debug import TraceAnalyzer, initialize_tracing, shutdown_tracing
 from namel3ss_debug.analysis.totals import LISTED
 
 LATE = {"status": "failed", "error": "no answer after 3 s", "error_type": "TimeoutError"}
@@ -29,6 +32,25 @@ def test_a_failure_seen_at_three_levels_is_one(recording, errors):
     assert (failure["number"], failure["component_name"]) == (3, "search")
     assert failure["propagated_to"] == [2, 1]
     assert failure["call_site"] == "app.py:7"
+
+
+def test_a_failure_inside_a_span_whose_start_was_rotated_away_is_one(tmp_path):
+    """The end names the lost start, and so does the call that failed inside it."""
+    tracer = initialize_tracing(trace_output_dir=str(tmp_path), rotate_max_bytes=20_000, rotate_keep=1)
+
+    def search():
+        with tracer.span("tool", "search"):
+            raise TimeoutError("no answer after 3 s")
+
+    with contextlib.suppress(TimeoutError), tracer.span("agent", "Desk"):
+        for _ in range(200):
+            tracer.emit("decision", component="agent", component_name="next", outputs={"text": "x" * 200})
+        search()
+    shutdown_tracing()
+    document = TraceAnalyzer(min(tmp_path.glob("trace_2*.jsonl"))).analyze()
+    found = document["errors"]
+    assert (found["total_errors"], found["failed_spans"]) == (1, 2)
+    assert document["execution_overview"]["orphan_ends"] == len(found["failures"][0]["propagated_to"]) == 1
 
 
 def test_two_different_failures_are_two(recording, errors):
