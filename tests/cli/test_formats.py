@@ -16,45 +16,43 @@ from namel3ss_debug.cli.main import COMMANDS, debug
 from namel3ss_debug.cli.reporting import FormatName
 from namel3ss_debug.views.formats import FORMATS, OutputFormat
 
-COMMAND_LINES = {
-    "inspect": ["inspect"],
-    "inspect --event": ["inspect", "--event", "6"],
-    "inspect --tree": ["inspect", "--tree"],
-    "inspect --timeline": ["inspect", "--timeline"],
-    "logs": ["logs", "--category", "events"],
-    "list": ["list"],
-    "config": ["config"],
-    "clean": ["clean", "--dry-run"],
-    "mark": ["mark"],
-    "activity": ["activity", "Support"],
-    "analyze": ["analyze"],
-    "analyze several": ["analyze", "debug/traces"],
-    "explain": ["explain", "6"],
-    "report": ["report"],
-    "check": ["check", "--rule", "errors == 0"],
-    "diff": ["diff", "latest", "latest"],
-    "show": ["show"],
+OPTIONS = {
+    "analyze": ["", "debug/traces"],
+    "check": ["--rule errors==0"],
+    "clean": ["--dry-run"],
+    "diff": ["latest latest"],
+    "inspect": ["", "--event 6", "--tree", "--timeline"],
+    "logs": ["--category events"],
 }
+"""Command -> further words of each of its command lines, for one that has something to show only with them."""
 
 
-@pytest.fixture(params=COMMAND_LINES.values(), ids=COMMAND_LINES)
+def command_lines():
+    """The words of at least one command line of each command whose format comes from the table, but those that run a program."""
+    context = click.Context(debug)
+    for name in COMMANDS:
+        params = debug.get_command(context, name).params
+        arguments = [param for param in params if isinstance(param, click.Argument)]
+        if any(isinstance(param.type, FormatName) for param in params) and all(
+            param.name != "target" for param in arguments
+        ):
+            numbers = [isinstance(param.type, click.IntRange) for param in arguments]
+            values = [
+                "6" if is_number else "llm"
+                for param, is_number in zip(arguments, numbers, strict=True)
+                if param.required or is_number
+            ]
+            for options in OPTIONS.get(name, [""]):
+                yield [name, *values, *options.split()]
+
+
+COMMAND_LINES = list(command_lines())
+
+
+@pytest.fixture(params=COMMAND_LINES, ids=" ".join)
 def words(request, trace):
     """The words of one reporting command, in a folder with a trace."""
     return request.param
-
-
-def reporting_commands():
-    """The names of the commands whose format comes from the table."""
-    context = click.Context(debug)
-    for name in COMMANDS:
-        command = debug.get_command(context, name)
-        if any(isinstance(parameter.type, FormatName) for parameter in command.params):
-            yield name
-
-
-def test_no_command_that_reports_is_missing_here():
-    """The command lines of these tests cover every command whose format comes from the table; doctor runs a program."""
-    assert {words[0] for words in COMMAND_LINES.values()} | {"doctor"} >= set(reporting_commands())
 
 
 def test_a_format_is_one_row(run, words, monkeypatch):
@@ -123,11 +121,9 @@ def test_html_is_one_page_by_itself(run, words):
     check_page(run(*words, "--format", "html").stdout)
 
 
-@pytest.mark.parametrize("words", COMMAND_LINES.values(), ids=COMMAND_LINES)
+@pytest.mark.parametrize("words", COMMAND_LINES, ids=" ".join)
 def test_no_format_lets_hostile_text_through(run, hostile_trace, words):
     """No control character of a trace reaches any output, and no tag of it the page."""
-    if words[0] == "activity":
-        words = ["activity", "llm"]
     for name in FORMATS:
         result = run(*words, "--format", name)
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u200b]", result.stdout), name

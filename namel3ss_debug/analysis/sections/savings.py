@@ -16,7 +16,7 @@ The kinds are found in this order. A call that counts for one kind is left out b
   a cached one; the time is not known.
 - `slow_tools`: the self time of a tool beyond `slow_ms`.
 - `parallel`: the time that the section `dependencies` finds could be saved by running spans at the same time, less the
-  time that the kinds above have already counted after the beginning of that span.
+  time that the kinds above have already counted inside that span.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from namel3ss_debug.analysis.sections.prompts import answer_key, arguments_key, 
 from namel3ss_debug.analysis.sections.usage import ModelKey, dollars, model_key
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND
-from namel3ss_debug.traces.span_table import SpanWatcher
+from namel3ss_debug.traces.span_table import AT_TOP, SpanWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -205,7 +205,7 @@ class Savings:
                 inside[spans.around[row]] += inside[row] + (spans.component(row) in CALLS)
         self._leaves = [not calls for calls in inside]
         self._counted: set[int] = set()
-        self._timed: list[tuple[int, int]] = []
+        self._timed: Counter[int] = Counter()
         self._savings: dict[tuple[str, str, str, int], _Saving] = {}
         self._groups: dict[int, list[list[int]]] = {}
         self._reason: str | None = None
@@ -218,6 +218,7 @@ class Savings:
             self._leaves[row] or spans.component(row) == "llm"
         )  # a tool may hold the sums of the calls inside
         amounts = (spans.tokens[row], spans.cost[row]) if known else (0, -1)
+        self._timed[row] += ns
         self._add(kind, spans.operations[spans.operation[row]], (group or 0, group), number, ns, *amounts)
 
     def _add(
@@ -233,8 +234,6 @@ class Savings:
         """Add a call to the saving of its kind and operation."""
         saving = self._savings.setdefault((kind, *operation, group[0]), _Saving(group[1]))
         saving.add(number, ns, tokens, cost)
-        if ns:
-            self._timed.append((number, ns))
 
     def find_work_after_failures(self) -> None:
         """Find calls that failed, and those after the failure with which the span around them ended."""
@@ -293,14 +292,9 @@ class Savings:
         spans = self._spans
         for row in spans.of("tool"):
             if spans.self_time[row] > self._slow_ns and spans.number[row] not in self._counted:
-                operation = spans.operations[spans.operation[row]]
-                self._add(
-                    "slow_tools",
-                    operation,
-                    (0, None),
-                    spans.number[row],
-                    spans.self_time[row] - self._slow_ns,
-                )
+                operation, ns = spans.operations[spans.operation[row]], spans.self_time[row] - self._slow_ns
+                self._timed[row] += ns
+                self._add("slow_tools", operation, (0, None), spans.number[row], ns)
 
     def find_parallel(self, parallel: Mapping[str, Any]) -> None:
         """Find spans that could have run at the same time, less the time counted already.
@@ -309,21 +303,23 @@ class Savings:
             parallel: the part of the section `dependencies`.
         """
         self._reason = parallel.get("reason")
-        counted = sorted(self._timed)
-        for chance in sorted(parallel.get("chances") or (), key=lambda chance: -(chance["number"] or 0)):
-            begin = chance["number"] or 0
-            saves = round((chance["saves_ms"] or 0) * NS_PER_MS)
-            # Time that another kind has counted inside this span must not be saved twice.
-            while counted and counted[-1][0] > begin and saves > 0:
-                number, ns = counted.pop()
-                if ns > saves:
-                    counted.append((number, ns - saves))
-                saves -= min(ns, saves)
-            if saves > 0:
-                key = ("parallel", chance["component"] or "", chance["component_name"] or "", begin)
-                self._savings[key] = saving = _Saving()
-                saving.add(begin, saves)
-                self._groups[begin] = chance["groups"]
+        spans, chances = self._spans, {each["number"] or 0: each for each in parallel.get("chances") or ()}
+        inside: Counter[int] = Counter()
+        for row in range(len(spans) - 1, AT_TOP - 1, -1):  # the spans inside a row are done before it
+            begin = spans.number[row] if row != AT_TOP else 0
+            chance = chances.get(begin)
+            if chance is not None:
+                saves = round((chance["saves_ms"] or 0) * NS_PER_MS)
+                # Time that another kind has counted inside this span must not be saved twice.
+                counted = min(saves, inside[row])
+                inside[row] -= counted
+                if saves > counted:
+                    key = ("parallel", chance["component"] or "", chance["component_name"] or "", begin)
+                    self._savings[key] = saving = _Saving()
+                    saving.add(begin, saves - counted)
+                    self._groups[begin] = chance["groups"]
+            if row != AT_TOP:
+                inside[max(spans.parent[row], AT_TOP)] += inside[row] + self._timed[row]
 
     def result(self) -> dict[str, Any]:
         """Return the section."""
