@@ -304,7 +304,7 @@ def report_unused(
     options: Sequence[str],
     breakpoints: Sequence[str],
     path: Path,
-    notify: Callable[[str], None],
+    show: Callable[[str], None],
 ) -> None:
     """Report the breakpoints, mocks and faults that matched nothing in the program; nothing if the user has ended it.
 
@@ -313,7 +313,7 @@ def report_unused(
         options: the locations of `-b`.
         breakpoints: all locations that were set at the beginning: those of `-b`, then those of the settings.
         path: the trace of the program. It has more than the session has seen if the program was detached.
-        notify: shows a line to the user.
+        show: shows a line to the user.
     """
     from namel3ss_debug.importers.opening import open_trace
     from namel3ss_debug.replay.overrides.unused import describe_mismatches, describe_unhit, find_unhit
@@ -337,7 +337,7 @@ def report_unused(
     except DebugError:
         return  # the program has removed its trace, which is reported by itself
     for line in lines:
-        notify(line)
+        show(line)
 
 
 def confirm_end(terminal: TextIO) -> bool:

@@ -281,10 +281,10 @@ class DebugConfiguration:
         return document
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> DebugConfiguration:
+    def from_json(cls, document: Mapping[str, Any]) -> DebugConfiguration:
         """Return the configuration that `to_json` wrote down; unknown keys are left out, for a newer writer's sake."""
         known = {f.name for f in fields(cls)}
-        settings = {name: value for name, value in values.items() if name in known}
+        settings = {name: value for name, value in document.items() if name in known}
         lists = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
         return cls(**settings | lists)
 

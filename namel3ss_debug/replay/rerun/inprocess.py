@@ -19,9 +19,9 @@ from orjson import loads
 
 from namel3ss_debug.capture.core import context, switch
 from namel3ss_debug.capture.core.answers import CallReply
-from namel3ss_debug.capture.launch import start
 from namel3ss_debug.capture.launch.ports import OwnPorts
 from namel3ss_debug.capture.launch.session import Session, new_session
+from namel3ss_debug.capture.launch.start import activate, shutdown_tracing
 from namel3ss_debug.capture.seams.functions.loaded import LoadedFunctions
 from namel3ss_debug.capture.seams.inputs import installing
 from namel3ss_debug.capture.seams.inputs.installing import InProcessTest
@@ -149,7 +149,7 @@ class InProcess:
         # Before the frameworks are instrumented, which look for the functions of tools.
         self._put_back: Callable[[], None] | None = what.functions.install()
         try:
-            self._tracer = start.activate(
+            self._tracer = activate(
                 session,
                 first_process=True,
                 fresh=self._of_program,
@@ -236,7 +236,7 @@ class InProcess:
         self._put_back()
         self._put_back = None
         if switch.ACTIVE is self._tracer:
-            start.shutdown_tracing()
+            shutdown_tracing()
         context.CURRENT.set(self._before)
 
     def find_divergences(self) -> tuple[Divergence, ...]:
