@@ -141,9 +141,6 @@ class Reader:
     def __init__(self) -> None:
         self._operations: dict[Operation, Operation] = {}
 
-    def __reduce__(self) -> tuple[type[Reader], tuple[()]]:
-        return (Reader, ())
-
     def _operation(self, component: str, name: str) -> Operation:
         operation = (component, name)
         return self._operations.setdefault(operation, operation)

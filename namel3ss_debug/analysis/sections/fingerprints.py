@@ -62,9 +62,6 @@ class Fingerprints:
         self._known: dict[str, _Keys] = {}
         self._room = _MOST_CACHED
 
-    def __reduce__(self) -> tuple[type[Fingerprints], tuple[()]]:
-        return (Fingerprints, ())
-
     def find_keys(self, payload: Any, most: int) -> array[int]:
         """Return the keys of the values in a payload: numbers of 63 bits in rising order, the same in every process.
 

@@ -51,7 +51,6 @@ class ExecutionOverview(SpanWatcher):
     """
 
     events: frozenset[str] = frozenset({"trace_start", "trace_end", "error_occurred"})
-    needs: tuple[str, ...] = ("errors", "resource_usage")
 
     def __init__(self, _options: Options) -> None:
         self._executions: set[str] = set()

@@ -2,10 +2,10 @@
 
 import pytest
 
-from namel3ss_debug.capture.launch import start
 from namel3ss_debug.capture.seams.functions import rewrite
 from namel3ss_debug.capture.seams.functions.loaded import LoadedFunctions
 from namel3ss_debug.config import DebugConfiguration
+from namel3ss_debug.replay.rerun import inprocess
 from namel3ss_debug.replay.rerun.inprocess import InProcess, Recordable
 
 
@@ -17,7 +17,7 @@ def test_functions_that_are_loaded_can_be_seams_before_a_framework_is_followed(t
         seen.append(rewrite.LOADED)
         raise OSError("no room")
 
-    monkeypatch.setattr(start, "activate", activate)
+    monkeypatch.setattr(inprocess, "activate", activate)
     functions = LoadedFunctions(str(tmp_path))
     what = Recordable(tmp_path / "run.jsonl", "test", tmp_path, DebugConfiguration(), functions, tmp_path)
     with pytest.raises(OSError, match="no room"):
