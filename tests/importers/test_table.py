@@ -30,6 +30,7 @@ OPTIONS = {
     "analyze": ["", "{} --format json"],
     "check": ["--rule calls>0 --format json"],
     "diff": ["{} --format json"],
+    "export": ["--format json -o -"],
     "inspect": ["", "--tree", "--event 3", "--limit 2 --format jsonl"],
     "logs": ["--category events"],
 }
