@@ -120,7 +120,7 @@ def explain(trace: NumberedEvents, number: int, mark: Mark | None = None) -> dic
         "error_type": error_type_of(step) if info and not marked else None,
         "error": info.error or None if info and not marked else None,
         "fingerprint": _compute_fingerprint(step, info) if info and not marked else None,
-        "resolution": resolution(info.category, origins[0].kind if origins else None)
+        "resolution": resolution(info.category, origins[0].kind if origins else None, step.component)
         if info and not marked
         else None,
         "origins": [cause.to_json() for cause in origins],

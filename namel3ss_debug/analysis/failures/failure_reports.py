@@ -240,7 +240,7 @@ def _report_details(
             "repeated": repeated,
             **_spending_after(failure.end_number, failure.at, run),
         },
-        "resolution": resolution(failure.category, _origin_kind(origins)),
+        "resolution": resolution(failure.category, _origin_kind(origins), failure.component),
     }
 
 
@@ -312,5 +312,5 @@ def _weak_to_json(weak: WeakFailure, run: RunContext) -> dict[str, Any]:
         ),
         "origins": None if origins is None else [cause.to_json() for cause in origins],
         "impact": _spending_after(weak.number, at, run),
-        "resolution": resolution(weak.category, _origin_kind(origins)),
+        "resolution": resolution(weak.category, _origin_kind(origins), weak.component),
     }

@@ -19,8 +19,8 @@ from namel3ss_debug.traces.span_table import AT_TOP
 if TYPE_CHECKING:
     from namel3ss_debug.traces.span_table import SpanTable
 
-TAIL = 128
-MODEL_TAIL = 24
+TAIL = 400
+MODEL_TAIL = 100
 MOST_TRACED = 120
 
 EndedSpan = tuple[int, Event, Event]

@@ -34,12 +34,17 @@ def find_argument_sources(view: FailureView) -> Iterator[SuspectedCause]:
     if writer is None:
         yield from _find_sources_without_model(view)
         return
+    if writer is failed:
+        yield from _find_claim_sources(view)
+        return
     tier = STRONG if view.of_arguments else WEAK
     shown = culprit.shown if culprit else _format_arguments(view.leaves)
     wrote = f"wrote {shown}" if shown else "asked for this call"
     events = sort_events(writer.end_number, failed.number)
     passed_on = make_cause(writer, "wrote_argument", f"passed on {shown}", events, shown, tier=tier, rank=1)
-    if culprit is None or not search_text(culprit):
+    if view.wrote_code:
+        yield make_cause(writer, "wrote_code", "wrote the code that failed", events, shown, tier=tier)
+    elif culprit is None or not search_text(culprit):
         source = _find_first_writer(view, view.leaves) if culprit is None else None
         if source is not None and source is not writer:
             reason = f"wrote what {format_step(writer)} passed on: {shown}"
@@ -55,6 +60,18 @@ def find_argument_sources(view: FailureView) -> Iterator[SuspectedCause]:
     else:
         yield passed_on
         yield _find_source(view, writer, culprit, tier)
+
+
+def _find_claim_sources(view: FailureView) -> Iterator[SuspectedCause]:
+    """Yield, for an answer that is marked bad, itself where it made a value up, else where its values came from."""
+    answer, culprit = view.failed, view.culprit
+    if culprit is not None:
+        reason = f"is marked bad; it wrote {culprit.shown}, which nothing that it had read holds"
+        yield make_cause(answer, "wrote_argument", reason, (answer.end_number,), culprit.shown)
+        return
+    for leaf in view.leaves[:MOST]:
+        if search_text(leaf):
+            yield _find_source(view, answer, leaf, STRONG)
 
 
 def _find_source(view: FailureView, writer: SpanStep, culprit: Leaf, tier: int) -> SuspectedCause:

@@ -45,8 +45,9 @@ class Leaf(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """Return the value with its name, as `city='Paris'`."""
-        return f"{self.path}={short(repr(self.value), 80, '...')}"
+        """Return the value with its name, as `city='Paris'`; one without a name alone."""
+        value = short(repr(self.value), 80, "...")
+        return f"{self.path}={value}" if self.path else value
 
 
 class SpanStep:
