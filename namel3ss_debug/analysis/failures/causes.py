@@ -12,6 +12,7 @@ with a kind:
 | `slow_call` | of a timeout: a call inside it that took most of the time; of a deadline also one before it |
 | `large_result` | of a context overflow: the result that fills most of it |
 | `empty_result` | a call returned nothing, before the model made the argument up |
+| `added_argument` | the error names a value that the program added to what the model wrote |
 | `gave_value` | a call returned the value that became the argument |
 | `given` | the value was in the inputs of the program from the beginning |
 | `wrote_code` | a model wrote the code that the call ran |
@@ -43,6 +44,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from namel3ss_debug.analysis.failures.provenance import (
     find_argument_sources,
+    find_code_authors,
     find_context_losses,
     find_cut_answers,
     find_empty_results,
@@ -57,6 +59,7 @@ from namel3ss_debug.analysis.failures.suspects import (
     FailureInfo,
     FailureView,
     SuspectedCause,
+    error_type_of,
     failed_with,
     get_failure_info,
     make_cause,
@@ -157,8 +160,6 @@ def _find_itself(view: FailureView) -> Iterator[SuspectedCause]:
     failed, info = view.failed, view.info
     category = "tool" if view.in_code else info.category
     words = _OWN_WORDS.get(category, "failed, and nothing before it explains why")
-    if view.named_added is not None:
-        words = f"got {view.named_added.shown} from the program, not from the model; the error names it"
     if info.claimed and info.category not in _OWN_WORDS:
         words = "returned an error as its result"
     if len(info.attempts) > 1:
@@ -173,6 +174,10 @@ def _find_itself(view: FailureView) -> Iterator[SuspectedCause]:
             number=first,
         )
     yield make_cause(failed, "itself", words, (reporting_number(failed),), tier=OWN)
+    if view.named_added is not None:
+        shown = view.named_added.shown
+        reason = f"got {shown} from the program, not from the model, and the error names it"
+        yield make_cause(failed, "added_argument", reason, (reporting_number(failed),), shown)
     if info.before is not None and info.category != "cancelled":
         yield make_cause(
             failed,
@@ -235,6 +240,8 @@ def _find_earlier_failures(view: FailureView) -> Iterator[SuspectedCause]:
             if needed
             else ("failed_inside", f"{failed_with(step)}, which is reported here")
             if reported
+            else ("earlier_failure", f"raised {_format_error(step)}, which was read")
+            if has_read
             else ("earlier_failure", f"{failed_with(step)} before, and the run went on")
         )
         # Within a tier, what the failed call read ranks before what ran beside it, and that before the others.
@@ -242,6 +249,12 @@ def _find_earlier_failures(view: FailureView) -> Iterator[SuspectedCause]:
         events = (step.end_number, view.failed.number)
         tier = STRONG if strong else WEAK
         yield make_cause(step, kind, reason, events, shorten(info.error), tier=tier, rank=rank)
+
+
+def _format_error(step: SpanStep) -> str:
+    return short(
+        ": ".join(filter(None, (error_type_of(step), lenient.string(step.end.get("error"))))), 120, "..."
+    )
 
 
 def _find_slow_calls(view: FailureView) -> Iterator[SuspectedCause]:
@@ -422,6 +435,7 @@ def _find_decisions(view: FailureView) -> Iterator[SuspectedCause]:
 _QUESTIONS: tuple[Callable[[FailureView], Iterator[SuspectedCause]], ...] = (
     _find_failed_inside,
     _find_earlier_failures,
+    find_code_authors,
     find_argument_sources,
     find_empty_results,
     find_cut_answers,

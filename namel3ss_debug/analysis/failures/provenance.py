@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from namel3ss_debug.analysis.failures.steps import Leaf, SpanStep, contains, search_text, searchable_text
+from namel3ss_debug.analysis.failures.failing_code import list_code_lines
+from namel3ss_debug.analysis.failures.steps import (
+    Leaf,
+    SpanStep,
+    contains,
+    normal,
+    search_text,
+    searchable_text,
+)
 from namel3ss_debug.analysis.failures.suspects import (
     MOST,
     STRONG,
@@ -21,11 +29,13 @@ from namel3ss_debug.analysis.failures.suspects import (
     shorten,
     sort_events,
 )
+from namel3ss_debug.errors import short
 from namel3ss_debug.wire.conversations import diff_messages, is_continuation
 
 _MOST_LLM_DIFFS = 400
 _WHOLE = 90_000
 _CUT_FROM = 240
+_SHORTEST_LINE = 12
 
 
 def find_argument_sources(view: FailureView) -> Iterator[SuspectedCause]:
@@ -62,16 +72,34 @@ def find_argument_sources(view: FailureView) -> Iterator[SuspectedCause]:
         yield _find_source(view, writer, culprit, tier)
 
 
+def find_code_authors(view: FailureView) -> Iterator[SuspectedCause]:
+    """Yield the model that wrote the line that failed, for an executor that took the code from a text, as that of AutoGen."""
+    if view.writer is not None:
+        return
+    models = [step for step in (*view.ahead, *view.inside) if step.component == "llm"]
+    for line in list_code_lines(view.failed):
+        text = normal(line)
+        authors = [step for step in models if len(text) >= _SHORTEST_LINE and text in step.outputs_text]
+        author = max(authors, key=lambda step: step.end_number, default=None)
+        if author is not None:
+            events = sort_events(author.end_number, reporting_number(view.failed))
+            yield make_cause(
+                author, "wrote_code", f"wrote the code that failed: {short(line, 80, '...')}", events, line
+            )
+            return
+
+
 def _find_claim_sources(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield, for an answer that is marked bad, itself where it made a value up, else where its values came from."""
     answer, culprit = view.failed, view.culprit
     if culprit is not None:
-        reason = f"is marked bad; it wrote {culprit.shown}, which nothing that it had read holds"
+        reason = f"wrote {culprit.shown}, which nothing that it had read holds"
         yield make_cause(answer, "wrote_argument", reason, (answer.end_number,), culprit.shown)
         return
     for leaf in view.leaves[:MOST]:
-        if search_text(leaf):
-            yield _find_source(view, answer, leaf, STRONG)
+        source = _find_source(view, answer, leaf, STRONG) if search_text(leaf) else None
+        if source is not None and source.kind != "given":  # a value of the user's is no suspect
+            yield source
 
 
 def _find_source(view: FailureView, writer: SpanStep, culprit: Leaf, tier: int) -> SuspectedCause:

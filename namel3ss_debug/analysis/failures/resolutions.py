@@ -6,11 +6,18 @@ which changes nothing, is advised to be made again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from namel3ss_debug.analysis.failures.suspects import SuspectedCause
+
 BY_ORIGIN: dict[str, str] = {
     "wrote_argument": "Check arguments before the call and give the error back to the model; list the allowed values in the "
     "tool's schema.",
     "wrote_code": "Give the error back to the model that wrote the code, with the lines that failed.",
     "last_inside": "Check what these calls returned before the code around them uses it.",
+    "added_argument": "Look at what the program adds to the call: the model did not write this value.",
     "gave_value": "Look at what this call returned: its result was used as it stood.",
     "empty_result": "Handle an empty result where it is returned, before the model goes on without it.",
     "answer_cut": "Raise the limit of output tokens, or ask for a shorter answer; check finish_reason before the answer is used.",
@@ -53,13 +60,18 @@ BY_CATEGORY_WITH_EFFECTS: dict[str, str] = {
 _WITHOUT_EFFECTS = frozenset({"llm", "prompt"})
 
 
-def resolution(category: str, origin: str | None = None, component: str = "llm") -> str | None:
+def resolution(category: str, component: str, origins: Sequence[SuspectedCause] = ()) -> str | None:
     """Return one sentence of advice; None where no advice fits all failures of the category.
 
     Args:
         category: one of `categories.CATEGORIES`.
-        origin: the kind of the first origin.
         component: the component of the call that failed.
+        origins: where the failure may have begun, the likeliest first.
     """
-    advice = BY_CATEGORY if component in _WITHOUT_EFFECTS else BY_CATEGORY | BY_CATEGORY_WITH_EFFECTS
-    return BY_ORIGIN.get(origin or "") or advice.get(category)
+    if origins:
+        component = origins[0].component
+        if origins[0].kind in BY_ORIGIN:
+            return BY_ORIGIN[origins[0].kind]
+    if component not in _WITHOUT_EFFECTS and category in BY_CATEGORY_WITH_EFFECTS:
+        return BY_CATEGORY_WITH_EFFECTS[category]
+    return BY_CATEGORY.get(category)

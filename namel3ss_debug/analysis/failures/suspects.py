@@ -38,6 +38,7 @@ SIGNALS: tuple[str, ...] = (
     "slow_call",
     "large_result",
     "empty_result",
+    "added_argument",
     "gave_value",
     "given",
     "wrote_code",
@@ -64,6 +65,7 @@ OF_CALLEES = frozenset({"network", "timeout", "dependency", "rate_limit", "authe
 _OF_ARGUMENTS = frozenset({"parameter", "malformed_output", MARKED})
 _OF_ARGUMENTS_IF_RETURNED = frozenset({"tool", "logic", "unknown"})
 _LONGEST_NAME = 40
+_MOST_ADDED = 40
 _CODE_KEYS = frozenset({"code", "script", "python_code", "code_snippet", "command", "sql"})
 _LONGEST_TYPE = 60
 _OF_CODE = frozenset({"KeyError", "IndexError", "LookupError", "AttributeError", "TypeError"})
@@ -287,7 +289,7 @@ def find_added(step: SpanStep, wrote: dict[str, Any]) -> list[Leaf]:
         leaf
         for name, value in arguments.items()
         if name not in wrote
-        for leaf in islice(iter_leaves({name: value}), MOST)
+        for leaf in islice(iter_leaves({name: value}), _MOST_ADDED)
     ]
 
 
