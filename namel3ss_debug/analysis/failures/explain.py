@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 from namel3ss_debug.analysis.failures.causes import find_origins
 from namel3ss_debug.analysis.failures.failing_code import find_failing_code
 from namel3ss_debug.analysis.failures.failure_fingerprints import compute_fingerprint
-from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, make_step
+from namel3ss_debug.analysis.failures.origins import LONG_TAIL, MODEL_TAIL, make_step, tail_before
 from namel3ss_debug.analysis.failures.overflows import measure_context
 from namel3ss_debug.analysis.failures.reading import (
     DroppedMessage,
@@ -76,6 +76,7 @@ _MOST_OTHERS = 12
 _MOST_ADDED = 4
 _MOST_SIGNS_KEPT = 500
 _LONGEST = 200
+_INPUTS = frozenset({"read", "took"})
 _OF_ITSELF = frozenset({"itself", "retries_exhausted", "repeated_failure"})
 """Kinds of origins that say no more of an event than that it failed."""
 _QUOTED = re.compile(r"['\"]([^'\"]+)['\"]")
@@ -413,7 +414,12 @@ class _Chain:
         else:
             self.complete = False
         self.root = self._find_root(step)
+        numbers = {row["number"] for row in rows}
         for row in rows:
+            # An input is shown with its value; another origin that the chain goes through is no alternative to it.
+            row["others"] = [
+                each for each in row["others"] if each["kind"] in _INPUTS or each["number"] not in numbers
+            ]
             self._note_dropped(self._at(row["number"]))
             row["reason"] += self._describe_handled(row["number"])
         return rows
@@ -455,7 +461,8 @@ class _Chain:
         """Yield the steps from a failure to its first origin, through those that the evidence names."""
         target = self._history.target
         last = target.end_number or target.number
-        near = {*self._latest(last, TAIL), *self._latest(last, MODEL_TAIL, "llm")}
+        tail = LONG_TAIL if info.category == MARKED else tail_before(target.start, target.end)
+        near = {*self._latest(last, tail), *self._latest(last, MODEL_TAIL, "llm")}
         self.origins = find_origins(target, info, sorted(near, key=_row_of))
         best = self.origins[0] if self.origins else None
         if best is None or best.number == target.number:

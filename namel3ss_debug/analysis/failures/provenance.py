@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from namel3ss_debug.analysis.failures.failing_code import list_code_lines
+from namel3ss_debug.analysis.failures.reading import find_call_before
 from namel3ss_debug.analysis.failures.steps import (
     Leaf,
     SpanStep,
@@ -229,18 +230,14 @@ def find_context_losses(view: FailureView) -> Iterator[SuspectedCause]:
                     writer, "message_cut", reason, events, tier=WEAK if view.of_callee else STRONG
                 )
                 break
-    earlier = [
-        step
-        for step in view.ahead
-        if step.component == "llm" and step.number < writer.number and step.parent == writer.parent
-    ]
-    if earlier and not is_continuation(writer.start.get("inputs")):
-        old, new = _messages(earlier[-1]), _messages(writer)
+    before = None if is_continuation(writer.start.get("inputs")) else find_call_before(writer, view.ahead)
+    if before is not None:
+        old, new = _messages(before), _messages(writer)
         if old and new and len(old) + len(new) <= _MOST_LLM_DIFFS:
             lost = [change for change in diff_messages(old, new) if change.kind in {"dropped", "truncated"}]
             if lost:
                 reason = f"read a context without {len(lost)} of the messages of the call before"
-                events = sort_events(earlier[-1].number, writer.number, view.failed.number)
+                events = sort_events(before.number, writer.number, view.failed.number)
                 yield make_cause(
                     writer, "context_changed", reason, events, tier=STRONG if view.of_arguments else WEAK
                 )

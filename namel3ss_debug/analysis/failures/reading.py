@@ -8,7 +8,7 @@ step that had read a text only passed it on.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -151,11 +151,34 @@ def _describe(step: SpanStep, passage: str | None) -> str:
     return f"{'wrote' if step.writes else 'returned'} {shown}"
 
 
+def find_call_before(step: SpanStep, earlier: Sequence[SpanStep]) -> SpanStep | None:
+    """Return the call before a model call in the same conversation; None for the first one."""
+    messages = _read_messages(step)
+    models = [other for other in earlier if other.component == "llm" and other.number < step.number]
+    return next(
+        (
+            other
+            for other in sorted(models, key=_by_end, reverse=True)
+            if _is_continued(_read_messages(other), messages)
+        ),
+        None,
+    )
+
+
+def _is_continued(messages: Collection[tuple[str, str]], later: Collection[tuple[str, str]]) -> bool:
+    """Return whether later messages go on with a conversation: they have at least half of its messages, or its last one.
+
+    Those of the system do not count, for unrelated calls often share them.
+    """
+    own = [message for message in messages if message[0] not in _OF_SYSTEM]
+    shared = sum(message in later for message in own)
+    return bool(shared) and (2 * shared >= len(own) or own[-1] in later)
+
+
 def list_dropped(step: SpanStep, earlier: Sequence[SpanStep]) -> list[DroppedMessage]:
     """Return the messages that earlier calls of the same conversation read, and this one did not, in their order.
 
-    A system message is only missing where there is no other in its place. A call belongs to the conversation of a later one that has at least half of its messages, or its last one; those of the
-    system do not count, for unrelated calls often share them.
+    A system message is only missing where there is no other in its place.
 
     Args:
         step: the model call.
@@ -166,9 +189,7 @@ def list_dropped(step: SpanStep, earlier: Sequence[SpanStep]) -> list[DroppedMes
     dropped: list[list[DroppedMessage]] = []
     for other in sorted((other for other in earlier if other.component == "llm"), key=_by_end, reverse=True):
         messages = _read_messages(other)
-        own = [message for message in messages if message[0] not in _OF_SYSTEM]
-        shared = sum(message in later for message in own)
-        if not shared or not (2 * shared >= len(own) or own[-1] in later):
+        if not _is_continued(messages, later):
             continue
         other_system = any(role in _OF_SYSTEM for role, _ in kept)  # another one, as another agent has
         dropped.append(
