@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 from namel3ss_debug.analysis.failures.causes import find_origins
 from namel3ss_debug.analysis.failures.failing_code import find_failing_code
 from namel3ss_debug.analysis.failures.failure_fingerprints import compute_fingerprint
-from namel3ss_debug.analysis.failures.origins import LONG_TAIL, MODEL_TAIL, make_step, tail_before
+from namel3ss_debug.analysis.failures.origins import LONG_TAIL, MODEL_TAIL, TAIL, make_step, tail_inside
 from namel3ss_debug.analysis.failures.overflows import measure_context
 from namel3ss_debug.analysis.failures.reading import (
     DroppedMessage,
@@ -63,7 +63,6 @@ from namel3ss_debug.analysis.failures.suspects import (
 )
 from namel3ss_debug.errors import short
 from namel3ss_debug.traces.events import Event, NumberedEvents, begins_span
-from namel3ss_debug.traces.facts import has_failed
 from namel3ss_debug.traces.marks import BAD, Mark
 from namel3ss_debug.traces.span_table import AT_TOP, SpanTable, SpanTableBuilder, SpanWatcher
 from namel3ss_debug.wire import lenient
@@ -76,6 +75,7 @@ _MOST_OTHERS = 12
 _MOST_ADDED = 4
 _MOST_SIGNS_KEPT = 500
 _LONGEST = 200
+_MEMORY = frozenset({"memory_operation", "memory_summarization"})
 _INPUTS = frozenset({"read", "took"})
 _OF_ITSELF = frozenset({"itself", "retries_exhausted", "repeated_failure"})
 """Kinds of origins that say no more of an event than that it failed."""
@@ -165,16 +165,16 @@ def explain(
 
 def find_final_answer(trace: NumberedEvents) -> tuple[int, int]:
     """Return the numbers of the start and the end of the last call whose model answered and asked for no tool; 0 for none."""
-    found = (0, 0)
-    starts: dict[str, int] = {}
-    for number, event in enumerate(trace.events(), 1):
-        if event["event_type"] == "llm_call_start":
-            starts[event["event_id"]] = number
-        elif event["event_type"] == "llm_call_end" and not has_failed(event):
-            outputs = lenient.mapping(event.get("outputs"))
+    builder = SpanTableBuilder()
+    builder.table.traces = [trace]
+    builder.add(trace.events())
+    spans = builder.settle()
+    for row in sorted(spans.of("llm"), key=spans.end.__getitem__, reverse=True):
+        if spans.end[row] and not spans.failed[row]:
+            outputs = lenient.mapping(trace.event(spans.end[row]).get("outputs"))
             if outputs.get("text") and not outputs.get("tool_calls"):
-                found = starts.get(event.get("parent_event_id", ""), number), number
-    return found
+                return spans.number[row], spans.end[row]
+    return 0, 0
 
 
 def _find_folder(trace: NumberedEvents) -> str:
@@ -186,7 +186,7 @@ def _find_folder(trace: NumberedEvents) -> str:
 class _Signs(SpanWatcher):
     """The latest handled exceptions and warnings, and reads of a memory."""
 
-    events = SIGNS | {"memory_operation"}
+    events = SIGNS | _MEMORY
 
     def __init__(self) -> None:
         self.kept: deque[Sign] = deque(maxlen=_MOST_SIGNS_KEPT)
@@ -194,7 +194,7 @@ class _Signs(SpanWatcher):
 
     def event(self, number: int, event: Event) -> None:
         """Keep a sign, or a read."""
-        if event["event_type"] == "memory_operation":
+        if event["event_type"] in _MEMORY:
             if event.get("outputs"):
                 self.memories.append(
                     SpanStep(number, number, _NOTHING, event, self.find_parent(event), AT_TOP)
@@ -461,7 +461,8 @@ class _Chain:
         """Yield the steps from a failure to its first origin, through those that the evidence names."""
         target = self._history.target
         last = target.end_number or target.number
-        tail = LONG_TAIL if info.category == MARKED else tail_before(target.start, target.end)
+        inside = tail_inside(target.parent if target.start else target.row)
+        tail = LONG_TAIL if info.category == MARKED else TAIL if info.claimed else inside
         near = {*self._latest(last, tail), *self._latest(last, MODEL_TAIL, "llm")}
         self.origins = find_origins(target, info, sorted(near, key=_row_of))
         best = self.origins[0] if self.origins else None

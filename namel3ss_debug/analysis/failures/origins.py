@@ -29,9 +29,9 @@ EndedSpan = tuple[int, Event, Event]
 """The row of a span that ended, its start and its end event."""
 
 
-def tail_before(start: Event, end: Event) -> int:
-    """Return how many of the spans that ended before a failure are searched for its origin."""
-    return TAIL if (start or end).get("parent_event_id") else LONG_TAIL
+def tail_inside(around: int) -> int:
+    """Return how many of the spans that ended before a failure are searched; `around` is the row of the span around it."""
+    return LONG_TAIL if around == AT_TOP else TAIL
 
 
 def make_step(spans: SpanTable, row: int, start: Event, end: Event) -> SpanStep:
@@ -65,12 +65,13 @@ class FailureWindows:
             if end["component"] == "llm":
                 self._models.append((row, start, end))
 
-    def note_failure(self, number: int, start: Event, end: Event, *, weak: bool = False) -> None:
+    def note_failure(
+        self, number: int, start: Event, end: Event, *, weak: bool = False, tail: int = TAIL
+    ) -> None:
         """Keep the spans that ended before an event that reports a failure."""
         kept = self._weak if weak else self._failed
         if len(self._failed) < MOST_TRACED and len(kept) < MOST_TRACED:
-            tail = tuple(self._tail)[-tail_before(start, end) :]
-            kept[number] = Window(start, end, tail, tuple(self._models))
+            kept[number] = Window(start, end, tuple(self._tail)[-tail:], tuple(self._models))
 
     def has_window(self, number: int) -> bool:
         """Return whether the window of the failure that an event reports was kept."""

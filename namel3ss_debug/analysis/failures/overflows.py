@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from namel3ss_debug.analysis.failures.steps import SpanStep
+from namel3ss_debug.analysis.failures.steps import SpanStep, message_text
 from namel3ss_debug.errors import short
 from namel3ss_debug.wire import lenient
 
@@ -72,20 +72,6 @@ def _opening(step: SpanStep) -> str:
     """Return the text of the first message that is not the system's."""
     messages = [message for message in _messages(step) if message.get("role") not in _OPENING_ROLES]
     return message_text(messages[0]) if messages else ""
-
-
-def message_text(message: dict[str, Any]) -> str:
-    """Return the texts of a message, and what is no text as JSON."""
-    parts = lenient.mappings(message.get("parts"))
-    if not parts:
-        return lenient.dump(message.get("content")).decode()
-    texts = (lenient.string(part.get("content", part.get("response"))) for part in parts)
-    return "\n".join(
-        lenient.dump({key: value for key, value in part.items() if key not in {"type", "id"}}).decode()
-        if text is None
-        else text
-        for part, text in zip(parts, texts, strict=True)
-    )
 
 
 def _origin(message: dict[str, Any], results: dict[str, SpanStep]) -> dict[str, Any]:

@@ -12,8 +12,13 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from namel3ss_debug.analysis.failures.overflows import message_text
-from namel3ss_debug.analysis.failures.steps import SpanStep, iter_leaves, normal, searchable_text
+from namel3ss_debug.analysis.failures.steps import (
+    SpanStep,
+    iter_leaves,
+    message_text,
+    normal,
+    searchable_text,
+)
 from namel3ss_debug.errors import short
 from namel3ss_debug.wire import lenient
 

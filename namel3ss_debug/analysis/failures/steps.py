@@ -204,6 +204,20 @@ def searchable_text(payload: Any) -> str:
     return normal(text)
 
 
+def message_text(message: dict[str, Any]) -> str:
+    """Return the texts of a message, and what is no text as JSON."""
+    parts = lenient.mappings(message.get("parts"))
+    if not parts:
+        return lenient.dump(message.get("content")).decode()
+    texts = (lenient.string(part.get("content", part.get("response"))) for part in parts)
+    return "\n".join(
+        lenient.dump({key: value for key, value in part.items() if key not in {"type", "id"}}).decode()
+        if text is None
+        else text
+        for part, text in zip(parts, texts, strict=True)
+    )
+
+
 def normal(text: str) -> str:
     """Return a text in lower case, without backslashes, and with at most one space between words."""
     text = " ".join(text.replace("\\n", " ").replace("\\", "").lower().split())
