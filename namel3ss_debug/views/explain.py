@@ -15,6 +15,7 @@ from namel3ss_debug.views.usage import Section, failure_words
 _EVENTS = 3
 _NARROWEST = 30
 _STEP = 28
+_ROLE = 12
 _GAPS = 8
 """The cells left of the table of the chain, and between its four columns."""
 _LINES_OF_OTHERS = 2
@@ -72,7 +73,7 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
         yield Note("there may be more before it, which was not looked at")
     if dropped := document.get("dropped"):
         yield Heading("No longer read", "messages that an earlier call of the conversation had")
-        yield _dropped(dropped)
+        yield ForWidth(lambda width: [_dropped(dropped, width)])
     if signs := document.get("signs"):
         yield Heading("Handled or logged on the way")
         yield ForWidth(lambda width: [_sign_table(signs, width)])
@@ -93,26 +94,19 @@ def _code(code: Section | None) -> Iterator[Block]:
             yield Quote(str(code["code"]), is_code=True)
 
 
-def _dropped(messages: Sequence[Section]) -> Table:
+def _dropped(messages: Sequence[Section], width: int | None) -> Table:
     """Return the table of the messages that a model no longer read."""
-    columns = (
-        Column("read at", align="right", style=DIM),
-        Column("gone at", align="right", style=DIM),
-        name("role", 6),
-        prose("message", 20),
-    )
-    return Table(
-        columns,
-        [
-            (
-                text(each["number"], DIM),
-                text(each["gone"], DIM),
-                text(each["role"], limit=40),
-                text(each["text"]),
-            )
-            for each in messages
-        ],
-    )
+    numbers = (Column("read at", align="right", style=DIM), Column("gone at", align="right", style=DIM))
+    columns = (*numbers, name("role", 6), prose("message", 20))
+    roles = max(cells(clean(each["role"], _ROLE)) for each in messages)
+    rows: list[tuple[Cell, ...]] = []
+    for each in messages:
+        first, *more = _split(clean(each["text"], 400), width and width - max(roles, len("role")) - 22)
+        rows.append(
+            (text(each["number"], DIM), text(each["gone"], DIM), text(each["role"], limit=_ROLE), text(first))
+        )
+        rows += [("", "", "", text(line)) for line in more]
+    return Table(columns, rows)
 
 
 def _sign_table(signs: Sequence[Section], width: int | None) -> Table:
@@ -200,7 +194,7 @@ def _rows(step: Section, room: int | None) -> Iterator[tuple[Cell, ...]]:
     for line in lines[1:]:
         yield "", "", text(line), ""
     for other in step.get("others") or ():
-        word = "also" if other.get("kind") in _INPUTS else "or"
+        word, style = ("also", "") if other.get("kind") in _INPUTS else ("or", DIM)
         words = f"{word} {other.get('number')} {_label(other)}: {other.get('reason') or ''}"
         lines = _split(clean(words, 400), room)
         if len(lines) > _LINES_OF_OTHERS and room is not None:
@@ -209,4 +203,4 @@ def _rows(step: Section, room: int | None) -> Iterator[tuple[Cell, ...]]:
                 shorten(" ".join(lines[_LINES_OF_OTHERS - 1 :]), max(room, _NARROWEST)),
             ]
         for line in lines:
-            yield "", "", text(line, DIM), ""
+            yield "", "", text(line, style), ""

@@ -526,7 +526,7 @@ def find_findings(section: Row, sections: Mapping[str, Any], _run: RunAmounts) -
         origin = next(iter(first.get("origins") or ()), None)
         events = [row["number"] for row in group]
         started = ""
-        if origin is not None and origin["number"] != first["number"] and origin["kind"] != "decided":
+        if origin is not None and origin["number"] != first["number"] and origin.get("kind") != "decided":
             events.insert(1, origin["number"])
             started = f"; it began at {origin['number']}: {format_operation(origin)} {origin['reason']}"
         weight = severity * max(row["severity"] for row in group) / worst if worst else 0.0

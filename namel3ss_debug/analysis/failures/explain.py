@@ -548,11 +548,14 @@ def _find_sources(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[Suspe
     """Yield the steps that wrote or returned the inputs of a call."""
     view = FailureView(step, FailureInfo("unknown", ""), earlier)
     if view.writer is not None:
-        wrote = ", ".join(leaf.shown for leaf in view.leaves[:4]) if step.arguments else ""
-        added = ", ".join(leaf.shown for leaf in view.added[:4])
-        reason = f"asked for {step.name}({wrote})"[:_LONGEST] + (
-            f"; the program added {added}" if added else ""
-        )
+        wrote = _format_values(view.leaves) if step.arguments else ""
+        added = _format_values(view.added)
+        is_call = step.component not in {
+            "chain",
+            "agent",
+        }  # what a graph hands to a node is no request for it
+        reason = short(f"asked for {step.name}({wrote})" if is_call else f"wrote {wrote}", _LONGEST, "...")
+        reason += f"; the program added {added}" if added else ""
         yield _make_link(view.writer, "asked_for", reason, (view.writer.end_number, step.number))
     supplied: dict[SpanStep, list[Leaf]] = {}
     for leaf in (*view.leaves, *view.added):
@@ -565,9 +568,15 @@ def _find_sources(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[Suspe
         if view.writer is None or not contains(source.inputs_text, leaf):
             supplied.setdefault(source, []).append(leaf)
     for source, leaves in supplied.items():
-        shown = ", ".join(leaf.shown for leaf in leaves)
+        shown = _format_values(leaves, len(leaves))
         events = (source.end_number, step.number)
         yield _make_link(source, "took", f"supplied {short(shown, _LONGEST, '...')}", events, shown)
+
+
+def _format_values(leaves: Sequence[Leaf], most: int = 4) -> str:
+    """Return the first values with their names, those without content last."""
+    full = sorted(leaves, key=lambda leaf: leaf.value in (None, "", [], {}))
+    return ", ".join(leaf.shown for leaf in full[:most])
 
 
 def _make_link(

@@ -77,23 +77,35 @@ def find_sources_read(step: SpanStep, earlier: Sequence[SpanStep]) -> list[Sourc
     known = max(models, key=_by_end).inputs_text if models else ""
     words = set(_WORD.findall(normal(str(lenient.mapping(step.end.get("outputs")).get("text") or ""))))
     taken: set[str] = set()
+    around: set[int] = (
+        set()
+    )  # the rows of spans around steps that are found: they only passed on what these produced
     found = []
     for other in sorted(earlier, key=_by_end):
+        if other.start and other.row in around:
+            around.add(other.parent)
+            continue
         passages = [
             (text, passage)
             for text, passage in _iter_passages(other)
-            if text in incoming and text not in taken and text not in other.inputs_text
+            if text in incoming and text not in other.inputs_text and not _is_passed_on(text, taken)
         ]
         call_id = lenient.mapping(other.start.get("inputs")).get("call_id")
         mark = searchable_text(call_id) if call_id else passages[0][0] if passages else ""
         if mark and mark in incoming:
             taken.update(text for text, _ in passages)
+            around.add(other.parent if other.start else other.row)
             shared = len(
                 words & set(_WORD.findall(" ".join(text for text, _ in passages) or other.outputs_text))
             )
             rank = (mark in known, -shared, -other.end_number)
             found.append((rank, SourceRead(other, _describe(other, passages[0][1] if passages else None))))
     return [source for _, source in sorted(found, key=lambda item: item[0])]
+
+
+def _is_passed_on(text: str, taken: set[str]) -> bool:
+    """Return whether a text, or a whole passage in it, belongs to an earlier step: `Here is a summary: ...` is composed."""
+    return text in taken or any(len(one) >= _SHORTEST_PASSAGE and one in text for one in taken)
 
 
 def _by_end(step: SpanStep) -> int:
@@ -180,34 +192,53 @@ def _is_continued(messages: Collection[tuple[str, str]], later: Collection[tuple
     return bool(shared) and (2 * shared >= len(own) or own[-1] in later)
 
 
+def _is_summarised(
+    messages: Collection[tuple[str, str]], between: Sequence[SpanStep], later: SpanStep
+) -> bool:
+    """Return whether a call read the answer of one in between that had read the last of some messages."""
+    last = [text for role, text in messages if role not in _OF_SYSTEM][-1:]
+    read = [model for model in between if last and normal(last[0])[:_LONGEST_PASSAGE] in model.inputs_text]
+    incoming = _incoming_text(later) if read else ""
+    return any(text in incoming for model in read for text, _ in _iter_passages(model))
+
+
 def list_dropped(step: SpanStep, earlier: Sequence[SpanStep]) -> list[DroppedMessage]:
     """Return the messages that earlier calls of the same conversation read, and this one did not, in their order.
 
-    A system message is only missing where there is no other in its place.
+    A system message is only missing where there is no other in its place. Where a program replaces the history by a summary,
+    the call that wrote the summary had read what is gone.
 
     Args:
         step: the model call.
         earlier: the steps before it.
     """
     kept = _read_messages(step)
-    seen, later, later_number = set(kept), kept, step.number
+    seen, later, later_step = set(kept), kept, step
+    models = sorted((other for other in earlier if other.component == "llm"), key=_by_end, reverse=True)
     dropped: list[list[DroppedMessage]] = []
-    for other in sorted((other for other in earlier if other.component == "llm"), key=_by_end, reverse=True):
+    for other in models:
         messages = _read_messages(other)
-        if not _is_continued(messages, later):
+        between = [model for model in models if other.end_number < model.number < later_step.number]
+        is_continued = _is_continued(messages, later)
+        if not is_continued and not _is_summarised(messages, between, later_step):
             continue
-        other_system = any(role in _OF_SYSTEM for role, _ in kept)  # another one, as another agent has
+        other_system = not is_continued or any(role in _OF_SYSTEM for role, _ in kept)  # as another agent has
         dropped.append(
             [
                 DroppedMessage(
-                    other.number, later_number, role, short(" ".join(text.split()), _LONGEST_SHOWN, "...")
+                    other.number,
+                    later_step.number,
+                    role,
+                    short(" ".join(text.split()), _LONGEST_SHOWN, "..."),
                 )
                 for role, text in messages
-                if (role, text) not in seen and text.strip() and not (other_system and role in _OF_SYSTEM)
+                if (role, text) not in seen
+                and not (other_system and role in _OF_SYSTEM)
+                and normal(text)[:_LONGEST_PASSAGE] not in step.inputs_text
             ]
         )
         seen.update(messages)
-        later, later_number = messages, other.number
+        later, later_step = messages, other
     return [message for group in reversed(dropped) for message in group][:MOST_DROPPED]
 
 

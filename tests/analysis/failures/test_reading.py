@@ -214,3 +214,24 @@ def test_an_argument_that_was_made_up_is_named_in_a_marked_call(recording, expla
     recording.end(tool, 4, outputs={"result": {"booked": "R-204"}})
     found = explained(3, Mark("bad", "", 3))
     assert found["chain"][1]["reason"] == "wrote customer='C-99812', which nothing that it had read holds"
+
+
+def test_what_a_summary_took_the_place_of_is_gone(recording, explained):
+    """As with the middleware of LangChain: the chain goes through the call that wrote the summary, not the step around it."""
+    allergy, guests = message("One guest is allergic to peanuts."), message("We are six.")
+    ask(recording, 1, [SYSTEM, allergy, guests], "Noted.")
+    step = recording.start("chain", "Summarise", 2, kind="chain_step")
+    text = "The user plans a menu for six guests."
+    ask(recording, 3, [message("Summarise: One guest is allergic to peanuts. We are six.")], text, step)
+    recording.end(
+        step, 4, outputs={"messages": [{"content": f"Here is a summary of the chat until now:\n{text}"}]}
+    )
+    summary = message(f"Here is a summary of the chat until now:\n{text}")
+    ask(recording, 5, [SYSTEM, summary, message("What do I cook?")], "Satay.")
+    found = explained(7)
+    assert chain(found) == [(7, "itself"), (4, "read")]
+    assert found["chain"][1]["others"] == []
+    assert [(each["number"], each["gone"], each["text"]) for each in found["dropped"]] == [
+        (1, 7, "One guest is allergic to peanuts."),
+        (1, 7, "We are six."),
+    ]
