@@ -77,6 +77,8 @@ _MOST_SIGNS_KEPT = 500
 _LONGEST = 200
 _MEMORY = frozenset({"memory_operation", "memory_summarization"})
 _INPUTS = frozenset({"read", "took"})
+_NODES = frozenset({"chain", "agent"})
+"""What a graph hands to a node is no request for it."""
 _OF_ITSELF = frozenset({"itself", "retries_exhausted", "repeated_failure"})
 """Kinds of origins that say no more of an event than that it failed."""
 _QUOTED = re.compile(r"['\"]([^'\"]+)['\"]")
@@ -502,10 +504,8 @@ class _Chain:
             for source in self._sources_read(step):
                 events = (source.step.end_number, step.number)
                 yield _make_link(source.step, "read", source.reason, events)
-        elif (
-            stopping := _find_stopping_answer(step, self._latest(step.end_number, _LOOKED_BACK))
-        ) is not None:
-            yield stopping
+        elif (reason := _stop_reason(step.end)) is not None:
+            yield from _find_stopping_answer(step, reason, self._latest(step.end_number, _LOOKED_BACK))
         elif step.start:
             yield from _find_sources(step, earlier)
         around = step.parent if step.start else step.row
@@ -529,19 +529,19 @@ def _row_of(step: SpanStep) -> int:
     return step.row
 
 
-def _find_stopping_answer(step: SpanStep, earlier: Sequence[SpanStep]) -> SuspectedCause | None:
-    """Return the answer that stopped a team: the last that has the word that its reason quotes, else the last one."""
-    reason = _stop_reason(step.end)
+def _find_stopping_answer(
+    step: SpanStep, reason: str, earlier: Sequence[SpanStep]
+) -> Iterator[SuspectedCause]:
+    """Yield the last answer before a team stopped, with the word in it that the reason quotes."""
     answers = [other for other in earlier if other.component == "llm" and other.number > step.number]
-    if reason is None or not answers:
-        return None
-    quoted = [word for word in _QUOTED.findall(reason) if normal(word) in answers[-1].outputs_text]
-    words = (
-        f"wrote {quoted[0]!r}, which the team stopped at"
-        if quoted
-        else "wrote the last answer before the team stopped"
-    )
-    return _make_link(answers[-1], "stopped", words, (answers[-1].end_number, step.end_number))
+    for last in answers[-1:]:
+        quoted = [word for word in _QUOTED.findall(reason) if normal(word) in last.outputs_text]
+        words = (
+            f"{quoted[0]!r}, which the team stopped at"
+            if quoted
+            else "the last answer before the team stopped"
+        )
+        yield _make_link(last, "stopped", f"wrote {words}", (last.end_number, step.end_number))
 
 
 def _find_sources(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[SuspectedCause]:
@@ -550,11 +550,8 @@ def _find_sources(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[Suspe
     if view.writer is not None:
         wrote = _format_values(view.leaves) if step.arguments else ""
         added = _format_values(view.added)
-        is_call = step.component not in {
-            "chain",
-            "agent",
-        }  # what a graph hands to a node is no request for it
-        reason = short(f"asked for {step.name}({wrote})" if is_call else f"wrote {wrote}", _LONGEST, "...")
+        request = f"wrote {wrote}" if step.component in _NODES else f"asked for {step.name}({wrote})"
+        reason = short(request, _LONGEST, "...")
         reason += f"; the program added {added}" if added else ""
         yield _make_link(view.writer, "asked_for", reason, (view.writer.end_number, step.number))
     supplied: dict[SpanStep, list[Leaf]] = {}
@@ -564,8 +561,10 @@ def _find_sources(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[Suspe
         source = next((other for other in earlier if contains(other.outputs_text, leaf)), None)
         if source is None or source is view.writer:
             continue
-        # Where a model wrote the call, a step that had read the value itself says nothing new.
-        if view.writer is None or not contains(source.inputs_text, leaf):
+        # Where a model wrote the call, the span around it, and a step that had read the value itself, say nothing new.
+        if view.writer is None or (
+            source.row != view.writer.parent and not contains(source.inputs_text, leaf)
+        ):
             supplied.setdefault(source, []).append(leaf)
     for source, leaves in supplied.items():
         shown = _format_values(leaves, len(leaves))

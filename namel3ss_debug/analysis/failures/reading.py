@@ -77,9 +77,8 @@ def find_sources_read(step: SpanStep, earlier: Sequence[SpanStep]) -> list[Sourc
     known = max(models, key=_by_end).inputs_text if models else ""
     words = set(_WORD.findall(normal(str(lenient.mapping(step.end.get("outputs")).get("text") or ""))))
     taken: set[str] = set()
-    around: set[int] = (
-        set()
-    )  # the rows of spans around steps that are found: they only passed on what these produced
+    # The spans around a step that is found only passed on what it produced.
+    around: set[int] = set()
     found = []
     for other in sorted(earlier, key=_by_end):
         if other.start and other.row in around:
@@ -90,15 +89,13 @@ def find_sources_read(step: SpanStep, earlier: Sequence[SpanStep]) -> list[Sourc
             for text, passage in _iter_passages(other)
             if text in incoming and text not in other.inputs_text and not _is_passed_on(text, taken)
         ]
-        call_id = lenient.mapping(other.start.get("inputs")).get("call_id")
-        mark = searchable_text(call_id) if call_id else passages[0][0] if passages else ""
-        if mark and mark in incoming:
+        call_id = searchable_text(lenient.mapping(other.start.get("inputs")).get("call_id"))
+        mark = call_id if call_id and call_id in incoming else passages[0][0] if passages else ""
+        if mark:
             taken.update(text for text, _ in passages)
             around.add(other.parent if other.start else other.row)
-            shared = len(
-                words & set(_WORD.findall(" ".join(text for text, _ in passages) or other.outputs_text))
-            )
-            rank = (mark in known, -shared, -other.end_number)
+            written = " ".join(text for text, _ in passages) or other.outputs_text
+            rank = (mark in known, -len(words & set(_WORD.findall(written))), -other.end_number)
             found.append((rank, SourceRead(other, _describe(other, passages[0][1] if passages else None))))
     return [source for _, source in sorted(found, key=lambda item: item[0])]
 

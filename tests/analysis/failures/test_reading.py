@@ -235,3 +235,20 @@ def test_what_a_summary_took_the_place_of_is_gone(recording, explained):
         (1, 7, "One guest is allergic to peanuts."),
         (1, 7, "We are six."),
     ]
+
+
+def test_the_result_of_a_tool_is_found_in_the_prompt_of_another_agent(recording, explained):
+    """There the id of the call is no more, only the text."""
+    tool = recording.start("tool", "read_page", 1, inputs={"arguments": {}, "call_id": "c1"})
+    recording.end(tool, 2, outputs={"result": f"Page 7. {WIND}"})
+    ask(recording, 3, [message(f"Check this: {WIND}")], "It is wrong.")
+    assert explained(3)["chain"][1] | {"look": ""} == {
+        "number": 1,
+        "component": "tool",
+        "component_name": "read_page",
+        "kind": "read",
+        "reason": f"returned {WIND!r}",
+        "evidence": {"events": [2, 3], "value": None},
+        "others": [],
+        "look": "",
+    }
