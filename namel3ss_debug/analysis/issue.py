@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.analyzer import analyze
-from namel3ss_debug.analysis.failures.explain import explain
+from namel3ss_debug.analysis.failures.explain import explain, find_final_answer
 from namel3ss_debug.traces.marks import BAD, mark_from_json
 from namel3ss_debug.traces.signing import load_key
 from namel3ss_debug.traces.verification import verify
@@ -93,7 +93,8 @@ def issue(trace: Trace, words: str, options: Options) -> dict[str, Any]:
     first = next(iter(trace.events()), {})
     health = document["health"]
     mark = None if document["trace"]["mark"] is None else mark_from_json(document["trace"]["mark"])
-    marked = mark.event if failure is None and mark is not None and mark.judgement == BAD else None
+    is_bad = failure is None and mark is not None and mark.judgement == BAD
+    marked = (mark.event or find_final_answer(trace)[0]) if is_bad and mark is not None else None
     explained = marked if failure is None else failure["number"]
     page: dict[str, Any] = _homeless(
         {
@@ -114,7 +115,7 @@ def issue(trace: Trace, words: str, options: Options) -> dict[str, Any]:
             "chosen_by": chosen_by,
             "other_failures": max(errors["total_errors"] + errors["weak_errors"] - (failure is not None), 0),
             "stack_trace": None if failure is None else _stack(trace, failure),
-            "origin": None if explained is None else explain(trace, explained, mark),
+            "origin": explain(trace, explained, mark, is_outcome=is_bad) if explained else None,
             "open_spans": errors["open_spans"],
             "findings": health["findings"],
             "environment": {key: overview[key] for key in _FACTS} | {"packages": _packages(first)},

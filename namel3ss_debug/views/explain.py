@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from textwrap import wrap
 
 from namel3ss_debug.traces.marks import BAD, mark_from_json
-from namel3ss_debug.views.blocks import Block, Facts, ForWidth, Heading, Note, Table
+from namel3ss_debug.views.blocks import Block, Facts, ForWidth, Heading, Note, Quote, Table
+from namel3ss_debug.views.cleaning import wrapped
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.tables import Cell, Column, name, prose
-from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, clean, text
+from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, cells, clean, shorten, text
 from namel3ss_debug.views.usage import Section, failure_words
 
 _EVENTS = 3
-_LINE = 40
-"""Characters of a reason on one line, so that a step fits 80 columns."""
+_NARROWEST = 30
+_STEP = 28
+_ROLE = 12
+_GAPS = 8
+"""The cells left of the table of the chain, and between its four columns."""
+_LINES_OF_OTHERS = 2
+_INPUTS = frozenset({"read", "took"})
+"""The kinds of links that are inputs: a step has all of them, and does not follow from one or another."""
 
 _ROOTS = {
     "user": "It ends with the user's message, read at {number}",
@@ -46,10 +52,16 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
                 else "",
             ),
             ("category", str(document.get("category") or "")),
-            ("error", text(failure_words(document), ERROR, 400)),
             ("fingerprint", str(document.get("fingerprint") or "")),
         ]
     )
+    if error := failure_words(document):
+        yield Note(clean(error, 400), ERROR)
+    if stop := document.get("stop"):
+        yield Note(f"{_label(stop)} stopped at {stop['number']}: {clean(stop['reason'], 300)}", "")
+    if added := document.get("added"):
+        yield Note(f"the program, not the model, added {clean(', '.join(added), 400)}", "")
+    yield from _code(document.get("code"))
     yield Heading("Where it came from", "each step from the one below it")
     yield ForWidth(lambda width: [_chain(document.get("chain") or (), width)])
     root = document.get("root") or {}
@@ -59,6 +71,9 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
         yield Note(ends.format(number=root.get("number")) + words)
     if not document.get("complete"):
         yield Note("there may be more before it, which was not looked at")
+    if dropped := document.get("dropped"):
+        yield Heading("No longer read", "messages that an earlier call of the conversation had")
+        yield ForWidth(lambda width: [_dropped(dropped, width)])
     if signs := document.get("signs"):
         yield Heading("Handled or logged on the way")
         yield ForWidth(lambda width: [_sign_table(signs, width)])
@@ -69,11 +84,37 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
     yield Note(f"namel3ss debug inspect --event N{f' {recording}' if recording else ''} shows a step")
 
 
+def _code(code: Section | None) -> Iterator[Block]:
+    """Yield the code that failed, with its place."""
+    if code:
+        function = f" in {clean(code['function'], 80)}" if code["function"] else ""
+        raised = f"; raised at {clean(code['raised_at'], 120)}" if code["raised_at"] else ""
+        yield Heading("The code that failed", f"{clean(code['file'], 200)}:{code['line']}{function}{raised}")
+        if code["code"]:
+            yield Quote(str(code["code"]), is_code=True)
+
+
+def _dropped(messages: Sequence[Section], width: int | None) -> Table:
+    """Return the table of the messages that a model no longer read."""
+    numbers = (Column("read at", align="right", style=DIM), Column("gone at", align="right", style=DIM))
+    columns = (*numbers, name("role", 6), prose("message", 20))
+    roles = max(cells(clean(each["role"], _ROLE)) for each in messages)
+    rows: list[tuple[Cell, ...]] = []
+    for each in messages:
+        first, *more = _split(clean(each["text"], 400), width and width - max(roles, len("role")) - 22)
+        rows.append(
+            (text(each["number"], DIM), text(each["gone"], DIM), text(each["role"], limit=_ROLE), text(first))
+        )
+        rows += [("", "", "", text(line)) for line in more]
+    return Table(columns, rows)
+
+
 def _sign_table(signs: Sequence[Section], width: int | None) -> Table:
     """Return the table of the signs."""
     rows: list[tuple[Cell, ...]] = []
     for sign in signs:
-        first, *more = _split(clean(sign["what"], 400), width)
+        sites = max(cells(str(each["call_site"] or "")) for each in signs)
+        first, *more = _split(clean(sign["what"], 400), width and width - sites - 12)
         rows.append((text(sign["number"], DIM), text(first), text(sign["call_site"] or "", DIM)))
         rows += [("", text(line), "") for line in more]
     return Table((Column("n", align="right", style=DIM), prose("what", 20), name("where", 16)), rows)
@@ -115,25 +156,51 @@ def _chain(steps: Sequence[Section], width: int | None) -> Table:
         prose("what", 20),
         Column("evidence", style=DIM),
     )
-    return Table(columns, [row for step in steps for row in _rows(step, width)])
+    labels = max((cells(_label(step)) for step in steps), default=0)
+    numbers = max((cells(_evidence(step)) for step in steps), default=0)
+    digits = max((len(str(step.get("number"))) for step in steps), default=0)
+    taken = digits + min(labels, _STEP) + max(numbers, len("evidence")) + _GAPS
+    room = None if width is None else width - taken
+    return Table(columns, [row for step in steps for row in _rows(step, room)])
 
 
-def _split(words: str, width: int | None) -> list[str]:
+def _split(words: str, room: int | None) -> list[str]:
     """Return the lines of a reason: several on a screen, one where the page itself breaks lines."""
-    return (wrap(words, _LINE) if width else [words]) or [""]
+    if room is None:
+        return [words]
+    room = max(room, _NARROWEST)
+    return [row.rstrip() for row in wrapped(words, room, room)] or [""]
 
 
-def _rows(step: Section, width: int | None) -> Iterator[tuple[Cell, ...]]:
-    """Yield a step on as many lines as its words need, then alternatives to it."""
-    style = COMPONENT_STYLES.get(str(step.get("component") or ""), "")
-    label = " ".join(str(step[key]) for key in ("component", "component_name") if step.get(key))
+def _label(step: Section) -> str:
+    return clean(" ".join(str(step[key]) for key in ("component", "component_name") if step.get(key)), 120)
+
+
+def _evidence(step: Section) -> str:
     numbers = (step.get("evidence") or {}).get("events") or ()
-    evidence = ", ".join(map(str, numbers[:_EVENTS])) + (", …" if len(numbers) > _EVENTS else "")
-    lines = _split(clean(step.get("reason") or "", 300), width)
-    yield text(step.get("number"), DIM), text(label, style, 120), text(lines[0]), text(evidence, DIM)
+    return ", ".join(map(str, numbers[:_EVENTS])) + (", …" if len(numbers) > _EVENTS else "")
+
+
+def _rows(step: Section, room: int | None) -> Iterator[tuple[Cell, ...]]:
+    """Yield a step on as many lines as its words need, then its other inputs and the alternatives to it."""
+    style = COMPONENT_STYLES.get(str(step.get("component") or ""), "")
+    lines = _split(clean(step.get("reason") or "", 400), room)
+    yield (
+        text(step.get("number"), DIM),
+        text(_label(step), style, 120),
+        text(lines[0]),
+        text(_evidence(step), DIM),
+    )
     for line in lines[1:]:
         yield "", "", text(line), ""
-    others = step.get("others") or ()
-    if others:
-        numbers = ", ".join(str(other.get("number")) for other in others)
-        yield "", "", text(f"or from {count(len(others), 'other')}: {numbers}", DIM), ""
+    for other in step.get("others") or ():
+        word, style = ("also", "") if other.get("kind") in _INPUTS else ("or", DIM)
+        words = f"{word} {other.get('number')} {_label(other)}: {other.get('reason') or ''}"
+        lines = _split(clean(words, 400), room)
+        if len(lines) > _LINES_OF_OTHERS and room is not None:
+            lines = [
+                *lines[: _LINES_OF_OTHERS - 1],
+                shorten(" ".join(lines[_LINES_OF_OTHERS - 1 :]), max(room, _NARROWEST)),
+            ]
+        for line in lines:
+            yield "", "", text(line, style), ""

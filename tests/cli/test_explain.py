@@ -1,9 +1,12 @@
 """`debug explain`."""
 
 import json
+from pathlib import Path
 from shlex import quote
 
 import pytest
+
+RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
 
 
 def test_a_failure_is_explained(run, trace):
@@ -66,3 +69,15 @@ def test_hostile_text_does_no_harm(run, hostile_trace, number):
     shown = run("explain", number, hostile_trace).stdout
     assert "\x1b" not in shown
     assert "\x9b" not in shown
+
+
+def test_of_a_run_that_is_marked_bad_the_final_answer_is_explained(run, workspace):
+    """It ended well; only the user's judgement says that something was wrong."""
+    path = workspace / "weather.jsonl"
+    path.write_bytes((RECORDINGS / "weather_agent.jsonl").read_bytes())
+    assert run("explain", path).exit_code == 2
+    run("mark", path, "bad", "--why", "it is summer")
+    document = json.loads(run("explain", path, "--format", "json").stdout)
+    assert (document["event_type"], document["failed"]) == ("llm_call_start", False)
+    assert document["chain"][0]["reason"].startswith("is marked bad: it is summer")
+    assert document["chain"][1]["kind"] == "read"

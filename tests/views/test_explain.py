@@ -46,7 +46,7 @@ def test_the_error_is_shown_as_python_prints_it():
         "mark": {"judgement": "bad", "why": "wrong", "event": 3, "when": 0.0},
     }
     shown = [line.plain for line in lines(explain(document), 80)]
-    assert shown[1:3] == ["  run    marked bad: wrong (event 3)", "  error  KeyError: 'city'"]
+    assert shown[1:3] == ["  run  marked bad: wrong (event 3)", "  KeyError: 'city'"]
 
 
 def test_the_chain_is_a_table_with_its_evidence():
@@ -55,15 +55,15 @@ def test_the_chain_is_a_table_with_its_evidence():
     assert shown == [
         "event 9  tool_call_end track  failed",
         "  category     parameter",
-        "  error        no van 'V-1'",
         "  fingerprint  0123456789abcdef",
+        "  no van 'V-1'",
         "",
         "Where it came from  each step from the one below it",
-        "  n  step        what                                    evidence",
-        "  8  tool track  failed                                  9",
-        "  6  llm gpt     wrote van='V-1', which nothing that it  7, 8, 9, …",
-        "                 had read holds at all",
-        "                 or from 1 other: 8",
+        "  n  step        what                                             evidence",
+        "  8  tool track  failed                                           9",
+        "  6  llm gpt     wrote van='V-1', which nothing that it had read  7, 8, 9, …",
+        "                 holds at all",
+        "                 or 8 tool track: failed",
         "  It ends with the user's message, read at 2: Where is it?",
         "  there may be more before it, which was not looked at",
         "  Check arguments before the call.",

@@ -41,6 +41,8 @@ def _rules(*pairs: tuple[str, str]) -> tuple[CategoryRule, ...]:
 
 
 TYPES = _rules(
+    # langgraph; openai-agents; pydantic-ai; smolagents
+    (r"graphrecursion|maxturnsexceeded|usagelimitexceeded|maxsteps", "step_limit"),
     (r"cancel|keyboardinterrupt|abort", "cancelled"),
     (r"rate_?limit|throttl|toomanyrequests", "rate_limit"),
     (r"contextwindow|contextlength|context_length|maxtoken", "context_overflow"),
@@ -50,7 +52,7 @@ TYPES = _rules(
     (r"jsondecode|outputpars|malformed|unexpectedmodelbehavior|unicodedecode", "malformed_output"),
     (r"connect|gaierror|herror|ssl|socket|brokenpipe|protocolerror|network|dnserror", "network"),
     (r"memoryerror|recursion|filenotfound|fileexists|isadirectory|notadirectory", "resource"),
-    (r"^(oserror|ioerror|permissionerror|resource\w*|blockingioerror|quota\w*)$", "resource"),
+    (r"^(oserror|ioerror|resource\w*|blockingioerror|quota\w*)$", "resource"),
     (r"^(importerror|modulenotfounderror)$|unavailable|internalserver|badgateway|overloaded", "dependency"),
 )
 """Exception types, without the module they come from."""
@@ -60,7 +62,11 @@ WORDS = _rules(
         r"context (length|window)|maximum context|prompt is too long|too many tokens (in|for)",
         "context_overflow",
     ),
-    (r"disk|no space left", "resource"),
+    (r"disk|no space left|\[errno 13\]", "resource"),
+    (
+        r"recursion limit of \d+ reached|max(imum)?( number of)? (turns|steps|iterations)|iteration limit",
+        "step_limit",
+    ),
     (
         r"rate[ -]?limit|slow ?down|request rate|too many requests|throttl|quota exceeded|exceeded your .*quota|check quota",
         "rate_limit",
@@ -127,7 +133,7 @@ _WRONG_INPUT = re.compile(
 
 CATEGORIES = (
     *("tool", "parameter", "timeout", "dependency", "resource", "network", "authentication", "rate_limit"),
-    *("model_refusal", "malformed_output", "context_overflow", "cancelled", "logic", "unknown"),
+    *("model_refusal", "malformed_output", "context_overflow", "cancelled", "step_limit", "logic", "unknown"),
 )
 """All categories."""
 

@@ -12,13 +12,17 @@ with a kind:
 | `slow_call` | of a timeout: a call inside it that took most of the time; of a deadline also one before it |
 | `large_result` | of a context overflow: the result that fills most of it |
 | `empty_result` | a call returned nothing, before the model made the argument up |
+| `added_argument` | the error names a value that the program added to what the model wrote |
 | `gave_value` | a call returned the value that became the argument |
 | `given` | the value was in the inputs of the program from the beginning |
+| `wrote_code` | a model wrote the code that the call ran |
 | `wrote_argument` | a model wrote the argument, or passed it on |
 | `message_cut` | the model read only the beginning of an earlier result |
 | `context_changed` | messages of the call before were dropped from what the model read |
 | `error_result_used` | a call inside it or before it claimed success and returned an error; its text is in the inputs |
 | `earlier_failure` | an earlier call failed and was not recovered: its error is in the inputs |
+| `repeated_call` | of a limit of steps: a call that was made again and again with the same result |
+| `last_inside` | of an exception outside of all calls: what the error quotes, or the last results and answer inside |
 | `decided` | of one without a failure inside: the model whose own values later calls used |
 | `retries_exhausted` | the first of several attempts |
 | `itself` | the failure itself |
@@ -35,15 +39,17 @@ A cause that is a failure itself is searched in the same way, two levels down; i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from namel3ss_debug.analysis.failures.provenance import (
     find_argument_sources,
+    find_code_authors,
     find_context_losses,
     find_cut_answers,
     find_empty_results,
 )
-from namel3ss_debug.analysis.failures.steps import SpanStep, normal
+from namel3ss_debug.analysis.failures.steps import SpanStep, iter_leaves, normal, read_json, searchable_text
 from namel3ss_debug.analysis.failures.suspects import (
     MARKED,
     MOST,
@@ -53,6 +59,7 @@ from namel3ss_debug.analysis.failures.suspects import (
     FailureInfo,
     FailureView,
     SuspectedCause,
+    error_type_of,
     failed_with,
     get_failure_info,
     make_cause,
@@ -61,6 +68,7 @@ from namel3ss_debug.analysis.failures.suspects import (
     sort_events,
 )
 from namel3ss_debug.analysis.sections.fingerprints import Fingerprints
+from namel3ss_debug.errors import short
 from namel3ss_debug.traces.span_table import AT_TOP
 from namel3ss_debug.wire import lenient
 
@@ -71,6 +79,7 @@ _OWN_WORDS: dict[str, str] = {
     "rate_limit": "was refused because of too many requests",
     "authentication": "was denied access",
     "resource": "lacked a file, disk or memory",
+    "step_limit": "reached its limit of steps",
     "cancelled": "was cancelled",
     "model_refusal": "was refused by the model",
     "context_overflow": "sent more than the model can read",
@@ -79,6 +88,14 @@ _OWN_WORDS: dict[str, str] = {
     "logic": "has a mistake in its code",
     MARKED: "is marked bad",
 }
+_REPEATED = 3
+_CALLS = frozenset({"llm", "tool", "command", "http"})
+_NOT_OF_VALUES = frozenset(
+    {"cancelled", "step_limit", "context_overflow", "resource", "model_refusal", MARKED}
+)
+_OF_VALUES = frozenset({"malformed_output", "parameter", "logic"})
+_OF_TEXT = re.compile(r"pars(e|ing)|syntax|decod|format|literal", re.IGNORECASE)
+_QUOTED = re.compile(r"['\"`]([^'\"`\n]{3,80})['\"`]")
 _DEEPEST = 2
 _FOLLOWED = 3
 _RIGHT_BEFORE = 1.0
@@ -157,6 +174,10 @@ def _find_itself(view: FailureView) -> Iterator[SuspectedCause]:
             number=first,
         )
     yield make_cause(failed, "itself", words, (reporting_number(failed),), tier=OWN)
+    if view.named_added is not None:
+        shown = view.named_added.shown
+        reason = f"got {shown} from the program, not from the model, and the error names it"
+        yield make_cause(failed, "added_argument", reason, (reporting_number(failed),), shown)
     if info.before is not None and info.category != "cancelled":
         yield make_cause(
             failed,
@@ -219,6 +240,8 @@ def _find_earlier_failures(view: FailureView) -> Iterator[SuspectedCause]:
             if needed
             else ("failed_inside", f"{failed_with(step)}, which is reported here")
             if reported
+            else ("earlier_failure", f"raised {_format_error(step)}, which was read")
+            if has_read
             else ("earlier_failure", f"{failed_with(step)} before, and the run went on")
         )
         # Within a tier, what the failed call read ranks before what ran beside it, and that before the others.
@@ -226,6 +249,12 @@ def _find_earlier_failures(view: FailureView) -> Iterator[SuspectedCause]:
         events = (step.end_number, view.failed.number)
         tier = STRONG if strong else WEAK
         yield make_cause(step, kind, reason, events, shorten(info.error), tier=tier, rank=rank)
+
+
+def _format_error(step: SpanStep) -> str:
+    return short(
+        ": ".join(filter(None, (error_type_of(step), lenient.string(step.end.get("error"))))), 120, "..."
+    )
 
 
 def _find_slow_calls(view: FailureView) -> Iterator[SuspectedCause]:
@@ -291,6 +320,88 @@ def _find_large_results(view: FailureView) -> Iterator[SuspectedCause]:
         )
 
 
+def _find_repetitions(view: FailureView) -> Iterator[SuspectedCause]:
+    """Yield, for a limit of steps, the calls that were made at least three times with equal arguments and results."""
+    if view.info.category != "step_limit":
+        return
+    groups: dict[tuple[str, str, str, str], list[SpanStep]] = {}
+    for step in view.inside:
+        if step.component == "tool":
+            key = (
+                step.name,
+                searchable_text(step.arguments),
+                step.outputs_text,
+                normal(str(step.end.get("error") or "")),
+            )
+            groups.setdefault(key, []).append(step)
+    for steps in groups.values():
+        if len(steps) >= _REPEATED:
+            reason = f"was called {len(steps)} times with equal arguments and the same result"
+            events = tuple(step.end_number for step in steps[:MOST])
+            yield make_cause(steps[0], "repeated_call", reason, events, rank=-len(steps))
+
+
+def _find_last_inside(view: FailureView) -> Iterator[SuspectedCause]:
+    """Yield, for an exception of the code around some calls, the result that it quotes; else the last results and answer.
+
+    The code between calls is not recorded, but it worked on what these returned. This is strong where the error is about a
+    value or a text, or where there is only one answer that it can be about. A span that failed without an exception, as one
+    that was judged, had no such code.
+    """
+    category = view.info.category
+    if (
+        view.of_callee
+        or view.info.claimed
+        or category in _NOT_OF_VALUES
+        or any(step.failed for step in view.inside)
+    ):
+        return
+    calls = [step for step in view.inside if step.component in _CALLS]
+    reporting = reporting_number(view.failed)
+    for quoted in dict.fromkeys(_QUOTED.findall(view.info.error)):
+        source = next(
+            (step for step in sorted(calls, key=_by_end) if normal(quoted) in step.outputs_text), None
+        )
+        if source is not None:
+            reason = f"{'wrote' if source.writes else 'returned'} {_find_quoted(source, quoted)}, which the error quotes"
+            yield make_cause(source, "last_inside", reason, (source.end_number, reporting), quoted, rank=-1)
+    answers = [step for step in calls if step.component == "llm"]
+    last = max(answers, key=_by_end, default=None)
+    strong = (
+        category in _OF_VALUES
+        or _OF_TEXT.search(view.info.error) is not None
+        or len(calls) == len(answers) == 1
+    )
+    if not strong and not view.failed.end.get("stack_trace"):
+        return
+    tier = STRONG if strong else WEAK
+    results = [
+        step for step in calls if step.component != "llm" and (last is None or step.number > last.end_number)
+    ]
+    for rank, step in enumerate(sorted(results, key=_by_end, reverse=True)[:MOST]):
+        reason = f"returned {_format_result(step)} before it failed"
+        yield make_cause(step, "last_inside", reason, (step.end_number, reporting), tier=tier, rank=rank)
+    if last is not None and not results:
+        reason = "wrote the last answer before it failed"
+        yield make_cause(last, "last_inside", reason, (last.end_number, reporting), tier=tier)
+
+
+def _by_end(step: SpanStep) -> int:
+    return step.end_number
+
+
+def _find_quoted(step: SpanStep, quoted: str) -> str:
+    """Return the value in the outputs of a step that holds a text, with its name."""
+    leaves = iter_leaves(
+        read_json(lenient.mapping(step.end.get("outputs")).get("result", step.end.get("outputs")))
+    )
+    return next((leaf.shown for leaf in leaves if quoted in str(leaf.value)), repr(quoted))
+
+
+def _format_result(step: SpanStep) -> str:
+    return short(repr(lenient.mapping(step.end.get("outputs")).get("result")), 80, "...")
+
+
 def _find_decisions(view: FailureView) -> Iterator[SuspectedCause]:
     """Yield, for a span without a failure inside, the models whose own values the later steps used.
 
@@ -324,6 +435,7 @@ def _find_decisions(view: FailureView) -> Iterator[SuspectedCause]:
 _QUESTIONS: tuple[Callable[[FailureView], Iterator[SuspectedCause]], ...] = (
     _find_failed_inside,
     _find_earlier_failures,
+    find_code_authors,
     find_argument_sources,
     find_empty_results,
     find_cut_answers,
@@ -331,6 +443,8 @@ _QUESTIONS: tuple[Callable[[FailureView], Iterator[SuspectedCause]], ...] = (
     _find_slow_calls,
     _find_failed_siblings,
     _find_large_results,
+    _find_repetitions,
+    _find_last_inside,
     _find_decisions,
 )
 _FAILURES = frozenset({"failed_inside", "dependency_failed", "earlier_failure", "error_result_used"})

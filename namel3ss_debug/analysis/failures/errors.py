@@ -59,7 +59,7 @@ from namel3ss_debug.analysis.failures.failure_reports import (
     make_report,
     sum_spending,
 )
-from namel3ss_debug.analysis.failures.origins import FailureWindows
+from namel3ss_debug.analysis.failures.origins import FailureWindows, tail_inside
 from namel3ss_debug.analysis.failures.weak_failures import WeakFailures
 from namel3ss_debug.analysis.failures.wrapping import find_direct_causes, names_failure
 from namel3ss_debug.analysis.findings import HALF, format_operation, make_finding
@@ -200,7 +200,7 @@ class Errors(SpanWatcher):
                 self._open.append((row, start))
             return
         if spans.failed[row]:
-            self._windows.note_failure(spans.end[row], start, end)
+            self._windows.note_failure(spans.end[row], start, end, tail=tail_inside(spans.parent[row]))
             self._failures.append(self._make_failure(spans, row, start, end))
         else:
             outputs = end.get("outputs")
@@ -224,7 +224,7 @@ class Errors(SpanWatcher):
             if may_claim(event.get("outputs")):
                 self._note_claim(number, claimed_error(event), event)
         elif event_type == "error_occurred":
-            self._windows.note_failure(number, _NOTHING, event)
+            self._windows.note_failure(number, _NOTHING, event, tail=tail_inside(self.find_parent(event)))
             self._failures.append(self._make_report(number, event))
 
     def _note_claim(
@@ -529,7 +529,7 @@ def find_findings(section: Row, sections: Mapping[str, Any], _run: RunAmounts) -
         origin = next(iter(first.get("origins") or ()), None)
         events = [row["number"] for row in group]
         started = ""
-        if origin is not None and origin["number"] != first["number"]:
+        if origin is not None and origin["number"] != first["number"] and origin.get("kind") != "decided":
             events.insert(1, origin["number"])
             started = f"; it began at {origin['number']}: {format_operation(origin)} {origin['reason']}"
         weight = severity * max(row["severity"] for row in group) / worst if worst else 0.0

@@ -5,12 +5,15 @@ From any other event, and from the origin on, each step is followed to the first
 
 - `retry`: the attempt before it;
 - `asked_for`: the model that asked for the call, by the id of the call, its arguments, or their values;
-- `read`: for a model call, the latest result that it read and that the model call before did not;
+- `read`: for a model call, the result, answer, document or error that it read and that the model call before did not
+  (`reading`);
 - `took`: the call that returned a value in its inputs;
+- `stopped`: for a team that says why it stopped, the answer that was the reason;
 - `inside`: the span around it; not for a model call that read a user's message, where the chain ends.
 
 Beside the chain stand the exceptions that the program handled, and the warnings that it logged, in the steps of the chain and
-outside of all spans (`signs`); of a context overflow also what filled the context (`overflows`).
+outside of all spans (`signs`); the messages that its model calls no longer read (`reading`); the code that failed
+(`failing_code`); of a context overflow also what filled the context (`overflows`).
 
 The chain ends where none of these is known: at a user's message, at a value that a model made up, or at the program. It
 has at most `MOST_STEPS` steps. Of each step the `_LOOKED_BACK` spans that ended last before it are looked at, and the spans
@@ -19,6 +22,7 @@ around it.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -26,17 +30,26 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from namel3ss_debug.analysis.failures.causes import find_origins
+from namel3ss_debug.analysis.failures.failing_code import find_failing_code
 from namel3ss_debug.analysis.failures.failure_fingerprints import compute_fingerprint
-from namel3ss_debug.analysis.failures.origins import MODEL_TAIL, TAIL, make_step
+from namel3ss_debug.analysis.failures.origins import LONG_TAIL, MODEL_TAIL, TAIL, make_step, tail_inside
 from namel3ss_debug.analysis.failures.overflows import measure_context
+from namel3ss_debug.analysis.failures.reading import (
+    DroppedMessage,
+    SourceRead,
+    find_sources_read,
+    holds_output,
+    list_dropped,
+)
 from namel3ss_debug.analysis.failures.resolutions import resolution
 from namel3ss_debug.analysis.failures.signs import SIGNS, Sign, describe_sign, is_sign, list_signs
 from namel3ss_debug.analysis.failures.steps import (
+    Leaf,
     SpanStep,
     contains,
+    find_named,
     iter_leaves,
-    search_text,
-    searchable_text,
+    normal,
 )
 from namel3ss_debug.analysis.failures.suspects import (
     MARKED,
@@ -58,9 +71,17 @@ SCHEMA = "namel3ss-debug/explain/1"
 MOST_STEPS = 12
 HISTORY = 10_000
 _LOOKED_BACK = 400
-_MOST_OTHERS = 3
+_MOST_OTHERS = 12
+_MOST_ADDED = 4
 _MOST_SIGNS_KEPT = 500
 _LONGEST = 200
+_MEMORY = frozenset({"memory_operation", "memory_summarization"})
+_INPUTS = frozenset({"read", "took"})
+_NODES = frozenset({"chain", "agent"})
+"""What a graph hands to a node is no request for it."""
+_OF_ITSELF = frozenset({"itself", "retries_exhausted", "repeated_failure"})
+"""Kinds of origins that say no more of an event than that it failed."""
+_QUOTED = re.compile(r"['\"]([^'\"]+)['\"]")
 _NOTHING: Event = {}
 
 
@@ -71,35 +92,45 @@ class _History(NamedTuple):
         target: the span, or the event alone.
         spans: the spans that began before the end of the span, or before the event.
         signs: the handled exceptions and warnings before that, each with its number and the row of the span around it.
+        memories: the reads of a memory or a retriever before that.
+        stop: what the innermost span around it that says why it stopped says; None where none does.
     """
 
     target: SpanStep
     spans: SpanTable
     signs: list[Sign]
+    memories: list[SpanStep]
+    stop: dict[str, Any] | None
 
 
-def explain(trace: NumberedEvents, number: int, mark: Mark | None = None) -> dict[str, Any]:
+def explain(
+    trace: NumberedEvents, number: int, mark: Mark | None = None, *, is_outcome: bool = False
+) -> dict[str, Any]:
     """Return the chain of causes back from one event, as JSON.
 
     Args:
         trace: the trace.
         number: the number of the event, from 1. A start event stands for its whole span.
         mark: the user's mark of the run. An event that is marked bad, and did not fail, is explained like a failure.
+        is_outcome: whether the event is the final answer, which a mark of the whole run is about.
 
     Raises:
         UnreadableTraceError: there is no such event.
     """
     event = trace.event(number)
+    is_bad = mark is not None and mark.judgement == BAD
     history = _read_history(trace, number)
     chain = _Chain(history)
     info = _find_failure_info(history.target)
     step = history.target
     # The user may have marked either of the two events of the span.
     marked = (
-        info is None
-        and mark is not None
-        and mark.judgement == BAD
-        and mark.event in {step.number, step.end_number or step.number}
+        mark is not None
+        and is_bad
+        and info is None
+        and (
+            is_outcome if mark.event is None else mark.event in {step.number, step.end_number or step.number}
+        )
     )
     if marked and mark is not None:
         info = FailureInfo(MARKED, mark.why)
@@ -120,34 +151,78 @@ def explain(trace: NumberedEvents, number: int, mark: Mark | None = None) -> dic
         "error_type": error_type_of(step) if info and not marked else None,
         "error": info.error or None if info and not marked else None,
         "fingerprint": _compute_fingerprint(step, info) if info and not marked else None,
-        "resolution": resolution(info.category, origins[0].kind if origins else None)
-        if info and not marked
-        else None,
+        "resolution": resolution(info.category, step.component, origins) if info and not marked else None,
         "origins": [cause.to_json() for cause in origins],
         "chain": rows,
         "root": chain.root,
         "complete": chain.complete,
+        "added": [leaf.shown for leaf in chain.added],
+        "code": chain.find_code(rows, _find_folder(trace)),
+        "stop": history.stop,
+        "dropped": [message._asdict() for message in chain.dropped],
         "signs": list_signs(history.signs, chain.inside(rows), step.number),
         "context": chain.measure_context() if info and info.category == "context_overflow" else None,
     }
 
 
-class _Signs(SpanWatcher):
-    """The latest handled exceptions and warnings."""
+def find_final_answer(trace: NumberedEvents) -> tuple[int, int]:
+    """Return the numbers of the start and the end of the last call whose model answered and asked for no tool; 0 for none."""
+    builder = SpanTableBuilder()
+    builder.table.traces = [trace]
+    builder.add(trace.events())
+    spans = builder.settle()
+    for row in sorted(spans.of("llm"), key=spans.end.__getitem__, reverse=True):
+        if spans.end[row] and not spans.failed[row]:
+            outputs = lenient.mapping(trace.event(spans.end[row]).get("outputs"))
+            if outputs.get("text") and not outputs.get("tool_calls"):
+                return spans.number[row], spans.end[row]
+    return 0, 0
 
-    events = SIGNS
+
+def _find_folder(trace: NumberedEvents) -> str:
+    """Return the working directory of the program; "" where it is not known."""
+    first = next(iter(trace.events()), _NOTHING)
+    return lenient.string(lenient.mapping(first.get("metadata")).get("cwd")) or ""
+
+
+class _Signs(SpanWatcher):
+    """The latest handled exceptions and warnings, and reads of a memory."""
+
+    events = SIGNS | _MEMORY
 
     def __init__(self) -> None:
         self.kept: deque[Sign] = deque(maxlen=_MOST_SIGNS_KEPT)
+        self.memories: deque[SpanStep] = deque(maxlen=_MOST_SIGNS_KEPT)
 
     def event(self, number: int, event: Event) -> None:
-        """Keep a sign."""
-        if is_sign(event):
+        """Keep a sign, or a read."""
+        if event["event_type"] in _MEMORY:
+            if event.get("outputs"):
+                self.memories.append(
+                    SpanStep(number, number, _NOTHING, event, self.find_parent(event), AT_TOP)
+                )
+        elif is_sign(event):
             self.kept.append((number, self.find_parent(event), event))
 
 
+def _find_stop(spans: SpanTable, row: int) -> dict[str, Any] | None:
+    """Return what a span, or the innermost one around it, says about why it stopped, as the teams of AutoGen do."""
+    while row >= 0:
+        reason = _stop_reason(spans.events(row)[1]) if spans.end[row] else None
+        if reason is not None:
+            return {**spans.named(row), "number": spans.end[row], "reason": reason}
+        row = spans.parent[row]
+    return None
+
+
+def _stop_reason(end: Event) -> str | None:
+    if end.get("component") == "llm":  # the end reason of a model is no decision of a team
+        return None
+    return lenient.string(lenient.mapping(end.get("outputs")).get("stop_reason"))
+
+
 def _read_history(trace: NumberedEvents, number: int) -> _History:
-    """Read up to the event, or to the end of the span that it begins."""
+    """Read up to the event, or to the end of the span that it begins, and a little further for what stopped the run."""
     signs, events = _Signs(), trace.events()
     builder = SpanTableBuilder(watchers={"signs": signs})
     builder.table.traces = [trace]
@@ -159,11 +234,19 @@ def _read_history(trace: NumberedEvents, number: int) -> _History:
         builder.add((other,))
         if ends[row]:
             break
+    last = (builder.table.end[row] if row >= 0 else 0) or number
+    kept, memories = list(signs.kept), list(signs.memories)
+    builder.add(islice(events, HISTORY))
     spans = builder.settle()
     target = SpanStep(number, number, _NOTHING, event, parent, AT_TOP) if row < 0 else _make_step(spans, row)
     # A span that never ended is explained by the events before it began.
-    last = target.end_number or number
-    return _History(target, spans, [sign for sign in signs.kept if sign[0] < last])
+    return _History(
+        target,
+        spans,
+        [sign for sign in kept if sign[0] < last],
+        [step for step in memories if step.number < last],
+        _find_stop(spans, row if row >= 0 else parent),
+    )
 
 
 def _make_step(spans: SpanTable, row: int) -> SpanStep:
@@ -234,6 +317,8 @@ class _Chain:
         self.origins: list[SuspectedCause] = []
         self.root: dict[str, Any] = {}
         self.complete = True
+        self.dropped: list[DroppedMessage] = []
+        self.added: list[Leaf] = []
 
     def _step(self, row: int) -> SpanStep:
         """Return a span, read once."""
@@ -253,6 +338,9 @@ class _Chain:
         """Return the span that an event began; of those without a start, the one that it ended."""
         if number == self._history.target.number:
             return self._history.target
+        for memory in self._history.memories:
+            if memory.number == number:
+                return memory
         row = bisect_left(self._spans.number, number)
         return self._step(row) if row < len(self._spans) and self._spans.number[row] == number else None
 
@@ -265,6 +353,11 @@ class _Chain:
         if call is None:
             return None
         return measure_context(call, [step for step in earlier if step.end_number < call.number])
+
+    def find_code(self, rows: Sequence[dict[str, Any]], folder: str) -> dict[str, Any] | None:
+        """Return the code that failed: that of the first step of the chain with an exception of its own."""
+        steps = (self._at(row["number"]) for row in rows)
+        return next((code for step in steps if step and (code := find_failing_code(step, folder))), None)
 
     def inside(self, rows: Sequence[dict[str, Any]]) -> set[int]:
         """Return the table's rows of the spans of the chain, and of those around the event."""
@@ -279,6 +372,11 @@ class _Chain:
     def rows(self, info: FailureInfo | None) -> list[dict[str, Any]]:
         """Return the steps of the chain, beginning with the event itself."""
         step = self._history.target
+        if step.component != "llm" and step.start:
+            earlier = self._latest(step.number, _LOOKED_BACK)
+            added = FailureView(step, FailureInfo("unknown", ""), earlier).added
+            named = [leaf for _, leaf in find_named(info.error, added)] if info else []
+            self.added = [*named, *(leaf for leaf in added if leaf not in named and leaf.value)][:_MOST_ADDED]
         first = _describe_itself(step, info)
         rows = [
             _link_to_json(
@@ -296,7 +394,11 @@ class _Chain:
         ]
         seen = {step.number}
         if info is not None:
-            for cause, others in self._trace_to_origin(info):
+            steps = list(self._trace_to_origin(info))
+            best = self.origins[0] if self.origins else None
+            if best is not None and best.number == step.number and best.kind not in _OF_ITSELF:
+                rows[0]["reason"] += f"; {best.reason}"
+            for cause, others in steps:
                 rows.append(_link_to_json(cause, others))
                 seen.add(cause.number)
                 step = self._at(cause.number) or step
@@ -305,17 +407,42 @@ class _Chain:
             for link in self._find_links(step):
                 closest.setdefault(link.number, link)
             links = [link for number, link in closest.items() if number not in seen]
-            if not links or (links[0].kind == "inside" and _find_root(step)["kind"] == "user"):
+            others = [link for link in links[1:] if link.kind != "inside"]
+            if not links or (links[0].kind == "inside" and self._find_root(step)["kind"] == "user"):
                 break
-            rows.append(_link_to_json(links[0], links[1 : 1 + _MOST_OTHERS]))
+            rows.append(_link_to_json(links[0], others[:_MOST_OTHERS]))
             seen.add(links[0].number)
             step = self._at(links[0].number) or step
         else:
             self.complete = False
-        self.root = _find_root(step)
+        self.root = self._find_root(step)
+        numbers = {row["number"] for row in rows}
         for row in rows:
+            # An input is shown with its value; another origin that the chain goes through is no alternative to it.
+            row["others"] = [
+                each for each in row["others"] if each["kind"] in _INPUTS or each["number"] not in numbers
+            ]
+            self._note_dropped(self._at(row["number"]))
             row["reason"] += self._describe_handled(row["number"])
         return rows
+
+    def _note_dropped(self, step: SpanStep | None) -> None:
+        """Add the messages that a model call no longer read."""
+        if step is not None and step.component == "llm":
+            known = {(message.role, message.text) for message in self.dropped}
+            dropped = list_dropped(step, self._latest(step.number, _LOOKED_BACK, "llm"))
+            self.dropped += [message for message in dropped if (message.role, message.text) not in known]
+
+    def _find_root(self, step: SpanStep) -> dict[str, Any]:
+        """Return the end of the chain at a step."""
+        return _find_root(step, [source.step for source in self._sources_read(step)])
+
+    def _sources_read(self, step: SpanStep) -> list[SourceRead]:
+        """Return the steps that produced what a model call read."""
+        if step.component != "llm":
+            return []
+        memories = [memory for memory in self._history.memories if memory.number < step.number]
+        return find_sources_read(step, [*self._latest(step.number, _LOOKED_BACK), *memories])
 
     def _describe_handled(self, number: int) -> str:
         """Return what to add to the reason of a step in which an exception was handled; "" for any other step."""
@@ -336,7 +463,9 @@ class _Chain:
         """Yield the steps from a failure to its first origin, through those that the evidence names."""
         target = self._history.target
         last = target.end_number or target.number
-        near = {*self._latest(last, TAIL), *self._latest(last, MODEL_TAIL, "llm")}
+        inside = tail_inside(target.parent if target.start else target.row)
+        tail = LONG_TAIL if info.category == MARKED else TAIL if info.claimed else inside
+        near = {*self._latest(last, tail), *self._latest(last, MODEL_TAIL, "llm")}
         self.origins = find_origins(target, info, sorted(near, key=_row_of))
         best = self.origins[0] if self.origins else None
         if best is None or best.number == target.number:
@@ -360,7 +489,11 @@ class _Chain:
                     ),
                     (),
                 )
-        left = [cause for number, cause in others.items() if number != target.number]
+        left = [
+            cause
+            for number, cause in others.items()
+            if number != target.number and cause.kind != "decided"  # too weak beside another origin
+        ]
         yield best, left[:_MOST_OTHERS]
 
     def _find_links(self, step: SpanStep) -> Iterator[SuspectedCause]:
@@ -368,7 +501,11 @@ class _Chain:
         earlier = self._latest(step.number, _LOOKED_BACK)
         yield from _find_attempts(step, earlier)
         if step.component == "llm":
-            yield from _find_results_read(step, earlier)
+            for source in self._sources_read(step):
+                events = (source.step.end_number, step.number)
+                yield _make_link(source.step, "read", source.reason, events)
+        elif (reason := _stop_reason(step.end)) is not None:
+            yield from _find_stopping_answer(step, reason, self._latest(step.end_number, _LOOKED_BACK))
         elif step.start:
             yield from _find_sources(step, earlier)
         around = step.parent if step.start else step.row
@@ -392,45 +529,53 @@ def _row_of(step: SpanStep) -> int:
     return step.row
 
 
-def _find_results_read(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[SuspectedCause]:
-    """Yield the results that a model call read, first those that the call before it did not read."""
-    models = [other for other in earlier if other.component == "llm" and other.parent == step.parent]
-    known = models[-1].inputs_text if models else ""
-    results = []
-    for other in reversed(earlier):
-        outputs = other.end.get("outputs")
-        result = outputs.get("result", outputs.get("text")) if isinstance(outputs, dict) else None
-        call_id = (
-            (other.start.get("inputs") or {}).get("call_id")
-            if isinstance(other.start.get("inputs"), dict)
-            else None
+def _find_stopping_answer(
+    step: SpanStep, reason: str, earlier: Sequence[SpanStep]
+) -> Iterator[SuspectedCause]:
+    """Yield the last answer before a team stopped, with the word in it that the reason quotes."""
+    answers = [other for other in earlier if other.component == "llm" and other.number > step.number]
+    for last in answers[-1:]:
+        quoted = [word for word in _QUOTED.findall(reason) if normal(word) in last.outputs_text]
+        words = (
+            f"{quoted[0]!r}, which the team stopped at"
+            if quoted
+            else "the last answer before the team stopped"
         )
-        text = searchable_text(call_id) if call_id else searchable_text(result)[:160].strip('"')
-        if other.component != "llm" and len(text) > 2 and text in step.inputs_text:
-            results.append((text in known, other))
-    for _, other in sorted(results, key=lambda item: item[0]):
-        result = (other.end.get("outputs") or {}).get("result")
-        yield _make_link(other, "read", f"returned {_format_value(result)}", (other.end_number, step.number))
+        yield _make_link(last, "stopped", f"wrote {words}", (last.end_number, step.end_number))
 
 
 def _find_sources(step: SpanStep, earlier: Sequence[SpanStep]) -> Iterator[SuspectedCause]:
     """Yield the steps that wrote or returned the inputs of a call."""
     view = FailureView(step, FailureInfo("unknown", ""), earlier)
     if view.writer is not None:
-        wrote = ", ".join(leaf.shown for leaf in view.leaves[:4]) if step.arguments else ""
-        yield _make_link(
-            view.writer,
-            "asked_for",
-            f"asked for {step.name}({wrote})"[:_LONGEST],
-            (view.writer.end_number, step.number),
-        )
-    for leaf in view.leaves:
-        if search_text(leaf):
-            source = next((other for other in earlier if contains(other.outputs_text, leaf)), None)
-            if source is not None and source is not view.writer:
-                yield _make_link(
-                    source, "took", f"supplied {leaf.shown}", (source.end_number, step.number), leaf.shown
-                )
+        wrote = _format_values(view.leaves) if step.arguments else ""
+        added = _format_values(view.added)
+        request = f"wrote {wrote}" if step.component in _NODES else f"asked for {step.name}({wrote})"
+        reason = short(request, _LONGEST, "...")
+        reason += f"; the program added {added}" if added else ""
+        yield _make_link(view.writer, "asked_for", reason, (view.writer.end_number, step.number))
+    supplied: dict[SpanStep, list[Leaf]] = {}
+    for leaf in (*view.leaves, *view.added):
+        if leaf.value is None or isinstance(leaf.value, bool):
+            continue
+        source = next((other for other in earlier if contains(other.outputs_text, leaf)), None)
+        if source is None or source is view.writer:
+            continue
+        # Where a model wrote the call, the span around it, and a step that had read the value itself, say nothing new.
+        if view.writer is None or (
+            source.row != view.writer.parent and not contains(source.inputs_text, leaf)
+        ):
+            supplied.setdefault(source, []).append(leaf)
+    for source, leaves in supplied.items():
+        shown = _format_values(leaves, len(leaves))
+        events = (source.end_number, step.number)
+        yield _make_link(source, "took", f"supplied {short(shown, _LONGEST, '...')}", events, shown)
+
+
+def _format_values(leaves: Sequence[Leaf], most: int = 4) -> str:
+    """Return the first values with their names, those without content last."""
+    full = sorted(leaves, key=lambda leaf: leaf.value in (None, "", [], {}))
+    return ", ".join(leaf.shown for leaf in full[:most])
 
 
 def _make_link(
@@ -465,14 +610,17 @@ def _link_to_json(cause: SuspectedCause, others: Sequence[SuspectedCause]) -> di
     }
 
 
-def _find_root(step: SpanStep) -> dict[str, Any]:
-    """Return the end of a chain: the message of a user, the arguments of the program, or the program itself."""
+def _find_root(step: SpanStep, read: Sequence[SpanStep]) -> dict[str, Any]:
+    """Return the end of a chain: the message of a user, the arguments of the program, or the program itself.
+
+    A message of the role `user` that holds what one of the steps `read` produced was composed by the program, or is the
+    message of another agent.
+    """
     inputs = step.start.get("inputs")
     messages = inputs.get("messages") if isinstance(inputs, dict) else None
     if isinstance(messages, list):
-        user_messages = [
-            message for message in messages if isinstance(message, dict) and _is_from_user(message)
-        ]
+        own = [message for message in lenient.mappings(messages) if _is_from_user(message)]
+        user_messages = [message for message in own if not any(holds_output(message, one) for one in read)]
         if user_messages:
             return {"number": step.number, "kind": "user", "words": _message_text(user_messages[-1])}
         if step.component == "llm":

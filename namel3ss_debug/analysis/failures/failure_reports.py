@@ -11,7 +11,7 @@ from namel3ss_debug.analysis.distributions import milliseconds
 from namel3ss_debug.analysis.failures.failure_fingerprints import compute_fingerprint
 from namel3ss_debug.analysis.failures.resolutions import resolution
 from namel3ss_debug.analysis.failures.severity import run_severity, severity
-from namel3ss_debug.analysis.failures.suspects import FailureInfo, SuspectedCause
+from namel3ss_debug.analysis.failures.suspects import FailureInfo
 from namel3ss_debug.analysis.sections.usage import dollars
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.traces.facts import instant
@@ -240,12 +240,8 @@ def _report_details(
             "repeated": repeated,
             **_spending_after(failure.end_number, failure.at, run),
         },
-        "resolution": resolution(failure.category, _origin_kind(origins)),
+        "resolution": resolution(failure.category, failure.component, origins or ()),
     }
-
-
-def _origin_kind(origins: list[SuspectedCause] | None) -> str | None:
-    return origins[0].kind if origins else None
 
 
 def _open_around(failure: FailureFacts, run: RunContext) -> int:
@@ -312,5 +308,5 @@ def _weak_to_json(weak: WeakFailure, run: RunContext) -> dict[str, Any]:
         ),
         "origins": None if origins is None else [cause.to_json() for cause in origins],
         "impact": _spending_after(weak.number, at, run),
-        "resolution": resolution(weak.category, _origin_kind(origins)),
+        "resolution": resolution(weak.category, weak.component, origins or ()),
     }

@@ -2,7 +2,8 @@
 
 These are kept for the first `MOST_TRACED` failures, and for at most as many weak ones before the last of these: the `TAIL`
 spans that ended before the event that reports the failure, and the `MODEL_TAIL` model calls, which may have ended earlier
-where many tasks run concurrently.
+where many tasks run concurrently. What ended outside of all spans, as a run does, may have begun long before: of it the
+`LONG_TAIL` spans are kept.
 """
 
 from __future__ import annotations
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.span_table import SpanTable
 
 TAIL = 128
+LONG_TAIL = 400
 MODEL_TAIL = 24
 MOST_TRACED = 120
 
 EndedSpan = tuple[int, Event, Event]
 """The row of a span that ended, its start and its end event."""
+
+
+def tail_inside(around: int) -> int:
+    """Return how many of the spans that ended before a failure are searched; `around` is the row of the span around it."""
+    return LONG_TAIL if around == AT_TOP else TAIL
 
 
 def make_step(spans: SpanTable, row: int, start: Event, end: Event) -> SpanStep:
@@ -45,7 +52,7 @@ class FailureWindows:
     """The spans that ended last, and the windows before the failures so far."""
 
     def __init__(self) -> None:
-        self._tail: deque[EndedSpan] = deque(maxlen=TAIL)
+        self._tail: deque[EndedSpan] = deque(maxlen=LONG_TAIL)
         self._models: deque[EndedSpan] = deque(maxlen=MODEL_TAIL)
         self._failed: dict[int, Window] = {}
         self._weak: dict[int, Window] = {}
@@ -58,11 +65,13 @@ class FailureWindows:
             if end["component"] == "llm":
                 self._models.append((row, start, end))
 
-    def note_failure(self, number: int, start: Event, end: Event, *, weak: bool = False) -> None:
+    def note_failure(
+        self, number: int, start: Event, end: Event, *, weak: bool = False, tail: int = TAIL
+    ) -> None:
         """Keep the spans that ended before an event that reports a failure."""
         kept = self._weak if weak else self._failed
         if len(self._failed) < MOST_TRACED and len(kept) < MOST_TRACED:
-            kept[number] = Window(start, end, tuple(self._tail), tuple(self._models))
+            kept[number] = Window(start, end, tuple(self._tail)[-tail:], tuple(self._models))
 
     def has_window(self, number: int) -> bool:
         """Return whether the window of the failure that an event reports was kept."""

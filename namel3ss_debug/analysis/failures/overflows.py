@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from namel3ss_debug.analysis.failures.steps import SpanStep
+from namel3ss_debug.analysis.failures.steps import SpanStep, message_text
 from namel3ss_debug.errors import short
 from namel3ss_debug.wire import lenient
 
@@ -49,7 +49,7 @@ def measure_context(step: SpanStep, earlier: Sequence[SpanStep]) -> dict[str, An
                 "characters": sizes[index],
                 "share": round(sizes[index] / total, 3) if total else 0.0,
                 **_origin(messages[index], results),
-                "begins": short(" ".join(_text_of(messages[index])[:400].split()), _LONGEST, "..."),
+                "begins": short(" ".join(message_text(messages[index])[:400].split()), _LONGEST, "..."),
             }
             for index in largest
         ],
@@ -65,27 +65,13 @@ def _messages(step: SpanStep) -> list[dict[str, Any]]:
 
 
 def _sizes(step: SpanStep) -> list[int]:
-    return [len(_text_of(message)) for message in _messages(step)]
+    return [len(message_text(message)) for message in _messages(step)]
 
 
 def _opening(step: SpanStep) -> str:
     """Return the text of the first message that is not the system's."""
     messages = [message for message in _messages(step) if message.get("role") not in _OPENING_ROLES]
-    return _text_of(messages[0]) if messages else ""
-
-
-def _text_of(message: dict[str, Any]) -> str:
-    """Return the texts of a message, and what is no text as JSON."""
-    parts = lenient.mappings(message.get("parts"))
-    if not parts:
-        return lenient.dump(message.get("content")).decode()
-    texts = (lenient.string(part.get("content", part.get("response"))) for part in parts)
-    return "\n".join(
-        lenient.dump({key: value for key, value in part.items() if key not in {"type", "id"}}).decode()
-        if text is None
-        else text
-        for part, text in zip(parts, texts, strict=True)
-    )
+    return message_text(messages[0]) if messages else ""
 
 
 def _origin(message: dict[str, Any], results: dict[str, SpanStep]) -> dict[str, Any]:

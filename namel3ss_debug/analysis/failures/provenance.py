@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from namel3ss_debug.analysis.failures.steps import Leaf, SpanStep, contains, search_text, searchable_text
+from namel3ss_debug.analysis.failures.failing_code import list_code_lines
+from namel3ss_debug.analysis.failures.reading import find_call_before
+from namel3ss_debug.analysis.failures.steps import (
+    Leaf,
+    SpanStep,
+    contains,
+    normal,
+    search_text,
+    searchable_text,
+)
 from namel3ss_debug.analysis.failures.suspects import (
     MOST,
     STRONG,
@@ -21,11 +30,13 @@ from namel3ss_debug.analysis.failures.suspects import (
     shorten,
     sort_events,
 )
+from namel3ss_debug.errors import short
 from namel3ss_debug.wire.conversations import diff_messages, is_continuation
 
 _MOST_LLM_DIFFS = 400
 _WHOLE = 90_000
 _CUT_FROM = 240
+_SHORTEST_LINE = 12
 
 
 def find_argument_sources(view: FailureView) -> Iterator[SuspectedCause]:
@@ -34,12 +45,17 @@ def find_argument_sources(view: FailureView) -> Iterator[SuspectedCause]:
     if writer is None:
         yield from _find_sources_without_model(view)
         return
+    if writer is failed:
+        yield from _find_claim_sources(view)
+        return
     tier = STRONG if view.of_arguments else WEAK
     shown = culprit.shown if culprit else _format_arguments(view.leaves)
     wrote = f"wrote {shown}" if shown else "asked for this call"
     events = sort_events(writer.end_number, failed.number)
     passed_on = make_cause(writer, "wrote_argument", f"passed on {shown}", events, shown, tier=tier, rank=1)
-    if culprit is None or not search_text(culprit):
+    if view.wrote_code:
+        yield make_cause(writer, "wrote_code", "wrote the code that failed", events, shown, tier=tier)
+    elif culprit is None or not search_text(culprit):
         source = _find_first_writer(view, view.leaves) if culprit is None else None
         if source is not None and source is not writer:
             reason = f"wrote what {format_step(writer)} passed on: {shown}"
@@ -55,6 +71,36 @@ def find_argument_sources(view: FailureView) -> Iterator[SuspectedCause]:
     else:
         yield passed_on
         yield _find_source(view, writer, culprit, tier)
+
+
+def find_code_authors(view: FailureView) -> Iterator[SuspectedCause]:
+    """Yield the model that wrote the line that failed, for an executor that took the code from a text, as that of AutoGen."""
+    if view.writer is not None:
+        return
+    models = [step for step in (*view.ahead, *view.inside) if step.component == "llm"]
+    for line in list_code_lines(view.failed):
+        text = normal(line)
+        authors = [step for step in models if len(text) >= _SHORTEST_LINE and text in step.outputs_text]
+        author = max(authors, key=lambda step: step.end_number, default=None)
+        if author is not None:
+            events = sort_events(author.end_number, reporting_number(view.failed))
+            yield make_cause(
+                author, "wrote_code", f"wrote the code that failed: {short(line, 80, '...')}", events, line
+            )
+            return
+
+
+def _find_claim_sources(view: FailureView) -> Iterator[SuspectedCause]:
+    """Yield, for an answer that is marked bad, itself where it made a value up, else where its values came from."""
+    answer, culprit = view.failed, view.culprit
+    if culprit is not None:
+        reason = f"wrote {culprit.shown}, which nothing that it had read holds"
+        yield make_cause(answer, "wrote_argument", reason, (answer.end_number,), culprit.shown)
+        return
+    for leaf in view.leaves[:MOST]:
+        source = _find_source(view, answer, leaf, STRONG) if search_text(leaf) else None
+        if source is not None and source.kind != "given":  # a value of the user's is no suspect
+            yield source
 
 
 def _find_source(view: FailureView, writer: SpanStep, culprit: Leaf, tier: int) -> SuspectedCause:
@@ -184,18 +230,14 @@ def find_context_losses(view: FailureView) -> Iterator[SuspectedCause]:
                     writer, "message_cut", reason, events, tier=WEAK if view.of_callee else STRONG
                 )
                 break
-    earlier = [
-        step
-        for step in view.ahead
-        if step.component == "llm" and step.number < writer.number and step.parent == writer.parent
-    ]
-    if earlier and not is_continuation(writer.start.get("inputs")):
-        old, new = _messages(earlier[-1]), _messages(writer)
+    before = None if is_continuation(writer.start.get("inputs")) else find_call_before(writer, view.ahead)
+    if before is not None:
+        old, new = _messages(before), _messages(writer)
         if old and new and len(old) + len(new) <= _MOST_LLM_DIFFS:
             lost = [change for change in diff_messages(old, new) if change.kind in {"dropped", "truncated"}]
             if lost:
                 reason = f"read a context without {len(lost)} of the messages of the call before"
-                events = sort_events(earlier[-1].number, writer.number, view.failed.number)
+                events = sort_events(before.number, writer.number, view.failed.number)
                 yield make_cause(
                     writer, "context_changed", reason, events, tier=STRONG if view.of_arguments else WEAK
                 )

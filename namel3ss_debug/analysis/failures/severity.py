@@ -21,6 +21,7 @@ from math import sqrt
 WEIGHTS: dict[str, float] = {
     "authentication": 0.8,
     "resource": 0.8,
+    "step_limit": 0.8,
     "context_overflow": 0.7,
     "dependency": 0.6,
     "network": 0.6,

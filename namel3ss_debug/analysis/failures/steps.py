@@ -45,8 +45,9 @@ class Leaf(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """Return the value with its name, as `city='Paris'`."""
-        return f"{self.path}={short(repr(self.value), 80, '...')}"
+        """Return the value with its name, as `city='Paris'`; one without a name alone."""
+        value = short(repr(self.value), 80, "...")
+        return f"{self.path}={value}" if self.path else value
 
 
 class SpanStep:
@@ -201,6 +202,20 @@ def searchable_text(payload: Any) -> str:
     if len(text) > _LONGEST:
         text = text[: _LONGEST // 3] + text[-2 * _LONGEST // 3 :]
     return normal(text)
+
+
+def message_text(message: dict[str, Any]) -> str:
+    """Return the texts of a message, and what is no text as JSON."""
+    parts = lenient.mappings(message.get("parts"))
+    if not parts:
+        return lenient.dump(message.get("content")).decode()
+    texts = (lenient.string(part.get("content", part.get("response"))) for part in parts)
+    return "\n".join(
+        lenient.dump({key: value for key, value in part.items() if key not in {"type", "id"}}).decode()
+        if text is None
+        else text
+        for part, text in zip(parts, texts, strict=True)
+    )
 
 
 def normal(text: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from namel3ss_debug.analysis.failures.categories import categorise, http_status
@@ -37,13 +38,17 @@ SIGNALS: tuple[str, ...] = (
     "slow_call",
     "large_result",
     "empty_result",
+    "added_argument",
     "gave_value",
     "given",
+    "wrote_code",
     "wrote_argument",
     "message_cut",
     "context_changed",
     "error_result_used",
     "earlier_failure",
+    "repeated_call",
+    "last_inside",
     "decided",
     "retries_exhausted",
     "itself",
@@ -60,8 +65,12 @@ OF_CALLEES = frozenset({"network", "timeout", "dependency", "rate_limit", "authe
 _OF_ARGUMENTS = frozenset({"parameter", "malformed_output", MARKED})
 _OF_ARGUMENTS_IF_RETURNED = frozenset({"tool", "logic", "unknown"})
 _LONGEST_NAME = 40
+_MOST_ADDED = 40
+_CODE_KEYS = frozenset({"code", "script", "python_code", "code_snippet", "command", "sql"})
 _LONGEST_TYPE = 60
 _OF_CODE = frozenset({"KeyError", "IndexError", "LookupError", "AttributeError", "TypeError"})
+_LONGEST_ANSWER = 4_000
+_CLAIM = re.compile(r"(?<![\w.])(?:[A-Za-z]{1,12}-)*\d(?:[\w-]|[.,:](?=\d))*")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\b")
 
 
@@ -161,9 +170,13 @@ class FailureView:
         inside: those that ran inside it.
         reported: the numbers of those whose failure it reports, where it is a report.
         last_good: component and name -> the number of their latest call that succeeded.
-        leaves: the values that it was called with; only those that a model wrote, where that is known.
-        writer: the model that wrote its arguments.
+        leaves: the values that it was called with; only those that a model wrote, where that is known. Of an answer that is
+            marked bad, the numbers and identifiers in it.
+        added: the values that the program added to what the model wrote.
+        writer: the model that wrote its arguments; of an answer that is marked bad, its own.
         culprit: the value among these that most likely caused the failure.
+        named_added: the value among those added that the error names, where it names none that the model wrote.
+        wrote_code: whether the call ran code that a model wrote: its failure is that of the code.
         of_callee: whether the service that it called explains the failure.
         of_arguments: whether its arguments explain the failure: the error names one, or the category is about them. A call
             that returned an error as its result has checked its inputs; an exception need not be about them.
@@ -181,18 +194,28 @@ class FailureView:
             (step.component, step.name): step.number for step in self.ended if get_failure_info(step) is None
         }
         self.leaves = list(iter_leaves(failed.arguments)) if failed.component != "llm" else []
+        self.added: list[Leaf] = []
         self.ahead = [step for step in self.ended if step.end_number < failed.number or not failed.start]
         self.reported = frozenset() if failed.start else _find_reported(failed, info, self.ended)
-        self.writer, wrote = _find_writer(failed, self.ahead, self.leaves)
+        self.writer, wrote = find_writer(failed, self.ahead, self.leaves)
         if wrote is not None:
+            self.added = find_added(failed, wrote)
             self.leaves = list(iter_leaves(wrote)) if wrote else []
+        if failed.component == "llm" and info.category == MARKED:
+            self.writer, self.leaves = failed, list(find_claims(failed))
         self.culprit = self._find_named()
-        if self.culprit is None and info.category == "parameter":
+        named = find_named(info.error, self.added) if self.culprit is None else []
+        self.named_added = named[0][1] if named else None
+        if self.culprit is None and not named and info.category in {"parameter", MARKED}:
             self.culprit = self._find_suspect()
+        code = [leaf for leaf in self.leaves if _is_code(leaf)] if self.writer is not None else []
+        self.wrote_code = bool(code) and info.category not in OF_CALLEES
+        if self.wrote_code:
+            self.culprit = code[0]
         self.in_code = self.culprit is None and info.category == "parameter" and _raised_by_code(failed, info)
         self.of_callee = info.category in OF_CALLEES
         categories = _OF_ARGUMENTS | _OF_ARGUMENTS_IF_RETURNED if info.claimed else _OF_ARGUMENTS
-        self.of_arguments = not self.of_callee and (
+        self.of_arguments = not (self.of_callee or named) and (
             self.culprit is not None or (info.category in categories and not self.in_code)
         )
 
@@ -228,11 +251,46 @@ class FailureView:
         return ranked[0][1] if ranked else None
 
     def _find_suspect(self) -> Leaf | None:
-        """Return a value without content where one is needed, such as an empty text, null or 0; else an invented name."""
+        """Return a value without content where one is needed, such as an empty text, null or 0; else an invented name.
+
+        Of an answer it is the first number or identifier that its model made up. A number of one digit is often a count.
+        """
+        if self.writer is self.failed:
+            claims = (leaf for leaf in self.leaves if len(str(leaf.value)) > 1)
+            return next((leaf for leaf in claims if self.is_invented(leaf)), None)
         for leaf in self.leaves:
             if leaf.value in (None, "", [], {}) or (leaf.value == 0 and leaf.value is not False):
                 return leaf
         return next((leaf for leaf in self.leaves if _is_name(leaf.value) and self.is_invented(leaf)), None)
+
+
+def _is_code(leaf: Leaf) -> bool:
+    """Return whether an argument is code to run, as that of `python_interpreter` of smolagents."""
+    return isinstance(leaf.value, str) and leaf.key in _CODE_KEYS
+
+
+def find_claims(answer: SpanStep) -> Iterator[Leaf]:
+    """Yield the numbers and identifiers in the text of an answer, each once."""
+    text = lenient.string(lenient.mapping(answer.end.get("outputs")).get("text")) or ""
+    for word in dict.fromkeys(match[0] for match in _CLAIM.finditer(text[:_LONGEST_ANSWER])):
+        plain = word.replace(",", "")
+        try:
+            yield Leaf("", "", float(plain) if "." in plain else int(plain))
+        except ValueError:
+            yield Leaf("", "", word)
+
+
+def find_added(step: SpanStep, wrote: dict[str, Any]) -> list[Leaf]:
+    """Return the values of a call that its model did not write: those that the program or its framework added."""
+    arguments = step.arguments
+    if not isinstance(arguments, dict):
+        return []
+    return [
+        leaf
+        for name, value in arguments.items()
+        if name not in wrote
+        for leaf in islice(iter_leaves({name: value}), _MOST_ADDED)
+    ]
 
 
 def _raised_by_code(failed: SpanStep, info: FailureInfo) -> bool:
@@ -279,7 +337,7 @@ def _find_reported(report: SpanStep, info: FailureInfo, ended: Sequence[SpanStep
     )
 
 
-def _find_writer(
+def find_writer(
     failed: SpanStep, ahead: Sequence[SpanStep], leaves: Sequence[Leaf]
 ) -> tuple[SpanStep | None, dict[str, Any] | None]:
     """Return the model that wrote the arguments of a span, and what it wrote where the call is known.

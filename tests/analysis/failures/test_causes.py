@@ -322,3 +322,82 @@ def test_no_more_than_a_few_origins_are_told(recording, origins):
     for at in range(40):
         call(recording, at, f"t{at}", {"q": at}, status="failed", error=f"odd thing {chr(97 + at % 20)}")
     assert len(origins(recording)) <= MOST
+
+
+def test_an_exception_between_calls_began_at_the_result_that_it_quotes(recording, origins):
+    """The agent's own code failed on what a tool returned; without a quotation, on the last results inside."""
+    agent = recording.start("agent", "pricing", 0)
+    model(recording, 1, say("What is it worth?"), ask("price", sku="KET-1"), agent)
+    call(recording, 2, "price", {"sku": "KET-1"}, agent, outputs={"result": {"price": "12,95 EUR"}})
+    call(recording, 3, "stock", {"sku": "KET-1"}, agent, "c2", outputs={"result": 7})
+    failed = {"status": "failed", "error_type": "ValueError"}
+    recording.end(agent, 4, error="could not convert string to float: '12,95'", **failed)
+    assert origins(recording)[0] == (4, "last_inside")
+    recording.events[-1]["error"] = "could not convert"
+    assert origins(recording)[:2] == [(6, "last_inside"), (4, "last_inside")]
+
+
+def test_a_step_that_could_not_parse_its_answer_began_at_the_answer(recording, origins):
+    """As a step of smolagents, whose model call ended well."""
+    step = recording.start("chain", "Step 1", 0)
+    model(recording, 1, say("Sum a list."), {"text": 'Code:\n```py\npatch = """\n```'}, step)
+    recording.end(step, 2, status="failed", error="Code parsing failed on line 1 due to: SyntaxError")
+    assert origins(recording)[0] == (2, "last_inside")
+
+
+def test_a_run_that_was_only_judged_has_no_code_between_its_calls(recording, origins):
+    """Its last results are no candidates."""
+    team = recording.start("chain", "team", 0)
+    call(recording, 1, "find", {}, team, outputs={"result": "nothing new"})
+    call(recording, 2, "find", {}, team, "c2", outputs={"result": "all old"})
+    recording.end(team, 3, status="failed", error="the outcome was judged wrong")
+    assert origins(recording) == [(1, "itself")]
+
+
+def test_who_wrote_the_code_that_failed_comes_before_who_ran_it(recording, origins):
+    """In a text that a program takes the code from, as an argument, and in the output of an executor of AutoGen."""
+    code = "rows = search('x')\nfor row in rows: print(row)"
+    team = recording.start("chain", "team", 0)
+    model(recording, 1, say("Print the rows."), {"text": f"Run this:\n```python\n{code}\n```"}, team)
+    recording.span("tool", "terminal", 2, 3, team)
+    recording.events[-2]["inputs"] = {"arguments": {"code": code}}
+    recording.events[-1] |= {
+        "status": "failed",
+        "error_type": "TypeError",
+        "error": "'NoneType' object is not iterable",
+    }
+    recording.end(team, 4, status="failed", error="the outcome was judged wrong")
+    assert origins(recording, 0)[0] == (2, "wrote_code")
+    assert origins(recording, 1)[:2] == [(2, "wrote_code"), (4, "failed_inside")]
+    output = 'Traceback (most recent call last):\n  File "/tmp/x.py", line 2, in <module>\n    for row in rows: print(row)\nTypeError: no'
+    recording.events = [
+        *recording.events[:3],
+        recording.events[-1] | {"status": "completed", "error": None, "outputs": {"result": output}},
+    ]
+    assert origins(recording, 0, "weak_failures")[0] == (2, "wrote_code")
+
+
+def test_a_limit_of_steps_began_at_the_call_that_was_repeated(recording, origins, analysed):
+    """No file, disk or memory was missing, and the advice is not to raise the limit."""
+    agent = recording.start("agent", "helper", 0)
+    for at in range(1, 5):
+        model(recording, at, say("Which policy?"), ask("search", q="policy"), agent)
+        call(recording, at + 0.5, "search", {"q": "policy"}, agent, outputs={"result": "no page"})
+    limit = "Recursion limit of 9 reached without hitting a stop condition."
+    recording.end(agent, 9, status="failed", error=limit, error_type="langgraph.errors.GraphRecursionError")
+    assert origins(recording)[0] == (4, "repeated_call")
+    failure = analysed(recording.events, ["errors"])["errors"]["failures"][-1]
+    assert failure["category"] == "step_limit"
+    assert "only repeats it" in failure["resolution"]
+
+
+def test_a_long_run_is_searched_to_its_beginning(recording, origins):
+    """What failed outside of all spans may have begun hundreds of spans before."""
+    failed = {"status": "failed", "error": "no table 'orders_old'", "error_type": "ValueError"}
+    agent = recording.start("agent", "etl", 0)
+    model(recording, 1, say("Load the orders."), ask("load", table="orders_old"), agent)
+    call(recording, 2, "load", {"table": "orders_old"}, agent, **failed)
+    for at in range(3, 203):
+        recording.span("tool", "copy", at, at + 0.5, agent)
+    recording.end(agent, 300, status="failed", error="gave up")
+    assert origins(recording)[0] == (2, "wrote_argument")

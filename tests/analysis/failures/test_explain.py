@@ -167,7 +167,7 @@ def test_any_event_of_an_odd_trace_is_explained(recording, explained, number):
 
 
 def test_a_call_is_told_by_what_the_model_wrote(recording, explained):
-    """Without what a framework adds, and nothing where nothing was written."""
+    """What a framework adds is named apart, and nothing where nothing was written."""
     model = recording.start("llm", "gpt", 1, inputs=READ)
     asked = [
         {"id": "c1", "name": "find", "arguments": {}},
@@ -178,8 +178,10 @@ def test_a_call_is_told_by_what_the_model_wrote(recording, explained):
     for call in asked:
         given = {"arguments": context | call["arguments"], "call_id": call["id"]}
         recording.end(recording.start("tool", call["name"], 3, inputs=given), 4)
-    assert explained(3)["chain"][1]["reason"] == "asked for find()"
-    assert explained(5)["chain"][1]["reason"] == "asked for pay(sum=7)"
+    added = "; the program added ctx.user='U-17'"
+    assert explained(3)["chain"][1]["reason"] == f"asked for find(){added}"
+    assert explained(5)["chain"][1]["reason"] == f"asked for pay(sum=7){added}"
+    assert explained(5)["added"] == ["ctx.user='U-17'"]
 
 
 def test_another_step_that_could_be_meant_is_told_once(recording, explained):
