@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from namel3ss_debug.expressions import Expression, event_scope
+from namel3ss_debug.expressions.unmet import FieldsRead
 from namel3ss_debug.replay.debugger.breakpoints import (
     ACCUMULATED,
     Breakpoint,
@@ -74,6 +75,7 @@ class Stepper:
         self._outlined = False
         self._occurrences: dict[Location, Occurrence | None] = {}
         self._values: dict[str, tuple[int, Any]] = {}
+        self._watched: dict[object, tuple[int, int, Any]] = {}
 
     @property
     def total(self) -> int:
@@ -320,7 +322,7 @@ class Stepper:
         return HitDetector(
             self.stops,
             self._find_occurrence,
-            lambda watched, number: self._evaluate(watched, number, number),
+            self._value_before,
             lambda: self.history.contents,
         )
 
@@ -426,6 +428,10 @@ class Stepper:
 
     def _evaluate(self, expression: Expression, at: int, number: int) -> Any:
         """Return the value of an expression with the fields of one event and the state at another."""
+        return expression.evaluate(self._scope(expression, at, number))
+
+    def _scope(self, expression: Expression, at: int, number: int) -> dict[str, Any]:
+        """Return what an expression may read: the fields of one event, and the state at another."""
         state = self.history.at(at)
         values = self.variables(state.changed) if "state" in expression.names else _NOTHING
         event = self.event_at(number) if number and not expression.names <= ACCUMULATED else {}
@@ -433,7 +439,26 @@ class Stepper:
             event = complete_variables(self.trace, number, event)
         if number and "cost_estimate" in expression.names:
             event = self._add_price(number, event)
-        return expression.evaluate(event_scope(number, event, state.totals.scope(), values))
+        return event_scope(number, event, state.totals.scope(), values)
+
+    def _value_before(self, watched: Expression, number: int) -> Any:
+        """Return the value of a watch at the latest event before one that has the field; null if none has it."""
+        if watched.names <= ACCUMULATED:
+            return self._evaluate(watched, number - 1, number - 1)
+        fields, overrides = FieldsRead(watched), self.overrides.all
+        # A live program makes a move of each event: what is known is kept, so that no event is looked at twice.
+        begun, until, known = self._watched.get((watched.text, overrides), (0, 0, None))
+        at = number - 1
+        while at and not begun <= at <= until:
+            if fields.are_in(self._scope(watched, at, at)):
+                begun, known = at, self._evaluate(watched, at, at)
+                break
+            at -= 1
+        else:
+            if not at:
+                begun, known = 0, self._evaluate(watched, 0, 0)
+        self._watched[watched.text, overrides] = (begun, number - 1, known)
+        return known
 
     def _find_occurrence(self, location: Location) -> Occurrence | None:
         """Return the entry that a location with an occurrence means; a live program may reach it later."""

@@ -137,7 +137,7 @@ _MORE: Final[dict[str, str]] = {
     "break": f"Without an argument, it lists what is set.\n{_LOCATIONS}",
     "breakpoint": f"Without an argument, the location is the type and the name of the current event.\n{_LOCATIONS}",
     "tbreak": f"It is deleted when it stops.\n{_LOCATIONS}",
-    "watch": f"It stops at each event that changes the value; reverse-continue finds the event that changed it last.\n{_EXPRESSIONS}",
+    "watch": f"It stops at each event that changes the value; events that lack the field are passed. reverse-continue finds the event that changed it last.\n{_EXPRESSIONS}",
     "condition": "Without an expression, the condition is removed.",
     "ignore": "Ignored hits still count. Without a count, no hits are ignored.",
     "commands": "The lines that follow are the commands, up to a line 'end' or, as in pdb, up to a command that moves; commands on the same line end with it. Without N, it is the breakpoint that was set last. 'end' alone removes the commands.\nIf the first is 'silent', the stop is not shown.",
