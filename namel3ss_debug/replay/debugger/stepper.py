@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
+from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import Expression, event_scope
 from namel3ss_debug.expressions.unmet import FieldsRead
 from namel3ss_debug.replay.debugger.breakpoints import (
@@ -48,6 +49,19 @@ class SteppedProgram(Protocol):
 
     def go_on(self) -> bool:
         """Let the program run until its trace has at least one more event, and return False once it has ended."""
+
+    def ask(self, number: int, about: str, **question: str) -> dict[str, Any] | None:
+        """Ask the process that waits at an event about the frames of its thread; None if none waits there."""
+
+    def run_pdb(self, number: int) -> bool:
+        """Lend the terminal to a pdb at the frame that waits at an event; return whether the program has gone on.
+
+        Raises:
+            WrongUsageError: no frame waits there, or there is no terminal.
+        """
+
+    def waits(self) -> bool:
+        """Return whether a process waits."""
 
 
 class Stepper:
@@ -169,6 +183,24 @@ class Stepper:
                     read[number] = read_state(self.trace.event(number))
                 values[name] = (number, read[number].get(name))
         return {name: values[name][1] for name in changed}
+
+    def ask(self, about: str, **question: str) -> dict[str, Any] | None:
+        """Ask about the user's frames that wait at the current event; None if none wait there."""
+        return self.program.ask(self.position, about, **question) if self.program and self.live else None
+
+    def run_pdb(self) -> Stopped:
+        """Run a pdb at the frame that waits at the current event; it stops there again, or where the program waits next.
+
+        Raises:
+            WrongUsageError: no frame waits there, or there is no terminal.
+        """
+        if self.program is None or not self.live:
+            raise WrongUsageError("pdb needs a running program, as of `debug trace --step`")
+        if self.program.run_pdb(self.position):
+            self.position = self.total
+            if not self.program.waits():
+                self._go_on()
+        return self.go(self.total if self.position == self.total else self.position, "pdb")
 
     def add(self, wanted: Breakpoint) -> int:
         """Set a breakpoint, and return its number."""

@@ -139,6 +139,12 @@ def unmock(session: DebugSession, argument: str) -> Result:
     return Message(f"{removed} mock{'s' * (removed > 1)} removed")
 
 
+def run_pdb(session: DebugSession, argument: str) -> Result:
+    """Run a pdb in the program, at the line that waits."""
+    refuse_argument(argument, "pdb")
+    return session.stepper.run_pdb()
+
+
 def save(session: DebugSession, argument: str) -> Result:
     """Ask the shell to write the session to a file."""
     del session
