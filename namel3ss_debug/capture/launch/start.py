@@ -11,7 +11,8 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -418,10 +419,18 @@ def _make_stepped_writer(
     def leave_trace() -> None:
         _leave_trace(tracer())
 
+    @contextmanager
+    def unrecorded() -> Iterator[None]:
+        from namel3ss_debug.capture.core import typed_code
+        from namel3ss_debug.capture.seams.inputs import opened_files
+
+        with typed_code.running(), opened_files.hidden():
+            yield
+
     def answer_question(question: dict[str, Any]) -> dict[str, Any]:
         from namel3ss_debug.capture.launch import waiting_frames  # only where the user asks
 
-        with writer.unrecorded():
+        with unrecorded():
             return waiting_frames.answer_question(question, tracer().sites, tracer().payloads)
 
     def run_pdb(terminal: str) -> bool:
@@ -441,7 +450,7 @@ def _make_stepped_writer(
         debugger = WaitingPdb(
             terminal,
             sites,
-            unrecorded=writer.unrecorded,
+            unrecorded=unrecorded,
             on_pause=add_typing,
             on_end=lambda: writer.report_pdb_end(socket_channel),
         )

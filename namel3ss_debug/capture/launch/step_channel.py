@@ -35,15 +35,14 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from threading import get_ident
 from typing import Any
 
 from orjson import OPT_APPEND_NEWLINE, dumps, loads
 
-from namel3ss_debug.capture.core import interruptions
+from namel3ss_debug.capture.core import interruptions, typed_code
 from namel3ss_debug.capture.core.answers import CallReply, RecordedError, StepChannel
 from namel3ss_debug.capture.core.tracer import LEAST_PAUSE_NS
 from namel3ss_debug.capture.launch.step_messages import (
@@ -354,7 +353,6 @@ class SteppedWriter(TraceWriter):
         self._frames = frames
         self._send_lock = threading.RLock()
         self._paused_ns = 0  # a forked process goes on with the pauses of its parent
-        self._unrecorded = 0  # the thread that runs what the user types at a stop
         self._replies: dict[str, CallReply] = {}
         self._lines: dict[int, bytes] = {}
         self._start_event: Event = {}
@@ -375,7 +373,7 @@ class SteppedWriter(TraceWriter):
 
         The event says for how long the process had been paused before it, so that readers can subtract this time.
         """
-        if self._unrecorded == get_ident():
+        if typed_code.THREADS and typed_code.is_running():
             return ""
         called, paused = perf_counter_ns(), self._paused_ns
         with self._send_lock:
@@ -402,15 +400,6 @@ class SteppedWriter(TraceWriter):
                     name = event.get("component_name") or event.get("component")
                     self._on_problem(f"{name} was mocked, but it is not a call that a mock can answer")
             return event_id
-
-    @contextmanager
-    def unrecorded(self) -> Iterator[None]:
-        """Record nothing of what this thread does inside the block: the user looks around, and the program waits."""
-        before, self._unrecorded = self._unrecorded, get_ident()
-        try:
-            yield
-        finally:
-            self._unrecorded = before
 
     def add_pause(self, nanoseconds: int) -> None:
         """Add time for which a pdb paused the program between two events."""

@@ -16,13 +16,14 @@ import sys
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 from namel3ss_debug.capture.core.callsite import CallSites
 from namel3ss_debug.capture.core.own_code import PACKAGE_FOLDER
 from namel3ss_debug.traces.clocks import perf_counter_ns
 
+_OURS = (PACKAGE_FOLDER, "<namel3ss_debug")  # the second are functions that are made for wrapping
 _CTRL_C = "\x03"
 _BLOCK = 1 << 16
 _LOCAL_MODES, _CHARACTERS = 3, 6
@@ -171,6 +172,12 @@ class WaitingPdb(pdb.Pdb):
             if shown(each.f_code.co_filename) is not None:
                 return True
         return True
+
+    def get_stack(self, frame: FrameType | None, trace: TracebackType | None) -> Any:
+        """Return the stack without our own frames, and the index of the frame in it."""
+        stack, index = super().get_stack(frame, trace)
+        shown = [each for each in stack if not each[0].f_code.co_filename.startswith(_OURS)]
+        return shown, max(sum(each in shown for each in stack[: index + 1]) - 1, 0)
 
     def do_quit(self, _argument: str) -> bool | None:
         """Leave pdb; the program goes on with the debugger."""

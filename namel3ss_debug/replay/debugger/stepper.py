@@ -197,10 +197,10 @@ class Stepper:
         if self.program is None or not self.live:
             raise WrongUsageError("pdb needs a running program, as of `debug trace --step`")
         if self.program.run_pdb(self.position):
-            self.position = self.total
             if not self.program.waits():
                 self._go_on()
-        return self.go(self.total if self.position == self.total else self.position, "pdb")
+            self.position = self.total
+        return self.go(self.position, "pdb")
 
     def add(self, wanted: Breakpoint) -> int:
         """Set a breakpoint, and return its number."""
