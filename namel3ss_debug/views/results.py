@@ -260,7 +260,9 @@ def _value(found: results.Value, options: DrawOptions) -> Iterator[Text]:
     most = PRETTY_LINES if found.pretty else PRINTED_LINES
     more = "" if found.pretty else f"; pp {clean(found.expression, 200)} shows all of it"
     if found.frame is not None:
-        yield fitted([Piece(f"in {clean(found.frame.function, 200)}, {clean(found.frame.at)}", DIM)], options.width)
+        yield fitted(
+            [Piece(f"in {clean(found.frame.function, 200)}, {clean(found.frame.at)}", DIM)], options.width
+        )
     yield from _cut(json_text(found.value, options.width), most, f"… cut here{more}", options.width)
 
 
@@ -277,16 +279,20 @@ def _locals(found: results.Locals, options: DrawOptions) -> Iterator[Text]:
         yield from _dim_lines(clean(note), options.width)
 
 
-def _variables(found: results.Variables, options: DrawOptions) -> Iterator[Text]:
+def _variables(found: results.FrameVariables, options: DrawOptions) -> Iterator[Text]:
     """Yield the variables of each frame, a line for each, innermost frame first as the callers follow."""
     for frame in found.frames:
-        yield fitted([Piece(clean(frame.function, 200), HEADING), Piece(f"  {clean(frame.at)}", DIM)], options.width)
+        yield fitted(
+            [Piece(clean(frame.function, 200), HEADING), Piece(f"  {clean(frame.at)}", DIM)], options.width
+        )
         if not frame.values:
             yield line(("   no variables", DIM))
         for variable, value in (frame.values or {}).items():
             fields = value.get("fields") if isinstance(value, dict) and value.keys() == _OBJECT else None
             if isinstance(fields, dict):
-                yield fitted([Piece(f"   {clean(variable)} = "), Piece(clean(value["$type"]), DIM)], options.width)
+                yield fitted(
+                    [Piece(f"   {clean(variable)} = "), Piece(clean(value["$type"]), DIM)], options.width
+                )
                 for attribute, item in fields.items():
                     yield _assignment(f"      .{clean(attribute)}", item, options.width)
             else:
@@ -522,7 +528,7 @@ DRAWINGS: dict[type, Callable[[Any, DrawOptions], Iterator[Text]]] = {
     results.OpenSpans: _open_spans,
     results.Value: _value,
     results.Locals: _locals,
-    results.Variables: _variables,
+    results.FrameVariables: _variables,
     results.Displays: _displays,
     results.SourceLines: _source,
     results.Messages: _messages,

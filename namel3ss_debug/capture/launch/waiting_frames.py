@@ -93,8 +93,8 @@ def _evaluate(
     described = [_describe(frame, name, sites, payloads)]
     try:
         # One namespace, so that the inner scope of a comprehension sees the locals too.
-        value = eval(code, {**frame.f_globals, **frame.f_locals})
-    except BaseException as error:  # it is the user's code, which may raise SystemExit, or be interrupted by Ctrl-C
+        value = eval(code, {**frame.f_globals, **frame.f_locals})  # noqa: S307  (the user has typed it)
+    except BaseException as error:  # also SystemExit of the user's code, and Ctrl-C
         text = payloads.text(str(error)) if _is_printable(error) else ""
         return {"frames": described, "problem": f"{type(error).__name__}: {text}".removesuffix(": ")}
     large = Payloads(payloads.redactor, VALUE_BYTES)
@@ -104,9 +104,7 @@ def _evaluate(
     return {"frames": described, "value": _open(value, large)}
 
 
-_ANSWERS: Final[
-    dict[str, Callable[[_Frames, Mapping[str, Any], CallSites, Payloads], dict[str, Any]]]
-] = {
+_ANSWERS: Final[dict[str, Callable[[_Frames, Mapping[str, Any], CallSites, Payloads], dict[str, Any]]]] = {
     "stack": _describe_stack,
     "variables": _describe_variables,
     "value": _evaluate,
@@ -146,9 +144,7 @@ def _free_names(tree: ast.Expression) -> set[str]:
 
 
 def _has_names(frame: FrameType, names: Iterable[str]) -> bool:
-    return all(
-        name in frame.f_locals or name in frame.f_globals or hasattr(builtins, name) for name in names
-    )
+    return all(name in frame.f_locals or name in frame.f_globals or hasattr(builtins, name) for name in names)
 
 
 def _is_printable(error: BaseException) -> bool:

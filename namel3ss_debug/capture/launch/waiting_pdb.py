@@ -11,7 +11,7 @@ process, although the line was typed for a pdb in another thread. While a comman
 from __future__ import annotations
 
 import os
-import pdb
+import pdb  # noqa: T100  (this is what the command runs)
 import sys
 import termios
 from collections.abc import Callable, Iterator
@@ -51,8 +51,9 @@ class _Terminal:
         """
         with self._ending_lines_at_ctrl_c(), suppress(OSError):  # EIO: the terminal has gone
             line = os.read(self._descriptor, _BLOCK).decode("utf-8", "replace")
-            if line.endswith(_CTRL_C):
+            if not line.endswith("\n"):  # the terminal has shown no end of the line
                 self.write("\n")
+            if line.endswith(_CTRL_C):
                 raise KeyboardInterrupt
             return line
         return ""
@@ -114,8 +115,9 @@ class WaitingPdb(pdb.Pdb):
         on_pause: Callable[[int], None],
         on_end: Callable[[], None],
     ) -> None:
-        self._terminal: Any = _Terminal(terminal)
-        super().__init__(stdin=self._terminal, stdout=self._terminal, nosigint=True)
+        self._terminal = _Terminal(terminal)
+        stream: Any = self._terminal
+        super().__init__(stdin=stream, stdout=stream, nosigint=True)
         self._sites = sites
         self._unrecorded = unrecorded
         self._on_pause = on_pause
@@ -179,30 +181,29 @@ class WaitingPdb(pdb.Pdb):
         shown = [each for each in stack if not each[0].f_code.co_filename.startswith(_OURS)]
         return shown, max(sum(each in shown for each in stack[: index + 1]) - 1, 0)
 
-    def do_quit(self, _argument: str) -> bool | None:
+    def do_quit(self, arg: str) -> bool | None:
         """Leave pdb; the program goes on with the debugger."""
+        del arg
         self.clear_all_breaks()
         return self.do_continue("")
 
-    do_q = do_exit = do_quit
+    do_q = do_exit = do_EOF = do_quit
 
-    def do_EOF(self, argument: str) -> bool | None:
-        """Leave pdb."""
-        self.message("")
-        return self.do_quit(argument)
-
-    def do_run(self, _argument: str) -> None:
+    def do_run(self, arg: str) -> bool | None:
         """Refuse to restart the program."""
+        del arg
         self.error("the program cannot be started again from here; leave pdb first")
+        return None
 
     do_restart = do_run
 
-    def do_interact(self, argument: str) -> None:
+    def do_interact(self, arg: str) -> None:
         """Start an interactive interpreter on the terminal."""
         streams = sys.stdin, sys.stdout, sys.stderr
-        sys.stdin = sys.stdout = sys.stderr = self._terminal
+        stream: Any = self._terminal
+        sys.stdin = sys.stdout = sys.stderr = stream
         try:
-            super().do_interact(argument)
+            super().do_interact(arg)
         finally:
             sys.stdin, sys.stdout, sys.stderr = streams
 

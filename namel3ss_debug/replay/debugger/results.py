@@ -142,7 +142,7 @@ class Locals:
 
 
 @dataclass(frozen=True)
-class Variables:
+class FrameVariables:
     """The variables of the waiting program at an event: of the frame that waits, and of its callers up to the entry."""
 
     number: int
@@ -357,7 +357,7 @@ Result = (
     | OpenSpans
     | Value
     | Locals
-    | Variables
+    | FrameVariables
     | Displays
     | SourceLines
     | Messages
@@ -378,7 +378,11 @@ Result = (
 )
 
 
-RESULT_NAMES: Final[dict[type, str]] = {SourceLines: "source", CallTable: "calls"}
+RESULT_NAMES: Final[dict[type, str]] = {
+    SourceLines: "source",
+    CallTable: "calls",
+    FrameVariables: "variables",
+}
 """The values of `result` that are not simply the name of the class in lower case."""
 
 

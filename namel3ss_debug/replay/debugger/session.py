@@ -156,7 +156,12 @@ class DebugSession:
         code = self.ask_frames("stack") or _recorded_stack(self.stepper.event)
         selected = [index for index, frame in enumerate(frames) if frame.number == self.selected]
         return Stack(
-            frames, self.stepper.position, self.stepper.event, selected[0] if selected else None, more, code[::-1]
+            frames,
+            self.stepper.position,
+            self.stepper.event,
+            selected[0] if selected else None,
+            more,
+            code[::-1],
         )
 
     def ask_frames(self, about: str) -> tuple[CodeFrame, ...]:
@@ -197,7 +202,7 @@ def _recorded_stack(event: Event | None) -> tuple[CodeFrame, ...]:
     metadata = lenient.mapping((event or {}).get("metadata"))
     chain = [name for name in lenient.sequence(metadata.get("chain")) if isinstance(name, str)]
     site = lenient.string((event or {}).get("call_site")) or ""
-    frames = []
+    frames: list[CodeFrame] = []
     for name in reversed(chain):
         path, _, function = name.rpartition(":")
         frames.append(CodeFrame(path if frames or not site.startswith(path) else site, function))

@@ -218,8 +218,12 @@ def test_a_watch_may_have_a_condition(session):
 def test_a_watch_passes_events_without_the_field(listed):
     """The value is that of the latest event that has it, forwards and backwards; a null that is recorded is a value."""
     plain = {"event_type": "decision"}
-    called = [{"event_type": "decision", "outputs": {"city": city}} for city in ("Oslo", "Oslo", "Rome", None)]
-    session = Debugger(listed([plain, called[0], plain, called[1], plain, called[2], plain, called[3], plain]))
+    called = [
+        {"event_type": "decision", "outputs": {"city": city}} for city in ("Oslo", "Oslo", "Rome", None)
+    ]
+    session = Debugger(
+        listed([plain, called[0], plain, called[1], plain, called[2], plain, called[3], plain])
+    )
     session.execute("watch outputs.city ;; watch tokens_used > 5")
     assert numbers(session, "c", "c", "c", "c") == [2, 6, 8, 9]
     assert [session.execute("rc")[0].changed for _ in range(3)] == [

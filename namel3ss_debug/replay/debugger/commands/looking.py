@@ -16,6 +16,7 @@ from namel3ss_debug.replay.debugger.results import (
     CallTable,
     Displays,
     Failures,
+    FrameVariables,
     Listing,
     Locals,
     Message,
@@ -26,7 +27,6 @@ from namel3ss_debug.replay.debugger.results import (
     Result,
     TotalsSoFar,
     Value,
-    Variables,
 )
 from namel3ss_debug.replay.debugger.session import (
     DebugSession,
@@ -39,8 +39,7 @@ from namel3ss_debug.replay.debugger.session import (
 from namel3ss_debug.replay.debugger.stepper import Stepper
 from namel3ss_debug.replay.overrides.grammar import in_line
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.variables import Variables as RecordedVariables
-from namel3ss_debug.traces.variables import has_variables, read_variables
+from namel3ss_debug.traces.variables import Variables, has_variables, read_variables
 from namel3ss_debug.wire.conversations import diff_messages
 from namel3ss_debug.wire.tools import list_tool_names
 
@@ -177,7 +176,7 @@ def local_variables(session: DebugSession, argument: str) -> Result:
     refuse_argument(argument, "locals")
     frames = session.ask_frames("variables")
     if frames:
-        return Variables(session.stepper.position, frames)
+        return FrameVariables(session.stepper.position, frames)
     found = _find_variables(session)
     if found is None:
         raise WrongUsageError(
@@ -194,7 +193,7 @@ def local_variables(session: DebugSession, argument: str) -> Result:
     )
 
 
-def _find_variables(session: DebugSession) -> RecordedVariables | None:
+def _find_variables(session: DebugSession) -> Variables | None:
     """Return the variables at the selected event, or at the nearest span around it that has any."""
     stepper = session.stepper
     if not session.looked_at:
@@ -246,7 +245,9 @@ def _evaluate(session: DebugSession, argument: str, command: str, *, pretty: boo
     if value is None and argument:
         found = session.value_in_frame(argument)
         if found is not None and found.problem is None:
-            return Value(argument, found.value, pretty=pretty, number=session.stepper.position, frame=found.frame)
+            return Value(
+                argument, found.value, pretty=pretty, number=session.stepper.position, frame=found.frame
+            )
         if found is not None and unknown is not None:
             where = f"in {found.frame.function} ({found.frame.at})"
             raise ExpressionError(f"{found.problem}, {where}")

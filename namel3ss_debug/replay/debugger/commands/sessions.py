@@ -9,10 +9,10 @@ from namel3ss_debug.errors import MockError, WrongUsageError
 from namel3ss_debug.expressions import nearest
 from namel3ss_debug.replay.debugger.results import Detached, Message, MocksInForce, Quit, Rerun, Result, Save
 from namel3ss_debug.replay.debugger.session import DebugSession, parse_event_number, quote, refuse_argument
+from namel3ss_debug.replay.debugger.step_channel import CALL_STARTS
 from namel3ss_debug.replay.overrides.faults import format_fault, parse_fault
 from namel3ss_debug.replay.overrides.grammar import decode_json, find_calls, format_name, in_line
 from namel3ss_debug.replay.overrides.mocks import Mock, parse_mock
-from namel3ss_debug.replay.debugger.step_channel import CALL_STARTS
 
 MOST_BOOKMARKS: Final = 1000
 _NAME: Final = re.compile(r"[^\W\d][\w.-]{0,59}")
@@ -96,9 +96,7 @@ def _name_call(session: DebugSession, number: int, *, every: bool) -> str:
 def _describe_calls(session: DebugSession, override: Mock, call: int) -> str:
     """Return which calls a mock answers, in words."""
     stepper = session.stepper
-    is_here = bool(call) and override in (
-        stepper.overrides.mock_for(call, stepper.event_at(call)),
-    )
+    is_here = bool(call) and override == stepper.overrides.mock_for(call, stepper.event_at(call))
     if override.nth is not None:
         return f"this call only (event {call})" if is_here else f"call {override.nth} only"
     if not stepper.live:
