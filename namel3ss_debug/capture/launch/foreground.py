@@ -43,7 +43,7 @@ class Foreground:
 
     @contextlib.contextmanager
     def lending_modes(self) -> Iterator[None]:
-        """Restore the modes of the terminal after the block: whoever has it meanwhile may die with the echo off."""
+        """Restore the modes of the terminal after the block: a program that has it may die with the echo off."""
         before = termios.tcgetattr(self.descriptor)
         try:
             yield

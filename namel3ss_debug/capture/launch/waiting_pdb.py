@@ -187,7 +187,7 @@ class WaitingPdb(pdb.Pdb):
         self.clear_all_breaks()
         return self.do_continue("")
 
-    do_q = do_exit = do_EOF = do_quit
+    do_q = do_exit = do_EOF = do_quit  # noqa: N815
 
     def do_run(self, arg: str) -> bool | None:
         """Refuse to restart the program."""
