@@ -215,15 +215,14 @@ def _code_frames(frames: Sequence[CodeFrame], width: int) -> Iterator[Text]:
     if not frames:
         return
     yield line(("   your code", HEADING))
-    left = max(cells(clean(frame.at, 60)) for frame in frames)
-    middle = max(cells(clean(frame.function, 60)) for frame in frames)
-    for frame in frames:
-        mark = MARK if frame is frames[-1] else " " * len(MARK)
-        at, function = clean(frame.at, 60), clean(frame.function, 60)
+    places = [shorten(clean(frame.at, 200), width // 3) for frame in frames]
+    functions = [shorten(clean(frame.function, 200), width // 3) for frame in frames]
+    left, middle = max(map(cells, places)) + 2, max(map(cells, functions)) + 2
+    for frame, place, function in zip(frames, places, functions, strict=True):
         pieces = [
-            Piece(f"   {mark}", HEADING),
-            Piece(at + " " * (left - cells(at) + 2), DIM),
-            Piece(function + " " * (middle - cells(function) + 2)),
+            Piece("   " + (MARK if frame is frames[-1] else " " * len(MARK)), HEADING),
+            Piece(place + " " * (left - cells(place)), DIM),
+            Piece(function + " " * (middle - cells(function))),
             Piece(clean(frame.text, 400), DIM),
         ]
         yield fitted(pieces, width)
@@ -261,7 +260,7 @@ def _value(found: results.Value, options: DrawOptions) -> Iterator[Text]:
     more = "" if found.pretty else f"; pp {clean(found.expression, 200)} shows all of it"
     if found.frame is not None:
         yield fitted(
-            [Piece(f"in {clean(found.frame.function, 200)}, {clean(found.frame.at)}", DIM)], options.width
+            [Piece(f"in {clean(found.frame.at)}, {clean(found.frame.function, 200)}", DIM)], options.width
         )
     yield from _cut(json_text(found.value, options.width), most, f"… cut here{more}", options.width)
 
@@ -283,7 +282,8 @@ def _variables(found: results.FrameVariables, options: DrawOptions) -> Iterator[
     """Yield the variables of each frame, a line for each, innermost frame first as the callers follow."""
     for frame in found.frames:
         yield fitted(
-            [Piece(clean(frame.function, 200), HEADING), Piece(f"  {clean(frame.at)}", DIM)], options.width
+            [Piece(clean(frame.at, 200), DIM), Piece(f"  {clean(frame.function, 200)}", HEADING)],
+            options.width,
         )
         if not frame.values:
             yield line(("   no variables", DIM))

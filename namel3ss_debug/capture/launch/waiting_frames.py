@@ -58,19 +58,24 @@ def _describe_variables(
     frames: _Frames, _question: Mapping[str, Any], sites: CallSites, payloads: Payloads
 ) -> dict[str, Any]:
     small = Payloads(payloads.redactor, VARIABLE_BYTES)
+    opened: list[Any] = []
     return {
         "frames": [
-            {**_describe(frame, name, sites, payloads), "values": _read_values(frame, small)}
+            {**_describe(frame, name, sites, payloads), "values": _read_values(frame, small, opened)}
             for frame, name in frames
         ]
     }
 
 
-def _read_values(frame: FrameType, payloads: Payloads) -> dict[str, JsonValue]:
-    """Return the variables of a frame, with one level of `self`; each is converted by itself, so each has its room."""
+def _read_values(frame: FrameType, payloads: Payloads, opened: list[Any]) -> dict[str, JsonValue]:
+    """Return the variables of a frame; each is converted by itself, so each has its room.
+
+    Of `self` the attributes are shown as well, once for an object: methods call each other. `opened` has those objects.
+    """
     values: dict[str, JsonValue] = {}
     for name, value in islice(read_variables(frame.f_locals).items(), MOST_VARIABLES):
-        if name == "self":
+        if name == "self" and not any(value is each for each in opened):
+            opened.append(value)
             values[name] = _open(value, payloads)
         else:
             values |= payloads.mapping({name: value})

@@ -365,7 +365,7 @@ class LiveProgram:
         if not (self.ask(number, "stack") or {}).get("frames"):
             raise WrongUsageError("no line of your code runs yet; step first")
         process = waiting.process
-        self._notice(f"pdb in process {process.pid}; continue or quit comes back to the debugger")
+        self._notice(f"pdb in process {process.pid}; continue comes back to the debugger")
         self._interrupts = 0
         with self._listening(), self._foreground.lending_modes():
             self._in_pdb = process

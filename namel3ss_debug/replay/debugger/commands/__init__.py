@@ -116,6 +116,10 @@ _EXPRESSIONS: Final = (
     '\nOperators are as in Python: duration_ms > 500 and tool == "search". Functions: len lower upper startswith endswith '
     "contains matches text any all min max abs round."
 )
+_WAITING: Final = (
+    "What the event does not have is a Python expression, such as self.city, where a live program waits: it is evaluated in "
+    "the innermost function of your code that has its names, and what it does is not recorded."
+)
 _FROM_SELECTED: Final = "After 'up', it starts from the selected span."
 _SELECTED: Final = (
     "After 'up' it reads the start of the selected span; totals and state stay those of the current event."
@@ -142,15 +146,16 @@ _MORE: Final[dict[str, str]] = {
     "ignore": "Ignored hits still count. Without a count, no hits are ignored.",
     "commands": "The lines that follow are the commands, up to a line 'end' or, as in pdb, up to a command that moves; commands on the same line end with it. Without N, it is the breakpoint that was set last. 'end' alone removes the commands.\nIf the first is 'silent', the stop is not shown.",
     "clear": "N is the number that 'break' lists.",
-    "where": "The outermost is the first. A start and an end are inside their own span.",
+    "where": "The outermost is the first. A start and an end are inside their own span. Below the spans stands the Python stack of your code, the innermost function last; of a trace, its functions without their lines.",
     "up": "args, print, source, list and messages then read the start of that span, and retval its end; next, return, until, reverse-next and reverse-finish start from it. The next move ends the selection.",
     "down": "The innermost is the current event itself.",
     "list": "Eleven around the current event; again, those that follow; N: around N; FIRST, LAST: from one to the other, or LAST events if it is the smaller number; '.': around the current event again.",
     "longlist": "For a long span, a hundred events before and after the current one.",
     "args": f"{_SELECTED}",
     "retval": "For a start, the outputs of its end, even if that is later; for a failure, the error.",
-    "print": f"{_EXPRESSIONS}\n{_SELECTED}",
-    "pp": f"{_EXPRESSIONS}",
+    "print": f"{_EXPRESSIONS}\n{_WAITING}\n{_SELECTED}",
+    "pp": f"{_EXPRESSIONS}\n{_WAITING}",
+    "locals": "At the event where a live program waits: those of the innermost function of your code, with the attributes of self, and those of its callers. Elsewhere those that the level comprehensive has recorded.",
     "inspect": "NAME is a variable of a state_change, or the key of a memory_operation; anything else is an expression.",
     "display": f"Without an argument, it shows all of them now.\n{_EXPRESSIONS}",
     "undisplay": "N is the number that 'display' shows; without an argument, all of them.",
@@ -194,7 +199,7 @@ _TABLE: Final = (
     DebuggerCommand("enable", (), "enable [N ...|LOCATION]", "enable breakpoints again", "stopping", "breakpoint", stopping.enable, repeats=False),
     DebuggerCommand("disable", (), "disable [N ...|LOCATION]", "disable breakpoints", "stopping", "breakpoint", stopping.disable, repeats=False),
     DebuggerCommand("clear", ("cl", "delete"), "clear [N ...|LOCATION]", "delete breakpoints, or all of them", "stopping", "breakpoint", stopping.clear, repeats=False),
-    DebuggerCommand("where", ("w", "bt", "backtrace"), "where", "the spans that the current event is inside", "looking", "", looking.where),
+    DebuggerCommand("where", ("w", "bt", "backtrace"), "where", "the spans around the current event, and the Python stack of your code", "looking", "", looking.where),
     DebuggerCommand("up", ("u",), "up [COUNT]", "select the span around", "looking", "", looking.up),
     DebuggerCommand("down", ("d",), "down [COUNT]", "select the span inside again", "looking", "", looking.down),
     DebuggerCommand("list", ("l",), "list [N|FIRST, LAST|.]", "the events around, and those after them", "looking", "event", looking.list_events),
