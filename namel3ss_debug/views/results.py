@@ -288,7 +288,8 @@ def _variables(found: results.FrameVariables, options: DrawOptions) -> Iterator[
         if not frame.values:
             yield line(("   no variables", DIM))
         for variable, value in (frame.values or {}).items():
-            fields = value.get("fields") if isinstance(value, dict) and value.keys() == _OBJECT else None
+            opened = variable == "self" and isinstance(value, dict) and value.keys() == _OBJECT
+            fields = value["fields"] if opened else None
             if isinstance(fields, dict):
                 yield fitted(
                     [Piece(f"   {clean(variable)} = "), Piece(clean(value["$type"]), DIM)], options.width

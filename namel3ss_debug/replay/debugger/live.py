@@ -131,6 +131,7 @@ class LiveProgram:
         self._answer: dict[str, Any] = {}
         self._questions = 0
         self._in_pdb: SteppedProcess | None = None  # it has the terminal
+        self._pdb_moves = False  # whether a command of pdb lets the program go on
         self._servers: dict[int, str] = {}  # port -> the call site that began to listen there
 
     # --- the trace
@@ -363,17 +364,17 @@ class LiveProgram:
         if self._foreground is None:
             raise WrongUsageError("pdb needs a terminal to read its commands from")
         if not (self.ask(number, "stack") or {}).get("frames"):
-            raise WrongUsageError("no line of your code runs yet; step first")
+            raise WrongUsageError("pdb needs a line of your Python code, and none runs here")
         process = waiting.process
         self._notice(f"pdb in process {process.pid}; continue comes back to the debugger")
         self._interrupts = 0
         with self._listening(), self._foreground.lending_modes():
-            self._in_pdb = process
+            self._in_pdb, self._pdb_moves = process, False
             try:
                 self._foreground.lend(_group_of(process.pid, self._child.pid))
                 self._send(process, {"pdb": terminal_path()})
                 while self._in_pdb is not None and not self.has_ended():
-                    if waiting not in self._waiting:  # a command has moved, so the program goes on
+                    if self._pdb_moves:
                         self._release()
                     self._look_at_child()
                     self._receive(0.0 if self.has_ended() else None)
@@ -539,10 +540,8 @@ class LiveProgram:
                 self._asked, self._answer = None, event
             return
         if mark == PDB_ENDS:
-            if event["moves"]:
-                self._release()
-            elif process is self._in_pdb:
-                self._in_pdb = None
+            if process is self._in_pdb:
+                self._pdb_moves, self._in_pdb = event["moves"], process if event["moves"] else None
             return
         if mark == LISTENS:
             self._servers[event["port"]] = event["site"] or ""

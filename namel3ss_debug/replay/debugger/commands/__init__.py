@@ -199,7 +199,7 @@ _TABLE: Final = (
     DebuggerCommand("enable", (), "enable [N ...|LOCATION]", "enable breakpoints again", "stopping", "breakpoint", stopping.enable, repeats=False),
     DebuggerCommand("disable", (), "disable [N ...|LOCATION]", "disable breakpoints", "stopping", "breakpoint", stopping.disable, repeats=False),
     DebuggerCommand("clear", ("cl", "delete"), "clear [N ...|LOCATION]", "delete breakpoints, or all of them", "stopping", "breakpoint", stopping.clear, repeats=False),
-    DebuggerCommand("where", ("w", "bt", "backtrace"), "where", "the spans around the current event, and the Python stack of your code", "looking", "", looking.where),
+    DebuggerCommand("where", ("w", "bt", "backtrace"), "where", "the spans around the event, and the Python stack there", "looking", "", looking.where),
     DebuggerCommand("up", ("u",), "up [COUNT]", "select the span around", "looking", "", looking.up),
     DebuggerCommand("down", ("d",), "down [COUNT]", "select the span inside again", "looking", "", looking.down),
     DebuggerCommand("list", ("l",), "list [N|FIRST, LAST|.]", "the events around, and those after them", "looking", "event", looking.list_events),
