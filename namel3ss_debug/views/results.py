@@ -222,7 +222,7 @@ def _code_frames(frames: Sequence[CodeFrame], width: int) -> Iterator[Text]:
         pieces = [
             Piece("   " + (MARK if frame is frames[-1] else " " * len(MARK)), HEADING),
             Piece(place + " " * (left - cells(place)), DIM),
-            Piece(function + " " * (middle - cells(function))),
+            Piece(function + " " * (middle - cells(function)) * bool(frame.text)),
             Piece(clean(frame.text, 400), DIM),
         ]
         yield fitted(pieces, width)

@@ -145,6 +145,7 @@ def test_the_python_stack_stands_below_the_spans():
         "      app.py:9  main       run()",
         "   -> app.py:5  Agent.run  x = search(self.city)",
     ]
+    assert shown(Stack((), 14, CALL, code=(CodeFrame("app.py", "main"),)))[-1] == "   -> app.py  main"
     long = (CodeFrame("app.py:9", "f" * 300, "run()"),)
     assert shown(Stack((), 14, CALL, code=long))[-1].endswith("f…  run()")
 
