@@ -466,6 +466,23 @@ def test_the_terminal_comes_back_from_a_pdb_that_dies(piped, workspace):
     assert (workspace / "before.txt").read_text() == (workspace / "after.txt").read_text()
 
 
+def test_ctrl_c_in_an_event_loop_ends_the_expression_and_no_task(shell):
+    """The handler of `asyncio.run` would cancel the main task; the program goes on, with its status."""
+    slow = TASK.replace(
+        "async def work",
+        "def slow(): import time; print('slow', flush=True); time.sleep(60)\n\nasync def work",
+    )
+    session = shell("-b", "tool", app=slow)
+    session.wait_for("waiting before this call", "(debug ")
+    session.say("p slow()", "slow", "slow")
+    session.child.send(CTRL_C)
+    session.wait_for("KeyboardInterrupt, in work", "(debug ")
+    session.say("clear", "(debug ")
+    session.say("continue", "found 4", "has ended with status 5", "(debug ")
+    session.say("quit")
+    assert session.end() == 5
+
+
 def test_ctrl_c_interrupts_what_is_evaluated_in_the_program(shell):
     """The expression ends, and the program still waits; so does a command of pdb."""
     slow = AGENT.replace(

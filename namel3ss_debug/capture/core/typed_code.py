@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import get_ident
@@ -17,10 +18,27 @@ def is_running() -> bool:
 
 @contextmanager
 def running() -> Iterator[None]:
-    """Mark what this thread does inside the block."""
+    """Mark what this thread does inside the block; in the main thread, Ctrl-C interrupts that, and not the program."""
     thread = get_ident()
     THREADS.add(thread)
     try:
-        yield
+        with _interruptible():
+            yield
     finally:
         THREADS.discard(thread)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt: a handler of the program, as that of `asyncio.run`, would cancel its tasks."""
+    import signal  # a program that is not stepped may never load it
+
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -13,7 +13,8 @@ before its first event, a started one when it begins to record. The messages are
                      `@` The program begins to listen: `port`, 0 for any, and the call `site`.
                      `~` The buffered output was flushed.
                      `=` The answer to a question of the shell, with its `id`.
-                     `%` A pdb has no commands to read now: `moves` says whether it goes on with the program.
+                     `%` A pdb has no commands to read now: `moves` says whether it goes on with the program,
+                     `problem` why it could not run.
     to the program   One JSON object for each `?`: `at` is the id of the event that may go on. `tools` names functions
                      whose calls shall be recorded as tool calls. The members that `CallReply.from_json` reads decide
                      about the call that begins with the event; without them, it is made. With `live`, the program
@@ -269,11 +270,18 @@ class SocketStepChannel:
             self._send(FLUSHED + b"{}\n")
         if "question" in message:
             question = message["question"]
-            answer = self._on_question(question)
+            try:
+                answer = self._on_question(question)
+            except Exception as error:
+                answer = {"frames": []}
+                self._on_problem(f"a question about the waiting frames could not be answered: {error!r}")
             self._send(ANSWERS + dumps({**answer, "id": question["id"]}, None, OPT_APPEND_NEWLINE))
         if "pdb" in message:
-            moves = self._on_pdb(message["pdb"])
-            self._send(PDB_ENDS + dumps({"moves": moves}, None, OPT_APPEND_NEWLINE))
+            try:
+                end: dict[str, Any] = {"moves": self._on_pdb(message["pdb"])}
+            except Exception as error:
+                end = {"moves": False, "problem": f"{type(error).__name__}: {error}"}
+            self._send(PDB_ENDS + dumps(end, None, OPT_APPEND_NEWLINE))
         if "tools" in message:
             self._on_tools(message["tools"])
         if message.get("live"):

@@ -27,7 +27,6 @@ _OURS = (PACKAGE_FOLDER, "<namel3ss_debug")  # the second are functions that are
 _CTRL_C = "\x03"
 _BLOCK = 1 << 16
 _LOCAL_MODES, _CHARACTERS = 3, 6
-_OFF = b"\0"
 
 
 class _Terminal:
@@ -63,7 +62,7 @@ class _Terminal:
         before = termios.tcgetattr(self._descriptor)
         modes = termios.tcgetattr(self._descriptor)
         modes[_LOCAL_MODES] |= termios.ICANON | termios.ECHO | termios.ISIG
-        modes[_CHARACTERS][termios.VINTR] = _OFF
+        modes[_CHARACTERS][termios.VINTR] = bytes([os.fpathconf(self._descriptor, "PC_VDISABLE") & 0xFF])
         modes[_CHARACTERS][termios.VEOL] = _CTRL_C.encode()
         termios.tcsetattr(self._descriptor, termios.TCSADRAIN, modes)
         try:

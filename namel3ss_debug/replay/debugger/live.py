@@ -131,6 +131,7 @@ class LiveProgram:
         self._answer: dict[str, Any] = {}
         self._questions = 0
         self._in_pdb: SteppedProcess | None = None  # it has the terminal
+        self._pdb_problem: str | None = None
         self._pdb_moves = False  # whether a command of pdb lets the program go on
         self._servers: dict[int, str] = {}  # port -> the call site that began to listen there
 
@@ -356,7 +357,7 @@ class LiveProgram:
             Whether the program has gone on: it waits at no event any more, or at a later one.
 
         Raises:
-            WrongUsageError: no frame waits there, or there is no terminal.
+            WrongUsageError: no frame waits there, there is no terminal, or pdb could not run.
         """
         waiting = self._find_waiting(number)
         if waiting is None:
@@ -369,7 +370,7 @@ class LiveProgram:
         self._notice(f"pdb in process {process.pid}; continue comes back to the debugger")
         self._interrupts = 0
         with self._listening(), self._foreground.lending_modes():
-            self._in_pdb, self._pdb_moves = process, False
+            self._in_pdb, self._pdb_moves, self._pdb_problem = process, False, None
             try:
                 self._foreground.lend(_group_of(process.pid, self._child.pid))
                 self._send(process, {"pdb": terminal_path()})
@@ -382,6 +383,8 @@ class LiveProgram:
                 self._in_pdb = None
                 self._paused_since = self._silent_since = time.monotonic()
                 self._foreground.take_back()
+        if self._pdb_problem is not None:
+            raise WrongUsageError(f"pdb could not run: {self._pdb_problem}")
         if self.has_ended():
             self._conclude()
         return waiting not in self._waiting
@@ -542,6 +545,7 @@ class LiveProgram:
         if mark == PDB_ENDS:
             if process is self._in_pdb:
                 self._pdb_moves, self._in_pdb = event["moves"], process if event["moves"] else None
+                self._pdb_problem = event.get("problem")
             return
         if mark == LISTENS:
             self._servers[event["port"]] = event["site"] or ""
