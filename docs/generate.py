@@ -268,7 +268,7 @@ def debugger_results() -> str:
         ("`result`", "its other keys", "what it is"),
         (
             (
-                f"`{kind.__name__.lower()}`",
+                f"`{results.result_name(kind)}`",
                 " ".join(f"`{each.name}`" for each in fields_of(kind)),
                 first_line(kind.__doc__),
             )

@@ -316,7 +316,12 @@ def report_unused(
         show: shows a line to the user.
     """
     from namel3ss_debug.importers.opening import open_trace
-    from namel3ss_debug.replay.overrides.unused import describe_mismatches, describe_unhit, find_unhit
+    from namel3ss_debug.replay.overrides.unused import (
+        describe_mismatches,
+        describe_missing_fields,
+        describe_unhit,
+        find_unhit,
+    )
     from namel3ss_debug.replay.rerun.overriding import unreached
 
     program = debugger.program
@@ -331,6 +336,7 @@ def report_unused(
         trace = open_trace(path)
         lines = [
             *describe_unhit(missed, trace),
+            *describe_missing_fields(debugger.stepper.stops, trace),
             *describe_mismatches(debugger.stepper.stops, trace),
             *unreached(overrides, trace),
         ]

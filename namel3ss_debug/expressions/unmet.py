@@ -1,11 +1,12 @@
-"""Explain why an expression was never true: fields that no event has, and values of different types."""
+"""Look at the fields that an expression reads: whether an event has any, and why the expression was never true."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from typing import Any
 
-from namel3ss_debug.expressions.language import Expression, compile_expression, nearest
+from namel3ss_debug.expressions.language import NAMES, Expression, compile_expression, nearest
 
 _MOST_NAMES = 200
 _MOST_SHOWN = 4
@@ -20,7 +21,7 @@ class UnmetExpression:
 
     def __init__(self, expression: Expression) -> None:
         self.expression = compile_expression(expression.text, notes_mismatches=True)
-        self._paths = [_Path(*parts) for parts in _find_paths(expression.text)]
+        self._paths = [_Path(*parts) for parts in _find_paths(expression.text) if parts[1]]
 
     def note(self, scope: dict[str, Any]) -> None:
         """Try it at an event, whose names `scope` has."""
@@ -31,6 +32,33 @@ class UnmetExpression:
     def describe_missing(self) -> str:
         """Return the fields that no event had, in one line; empty if there are none."""
         return "; ".join(dict.fromkeys(filter(None, (path.describe() for path in self._paths))))
+
+
+class FieldsRead:
+    """The fields of an event that an expression reads, such as `outputs.text`.
+
+    Args:
+        expression: the expression.
+    """
+
+    def __init__(self, expression: Expression) -> None:
+        self._paths = [path for path in _find_paths(expression.text) if path[0] in NAMES]
+
+    def are_in(self, scope: Mapping[str, Any]) -> bool:
+        """Return whether the event whose names `scope` has has any of them, be it null; or whether there are none."""
+        return not self._paths or any(_has_path(scope, *path) for path in self._paths)
+
+
+def _has_path(scope: Mapping[str, Any], root: str, keys: tuple[str, ...]) -> bool:
+    value = scope.get(root)
+    if value is None:
+        return False
+    for key in keys:
+        fields = _fields(value) if type(value) is dict else {}
+        if key not in fields:
+            return False
+        value = fields[key]
+    return True
 
 
 class _Path:
@@ -77,7 +105,7 @@ def _fields(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _find_paths(text: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the fields that an expression reads inside of others, the outermost name first."""
+    """Return the names that an expression reads, each with the fields it reads inside of it, the outermost first."""
     found = []
     waiting: list[ast.AST] = [ast.parse(" ".join(text.split()), mode="eval").body]
     while waiting:
@@ -92,7 +120,7 @@ def _find_paths(text: str) -> list[tuple[str, tuple[str, ...]]]:
             else:
                 keys.clear()  # of a list, whose items may differ: only what is before it counts
             inner = inner.value
-        if keys and isinstance(inner, ast.Name):
+        if isinstance(inner, ast.Name):
             found.append((inner.id, tuple(reversed(keys))))
         else:
             waiting[:0] = ast.iter_child_nodes(node)

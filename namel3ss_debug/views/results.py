@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rich.text import Text
 
 from namel3ss_debug.replay.debugger import results
-from namel3ss_debug.replay.debugger.results import Frame, Result
+from namel3ss_debug.replay.debugger.results import CodeFrame, Frame, Result
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.views.cleaning import wrapped
 from namel3ss_debug.views.conversations import change_lines, message_lines
@@ -49,6 +49,8 @@ SOURCE_THEME = "ansi_light"
 _REASONS = {"end": "end of the trace", "interrupt": "interrupted"}
 NAME_STYLE = COMPONENT_STYLES["llm"]
 
+
+_OBJECT = frozenset({"$type", "fields"})
 
 CostOf = Callable[[int], float | None]
 
@@ -205,6 +207,25 @@ def _stack(stack: results.Stack, options: DrawOptions) -> Iterator[Text]:
         yield _draw_event(stack.current, stack.event, options, current=True)
     elif not stack.frames:
         yield line(("before the first event; no span is open", DIM))
+    yield from _code_frames(stack.code, options.width)
+
+
+def _code_frames(frames: Sequence[CodeFrame], width: int) -> Iterator[Text]:
+    """Yield the Python stack below the spans, innermost last, each with the text of its line if that fits."""
+    if not frames:
+        return
+    yield line(("   your code", HEADING))
+    places = [shorten(clean(frame.at, 200), width // 3) for frame in frames]
+    functions = [shorten(clean(frame.function, 200), width // 3) for frame in frames]
+    left, middle = max(map(cells, places)) + 2, max(map(cells, functions)) + 2
+    for frame, place, function in zip(frames, places, functions, strict=True):
+        pieces = [
+            Piece("   " + (MARK if frame is frames[-1] else " " * len(MARK)), HEADING),
+            Piece(place + " " * (left - cells(place)), DIM),
+            Piece(function + " " * (middle - cells(function)) * bool(frame.text)),
+            Piece(clean(frame.text, 400), DIM),
+        ]
+        yield fitted(pieces, width)
 
 
 def _further(left_out: int, noun: str, plural: str) -> Iterator[Text]:
@@ -237,6 +258,10 @@ def _open_spans(found: results.OpenSpans, options: DrawOptions) -> Iterator[Text
 def _value(found: results.Value, options: DrawOptions) -> Iterator[Text]:
     most = PRETTY_LINES if found.pretty else PRINTED_LINES
     more = "" if found.pretty else f"; pp {clean(found.expression, 200)} shows all of it"
+    if found.frame is not None:
+        yield fitted(
+            [Piece(f"in {clean(found.frame.at)}, {clean(found.frame.function, 200)}", DIM)], options.width
+        )
     yield from _cut(json_text(found.value, options.width), most, f"… cut here{more}", options.width)
 
 
@@ -251,6 +276,32 @@ def _locals(found: results.Locals, options: DrawOptions) -> Iterator[Text]:
         yield from _cut(json_text(values, options.width), PRETTY_LINES, "… cut here", options.width)
     for note in found.notes:
         yield from _dim_lines(clean(note), options.width)
+
+
+def _variables(found: results.FrameVariables, options: DrawOptions) -> Iterator[Text]:
+    """Yield the variables of each frame, a line for each, innermost frame first as the callers follow."""
+    for frame in found.frames:
+        yield fitted(
+            [Piece(clean(frame.at, 200), DIM), Piece(f"  {clean(frame.function, 200)}", HEADING)],
+            options.width,
+        )
+        if not frame.values:
+            yield line(("   no variables", DIM))
+        for variable, value in (frame.values or {}).items():
+            opened = variable == "self" and isinstance(value, dict) and value.keys() == _OBJECT
+            fields = value["fields"] if opened else None
+            if isinstance(fields, dict):
+                yield fitted(
+                    [Piece(f"   {clean(variable)} = "), Piece(clean(value["$type"]), DIM)], options.width
+                )
+                for attribute, item in fields.items():
+                    yield _assignment(f"      .{clean(attribute)}", item, options.width)
+            else:
+                yield _assignment(f"   {clean(variable)}", value, options.width)
+
+
+def _assignment(variable: str, value: Any, width: int) -> Text:
+    return fitted([Piece(f"{variable} = "), Piece(gist(value))], width)
 
 
 def _cut(rows: Iterable[Text], most: int, note: str, width: int) -> Iterator[Text]:
@@ -478,6 +529,7 @@ DRAWINGS: dict[type, Callable[[Any, DrawOptions], Iterator[Text]]] = {
     results.OpenSpans: _open_spans,
     results.Value: _value,
     results.Locals: _locals,
+    results.FrameVariables: _variables,
     results.Displays: _displays,
     results.SourceLines: _source,
     results.Messages: _messages,

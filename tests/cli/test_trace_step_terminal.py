@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 
 import pexpect
@@ -121,8 +122,8 @@ def piped(program, workspace):
     """Starts a shell command line, in which `debug` stands for ours."""
     started = []
 
-    def start(line):
-        (workspace / "app.py").write_text(AGENT)
+    def start(line, app=AGENT):
+        (workspace / "app.py").write_text(app)
         script = workspace / "ours"
         script.write_text(f'#!/bin/sh\nexec "{program[0]}" {program[1]} "{program[2]}" "$@"\n')
         script.chmod(0o755)
@@ -336,3 +337,173 @@ def test_ctrl_z_in_the_program_stops_both_and_fg_brings_both_back(program, works
         assert bash.end() == 3
     finally:
         bash.child.close(force=True)
+
+
+THREAD = """
+import sys, threading
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def search(city):
+    print("searching", city, flush=True)
+    return len(city)
+
+def work(city):
+    local = city.upper()
+    found = search(local)
+    print("found", found, flush=True)
+
+if __name__ == "__main__":
+    thread = threading.Thread(target=work, args=("Oslo",))
+    thread.start()
+    thread.join()
+    sys.exit(4)
+"""
+
+TASK = """
+import asyncio, sys
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+async def search(city):
+    await asyncio.sleep(0)
+    print("searching", city, flush=True)
+    return len(city)
+
+async def work(city):
+    local = city.upper()
+    found = await search(local)
+    print("found", found, flush=True)
+
+async def main():
+    await asyncio.gather(work("Oslo"), asyncio.sleep(0))
+
+asyncio.run(main())
+sys.exit(5)
+"""
+
+CHILD = """
+import subprocess, sys
+done = subprocess.run([sys.executable, "work.py"])
+print("child", done.returncode, flush=True)
+sys.exit(6)
+"""
+
+POOL = """
+import multiprocessing, sys
+import work
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("fork").Process(target=work.work, args=("Oslo",))
+    process.start()
+    process.join()
+    print("child", process.exitcode, flush=True)
+    sys.exit(7)
+"""
+
+SESSION = CHILD.replace('"work.py"]', '"work.py"], start_new_session=True')
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param(THREAD, id="thread"),
+        pytest.param(TASK, id="task"),
+        pytest.param(CHILD, id="process"),
+        pytest.param(POOL, id="fork", marks=pytest.mark.slow),
+        pytest.param(SESSION, id="session", marks=pytest.mark.slow),
+    ],
+)
+def test_pdb_runs_where_the_program_waits(piped, workspace, app):
+    """It reads the terminal, Ctrl-C is its own, and output, status and recorded events are those without it."""
+    (workspace / "work.py").write_text(THREAD)
+    (workspace / "plain.py").write_text(app)
+    plain = subprocess.run(
+        [sys.executable, "plain.py"], cwd=workspace, capture_output=True, text=True, check=False
+    )
+    session = piped("debug trace -b tool app.py > out.txt; echo status $?", app)
+    session.wait_for("waiting before this call", "(debug ")
+    session.say("pdb", "work()", "-> found = ", "(Pdb) ")
+    session.say("p local", "'OSLO'", "(Pdb) ")
+    session.child.send("p 1")
+    session.child.send(CTRL_C)
+    session.wait_for("--KeyboardInterrupt--", "(Pdb) ")
+    session.say("search('typed')", "(Pdb) ")
+    session.say("continue", "waiting before this call", "(debug ")
+    session.say("pdb", "(Pdb) ")
+    session.say("next", '-> print("found"', "(Pdb) ")
+    session.say("p found", "4", "(Pdb) ")
+    session.say("quit", "(debug ")
+    session.say("clear", "(debug ")
+    session.say("continue", f"has ended with status {plain.returncode}", "(debug ")
+    session.say("quit", f"status {plain.returncode}")
+    session.end()
+    printed = (workspace / "out.txt").read_text()
+    assert printed.replace("searching typed\n", "") == plain.stdout
+    cities = [event["inputs"]["arguments"]["city"] for event in events(workspace) if is_search(event)]
+    assert cities == ["OSLO"]
+    assert "typed" not in str(events(workspace))
+
+
+def is_search(event):
+    """Whether a call of the tool begins here."""
+    return event["event_type"] == "tool_call_start"
+
+
+def test_the_terminal_comes_back_from_a_pdb_that_dies(piped, workspace):
+    """A program that is killed while it has the terminal, with the echo off, leaves it as it was."""
+    session = piped("stty -a > before.txt; debug trace -b tool app.py; stty -a > after.txt; echo over")
+    pid = session.pid()
+    session.wait_for("waiting before this call", "(debug ")
+    session.say("pdb", "(Pdb) ")
+    session.say("import getpass; getpass.getpass()", "Password: ")
+    os.kill(pid, signal.SIGKILL)
+    session.wait_for("has ended by SIGKILL", "(debug ")
+    session.say("where", "agent_execution_start", "search", "(debug ")
+    session.say("pdb", "pdb needs a running program", "(debug ")
+    session.say("quit", "over")
+    session.end()
+    assert (workspace / "before.txt").read_text() == (workspace / "after.txt").read_text()
+
+
+def test_ctrl_c_in_an_event_loop_ends_the_expression_and_no_task(shell):
+    """The handler of `asyncio.run` would cancel the main task; the program goes on, with its status."""
+    slow = TASK.replace(
+        "async def work",
+        "def slow(): import time; print('slow', flush=True); time.sleep(60)\n\nasync def work",
+    )
+    session = shell("-b", "tool", app=slow)
+    session.wait_for("waiting before this call", "(debug ")
+    session.say("p slow()", "slow", "slow")
+    session.child.send(CTRL_C)
+    session.wait_for("KeyboardInterrupt, in work", "(debug ")
+    session.say("clear", "(debug ")
+    session.say("continue", "found 4", "has ended with status 5", "(debug ")
+    session.say("quit")
+    assert session.end() == 5
+
+
+def test_ctrl_c_interrupts_what_is_evaluated_in_the_program(shell):
+    """The expression ends, and the program still waits; so does a command of pdb."""
+    slow = AGENT.replace(
+        "@trace_tool_call",
+        "def slow(): import time; print('slow', flush=True); time.sleep(60)\n\n@trace_tool_call",
+    )
+    line = slow[: slow.index('print("searching"')].count("\n") + 1
+    session = shell("-b", "tool", app=slow)
+    session.wait_for("(debug 3/3) ")
+    session.say("p slow()", "slow", "slow")
+    session.child.send(CTRL_C)
+    session.wait_for("KeyboardInterrupt, in agent (app.py:", "(debug 3/3) ")
+    session.say("pdb", "(Pdb) ")
+    session.say("slow()", "slow", "slow")
+    session.child.send(CTRL_C)
+    session.wait_for("*** KeyboardInterrupt", "(Pdb) ")
+    session.say(f"break {line}", "Breakpoint 1", "(Pdb) ")
+    session.say("continue", "search()", "(Pdb) ")
+    session.say("p query", "'q0'", "(Pdb) ")
+    session.child.send(CTRL_D)
+    session.wait_for("tool_call_end search", "(debug ")
+    session.say("quit", "end it? (y or n) ")
+    session.say("y")
+    assert session.end() == -signal.SIGTERM

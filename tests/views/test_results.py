@@ -18,10 +18,12 @@ from namel3ss_debug.replay.debugger.results import (
     Breakpoints,
     CallRow,
     CallTable,
+    CodeFrame,
     Displayed,
     Displays,
     Failures,
     Frame,
+    FrameVariables,
     Help,
     HelpRow,
     Listing,
@@ -89,10 +91,16 @@ def with_text(text):
         Stopped(3, call, "search", 3, found=SearchMatch(text, text, text, text)),
         Listing(((3, event), (4, call)), 3, 8),
         Stack((frame, frame), 3, event, 1),
+        Stack((frame,), 3, event, code=(CodeFrame(text, text), CodeFrame(text, text, text))),
         OpenSpans((frame,)),
         Value(text, {text: [text, {text: text}]}),
         Value(text, text, pretty=True),
+        Value(text, text, frame=CodeFrame(text, text, text)),
         Locals(3, text, {text: text}, {text: [text]}, 2, (text,)),
+        FrameVariables(
+            3, (CodeFrame(text, text, text, {text: text, "self": {"$type": text, "fields": {text: text}}}),)
+        ),
+        FrameVariables(3, (CodeFrame(text, text, text, {}),)),
         Displays((display,)),
         SourceLines(text, 2, ((1, text), (2, text))),
         SourceLines(text, 2, (), text),
@@ -124,6 +132,38 @@ def test_hostile_text_shows_as_text_and_no_line_is_wider_than_the_screen(width):
         for line in lines:
             assert not NEVER.search(line), result
             assert cell_len(line) <= width or isinstance(result, Mistake), (result, line)
+
+
+def test_the_python_stack_stands_below_the_spans():
+    """Each function with its line and the text of it, in columns that leave room for the text; the innermost is marked."""
+    code = (
+        CodeFrame("app.py:9", "main", "run()"),
+        CodeFrame("app.py:5", "Agent.run", "x = search(self.city)"),
+    )
+    assert shown(Stack((), 14, CALL, code=code))[1:] == [
+        "   your code",
+        "      app.py:9  main       run()",
+        "   -> app.py:5  Agent.run  x = search(self.city)",
+    ]
+    assert shown(Stack((), 14, CALL, code=(CodeFrame("app.py", "main"),)))[-1] == "   -> app.py  main"
+    long = (CodeFrame("app.py:9", "f" * 300, "run()"),)
+    assert shown(Stack((), 14, CALL, code=long))[-1].endswith("f…  run()")
+
+
+def test_the_variables_of_a_frame_have_a_line_each():
+    """The attributes of an object stand below it."""
+    values = {"self": {"$type": "app.Agent", "fields": {"city": "Oslo"}}, "plan": None}
+    frames = (CodeFrame("app.py:5", "Agent.run", "x", values), CodeFrame("app.py:9", "<module>", "y", {}))
+    assert shown(FrameVariables(3, frames)) == [
+        "app.py:5  Agent.run",
+        "   self = app.Agent",
+        "      .city = Oslo",
+        "   plan = null",
+        "app.py:9  <module>",
+        "   no variables",
+    ]
+    frame = frames[0]
+    assert shown(Value("self.city", "Oslo", frame=frame)) == ["in app.py:5, Agent.run", '"Oslo"']
 
 
 def test_what_is_said_where_nothing_is_set_fits_a_narrow_screen():

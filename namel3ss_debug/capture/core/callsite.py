@@ -140,7 +140,7 @@ class CallSites:
         """Return what `chain` and `find` return, from one walk up the stack."""
         site: str | None = None
         names: list[str] = []
-        for frame, name in self._own_frames(innermost(depth + 1)):
+        for frame, name in self.own_frames(innermost(depth + 1)):
             site = site if names else self.at(frame)
             names.append(name)
             if len(names) == _LONGEST_CHAIN:
@@ -150,14 +150,14 @@ class CallSites:
 
     def innermost_name(self, depth: int) -> str | None:
         """Return the qualified name of the innermost user function on the stack, such as `agent.py:main`."""
-        return next((name for _frame, name in self._own_frames(innermost(depth + 1))), None)
+        return next((name for _frame, name in self.own_frames(innermost(depth + 1))), None)
 
     def frames(self, depth: int) -> list[str]:
         """Return the lines of the user's code that run now, innermost first; `depth` is as in `find`."""
-        sites = (self.at(frame) for frame, _name in self._own_frames(innermost(depth + 1)))
+        sites = (self.at(frame) for frame, _name in self.own_frames(innermost(depth + 1)))
         return list(islice(dict.fromkeys(filter(None, sites)), _LONGEST_CHAIN))
 
-    def _own_frames(self, frame: FrameType | None) -> Iterator[tuple[FrameType, str]]:
+    def own_frames(self, frame: FrameType | None) -> Iterator[tuple[FrameType, str]]:
         """Yield the user's frames from this one outwards, each with the name of its function."""
         named, foreign = self._named, self.foreign
         while frame is not None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import termios
+from collections.abc import Iterator
 
 WANTS_TERMINAL = frozenset({signal.SIGTTIN, signal.SIGTTOU})
 """Signals that stop a process in the background that wants to read from the terminal, or to configure it."""
@@ -39,6 +41,17 @@ class Foreground:
             self.lent = False
             self._give(self._own)
 
+    @contextlib.contextmanager
+    def lending_modes(self) -> Iterator[None]:
+        """Restore the modes of the terminal after the block: a program that has it may die with the echo off."""
+        before = termios.tcgetattr(self.descriptor)
+        try:
+            yield
+        finally:
+            self.take_back()
+            with contextlib.suppress(termios.error):  # the terminal has gone
+                termios.tcsetattr(self.descriptor, termios.TCSADRAIN, before)
+
     def _give(self, group: int) -> None:
         # A process in the background is stopped by SIGTTOU for this call, unless it blocks that signal.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
@@ -47,6 +60,13 @@ class Foreground:
                 os.tcsetpgrp(self.descriptor, group)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def terminal_path() -> str:
+    """Return the path of the terminal this process was started on, by which processes of other sessions open it too."""
+    import psutil  # only where a pdb is asked for
+
+    return psutil.Process().terminal() or "/dev/tty"
 
 
 def controlling_terminal() -> int | None:

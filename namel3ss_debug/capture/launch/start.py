@@ -11,7 +11,8 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -418,11 +419,50 @@ def _make_stepped_writer(
     def leave_trace() -> None:
         _leave_trace(tracer())
 
-    channel = channel or SocketStepChannel(
+    @contextmanager
+    def unrecorded() -> Iterator[None]:
+        from namel3ss_debug.capture.core import typed_code
+        from namel3ss_debug.capture.seams.inputs import opened_files
+
+        with typed_code.running(), opened_files.hidden():
+            yield
+
+    def answer_question(question: dict[str, Any]) -> dict[str, Any]:
+        from namel3ss_debug.capture.launch import waiting_frames  # only where the user asks
+
+        with unrecorded():
+            return waiting_frames.answer_question(question, tracer().sites, tracer().payloads)
+
+    def run_pdb(terminal: str) -> bool:
+        from namel3ss_debug.capture.launch.waiting_frames import waiting_frame
+        from namel3ss_debug.capture.launch.waiting_pdb import WaitingPdb
+
+        def add_typing(nanoseconds: int) -> None:
+            paused_ns = tracer().paused_ns
+            if paused_ns is not None:
+                paused_ns[get_ident()] += nanoseconds
+            writer.add_pause(nanoseconds)
+
+        sites = tracer().sites
+        frame = waiting_frame(sites)
+        if frame is None:
+            return False
+        debugger = WaitingPdb(
+            terminal,
+            sites,
+            unrecorded=unrecorded,
+            on_pause=add_typing,
+            on_end=lambda: writer.report_pdb_end(socket_channel),
+        )
+        return debugger.run_at(frame)
+
+    socket_channel = SocketStepChannel(
         session.step_socket,
         on_tools=rewrite.HOT.update,
         on_problem=report_problem,
         on_live=leave_trace,
+        on_question=answer_question,
+        on_pdb=run_pdb,
         alone=not session.offline,
         only_calls=session.waits_at_calls,
     )
@@ -435,8 +475,8 @@ def _make_stepped_writer(
     def frames() -> list[str]:
         return tracer().sites.frames(0)
 
-    return SteppedWriter(
-        channel,
+    writer = SteppedWriter(
+        channel or socket_channel,
         add_pause,
         report_problem,
         run_for_real,
@@ -444,6 +484,7 @@ def _make_stepped_writer(
         frames=None if session.waits_at_calls else frames,
         **settings,
     )
+    return writer
 
 
 def _leave_trace(tracer: ExecutionTracer) -> None:

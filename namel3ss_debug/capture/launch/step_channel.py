@@ -12,12 +12,18 @@ before its first event, a started one when it begins to record. The messages are
                      `!` A question whether an answer may end now: `at`, `waited` as in `ReplySource.may_end`.
                      `@` The program begins to listen: `port`, 0 for any, and the call `site`.
                      `~` The buffered output was flushed.
+                     `=` The answer to a question of the shell, with its `id`.
+                     `%` A pdb has no commands to read now: `moves` says whether it goes on with the program,
+                     `problem` why it could not run.
     to the program   One JSON object for each `?`: `at` is the id of the event that may go on. `tools` names functions
                      whose calls shall be recorded as tool calls. The members that `CallReply.from_json` reads decide
                      about the call that begins with the event; without them, it is made. With `live`, the program
                      leaves the trace: clock and network are its own from now on.
                      For each `!`, at once: `{"may": true}` or `{"may": false}`.
                      `{"flush": true}`: the process will be ended where it waits, and flushes its output before.
+                     `{"question": {...}}` about the frames that wait, see `waiting_frames`; its `id` is in the answer.
+                     `{"pdb": "/dev/pts/3"}`: a pdb reads its commands there. The process still waits afterwards,
+                     unless a command moves: then a reply to its event follows, and `%` again when pdb has ended.
 
 The process waits in the thread that emits, sync or async, as under pdb. Another thread waits when it has something to
 emit. The wait is in the kernel. When the connection ends, the process goes on without it, unless it is a re-run.
@@ -37,13 +43,15 @@ from typing import Any
 
 from orjson import OPT_APPEND_NEWLINE, dumps, loads
 
-from namel3ss_debug.capture.core import interruptions
+from namel3ss_debug.capture.core import interruptions, typed_code
 from namel3ss_debug.capture.core.answers import CallReply, RecordedError, StepChannel
 from namel3ss_debug.capture.core.tracer import LEAST_PAUSE_NS
 from namel3ss_debug.capture.launch.step_messages import (
+    ANSWERS,
     ASKS,
     FLUSHED,
     LISTENS,
+    PDB_ENDS,
     REPORTS,
     WAITS,
 )
@@ -71,6 +79,8 @@ class SocketStepChannel:
         on_tools: called with the names of functions whose calls shall be recorded as tool calls.
         on_problem: called with a message about what went wrong.
         on_live: called when the program leaves the trace behind.
+        on_question: answers a question about the frames that wait.
+        on_pdb: runs a pdb on the terminal with this path, and returns whether it lets the program go on.
         alone: whether the program may go on without the shell. A re-run may not: it is ended by SIGTERM, and the calls
             that it makes until then fail.
         only_calls: whether the program waits only where a call begins, or a process of it.
@@ -83,12 +93,16 @@ class SocketStepChannel:
         on_tools: Callable[[Iterable[str]], None],
         on_problem: Callable[[str], None],
         on_live: Callable[[], None] = lambda: None,
+        on_question: Callable[[dict[str, Any]], dict[str, Any]] = lambda _question: {},
+        on_pdb: Callable[[str], bool] = lambda _terminal: False,
         alone: bool = True,
         only_calls: bool = False,
     ) -> None:
         self._address = address
         self._on_tools = on_tools
         self._on_live = on_live
+        self._on_question = on_question
+        self._on_pdb = on_pdb
         self._may_run_alone = alone
         self._only_calls = only_calls
         self._on_problem = on_problem
@@ -171,6 +185,15 @@ class SocketStepChannel:
         except Exception as error:
             self._handle_error(error)
 
+    def report_pdb_end(self) -> None:
+        """Report that a pdb that went on with the program has ended."""
+        if self._is_closed:
+            return
+        try:
+            self._send(PDB_ENDS + dumps({"moves": False}, None, OPT_APPEND_NEWLINE))
+        except Exception as error:
+            self._handle_error(error)
+
     def close(self) -> None:
         """Close the connection for good."""
         self._is_closed = True
@@ -245,6 +268,20 @@ class SocketStepChannel:
                 with suppress(Exception):  # the program may have closed or replaced it
                     stream.flush()
             self._send(FLUSHED + b"{}\n")
+        if "question" in message:
+            question = message["question"]
+            try:
+                answer = self._on_question(question)
+            except Exception as error:
+                answer = {"frames": []}
+                self._on_problem(f"a question about the waiting frames could not be answered: {error!r}")
+            self._send(ANSWERS + dumps({**answer, "id": question["id"]}, None, OPT_APPEND_NEWLINE))
+        if "pdb" in message:
+            try:
+                end: dict[str, Any] = {"moves": self._on_pdb(message["pdb"])}
+            except Exception as error:
+                end = {"moves": False, "problem": f"{type(error).__name__}: {error}"}
+            self._send(PDB_ENDS + dumps(end, None, OPT_APPEND_NEWLINE))
         if "tools" in message:
             self._on_tools(message["tools"])
         if message.get("live"):
@@ -344,6 +381,8 @@ class SteppedWriter(TraceWriter):
 
         The event says for how long the process had been paused before it, so that readers can subtract this time.
         """
+        if typed_code.THREADS and typed_code.is_running():
+            return ""
         called, paused = perf_counter_ns(), self._paused_ns
         with self._send_lock:
             waited = perf_counter_ns() - called
@@ -369,6 +408,15 @@ class SteppedWriter(TraceWriter):
                     name = event.get("component_name") or event.get("component")
                     self._on_problem(f"{name} was mocked, but it is not a call that a mock can answer")
             return event_id
+
+    def add_pause(self, nanoseconds: int) -> None:
+        """Add time for which a pdb paused the program between two events."""
+        self._paused_ns += nanoseconds
+
+    def report_pdb_end(self, channel: SocketStepChannel) -> None:
+        """Report over the channel that a pdb that went on with the program has ended."""
+        with self._send_lock:
+            channel.report_pdb_end()
 
     def append_inputs(self, event: Event) -> str:
         """Write an `inputs_read` event and send it."""

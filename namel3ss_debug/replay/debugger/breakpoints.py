@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.errors import ExpressionError, PlaceError
 from namel3ss_debug.expressions import Expression, compile_expression, event_scope
+from namel3ss_debug.expressions.unmet import FieldsRead
 from namel3ss_debug.fields import FIELD_NAMES
 from namel3ss_debug.replay.debugger.locations import Location, Occurrence, TraceContents, parse_location
 from namel3ss_debug.replay.debugger.results import BreakpointRow, ValueChange
@@ -269,7 +270,8 @@ class HitDetector:
     Args:
         stops: the breakpoints and watches; disabled ones are left out.
         occurrence: returns the entry that a location with an occurrence means.
-        evaluate_before: returns the value of an expression at the event with a number; called where stepping goes back.
+        value_before: returns the value of a watch at the latest event before a number that has it; called where stepping
+            begins or goes back.
         contents: returns what the trace holds by now.
     """
 
@@ -277,7 +279,7 @@ class HitDetector:
         self,
         stops: Iterable[StopPoint],
         occurrence: Callable[[Location], Occurrence | None],
-        evaluate_before: Callable[[Expression, int], Any],
+        value_before: Callable[[Expression, int], Any],
         contents: Callable[[], TraceContents],
     ) -> None:
         self.stops = [stop for stop in stops if stop.enabled]
@@ -287,9 +289,14 @@ class HitDetector:
         self.reads_variables = any("locals" in stop.location for stop in self.stops)
         self.watches = any(stop.watch is not None for stop in self.stops)
         self._occurrence = occurrence
-        self._evaluate_before = evaluate_before
+        self._value_before = value_before
         self._contents = contents
         self._values: dict[int, tuple[int, Any]] = {}
+        self._fields = {
+            stop.number: FieldsRead(stop.watch)
+            for stop in self.stops
+            if stop.watch is not None and not stop.watch.names <= ACCUMULATED
+        }
 
     @property
     def filters(self) -> list[Breakpoint] | None:
@@ -326,17 +333,19 @@ class HitDetector:
         totals: Mapping[str, Any],
         state: Mapping[str, Any],
     ) -> ValueChange | None:
-        """Return how this event changed the value of a watch; None where it is the same as after the event before."""
+        """Return how this event changed the value of a watch; None where it is the same as before, or has no such field."""
         names = watch.names
+        scope: Mapping[str, Any]
         if names <= ACCUMULATED:
-            new = watch.evaluate({"totals": totals, "state": state})
-        elif names <= FIELD_NAMES:
-            new = watch.evaluate(event)
+            scope = {"totals": totals, "state": state}
         else:
-            new = watch.evaluate(event_scope(number, event, totals, state))
+            scope = event if names <= FIELD_NAMES else event_scope(number, event, totals, state)
+            if not self._fields[key].are_in(scope):
+                return None
+        new = watch.evaluate(scope)
         latest, old = self._values.get(key, (number, None))
         if latest >= number:  # on the way back, and at the first event, no value before this one is at hand
-            old = self._evaluate_before(watch, number - 1)
+            old = self._value_before(watch, number)
         self._values[key] = (number, new)
         return None if is_same(old, new) else ValueChange(old, new)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Protocol, runtime_checkable
 
 from namel3ss_debug.prices import PICODOLLARS
@@ -162,15 +162,21 @@ class History:
         """Return the entry that a location means; None if there are not so many, or it has no occurrence."""
         if location.occurrence is None:
             return None
+        number = next(islice(self._entries(location), location.occurrence - 1, None), 0)
+        return Occurrence(number, self._outline.end(number)) if number else None
+
+    def count_entries(self, location: Location, number: int) -> int:
+        """Return how many events up to this one enter a location, without its occurrence."""
+        return sum(1 for _ in takewhile(lambda entry: entry <= number, self._entries(location)))
+
+    def _entries(self, location: Location) -> Iterator[int]:
+        """Yield the numbers of the events that enter a location."""
         outline = self.outline
         wanted = outline.kinds.select(location.enters, named=location.reads != "kind")
-        numbers = outline.forward(wanted, 1, outline.count + 1)
-        # Of a kind without name and call site, each event must be read.
-        entries = (n for n in numbers if outline.kind(n) is not None or location.enters(self._trace.event(n)))
-        number = next(islice(entries, location.occurrence - 1, None), 0)
-        if not number:
-            return None
-        return Occurrence(number, outline.end(number))
+        for number in outline.forward(wanted, 1, outline.count + 1):
+            # Of a kind without name and call site, each event must be read.
+            if outline.kind(number) is not None or location.enters(self._trace.event(number)):
+                yield number
 
     def passing(
         self, first: int, end: int, breakpoints: Iterable[Breakpoint] | None = None, *, back: bool = False

@@ -25,9 +25,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from namel3ss_debug.capture.launch.foreground import WANTS_TERMINAL, Foreground
+from namel3ss_debug.capture.launch.foreground import WANTS_TERMINAL, Foreground, terminal_path
 from namel3ss_debug.capture.launch.ports import OwnPorts, find_listening
-from namel3ss_debug.capture.launch.step_messages import ASKS, FLUSHED, LISTENS, WAITS
+from namel3ss_debug.capture.launch.step_messages import (
+    ANSWERS,
+    ASKS,
+    FLUSHED,
+    LISTENS,
+    PDB_ENDS,
+    WAITS,
+)
+from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.replay.debugger.replies import (
     CallAnswerer,
     describe_exit,
@@ -38,6 +46,7 @@ from namel3ss_debug.replay.debugger.replies import (
 from namel3ss_debug.replay.debugger.step_channel import CALL_STARTS, SteppedProcess, StepServer
 from namel3ss_debug.traces.events import NO_PROGRESS, Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:  # a program without mocks does not load their grammar
     from namel3ss_debug.replay.overrides.active import Overrides
@@ -118,6 +127,12 @@ class LiveProgram:
         self._silent_since = self._paused_since = time.monotonic()
         self._active = False  # whether the latest read showed progress of the program
         self._unflushed = 0  # processes that were asked to flush their output, and have not done so yet
+        self._asked: tuple[int, SteppedProcess, Event] | None = None  # the latest question, until its answer
+        self._answer: dict[str, Any] = {}
+        self._questions = 0
+        self._in_pdb: SteppedProcess | None = None  # it has the terminal
+        self._pdb_problem: str | None = None
+        self._pdb_moves = False  # whether a command of pdb lets the program go on
         self._servers: dict[int, str] = {}  # port -> the call site that began to listen there
 
     # --- the trace
@@ -168,12 +183,16 @@ class LiveProgram:
         if self._foreground is not None:
             self._foreground.take_back()
         if self.has_ended():
-            self._finish()
-            if self._attended:
-                self._notice(f"the program has ended {describe_exit(self._child.returncode)}")
+            self._conclude()
         elif self._interrupts:
             raise KeyboardInterrupt
         return len(self._lines) > before
+
+    def _conclude(self) -> None:
+        """Let the other processes go after the first one has ended, and show the user how it ended."""
+        self._finish()
+        if self._attended:
+            self._notice(f"the program has ended {describe_exit(self._child.returncode)}")
 
     def _run_once(self) -> None:
         """Look at the child, and wait for the next messages; refuse to wait for ever without any."""
@@ -302,6 +321,81 @@ class LiveProgram:
                 self._look_at_child()
                 self._receive(0.0 if self.has_ended() else left)
 
+    # --- the frames that wait
+
+    def ask(self, number: int, about: str, **question: str) -> dict[str, Any] | None:
+        """Ask the process that waits at an event about its frames; return None if none waits there.
+
+        Args:
+            number: the number of the event.
+            about: what to ask, see `capture.launch.waiting_frames`.
+            **question: the rest of the question.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed twice. The first one interrupts the program's main thread if it is the
+                one that answers.
+        """
+        waiting = self._find_waiting(number)
+        if waiting is None:
+            return None
+        self._questions += 1
+        self._asked, self._answer, self._interrupts = (self._questions, waiting.process, waiting.event), {}, 0
+        self._send(waiting.process, {"question": {"about": about, "id": self._questions, **question}})
+        try:
+            with self._listening():
+                while self._asked is not None and not self.has_ended():
+                    self._look_at_child()
+                    self._receive(0.0 if self.has_ended() else None)
+        finally:
+            self._asked = None
+        return self._answer
+
+    def run_pdb(self, number: int) -> bool:
+        """Lend the terminal to a pdb at the frame that waits at an event, until it has nothing more to stop at.
+
+        Returns:
+            Whether the program has gone on: it waits at no event any more, or at a later one.
+
+        Raises:
+            WrongUsageError: no frame waits there, there is no terminal, or pdb could not run.
+        """
+        waiting = self._find_waiting(number)
+        if waiting is None:
+            raise WrongUsageError(f"pdb needs a program that waits, and none waits at event {number}")
+        if self._foreground is None:
+            raise WrongUsageError("pdb needs a terminal to read its commands from")
+        if not (self.ask(number, "stack") or {}).get("frames"):
+            raise WrongUsageError("pdb needs a line of your Python code, and none runs here")
+        process = waiting.process
+        self._notice(f"pdb in process {process.pid}; continue comes back to the debugger")
+        self._interrupts = 0
+        with self._listening(), self._foreground.lending_modes():
+            self._in_pdb, self._pdb_moves, self._pdb_problem = process, False, None
+            try:
+                self._foreground.lend(_group_of(process.pid, self._child.pid))
+                self._send(process, {"pdb": terminal_path()})
+                while self._in_pdb is not None and not self.has_ended():
+                    if self._pdb_moves:
+                        self._release()
+                    self._look_at_child()
+                    self._receive(0.0 if self.has_ended() else None)
+            finally:
+                self._in_pdb = None
+                self._paused_since = self._silent_since = time.monotonic()
+                self._foreground.take_back()
+        if self._pdb_problem is not None:
+            raise WrongUsageError(f"pdb could not run: {self._pdb_problem}")
+        if self.has_ended():
+            self._conclude()
+        return waiting not in self._waiting
+
+    def waits(self) -> bool:
+        """Return whether a process waits."""
+        return bool(self._waiting)
+
+    def _find_waiting(self, number: int) -> _Waiting | None:
+        return next((waiting for waiting in self._waiting if waiting.number == number), None)
+
     # --- replies
 
     def _release(self) -> None:
@@ -366,6 +460,9 @@ class LiveProgram:
 
         A program that is not stepped is interrupted at once.
         """
+        if self._asked is not None:
+            self._interrupt_answer(*self._asked[1:])
+            return
         if not self._attended:
             self.interrupted = True
             self._signal(signal.SIGINT)
@@ -377,6 +474,14 @@ class LiveProgram:
             self._signal(signal.SIGINT)
         elif self._interrupts > 2:
             raise KeyboardInterrupt
+
+    def _interrupt_answer(self, process: SteppedProcess, event: Event) -> None:
+        """Interrupt the code that answers a question, if Python interrupts its thread: the main one."""
+        self._interrupts += 1
+        if self._interrupts > 1 or "thread" in event or not process.pid:
+            raise KeyboardInterrupt
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, signal.SIGINT)
 
     def _receive(self, seconds: float | None) -> bool:
         """Wait for connections, lines or a wake-up; return whether the program made progress."""
@@ -411,7 +516,7 @@ class LiveProgram:
             self._active = True
             self._forget(process)
             return
-        if self._foreground is not None:
+        if self._foreground is not None and self._in_pdb is None:
             self._foreground.take_back()
         for line in process.split_lines(block):
             self._handle_line(process, line)
@@ -433,6 +538,15 @@ class LiveProgram:
         if mark == FLUSHED:
             self._unflushed -= 1
             return
+        if mark == ANSWERS:
+            if self._asked is not None and event["id"] == self._asked[0]:  # not one that the user gave up
+                self._asked, self._answer = None, event
+            return
+        if mark == PDB_ENDS:
+            if process is self._in_pdb:
+                self._pdb_moves, self._in_pdb = event["moves"], process if event["moves"] else None
+                self._pdb_problem = event.get("problem")
+            return
         if mark == LISTENS:
             self._servers[event["port"]] = event["site"] or ""
             if self.answering is not None:
@@ -447,6 +561,8 @@ class LiveProgram:
         self._steps += is_step
         if self.answering is not None:
             self.answering.observe(number, event)
+        if event["event_type"] == "trace_start":
+            process.pid = lenient.count(lenient.mapping(event.get("metadata")).get("pid")) or 0
         if mark != WAITS:
             return
         if event["event_type"] == "trace_start" and number > 1:
@@ -460,6 +576,10 @@ class LiveProgram:
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(process.connection)
         process.connection.close()
+        if process is self._in_pdb:
+            self._in_pdb = None
+        if self._asked is not None and process is self._asked[1]:
+            self._asked = None
         self._waiting = [waiting for waiting in self._waiting if waiting.process is not process]
 
     # --- the child
@@ -498,6 +618,14 @@ class LiveProgram:
                 os.killpg(self._child.pid, number)
             else:
                 self._child.send_signal(number)
+
+
+def _group_of(pid: int, otherwise: int) -> int:
+    """Return the process group of a process; another one if it has ended."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return otherwise
 
 
 def starved_seconds(pid: int) -> float:

@@ -21,6 +21,18 @@ class Frame(NamedTuple):
     name: str | None
 
 
+class CodeFrame(NamedTuple):
+    """A call on the Python stack of the user's code: its line, its function, the text of the line, and its variables.
+
+    Of a trace only the functions are known, and the line of the innermost one; its variables only while it waits.
+    """
+
+    at: str
+    function: str
+    text: str = ""
+    values: dict[str, Any] | None = None
+
+
 class ValueChange(NamedTuple):
     """The value of a watched expression before an event and after it."""
 
@@ -83,7 +95,8 @@ class Stack:
     """The spans that the current event is inside, outermost first, and the event itself.
 
     `selected` is the index in `frames` of the span that `up` and `down` selected; null for the event itself. Of a very
-    deep stack only the innermost spans are listed; `left_out` is how many there are further out.
+    deep stack only the innermost spans are listed; `left_out` is how many there are further out. `code` is the Python
+    stack of the user's code there, outermost first.
     """
 
     frames: tuple[Frame, ...]
@@ -91,6 +104,7 @@ class Stack:
     event: Event | None
     selected: int | None = None
     left_out: int = 0
+    code: tuple[CodeFrame, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,12 +117,16 @@ class OpenSpans:
 
 @dataclass(frozen=True)
 class Value:
-    """The value of an expression; `pretty` shows it over several lines, `number` is the event it was read from."""
+    """The value of an expression; `pretty` shows it over several lines, `number` is the event it was read from.
+
+    `frame` is the frame of the waiting program that it was evaluated in, null if it is of the event.
+    """
 
     expression: str
     value: Any
     pretty: bool = False
     number: int = 0
+    frame: CodeFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +139,14 @@ class Locals:
     module: dict[str, Any] | None = None
     module_number: int = 0
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FrameVariables:
+    """The variables of the waiting program at an event: of the frame that waits, and of its callers up to the entry."""
+
+    number: int
+    frames: tuple[CodeFrame, ...]
 
 
 @dataclass(frozen=True)
@@ -331,6 +357,7 @@ Result = (
     | OpenSpans
     | Value
     | Locals
+    | FrameVariables
     | Displays
     | SourceLines
     | Messages
@@ -351,7 +378,11 @@ Result = (
 )
 
 
-RESULT_NAMES: Final[dict[type, str]] = {SourceLines: "source", CallTable: "calls"}
+RESULT_NAMES: Final[dict[type, str]] = {
+    SourceLines: "source",
+    CallTable: "calls",
+    FrameVariables: "variables",
+}
 """The values of `result` that are not simply the name of the class in lower case."""
 
 

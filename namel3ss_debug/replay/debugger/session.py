@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import Expression, nearest
@@ -15,6 +15,7 @@ from namel3ss_debug.replay.debugger.breakpoints import StopPoint
 from namel3ss_debug.replay.debugger.results import (
     BookmarkRow,
     Bookmarks,
+    CodeFrame,
     Displayed,
     Rerun,
     Result,
@@ -25,6 +26,7 @@ from namel3ss_debug.replay.debugger.stepper import Stepper
 from namel3ss_debug.replay.overrides.faults import Fault
 from namel3ss_debug.replay.overrides.mocks import Mock
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire import lenient
 
 MOST_DISPLAYED: Final = 100
 _MOST_DIGITS: Final = 15
@@ -52,6 +54,14 @@ class Search:
     text: str
     test: Callable[[Event], bool]
     span: Callable[[str], tuple[int, int] | None]
+
+
+class FrameValue(NamedTuple):
+    """The value of an expression in a frame of the waiting program, or the problem why there is none."""
+
+    frame: CodeFrame
+    value: Any
+    problem: str | None
 
 
 @dataclass
@@ -143,10 +153,29 @@ class DebugSession:
     def stack(self) -> Stack:
         """Return the stack with the selected span."""
         frames, more = self.stepper.stack()
+        code = self.ask_frames("stack") or _recorded_stack(self.stepper.event)
         selected = [index for index, frame in enumerate(frames) if frame.number == self.selected]
         return Stack(
-            frames, self.stepper.position, self.stepper.event, selected[0] if selected else None, more
+            frames,
+            self.stepper.position,
+            self.stepper.event,
+            selected[0] if selected else None,
+            more,
+            code[::-1],
         )
+
+    def ask_frames(self, about: str) -> tuple[CodeFrame, ...]:
+        """Return the user's frames that wait at the current event, innermost first; none if none wait there."""
+        answer = None if self.selected else self.stepper.ask(about)
+        return _read_frames(answer or {})
+
+    def value_in_frame(self, expression: str) -> FrameValue | None:
+        """Return the value of a Python expression in the frame that waits; None if none waits, or it does not parse."""
+        answer = self.stepper.ask("value", expression=expression)
+        frames = _read_frames(answer or {})
+        if answer is None or not frames:
+            return None
+        return FrameValue(frames[0], answer.get("value"), answer.get("problem"))
 
     def bookmarks(self) -> Bookmarks:
         """Return the named events, in order."""
@@ -162,6 +191,22 @@ class DebugSession:
     def value(self, expression: Expression) -> Any:
         """Return the value of an expression at the selected event."""
         return self.stepper.value(expression, self.looked_at)
+
+
+def _read_frames(answer: dict[str, Any]) -> tuple[CodeFrame, ...]:
+    return tuple(CodeFrame(**frame) for frame in answer.get("frames", ()))
+
+
+def _recorded_stack(event: Event | None) -> tuple[CodeFrame, ...]:
+    """Return the functions that a trace has of the stack at an event, innermost first."""
+    metadata = lenient.mapping((event or {}).get("metadata"))
+    chain = [name for name in lenient.sequence(metadata.get("chain")) if isinstance(name, str)]
+    site = lenient.string((event or {}).get("call_site")) or ""
+    frames: list[CodeFrame] = []
+    for name in reversed(chain):
+        path, _, function = name.rpartition(":")
+        frames.append(CodeFrame(path if frames or not site.startswith(path) else site, function))
+    return tuple(frames)
 
 
 def refuse_argument(argument: str, name: str) -> None:

@@ -54,11 +54,13 @@ class SteppedProcess:
 
     Attributes:
         connection: the socket.
+        pid: its process id; 0 until its first event.
         mocked_tools: the names of functions that the process was asked to record as tool calls.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
+        self.pid = 0
         self.mocked_tools: set[str] = set()
         self._rest = bytearray()
 

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
+from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.expressions import Expression, event_scope
+from namel3ss_debug.expressions.unmet import FieldsRead
 from namel3ss_debug.replay.debugger.breakpoints import (
     ACCUMULATED,
     Breakpoint,
@@ -48,6 +50,19 @@ class SteppedProgram(Protocol):
     def go_on(self) -> bool:
         """Let the program run until its trace has at least one more event, and return False once it has ended."""
 
+    def ask(self, number: int, about: str, **question: str) -> dict[str, Any] | None:
+        """Ask the process that waits at an event about the frames of its thread; None if none waits there."""
+
+    def run_pdb(self, number: int) -> bool:
+        """Lend the terminal to a pdb at the frame that waits at an event; return whether the program has gone on.
+
+        Raises:
+            WrongUsageError: no frame waits there, or there is no terminal.
+        """
+
+    def waits(self) -> bool:
+        """Return whether a process waits."""
+
 
 class Stepper:
     """Step through a trace: hold the current event, and move.
@@ -74,6 +89,7 @@ class Stepper:
         self._outlined = False
         self._occurrences: dict[Location, Occurrence | None] = {}
         self._values: dict[str, tuple[int, Any]] = {}
+        self._watched: dict[object, tuple[int, int, Any]] = {}
 
     @property
     def total(self) -> int:
@@ -167,6 +183,24 @@ class Stepper:
                     read[number] = read_state(self.trace.event(number))
                 values[name] = (number, read[number].get(name))
         return {name: values[name][1] for name in changed}
+
+    def ask(self, about: str, **question: str) -> dict[str, Any] | None:
+        """Ask about the user's frames that wait at the current event; None if none wait there."""
+        return self.program.ask(self.position, about, **question) if self.program and self.live else None
+
+    def run_pdb(self) -> Stopped:
+        """Run a pdb at the frame that waits at the current event; it stops there again, or where the program waits next.
+
+        Raises:
+            WrongUsageError: no frame waits there, or there is no terminal.
+        """
+        if self.program is None or not self.live:
+            raise WrongUsageError("pdb needs a running program, as of `debug trace --step`")
+        if self.program.run_pdb(self.position):
+            if not self.program.waits():
+                self._go_on()
+            self.position = self.total
+        return self.go(self.position, "pdb")
 
     def add(self, wanted: Breakpoint) -> int:
         """Set a breakpoint, and return its number."""
@@ -320,7 +354,7 @@ class Stepper:
         return HitDetector(
             self.stops,
             self._find_occurrence,
-            lambda watched, number: self._evaluate(watched, number, number),
+            self._value_before,
             lambda: self.history.contents,
         )
 
@@ -426,6 +460,10 @@ class Stepper:
 
     def _evaluate(self, expression: Expression, at: int, number: int) -> Any:
         """Return the value of an expression with the fields of one event and the state at another."""
+        return expression.evaluate(self._scope(expression, at, number))
+
+    def _scope(self, expression: Expression, at: int, number: int) -> dict[str, Any]:
+        """Return what an expression may read: the fields of one event, and the state at another."""
         state = self.history.at(at)
         values = self.variables(state.changed) if "state" in expression.names else _NOTHING
         event = self.event_at(number) if number and not expression.names <= ACCUMULATED else {}
@@ -433,7 +471,26 @@ class Stepper:
             event = complete_variables(self.trace, number, event)
         if number and "cost_estimate" in expression.names:
             event = self._add_price(number, event)
-        return expression.evaluate(event_scope(number, event, state.totals.scope(), values))
+        return event_scope(number, event, state.totals.scope(), values)
+
+    def _value_before(self, watched: Expression, number: int) -> Any:
+        """Return the value of a watch at the latest event before one that has the field; null if none has it."""
+        if watched.names <= ACCUMULATED:
+            return self._evaluate(watched, number - 1, number - 1)
+        fields, overrides = FieldsRead(watched), self.overrides.all
+        # A live program makes a move of each event: what is known is kept, so that no event is looked at twice.
+        begun, until, known = self._watched.get((watched.text, overrides), (0, 0, None))
+        at = number - 1
+        while at and not begun <= at <= until:
+            if fields.are_in(self._scope(watched, at, at)):
+                begun, known = at, self._evaluate(watched, at, at)
+                break
+            at -= 1
+        else:
+            if not at:
+                begun, known = 0, self._evaluate(watched, 0, 0)
+        self._watched[watched.text, overrides] = (begun, number - 1, known)
+        return known
 
     def _find_occurrence(self, location: Location) -> Occurrence | None:
         """Return the entry that a location with an occurrence means; a live program may reach it later."""

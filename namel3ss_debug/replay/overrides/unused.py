@@ -101,6 +101,30 @@ def describe_unhit(unhit: Sequence[UnhitBreakpoint], trace: HasEvents) -> Iterat
             yield start + (site or ".")
 
 
+def describe_missing_fields(stops: Iterable[StopPoint], trace: HasEvents) -> Iterator[str]:
+    """Yield a line for each watch that was never hit and reads a field that no event has.
+
+    Args:
+        stops: the breakpoints and watches of a session.
+        trace: the events of the program, which has ended.
+    """
+    tried = [
+        (stop.number, UnmetExpression(stop.watch))
+        for stop in stops
+        if stop.watch is not None and stop.enabled and not stop.hits
+    ]
+    if not tried:
+        return
+    for number, event in enumerate(trace.events(), 1):
+        scope = event_scope(number, event)
+        for _, watched in tried:
+            watched.note(scope)
+    for number, watched in tried:
+        missing = watched.describe_missing()
+        if missing:
+            yield f"Watch {number} was never hit: {missing}."
+
+
 def describe_mismatches(stops: Iterable[StopPoint], trace: HasEvents) -> Iterator[str]:
     """Yield a line for each breakpoint whose condition compares values of different types, hit or not.
 

@@ -524,7 +524,9 @@ def test_there_are_only_so_many_bookmarks(session, monkeypatch):
 
 def test_mocks_are_given_and_taken_back(session, support):
     """The answer stands in place of the recorded one until it is removed, and the walk stays where it is."""
-    assert last(session, 'goto 9 ;; mock search@2:{"found": 2}') == Message("mock for search, call 2")
+    assert last(session, 'goto 9 ;; mock search@2:{"found": 2}') == Message(
+        "mock for search, this call only (event 8)"
+    )
     session.execute('mock llm:"text"')
     assert last(session, "p outputs.result.found").value == 2
     assert last(session, "p metadata.recorded.outputs.result").value == "30 days"

@@ -116,3 +116,21 @@ def test_another_session_takes_breakpoints_and_displays_over(session, support, w
     assert [row.number for row in later.session.evaluate_displays()] == [1]
     later.execute("clear 1")
     assert session.stepper.stops.find(1) is not None
+
+
+def test_a_mock_without_a_name_is_for_the_call_here(session):
+    """In a trace, the call that the event begins or ends, or the selected one."""
+    calls = [event for event in session.stepper.trace.events() if event["event_type"] == "tool_call_start"]
+    assert calls
+    session.execute("goto start ;; tbreak tool:2 ;; continue")
+    number = session.stepper.position
+    name = session.stepper.event["component_name"]
+    assert (
+        session.execute('mock {"x": 1}')[0].text == f"mock for tool:{name}, this call only (event {number})"
+    )
+    session.execute("return")
+    assert session.stepper.event["outputs"] == {"result": {"x": 1}}
+    assert session.execute("mock --all 2")[0].text == f"mock for tool:{name}, every call"
+    session.execute("goto start")
+    assert session.execute("mock 3")[0].text == "no call is here: write mock NAME:JSON"
+    assert "write NAME:JSON" in session.execute("mock --all")[0].text

@@ -192,7 +192,7 @@ def test_a_watch_stops_where_the_value_changed(session):
 def test_a_watch_may_ask_for_anything(session):
     """Totals, fields of the event, and breakpoints beside it; true is not 1."""
     session.execute("watch totals.cost ;; b 5 ;; watch outputs.turns")
-    assert numbers(session, *["c"] * 8) == [4, 5, 10, 11, 12, 13, 14, 16]
+    assert numbers(session, *["c"] * 8) == [4, 5, 10, 12, 13, 16, 16, 16]
     session.execute("clear ;; watch n > 3 and n ;; goto 3")
     assert session.execute("c")[0].changed == ValueChange(False, 4)
     session.execute("clear ;; watch n == 0 or 1")
@@ -213,6 +213,26 @@ def test_a_watch_may_have_a_condition(session):
     assert numbers(session, "goto start ;; c", "c") == [7, 10]
     session.execute("""watch "a if b" + state.topic""")
     assert mistake(session, "watch n if").startswith("expression, column")
+
+
+def test_a_watch_passes_events_without_the_field(listed):
+    """The value is that of the latest event that has it, forwards and backwards; a null that is recorded is a value."""
+    plain = {"event_type": "decision"}
+    called = [
+        {"event_type": "decision", "outputs": {"city": city}} for city in ("Oslo", "Oslo", "Rome", None)
+    ]
+    session = Debugger(
+        listed([plain, called[0], plain, called[1], plain, called[2], plain, called[3], plain])
+    )
+    session.execute("watch outputs.city ;; watch tokens_used > 5")
+    assert numbers(session, "c", "c", "c", "c") == [2, 6, 8, 9]
+    assert [session.execute("rc")[0].changed for _ in range(3)] == [
+        ValueChange("Rome", None),
+        ValueChange("Oslo", "Rome"),
+        ValueChange(None, "Oslo"),
+    ]
+    session.execute("goto 5")
+    assert session.execute("c")[0].changed == ValueChange("Oslo", "Rome")
 
 
 def test_a_watch_of_what_is_nested_too_deep_goes_on(listed):

@@ -223,6 +223,119 @@ def test_an_answer_is_given_once_for_the_call_it_means(live):
         assert results == [0, "given", 2]
 
 
+FRAMES = """
+import sys
+from namel3ss_debug.hooks import trace_agent_execution, trace_tool_call
+
+@trace_tool_call
+def search(city, limit=3):
+    return [city] * limit
+
+class Agent:
+    def __init__(self):
+        self.city = "Oslo"
+
+    @trace_agent_execution("Planner")
+    def run(self, question):
+        plan = question.upper()
+        return search(self.city)
+
+def main():
+    agent = Agent()
+    agent.run("why")
+    search("Rome")
+
+main()
+"""
+
+
+def test_the_frames_of_the_waiting_program_are_read(live):
+    """What the event lacks is evaluated where the program waits; elsewhere, and after the end, nothing is."""
+    with live(FRAMES) as program:
+        session = LiveDebugger(program, ["tool"])
+        session.execute("continue")
+        here = session.stepper.position
+        (city,) = session.execute("p self.city")
+        assert (city.value, city.number, city.frame.function) == ("Oslo", here, "Agent.run")
+        assert city.frame.at.endswith("app.py:16")
+        (arguments,) = session.execute("p inputs.arguments")
+        assert (arguments.value, arguments.frame) == ({"city": "Oslo", "limit": 3}, None)
+        assert session.execute("p agent.city")[0].frame.function == "main"  # `agent` is null at a tool
+        assert session.execute("pp self")[0].value["fields"] == {"city": "Oslo"}
+        assert session.execute("inspect plan")[0].value == "WHY"
+        assert session.execute("whatis plan")[0].text == "text of 3 characters"
+        (problem,) = session.execute("p self.town")
+        assert "no attribute 'town', in Agent.run (" in problem.text
+        (stack,) = session.execute("where")
+        assert [frame.component for frame in stack.frames] == ["agent", "tool"]
+        assert [frame.at.rpartition(":")[2] for frame in stack.code] == ["23", "20", "16"]
+        assert stack.code[-1].text == "return search(self.city)"
+        (variables,) = session.execute("locals")
+        assert [frame.function for frame in variables.frames] == ["Agent.run", "main", "<module>"]
+        assert variables.frames[0].values["plan"] == "WHY"
+        session.execute("rs")
+        (earlier,) = session.execute("p self.city")
+        assert earlier.text.endswith("; goto end reads the variables of the waiting program")
+        session.execute("clear ;; goto end ;; continue")
+        assert isinstance(session.execute("p self.city")[0], Mistake)
+
+
+def test_what_is_evaluated_is_not_recorded(live):
+    """Calls, prints and reads of the clock leave no event, whatever they are, and no gap."""
+    with live(FRAMES) as program:
+        session = LiveDebugger(program, ["tool"])
+        session.execute("continue")
+        before = program.count()
+        assert session.execute("p search('typed', limit=1)")[0].value == ["typed"]
+        session.execute("p print('typed') or __import__('time').time()")
+        session.execute("p open('app.py').read()")
+        assert program.count() == before
+        session.execute("clear ;; continue")
+        written = list(open_trace(program.trace).events())
+        assert "typed" not in str(written)
+        assert [event["seq"] for event in written] == list(range(len(written)))
+
+
+def test_pdb_needs_a_terminal_and_a_program_that_waits(live):
+    """Without them it is a mistake, in one line."""
+    with live(FRAMES) as program:
+        session = LiveDebugger(program, ["tool"])
+        session.execute("continue")
+        assert str(session.execute("pdb")[0].text) == "pdb needs a terminal to read its commands from"
+        session.execute("rs")
+        assert "none waits at event" in session.execute("pdb")[0].text
+
+
+def test_a_mock_without_a_name_answers_the_call_that_waits(live):
+    """That call alone, or with --all every later one of its name; the reply says which."""
+    with live(CALLS) as program:
+        session = LiveDebugger(program, ["tool"])
+        assert "no call waits here" in session.execute('mock "first"')[0].text
+        session.execute("continue")
+        number = session.stepper.position
+        replies = [
+            'mock "first"',
+            'mock --all "others"',
+            "mock --all search:[1]",
+            "mock search@3:3",
+            "mock llm.text=x",
+            "mock --all search@2:1",
+        ]
+        assert [session.execute(line)[0].text for line in replies] == [
+            f"mock for tool:search, this call only (event {number})",
+            "mock for tool:search, every later call",
+            "mock for search, every later call",
+            "mock for search, call 3 only",
+            "mock for llm, every later call",
+            "--all is for every call: leave out @2",
+        ]
+        session.execute("clear ;; continue")
+        answers = [
+            event.get("outputs") for event in program.events() if event["event_type"] == "tool_call_end"
+        ]
+        assert [each["result"] for each in answers] == ["first", [1], 3]
+
+
 def test_detach_lets_it_run_on(live):
     """A program that is let go runs to its end by itself; the walk has what it had."""
     with live(CALLS) as program:

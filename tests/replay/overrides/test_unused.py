@@ -2,12 +2,13 @@
 
 import pytest
 
-from namel3ss_debug.replay.debugger.breakpoints import Breakpoint, StopPoint
+from namel3ss_debug.replay.debugger.breakpoints import Breakpoint, StopPoint, StopPoints, parse_watch
 from namel3ss_debug.replay.debugger.locations import count_contents, parse_location
 from namel3ss_debug.replay.overrides.faults import parse_fault
 from namel3ss_debug.replay.overrides.mocks import parse_mock
 from namel3ss_debug.replay.overrides.unused import (
     UnhitBreakpoint,
+    describe_missing_fields,
     describe_unhit,
     describe_unknown,
     describe_unused,
@@ -99,3 +100,15 @@ def test_only_enabled_breakpoints_of_the_user_without_a_hit_count():
         StopPoint(6, Breakpoint("tool:e")),
     ]
     assert [each.number for each in find_unhit(stops, range(4, 5))] == [1, 6]
+
+
+def test_a_watch_of_a_field_that_no_event_has_is_named():
+    """With the closest field; one whose value only never changed is no mistake."""
+    stops = StopPoints()
+    for text in ("event.component_nam", "event.component", "state.x"):
+        stops.add(parse_watch(text))
+    lines = list(describe_missing_fields(stops, Program()))
+    assert len(lines) == 1
+    assert lines[0].startswith(
+        "Watch 1 was never hit: `event.component_nam` does not exist (component_name?)"
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from sys import _getframe as frame_at
 from typing import Any
 
-from namel3ss_debug.capture.core import context, task_paths
+from namel3ss_debug.capture.core import context, task_paths, typed_code
 from namel3ss_debug.capture.core.patching import Undo
 from namel3ss_debug.capture.core.tracer import ExecutionTracer
 from namel3ss_debug.capture.launch.session import HASH_SEED
@@ -256,7 +256,7 @@ class InstalledInputs:
 
     def _variable(self, name: str, value: str | None, frame: Any) -> None:
         self.inputs.variable(name, value, frame)
-        if self.replayed is not None:
+        if self.replayed is not None and not typed_code.is_running():
             self.replayed.reads_variable(name, value, self.tracer.sites.at(frame) or "")
 
     def _stdin(self, data: bytes) -> None:

@@ -12,6 +12,7 @@ import os
 import zlib
 from types import CodeType, FrameType
 
+from namel3ss_debug.capture.core import typed_code
 from namel3ss_debug.capture.core.callsite import CallSites
 from namel3ss_debug.capture.core.own_code import PACKAGE_FOLDER
 
@@ -79,10 +80,12 @@ class ReadSites:
         self._names: dict[tuple[int, int], tuple[CodeType, str]] = {}
 
     def at(self, frame: FrameType) -> ReadSite | None:
-        """Return the site of what a frame reads; `None` if our own code reads.
+        """Return the site of what a frame reads; `None` if our own code reads, or what the user types at a stop.
 
         This is one long function, because a library reads the clock a dozen times for each call of a model.
         """
+        if typed_code.THREADS and typed_code.is_running():
+            return None
         code = frame.f_code
         library = self._libraries.get(id(code))
         if library is None or library[0] is not code:

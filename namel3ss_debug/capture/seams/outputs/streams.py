@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from sys import _getframe as frame_at
 from typing import Any, Final
 
+from namel3ss_debug.capture.core import typed_code
 from namel3ss_debug.capture.core.own_code import CAPTURE_FOLDER
 from namel3ss_debug.capture.core.patching import Undo, hide_own_frame, replace
 from namel3ss_debug.traces.output import STDERR, STDOUT
@@ -76,9 +77,14 @@ def widths() -> dict[str, int]:
 
 
 def _without_own(written: Written) -> Written:
-    """Leave out messages of ours: a program may start `debug trace`, and a process without events has no trace."""
+    """Leave out what the user prints at a stop, and messages of ours.
+
+    A program may start `debug trace`, and a process without events has no trace.
+    """
 
     def report(name: str, data: Any) -> None:
+        if typed_code.THREADS and typed_code.is_running():
+            return
         if not data.startswith(_OWN_MESSAGE.encode() if isinstance(data, bytes) else _OWN_MESSAGE):
             written(name, data)
 

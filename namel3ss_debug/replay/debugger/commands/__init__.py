@@ -116,6 +116,10 @@ _EXPRESSIONS: Final = (
     '\nOperators are as in Python: duration_ms > 500 and tool == "search". Functions: len lower upper startswith endswith '
     "contains matches text any all min max abs round."
 )
+_WAITING: Final = (
+    "What the event does not have is a Python expression, such as self.city, where a live program waits: it is evaluated in "
+    "the innermost function of your code that has its names, and what it does is not recorded."
+)
 _FROM_SELECTED: Final = "After 'up', it starts from the selected span."
 _SELECTED: Final = (
     "After 'up' it reads the start of the selected span; totals and state stay those of the current event."
@@ -137,31 +141,33 @@ _MORE: Final[dict[str, str]] = {
     "break": f"Without an argument, it lists what is set.\n{_LOCATIONS}",
     "breakpoint": f"Without an argument, the location is the type and the name of the current event.\n{_LOCATIONS}",
     "tbreak": f"It is deleted when it stops.\n{_LOCATIONS}",
-    "watch": f"It stops at each event that changes the value; reverse-continue finds the event that changed it last.\n{_EXPRESSIONS}",
+    "watch": f"It stops at each event that changes the value; events that lack the field are passed. reverse-continue finds the event that changed it last.\n{_EXPRESSIONS}",
     "condition": "Without an expression, the condition is removed.",
     "ignore": "Ignored hits still count. Without a count, no hits are ignored.",
     "commands": "The lines that follow are the commands, up to a line 'end' or, as in pdb, up to a command that moves; commands on the same line end with it. Without N, it is the breakpoint that was set last. 'end' alone removes the commands.\nIf the first is 'silent', the stop is not shown.",
     "clear": "N is the number that 'break' lists.",
-    "where": "The outermost is the first. A start and an end are inside their own span.",
+    "where": "The outermost is the first. A start and an end are inside their own span. Below the spans stands the Python stack of your code, the innermost function last; of a trace, its functions without their lines.",
     "up": "args, print, source, list and messages then read the start of that span, and retval its end; next, return, until, reverse-next and reverse-finish start from it. The next move ends the selection.",
     "down": "The innermost is the current event itself.",
     "list": "Eleven around the current event; again, those that follow; N: around N; FIRST, LAST: from one to the other, or LAST events if it is the smaller number; '.': around the current event again.",
     "longlist": "For a long span, a hundred events before and after the current one.",
     "args": f"{_SELECTED}",
     "retval": "For a start, the outputs of its end, even if that is later; for a failure, the error.",
-    "print": f"{_EXPRESSIONS}\n{_SELECTED}",
-    "pp": f"{_EXPRESSIONS}",
+    "print": f"{_EXPRESSIONS}\n{_WAITING}\n{_SELECTED}",
+    "pp": f"{_EXPRESSIONS}\n{_WAITING}",
+    "locals": "At the event where a live program waits: those of the innermost function of your code, with the attributes of self, and those of its callers. Elsewhere those that the level comprehensive has recorded.",
     "inspect": "NAME is a variable of a state_change, or the key of a memory_operation; anything else is an expression.",
     "display": f"Without an argument, it shows all of them now.\n{_EXPRESSIONS}",
     "undisplay": "N is the number that 'display' shows; without an argument, all of them.",
     "source": "Five lines before and after the call site of the event, or of the nearest span around it that has one.",
     "messages": "The call is the one around the event, the one that requested its tool, or the latest before it in the same spans. --diff compares with the call before in the same conversation: messages added, dropped, changed, truncated.",
     "info": "A prefix is enough: info b. If it fits several topics, the first in this list is shown.",
-    "mock": "NAME is the name of a tool or a model, a component, or component:name; NAME@N only its N-th call. NAME:@file.json reads the answer from a file.\nIn a trace, it is shown in place of the recorded answer, which stays beside it; in a live program, it answers the call.",
+    "mock": "JSON alone answers this call; NAME:JSON and --all NAME:JSON every call of that name, in a live program those that have not run yet. NAME is the name of a tool or a model, a component, or component:name; NAME@N only its N-th call. NAME:@file.json reads the answer from a file. The reply says which calls are meant.\nIn a trace, it is shown in place of the recorded answer, which stays beside it; in a live program, it answers the call.",
     "fault": "NAME is as for mock; FAULT is timeout, error:TYPE:TEXT, status:429, latency:2s or truncate. unmock removes it.",
     "rerun": "The program runs offline, on its recorded answers with the mocks and faults set here. This session ends; its breakpoints, watches and displays are kept, and stop nothing before this event.",
     "unmock": "Without an argument, all of them.",
     "bookmark": "goto NAME leads there.",
+    "pdb": "It begins at the innermost line of your code, in the thread, task or process that waits. 'continue' and 'quit' come back here, and the program still waits. Commands that move, such as 'next', let the program go on: its events are recorded and do not stop it, until 'continue' comes back at the next event; with breakpoints of pdb, 'continue' leads to these.\nCtrl-C at its prompt discards the line. What you type there is not recorded.",
     "detach": "The session ends then. A trace has no program to detach.",
     "save": "A file that this session wrote is replaced; any other file is left alone.",
 }
@@ -193,7 +199,7 @@ _TABLE: Final = (
     DebuggerCommand("enable", (), "enable [N ...|LOCATION]", "enable breakpoints again", "stopping", "breakpoint", stopping.enable, repeats=False),
     DebuggerCommand("disable", (), "disable [N ...|LOCATION]", "disable breakpoints", "stopping", "breakpoint", stopping.disable, repeats=False),
     DebuggerCommand("clear", ("cl", "delete"), "clear [N ...|LOCATION]", "delete breakpoints, or all of them", "stopping", "breakpoint", stopping.clear, repeats=False),
-    DebuggerCommand("where", ("w", "bt", "backtrace"), "where", "the spans that the current event is inside", "looking", "", looking.where),
+    DebuggerCommand("where", ("w", "bt", "backtrace"), "where", "the spans around the event, and the Python stack there", "looking", "", looking.where),
     DebuggerCommand("up", ("u",), "up [COUNT]", "select the span around", "looking", "", looking.up),
     DebuggerCommand("down", ("d",), "down [COUNT]", "select the span inside again", "looking", "", looking.down),
     DebuggerCommand("list", ("l",), "list [N|FIRST, LAST|.]", "the events around, and those after them", "looking", "event", looking.list_events),
@@ -211,12 +217,13 @@ _TABLE: Final = (
     DebuggerCommand("messages", (), "messages [--diff] [N]", "what the model read at this call, or what is new in it", "looking", "event", looking.messages),
     DebuggerCommand("info", ("i",), f"info {'|'.join(looking.TOPICS)}", "what is set or open, and the running totals", "looking", "info", looking.info),
     DebuggerCommand("when", (), "when", "the number of the current event", "looking", "", looking.when),
-    DebuggerCommand("mock", (), "mock [NAME:JSON]", "replace a recorded answer", "answers", "mock", sessions.mock, repeats=False),
+    DebuggerCommand("mock", (), "mock [[--all] NAME:JSON|JSON]", "replace an answer", "answers", "mock", sessions.mock, repeats=False),
     DebuggerCommand("fault", (), "fault [NAME:FAULT]", "inject a fault at a call", "answers", "mock", sessions.fault, repeats=False),
     DebuggerCommand("unmock", (), "unmock [NAME]", "restore the recorded answer", "answers", "mock", sessions.unmock, repeats=False),
     DebuggerCommand("rerun", (), "rerun", "run the program again up to here, and debug it", "answers", "", sessions.rerun, repeats=False),
     DebuggerCommand("bookmark", ("checkpoint",), "bookmark [NAME [N]]", "name the event, or list the names", "session", "", sessions.bookmark, repeats=False),
     DebuggerCommand("save", (), "save FILE", "write the session so far to a file", "session", "file", sessions.save, repeats=False),
+    DebuggerCommand("pdb", (), "pdb", "look around with pdb in a live program, where it waits", "session", "", sessions.run_pdb, repeats=False),
     DebuggerCommand("detach", (), "detach", "let a live program run on by itself", "session", "", sessions.detach, repeats=False),
     DebuggerCommand("help", ("h", "?"), "help [COMMAND]", "list the commands, or explain one", "session", "command", _help),
     DebuggerCommand("quit", ("q", "exit", "EOF"), "quit", "leave the debugger", "session", "", sessions.leave, repeats=False),

@@ -16,6 +16,7 @@ from namel3ss_debug.replay.debugger.results import (
     CallTable,
     Displays,
     Failures,
+    FrameVariables,
     Listing,
     Locals,
     Message,
@@ -173,6 +174,9 @@ def returned(session: DebugSession, argument: str) -> Result:
 def local_variables(session: DebugSession, argument: str) -> Result:
     """Show the variables of the user's code at the event, or at the nearest span around it that has any."""
     refuse_argument(argument, "locals")
+    frames = session.ask_frames("variables")
+    if frames:
+        return FrameVariables(session.stepper.position, frames)
     found = _find_variables(session)
     if found is None:
         raise WrongUsageError(
@@ -212,7 +216,7 @@ def print_pretty(session: DebugSession, argument: str) -> Result:
 
 def _print(session: DebugSession, argument: str, command: str, *, pretty: bool) -> Result:
     try:
-        expression = _parse_expression(argument, command)
+        return _evaluate(session, argument, command, pretty=pretty)
     except ExpressionError:
         here = _find_variables(session) if _NAME.fullmatch(argument) else None
         found = here if here is None or argument in here.values else here.module
@@ -225,7 +229,32 @@ def _print(session: DebugSession, argument: str, command: str, *, pretty: bool) 
         return Locals(
             found.recorded[argument], found.scope, {argument: value}, notes=found.notes((argument,))
         )
-    return Value(argument, session.value(expression), pretty=pretty, number=session.looked_at)
+
+
+def _evaluate(session: DebugSession, argument: str, command: str, *, pretty: bool) -> Value:
+    """Return the value of an expression; what the event does not have is evaluated in the frame that waits.
+
+    Raises:
+        ExpressionError: neither has it.
+    """
+    try:
+        value = session.value(_parse_expression(argument, command))
+        unknown = None
+    except ExpressionError as problem:
+        value, unknown = None, problem
+    if value is None and argument:
+        found = session.value_in_frame(argument)
+        if found is not None and found.problem is None:
+            return Value(
+                argument, found.value, pretty=pretty, number=session.stepper.position, frame=found.frame
+            )
+        if found is not None and unknown is not None:
+            where = f"in {found.frame.function} ({found.frame.at})"
+            raise ExpressionError(f"{found.problem}, {where}")
+    if unknown is not None:
+        later = session.stepper.live and session.stepper.position < session.stepper.total
+        raise ExpressionError(f"{unknown}{'; goto end reads the variables of the waiting program' * later}")
+    return Value(argument, value, pretty=pretty, number=session.looked_at)
 
 
 def inspect(session: DebugSession, argument: str) -> Result:
@@ -235,7 +264,7 @@ def inspect(session: DebugSession, argument: str) -> Result:
         value = stepper.variables(stepper.state.changed)[argument]
         return Value(f"state.{argument}", value, pretty=True, number=stepper.state.changed[argument])
     try:
-        expression = _parse_expression(argument, "inspect")
+        return _evaluate(session, argument, "inspect", pretty=True)
     except ExpressionError:
         if not _NAME.fullmatch(argument):
             raise
@@ -243,12 +272,11 @@ def inspect(session: DebugSession, argument: str) -> Result:
         there = f"; there are {in_line(', '.join(variables))}" if variables else ""
         hint = nearest(argument, [*variables, *NAMES]) or there
         raise ExpressionError(f"{argument}: no variable of this name is recorded up to here{hint}") from None
-    return Value(argument, session.value(expression), pretty=True, number=session.looked_at)
 
 
 def whatis(session: DebugSession, argument: str) -> Result:
     """Show the kind of value that an expression has."""
-    return Message(describe_kind(session.value(_parse_expression(argument, "whatis"))))
+    return Message(describe_kind(_evaluate(session, argument, "whatis", pretty=False).value))
 
 
 def display(session: DebugSession, argument: str) -> Result:

@@ -9,12 +9,14 @@ from namel3ss_debug.errors import MockError, WrongUsageError
 from namel3ss_debug.expressions import nearest
 from namel3ss_debug.replay.debugger.results import Detached, Message, MocksInForce, Quit, Rerun, Result, Save
 from namel3ss_debug.replay.debugger.session import DebugSession, parse_event_number, quote, refuse_argument
+from namel3ss_debug.replay.debugger.step_channel import CALL_STARTS
 from namel3ss_debug.replay.overrides.faults import format_fault, parse_fault
-from namel3ss_debug.replay.overrides.grammar import in_line
-from namel3ss_debug.replay.overrides.mocks import parse_mock
+from namel3ss_debug.replay.overrides.grammar import decode_json, find_calls, format_name, in_line
+from namel3ss_debug.replay.overrides.mocks import Mock, parse_mock
 
 MOST_BOOKMARKS: Final = 1000
 _NAME: Final = re.compile(r"[^\W\d][\w.-]{0,59}")
+_ALL: Final = "--all"
 _USAGE: Final = "bookmark NAME [N]"
 
 
@@ -38,14 +40,68 @@ def bookmark(session: DebugSession, argument: str) -> Result:
 
 
 def mock(session: DebugSession, argument: str) -> Result:
-    """Replace recorded answers; without an argument, list the mocks and faults."""
+    """Replace answers: of this call alone, or of all calls of a name; without an argument, list the mocks and faults."""
     overrides = session.stepper.overrides
     if not argument:
         return MocksInForce(overrides.rows())
-    override = parse_mock(argument)
+    first, _, rest = argument.partition(" ")
+    words = rest.strip() if first == _ALL else argument
+    call = _find_call(session)
+    if _has_no_name(words):
+        if not call:
+            raise MockError(f"no call {'waits' if session.stepper.live else 'is'} here: write mock NAME:JSON")
+        words = f"{_name_call(session, call, every=first == _ALL)}:{words}"
+    override = parse_mock(words)
+    if first == _ALL and override.nth is not None:
+        raise MockError(f"{_ALL} is for every call: leave out @{override.nth}")
     overrides.add(override)
-    call = "" if override.nth is None else f", call {override.nth}"
-    return Message(f"mock for {in_line(override.name)}{call}")
+    return Message(f"mock for {in_line(override.name)}, {_describe_calls(session, override, call)}")
+
+
+def _has_no_name(words: str) -> bool:
+    """Return whether a mock is nothing but its answer."""
+    try:
+        decode_json(words)
+    except ValueError:
+        return words.startswith("@")
+    return True
+
+
+def _find_call(session: DebugSession) -> int:
+    """Return the start of the call that a mock without a name is for; 0 for none. A live call must still wait."""
+    stepper = session.stepper
+    if stepper.live:
+        return stepper.position if stepper.waiting and not session.selected else 0
+    number = session.selected or stepper.span()
+    return number if number and stepper.event_at(number)["event_type"] in CALL_STARTS else 0
+
+
+def _name_call(session: DebugSession, number: int, *, every: bool) -> str:
+    """Return the name of a call as a mock has it; with the count of the call, unless every call of the name is meant."""
+    call = session.stepper.event_at(number)
+    component, name = str(call["component"]), call.get("component_name")
+    if name is None:
+        text = component
+    elif _NAME.fullmatch(name):
+        text = f"{component}:{name}"
+    else:
+        mark = "'" if '"' in name else '"'
+        text = f"{component}:{mark}{name}{mark}"
+    if every:
+        return text
+    location = find_calls(text, None, None).location
+    return format_name(text, session.stepper.history.count_entries(location, number))
+
+
+def _describe_calls(session: DebugSession, override: Mock, call: int) -> str:
+    """Return which calls a mock answers, in words."""
+    stepper = session.stepper
+    is_here = bool(call) and override == stepper.overrides.mock_for(call, stepper.event_at(call))
+    if override.nth is not None:
+        return f"this call only (event {call})" if is_here else f"call {override.nth} only"
+    if not stepper.live:
+        return "every call"
+    return "this call and every later one" if is_here else "every later call"
 
 
 def fault(session: DebugSession, argument: str) -> Result:
@@ -79,6 +135,12 @@ def unmock(session: DebugSession, argument: str) -> Result:
         name = f" for {in_line(argument)}" if argument else ""
         raise MockError(f"there is no mock{name}{nearest(argument, names) or there}")
     return Message(f"{removed} mock{'s' * (removed > 1)} removed")
+
+
+def run_pdb(session: DebugSession, argument: str) -> Result:
+    """Run a pdb in the program, at the line that waits."""
+    refuse_argument(argument, "pdb")
+    return session.stepper.run_pdb()
 
 
 def save(session: DebugSession, argument: str) -> Result:
