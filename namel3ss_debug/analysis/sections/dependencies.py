@@ -103,7 +103,6 @@ COLUMNS = (
         "slack: how much longer without delaying the run",
         total="spans",
         rows=_longest,
-        detail=True,
     ),
     "parallel",
     TableSpec(
