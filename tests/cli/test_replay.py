@@ -126,9 +126,9 @@ def test_mistakes_are_one_line(run, trace, options, message):
 def test_chunks_stand_in_the_line_of_their_call(run, streamed_trace):
     """A streamed answer is one line with the number of its chunks; --chunks shows each, and JSON always does."""
     assert run("replay", streamed_trace, "-f", "llm").stdout.splitlines() == [
-        "    2  +0.010  llm_call_start m",
-        "    6  +1.305  llm_call_end m  500 ms  3 chunks  Hello",
-        "    7  +1.310  llm_call_start m",
+        "    2  +0.000  llm_call_start m",
+        "    6  +1.295  llm_call_end m  500 ms  3 chunks  Hello",
+        "    7  +1.300  llm_call_start m",
         "… 1 stream chunk of calls whose end is not here; --chunks shows them",
         "",
         "7 events replayed",
