@@ -28,8 +28,8 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug show",
     ),
     "make-test": ("namel3ss debug make-test", "sed -n '/^# The trace/,$p' test_support_agent.py"),
-    "failing": ("namel3ss debug trace examples/failing_agent.py 2> errors.txt",),
-    "explain": ("namel3ss debug analyze", "namel3ss debug explain 34"),
+    "show": ("namel3ss debug trace examples/failing_agent.py > steps.txt 2>&1", "namel3ss debug show"),
+    "explain": ("namel3ss debug explain 34",),
     "back": (
         (
             "namel3ss debug replay --step -b error",
@@ -86,7 +86,6 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "json": ("namel3ss debug analyze --errors --format json",),
     "list": ("namel3ss debug list",),
     "many": ("namel3ss debug analyze debug/traces --errors",),
-    "show": ("namel3ss debug show",),
     "live": (
         (
             "namel3ss debug trace -b find_suppliers examples/failing_agent.py",
@@ -162,7 +161,6 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug trace examples/weather_agent.py",
         "namel3ss debug rerun --mock 'get_weather:{\"temp_c\": -30}'",
     ),
-    "rerun": ("namel3ss debug rerun",),
     "rerun debugger": (
         (
             "namel3ss debug replay --step -b get_weather",
@@ -197,8 +195,10 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug check --init",
         """namel3ss debug check --rules debug.rules.json --rule '{"forbid": "tool:refund_*"}'""",
     ),
-    "story trace": ("namel3ss debug trace examples/failing_agent.py 2> errors.txt",),
-    "story findings": ("namel3ss debug analyze",),
+    "story findings": (
+        "namel3ss debug trace examples/failing_agent.py > steps.txt 2>&1",
+        "namel3ss debug analyze",
+    ),
     "story back": (
         (
             "namel3ss debug replay --step -b error",
@@ -210,7 +210,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     ),
     "story edit": (
         """sed -i 's/"sku-204"/"SKU-204"/' examples/failing_agent.py""",
-        "namel3ss debug rerun --run-changed-tools --from 16",
+        "namel3ss debug rerun --run-changed-tools --from 16 | tail -n 1",
     ),
 }
 """Name of a part to its commands, in the order in which they run. A tuple is a session: a command and the lines typed."""

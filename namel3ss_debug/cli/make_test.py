@@ -96,7 +96,7 @@ def _why_answered(name: str, declared: Mapping[str, str], tried: Mapping[str, st
     if what == ANSWER:
         return 'the setting tools is "answer"'
     if tried is None:
-        return "--try-tools finds whether it can run"
+        return "--try-tools finds out what can run"
     return tried.get(name, "")
 
 
