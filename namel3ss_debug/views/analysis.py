@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.sections.table import SECTIONS
+from namel3ss_debug.errors import short
 from namel3ss_debug.prices import is_extra_installed
 from namel3ss_debug.views import health, trends
 from namel3ss_debug.views.blocks import Block, Facts, ForWidth, Heading, Note
@@ -43,6 +44,7 @@ LINES = 25
 
 _LEAST_SHARE = 0.01
 _MOST_OPERATIONS = 3
+_LONGEST_NAME = 24
 
 
 def report(document: Section, *, whole: bool = True, reference: str = "") -> Iterator[Block]:
@@ -282,7 +284,7 @@ def _time_line(overview: Section, time: Section | None) -> str:
     if not time or not time["operations"]:
         return took
     shares = [
-        (row["ms"], str(row["component_name"] or row["component"]))
+        (row["ms"], short(str(row["component_name"] or row["component"]), _LONGEST_NAME))
         for row in time["operations"][:_MOST_OPERATIONS]
     ]
     shares.append((time["start_up_ms"] or 0, "start-up"))
