@@ -81,10 +81,8 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "debugger script": (
         "namel3ss debug replay --format jsonl -c 'break find_suppliers' -c 'info totals' -c 'goto 99'",
     ),
-    "where": ("namel3ss debug inspect --where 'kind == \"tool\" and outputs.result == []'",),
     "commands": ("namel3ss debug replay -c 'break error' -c continue -c 'print error'",),
     "json": ("namel3ss debug analyze --errors --format json",),
-    "list": ("namel3ss debug list",),
     "many": ("namel3ss debug analyze debug/traces --errors",),
     "live": (
         (

@@ -136,11 +136,11 @@ def test_lines_of_what_ran_at_once_may_change_places(generate):
 def test_a_part_is_stale_where_it_differs_in_every_run(generate, monkeypatch, capsys):
     """A page whose run came otherwise once is as it should be; runs are real ones each time."""
     good = {name: part["body"] for name, part in run_parts(generate).items()}
-    outcomes = [good | {"list": "otherwise", "tree": "otherwise"}, good | {"list": "otherwise"}, good]
+    outcomes = [good | {"check": "otherwise", "tree": "otherwise"}, good | {"check": "otherwise"}, good]
     monkeypatch.setattr(generate.runs, "all_runs", lambda: outcomes.pop(0))
     assert generate.main(["--check"]) == 0
     assert outcomes == []
-    monkeypatch.setattr(generate.runs, "all_runs", lambda: good | {"list": "otherwise"})
+    monkeypatch.setattr(generate.runs, "all_runs", lambda: good | {"check": "otherwise"})
     assert generate.main(["--check"]) == 1
     assert "1 parts differ" in capsys.readouterr().out
 

@@ -287,15 +287,12 @@ def _time_line(overview: Section, time: Section | None) -> str:
         (row["ms"], short(str(row["component_name"] or row["component"]), _LONGEST_NAME))
         for row in time["operations"][:_MOST_OPERATIONS]
     ]
-    shares.append((time["start_up_ms"] or 0, "start-up"))
-    shares = sorted((share for share in shares if share[0] >= _LEAST_SHARE * time["wall_ms"]), reverse=True)
+    shares.insert(0, (time["start_up_ms"] or 0, "start-up"))
+    least = _LEAST_SHARE * time["wall_ms"]
+    shares = [share for share in shares if share[0] >= least]
     rest = time["wall_ms"] - sum(ms for ms, _ in shares)
-    shares.append((rest, "the rest"))
-    described = [
-        f"{100 * ms / time['wall_ms']:.0f} % {what}"
-        for ms, what in shares
-        if ms >= _LEAST_SHARE * time["wall_ms"]
-    ]
+    shares += [(rest, "the rest")] if rest >= least else []
+    described = [f"{100 * ms / time['wall_ms']:.0f} % {what}" for ms, what in shares]
     return f"{took}: {', '.join(described)}"
 
 
