@@ -20,9 +20,8 @@ from rich.text import Text
 PICTURE = Path(__file__).parent / "terminal.svg"
 TRACED = "namel3ss debug trace examples/failing_agent.py"
 COMMANDS = (
-    "namel3ss debug analyze --errors",
-    "namel3ss debug inspect --tree",
-    "namel3ss debug inspect --where 'outputs.result == []'",
+    "namel3ss debug show",
+    "namel3ss debug analyze",
 )
 
 

@@ -25,15 +25,20 @@ PROMPT = r"(?:\(debug \d+/\d+\)|\n>) "
 RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "support": (
         "namel3ss debug trace examples/support_agent.py",
-        "namel3ss debug analyze --summary",
+        "namel3ss debug show",
     ),
-    "make-test": ("namel3ss debug make-test", "sed -n '/^# These/,$p' test_support_agent.py"),
-    "failing": ("namel3ss debug trace examples/failing_agent.py 2> errors.txt",),
-    "explain": ("namel3ss debug analyze --errors", "namel3ss debug explain 34"),
-    "health": ("namel3ss debug analyze --health",),
-    "report": (
-        "namel3ss debug report 'it orders from a supplier that is not there' -o issue.md",
-        "sed -n '1,13p' issue.md",
+    "make-test": ("namel3ss debug make-test", "sed -n '/^# The trace/,$p' test_support_agent.py"),
+    "show": ("namel3ss debug trace examples/failing_agent.py > steps.txt 2>&1", "namel3ss debug show"),
+    "explain": ("namel3ss debug explain 34",),
+    "back": (
+        (
+            "namel3ss debug replay --step -b error",
+            "rsearch S-00",
+            "messages --diff",
+            "break tool if outputs.result == []",
+            "reverse-continue",
+            "quit",
+        ),
     ),
     "debugger": (
         (
@@ -76,13 +81,9 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "debugger script": (
         "namel3ss debug replay --format jsonl -c 'break find_suppliers' -c 'info totals' -c 'goto 99'",
     ),
-    "where": ("namel3ss debug inspect --where 'kind == \"tool\" and outputs.result == []'",),
     "commands": ("namel3ss debug replay -c 'break error' -c continue -c 'print error'",),
     "json": ("namel3ss debug analyze --errors --format json",),
-    "list": ("namel3ss debug list",),
     "many": ("namel3ss debug analyze debug/traces --errors",),
-    "activity": ("namel3ss debug activity llm",),
-    "show": ("namel3ss debug show",),
     "live": (
         (
             "namel3ss debug trace -b find_suppliers examples/failing_agent.py",
@@ -158,9 +159,6 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug trace examples/weather_agent.py",
         "namel3ss debug rerun --mock 'get_weather:{\"temp_c\": -30}'",
     ),
-    "rerun": ("namel3ss debug rerun",),
-    "rerun mock": ("namel3ss debug rerun --mock get_weather@2.result.temp_c=-30",),
-    "rerun fault": ("namel3ss debug rerun --fault llm@2:status:429",),
     "rerun debugger": (
         (
             "namel3ss debug replay --step -b get_weather",
@@ -180,7 +178,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         """sed 's/"sku-204"/"SKU-204"/' examples/failing_agent.py > examples/fixed_agent.py""",
         "namel3ss debug trace -o failing.jsonl examples/failing_agent.py > steps.txt 2>&1",
         "namel3ss debug trace -o fixed.jsonl examples/fixed_agent.py > steps.txt 2>&1",
-        "namel3ss debug diff failing.jsonl fixed.jsonl",
+        "namel3ss debug diff failing.jsonl fixed.jsonl | sed -n '1,21p'",
     ),
     "rerun edited": (
         "sed -i 's/pack for/wear in/' examples/weather_agent.py",
@@ -194,6 +192,23 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
         "namel3ss debug trace examples/support_agent.py > steps.txt 2>&1",
         "namel3ss debug check --init",
         """namel3ss debug check --rules debug.rules.json --rule '{"forbid": "tool:refund_*"}'""",
+    ),
+    "story findings": (
+        "namel3ss debug trace examples/failing_agent.py > steps.txt 2>&1",
+        "namel3ss debug analyze",
+    ),
+    "story back": (
+        (
+            "namel3ss debug replay --step -b error",
+            "rsearch S-00",
+            "break tool if outputs.result == []",
+            "reverse-continue",
+            "quit",
+        ),
+    ),
+    "story edit": (
+        """sed -i 's/"sku-204"/"SKU-204"/' examples/failing_agent.py""",
+        "namel3ss debug rerun --run-changed-tools --from 16 | tail -n 1",
     ),
 }
 """Name of a part to its commands, in the order in which they run. A tuple is a session: a command and the lines typed."""

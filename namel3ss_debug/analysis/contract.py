@@ -51,7 +51,6 @@ class TableSpec(NamedTuple):
         aside: words after the heading, with values as in the title.
         total: the key of the number of all rows, where not all are in the section.
         most: the most rows that are shown; None for all.
-        detail: whether it is left out of a brief report.
         rows: returns its rows, where they have to be chosen, ordered or joined from several places of the section.
         alarming: whether its heading is shown as a warning.
     """
@@ -62,7 +61,6 @@ class TableSpec(NamedTuple):
     aside: str = ""
     total: str = ""
     most: int | None = 10
-    detail: bool = False
     rows: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]] | None = None
     alarming: bool = False
 
@@ -97,7 +95,6 @@ class Section(NamedTuple):
         parts: the parts of the health that have a score where it has data.
         in_health: whether the health shows its score.
         scored: whether its score is shown for each of several traces.
-        brief_rows: how many rows of each of its tables a brief report shows.
     """
 
     name: str
@@ -110,7 +107,6 @@ class Section(NamedTuple):
     parts: tuple[str, ...] = ()
     in_health: bool = True
     scored: bool = False
-    brief_rows: int = 3
     compute: Callable[..., dict[str, Any]] | None = None
     facts: tuple[Fact, ...] = ()
     points: frozenset[str] = frozenset()

@@ -87,14 +87,17 @@ def one(
     sections: Sequence[str] | None,
     config: DebugConfiguration,
     reference: str = "",
+    *,
+    whole: bool = True,
 ) -> Report:
     """Return the analysis of one trace.
 
     Args:
         path: its first file.
-        sections: the names of the sections; None for all, of which a report shows what matters most.
+        sections: the names of the sections; None for all.
         config: the settings.
         reference: how the user named it; empty for the latest.
+        whole: whether the terminal shows the tables.
 
     Raises:
         UnreadableTraceError: nothing in it can be read.
@@ -107,7 +110,7 @@ def one(
         document = analyze(trace, sections, trace.progress, options(config))
     report_problem_document(document["problems"])
     report_ignored_mark(path)
-    return Report(report(document, brief=sections is None, reference=quoted(reference)), document)
+    return Report(report(document, whole=whole, reference=quoted(reference)), document)
 
 
 def several(
@@ -116,6 +119,8 @@ def several(
     by: str | None,
     config: DebugConfiguration,
     reruns: Sequence[Path] = (),
+    *,
+    whole: bool = True,
 ) -> Report:
     """Return the analysis of several traces together.
 
@@ -125,6 +130,7 @@ def several(
         by: what they are grouped by.
         config: the settings.
         reruns: the re-runs that are left out.
+        whole: whether the terminal shows the tables.
 
     Raises:
         UnreadableTraceError: nothing in any of them can be read.
@@ -150,7 +156,7 @@ def several(
         return many
 
     def blocks() -> Iterator[Block]:
-        yield from report(fold(documents=False), brief=sections is None)
+        yield from report(fold(documents=False), whole=whole)
 
     def document() -> dict[str, Any]:
         many = fold(documents=True)
@@ -162,6 +168,7 @@ def several(
 
 @click.command("analyze", cls=SectionsCommand)
 @traces_argument
+@click.option("--all", "everything", is_flag=True, help="Show every section whole.")
 @click.option(
     "--section",
     "named",
@@ -189,13 +196,16 @@ def command(
     last: str | None,
     by: str | None,
     baselines: tuple[str, ...],
+    *,
+    everything: bool,
     **flags: bool,
 ) -> Report:
     """Report what was slow, what failed and what it cost.
 
     TRACE is a trace, or a directory for every trace in it; without it, the latest, or with --last or --by every
-    trace. Several are analyzed together. The options choose sections and show them whole; without any, the report
-    shows the most important rows of each section, and at the end the heaviest findings.
+    trace. Several are analyzed together. Without options the terminal shows one screen: the outcome, the findings,
+    where the time went and what it cost. The options choose sections and show their tables; --all shows every one.
+    The other formats have everything in any case.
     """
     from namel3ss_debug.analysis.sections.table import SECTIONS
 
@@ -210,13 +220,15 @@ def command(
     chosen = {name.removeprefix("section_") for name, is_set in flags.items() if is_set}
     sections = [row.name for row in SECTIONS.values() if row.flag.replace("-", "_") in chosen]
     sections += named
+    wanted = None if everything else sections or None
+    whole = everything or bool(sections)
     if len(paths) == 1 and not by and not any(Path(reference).is_dir() for reference in references):
-        made = one(paths[0], sections or None, config, references[0] if references else "")
+        made = one(paths[0], wanted, config, references[0] if references else "", whole=whole)
     else:
-        made = several(paths, sections or None, by, config, reruns)
+        made = several(paths, wanted, by, config, reruns, whole=whole)
     if baselines:
         others = find_baselines(baselines, directory, paths)
-        made = add_comparison(made, paths, others, brief=not sections)
+        made = add_comparison(made, paths, others, brief=not whole)
     return made
 
 

@@ -18,29 +18,32 @@ from namel3ss_debug.version import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("namel3ss_debug.cli.trace:command", "Run a program and record what its agents do."),
     "run": ("namel3ss_debug.cli.run:command", "Run an app under the configuration in force."),
+    "show": ("namel3ss_debug.cli.show:command", "Show a run as a conversation."),
+    "analyze": ("namel3ss_debug.cli.analyze:command", "Show what was found: failures, time and cost."),
+    "explain": ("namel3ss_debug.cli.explain:command", "Show the chain of causes behind an event."),
+    "inspect": ("namel3ss_debug.cli.inspect:command", "Show the events of a trace."),
+    "activity": ("namel3ss_debug.cli.activity:command", "Show what one agent or component did, in order."),
     "replay": ("namel3ss_debug.cli.replay:command", "Step through a trace, forwards and backwards."),
+    "logs": ("namel3ss_debug.cli.logs:command", "Show the log records of a trace."),
+    "report": ("namel3ss_debug.cli.report:command", "Write one page about a failure, for an issue."),
+    "mcp": ("namel3ss_debug.cli.mcp:command", "Let a coding agent read traces, as an MCP server."),
     "rerun": ("namel3ss_debug.cli.rerun:command", "Run a recorded program again on its recorded answers."),
     "doctor": ("namel3ss_debug.cli.doctor:command", "Find what makes a program non-deterministic."),
-    "show": ("namel3ss_debug.cli.show:command", "Show a run as a conversation."),
-    "analyze": ("namel3ss_debug.cli.analyze:command", "Show what was slow, what failed and what it cost."),
-    "explain": ("namel3ss_debug.cli.explain:command", "Show the chain of causes behind an event."),
-    "report": ("namel3ss_debug.cli.report:command", "Write one page about a failure, for an issue."),
+    "trust": ("namel3ss_debug.cli.trust:command", "Allow re-runs of the traces below a folder."),
     "diff": ("namel3ss_debug.cli.diff:command", "Find where two runs diverge."),
     "check": ("namel3ss_debug.cli.check:command", "Check traces against rules."),
     "mark": ("namel3ss_debug.cli.mark:command", "Mark a run good or bad, and why."),
-    "trust": ("namel3ss_debug.cli.trust:command", "Allow re-runs of the traces below a folder."),
     "make-test": ("namel3ss_debug.cli.make_test:command", "Write a pytest test from a trace."),
-    "inspect": ("namel3ss_debug.cli.inspect:command", "Show the events of a trace."),
-    "activity": ("namel3ss_debug.cli.activity:command", "Show what one agent or component did, in order."),
-    "logs": ("namel3ss_debug.cli.logs:command", "Show the log records of a trace."),
-    "export": ("namel3ss_debug.cli.export:command", "Write a trace in the format of another tool."),
-    "mcp": ("namel3ss_debug.cli.mcp:command", "Let a coding agent read traces, as an MCP server."),
-    "config": ("namel3ss_debug.cli.config:command", "Show every setting, its value and its source."),
     "list": ("namel3ss_debug.cli.list:command", "List traces and their outcomes."),
+    "export": ("namel3ss_debug.cli.export:command", "Write a trace in the format of another tool."),
     "clean": ("namel3ss_debug.cli.clean:command", "Remove old traces."),
+    "config": ("namel3ss_debug.cli.config:command", "Show every setting, its value and its source."),
     "help": ("namel3ss_debug.cli.help:command", "Show the guide and the reference."),
 }
-"""Name of a command of `debug` -> its module and attribute, and its line in the help."""
+"""Name of a command of `debug` -> its module and attribute, and its line in the help; those of a group stand together."""
+
+GROUPS = {"trace": "Record", "show": "Look", "rerun": "Re-run", "diff": "Judge", "list": "Keep"}
+"""First command of a group -> the heading of the group in the help."""
 
 MEANT = {
     "docs": "help",
@@ -154,8 +157,15 @@ class CommandGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table, without importing what stands in it."""
         del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self.table.items()])
+        groups: dict[str, list[tuple[str, str]]] = {}
+        group = "Commands"
+        for name, (_, text) in self.table.items():
+            group = GROUPS.get(name, group) if self.table is COMMANDS else group
+            groups.setdefault(group, []).append((name, text))
+        width = max(map(len, self.table))
+        for heading, rows in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), text) for name, text in rows])
 
 
 def install_completion(program: click.Command) -> None:
@@ -193,8 +203,9 @@ debug = CommandGroup(
 
 \b
   namel3ss debug trace app.py     record a program
-  namel3ss debug analyze          what was slow, what failed, what it cost
-  namel3ss debug inspect --tree   which call happened inside which
+  namel3ss debug show             what was said, read, called and returned
+  namel3ss debug analyze          the findings, where the time went, what it cost
+  namel3ss debug replay --step    step through it, forwards and backwards
 
 TRACE is a file, a directory, the first letters of an execution id, or latest; left out, it is latest.""",
 )

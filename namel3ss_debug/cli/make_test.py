@@ -79,7 +79,7 @@ def _tools(events: list[Event], declared: Mapping[str, str], tried: Mapping[str,
     return Tools(
         [name for name in run if name in seen],
         {
-            name: f"{reason}; a change of its code is {'noticed' if codes.get(name) else 'not noticed'}"
+            name: reason if codes.get(name) else f"{reason}; a change of its code is not noticed"
             for name, reason in reasons.items()
             if reason and name in seen
         },
@@ -96,7 +96,7 @@ def _why_answered(name: str, declared: Mapping[str, str], tried: Mapping[str, st
     if what == ANSWER:
         return 'the setting tools is "answer"'
     if tried is None:
-        return 'the setting tools is not "run"; --try-tools finds whether it can run'
+        return "--try-tools finds out what can run"
     return tried.get(name, "")
 
 

@@ -88,8 +88,13 @@ def replay(
         status = step_trace(
             trace, breakpoints, overrides, first, interactive=interactive, jsonl=jsonl, trust=trust
         )
-    else:
+    elif components or overrides or chunks or jsonl:
         print_all(trace, components, overrides, chunks=chunks, jsonl=jsonl)
+    else:
+        from namel3ss_debug.cli.reporting import write_report
+        from namel3ss_debug.cli.show import transcript_of
+
+        write_report(transcript_of(trace), "table")
     report_problems(trace)
     return status
 
@@ -97,7 +102,7 @@ def replay(
 def print_all(
     trace: Trace, components: Sequence[str], overrides: Sequence[Mock | Fault], *, chunks: bool, jsonl: bool
 ) -> None:
-    """Print every event, and the statistics at the end."""
+    """Print the events, with the overrides in place of what was recorded, and the statistics at the end."""
     from namel3ss_debug.replay.debugger.results import Stopped, to_json
     from namel3ss_debug.replay.replayer import ExecutionReplayer
     from namel3ss_debug.views.replay import replayed_lines, statistics_lines
@@ -193,11 +198,11 @@ class ReplayCommand(click.Command):
 @results_format_option
 @click.pass_context
 def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int:
-    """Replay a trace: every event on a line, and the totals at the end.
+    """Step through a trace in the debugger, forwards and backwards, with --step or a breakpoint.
 
-    With --step or a breakpoint, step through it in the debugger, forwards and backwards. Commands are typed, or read
-    from stdin; with -c or -x and without --step, the debugger runs those and ends. JSON is one object on each line,
-    with either name of the format.
+    Commands are typed, or read from stdin; with -c or -x and without --step, the debugger runs those and ends. Without
+    any option the transcript is printed, as show does; with --filter, --mock, --fault, --chunks or --format jsonl, every
+    event on a line, and the totals at the end. JSON is one object on each line, with either name of the format.
     """
     if options["components"] and any(options[name] for name in ("step", "breakpoints", "commands", "files")):
         raise click.UsageError(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from namel3ss_debug.cli.options import open_reference, reading, report_problems, trace_argument
 from namel3ss_debug.cli.reporting import reporting
 from namel3ss_debug.views.report import Report
+
+if TYPE_CHECKING:
+    from namel3ss_debug.traces.reader import Trace
 
 SCHEMA = "namel3ss-debug/show/1"
 
@@ -25,13 +30,21 @@ def command(reference: str | None, *, full: bool, agent: str, first: int, errors
 
     What a model had read before is folded to a number of messages. Lines are in the order of time, indented by agent.
     """
+    trace = open_reference(reference)
+    report = transcript_of(trace, full=full, agent=agent, first=first, errors=errors)
+    report_problems(trace)
+    return report
+
+
+def transcript_of(
+    trace: Trace, *, full: bool = False, agent: str = "", first: int = 1, errors: bool = False
+) -> Report:
+    """Return a trace as a conversation; the arguments are the options of the command."""
     from namel3ss_debug.inspection.transcript import read_transcript, select_steps, to_json
     from namel3ss_debug.views.transcript import describe_transcript, heading
 
-    trace = open_reference(reference)
     with reading(trace):
         transcript = read_transcript(trace.events())
-    report_problems(trace)
     steps = list(select_steps(transcript, agent=agent, first=first, errors=errors))
     rows = list(map(to_json, steps))
     document = {

@@ -104,7 +104,9 @@ def _critical_path(section: Section) -> Iterator[Block]:
     if not section.get("spans"):
         return
     edges, parallelism = section.get("edges") or {}, section.get("parallelism")
-    yield Heading("Critical path", f"what the {duration(section.get('wall_ms'))} were made of")
+    yield Heading(
+        "Critical path", f"what the {duration(section.get('wall_ms'))} were made of; shares of the whole run"
+    )
     yield Facts(
         [
             ("work", duration(section.get("work_ms"))),

@@ -121,13 +121,15 @@ def format_test(
 
 
 def _answered(tools: Tools) -> Iterator[str]:
-    """Yield the comment that names the tools which do not run, with the reason of each."""
+    """Yield the comment that names the tools which do not run, those of one reason together."""
     if tools.answered:
-        yield "# These tools do not run: the trace answers them, until a change of their code is"
-        yield "# noticed, which fails the test. run_tools=[...] in the mark runs them."
+        yield "# The trace answers these tools; run_tools=[...] in the mark runs them:"
+        by_reason: dict[str, list[str]] = {}
         for name, reason in tools.answered.items():
+            by_reason.setdefault(reason, []).append(name)
+        for reason, names in by_reason.items():
             yield from textwrap.wrap(
-                clean(" ".join(f"{name}: {reason}".split()), _LONGEST_REASON),
+                clean(" ".join(f"{', '.join(names)}: {reason}".split()), _LONGEST_REASON),
                 WIDTH,
                 initial_indent="#   ",
                 subsequent_indent="#     ",
@@ -173,13 +175,25 @@ def _running(program: ProgramUnderTest) -> Iterator[str]:
 def _assertions(run: RecordedRun, *, concurrent: bool) -> Iterator[str]:
     """Yield the assertions: the tools the run called, in which order, and its answer."""
     calls = Counter(call.name for call in run.tool_calls)
+    seen: set[str] = set()
     for name, times in list(calls.items())[:_MOST_ASSERTED]:
-        yield from _call("agent_trace.assert_called", [quoted(name), f"times={times}"], 4)
-    for call in run.tool_calls[:_MOST_ASSERTED]:
-        arguments = f"with_arguments={literal(call.arguments)}"
-        row = f"agent_trace.assert_called({quoted(call.name)}, {arguments})"
-        if _is_plain(call) and len(row) <= WIDTH - 4:
-            yield row
+        # A tool that was called once has one line, for its count and its arguments.
+        if times > 1:
+            yield from _call("agent_trace.assert_called", [quoted(name), f"times={times}"], 4)
+        for call in run.tool_calls:
+            if call.name != name:
+                continue
+            counted = [quoted(name), *(["times=1"] if times == 1 else [])]
+            with_arguments = f"with_arguments={literal(call.arguments)}"
+            row = f"agent_trace.assert_called({', '.join([*counted, with_arguments])})"
+            if len(row) > WIDTH - 4:  # the arguments say more than the count, which the trace has too
+                row = f"agent_trace.assert_called({quoted(name)}, {with_arguments})"
+            if _is_plain(call) and len(row) <= WIDTH - 4 and len(seen | {row}) <= _MOST_ASSERTED:
+                if row not in seen:
+                    yield row
+                seen.add(row)
+            elif times == 1:
+                yield from _call("agent_trace.assert_called", counted, 4)
     order = [call.name for call in run.tool_calls]
     if 1 < len(order) <= _MOST_ASSERTED and not concurrent:
         yield from _call("agent_trace.assert_order", [quoted(name) for name in order], 4)

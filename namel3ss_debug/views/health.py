@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from namel3ss_debug.analysis.health import MARKED_BAD
+from rich.text import Text
+
+from namel3ss_debug.traces.marks import BAD, mark_from_json
 from namel3ss_debug.views.blocks import Block, Heading, Note, Points, Table
 from namel3ss_debug.views.quantities import is_number, percent
-from namel3ss_debug.views.tables import Cell, Column, number, prose
-from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, line, text
+from namel3ss_debug.views.tables import Column, number, prose
+from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, text
 from namel3ss_debug.views.usage import SHOWN, Section
 
 MOST_IMPORTANT = 3
+MOST_SHOWN = 6
+"""As many findings as the first screen has at most."""
 
 _STYLES = {"moderate": WARNING, "serious": ERROR, "critical": ERROR}
-_LOOKED_FOR = (
-    "errors, unended spans, loops, stalls, gaps in the trace, passed limits, avoidable time and cost"
-)
 
 
 def health(section: Section, reference: str) -> Iterator[Block]:
@@ -35,9 +36,7 @@ def health(section: Section, reference: str) -> Iterator[Block]:
     else:
         level = str(section.get("level") or "")
         aside = "; ".join(filter(None, (_deciding(section), str(section.get("statement") or ""))))
-        yield Heading(
-            f"Health {percent(section['score'])}  {_weight(section)}", aside, _STYLES.get(level, "")
-        )
+        yield Heading(f"Health {percent(section['score'])}  {_level(section)}", aside, _STYLES.get(level, ""))
     yield _scores("part", section.get("parts") or {})
     yield Heading("Sections")
     yield _scores("section", section.get("sections") or {})
@@ -47,40 +46,48 @@ def health(section: Section, reference: str) -> Iterator[Block]:
         yield Note(f"… {left:,} more; --format json lists them")
 
 
-def fact(section: Section) -> Cell:
-    """Return the score, how much the findings weigh, and what is known of the outcome; empty without a score."""
-    if not is_number(section.get("score")):
-        return ""
-    level = str(section.get("level") or "")
-    why = ", ".join(filter(None, (percent(section["score"]), _deciding(section, beside="success_rate"))))
-    return line((_weight(section), _STYLES.get(level, "")), (f"  {why}", DIM))
-
-
-def outcome(section: Section) -> Cell:
-    """Return the errors seen and the user's judgement, in red if the run is marked bad."""
-    statement = str(section.get("statement") or "")
-    bad = any(row.get("id") == MARKED_BAD for row in section.get("findings") or ())
-    return text(statement, ERROR if bad else "", 400)
-
-
-def _weight(section: Section) -> str:
+def _level(section: Section) -> str:
     """Return how much the findings weigh, in words: `serious findings`, `no findings`."""
     return f"{section.get('level')} findings" if section.get("finding_count") else "no findings"
 
 
-def matters(found: Sequence[Section], reference: str = "", statement: str = "") -> Iterator[Block]:
-    """Yield the heaviest findings, each with the command that shows more.
+def judgement(mark: Section) -> Text:
+    """Return how the user has marked the run, in red if it is marked bad."""
+    return text(mark_from_json(mark).describe(), ERROR if mark["judgement"] == BAD else "", 400)
+
+
+def matters(
+    found: Sequence[Section], reference: str = "", *, width: int | None = None, lines: int = 0
+) -> Iterator[Block]:
+    """Yield the first findings, each with the command that shows more; without any, where else to look.
 
     Args:
-        found: the findings, the heaviest first.
+        found: the findings, the most important first.
         reference: how the trace is named in a command; empty for the latest. A finding may have its own.
-        statement: what is known of the outcome, for a run without findings.
+        width: the cells of a line, where only some lines are free.
+        lines: how many; at least one finding is shown.
     """
     if not found:
-        yield Heading("No findings", statement)
-        yield Note(f"looked for: {_LOOKED_FOR}")
+        yield Heading("No findings")
+        yield Note(" ".join(filter(None, ("what it did: namel3ss debug show", reference))))
+        yield Note(
+            " ".join(filter(None, ("if it is wrong: namel3ss debug diff GOOD", reference or "latest")))
+        )
+        yield Note(f"or: namel3ss debug mark {reference + ' ' if reference else ''}bad --event N")
         return
-    yield from _findings("What matters most", found, MOST_IMPORTANT, reference)
+    most = MOST_IMPORTANT if width is None else _fitting(found, width, lines)
+    yield from _findings("Findings", found, most, reference)
+    if len(found) > most:
+        yield Note(f"… {len(found) - most:,} more: analyze --health")
+
+
+def _fitting(found: Sequence[Section], width: int, lines: int) -> int:
+    """Return how many findings fit into some lines."""
+    for shown, row in enumerate(found[:MOST_SHOWN]):
+        lines -= 1 + -(-len(_evidence(row)) // max(width - 8, 1))
+        if lines < 0:
+            return max(shown, 1)
+    return min(len(found), MOST_SHOWN)
 
 
 def _findings(title: str, found: Iterable[Section], most: int, reference: str) -> Iterator[Block]:
@@ -90,7 +97,7 @@ def _findings(title: str, found: Iterable[Section], most: int, reference: str) -
         yield Points(
             [
                 (
-                    str(row.get("evidence") or ""),
+                    _evidence(row),
                     " ".join(filter(None, (row.get("suggestion"), row.get("reference") or reference))),
                 )
                 for row in shown
@@ -98,15 +105,19 @@ def _findings(title: str, found: Iterable[Section], most: int, reference: str) -
         )
 
 
-def _deciding(section: Section, beside: str = "") -> str:
-    """Return the measures that allow no better level, with their values, except one that is shown already."""
+def _evidence(row: Section) -> str:
+    """Return what was seen, after the event that proves it."""
+    evidence, events = str(row.get("evidence") or ""), row.get("events")
+    return f"event {events[0]}: {evidence}" if events else evidence
+
+
+def _deciding(section: Section) -> str:
+    """Return the measures that allow no better level, with their values."""
     measures = section.get("measures") or {}
     named = {"success_rate": "of the spans did their work", "integrity": "integrity"}
     described = []
     for measure in section.get("decided_by") or ():
         value = measures.get(measure)
-        if measure == beside:
-            continue
         if measure in named and is_number(value):
             described.append(f"{percent(value)} {named[measure]}")
     return ", ".join(described)

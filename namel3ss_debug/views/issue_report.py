@@ -12,7 +12,7 @@ from namel3ss_debug.views import health, usage
 from namel3ss_debug.views.activity import steps
 from namel3ss_debug.views.blocks import Block, Facts, Heading, Note, Points, Quote, Table
 from namel3ss_debug.views.paths import short_site
-from namel3ss_debug.views.quantities import count, duration, is_number, moment, percent, tokens
+from namel3ss_debug.views.quantities import count, duration, moment, tokens
 from namel3ss_debug.views.tables import Column, number, prose
 from namel3ss_debug.views.terminal import text
 from namel3ss_debug.views.usage import Section, failure_words, operation
@@ -81,11 +81,10 @@ def _open_title(status: Section, open_spans: list[Section]) -> str:
 
 def _failure(document: Section, failure: Section | None) -> Iterator[Block]:
     status = document.get("status") or {}
-    score, mark = status.get("health"), document.get("mark")
+    mark = document.get("mark")
     rows: list[tuple[str, Any]] = [
         ("run", _run(status)),
         ("mark", text(mark_from_json(mark).describe(), limit=_LONGEST_VALUE) if mark else ""),
-        ("health", f"{percent(score)}, {_findings(document)}" if is_number(score) else ""),
     ]
     if failure is not None:
         impact = failure.get("impact") or {}
@@ -118,12 +117,6 @@ def _failure(document: Section, failure: Section | None) -> Iterator[Block]:
     yield Facts(rows)
     if document.get("stack_trace"):
         yield Quote(str(document["stack_trace"]), is_code=True)
-
-
-def _findings(document: Section) -> str:
-    """Return how much the findings weigh: `serious findings`, `no findings`."""
-    level = (document.get("status") or {}).get("level")
-    return f"{level} findings" if document.get("findings") else "no findings"
 
 
 def _run(status: Section) -> str:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from namel3ss_debug.analysis.contract import Section as SectionRow
 from namel3ss_debug.analysis.contract import TableSpec
-from namel3ss_debug.views.blocks import Block, Heading, Note, Table
+from namel3ss_debug.views.blocks import Block, Heading, Table
 from namel3ss_debug.views.paths import short_site
 from namel3ss_debug.views.pattern_texts import describe_events, describe_pattern
 from namel3ss_debug.views.quantities import (
@@ -47,23 +46,20 @@ TEXTS: Final[dict[str, Callable[[Any], str]]] = {
 _VALUE = re.compile(r"\{([\w.]+):([^}]+)\}")
 
 
-def listing(section: Section, declared: TableSpec, row: SectionRow | None = None) -> Iterator[Block]:
+def listing(section: Section, declared: TableSpec) -> Iterator[Block]:
     """Yield the table of a section that is declared as data; nothing without rows.
 
     Args:
         section: the section of the document.
         declared: which rows of it are shown, and how.
-        row: the row of the section, for a brief report.
     """
     if declared.rows is not None:
         rows = list(declared.rows(section))
     else:
         rows = _rows_of(_value_at(section, declared.path) if declared.path else section)
-    if not rows or (row is not None and declared.detail):
+    if not rows:
         return
     shown = rows[: declared.most]
-    if row is not None and len(shown) > row.brief_rows + 1:  # a note takes a line as well
-        shown = rows[: row.brief_rows]
     if declared.title:
         style = WARNING if declared.alarming else HEADING
         yield Heading(_filled(declared.title, section), _filled(declared.aside, section), style)
@@ -83,10 +79,7 @@ def listing(section: Section, declared: TableSpec, row: SectionRow | None = None
     )
     total = _value_at(section, declared.total) if declared.total else len(rows)
     listed = sum(not each.get("is_origin") for each in shown)
-    if row is None:
-        yield from more(total, listed)
-    elif is_number(total) and total > listed:
-        yield Note(f"… {total - listed:,} more: --{row.flag}")
+    yield from more(total, listed)
 
 
 def _filled(words: str, section: Section) -> str:
@@ -199,7 +192,6 @@ CELLS: Final[dict[str, tuple[Column, Callable[[Any, Section], Cell]]]] = {
     "group": (name(""), lambda value, _: text("not recorded", DIM) if value is None else text(value, limit=120)),
     "figure": (number(""), lambda value, _: value),
     "duration": (number(""), lambda value, _: duration(value)),
-    "failed share": (number(""), lambda value, _: percent(round(1 - value, 12)) if is_number(value) and value < 1 else ""),
     "count": (number(""), lambda value, _: tokens(value)),
     "several": (number(""), lambda value, _: tokens(value) if (value or 0) > 1 else ""),
     "amount": (number(""), lambda value, _: amount(value)),

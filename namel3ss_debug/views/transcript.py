@@ -217,7 +217,7 @@ def _whole(message: ReadMessage) -> Text:
 def _describe_end(transcript: RunTranscript) -> Note:
     status, error = transcript.exit_status, transcript.uncaught
     if error is not None:
-        return Note(f"the program ended with {summary(error)}", ERROR, is_line=True)
+        return Note(f"the program ended with {summary(error)}", ERROR)
     if not transcript.ended:
         return Note("the trace has no end: the program was killed, or still runs", WARNING, is_line=True)
     if status is None:

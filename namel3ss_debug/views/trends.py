@@ -20,7 +20,7 @@ from namel3ss_debug.views.quantities import (
     tokens,
 )
 from namel3ss_debug.views.sections import listing
-from namel3ss_debug.views.terminal import DIM, ERROR, line, text
+from namel3ss_debug.views.terminal import ERROR, text
 from namel3ss_debug.views.usage import Section, spent
 
 SHOWN_RECORDINGS = 20
@@ -35,6 +35,7 @@ _FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
 }
 """Figure -> its label and the format of its values."""
 
+_MOVES = frozenset({"rising", "falling"})
 _WORSE_WHEN_RISING = frozenset({"response_time_ms", "error_rate", "memory_mb", "tokens", "cost"})
 
 _AMOUNTS = (
@@ -58,7 +59,6 @@ def overview(totals: Section | None, recordings: int, marked: Mapping[str, int])
     if totals is None:
         return
     statuses = totals.get("statuses") or {}
-    rate = totals.get("success_rate")
     began, ended = day_and_minute(totals.get("started_at")), day_and_minute(totals.get("ended_at"))
     yield Facts(
         [
@@ -74,15 +74,7 @@ def overview(totals: Section | None, recordings: int, marked: Mapping[str, int])
                     if totals.get(key)
                 ),
             ),
-            (
-                "errors",
-                line(
-                    (tokens(totals["errors"]), ERROR),
-                    (f"  {percent(rate)} of the spans did their work" if is_number(rate) else "", DIM),
-                )
-                if totals.get("errors")
-                else "",
-            ),
+            ("errors", text(tokens(totals["errors"]), ERROR) if totals.get("errors") else ""),
             ("tokens", tokens(totals.get("tokens")) if totals.get("tokens") else ""),
             ("cost", spent(totals.get("cost"), int(totals.get("calls_without_price") or 0))),
         ]
@@ -97,14 +89,15 @@ def _marked(marked: Mapping[str, int], recordings: int) -> str:
     return ", ".join(f"{judgement} {tokens(amount)}" for judgement, amount in shown.items()) if judged else ""
 
 
-def trends(section: Section) -> Iterator[Block]:
-    """Yield the trend of each figure and its confidence; nothing where there are too few points for any of them."""
+def trends(section: Section, *, whole: bool = True) -> Iterator[Block]:
+    """Yield the trend of each figure, or only of those that rise or fall; nothing where there are too few points."""
     figures = section.get("figures") or {}
     short = all(trend.get("slope_per_day") is None for trend in figures.values())
     known = {
         figure: trend
         for figure, trend in figures.items()
-        if figure in _FIGURES and trend.get("direction") != "unknown"
+        if figure in _FIGURES
+        and (trend.get("direction") in _MOVES or (whole and trend.get("direction") != "unknown"))
     }
     points = {trend.get("points") for trend in known.values()}
     apart = len(points) > 1
@@ -129,7 +122,7 @@ def _trend_row(
     figure: str, label: str, shown: Callable[[Any], str], trend: Section, *, short: bool
 ) -> dict[str, Any]:
     direction = trend.get("direction")
-    moves = direction in {"rising", "falling"}
+    moves = direction in _MOVES
     slope, unit = trend.get("slope_per_day"), ""
     if slope is None:  # of runs on one day
         slope, unit = trend.get("slope_per_run"), "" if short else " a run"
@@ -145,10 +138,10 @@ def _trend_row(
     }
 
 
-def recordings(rows: Sequence[Section]) -> Iterator[Block]:
-    """Yield one row for each trace, the latest `SHOWN_RECORDINGS` of those that there are."""
+def recordings(rows: Sequence[Section], *, whole: bool = True) -> Iterator[Block]:
+    """Yield one row for each trace, the latest `SHOWN_RECORDINGS`, with its scores in a report with tables."""
     shown = rows[-SHOWN_RECORDINGS:]
-    scores = sorted({section for row in shown for section, score in row["scores"].items() if score < 1})
+    scores = sorted({name for row in shown for name, score in row["scores"].items() if whole and score < 1})
     amounts: tuple[ColumnSpec, ...] = _AMOUNTS
     if (
         "health" in scores
@@ -182,7 +175,6 @@ def groups(rows: Sequence[Section], by: str) -> Iterator[Block]:
         ColumnSpec(by, "group", "group", 8),
         ColumnSpec("traces", "traces", "count"),
         *_AMOUNTS,
-        ColumnSpec("failed spans", "success_rate", "failed share"),
     )
     yield from listing({"rows": list(rows)}, TableSpec(f"By {by}", "rows", columns, most=None))
 

@@ -24,16 +24,17 @@ PATHS = (
     "dependencies.parallel",
 )
 
-WHAT_MATTERS = [
-    "What matters most",
-    "  1  the run never ended: the last event is 8, and no end was recorded",
+FINDINGS = [
+    "Findings",
+    "  1  event 8: the run never ended: the last event is 8, and no end was recorded",
     "     namel3ss debug inspect --event 8 ab12cd34",
-    "  2  tool send_mail never ended: the program was inside it when the trace ended",
+    "  2  event 8: tool send_mail never ended: the program was inside it when the",
+    "     trace ended",
     "     namel3ss debug explain 8 ab12cd34",
-    "  3  tool lookup failed: ConnectionError: the service is down",
+    "  3  event 5: tool lookup failed: ConnectionError: the service is down",
     "     namel3ss debug explain 5 ab12cd34",
 ]
-"""What is told of the recording of a program that was killed."""
+"""The findings of a program that was killed."""
 
 
 @pytest.fixture(params=["whole", "streamed", "foreign"])
@@ -66,97 +67,56 @@ def asked(document, path):
     return value
 
 
-def test_the_report(run, trace):
-    """What matters most comes first, then what failed and the first rows of each section; all in 80 columns."""
-    assert run("analyze", "ab12cd34").stdout.splitlines() == [
+def test_the_first_screen(run, trace):
+    """The outcome, where the time went, what it cost, the findings with their events and commands, and what else there is."""
+    shown = run("analyze", "ab12cd34").stdout.splitlines()
+    assert shown == [
         "app.py",
-        "  outcome    killed  66.7 % of the spans did their work",
-        "  judgement  killed, 1 error seen; outcome not judged",
-        "  health     serious findings  48.6 %",
-        "  took       1.32 s",
-        "  calls      1 agent, 1 LLM, 2 tool",
-        "  errors     1 error",
-        "  tokens     412  (380 input, 32 output)",
-        "  cost       $0.00021",
-        "  events     8 in 4 spans",
-        "  started    2025-11-21 12:00:00.000 UTC, Python 3.11.7",
-        "  trace      debug/traces/trace_20251121_120000_ab12cd34.jsonl",
+        "  outcome  killed",
+        "  errors   1 error",
+        "  time     1.32 s: 94 % gpt-4o-mini, 3 % lookup, 2 % Support, 2 % the rest",
+        "  cost     $0.00021: 1 model call, 412 tokens (380 input, 32 output)",
+        "  trace    debug/traces/trace_20251121_120000_ab12cd34.jsonl, 8 events",
         "",
-        *WHAT_MATTERS,
-        "",
-        "1 error",
-        "  first  1.30 s into the run",
-        "",
-        "  n  where        category  error",
-        "  5  tool lookup  network   ConnectionError: the service is down",
-        "  how it came to the first of them: namel3ss debug explain 5 ab12cd34",
-        "",
-        "1 span never ended  the program was here when the trace ended",
-        "  n  where           started (UTC)",
-        "  8  tool send_mail  2025-11-21 12:00:01.320",
-        "",
-        "Integrity 82.5 %  how far the trace can be trusted",
-        "  found                 how many  lowers by  because",
-        "  open processes  1 of 1 process       10 %  killed, or still running",
-        "  open spans        1 of 4 spans      7.5 %  their outcome is unknown",
-        "",
-        "Bottlenecks  self time, as a share of the run",
-        "  operation           ms   share  cause",
-        "  llm gpt-4o-mini  1,240  93.9 %  model",
-        "  tool lookup       35.0   2.7 %  tool",
-        "  agent Support     25.0   1.9 %  unknown",
-        "",
-        "2 slow operations  over 1.00 s",
-        "  n  operation           ms  self ms  call site",
-        "  2  agent Support    1,300     25.0  app.py:40",
-        "  3  llm gpt-4o-mini  1,240    1,240",
-        "",
-        "Models  single attempts; first: until the first token; out/s: tokens per second",
-        "  model        calls  p50 ms  p95 ms  max ms  tokens  out/s",
-        "  gpt-4o-mini      1   1,240   1,240   1,240     412   25.8",
-        "",
-        "Tools",
-        "  tool       calls  errors  total ms  p50 ms  p95 ms  max ms",
-        "  lookup         1       1      35.0    35.0    35.0    35.0",
-        "  send_mail      1",
-        "",
-        "Critical path  what the 1.31 s were made of",
-        "  work     1.30 s",
-        "  at once  0.99 on average",
-        "  needs    1 inferred",
-        "",
-        "  operation            spans     ms   share",
-        "  llm gpt-4o-mini          1  1,240  94.7 %",
-        "  tool lookup              1   35.0   2.7 %",
-        "  agent Support            1   25.0   1.9 %",
-        "  outside of any span          10.0   0.8 %",
-        "",
-        "Interactions",
-        "  from         called           calls  failed  open  total ms  tokens",
-        "  the program  agent Support        1                   1,300     412",
-        "  Support      llm gpt-4o-mini      1                   1,240     412",
-        "  Support      tool lookup          1       1            35.0",
-        "  the program  tool send_mail       1             1",
-        "",
-        "Could be saved  each call counts once",
-        "  time  35.0 ms",
-        "",
-        "  what    where        calls     time  n",
-        "  failed  tool lookup      1  35.0 ms  5",
-        "",
-        "Resources",
-        "  model, agent, tool  input  output  tokens      cost  window",
-        "  gpt-4o-mini           380      32     412  $0.00021   0.3 %",
-        "  Support               380      32     412  $0.00021",
-        "  window: the largest share of its model's context that a call filled",
-        "",
-        "Components  total counts nested and parallel work more than once",
-        "  component  spans  errors  total ms  self ms  tokens      cost",
-        "  llm            1             1,240    1,240     412  $0.00021",
-        "  tool           2       1      35.0     35.0",
-        "  agent          1             1,300     25.0",
-        "  analyze --performance, --dependencies, --summary, ... show a section whole",
+        *FINDINGS,
+        "  analyze --all adds all tables, each also by its flag: summary, performance,",
+        "  errors, resources, integrity, dependencies, patterns, optimizations,",
+        "  triggers, interactions",
     ]
+
+
+@pytest.mark.parametrize("words", [["--all"], ["--format", "markdown"], ["--format", "html"]])
+def test_everything_is_behind_all_and_in_the_other_formats(run, trace, words):
+    """The tables of every section are there, and the health."""
+    shown = run("analyze", trace, *words).stdout
+    for title in ("1 error", "Bottlenecks", "Models", "Tools", "Critical path", "Resources", "Components"):
+        assert title in shown
+    assert "Health 48.6 %" in shown
+
+
+def test_an_exception_that_a_tool_handled_stands_in_the_header(run, workspace):
+    """What a tool hides from its caller is named with its event; the first screen keeps within 25 lines."""
+    began, ended = 100.0, 100.5
+    tool = {"component": "tool", "component_name": "convert"}
+    events = [
+        {"event_type": "trace_start", "event_id": "0", "timestamp": 99.0, "metadata": {"target": "app.py"}},
+        tool | {"event_type": "tool_call_start", "event_id": "1", "timestamp": began},
+        {
+            "event_type": "exception_handled", "event_id": "2", "parent_event_id": "1", "timestamp": began,
+            **tool, "error_type": "KeyError", "error": "'EUR'", "call_site": "app.py:9",
+            "metadata": {"function": "convert"},
+        },
+        tool | {
+            "event_type": "tool_call_end", "event_id": "3", "parent_event_id": "1", "timestamp": ended,
+            "status": "completed", "duration_ms": 500.0, "outputs": {"result": 7},
+        },
+    ]  # fmt: skip
+    path = workspace / "t.jsonl"
+    path.write_text("".join(json.dumps(event | {"seq": seq}) + "\n" for seq, event in enumerate(events)))
+    shown = run("analyze", path).stdout.splitlines()
+    assert "  handled  KeyError in tool convert, event 3" in shown
+    assert "  time     1.50 s: 67 % start-up, 33 % convert" in shown
+    assert len(shown) <= 25
 
 
 @pytest.mark.parametrize(
@@ -179,11 +139,11 @@ def test_flags_choose_sections(run, trace, flag, sections):
 
 
 def test_with_a_flag_nothing_is_cut(run, trace):
-    """A section that was asked for is shown whole, and what matters most is not its concern."""
+    """A section that was asked for is shown whole, without the findings of the others."""
     shown = run("analyze", trace, "--summary", "--dependencies").stdout
     assert "  trace_start                 1" in shown
     assert "Spans on the path" in shown
-    assert "What matters most" not in shown
+    assert "Findings" not in shown
 
 
 def test_the_commands_name_the_recording_that_was_named(run, trace):
@@ -222,7 +182,7 @@ def test_a_directory_is_every_recording_in_it(run, two_traces):
         "  status  killed 2",
         "  took    2.64 s together",
         "  calls   2 agent, 2 LLM, 4 tool",
-        "  errors  2  66.7 % of the spans did their work",
+        "  errors  2",
         "  tokens  824",
         "  cost    $0.00042",
         "",
@@ -241,14 +201,16 @@ def test_a_directory_is_every_recording_in_it(run, two_traces):
         assert asked(json.dumps(document), path) is not None
 
 
-def test_what_matters_most_in_several_recordings(run, two_traces):
-    """Each recording has its health, and what is wrong in several of them is told once, with where to look."""
+def test_the_first_screen_of_several_traces(run, two_traces):
+    """A finding of several traces stands once, with where to look; scores and tables are behind --all."""
     shown = run("analyze", two_traces[0].parent).stdout.splitlines()
     (row,) = [line for line in shown if line.startswith("  ab12cd34  11-21")]
-    assert "48.6 %" in row
+    assert "%" not in row
+    assert len(shown) <= 30
     assert all(len(line) <= 80 for line in shown)
-    start = shown.index("What matters most")
-    assert shown[start : start + len(WHAT_MATTERS)] == WHAT_MATTERS
+    start = shown.index("Findings")
+    assert shown[start : start + len(FINDINGS)] == FINDINGS
+    assert "48.6 %" in run("analyze", two_traces[0].parent, "--all").stdout
 
 
 def test_a_recording_counts_once_however_it_is_named(run, two_traces):
@@ -319,9 +281,9 @@ def test_recordings_are_grouped(run, two_traces):
     shown = run("analyze", "--by", "day", "--errors").stdout.splitlines()
     place = shown.index("By day")
     assert shown[place + 1 : place + 4] == [
-        "  day         traces    took  calls  tokens      cost  errors  failed spans",
-        "  2025-11-21       1  1.32 s      3     412  $0.00021       1        33.3 %",
-        "  2025-11-22       1  1.32 s      3     412  $0.00021       1        33.3 %",
+        "  day         traces    took  calls  tokens      cost  errors",
+        "  2025-11-21       1  1.32 s      3     412  $0.00021       1",
+        "  2025-11-22       1  1.32 s      3     412  $0.00021       1",
     ]
     document = json.loads(run("analyze", "--by", "agent", "--errors", "--format", "json").stdout)
     assert [(group["group"], group["traces"]) for group in document["groups"]] == [("Support", 2)]

@@ -1,4 +1,4 @@
-"""The guide's chapter on CI: its files are files of their systems; and the tables of the page on checks are whole."""
+"""The files for CI are files of their systems; and the tables of the page on checks are whole."""
 
 import re
 import shlex
@@ -15,8 +15,8 @@ from namel3ss_debug.analysis.checks.states import STATES
 from namel3ss_debug.cli.main import COMMANDS, debug
 
 ROOT = Path(__file__).parents[2]
-CHAPTER = (ROOT / "DEBUGGING_GUIDE.md").read_text("utf-8").split("\n## CI\n")[1].split("\n## ")[0]
 CHECKS = (ROOT / "docs" / "checks.md").read_text("utf-8")
+CHAPTER = CHECKS.split("\n## Files for CI\n")[1].split("\n## ")[0]
 FILES = {
     part.partition("\n")[0]: yaml.safe_load(fence[1])
     for part in CHAPTER.split("\n### ")

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from namel3ss_debug import __version__
 from namel3ss_debug.cli import boundary, main
-from namel3ss_debug.cli.main import COMMANDS, namel3ss
+from namel3ss_debug.cli.main import COMMANDS, GROUPS, namel3ss
 from namel3ss_debug.views.formats import FORMATS
 
 
@@ -409,3 +409,11 @@ def test_what_the_system_says_of_no_path_is_a_bug(monkeypatch, tmp_path, capsys)
     ):
         assert boundary.run(mock.Mock(side_effect=error)) == status
     assert capsys.readouterr().err.startswith("namel3ss debug: cannot use /root/x: Permission denied (see")
+
+
+def test_the_help_groups_the_commands(run):
+    """Each group begins with its first command in the table, so a new row belongs to the group around it."""
+    rows = run("--help").stdout.splitlines()
+    expected = {heading: rows[rows.index(f"{heading}:") + 1].split()[0] for heading in GROUPS.values()}
+    assert expected == {heading: name for name, heading in GROUPS.items()}
+    assert [name for name in COMMANDS if any(row.startswith(f"  {name} ") for row in rows)] == list(COMMANDS)

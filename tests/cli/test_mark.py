@@ -79,9 +79,9 @@ def test_a_mistake_is_one_line_and_marks_nothing(run, sound, words, message):
 
 
 def test_a_run_without_errors_is_not_praised(run, sound):
-    """What was seen is reported, and that nobody has judged the outcome; no command calls it good."""
+    """Without findings there is the way to judge the run; no command calls it good."""
     shown = run("analyze").stdout
-    assert "  judgement  no errors seen; outcome not judged" in shown.splitlines()
+    assert "  or: namel3ss debug mark bad --event N" in shown.splitlines()
     assert "# No errors seen; outcome not judged" in run("report").stdout
     document = run("analyze", "--format", "json").stdout
     for word in ("excellent", "healthy", "perfect", '"good"'):
@@ -93,8 +93,8 @@ def test_a_run_that_is_marked_bad_says_so_first(run, sound):
     run("mark", "bad", "--why", "wrong city", "--event", 6)
     told = "marked bad: wrong city (event 6)"
     shown = lines(run("analyze", sound))
-    assert shown[2] == f"  judgement  {told}; no errors seen"
-    assert f"  1  {told}" in shown
+    assert shown[2] == f"  judged   {told}"
+    assert f"  1  event 6: {told}" in shown
     health = json.loads(run("analyze", "--format", "json").stdout)["health"]
     assert (health["level"], health["findings"][0]["suggestion"]) == ("serious", "namel3ss debug explain 6")
     assert health["score"] < 0.5
@@ -117,9 +117,7 @@ def test_a_mark_does_not_hide_a_failure(run, trace):
     page = json.loads(run("report", "--format", "json").stdout)
     assert (page["failure"]["number"], page["origin"]["number"]) == (5, 5)
     assert page["mark"]["why"] == "no mail"
-    assert lines(run("analyze"))[2].startswith(
-        "  judgement  marked bad: no mail (event 8); killed, 1 error seen"
-    )
+    assert lines(run("analyze"))[2] == "  judged   marked bad: no mail (event 8)"
 
 
 def test_the_list_shows_marks_and_names_those_without_effect(run, sound):

@@ -106,4 +106,4 @@ def test_a_run_in_which_nothing_failed(run, streamed_trace):
     shown = run("report", streamed_trace).stdout
     assert shown.startswith("# The program never ended\n")
     assert "llm m, event 7, never ended" in shown
-    assert "## What matters most" in shown
+    assert "## Findings" in shown

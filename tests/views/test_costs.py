@@ -41,8 +41,10 @@ def cost_line(found):
 
 
 def test_a_recorded_cost_needs_no_words():
-    """It is the amount alone."""
-    assert cost_line(document("a", cost_estimate=0.25)) == "$0.2500"
+    """It is the amount, the calls and the tokens."""
+    found = document("a", cost_estimate=0.25)
+    assert cost_line(found) == "$0.2500: 1 model call, 1,100 tokens (1,000 input, 100 output)"
+    assert not any(line.startswith("prices") for line in shown(report(found)))
 
 
 def test_tokens_that_nobody_told_are_no_zero():
@@ -58,7 +60,8 @@ def test_a_cost_by_a_price_says_whose(own_prices):
     """And how many calls are not in it; a note names their models."""
     own_prices({"a": {"input": 1, "output": 2}, "*": None})
     found = document("a", "b", "b", "c")
-    assert cost_line(found) == "$0.0012  (by the setting prices, 3 calls of unknown cost)"
+    assert cost_line(found).startswith("$0.0012 without 3 calls of unknown cost: 4 model calls, 4,400 tokens")
+    assert "prices   by the setting prices" in shown(report(found))
 
 
 def test_models_without_a_price_are_named(own_prices):
@@ -94,7 +97,7 @@ def together(*found):
 def test_without_the_extra_one_hint_says_how(own_prices, no_published_prices):
     """Once in a report, and only where a cost would have been shown."""
     found = document("a", "b")
-    assert cost_line(found) == "not known  (2 calls of unknown cost)"
+    assert cost_line(found).startswith("not known: 2 model calls, 2,200 tokens")
     for sections in (
         ("execution_overview", "resource_usage"),
         ("execution_overview",),

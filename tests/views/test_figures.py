@@ -275,7 +275,7 @@ def test_broken_needs_come_first_then_the_path_then_what_could_be_saved():
         "   9  tool search      4         80.0",
         "  11  tool search      5  never ended",
         "",
-        "Critical path  what the 2.00 s were made of",
+        "Critical path  what the 2.00 s were made of; shares of the whole run",
         "  work     2.50 s",
         "  at once  1.25 on average",
         "  needs    1 recorded",

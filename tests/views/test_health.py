@@ -1,6 +1,6 @@
 """How well a run went, on the screen."""
 
-from namel3ss_debug.views.health import fact, health, matters, of_recordings
+from namel3ss_debug.views.health import health, judgement, matters, of_recordings
 from namel3ss_debug.views.renderers import screen
 
 FINDING = {"id": "failure", "part": "quality", "section": "errors", "weight": 0.75,
@@ -42,27 +42,40 @@ def test_the_whole_section():
         "  errors   > 99.9 %",
         "",
         "Findings",
-        "  1  tool pay failed: no; it began at 4: llm m wrote x",
+        "  1  event 9: tool pay failed: no; it began at 4: llm m wrote x",
         "     namel3ss debug explain 9 run.jsonl",
         "  … 4 more; --format json lists them",
     ]
 
 
-def test_the_fact_leaves_out_what_stands_beside_it():
-    """The success rate stands in the line of the status already."""
-    assert fact(SECTION).plain == "serious findings  50 %"
-    assert fact({"score": None}) == ""
-    assert fact({}) == ""
+def test_a_judgement_is_red_where_it_is_bad():
+    """The user's own words stand beside it."""
+    mark = {"judgement": "bad", "why": "wrong city", "event": 6, "when": None}
+    assert (judgement(mark).plain, bool(judgement(mark).style)) == ("marked bad: wrong city (event 6)", True)
+    assert not judgement(mark | {"judgement": "good"}).style
 
 
-def test_what_matters_most_is_three_findings():
-    """Without findings it says what was looked for and that nobody has judged the outcome, and praises nothing."""
-    told = shown(matters(SECTION["findings"]))
-    assert (told[0], len([line for line in told if "explain 9" in line])) == ("What matters most", 3)
-    assert shown(matters([], statement="no errors seen; outcome not judged")) == [
-        "No findings  no errors seen; outcome not judged",
-        "  looked for: errors, unended spans, loops, stalls, gaps in the trace, passed",
-        "  limits, avoidable time and cost",
+def test_as_many_findings_as_fit_are_shown():
+    """Each with the event that proves it; further ones are counted, and one is shown where none fits."""
+    found = SECTION["findings"]
+    told = shown(matters(found, width=80, lines=9))
+    assert told[:3] == [
+        "Findings",
+        "  1  event 9: tool pay failed: no; it began at 4: llm m wrote x",
+        "     namel3ss debug explain 9",
+    ]
+    assert told[-1] == "  … 8 more: analyze --health"
+    assert len(shown(matters(found, width=20, lines=1))) > 2
+    assert shown(matters(found))[-1] == "  … 9 more: analyze --health"
+
+
+def test_without_findings_the_ways_to_look_further_are_shown():
+    """Nothing is praised: the transcript, the comparison with a good run, and the user's own judgement."""
+    assert shown(matters([], "run.jsonl")) == [
+        "No findings",
+        "  what it did: namel3ss debug show run.jsonl",
+        "  if it is wrong: namel3ss debug diff GOOD run.jsonl",
+        "  or: namel3ss debug mark run.jsonl bad --event N",
     ]
 
 

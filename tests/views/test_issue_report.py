@@ -40,7 +40,6 @@ def test_the_page_in_markdown():
         "## What happened",
         "",
         "- **run**: failed, exit status 1",
-        "- **health**: 50 %, serious findings",
         "- **error**: ValueError: no \\*card\\*",
         "- **category**: parameter",
         "- **event**: 25, 1.90 s into the run",

@@ -3,7 +3,7 @@
 The section, all times in milliseconds, `number` that of a span's start event:
 
     {"spans": 41, "spans_left_out": 0, "lost_parents": 0,
-     "wall_ms": 5200.0,                      from the first event of a span to the last
+     "wall_ms": 5200.0,                      from the first event of a span to the last; shares are of the whole run
      "work_ms": 6100.0,                      the self time of all spans together
      "parallelism": 1.173,                   work by wall time
      "edges": {"nesting": 40, "recorded": 1, "inferred": 17, "unresolved": 0,
@@ -103,7 +103,6 @@ COLUMNS = (
         "slack: how much longer without delaying the run",
         total="spans",
         rows=_longest,
-        detail=True,
     ),
     "parallel",
     TableSpec(
@@ -227,7 +226,9 @@ class Dependencies(SpanWatcher):
         edges = _Edges(rows, parents, recorded)
         graph = SpanGraph(parents, list_moments(rows, spans.last_at), edges.needs)
         too_many = len(rows) < self._spans
-        report = _Report(rows, graph, edges, has_outputs=self._has_outputs)
+        # Every share of a report is one of the whole run, start-up included.
+        run_ns = spans.wall or graph.wall_ns
+        report = _Report(rows, graph, edges, run_ns, has_outputs=self._has_outputs)
         return {
             "spans": self._spans,
             "spans_left_out": self._spans - len(rows),
@@ -274,11 +275,14 @@ class _Edges:
 class _Report:
     """The parts of the section as JSON."""
 
-    def __init__(self, rows: list[GraphSpan], graph: SpanGraph, edges: _Edges, *, has_outputs: bool) -> None:
+    def __init__(
+        self, rows: list[GraphSpan], graph: SpanGraph, edges: _Edges, run_ns: int, *, has_outputs: bool
+    ) -> None:
         self._rows = rows
         self._has_outputs = has_outputs
         self._graph = graph
         self._edges = edges
+        self._run_ns = run_ns
         self._critical = [0] * (len(rows) + 1)
         for owner, _, length in graph.path:
             self._critical[owner] += length
@@ -334,7 +338,6 @@ class _Report:
 
     def critical_path(self) -> dict[str, Any]:
         """Return the critical path of the run, step by step and by operation."""
-        wall = self._graph.wall_ns
         times: Counter[tuple[str, str]] = Counter()
         spans: Counter[tuple[str, str]] = Counter()
         for index, length in enumerate(self._critical):
@@ -352,7 +355,7 @@ class _Report:
                     "component_name": name or None,
                     "spans": spans[component, name],
                     "ms": milliseconds(times[component, name]),
-                    "share": round(times[component, name] / wall, 6),
+                    "share": round(times[component, name] / self._run_ns, 6),
                 }
                 for component, name in operations[:LISTED]
             ],
@@ -399,10 +402,9 @@ class _Report:
             reason = _TOO_LITTLE if self._has_outputs else _NOT_RECORDED
         if reason is not None:
             return {"saves_ms": None, "share": None, "others_ms": None, "reason": reason, "chances": []}
-        wall = self._graph.wall_ns
         return {
             "saves_ms": milliseconds(parallel.saves_ns),
-            "share": round(parallel.saves_ns / wall, 6) if wall else None,
+            "share": round(parallel.saves_ns / self._run_ns, 6) if self._run_ns else None,
             "others_ms": milliseconds(parallel.others_ns),
             "reason": None,
             "chances": [

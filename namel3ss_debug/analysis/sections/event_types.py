@@ -16,7 +16,6 @@ COLUMNS = (
         "",
         (ColumnSpec("type", "", "name", 20), ColumnSpec("events", "value", "count")),
         most=None,
-        detail=True,
     ),
 )
 

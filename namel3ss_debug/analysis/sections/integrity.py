@@ -61,7 +61,6 @@ COLUMNS = (
         "Where it shows",
         "findings",
         (EVENT, ColumnSpec("what", "what", "prose", 20)),
-        detail=True,
     ),
 )
 

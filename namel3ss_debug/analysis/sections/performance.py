@@ -20,6 +20,7 @@ from namel3ss_debug.analysis.contract import EVENT, OPERATION, ColumnSpec, Table
 from namel3ss_debug.analysis.distributions import OUTLIERS, describe, far_out, milliseconds, percentile
 from namel3ss_debug.analysis.findings import format_operation, format_share, format_time, make_finding
 from namel3ss_debug.analysis.sections.hot_functions import find_hot_functions
+from namel3ss_debug.analysis.sections.time_shares import share_time
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND
 
@@ -134,7 +135,7 @@ COLUMNS = (
         (ColumnSpec("tool", "", "named", 14), *_OPERATION[1:]),
         rows=_tools,
     ),
-    TableSpec("Other operations", "operations", _OPERATION, rows=_others, detail=True),
+    TableSpec("Other operations", "operations", _OPERATION, rows=_others),
 )
 
 SLICES = 20
@@ -173,7 +174,7 @@ def performance(spans: SpanTable, options: Options) -> dict[str, Any]:
             for key in ordered[:_MOST_BOTTLENECKS]
             if spans.wall and self_time[key] >= _LEAST_SHARE * spans.wall
         ],
-        **({} if len(spans.paths) > 1 else _concurrency(spans)),
+        **({} if len(spans.paths) > 1 else {"time": share_time(spans), **_concurrency(spans)}),
         "outliers": _outliers(spans, groups),
         "call_sites": _call_sites(spans),
         **find_hot_functions(spans, slow_ns),

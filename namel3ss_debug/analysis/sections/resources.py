@@ -101,7 +101,6 @@ COLUMNS = (
         "input tokens by conversation, the fullest first",
         rows=_conversations,
         most=5,
-        detail=True,
     ),
     TableSpec(
         "I/O wait",

@@ -82,7 +82,6 @@ _ROWS = (
         pooling=errors.list_errors_of_traces,
         has_data=errors.has_errors,
         parts=("quality", "stability"),
-        brief_rows=8,
     ),
     Section(
         "handled_exceptions",
@@ -168,7 +167,6 @@ _ROWS = (
         columns=triggers.COLUMNS,
         findings=triggers.find_findings,
         has_data=triggers.has_decided_rules,
-        brief_rows=5,
     ),
     Section(
         "interactions",

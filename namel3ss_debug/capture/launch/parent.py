@@ -23,6 +23,8 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn
 
 from namel3ss_debug.capture.core import switch
 from namel3ss_debug.capture.launch.target_hints import (
+    check_command,
+    check_language,
     check_word,
     installed_command,
     interpreter_of_script,
@@ -181,7 +183,10 @@ def _file_or_package(word: str, argv: tuple[str, ...], folder: Path) -> Target:
             return _script(found, argv, folder)
     if not path.exists():
         where = "" if Path(word).is_absolute() else f" in {folder}"
-        raise TargetError(f"there is no {word}{where}{suggestion(word, folder)}")
+        meant = suggestion(word, folder)
+        if not meant:
+            check_command(word, argv)
+        raise TargetError(f"there is no {word}{where}{meant}")
     return _script(word, argv, folder)
 
 
@@ -195,6 +200,8 @@ def _script(word: str, argv: tuple[str, ...], folder: Path) -> Target:
         )
     home = path.resolve() if path.is_dir() else path.resolve().parent
     kind: Literal["script", "app"] = "app" if path.suffix == ".ai" and path.is_file() else "script"
+    if path.is_file():
+        check_language(path, word)
     return Target(kind, word, argv, folder if home.is_relative_to(folder) or _is_command(path) else home)
 
 

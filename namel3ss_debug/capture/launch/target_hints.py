@@ -14,7 +14,30 @@ from namel3ss_debug.errors import TargetError
 NOTEBOOK = ".ipynb"
 """The suffix of a notebook, which Jupyter runs, and not Python."""
 
+TRACEABLE = "trace runs Python: a file, -m MODULE, module:function, an installed Python command, or a namel3ss app (.ai)"
+"""What can be traced, for a target that cannot."""
+
 _LONGEST_HEAD = 1000
+_OTHER_LANGUAGES = frozenset(
+    (
+        ".js",
+        ".mjs",
+        ".cjs",
+        ".ts",
+        ".mts",
+        ".tsx",
+        ".jsx",
+        ".sh",
+        ".rb",
+        ".go",
+        ".rs",
+        ".java",
+        ".php",
+        ".pl",
+        ".lua",
+    )
+)
+_COMPILED = (".pyc", ".pyo")
 _EXEC = re.compile(r"""'''exec' "?(?P<python>[^"]+?)"? "\$0\"""")
 _INTERPRETER = re.compile(r"(.*/)?(python|pypy)[\d.]*\Z")
 _FILE_AND_FUNCTION = re.compile(r"(?P<file>[^:]+)\.py:(?P<function>[^\W\d][\w.]*)\Z")
@@ -51,6 +74,39 @@ def check_word(word: str, argv: tuple[str, ...], folder: Path) -> None:
                 else ""
             )
         )
+
+
+def check_language(path: Path, word: str) -> None:
+    """Check that a file can be Python.
+
+    Raises:
+        TargetError: it is of another language, or a binary.
+    """
+    if path.suffix.lower() in _OTHER_LANGUAGES:
+        raise TargetError(f"{word} is no Python program; {TRACEABLE}")
+    if path.suffix.lower() in _COMPILED:
+        return
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(_LONGEST_HEAD)
+    except OSError:
+        return  # the interpreter reports it as it would without us
+    if b"\0" in head:
+        import zipfile  # an archive with a __main__ may have any head
+
+        if not zipfile.is_zipfile(path):
+            raise TargetError(f"{word} is a binary, and no Python program; {TRACEABLE}")
+
+
+def check_command(word: str, argv: tuple[str, ...]) -> None:
+    """Check that a word is no command of another language, such as `node x.js` or `ls`.
+
+    Raises:
+        TargetError: it is one.
+    """
+    of_another = argv and Path(argv[0]).suffix.lower() in _OTHER_LANGUAGES
+    if of_another or (Path(word).name == word and shutil.which(word)):
+        raise TargetError(f"{word} is no Python program; {TRACEABLE}")
 
 
 def suggestion(word: str, folder: Path) -> str:

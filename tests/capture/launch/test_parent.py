@@ -1,5 +1,6 @@
 """A program runs under the parent and the runner as it runs under plain `python`."""
 
+import io
 import json
 import os
 import pty
@@ -420,8 +421,41 @@ def test_an_installed_command_is_a_target(project, monkeypatch):
     assert (target.kind, target.value, target.argv) == ("script", f"{commands}/serve", ("app:app",))
     assert target.root == project
     assert resolve_target(["app"], cwd=project).value == "app.py"
-    with pytest.raises(TargetError, match=r"there is no shell in [^;]*$"):
+    with pytest.raises(TargetError, match=r"^shell is no Python program; trace runs Python: a file, "):
         resolve_target(["shell"], cwd=project)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["node", "x.js"], "node is no Python program; "),
+        (["x.js"], "x.js is no Python program; "),
+        (["ls"], "ls is no Python program; "),
+        ([sys.executable], f"{sys.executable} is a binary, and no Python program; "),
+    ],
+    ids=["node", "a script", "a command", "a binary"],
+)
+def test_a_program_of_another_language_is_not_run_as_python(project, words, message):
+    """The message says what can be traced."""
+    (project / "x.js").write_text("console.log(1)\n")
+    with pytest.raises(TargetError) as error:
+        resolve_target(words, cwd=project)
+    assert str(error.value).startswith(message)
+    assert str(error.value).endswith(
+        "trace runs Python: a file, -m MODULE, module:function, an installed Python command, or a namel3ss app (.ai)"
+    )
+
+
+@pytest.mark.parametrize("shebang", [b"", b"#!/usr/bin/env python3\n"])
+def test_an_archive_is_no_binary(project, shebang):
+    """Python runs archives, also behind a first line for the shell, and compiled modules."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("__main__.py", "print(1)")
+    (project / "archive").write_bytes(shebang + content.getvalue())
+    assert resolve_target(["archive"], cwd=project).kind == "script"
+    (project / "tool.pyc").write_bytes(b"\0\0")
+    assert resolve_target(["tool.pyc"], cwd=project).kind == "script"
 
 
 HEADS = (
