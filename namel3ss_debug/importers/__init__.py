@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 
-from namel3ss_debug.traces.lines import head_lines
+from namel3ss_debug.importers.files import read_head
 from namel3ss_debug.traces.reader import Importer
-
-HEAD_BYTES: Final = 256 * 1024
-"""How much of the beginning of a file an importer sees."""
 
 
 class ImporterModule(Importer, Protocol):
@@ -41,6 +38,7 @@ class ImporterRow(NamedTuple):
 
 
 IMPORTERS: tuple[ImporterRow, ...] = (
+    ImporterRow("claude-code", "namel3ss_debug.importers.claude_code", "sessions of Claude Code"),
     ImporterRow(
         "unnumbered",
         "namel3ss_debug.importers.unnumbered",
@@ -51,10 +49,9 @@ IMPORTERS: tuple[ImporterRow, ...] = (
 
 def find_importer(path: Path) -> ImporterModule | None:
     """Return the importer for the format of a file; None for our own format, and for a format nobody knows."""
-    lines = head_lines(path)
-    if not lines or _is_own(lines[0]):
+    head = read_head(path)
+    if not head or _is_own(head.partition(b"\n")[0]):
         return None
-    head = b"\n".join(lines)[:HEAD_BYTES]
     return next((module for row in IMPORTERS if (module := row.load()).sniff(head)), None)
 
 

@@ -26,9 +26,9 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 class SpanError(NamedTuple):
-    """How a span failed: the type of the error, its text, and the traceback if there is one."""
+    """How a span failed: the type of the error if it is known, its text, and the traceback if there is one."""
 
-    kind: str
+    kind: str | None
     text: str
     stack_trace: str | None = None
 
