@@ -39,6 +39,7 @@ class ImporterRow(NamedTuple):
 
 IMPORTERS: tuple[ImporterRow, ...] = (
     ImporterRow("claude-code", "namel3ss_debug.importers.claude_code", "sessions of Claude Code"),
+    ImporterRow("otlp", "namel3ss_debug.importers.otlp", "OTLP of OpenTelemetry, in JSON or protobuf"),
     ImporterRow(
         "unnumbered",
         "namel3ss_debug.importers.unnumbered",
