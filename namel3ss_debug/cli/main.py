@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("namel3ss_debug.cli.inspect:command", "Show the events of a trace."),
     "activity": ("namel3ss_debug.cli.activity:command", "Show what one agent or component did, in order."),
     "logs": ("namel3ss_debug.cli.logs:command", "Show the log records of a trace."),
+    "import": ("namel3ss_debug.cli.importing:command", "Convert files of other tools to traces."),
     "export": ("namel3ss_debug.cli.export:command", "Write a trace in the format of another tool."),
     "mcp": ("namel3ss_debug.cli.mcp:command", "Let a coding agent read traces, as an MCP server."),
     "config": ("namel3ss_debug.cli.config:command", "Show every setting, its value and its source."),

@@ -39,6 +39,8 @@ class ImporterRow(NamedTuple):
 
 IMPORTERS: tuple[ImporterRow, ...] = (
     ImporterRow("claude-code", "namel3ss_debug.importers.claude_code", "sessions of Claude Code"),
+    ImporterRow("codex", "namel3ss_debug.importers.codex", "sessions of Codex CLI"),
+    ImporterRow("gemini-cli", "namel3ss_debug.importers.gemini_cli", "sessions of Gemini CLI"),
     ImporterRow("otlp", "namel3ss_debug.importers.otlp", "OTLP of OpenTelemetry, in JSON or protobuf"),
     ImporterRow(
         "unnumbered",

@@ -41,7 +41,7 @@ class Conversation:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self._spans = spans
-        self._session_id = session_id
+        self.session_id = session_id
         self.span: Draft = {
             "kind": "agent", "name": agent, "span_id": span_id, "parent_id": parent_id, "session_id": session_id,
             "metadata": dict(metadata or {}),
@@ -103,12 +103,12 @@ class Conversation:
         self._begin_turn()
         self._pass(at)
         self.parent.pop("status", None)  # the model goes on after the user interrupted it
-        params = {"conversation": self._session_id or True} if self._has_read else {}
+        params = {"conversation": self.session_id or True} if self._has_read else {}
         inputs = {"model": model, "messages": self._new, "params": params}
         self._new, self._has_read = [], True
         draft = {
             "kind": "model", "name": model, "span_id": answer_id, "parent_id": self.parent["span_id"],
-            "session_id": self._session_id, "started": began, "ended": at, "inputs": lenient.drop_empty(inputs),
+            "session_id": self.session_id, "started": began, "ended": at, "inputs": lenient.drop_empty(inputs),
             "outputs": answer.to_outputs(), "usage": answer.usage, "cost": answer.cost, **more,
         }  # fmt: skip
         self.models[answer_id] = draft
@@ -123,7 +123,7 @@ class Conversation:
         inputs = {"arguments": values, "call_id": call_id}
         draft = {
             "kind": "tool", "name": name, "span_id": f"tool:{call_id}", "parent_id": self.parent["span_id"],
-            "session_id": self._session_id, "started": at, "is_open": True, "inputs": inputs, **more,
+            "session_id": self.session_id, "started": at, "is_open": True, "inputs": inputs, **more,
         }  # fmt: skip
         self.tools[call_id] = draft
         self._spans.append(draft)
@@ -155,7 +155,7 @@ class Conversation:
         """Take that the user interrupted the turn."""
         self._pass(at)
         if self._turn is not None:
-            self._turn["status"] = "cancelled"
+            self._turn["status"] = "partial"
 
     @property
     def parent(self) -> Draft:
@@ -169,7 +169,7 @@ class Conversation:
         self._turns += 1
         self._turn = {
             "kind": "turn", "name": self.span["name"], "span_id": f"{self.span['span_id']}:turn{self._turns}",
-            "parent_id": self.span["span_id"], "session_id": self._session_id, "inputs": {"input": text},
+            "parent_id": self.span["span_id"], "session_id": self.session_id, "inputs": {"input": text},
         }  # fmt: skip
         self._spans.append(self._turn)
         self._pass(at)
