@@ -42,6 +42,8 @@ IMPORTERS: tuple[ImporterRow, ...] = (
     ImporterRow("codex", "namel3ss_debug.importers.codex", "sessions of Codex CLI"),
     ImporterRow("gemini-cli", "namel3ss_debug.importers.gemini_cli", "sessions of Gemini CLI"),
     ImporterRow("otlp", "namel3ss_debug.importers.otlp", "OTLP of OpenTelemetry, in JSON or protobuf"),
+    ImporterRow("langfuse", "namel3ss_debug.importers.langfuse", "exports of Langfuse"),
+    ImporterRow("langsmith", "namel3ss_debug.importers.langsmith", "runs of LangSmith"),
     ImporterRow(
         "unnumbered",
         "namel3ss_debug.importers.unnumbered",
