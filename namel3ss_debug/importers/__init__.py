@@ -44,6 +44,11 @@ IMPORTERS: tuple[ImporterRow, ...] = (
     ImporterRow("otlp", "namel3ss_debug.importers.otlp", "OTLP of OpenTelemetry, in JSON or protobuf"),
     ImporterRow("langfuse", "namel3ss_debug.importers.langfuse", "exports of Langfuse"),
     ImporterRow("langsmith", "namel3ss_debug.importers.langsmith", "runs of LangSmith"),
+    ImporterRow("inspect-ai", "namel3ss_debug.importers.inspect_ai", "logs of Inspect AI, .json and .eval"),
+    ImporterRow("atif", "namel3ss_debug.importers.atif", "trajectories in ATIF"),
+    ImporterRow("swe-agent", "namel3ss_debug.importers.swe_agent", "trajectories of SWE-agent"),
+    ImporterRow("mini-swe-agent", "namel3ss_debug.importers.mini_swe_agent", "trajectories of mini-swe-agent"),
+    ImporterRow("openhands", "namel3ss_debug.importers.openhands", "events of OpenHands, version 0 and 1"),
     ImporterRow(
         "unnumbered",
         "namel3ss_debug.importers.unnumbered",

@@ -63,7 +63,7 @@ def peek(head: bytes) -> list[Any]:
             values.append(orjson.loads(line))
         except ValueError:
             continue
-    if values and (len(values) > 1 or len(lines) == 1 or isinstance(values[0], dict)):
+    if 2 * len(values) >= len(lines) and values:  # a document over many lines has a few that parse by themselves
         return values
     document = repair(head.decode(errors="replace"))
     return [] if document is None else [document]
