@@ -179,7 +179,7 @@ def _interpret(name: str, attributes: Attributes) -> Meaning:
         return meaning
     first, _, rest = name.partition(".")
     kind = _BY_NAME.get(first) if rest else None
-    if kind is not None and conventions.read_usage(attributes):
+    if kind is not None and any(conventions.read_usage(attributes).values()):
         kind = "model"  # its name is that of the agent or the step, but it states what a model used
     if kind == "model":
         return Meaning(kind, lenient.string(attributes.get("gen_ai.request.model")) or name)
