@@ -55,7 +55,7 @@ def read(
     files: tuple[Path, ...], problems: Problems, consumed: Callable[[int], None] | None = None
 ) -> Iterator[Event]:
     """Yield the events of a session and of its subagents."""
-    session = _Session(problems)
+    session = _ClaudeSession(problems)
     for path in files:
         for row in read_rows(path, problems, consumed):
             session.add(row)
@@ -69,7 +69,7 @@ def read(
     yield from session.make_events()
 
 
-class _Message:
+class _SpreadMessage:
     """A message of the model, gathered from its rows."""
 
     def __init__(self, draft: Draft) -> None:
@@ -93,14 +93,14 @@ class _Message:
         return anthropic_messages.decode_response(self.fields | {"content": self.content})
 
 
-class _Session:
+class _ClaudeSession:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._spans: list[Draft] = []
         self._others: list[Event] = []
         self._conversations: dict[str, Conversation] = {}
-        self._messages: dict[str, _Message] = {}
-        self._callers: dict[str, tuple[Conversation, _Message]] = {}  # id of a tool call -> who called
+        self._messages: dict[str, _SpreadMessage] = {}
+        self._callers: dict[str, tuple[Conversation, _SpreadMessage]] = {}  # id of a tool call -> who called
         self._times: dict[str, float | None] = {}  # uuid of a row -> its time
         self._roots: dict[str, str] = {}  # uuid of a row of a sidechain -> that of its first row
         self._agents: dict[str, str] = {}  # id of a subagent -> the id of the tool call that started it
@@ -243,7 +243,7 @@ class _Session:
             )
             if row.get("isApiErrorMessage"):
                 draft["failure"] = SpanError(lenient.string(row.get("error")), text)
-            known = self._messages[answer_id] = _Message(draft)
+            known = self._messages[answer_id] = _SpreadMessage(draft)
         known.add(message, at)
         cost = parse_cost(row.get("costUSD"))  # of versions before 1.0.9; each row has that of its message
         if cost is not None:

@@ -55,14 +55,14 @@ def read(
     files: tuple[Path, ...], problems: Problems, consumed: Callable[[int], None] | None = None
 ) -> Iterator[Event]:
     """Yield the events of a session."""
-    session = _Session(problems)
+    session = _CodexSession(problems)
     for path in files:
         for row in read_rows(path, problems, consumed):
             session.add(row.value)
     yield from session.make_events()
 
 
-class _Session:
+class _CodexSession:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._spans: list[Draft] = []

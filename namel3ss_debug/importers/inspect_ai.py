@@ -57,7 +57,7 @@ def read(
         for log, sample in _samples(path, problems, consumed):
             evaluation = lenient.mapping(log.get("eval"))
             title = title or lenient.string(evaluation.get("task"))
-            reader = _Sample(sample, evaluation, problems)
+            reader = _InspectSample(sample, evaluation, problems)
             reader.read()
             spans += finish(reader.spans)
             others += reader.others
@@ -107,7 +107,7 @@ def _load(archive: zipfile.ZipFile, member: zipfile.ZipInfo, problems: Problems)
         return {}
 
 
-class _Sample:
+class _InspectSample:
     """Reads one sample.
 
     Attributes:

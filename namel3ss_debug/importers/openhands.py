@@ -51,7 +51,7 @@ def read(
     """Yield the events of the sessions in the files."""
     spans: list[Draft] = []
     for path in files:
-        session = _Session(spans, path.stem, problems)
+        session = _OpenHandsSession(spans, path.stem, problems)
         for document in read_documents(path, problems, consumed):
             found = lenient.mappings(document.get("history", document.get("events"))) or [document]
             for event in found:
@@ -60,7 +60,7 @@ def read(
     yield from make_trace({"format": "openhands"}, finish(spans) if len(spans) > len(files) else [])
 
 
-class _Session:
+class _OpenHandsSession:
     def __init__(self, spans: list[Draft], run: str, problems: Problems) -> None:
         self._run = run
         self._problems = problems
