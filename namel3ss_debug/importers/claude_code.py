@@ -110,7 +110,7 @@ class _ClaudeSession:
     def add(self, row: Row) -> None:
         """Take the next row."""
         value = row.value
-        kind = value.get("type")
+        kind = str(value.get("type"))
         uuid = lenient.string(value.get("uuid"))
         if kind in _TITLES:
             title = value.get(_TITLES[kind])
@@ -311,7 +311,7 @@ class _ClaudeSession:
             self._agents.setdefault(agent, call_id)
 
     def _add_system(self, row: dict[str, Any], at: float | None) -> None:
-        kind, level = row.get("subtype"), row.get("level")
+        kind, level = row.get("subtype"), str(row.get("level"))
         conversation = self._find_conversation(row, {})
         base = {"event_id": f"#{row.get('uuid')}", "parent_event_id": conversation.parent["span_id"]}
         base |= {} if at is None else {"timestamp": at}

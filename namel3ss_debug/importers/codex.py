@@ -80,10 +80,10 @@ class _CodexSession:
 
     def add(self, row: dict[str, Any]) -> None:
         """Take the next row."""
-        kind, payload = row.get("type"), row.get("payload")
+        kind, payload = lenient.string(row.get("type")), row.get("payload")
         at = parse_time(row.get("timestamp"))
         if not isinstance(payload, dict):
-            if kind in _ITEMS or (isinstance(kind, str) and kind.endswith(("_call", "_call_output"))):
+            if kind in _ITEMS or (kind and kind.endswith(("_call", "_call_output"))):
                 self._add_item(row, at)
             elif "id" in row and kind is None:
                 self._begin(row)
@@ -121,8 +121,8 @@ class _CodexSession:
             span["metadata"] = rest_of(meta, {"id", "timestamp", "instructions", "base_instructions"})
 
     def _add_item(self, item: dict[str, Any], at: float | None) -> None:
-        kind, role = item.get("type"), item.get("role")
-        if isinstance(kind, str) and kind.endswith("_output"):
+        kind, role = lenient.string(item.get("type")), item.get("role")
+        if kind and kind.endswith("_output"):
             self._close()
             self._add_output(item, at)
         elif kind == "message" and role != "assistant":
@@ -197,7 +197,7 @@ class _CodexSession:
         self._asked = at
 
     def _add_event(self, event: dict[str, Any], at: float | None) -> None:
-        kind = event.get("type")
+        kind = str(event.get("type"))
         if kind == "token_count":
             self._add_tokens(lenient.mapping(event.get("info")))
         elif kind == "agent_reasoning":

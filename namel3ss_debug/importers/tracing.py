@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from namel3ss_debug.traces.decoding import is_sound, normalise
 from namel3ss_debug.traces.events import FORMAT_VERSION, Event
 from namel3ss_debug.traces.span_events import SpanFacts, make_events
 
@@ -31,14 +32,21 @@ def make_trace(
     start = {"event_type": "trace_start", "event_id": "trace", "seq": 0, "component": "app"}
     begun = {name: first[name] for name in ("timestamp", "execution_id") if name in first}
     yield {**start, **begun, "metadata": {"format": FORMAT_VERSION, "source": dict(source)}}
-    yield {**first, "seq": seq}
+    yield _normalise({**first, "seq": seq})
     latest = first.get("timestamp")
     for seq, event in enumerate(events, 2):
         latest = event.get("timestamp", latest)
-        yield {**event, "seq": seq}
+        yield _normalise({**event, "seq": seq})
     if not any(span.is_open for span in spans):
         end = {"event_type": "trace_end", "event_id": "trace.end", "seq": seq + 1, "component": "app"}
         yield {**end, **({} if latest is None else {"timestamp": latest})}
+
+
+def _normalise(event: Event) -> Event:
+    """Return the event with its fields of the right types and in range, as an event that is read from a file of ours."""
+    if not is_sound(event):
+        normalise(event)
+    return event
 
 
 def count_once(spans: Iterable[SpanFacts]) -> list[SpanFacts]:
