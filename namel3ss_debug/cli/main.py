@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mark": ("namel3ss_debug.cli.mark:command", "Mark a run good or bad, and why."),
     "make-test": ("namel3ss_debug.cli.make_test:command", "Write a pytest test from a trace."),
     "list": ("namel3ss_debug.cli.list:command", "List traces and their outcomes."),
+    "import": ("namel3ss_debug.cli.importing:command", "Convert files of other tools to traces."),
     "export": ("namel3ss_debug.cli.export:command", "Write a trace in the format of another tool."),
     "clean": ("namel3ss_debug.cli.clean:command", "Remove old traces."),
     "config": ("namel3ss_debug.cli.config:command", "Show every setting, its value and its source."),

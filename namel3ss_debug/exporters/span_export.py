@@ -160,9 +160,7 @@ def read_facts(start: Event, end: Event) -> SpanFacts:
         is_open=not end,
         inputs=lenient.mapping(start.get("inputs")),
         outputs=lenient.mapping(end.get("outputs")),
-        failure=SpanError(
-            str(end.get("error_type") or "error"), str(end.get("error") or ""), end.get("stack_trace")
-        )
+        failure=SpanError(end.get("error_type"), str(end.get("error") or ""), end.get("stack_trace"))
         if failed
         else None,
         status=span_status(end) if end else None,

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 
-from namel3ss_debug.traces.lines import head_lines
+from namel3ss_debug.importers.files import read_head
 from namel3ss_debug.traces.reader import Importer
-
-HEAD_BYTES: Final = 256 * 1024
-"""How much of the beginning of a file an importer sees."""
 
 
 class ImporterModule(Importer, Protocol):
@@ -41,6 +38,23 @@ class ImporterRow(NamedTuple):
 
 
 IMPORTERS: tuple[ImporterRow, ...] = (
+    ImporterRow("claude-code", "namel3ss_debug.importers.claude_code", "sessions of Claude Code"),
+    ImporterRow("codex", "namel3ss_debug.importers.codex", "sessions of Codex CLI"),
+    ImporterRow("gemini-cli", "namel3ss_debug.importers.gemini_cli", "sessions of Gemini CLI"),
+    ImporterRow("otlp", "namel3ss_debug.importers.otlp", "OTLP of OpenTelemetry, in JSON or protobuf"),
+    ImporterRow("langfuse", "namel3ss_debug.importers.langfuse", "exports of Langfuse"),
+    ImporterRow("langsmith", "namel3ss_debug.importers.langsmith", "runs of LangSmith"),
+    ImporterRow("inspect-ai", "namel3ss_debug.importers.inspect_ai", "logs of Inspect AI, .json and .eval"),
+    ImporterRow("atif", "namel3ss_debug.importers.atif", "trajectories in ATIF"),
+    ImporterRow("swe-agent", "namel3ss_debug.importers.swe_agent", "trajectories of SWE-agent"),
+    ImporterRow("mini-swe-agent", "namel3ss_debug.importers.mini_swe_agent", "trajectories of mini-swe-agent"),
+    ImporterRow("openhands", "namel3ss_debug.importers.openhands", "events of OpenHands, version 0 and 1"),
+    ImporterRow("openai-agents", "namel3ss_debug.importers.openai_agents", "exports of the OpenAI Agents SDK"),
+    ImporterRow("flat-spans", "namel3ss_debug.importers.flat_spans", "spans of MLflow, Phoenix and OpenTelemetry's consoles"),
+    ImporterRow("zipkin", "namel3ss_debug.importers.zipkin", "spans of Zipkin v2"),
+    ImporterRow("jaeger", "namel3ss_debug.importers.jaeger", "the JSON of Jaeger"),
+    ImporterRow("har", "namel3ss_debug.importers.har", "HTTP archives"),
+    ImporterRow("chrome-trace", "namel3ss_debug.importers.chrome_trace", "the Trace Event Format of Chrome"),
     ImporterRow(
         "unnumbered",
         "namel3ss_debug.importers.unnumbered",
@@ -51,10 +65,9 @@ IMPORTERS: tuple[ImporterRow, ...] = (
 
 def find_importer(path: Path) -> ImporterModule | None:
     """Return the importer for the format of a file; None for our own format, and for a format nobody knows."""
-    lines = head_lines(path)
-    if not lines or _is_own(lines[0]):
+    head = read_head(path)
+    if not head or _is_own(head.partition(b"\n")[0]):
         return None
-    head = b"\n".join(lines)[:HEAD_BYTES]
     return next((module for row in IMPORTERS if (module := row.load()).sniff(head)), None)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from namel3ss_debug.config import load_configuration
 from namel3ss_debug.errors import UnreadableTraceError
-from namel3ss_debug.importers import find_importer
+from namel3ss_debug.importers import IMPORTERS, find_importer
 from namel3ss_debug.traces import reader
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import Problems
@@ -33,8 +33,8 @@ class _RedactingImporter:
             yield clear
 
 
-def _find_redacting(path: Path) -> Importer | None:
-    importer = find_importer(path)
+def _find_redacting(path: Path, format_name: str | None = None) -> Importer | None:
+    importer = _find(path, format_name)
     if importer is None:
         return None
     settings = load_configuration(mistakes=[]).config  # the commands report what is wrong in the settings
@@ -43,28 +43,38 @@ def _find_redacting(path: Path) -> Importer | None:
     return _RedactingImporter(importer, Redactor(settings.redact_keys, settings.redact_patterns))
 
 
-def open_trace(path: str | Path, *, redacted: bool = True) -> Trace:
+def _find(path: Path, format_name: str | None) -> Importer | None:
+    if format_name is None:
+        return find_importer(path)
+    return next(row for row in IMPORTERS if row.name == format_name).load()
+
+
+def open_trace(path: str | Path, *, redacted: bool = True, format_name: str | None = None) -> Trace:
     """Open the trace that a file belongs to, in our format or one that has an importer.
 
     Args:
         path: the file.
         redacted: whether secrets in a file of another writer are replaced; `check` looks for them, and shows none.
+        format_name: the name of its importer; without it, the contents of the file decide.
 
     Raises:
         TraceNotFoundError: there is no such file.
         UnreadableTraceError: it is not a regular file, may not be read, or is in another encoding.
     """
-    return reader.open_trace(path, _find_redacting if redacted else find_importer)
+    find = _find_redacting if redacted else _find
+    return reader.open_trace(path, lambda file: find(file, format_name))
 
 
-def open_nonempty_trace(path: str | Path, *, redacted: bool = True) -> Trace:
+def open_nonempty_trace(
+    path: str | Path, *, redacted: bool = True, format_name: str | None = None
+) -> Trace:
     """Open a trace that holds at least one event; the arguments are those of `open_trace`.
 
     Raises:
         TraceNotFoundError: there is no such file.
         UnreadableTraceError: nothing in it can be read.
     """
-    trace = open_trace(path, redacted=redacted)
+    trace = open_trace(path, redacted=redacted, format_name=format_name)
     if next(trace.events(), None) is None:
         first = next(iter(trace.problems.first), None)
         if first is not None and first.line and "torn" not in first.what:

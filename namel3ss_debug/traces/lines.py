@@ -49,13 +49,17 @@ class Problem(NamedTuple):
 
 
 class Problems:
-    """What was skipped or repaired while reading: all of it counted by kind, the first hundred with their places."""
+    """What was skipped or repaired while reading: all of it counted by kind, the first hundred with their places.
+
+    `left_out` counts what an importer read well and has no place for in our format, by kind; that is no problem.
+    """
 
     KEPT = 100
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.first: list[Problem] = []
+        self.left_out: Counter[str] = Counter()
 
     def add(self, file: str, line: int, what: str, detail: str = "") -> None:
         """Count a problem of the kind `what`; `detail` is shown with the place but is not part of the kind."""
@@ -67,6 +71,7 @@ class Problems:
         """Forget everything, before a new pass over the trace."""
         self.counts.clear()
         self.first.clear()
+        self.left_out.clear()
 
     @property
     def total(self) -> int:

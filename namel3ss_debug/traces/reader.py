@@ -149,6 +149,10 @@ class Trace:
         """Every file of the trace: process by process, segment by segment."""
         return tuple(file for process in self.processes for file in process.files)
 
+    def is_own(self) -> bool:
+        """Return whether the files are in our own format."""
+        return self._importer() is None
+
     @property
     def notes(self) -> list[LossNote]:
         """What the processes noted in the last pass about events that they could not write."""

@@ -26,9 +26,9 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 class SpanError(NamedTuple):
-    """How a span failed: the type of the error, its text, and the traceback if there is one."""
+    """How a span failed: the type of the error if it is known, its text, and the traceback if there is one."""
 
-    kind: str
+    kind: str | None
     text: str
     stack_trace: str | None = None
 
@@ -229,7 +229,7 @@ def read_span(meaning: Meaning, attributes: conventions.Attributes) -> SpanFacts
         )
     result = conventions.read_result(attributes)
     if meaning.kind == "tool":
-        call_id = lenient.string(attributes.get("gen_ai.tool.call.id"))
+        call_id = lenient.string(attributes.get("gen_ai.tool.call.id", attributes.get("ai.toolCall.id")))
         inputs = {"arguments": conventions.read_arguments(attributes), "call_id": call_id}
         outputs = {} if result is None else {"result": result}
         return replace(facts, inputs=lenient.drop_none(inputs), outputs=outputs)

@@ -1,8 +1,8 @@
 """Read spans of OpenTelemetry by their attributes, into the fields of our events.
 
-Four conventions are read, also mixed in one span: OpenTelemetry GenAI with its deprecated names (`gen_ai.*`),
-OpenInference (`openinference.*`, `llm.*`, `tool.*`), OpenLLMetry (`traceloop.*`, indexed `gen_ai.prompt.N.*`) and
-AgentOps (`agentops.*`). Every function takes the attributes as they are: values are scalars or lists of them, and a structured value is JSON in a text
+Five conventions are read, also mixed in one span: OpenTelemetry GenAI with its deprecated names (`gen_ai.*`),
+OpenInference (`openinference.*`, `llm.*`, `tool.*`), OpenLLMetry (`traceloop.*`, indexed `gen_ai.prompt.N.*`),
+AgentOps (`agentops.*`) and that of the Vercel AI SDK (`ai.*`). Every function takes the attributes as they are: values are scalars or lists of them, and a structured value is JSON in a text
 or flattened over several attributes. Nothing here raises; whatever has an unexpected form counts as missing.
 """
 
@@ -36,6 +36,18 @@ _OPERATIONS = {
 The names with a dot are those of Microsoft's Agent Framework.
 """
 
+_VERCEL = {
+    **{f"ai.{name}": "agent" for name in ("generateText", "streamText", "generateObject", "streamObject")},
+    **{f"ai.{name}.doGenerate": "model" for name in ("generateText", "generateObject")},
+    **{f"ai.{name}.doStream": "model" for name in ("streamText", "streamObject")},
+    "ai.toolCall": "tool",
+    "ai.embed": "chain",
+    "ai.embedMany": "chain",
+    "ai.embed.doEmbed": "model",
+    "ai.embedMany.doEmbed": "model",
+}
+"""`ai.operationId` of the Vercel AI SDK -> the kind of the span. Its outer spans repeat the usage of the inner ones."""
+
 _KINDS = {
     "AGENT": "agent",
     "WORKFLOW": "chain",
@@ -57,13 +69,13 @@ _KIND_KEYS = ("openinference.span.kind", "traceloop.span.kind", "agentops.span.k
 _REQUEST_TYPES = ("llm.request.type", "gen_ai.request.type")
 """OpenLLMetry and AgentOps mark model calls with one of these attributes in place of a kind."""
 
-_MODELS = ("gen_ai.request.model", "llm.request.model_name", "llm.model_name", "embedding.model_name")
+_MODELS = ("gen_ai.request.model", "llm.request.model_name", "llm.model_name", "embedding.model_name", "ai.model.id")
 _ENTITY_NAMES = ("traceloop.entity.name", "operation.name")
 _NAMES = {
-    "agent": ("gen_ai.agent.name", "agent.name", *_ENTITY_NAMES),
+    "agent": ("gen_ai.agent.name", "agent.name", "ai.telemetry.functionId", *_ENTITY_NAMES),
     "chain": ("gen_ai.workflow.name", "workflow.name", *_ENTITY_NAMES),
     "step": ("executor.id", *_ENTITY_NAMES),
-    "tool": ("gen_ai.tool.name", "tool.name", *_ENTITY_NAMES),
+    "tool": ("gen_ai.tool.name", "tool.name", "ai.toolCall.name", *_ENTITY_NAMES),
     "model": _MODELS,
     "validation": _ENTITY_NAMES,
 }
@@ -76,35 +88,43 @@ _OUTPUTS = (
     "traceloop.entity.output",
     *(f"agentops.{kind}.output" for kind in _AGENTOPS_KINDS),
 )
-_ARGUMENTS = ("gen_ai.tool.call.arguments", *_INPUTS)
-_RESULTS = ("gen_ai.tool.call.result", *_OUTPUTS)
+_ARGUMENTS = ("gen_ai.tool.call.arguments", "ai.toolCall.args", *_INPUTS)
+_RESULTS = ("gen_ai.tool.call.result", "ai.toolCall.result", *_OUTPUTS)
 _SESSIONS = ("gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id")
 _PROVIDERS = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
-_RESPONSE_MODELS = ("gen_ai.response.model", "llm.response.model_name")
-_FINISH_REASONS = ("gen_ai.response.finish_reasons", "llm.finish_reason")
+_RESPONSE_MODELS = ("gen_ai.response.model", "llm.response.model_name", "ai.response.model")
+_FINISH_REASONS = ("gen_ai.response.finish_reasons", "llm.finish_reason", "ai.response.finishReason")
+_VERCEL_INPUT = ("ai.usage.inputTokens", "ai.usage.promptTokens")
 _USAGE = {
-    "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt"),
+    "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt", *_VERCEL_INPUT),
     "output_tokens": (
         "gen_ai.usage.output_tokens",
         "gen_ai.usage.completion_tokens",
         "llm.token_count.completion",
+        "ai.usage.outputTokens",
+        "ai.usage.completionTokens",
     ),
     "cache_read_tokens": (
         "gen_ai.usage.cache_read.input_tokens",
         "gen_ai.usage.cache_read_input_tokens",
         "llm.token_count.prompt_details.cache_read",
+        "ai.usage.inputTokenDetails.cacheReadTokens",
+        "ai.usage.cachedInputTokens",
     ),
     "cache_write_tokens": (
         "gen_ai.usage.cache_creation.input_tokens",
         "gen_ai.usage.cache_creation_input_tokens",
         "llm.token_count.prompt_details.cache_write",
+        "ai.usage.inputTokenDetails.cacheWriteTokens",
     ),
     "reasoning_tokens": (
         "gen_ai.usage.reasoning.output_tokens",
         "gen_ai.usage.reasoning_tokens",
         "llm.token_count.completion_details.reasoning",
+        "ai.usage.reasoningTokens",
     ),
 }
+_MOST_DOLLARS = 1e12
 _PARAMS = "gen_ai.request."
 _PROMPT, _COMPLETION = "gen_ai.prompt.", "gen_ai.completion."
 _MESSAGE = "message."
@@ -130,7 +150,8 @@ def interpret(name: str, attributes: Attributes) -> Meaning | None:
     if NO_CALL in name:
         return None
     first, _, rest = name.partition(" ")
-    kind = _OPERATIONS.get(str(attributes.get("gen_ai.operation.name")))
+    kind = _VERCEL.get(str(attributes.get("ai.operationId")))
+    kind = kind or _OPERATIONS.get(str(attributes.get("gen_ai.operation.name")))
     for key in _KIND_KEYS:
         kind = kind or _KINDS.get(str(attributes.get(key)).upper())
     if kind is None and any(key in attributes for key in _REQUEST_TYPES):
@@ -202,6 +223,7 @@ def read_answer(attributes: Attributes) -> dict[str, Any]:
         _read_messages(attributes.get("gen_ai.output.messages"))
         or [_join_open_inference(item) for item in _read_list(attributes, "llm.output_messages.")]
         or [_join_open_llmetry(item) for item in _read_list(attributes, _COMPLETION)]
+        or _read_vercel_answer(attributes)
     )
     reasons = _first_present(attributes, _FINISH_REASONS)
     # A list in the SDK of Python is a tuple in a span. Only the first choice counts, as in an answer on the wire.
@@ -226,14 +248,14 @@ def read_answer(attributes: Attributes) -> dict[str, Any]:
 
 def read_usage(attributes: Attributes) -> dict[str, int]:
     """Return the token counts of a model call, under the names of the event format."""
-    counts = {ours: lenient.count(_first_present(attributes, theirs)) for ours, theirs in _USAGE.items()}
+    counts = {ours: _parse_count(_first_present(attributes, theirs)) for ours, theirs in _USAGE.items()}
     return {name: count for name, count in counts.items() if count is not None}
 
 
 def read_cost(attributes: Attributes) -> float | None:
     """Return the cost of a model call in US dollars. Only OpenInference has a released attribute for it."""
     cost = attributes.get("llm.cost.total")
-    return float(cost) if lenient.is_number(cost) else None
+    return float(cost) if lenient.is_number(cost) and 0 <= cost < _MOST_DOLLARS else None
 
 
 # --- messages and tools in three forms
@@ -245,6 +267,7 @@ def _read_prompt(attributes: Attributes) -> list[parts.Part]:
         _read_messages(attributes.get("gen_ai.input.messages"))
         or [_join_open_inference(item) for item in _read_list(attributes, "llm.input_messages.")]
         or [_join_open_llmetry(item) for item in _read_list(attributes, _PROMPT)]
+        or _read_vercel_prompt(attributes)
     )
     system = lenient.mappings(_parse_json(attributes.get("gen_ai.system_instructions")))
     return [parts.make_message("system", system), *messages] if system else messages
@@ -297,6 +320,42 @@ def _join_open_llmetry(fields: dict[str, Any]) -> parts.Part:
     return message if reason is None else {**message, "finish_reason": reason}
 
 
+def _read_vercel_prompt(attributes: Attributes) -> list[parts.Part]:
+    """Return the messages of the Vercel AI SDK, whose parts have names of their own."""
+    messages = []
+    for message in lenient.mappings(_parse_json(attributes.get("ai.prompt.messages"))):
+        content = parts.decode_content(message.get("content"), _decode_vercel_part)
+        messages.append(parts.make_message(message.get("role"), content))
+    return messages
+
+
+def _decode_vercel_part(part: parts.Part) -> parts.Part:
+    kind, call_id = part.get("type"), lenient.string(part.get("toolCallId"))
+    if kind == "text" and isinstance(part.get("text"), str):
+        return parts.make_text(part["text"])
+    if kind == "reasoning":
+        return parts.make("reasoning", content=lenient.string(part.get("text")))
+    if kind == "tool-call":
+        arguments = part.get("input", part.get("args"))
+        return parts.make_call_part(parts.make_call(call_id, part.get("toolName"), _parse_json(arguments)))
+    if kind == "tool-result":
+        output = part.get("output", part.get("result"))
+        value = output.get("value", output) if isinstance(output, dict) else output
+        return parts.make("tool_call_response", id=call_id, response=value)
+    return parts.make_unknown(part)
+
+
+def _read_vercel_answer(attributes: Attributes) -> list[parts.Part]:
+    """Return the answer of a model as the Vercel AI SDK has it, as one message."""
+    text = lenient.string(_first_present(attributes, ("ai.response.text", "ai.response.object")))
+    calls = lenient.mappings(_parse_json(attributes.get("ai.response.toolCalls")))
+    reasoning = lenient.string(attributes.get("ai.response.reasoning"))
+    content = [parts.make("reasoning", content=reasoning)] if reasoning else []
+    content += [parts.make_text(text)] if text else []
+    content += [_decode_vercel_part({**call, "type": "tool-call"}) for call in calls]
+    return [parts.make_message("assistant", content)] if content else []
+
+
 def _make_message(fields: dict[str, Any], content: list[parts.Part], calls: list[parts.Part]) -> parts.Part:
     text = lenient.string(fields.get("content"))
     if fields.get("role") == "tool":
@@ -312,6 +371,9 @@ def _make_message(fields: dict[str, Any], content: list[parts.Part], calls: list
 def _read_tools(attributes: Attributes) -> list[dict[str, Any]]:
     """Return the tools that a model was offered."""
     offered: Any = lenient.mappings(_parse_json(attributes.get("gen_ai.tool.definitions")))
+    if not offered:
+        offered = lenient.mappings([_parse_json(text) for text in lenient.sequence(attributes.get("ai.prompt.tools"))])
+        offered = [{"parameters": tool.get("inputSchema"), **tool} for tool in offered]
     if not offered:
         schemas = (item.get("tool.json_schema") for item in _read_list(attributes, "llm.tools."))
         offered = lenient.mappings([_parse_json(schema) for schema in schemas])
@@ -332,6 +394,13 @@ def _read_list(attributes: Attributes, prefix: str) -> list[dict[str, Any]]:
             if index.isdecimal() and field:
                 items.setdefault(int(index), {})[field] = value
     return [items[index] for index in sorted(items)]
+
+
+def _parse_count(value: Any) -> int | None:
+    """Return a count, also one that is text, as exporters write numbers of 64 bits."""
+    if isinstance(value, str) and len(value) < 20 and value.isdecimal():
+        value = int(value)
+    return lenient.count(value)
 
 
 def _first_present(attributes: Attributes, names: tuple[str, ...]) -> Any:

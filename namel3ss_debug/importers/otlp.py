@@ -1,0 +1,169 @@
+"""Read OTLP: JSON, also one request on each line, protobuf, and the wrapper of Tempo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from namel3ss_debug.errors import UnreadableTraceError
+from namel3ss_debug.importers.files import peek_objects, read_bytes, read_documents, read_head
+from namel3ss_debug.importers.otel_spans import OtelSpan
+from namel3ss_debug.importers.tracing import make_trace
+from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.lines import Problems
+from namel3ss_debug.traces.span_events import SpanFacts
+from namel3ss_debug.wire import lenient
+
+_DEEPEST: Final = 100
+_RESOURCES: Final = ("resourceSpans", "batches", "resource_spans")
+_SCOPES: Final = ("scopeSpans", "instrumentationLibrarySpans", "scope_spans")
+_PROTOBUF: Final = b"\x0a"
+"""The first byte of a request in protobuf: field 1, `resource_spans`, with its length."""
+
+
+def sniff(head: bytes) -> bool:
+    """Return whether an object near the beginning has spans of resources, or the bytes are a request in protobuf."""
+    if head[:1] != b"{" and head[:1] != b"[":
+        return is_protobuf(head)
+    return any(_resources_of(document) is not None for document in peek_objects(head))
+
+
+def is_protobuf(head: bytes) -> bool:
+    """Return whether bytes begin as a request in protobuf: `resource_spans`, which begins with `resource` or `scope_spans`."""
+    if not head.startswith(_PROTOBUF):
+        return False
+    at = 1
+    while at < len(head) and at < 6 and head[at] & 0x80:
+        at += 1
+    return head[at + 1 : at + 2] in (b"\x0a", b"\x12") and b"\0" in head
+
+
+def read(
+    files: tuple[Path, ...], problems: Problems, consumed: Callable[[int], None] | None = None
+) -> Iterator[Event]:
+    """Yield the events of all requests in the files.
+
+    Raises:
+        UnreadableTraceError: it is protobuf, and opentelemetry-proto is not installed or cannot read it.
+    """
+    spans: list[SpanFacts] = []
+    others: list[Event] = []
+    for path in files:
+        protobuf = is_protobuf(read_head(path))
+        documents = (
+            iter((decode_protobuf(read_bytes(path, problems, consumed), str(path)),))
+            if protobuf
+            else read_documents(path, problems, consumed)
+        )
+        for document in documents:
+            for span in read_request(document):
+                facts, points = span.read()
+                spans.append(facts)
+                others += points
+    yield from make_trace({"format": "otlp"}, spans, others)
+
+
+def decode_protobuf(data: bytes, name: str) -> dict[str, Any]:
+    """Return a request in protobuf in the form of its JSON.
+
+    Raises:
+        UnreadableTraceError: opentelemetry-proto is not installed, or the data are no request.
+    """
+    try:
+        from google.protobuf.json_format import MessageToDict
+        from google.protobuf.message import DecodeError
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    except ImportError:
+        raise UnreadableTraceError(
+            f"{name}: OTLP in protobuf needs opentelemetry-proto: pip install 'namel3ss-debug[otlp]'"
+        ) from None
+    message = ExportTraceServiceRequest()
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        raise UnreadableTraceError(f"{name}: damaged protobuf; it is no request of OTLP") from None
+    document: dict[str, Any] = MessageToDict(message)
+    return document
+
+
+def read_request(document: Mapping[str, Any]) -> Iterator[OtelSpan]:
+    """Yield the spans of a request in the form of OTLP/JSON."""
+    for resource in lenient.mappings(_resources_of(document)):
+        about = read_attributes(lenient.mapping(resource.get("resource")).get("attributes"))
+        scopes = next((resource[name] for name in _SCOPES if name in resource), None)
+        for scope in lenient.mappings(scopes):
+            for span in lenient.mappings(scope.get("spans")):
+                yield _read_span(span, about)
+
+
+def _resources_of(document: Mapping[str, Any]) -> Any:
+    inner = lenient.mapping(document.get("trace"))  # Tempo's API wraps the trace once more
+    return next((each[name] for each in (document, inner) for name in _RESOURCES if name in each), None)
+
+
+def _read_span(span: Mapping[str, Any], about: Mapping[str, Any]) -> OtelSpan:
+    status = lenient.mapping(span.get("status"))
+    return OtelSpan(
+        name=span.get("name"),
+        trace_id=_either(span, "traceId", "trace_id"),
+        span_id=_either(span, "spanId", "span_id"),
+        parent_id=_either(span, "parentSpanId", "parent_span_id"),
+        began=_either(span, "startTimeUnixNano", "start_time_unix_nano"),
+        ended=_either(span, "endTimeUnixNano", "end_time_unix_nano"),
+        attributes=read_attributes(span.get("attributes")),
+        status=(status.get("code"), status.get("message")),
+        events=[
+            (
+                str(event.get("name") or ""),
+                _either(event, "timeUnixNano", "time_unix_nano"),
+                read_attributes(event.get("attributes")),
+            )
+            for event in lenient.mappings(span.get("events"))
+        ],
+        about=about,
+    )
+
+
+def _either(fields: Mapping[str, Any], name: str, other: str) -> Any:
+    return fields.get(name, fields.get(other))
+
+
+def read_attributes(value: Any) -> dict[str, Any]:
+    """Return attributes as plain values."""
+    if isinstance(value, dict):  # already plain, as some exports have them
+        return {name: _read_value(each) if _is_wrapped(each) else each for name, each in value.items()}
+    return {
+        each["key"]: _read_value(each.get("value"))
+        for each in lenient.mappings(value)
+        if isinstance(each.get("key"), str)
+    }
+
+
+def _is_wrapped(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) == 1 and (
+        next(iter(value)).endswith(("Value", "_value")) or "values" in value
+    )
+
+
+def _read_value(value: Any, depth: int = 0) -> Any:
+    if not isinstance(value, dict) or depth > _DEEPEST:
+        return value
+    for name, each in value.items():
+        kind = name.replace("_v", "V")
+        if kind in ("stringValue", "boolValue", "bytesValue", "doubleValue"):
+            return each
+        if kind == "intValue":
+            try:
+                return int(each)
+            except (TypeError, ValueError):
+                return each
+        if kind in ("arrayValue", "values"):
+            items = each if kind == "values" else lenient.mapping(each).get("values")
+            return [_read_value(item, depth + 1) for item in lenient.sequence(items)]
+        if kind == "kvlistValue":
+            return {
+                str(item.get("key")): _read_value(item.get("value"), depth + 1)
+                for item in lenient.mappings(lenient.mapping(each).get("values"))
+            }
+    return None

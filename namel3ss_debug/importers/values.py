@@ -1,0 +1,85 @@
+"""Read the values of other writers: times, counts, and whatever no field of ours has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from namel3ss_debug.traces.decoding import TIME_LIMIT
+from namel3ss_debug.wire import lenient
+
+_UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+"""A number from the first on counts so many parts of a second: today is 1.8e18 ns, 1.8e15 µs, 1.8e12 ms, 1.8e9 s."""
+
+_MOST_DOLLARS: Final = 1e12
+
+
+def parse_time(value: object) -> float | None:
+    """Return a time in seconds since 1970: of ISO 8601, or of a number in any unit, also as text; None for anything else.
+
+    A time without a zone is UTC.
+    """
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return _parse_iso(str(value))
+    if not lenient.is_number(value) or not math.isfinite(value) or value <= 0:
+        return None
+    seconds = next((value / parts for least, parts in _UNITS if value >= least), float(value))
+    return seconds if seconds < TIME_LIMIT else None
+
+
+def _parse_iso(text: str) -> float | None:
+    try:
+        time = datetime.fromisoformat(text)
+        seconds = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 <= seconds < TIME_LIMIT else None
+
+
+def parse_count(value: object) -> int | None:
+    """Return a count, also one that is text; None for anything else."""
+    number = parse_number(value)
+    return int(number) if number is not None and number.is_integer() and number < 1e15 else None
+
+
+def parse_number(value: object) -> float | None:
+    """Return a number from 0 on, also one that is text; None for anything else."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if not lenient.is_number(value) or not math.isfinite(value) or value < 0:
+        return None
+    return float(value)
+
+
+def parse_cost(value: object) -> float | None:
+    """Return US dollars; None for what is no number, or no price."""
+    number = parse_number(value)
+    return number if number is not None and number < _MOST_DOLLARS else None
+
+
+def read_usage(counts: Mapping[str, Any], names: Mapping[str, Collection[str]]) -> dict[str, int]:
+    """Return token counts under our names.
+
+    Args:
+        counts: those of the source.
+        names: our name of each count -> its names there, the first that is present counts.
+    """
+    found = {
+        ours: next((count for name in theirs if (count := parse_count(counts.get(name))) is not None), None)
+        for ours, theirs in names.items()
+    }
+    return lenient.drop_none(found)
+
+
+def rest_of(fields: Mapping[str, Any], read: Collection[str]) -> dict[str, Any]:
+    """Return the metadata of a span: under `source`, the fields of the source that none of ours has."""
+    rest = lenient.drop_empty({name: value for name, value in fields.items() if name not in read})
+    return {"source": rest} if rest else {}
