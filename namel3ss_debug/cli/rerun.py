@@ -226,7 +226,7 @@ def run_prepared(
         from namel3ss_debug.cli.live import compare_live, print_diff
 
         outcome, found = compare_live(outcome)
-    if found is not None and not found.same:
+    if found is not None and outcome.verdict == "changed":
         print_rows([{"result": "diff"} | found.to_json()]) if jsonl else print_diff(found)
     report(outcome, jsonl=jsonl)
     # A re-run that diverges is no run of the changed program, so its rules say nothing.

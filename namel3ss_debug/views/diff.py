@@ -87,7 +87,7 @@ def brief_report(found: Diff, *, limit: int = MOST_ROWS) -> Iterator[Block]:
     if found.first is not None:
         sides = ("trace", "now")
         yield from _first(found.first, (None, None), None, sides)
-        yield from _listed(found.differences, sum(found.kinds.values()), limit, sides)
+        yield from _listed(found.differences, sum(found.kinds.values()), limit, sides, "diff shows all.")
 
 
 def describe_outcome(found: Diff) -> str:
@@ -253,9 +253,13 @@ def _met(found: Diff) -> Heading:
 
 
 def _listed(
-    differences: Sequence[RunDifference], total: int, limit: int, sides: tuple[str, str] = ("a", "b")
+    differences: Sequence[RunDifference],
+    total: int,
+    limit: int,
+    sides: tuple[str, str] = ("a", "b"),
+    more: str = "--limit N shows the first N.",
 ) -> Iterator[Block]:
-    """Yield one row for each difference."""
+    """Yield one row for each difference, and how many more there are, with the words that show them."""
     if total < 2:
         return
     passing = any(not each.lasting for each in differences[:limit])
@@ -267,7 +271,7 @@ def _listed(
         [_row(each) for each in differences[:limit]],
     )
     if total > limit:
-        yield Note(f"{total - limit:,} more; --limit N shows the first N.")
+        yield Note(f"{total - limit:,} more; {more}")
 
 
 def _row(found: RunDifference) -> tuple[Cell, ...]:

@@ -21,6 +21,7 @@ from namel3ss_debug.config.unverified import (
 )
 from namel3ss_debug.replay.debugger.replies import describe_exit
 from namel3ss_debug.replay.rerun.divergences import AMBIGUOUS, EFFECTS, MISSING
+from namel3ss_debug.replay.rerun.divergences import CHANGED as REQUEST_CHANGED
 from namel3ss_debug.replay.rerun.file_changes import CHANGED, MISSING_NOW, MODIFIED, NEW
 from namel3ss_debug.replay.rerun.outcomes import MATCHED_WITH_OVERRIDES, UNVERIFIED
 from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, describe_unanswered
@@ -75,6 +76,16 @@ def outcome_lines(outcome: RerunOutcome, width: int) -> Iterator[Text]:
         texts.append(
             "If the program has timeouts of its own, they decide otherwise where answers are faster than recorded; "
             "--realtime gives each answer at its recorded time."
+        )
+    first = outcome.summary.first
+    if (
+        outcome.live_since
+        and first is not None
+        and first.kind == REQUEST_CHANGED
+        and first.recorded is not None
+    ):
+        texts.append(
+            f"Your change is in a request before the live part; --live-from {first.recorded.number} sends it for real."
         )
     is_unexplained = outcome.same_code and not outcome.file_changes
     if is_unexplained and outcome.diverged and not (outcome.interrupted or outcome.not_done):
