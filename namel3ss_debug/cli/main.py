@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("namel3ss_debug.cli.run:command", "Run an app under the configuration in force."),
     "replay": ("namel3ss_debug.cli.replay:command", "Step through a trace, forwards and backwards."),
     "rerun": ("namel3ss_debug.cli.rerun:command", "Run a recorded program again on its recorded answers."),
+    "resend": (
+        "namel3ss_debug.cli.resend:command",
+        "Send one recorded model call again, edited or as it was.",
+    ),
     "doctor": ("namel3ss_debug.cli.doctor:command", "Find what makes a program non-deterministic."),
     "show": ("namel3ss_debug.cli.show:command", "Show a run as a conversation."),
     "analyze": ("namel3ss_debug.cli.analyze:command", "Show what was slow, what failed and what it cost."),
