@@ -176,8 +176,16 @@ def rerun_trace(
     return status
 
 
-def prepared_again(trace: Trace, wanted: RerunOptions, config: DebugConfiguration) -> Prepared:
-    """Check that the program of a trace can run again; it is recorded beside the trace if that folder is writable.
+def prepared_again(
+    trace: Trace, wanted: RerunOptions, config: DebugConfiguration, folder: Path | None = None
+) -> Prepared:
+    """Check that the program of a trace can run again.
+
+    Args:
+        trace: the trace.
+        wanted: what the user wants.
+        config: the settings in force.
+        folder: where it is recorded; beside the trace if left out and that folder is writable.
 
     Raises:
         DebugError: the trace, the program, an answer or `--live-from` cannot be used.
@@ -189,9 +197,10 @@ def prepared_again(trace: Trace, wanted: RerunOptions, config: DebugConfiguratio
             raise WrongUsageError(
                 f"--live-from {wanted.live_from}: the trace has {trace.count()} events, numbered from 1"
             )
-        folder = trace.path.resolve().parent
-        writable = os.access(folder, os.W_OK | os.X_OK)
-        prepared = prepare(trace, wanted, config, folder if writable else Path(config.trace_output_dir))
+        beside = trace.path.resolve().parent
+        writable = os.access(beside, os.W_OK | os.X_OK)
+        folder = folder or (beside if writable else Path(config.trace_output_dir))
+        prepared = prepare(trace, wanted, config, folder)
     trace.progress = None
     return prepared
 

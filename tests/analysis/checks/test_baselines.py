@@ -140,13 +140,8 @@ def test_changed_arguments_and_results_are_named_with_both_values(recorded):
         finding.evidence
         for finding in check_trace(run, [{"baseline": "divergence"}], baseline=baseline).findings
     ]
-    assert any(
-        "tool refund was called with other arguments: arguments" in each and "399" in each
-        for each in evidence
-    ), evidence
-    assert any(
-        "tool refund returned another result: result" in each and "399" in each for each in evidence
-    ), evidence
+    for words in ("tool refund was called with other arguments: ", "tool refund returned another result: "):
+        assert any(words in each and "399" in each for each in evidence), evidence
 
 
 def test_a_call_that_only_the_baseline_made_has_no_event(recorded):
