@@ -26,12 +26,13 @@ _SHOWN: Final = 8
 """How many differences have a row; `diff` shows all."""
 
 
-def confirm_live(prepared: Prepared, *, yes: bool) -> None:
+def confirm_live(prepared: Prepared, *, yes: bool, asked_by: str = "") -> None:
     """Show which models, tools and commands will run, with the estimated cost, and ask.
 
     Args:
         prepared: the re-run.
         yes: whether the user gave `--yes`.
+        asked_by: what runs it; `--live-from N` if left out.
 
     Raises:
         WrongUsageError: nobody can be asked, or the user declined.
@@ -45,14 +46,13 @@ def confirm_live(prepared: Prepared, *, yes: bool) -> None:
     is_terminal = sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()
     if not yes and not is_terminal:
         run = "; ".join(f"{name}: {text}" for name, text in rows)
-        raise WrongUsageError(
-            f"--live-from {part.live_from} runs for real: {run}. Nobody can be asked here: add --yes"
-        )
+        named = asked_by or f"--live-from {part.live_from}"
+        raise WrongUsageError(f"{named} runs for real: {run}. Nobody can be asked here: add --yes")
     print_rows(f"From event {part.live_from} on, these run for real, as in the trace:", rows)
-    print_rows(
-        "What the models request there runs too. Earlier tools do not run again: what they changed is as it is now.",
-        (),
-    )
+    note = "What the models request there runs too."
+    if part.live_from > 1:
+        note += " Earlier tools do not run again: what they changed is as it is now."
+    print_rows(note, ())
     if not yes and not click.confirm("Run them?", default=False, err=True):
         raise WrongUsageError("nothing was run")
 

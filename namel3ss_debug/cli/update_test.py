@@ -50,7 +50,7 @@ def record_again(trace: Path, config: DebugConfiguration, *, trust: bool, yes: b
     consent = require_consent(trace, trust=trust)
     wanted = RerunOptions(live_from=1, consent=consent)
     prepared = prepared_again(open_trace_file(trace), wanted, config, Path(config.trace_output_dir))
-    confirm_live(prepared, yes=yes)
+    confirm_live(prepared, yes=yes, asked_by="make-test --update")
     outcome, found = compare_live(run_again(prepared, jsonl=False))
     if found is None or outcome.not_done or outcome.interrupted:
         report(outcome, jsonl=False)

@@ -204,7 +204,7 @@ def run_section(path: Path) -> str:
         why = f": {summary(error)}" if spans.end[failed] else ", which was never answered"
         rows += ["", clean(f"failed: {look.kind} {spans.name(failed)}{where}{why}", 400)]
     found = analyze(trace, ["health"])["health"]["findings"] if shown else ()
-    finding = next(iter(found), None)
+    finding = next((each for each in found if each["severity"] != "note"), None)
     if finding is not None:
         where = ", ".join(map(str, finding["events"]))
         rows += ["", clean(f"finding: {finding['evidence']}{f' (event {where})' if where else ''}", 400)]
