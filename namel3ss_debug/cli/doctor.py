@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -59,7 +60,22 @@ def recording_settings(config: DebugConfiguration, folder: str) -> DebugConfigur
     )
 
 
-def record(target: Target, config: DebugConfiguration, python: str, folder: Path) -> tuple[DoctorRun, Trace]:
+def keep(traces: Iterable[Path], folder: Path) -> list[str]:
+    """Copy traces to a folder, and return their first files there; they stay readable by this user alone."""
+    from namel3ss_debug.traces.store import trace_files
+    from namel3ss_debug.views.cleaning import shorter_path
+
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = []
+    for trace in traces:
+        for process in trace_files(trace):
+            for file in process.files:
+                shutil.copy2(file, folder / file.name)
+        kept.append(str(shorter_path(folder / trace.name)))
+    return kept
+
+
+def record(target: Target, config: DebugConfiguration, python: str) -> tuple[DoctorRun, Trace]:
     """Run the program for real, and record it.
 
     Raises:
@@ -70,7 +86,7 @@ def record(target: Target, config: DebugConfiguration, python: str, folder: Path
     from namel3ss_debug.importers.opening import open_trace
     from namel3ss_debug.replay.rerun.doctor import DoctorRun
 
-    session = new_session(config, target=target.text, root=target.root, output=folder / "first.jsonl")
+    session = new_session(config, target=target.text, root=target.root)
     randomness = session.randomness | {"watch": True}
     session = replace(session, arguments=dict(target.arguments), flow=target.flow, randomness=randomness)
     notify("run 1, for real")
@@ -240,9 +256,10 @@ def command(
     program = resolve_target([target, *args], module=module, run_args=read_run_args(run_args), flow=flow)
     interpreter = find_python(python, program)
     with tempfile.TemporaryDirectory(prefix="namel3ss-doctor-") as folder:
-        config = recording_settings(load_configuration(defaults=DEFAULTS).config, folder)
+        settings = load_configuration(defaults=DEFAULTS).config
+        config = recording_settings(settings, folder)
         began = time.time_ns()
-        first, trace = record(program, config, interpreter, Path(folder))
+        first, trace = record(program, config, interpreter)
         if first.status == -2:
             raise click.Abort
         inputs_read = FirstRun(trace.events(), read_recorded(trace), Inputs.of(trace.events()), program.root)
@@ -255,8 +272,10 @@ def command(
         causes = diagnosis.causes()
         printed = first.stdout.decode("utf-8", "replace")
         found = findings(causes, inputs_read, printed, files.changed())
+        differing = dict.fromkeys(cause.trace for cause in causes if cause.trace and cause.trace.exists())
+        kept = keep([trace.path, *differing], Path(settings.trace_output_dir)) if differing else []
     return Report(
-        [Lines(lambda width: doctor_lines(found, diagnosis.runs, first.status, width))],
-        doctor_document(program.text, found, diagnosis.runs, first.status),
+        [Lines(lambda width: doctor_lines(found, diagnosis.runs, first.status, kept, width))],
+        doctor_document(program.text, found, diagnosis.runs, first.status, kept),
         status=int(fail_on_findings and any(each.severity != INFO for each in found)),
     )

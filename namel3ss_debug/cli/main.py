@@ -28,6 +28,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("namel3ss_debug.cli.report:command", "Write one page about a failure, for an issue."),
     "mcp": ("namel3ss_debug.cli.mcp:command", "Let a coding agent read traces, as an MCP server."),
     "rerun": ("namel3ss_debug.cli.rerun:command", "Run a recorded program again on its recorded answers."),
+    "resend": (
+        "namel3ss_debug.cli.resend:command",
+        "Send one recorded model call again, edited or as it was.",
+    ),
     "doctor": ("namel3ss_debug.cli.doctor:command", "Find what makes a program non-deterministic."),
     "trust": ("namel3ss_debug.cli.trust:command", "Allow re-runs of the traces below a folder."),
     "diff": ("namel3ss_debug.cli.diff:command", "Find where two runs diverge."),

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -16,6 +16,7 @@ from namel3ss_debug.cli.options import (
     find_trace_file,
     make_folder_for,
     open_reference,
+    open_trace_file,
     reading,
     trace_argument,
 )
@@ -277,6 +278,22 @@ def _write(path: Path, copy: Path, text: str, trace: Trace, start: dict[str, Any
     Raises:
         WrongUsageError: one of them exists already, or cannot be written.
     """
+    if path.exists():
+        raise WrongUsageError(f"{path} exists already; name another file with -o, or remove it")
+    make_folder_for(path)
+    _copy(copy, trace, start)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WrongUsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _copy(copy: Path, trace: Trace, start: dict[str, Any]) -> None:
+    """Copy every file of a trace for a test.
+
+    Raises:
+        WrongUsageError: a copy exists already, or cannot be written.
+    """
     from namel3ss_debug.replay.rerun.committed_copies import copy_for_test
     from namel3ss_debug.traces.names import segment_path
 
@@ -286,16 +303,14 @@ def _write(path: Path, copy: Path, text: str, trace: Trace, start: dict[str, Any
         if process.number == 0
         for segment, file in enumerate(process.files)
     }
-    for there in (path, *files):
+    for there in files:
         if there.exists():
             raise WrongUsageError(f"{there} exists already; name another file with -o, or remove it")
-    make_folder_for(path)
     try:
         for new, (old, segment) in files.items():
             copy_for_test(old, new, segment, start)
-        path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise WrongUsageError(f"cannot write {path}: {error.strerror}") from None
+        raise WrongUsageError(f"cannot write {copy}: {error.strerror}") from None
 
 
 @click.command("make-test")
@@ -313,49 +328,139 @@ def _write(path: Path, copy: Path, text: str, trace: Trace, start: dict[str, Any
     help="Run the program again with its tools, and declare those `run` in the test that give their recorded results. "
     "Sockets, processes and writing are refused to them; that is no sandbox.",
 )
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Record the program of the test TRACE.py again, for real, and show the difference.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before --update runs anything.")
 @trust_option
-def command(reference: str | None, output: str | None, *, try_tools: bool, trust: bool) -> None:
+def command(
+    reference: str | None, output: str | None, *, try_tools: bool, update: bool, yes: bool, trust: bool
+) -> None:
     """Make a test of pytest that runs a recorded program on its answers, and asserts what it did.
 
     The trace is copied beside the test, which needs no network, no key and no server: which tools are called, with
     what, in which order, and what is answered at the end has to be as recorded. Clock and random numbers are those of
     the trace.
+
+    With --update, TRACE is the file of a test that was made before. Its program runs again, for real, after a
+    question; the difference to the trace of the test is shown, and trace and test are replaced. A test that you have
+    edited stays, and only its trace is replaced.
     """
     from namel3ss_debug.config import load_configuration
-    from namel3ss_debug.inspection.calls import read_run
-    from namel3ss_debug.traces.inputs import Recorded
-    from namel3ss_debug.views.generated_tests import format_test
     from namel3ss_debug.views.terminal import clean
 
+    config = load_configuration().config
+    if update:
+        if output or try_tools:
+            raise click.UsageError(
+                "--update takes the file of a test, and neither -o nor --try-tools",
+                click.get_current_context(),
+            )
+        update_test(reference, config, trust=trust, yes=yes)
+        return
+    if yes:
+        raise click.UsageError("--yes is for --update", click.get_current_context())
     consent = require_consent(find_trace_file(reference), trust=trust)
     trace = open_reference(reference)
-    with reading(trace):
-        events = list(trace.events())
-    first, last = _ends(trace, events)
+    first = first_metadata(trace)
     stem = _slug(Path(str(first.get("target", "")).rpartition(":")[2] or "app").stem)
     path = Path(output or f"test_{stem}.py")
     if path.suffix != ".py" or not path.stem.isidentifier():
         raise WrongUsageError(f"cannot write a test to {path}: give a name like test_{stem}.py with -o")
-    inputs = Recorded.of(events)
-    program = _program(trace, first, last, inputs, path, events)
+    made = make(trace, path, config, consent, try_tools=try_tools)
     copy = path.with_suffix(".jsonl")
-    config = load_configuration().config
-    tried = _tried(trace, events, config, consent) if try_tools else None
-    tools = _tools(events, config.tools, tried)
-    seen = list(_outside_of_tools(events, tools.run))
-    text = format_test(
-        _slug(path.stem.removeprefix("test_")),
-        copy.name,
-        program,
-        tools,
-        read_run(seen),
-        concurrent=_is_concurrent(seen),
-    )
-    _write(path, copy, text, trace, first)
+    _write(path, copy, made.text, trace, made.first)
     click.echo(f"{clean(path)} runs on {clean(copy)}: pytest {clean(shlex.quote(str(path)))}")
-    if not inputs.usable:
+    if not made.is_reproducible:
         click.echo(
             "clock and random numbers are not in the trace: those of the test are its own, and a request that holds one finds "
             "no answer; record it again with record_randomness",
             err=True,
         )
+
+
+class MadeTest(NamedTuple):
+    """The text of a test, the metadata of its `trace_start`, and whether clock and random numbers are in the trace."""
+
+    text: str
+    first: dict[str, Any]
+    is_reproducible: bool
+
+
+def first_metadata(trace: Trace) -> dict[str, Any]:
+    """Return the metadata of the first event of a trace."""
+    from namel3ss_debug.wire import lenient
+
+    with reading(trace):
+        return lenient.mapping(next(iter(trace.events()), {}).get("metadata"))
+
+
+def make(
+    trace: Trace, path: Path, config: DebugConfiguration, consent: Consent, *, try_tools: bool = False
+) -> MadeTest:
+    """Make the text of a test from a trace.
+
+    Args:
+        trace: the trace.
+        path: the file of the test.
+        config: the settings in force.
+        consent: why its program may run, for `try_tools`.
+        try_tools: whether the program is run again to find which tools return their recorded results.
+
+    Raises:
+        DebugError: a test cannot run the program.
+    """
+    from namel3ss_debug.inspection.calls import read_run
+    from namel3ss_debug.traces.inputs import Recorded
+    from namel3ss_debug.views.generated_tests import format_test
+
+    with reading(trace):
+        events = list(trace.events())
+    first, last = _ends(trace, events)
+    inputs = Recorded.of(events)
+    program = _program(trace, first, last, inputs, path, events)
+    tried = _tried(trace, events, config, consent) if try_tools else None
+    tools = _tools(events, config.tools, tried)
+    seen = list(_outside_of_tools(events, tools.run))
+    text = format_test(
+        _slug(path.stem.removeprefix("test_")),
+        path.with_suffix(".jsonl").name,
+        program,
+        tools,
+        read_run(seen),
+        concurrent=_is_concurrent(seen),
+    )
+    return MadeTest(text, first, inputs.usable)
+
+
+def update_test(reference: str | None, config: DebugConfiguration, *, trust: bool, yes: bool) -> None:
+    """Record the program of a made test again, show the difference, and replace its trace, and the test if nobody edited it.
+
+    Raises:
+        DebugError: the program cannot be run, or the files cannot be written.
+    """
+    from namel3ss_debug.cli.update_test import find_test, record_again
+    from namel3ss_debug.views.terminal import clean
+
+    path, copy = find_test(reference)
+    before = make(open_trace_file(copy), path, config, "program").text
+    new = record_again(copy, config, trust=trust, yes=yes)
+    if new is None:
+        return
+    trace = open_trace_file(new)
+    made = make(trace, path, config, "signature")
+    edited = path.read_text(encoding="utf-8") != before
+    for process in open_trace_file(copy).processes:
+        for file in process.files:
+            file.unlink()
+    if edited:
+        _copy(copy, trace, made.first)
+        click.echo(
+            f"{clean(copy)} is recorded again; {clean(path)} was edited, so it stays: its asserts may need a look"
+        )
+        return
+    path.unlink()
+    _write(path, copy, made.text, trace, made.first)
+    click.echo(f"{clean(path)} and {clean(copy)} are made again: pytest {clean(shlex.quote(str(path)))}")

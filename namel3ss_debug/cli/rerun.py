@@ -32,7 +32,6 @@ from namel3ss_debug.cli.rerun_options import (
     AGAIN_OPTIONS,
     OVERRIDE_OPTIONS,
     STEPPING_OPTIONS,
-    check_offline,
     load_overrides,
     with_options,
 )
@@ -41,6 +40,7 @@ from namel3ss_debug.cli.trust import require_consent, trust_option
 from namel3ss_debug.errors import WrongUsageError
 
 if TYPE_CHECKING:
+    from namel3ss_debug.analysis.checks.rules import CheckRule
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.replay.debugger.interpreter import Debugger, LiveDebugger
     from namel3ss_debug.replay.rerun.outcomes import RerunOutcome
@@ -97,14 +97,18 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
     """Run the recorded program again, offline, on the answers of its trace.
 
     Each call gets its recorded answer, or its mock; models and tools are not called. The verdict is
-    matched, matched_with_overrides (exit status 0), unverified, diverged (1) or incomplete (2). It is unverified if a
-    recorded answer was used although it may differ now: the code of the tool has changed (--run-changed-tools runs it),
-    or the request to a model changed after an override (--from N calls it).
+    matched, matched_with_overrides, changed (exit status 0), unverified, diverged (1) or incomplete (2). It is unverified
+    if a recorded answer was used although it may differ now: the code of the tool has changed (--run-changed-tools runs
+    it), or the request to a model changed after an override.
+
+    --live-from N tries a change: what comes before event N is answered, everything after it runs for real, and the
+    difference to the trace is shown. The verdict is then changed; --check RULES decides whether that is a success.
 
     With --step or a breakpoint, a debugger steps through the program while it runs. A trace of somebody else, or a
     changed one, needs your consent: --trust, or debug trust.
     """
-    check_offline(ctx, options)
+    if options["yes"] and not options["live_from"]:
+        raise click.UsageError("--yes is for --live-from; without it nothing runs for real unasked", ctx)
     return rerun_trace(reference, **options)
 
 
@@ -120,6 +124,8 @@ def rerun_trace(
     jsonl: bool,
     program: tuple[str, ...] = (),
     trust: bool = False,
+    yes: bool = False,
+    rules: Sequence[str] = (),
     **options: Any,
 ) -> int:
     """Run a recorded program again, and return the exit status.
@@ -135,6 +141,8 @@ def rerun_trace(
         jsonl: whether each result is one JSON value on each line.
         program: the program to run in place of the recorded one, and its arguments.
         trust: whether the user gave `--trust`.
+        yes: whether the user gave `--yes`.
+        rules: the files of rules that decide whether it succeeds.
         **options: the further fields of `RerunOptions`.
 
     Raises:
@@ -153,28 +161,46 @@ def rerun_trace(
     changed = {"live_from": options["live_from"] or 0, "program": program, "consent": consent}
     wanted = RerunOptions(overrides, **options | changed)
     config = settings().config
+    chosen: Sequence[CheckRule] = ()
+    if rules:
+        from namel3ss_debug.cli.check import gather
+
+        chosen = gather(settings(), rules, ())  # a mistake in them is reported before anything runs
     prepared = prepared_again(trace, wanted, config)
-    status = run_prepared(prepared, config, stepped, jsonl=jsonl)
+    if wanted.live_from:
+        from namel3ss_debug.cli.live import confirm_live
+
+        confirm_live(prepared, yes=yes)
+    status = run_prepared(prepared, config, stepped, chosen, jsonl=jsonl)
     report_problems(trace)
     return status
 
 
-def prepared_again(trace: Trace, wanted: RerunOptions, config: DebugConfiguration) -> Prepared:
-    """Check that the program of a trace can run again; it is recorded beside the trace if that folder is writable.
+def prepared_again(
+    trace: Trace, wanted: RerunOptions, config: DebugConfiguration, folder: Path | None = None
+) -> Prepared:
+    """Check that the program of a trace can run again.
+
+    Args:
+        trace: the trace.
+        wanted: what the user wants.
+        config: the settings in force.
+        folder: where it is recorded; beside the trace if left out and that folder is writable.
 
     Raises:
-        DebugError: the trace, the program, an answer or `--from` cannot be used.
+        DebugError: the trace, the program, an answer or `--live-from` cannot be used.
     """
     from namel3ss_debug.replay.rerun.preparation import prepare
 
     with reading(trace):
         if wanted.live_from and wanted.live_from > trace.count():  # counting reads the whole trace
             raise WrongUsageError(
-                f"--from {wanted.live_from}: the trace has {trace.count()} events, numbered from 1"
+                f"--live-from {wanted.live_from}: the trace has {trace.count()} events, numbered from 1"
             )
-        folder = trace.path.resolve().parent
-        writable = os.access(folder, os.W_OK | os.X_OK)
-        prepared = prepare(trace, wanted, config, folder if writable else Path(config.trace_output_dir))
+        beside = trace.path.resolve().parent
+        writable = os.access(beside, os.W_OK | os.X_OK)
+        folder = folder or (beside if writable else Path(config.trace_output_dir))
+        prepared = prepare(trace, wanted, config, folder)
     trace.progress = None
     return prepared
 
@@ -183,10 +209,18 @@ def run_prepared(
     prepared: Prepared,
     config: DebugConfiguration,
     stepped: Stepped | None,
+    rules: Sequence[CheckRule] = (),
     *,
     jsonl: bool,
 ) -> int:
     """Run the program, report the outcome, and return the exit status.
+
+    Args:
+        prepared: the program and its answers.
+        config: the settings in force.
+        stepped: how it is stepped through; None for a run to its end.
+        rules: the rules that decide whether it succeeds.
+        jsonl: whether each result is one JSON value on each line.
 
     Raises:
         DebugError: a location cannot be used, or the program cannot be started.
@@ -196,8 +230,20 @@ def run_prepared(
         if stepped is not None
         else run_again(prepared, jsonl=jsonl)
     )
+    found = None
+    if outcome.live_since:
+        from namel3ss_debug.cli.live import compare_live, print_diff
+
+        outcome, found = compare_live(outcome)
+    if found is not None and outcome.verdict == "changed":
+        print_rows([{"result": "diff"} | found.to_json()]) if jsonl else print_diff(found)
     report(outcome, jsonl=jsonl)
-    return outcome.exit_status
+    # A re-run that diverges is no run of the changed program, so its rules say nothing.
+    if not rules or outcome.verdict in ("diverged", "incomplete") or not outcome.trace.exists():
+        return outcome.exit_status
+    from namel3ss_debug.cli.live import check_live
+
+    return int(not check_live(outcome.trace, rules))
 
 
 def run_again(prepared: Prepared, *, jsonl: bool) -> RerunOutcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,10 +62,12 @@ OVERRIDE_OPTIONS: tuple[Decorator[Any], ...] = (
 
 AGAIN_OPTIONS: tuple[Decorator[Any], ...] = (
     click.option("--strict", is_flag=True, help="End the re-run where it first diverges from the trace."),
-    click.option("--from", "live_from", type=click.IntRange(min=1), metavar="N",
-                 help="Answer the calls before event N from the trace, and call models and servers for real from there."),
-    click.option("--offline", is_flag=True,
-                 help="Call nothing for real after --from either; --mock supplies the answers."),
+    click.option("--live-from", "live_from", type=click.IntRange(min=1), metavar="N",
+                 help="Answer the calls before event N from the trace, and run models, tools and commands for real from there; "
+                 "asks first."),
+    click.option("--yes", is_flag=True, help="Do not ask before --live-from runs anything for real."),
+    click.option("--check", "rules", multiple=True, metavar="RULES", shell_complete=complete_files,
+                 help="Let the rules of this file decide whether the re-run succeeds; may be repeated."),
     click.option("--run-tools", "run_tools", multiple=True, metavar="NAME",
                  help="Run this tool for real in the re-run, or all; may be repeated."),
     click.option("--run-changed-tools", "run_changed_tools", is_flag=True,
@@ -109,13 +111,3 @@ def load_overrides(mocks: Sequence[str], faults: Sequence[str]) -> tuple[Mock | 
     from namel3ss_debug.replay.overrides.active import load_overrides as load
 
     return load(loaded, mocks, faults)
-
-
-def check_offline(ctx: click.Context, options: Mapping[str, Any]) -> None:
-    """Check that `--offline` comes with `--from`.
-
-    Raises:
-        UsageError: it does not.
-    """
-    if options["offline"] and not options["live_from"]:
-        raise click.UsageError("--offline is for --from; a re-run without it is offline in any case", ctx)

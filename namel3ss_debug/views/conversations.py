@@ -5,7 +5,7 @@ A message is `{role, parts: [...]}`; other tracers write a text or blocks under 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -30,7 +30,7 @@ from namel3ss_debug.views.terminal import (
     text,
 )
 from namel3ss_debug.wire.conversations import MessageChange, diff_message_texts
-from namel3ss_debug.wire.text_changes import diff_texts, shorten_equal_text
+from namel3ss_debug.wire.text_changes import DiffPiece, diff_texts, shorten_equal_text
 
 ROLE_STYLES = {
     "system": DIM,
@@ -156,10 +156,21 @@ def message_sides(change: MessageChange) -> tuple[Text, Text]:
 
 def _side_text(change: MessageChange, own: str) -> Text:
     """Return one side of a changed message: unchanged text shortened, and its own text marked."""
-    whole = Text(end="")
     old, new = message_text(change.old).plain, message_text(change.new).plain
     pieces = diff_texts(old, new) if old != new else diff_message_texts(change.old, change.new)
-    for kind, words in shorten_equal_text(pieces, AROUND):
+    return _own_text(shorten_equal_text(pieces, AROUND), own)
+
+
+def text_sides(old: str, new: str) -> tuple[Text, Text]:
+    """Return two texts, each whole and with its own words in brackets, as in `mark_changes`."""
+    pieces = diff_texts(old, new)
+    return _own_text(pieces, "dropped"), _own_text(pieces, "added")
+
+
+def _own_text(pieces: Iterable[DiffPiece], own: str) -> Text:
+    """Return the text of one side, with the pieces marked that only it has."""
+    whole = Text(end="")
+    for kind, words in pieces:
         if kind in {"same", "skipped", own}:
             before, after, style = _MARKS[kind]
             whole.append(before + clean(words, multiline=True) + after, style)

@@ -48,6 +48,7 @@ MOST_ROWS = 20
 _MOST_PATHS = 8
 _MOST_MESSAGES = 12
 _MOST_LINES = 8
+_LONGEST_LINE = 120
 _MEASURED = frozenset({"time", "memory"})
 """Figures that differ between any two runs by chance."""
 _SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
@@ -79,6 +80,31 @@ def report(found: Diff, *, width: int | None = None, limit: int = MOST_ROWS) -> 
         yield _met(found)
         yield from _listed(found.differences, sum(found.kinds.values()), limit)
     yield from _taken([("a", found.a), ("b", found.b)])
+
+
+def brief_report(found: Diff, *, limit: int = MOST_ROWS) -> Iterator[Block]:
+    """Yield the first difference and a row for each, for a reader who knows the two runs; arguments as for `report`."""
+    if found.first is not None:
+        sides = ("trace", "now")
+        yield from _first(found.first, (None, None), None, sides)
+        yield from _listed(found.differences, sum(found.kinds.values()), limit, sides, "diff shows all.")
+
+
+def describe_outcome(found: Diff) -> str:
+    """Return what the program of the second run prints and how it ends, against the first, as a clause."""
+    then, now = found.a.exit_status, found.b.exit_status
+    ended = "it did not end" if now is None else f"it ends with status {now}"
+    was = "" if then == now else f" (was {'open' if then is None else then})"
+    lines = [each for each in found.differences if (each.component, each.event_type) == ("app", "output")]
+    changes = [change for each in lines if each.detail for change in each.detail.paths]
+    if not changes:
+        return f"{ended}{was}, and prints the same"
+    change, more = changes[0], len(changes) - 1
+    old, new = (
+        None if text is None else f'"{clean(str(text), _LONGEST_LINE)}"' for text in (change.old, change.new)
+    )
+    printed = f"prints {new}" + (f" (was {old})" if old else "") if new else f"no longer prints {old}"
+    return f"{ended}{was}, and {printed}" + (f", and {count(more, 'other line')}" if more else "")
 
 
 def baseline_report(
@@ -227,9 +253,13 @@ def _met(found: Diff) -> Heading:
 
 
 def _listed(
-    differences: Sequence[RunDifference], total: int, limit: int, sides: tuple[str, str] = ("a", "b")
+    differences: Sequence[RunDifference],
+    total: int,
+    limit: int,
+    sides: tuple[str, str] = ("a", "b"),
+    more: str = "--limit N shows the first N.",
 ) -> Iterator[Block]:
-    """Yield one row for each difference."""
+    """Yield one row for each difference, and how many more there are, with the words that show them."""
     if total < 2:
         return
     passing = any(not each.lasting for each in differences[:limit])
@@ -241,7 +271,7 @@ def _listed(
         [_row(each) for each in differences[:limit]],
     )
     if total > limit:
-        yield Note(f"{total - limit:,} more; --limit N shows the first N.")
+        yield Note(f"{total - limit:,} more; {more}")
 
 
 def _row(found: RunDifference) -> tuple[Cell, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -37,7 +38,9 @@ _READ = (Column("source"), name("where"), number("times"), prose("what"))
 _INDENT = "  "
 
 
-def doctor_document(target: str, found: Sequence[DoctorFinding], runs: int, status: int) -> dict[str, Any]:
+def doctor_document(
+    target: str, found: Sequence[DoctorFinding], runs: int, status: int, kept: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return everything that was found, as JSON.
 
     Args:
@@ -45,12 +48,14 @@ def doctor_document(target: str, found: Sequence[DoctorFinding], runs: int, stat
         found: the findings, the most important first.
         runs: how often the program was run.
         status: its exit status in the first run.
+        kept: the traces of the first run and of those that differed.
     """
     return {
         "schema": "namel3ss-debug/doctor/2",
         "target": target,
         "runs": runs,
         "status": status,
+        "traces": list(kept),
         "findings": [_row(each) for each in found if each.severity != INFO],
         "inputs": [_row(each) for each in found if each.severity == INFO],
     }
@@ -62,13 +67,16 @@ def _row(found: DoctorFinding) -> dict[str, Any]:
     return row | {"advice": found.advice or None}
 
 
-def doctor_lines(found: Sequence[DoctorFinding], runs: int, status: int, width: int) -> Iterator[Text]:
+def doctor_lines(
+    found: Sequence[DoctorFinding], runs: int, status: int, kept: Sequence[str], width: int
+) -> Iterator[Text]:
     """Yield the findings with their lines of code, other inputs that are read, and a summary.
 
     Args:
         found: the findings, the most important first.
         runs: how often the program was run.
         status: its exit status in the first run.
+        kept: the traces of the first run, which event numbers belong to, and of those that differed.
         width: the cells a line may take.
     """
     findings = [each for each in found if each.severity != INFO]
@@ -85,6 +93,8 @@ def doctor_lines(found: Sequence[DoctorFinding], runs: int, status: int, width: 
         yield from table(_READ, map(_read_cells, inputs), width, indent=_INDENT)
         yield line("")
     yield fitted([_sum(findings, runs, status)], width)
+    for path in kept[1:]:
+        yield line(f"kept: namel3ss debug diff {shlex.quote(kept[0])} {shlex.quote(path)}")
 
 
 def _cells(found: DoctorFinding) -> list[Cell]:
@@ -109,6 +119,7 @@ def _details(found: DoctorFinding, width: int) -> Iterator[Text]:
     rows = [
         piece(f"{found.what}: {found.code}" if found.what else found.code, "", 200),
         piece(": ".join(filter(None, (shows, found.example))), DIM, 400),
+        piece(found.race or (f"event {found.request} changed" if found.request else ""), "", 400),
         piece(found.advice, HEADING),
     ]
     for row in rows:

@@ -21,6 +21,7 @@ from namel3ss_debug.config.unverified import (
 )
 from namel3ss_debug.replay.debugger.replies import describe_exit
 from namel3ss_debug.replay.rerun.divergences import AMBIGUOUS, EFFECTS, MISSING
+from namel3ss_debug.replay.rerun.divergences import CHANGED as REQUEST_CHANGED
 from namel3ss_debug.replay.rerun.file_changes import CHANGED, MISSING_NOW, MODIFIED, NEW
 from namel3ss_debug.replay.rerun.outcomes import MATCHED_WITH_OVERRIDES, UNVERIFIED
 from namel3ss_debug.replay.rerun.unanswered import NO_OUTPUT, describe_unanswered
@@ -76,6 +77,16 @@ def outcome_lines(outcome: RerunOutcome, width: int) -> Iterator[Text]:
             "If the program has timeouts of its own, they decide otherwise where answers are faster than recorded; "
             "--realtime gives each answer at its recorded time."
         )
+    first = outcome.summary.first
+    if (
+        outcome.live_since
+        and first is not None
+        and first.kind == REQUEST_CHANGED
+        and first.recorded is not None
+    ):
+        texts.append(
+            f"Your change is in a request before the live part; --live-from {first.recorded.number} sends it for real."
+        )
     is_unexplained = outcome.same_code and not outcome.file_changes
     if is_unexplained and outcome.diverged and not (outcome.interrupted or outcome.not_done):
         texts.append(
@@ -105,11 +116,6 @@ def _verdict_alone(outcome: RerunOutcome) -> Piece:
     )
     if kinds and outcome.diverged:
         return Piece(f"The re-run diverges from the trace: {kinds}.", WARNING)
-    if outcome.live_failed and not outcome.refused:
-        return Piece(
-            f"The re-run matches the trace up to event {outcome.live_since}, and its live part failed.",
-            WARNING,
-        )
     if outcome.diverged:
         return Piece("The re-run ended differently from the trace.", WARNING)
     if outcome.left or outcome.stop is not None:
@@ -120,9 +126,7 @@ def _verdict_alone(outcome: RerunOutcome) -> Piece:
     if outcome.verdict == UNVERIFIED:
         return Piece(f"The re-run is not verified: {_kinds_of(unverified)}.", WARNING)
     if outcome.live_since:
-        return Piece(
-            f"The re-run matches the trace up to event {outcome.live_since}, and is live from there.", GOOD
-        )
+        return Piece(_describe_live(outcome), WARNING if outcome.live_failed else GOOD)
     if unverified:
         return Piece(
             f"The re-run matches the trace, except for what you accepted: {_kinds_of(unverified)}.", GOOD
@@ -130,6 +134,26 @@ def _verdict_alone(outcome: RerunOutcome) -> Piece:
     if outcome.verdict == MATCHED_WITH_OVERRIDES:
         return Piece("The re-run matches the trace, except for your overrides.", GOOD)
     return Piece("The re-run matches the trace.", GOOD)
+
+
+def _describe_live(outcome: RerunOutcome) -> str:
+    """Return how a run with a live part differs from its trace."""
+    change = outcome.live_change
+    ended = "its live part failed" if outcome.live_failed else "is live from there"
+    live = f"The re-run matches the trace up to event {outcome.live_from}, and {ended}."
+    if change is None:
+        return live
+    if change.is_same:
+        return f"{live} Nothing differs: what you changed had no effect."
+    place = f"event {change.recorded}" if change.recorded else f"event {change.number} of the re-run"
+    if change.recorded and change.number and change.recorded != change.number:
+        place += f" ({change.number} in the re-run)"
+    # Without a change of the user, the models, the tools or the clock have answered otherwise.
+    caused = (
+        "No code is newer than the trace, but from" if outcome.same_code else "Your change took effect: from"
+    )
+    failed = " The live part failed." if outcome.live_failed else ""
+    return f"{caused} {place} on the run differs, and the outcome is now: {change.outcome}.{failed}"
 
 
 def _kinds_of(unverified: Sequence[Unverified]) -> str:
@@ -312,8 +336,8 @@ def verifying_command(outcome: RerunOutcome, trace: str) -> str:
         return ""
     program = [each for each in outcome.options if each.startswith("-- ")]
     before = [each for each in outcome.options if each not in (*program, *further)]
-    if any(each.startswith("--from ") for each in further):
-        before = [each for each in before if not each.startswith("--from ")]
+    if any(each.startswith("--live-from ") for each in further):
+        before = [each for each in before if not each.startswith("--live-from ")]
     return " ".join(["namel3ss debug rerun", shlex.quote(trace), *before, *further, *program])
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from rich.text import Text
 
+from namel3ss_debug.analysis.analyzer import analyze
 from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.inspection.arrangement import ChosenSpans, select_forest
 from namel3ss_debug.inspection.calls import read_run
+from namel3ss_debug.inspection.transcript import read_transcript
 from namel3ss_debug.replay.rerun.divergences import MISSING, NEW, Divergence
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
 from namel3ss_debug.replay.rerun.requests import TOOL
@@ -26,16 +28,16 @@ from namel3ss_debug.replay.rerun.unanswered import (
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.views.divergences import divergence_lines
 from namel3ss_debug.views.gists import summary
-from namel3ss_debug.views.inspection import tree_blocks
 from namel3ss_debug.views.outcomes import refused
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.renderers.screen import lines
 from namel3ss_debug.views.terminal import clean
+from namel3ss_debug.views.transcript import describe_transcript
 from namel3ss_debug.wire import lenient
 
 SECTION = "agent trace"
 WIDTH = 80
-MOST_SPANS = 30
+MOST_STEPS = 30
 _MOST_DIVERGENCES = 5
 
 
@@ -178,10 +180,21 @@ def _below_its_folder(test: str) -> str:
 
 
 def run_section(path: Path) -> str:
-    """Return the run as a tree of its first spans, the call that failed, and the command that debugs it."""
+    """Return the run as a conversation, the call that failed, the first finding, and the command that debugs it."""
     trace = open_trace(path)
-    chosen = select_forest(trace, limit=MOST_SPANS)
-    rows = _plain(lines(tree_blocks(chosen), WIDTH)) if chosen.total else ["nothing was recorded"]
+    chosen = select_forest(trace)
+    transcript = read_transcript(trace.events())
+    shown = transcript.steps[-MOST_STEPS:]  # the failure is at the end
+    rows = (
+        _plain(lines(describe_transcript(transcript, shown, full=False), WIDTH))
+        if shown
+        else ["nothing was recorded"]
+    )
+    if len(shown) < len(transcript.steps):
+        rows.insert(
+            0,
+            f"{len(transcript.steps) - len(shown)} earlier steps: namel3ss debug show {clean(shlex.quote(str(path)))}",
+        )
     failed = _last_trouble(chosen, {failure.number for failure in read_run(trace.events()).failures})
     if failed is not None:
         spans, look = chosen.spans, chosen.look(failed)
@@ -190,6 +203,11 @@ def run_section(path: Path) -> str:
         error = {"error": look.error, "error_type": look.error_type}
         why = f": {summary(error)}" if spans.end[failed] else ", which was never answered"
         rows += ["", clean(f"failed: {look.kind} {spans.name(failed)}{where}{why}", 400)]
+    found = analyze(trace, ["health"])["health"]["findings"] if shown else ()
+    finding = next((each for each in found if each["severity"] != "note"), None)
+    if finding is not None:
+        where = ", ".join(map(str, finding["events"]))
+        rows += ["", clean(f"finding: {finding['evidence']}{f' (event {where})' if where else ''}", 400)]
     rows += ["", f"debug it: namel3ss debug replay {clean(shlex.quote(str(path)))} --step"]
     return "\n".join(rows)
 

@@ -87,6 +87,69 @@ def _decode_call(block: Json) -> parts.Part:
     return parts.make_call(block.get("id"), block.get("name"), {} if arguments is None else arguments)
 
 
+def encode_request(request: Json) -> Json:
+    """Return the body of a request that was decoded; parts that this API does not know are passed on as they are."""
+    messages = list(request["messages"])
+    body: Json = {"model": request["model"]}
+    if messages and messages[0]["role"] == "system":
+        body["system"] = parts.encode_content(messages.pop(0)["parts"], _encode_block)
+    body["messages"] = [
+        {
+            "role": message["role"],
+            **parts.rest_of(message, "role", "parts"),
+            "content": parts.encode_content(message["parts"], _encode_block),
+        }
+        for message in messages
+    ]
+    if request.get("tools"):
+        body["tools"] = [_encode_tool(tool) for tool in request["tools"]]
+    return body | lenient.mapping(request.get("params"))
+
+
+def _encode_block(part: parts.Part) -> Json:
+    kind = part["type"]
+    if kind == "text":
+        return {"type": "text", "text": part.get("content"), **parts.rest_of(part, "content")}
+    if kind == "reasoning":
+        return {"type": "thinking", "thinking": part.get("content"), **parts.rest_of(part, "content")}
+    if kind == "tool_call":
+        call = {
+            "type": "tool_use",
+            "id": part.get("id"),
+            "name": part.get("name"),
+            "input": part.get("arguments"),
+        }
+        return call | parts.rest_of(part, "id", "name", "arguments")
+    if kind == "tool_call_response":
+        content = parts.encode_tool_result(part.get("response"), _encode_block)
+        result = {"type": "tool_result", "tool_use_id": part.get("id"), "content": content}
+        return lenient.drop_none(result) | parts.rest_of(part, "id", "response")
+    if kind == "server_tool_call":
+        return lenient.mapping(part.get(kind)) | {"id": part.get("id"), "name": part.get("name")}
+    if kind == "server_tool_call_response":
+        return lenient.mapping(part.get(kind)) | {"tool_use_id": part.get("id")}
+    if kind in ("blob", "uri", "file"):
+        return _encode_media(part)
+    return part
+
+
+def _encode_media(part: parts.Part) -> Json:
+    rest = parts.rest_of(part, "modality", "mime_type", "content", "uri", "file_id")
+    source = {
+        "blob": {"type": "base64", "media_type": part.get("mime_type"), "data": part.get("content")},
+        "uri": {"type": "url", "url": part.get("uri")},
+        "file": {"type": "file", "file_id": part.get("file_id")},
+    }[part["type"]]
+    return {"type": part.get("modality") or "document", "source": source, **rest}
+
+
+def _encode_tool(tool: Json) -> Json:
+    kind, schema = tool.get("type"), tool.get("parameters")
+    named = {} if kind == "function" else {"type": kind}
+    shaped = {} if schema is None else {"input_schema": schema}
+    return named | parts.rest_of(tool, "parameters") | shaped
+
+
 # --- the response
 
 

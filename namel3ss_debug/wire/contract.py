@@ -128,6 +128,8 @@ class Format:
     """Adds to the request the fields that are only in the URL path or are implied: `model`, `stream`."""
     stream_type: str = SERVER_SENT.content_type
     """The content type of a streamed answer that the codec writes."""
+    encode_request: Callable[[Json], Json] | None = None
+    """Returns the body of a decoded request, so that it can be sent again; None for formats that are only read."""
     call_end: bytes = rb'"finish_reason":\s*"[^"]'
     """A pattern that is in the event of a stream with which a requested tool call is complete."""
 

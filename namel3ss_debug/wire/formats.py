@@ -92,6 +92,7 @@ _ROWS = (
         _has_messages,
         openai_chat,
         complete=_add_agent_or_deployment,
+        encode_request=openai_chat.encode_request,
     ),
     Format(
         "mistral.fim",
@@ -118,6 +119,7 @@ _ROWS = (
         ("/responses", "/responses/compact"),
         _has_input_or_conversation,
         openai_responses,
+        encode_request=openai_responses.encode_request,
         call_end=rb"response\.(?:output_item\.done|completed)",
     ),
     Format(
@@ -136,6 +138,7 @@ _ROWS = (
         ("/messages",),
         lambda body: _has_messages(body) and ("max_tokens" in body or "anthropic_version" in body),
         anthropic_messages,
+        encode_request=anthropic_messages.encode_request,
         call_end=b"content_block_stop",
     ),
     # Bedrock puts Anthropic's events into its own event stream, Vertex AI sends them as they are.

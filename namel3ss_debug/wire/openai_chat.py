@@ -108,6 +108,67 @@ def _decode_tool_calls(message: Json) -> list[parts.Part]:
     return calls
 
 
+def encode_request(request: Json) -> Json:
+    """Return the body of a request that was decoded; parts that this API does not know are passed on as they are."""
+    body: Json = {
+        "model": request["model"],
+        "messages": [_encode_message(each) for each in request["messages"]],
+    }
+    if request.get("tools"):
+        body["tools"] = [_encode_tool(tool) for tool in request["tools"]]
+    return body | lenient.mapping(request.get("params"))
+
+
+def _encode_message(message: parts.Part) -> Json:
+    role, content, rest = message["role"], message["parts"], parts.rest_of(message, "role", "parts")
+    results = [part for part in content if part["type"] == "tool_call_response"]
+    if results:
+        result = results[0]
+        names = {"tool_call_id": result.get("id"), "name": result.get("name")}
+        response = parts.encode_tool_result(result.get("response"), _encode_block)
+        return {"role": role, **rest, **lenient.drop_none(names), "content": response}
+    encoded: Json = {"role": role, **rest}
+    blocks = [part for part in content if part["type"] not in ("reasoning", "refusal", "tool_call")]
+    encoded["content"] = parts.encode_content(blocks, _encode_block) if blocks else None
+    for part in content:
+        if part["type"] == "reasoning":
+            encoded[_REASONING_KEYS[0]] = part.get("content")
+        elif part["type"] == "refusal":
+            encoded["refusal"] = part.get("refusal")
+    calls = [part for part in content if part["type"] == "tool_call"]
+    return encoded | ({"tool_calls": encode_function_calls(calls, "resent")} if calls else {})
+
+
+def _encode_block(part: parts.Part) -> Json:
+    kind = part["type"]
+    if kind == "text":
+        return {"type": "text", "text": part.get("content"), **parts.rest_of(part, "content")}
+    if kind in ("uri", "blob") and part.get("modality") == "image":
+        url = part.get("uri") if kind == "uri" else parts.data_url(part)
+        return {
+            "type": "image_url",
+            "image_url": {"url": url, **parts.rest_of(part, "modality", "uri", "mime_type", "content")},
+        }
+    if kind == "blob" and part.get("modality") == "audio":
+        form = str(part.get("mime_type") or "").partition("/")[2]
+        rest = parts.rest_of(part, "modality", "mime_type", "content")
+        return {"type": "input_audio", "input_audio": {"data": part.get("content"), "format": form, **rest}}
+    if kind == "blob":
+        rest = parts.rest_of(part, "modality", "mime_type", "content")
+        return {"type": "file", "file": {"file_data": parts.data_url(part), **rest}}
+    if kind == "file":
+        return {"type": "file", "file": parts.rest_of(part)}
+    return part
+
+
+def _encode_tool(tool: Json) -> Json:
+    kind = tool.get("type") or "function"
+    inner = parts.rest_of(tool)
+    if kind == "custom":
+        inner = {("format" if name == "parameters" else name): value for name, value in inner.items()}
+    return {"type": kind, kind: inner} if kind in ("function", "custom") else tool
+
+
 # --- the response
 
 

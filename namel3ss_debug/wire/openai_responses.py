@@ -105,6 +105,63 @@ def _join_reasoning(item: Json) -> str | None:
     return "\n\n".join(texts) if texts else None
 
 
+def encode_request(request: Json) -> Json:
+    """Return the body of a request that was decoded; parts that this API does not know are passed on as they are."""
+    items = [item for message in request["messages"] for item in _encode_message(message)]
+    body: Json = {"model": request["model"], "input": items}
+    if request.get("tools"):
+        body["tools"] = request["tools"]
+    return body | lenient.mapping(request.get("params"))
+
+
+def _encode_message(message: parts.Part) -> list[Json]:
+    """Return the items of one message; a message holds one call, one result, one reasoning, or content."""
+    role, content = message["role"], message["parts"]
+    if len(content) == 1:
+        part = content[0]
+        if part["type"] == "tool_call":
+            arguments = lenient.dump_arguments(part.get("arguments"))
+            return [
+                {
+                    "type": "function_call",
+                    "call_id": part.get("id"),
+                    "name": part.get("name"),
+                    "arguments": arguments,
+                }
+            ]
+        if part["type"] == "tool_call_response":
+            output = parts.encode_tool_result(part.get("response"), _encode_block)
+            result = {"type": "function_call_output", "call_id": part.get("id"), "output": output}
+            return [result | parts.rest_of(part, "id", "response")]
+        if part["type"] == "reasoning":
+            thought = part.get("content")
+            summary = [{"type": "summary_text", "text": thought}] if thought else []
+            return [{"type": "reasoning", "summary": summary, **parts.rest_of(part, "content", "summary")}]
+    encoded = parts.encode_content(content, lambda part: _encode_block(part, role))
+    return [{"role": role, **parts.rest_of(message, "role", "parts"), "content": encoded}]
+
+
+def _encode_block(part: parts.Part, role: str = "user") -> Json:
+    kind, rest = part["type"], parts.rest_of(part, "modality", "mime_type", "content", "uri")
+    if kind == "text":
+        named = "output_text" if role == "assistant" else "input_text"
+        return {"type": named, "text": part.get("content"), **parts.rest_of(part, "content")}
+    image = part.get("modality") == "image"
+    if kind == "blob":
+        return {
+            "type": "input_image" if image else "input_file",
+            "image_url" if image else "file_data": parts.data_url(part),
+        } | rest
+    if kind == "uri":
+        return {
+            "type": "input_image" if image else "input_file",
+            "image_url" if image else "file_url": part.get("uri"),
+        } | rest
+    if kind == "file":
+        return {"type": "input_image" if image else "input_file", **rest}
+    return part
+
+
 # --- the response
 
 

@@ -95,6 +95,31 @@ def decode_content(content: object, decode: Callable[[Part], Part]) -> list[Part
     return parts
 
 
+def encode_content(content: list[Part], encode: Callable[[Part], Part]) -> str | list[Part]:
+    """Return parts as the content of a message: a plain text alone as text, otherwise as blocks; `encode` makes a block."""
+    if len(content) == 1 and content[0].keys() == {"type", "content"} and content[0]["type"] == "text":
+        return str(content[0]["content"])
+    return [encode(part) for part in content]
+
+
+def encode_tool_result(response: Any, encode: Callable[[Part], Part]) -> Any:
+    """Return the result of a tool as `decode_tool_result` reads it."""
+    is_decoded = isinstance(response, list) and all(
+        isinstance(part, dict) and "type" in part for part in response
+    )
+    return [encode(part) for part in response] if is_decoded else response
+
+
+def rest_of(part: Part, *read: str) -> Part:
+    """Return the fields of a part beside its type and those that are read."""
+    return {name: value for name, value in part.items() if name != "type" and name not in read}
+
+
+def data_url(blob: Part) -> str:
+    """Return the `data:` URL of a blob."""
+    return f"data:{blob.get('mime_type') or ''};base64,{blob.get('content') or ''}"
+
+
 def select_texts(parts: list[Part], kind: str = "text") -> list[str]:
     """Return the contents of the parts of one kind, `text` or `reasoning`."""
     return [

@@ -152,6 +152,12 @@ def answer_in_another_shape(events):
     ends(events, "lookup_order")[0]["outputs"]["result"] = {"item": 5}
 
 
+def refund_a_sofa(events):
+    """A tool is asked about an item that no order holds."""
+    start = next(event for event in events if event.get("component_name") == "refund_policy")
+    start["inputs"]["arguments"]["item"] = "sofa"
+
+
 BREAKS = {
     "no-failures": fail,
     "no-open-spans": leave_open,
@@ -169,6 +175,8 @@ BREAKS = {
     "one-look-up": lambda events: again(events, "lookup_order"),
     "order-numbers": ask_for_another,
     "shape-of-an-order": answer_in_another_shape,
+    "price-of-an-order": answer_in_another_shape,
+    "only-what-was-ordered": refund_a_sofa,
     "no-triggers": lambda events: again(events, "lookup_order", 8),
     "no-worse": use_tokens,
 }

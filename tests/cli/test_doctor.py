@@ -13,6 +13,7 @@ import time
 import pytest
 
 from namel3ss_debug.cli.doctor import Files
+from namel3ss_debug.traces.reader import open_trace
 
 ASK = """
 import os, urllib3
@@ -188,10 +189,19 @@ asyncio.run(main())
 
 
 def test_the_order_of_parallel_answers_that_reaches_a_prompt_is_named(clinic):
-    """The calls that were made in parallel are named."""
+    """The calls that were made in parallel are named, with the state; the first run and the one that differed are kept."""
     document = clinic.examine(PARALLEL)
     assert found(document) == [("warning", "order", line_of("async with http.post", PARALLEL), ["llm"])]
-    assert document["findings"][0]["times"] == 3
+    finding = document["findings"][0]
+    assert finding["times"] == 3
+    assert re.fullmatch(
+        rf"event {finding['request']} depends on the order of events .* and \d+: shared state `log`\?",
+        finding["race"],
+    )
+    first, differing = (clinic.folder / path for path in document["traces"])
+    events = list(open_trace(first).events())
+    assert events[finding["request"] - 1]["event_type"] == "llm_call_start"
+    assert next(open_trace(differing).events())["metadata"]["rerun"]["of"] == events[0]["execution_id"]
 
 
 ENVIRONMENT = (

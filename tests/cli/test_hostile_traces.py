@@ -610,7 +610,9 @@ def test_a_live_part_never_sends_the_users_key_to_an_address_of_the_trace(projec
     edit(project, lambda files, _folder: change(files, evil.url))
     lines = read(project / "run.jsonl")
     number = find(lines, "llm_call_start", live - 1) + 1 if live == 2 else find(lines, "llm_call_end") + 2
-    again = debug(project, environment(model), "rerun", "run.jsonl", "--trust", "--from", number)
+    again = debug(
+        project, environment(model), "rerun", "run.jsonl", "--trust", "--live-from", number, "--yes"
+    )
     assert evil.keys == [], again.stderr
     if case == "in a variable":
         assert model.keys == ["Bearer sk-of-the-user"], again.stderr

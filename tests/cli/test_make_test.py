@@ -52,6 +52,46 @@ def command(*words, cwd, **environ):
     )
 
 
+PRICED = """
+from namel3ss_debug.hooks import trace_tool_call
+
+@trace_tool_call
+def price(item):
+    return {"price": 40}
+
+print(price("lamp"))
+"""
+
+
+def test_an_update_records_the_program_again_and_shows_the_difference(tmp_path):
+    """The test is made again; one that was edited stays, and gets the new trace."""
+    (tmp_path / "app.py").write_text(PRICED)
+    command("namel3ss_debug", "trace", "-o", "run.jsonl", "app.py", cwd=tmp_path)
+    command("namel3ss_debug", "make-test", "run.jsonl", cwd=tmp_path)
+    test = tmp_path / "test_app.py"
+    before = test.read_text()
+    (tmp_path / "app.py").write_text(PRICED.replace("40", "4000"))
+    update = ("namel3ss_debug", "make-test", "--update", "test_app.py")
+    asked = command(*update, cwd=tmp_path)
+    assert asked.returncode == 2
+    assert (
+        "make-test --update runs for real: tools: price. Nobody can be asked here: add --yes" in asked.stderr
+    )
+    assert test.read_text() == before
+    done = command(*update, "--yes", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "result.price 40 -> 4000" in done.stderr
+    assert "4000" in (tmp_path / "test_app.jsonl").read_text()
+    test.write_text(f"{test.read_text()}# mine\n")
+    (tmp_path / "app.py").write_text(PRICED.replace("40", "7"))
+    kept = command(*update, "--yes", cwd=tmp_path)
+    assert "test_app.py was edited, so it stays" in kept.stdout
+    assert test.read_text().endswith("# mine\n")
+    assert command(*update, "--yes", cwd=tmp_path).stderr.endswith(
+        "nothing differs: the test stays as it is\n"
+    )
+
+
 DATED = """
 import datetime, uuid
 import urllib.request  # draws while it is imported, which pytest may have done

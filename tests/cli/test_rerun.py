@@ -354,7 +354,7 @@ def test_the_message_of_an_added_call_names_both_sides_and_what_can_be_done(agen
     told = " ".join(again.told.split())
     assert "calls gpt-4o-mini, and the trace holds no answer for this call" in told
     assert "there, at event 9" in told
-    assert "give an answer with --mock 'llm@3.text=...', call it for real with --from 9" in told
+    assert "give an answer with --mock 'llm@3.text=...', call it for real with --live-from 9" in told
 
 
 def test_the_answer_that_the_message_asks_for_lets_the_run_go_on(agent):
@@ -427,7 +427,7 @@ def test_a_mock_answers_the_calls_it_names(agent, name, cold):
     assert [line == "get_weather {'temp_c': -30}" for line in lines] == [9 in cold, 11 in cold]
     assert again.status == 1
     assert "The re-run is not verified: 1 stale model call." in again.told
-    assert "Use --from 20 to call the model." in " ".join(again.told.split())
+    assert "Use --live-from 20 to call the model." in " ".join(again.told.split())
     assert again.told.splitlines()[-1].startswith(
         "namel3ss debug: to verify: namel3ss debug rerun run.jsonl --mock"
     )
@@ -641,29 +641,43 @@ def test_twenty_runs_are_the_same(bench, name):
         assert (again.status, of_program(again.err)) == (0, first.out.decode() + of_program(first.err))
 
 
-def test_a_fork_asks_for_real_from_its_event_on(agent):
-    """Up to the event everything is answered from the recording, and the model is asked behind it."""
-    edited(agent, ("describe {city}", "praise {city}"))
-    again = agent.rerun("--from", str(PARIS), environment=agent.environment)
-    assert again.status == 0, again.told
-    assert [line for line in again.out.decode().splitlines() if "praise" in line] == [
-        f"You said: praise {city}" for city in ("Paris", "Rome", "Oslo")
-    ]
-    assert len(agent.model.requests) == 3
-    assert f"matches the trace up to event {PARIS}, and is live from there" in again.told
-    (trace,) = agent.again
-    assert next(open_trace(trace).events())["metadata"]["rerun"]["from"] == PARIS
-
-
-def test_a_fork_stays_offline_where_it_is_to(agent):
-    """With --offline nothing is asked for real, and a call without a mock ends the run."""
-    edited(agent, ("describe {city}", "praise {city}"))
-    options = ("--from", str(PARIS), "--offline", "--mock", "llm@5.text=praised")
-    again = agent.rerun(*options, environment=agent.environment)
-    assert again.status == 2
-    assert "praised" in again.out.decode()
-    assert "call it for real without --offline" in " ".join(again.told.split())
+def test_a_live_part_runs_models_and_tools_for_real_and_shows_what_changed(agent):
+    """What comes before the event is answered; a tool that was edited runs, and the models read its result."""
+    edited(agent, ('"temp_c": 21', '"temp_c": -3'))
+    asked = agent.rerun("--live-from", str(PARIS_TOOL), environment=agent.environment)
+    assert asked.status == 2
+    assert asked.told.count("\n") == 1
+    assert "models: gpt-4o-mini (4 calls), about $0.0" in asked.told
+    assert "tools: get_weather (2 calls), get_time" in asked.told
+    assert "add --yes" in asked.told
     assert not agent.model.requests
+    live = ("--live-from", str(PARIS_TOOL), "--yes")
+    again = agent.rerun(*live, environment=agent.environment)
+    told = " ".join(again.told.split())
+    assert again.status == 0, again.told
+    assert b"'temp_c': -3" in again.out
+    assert len(agent.model.requests) == 4
+    assert (
+        f"Your change took effect: from event {PARIS_TOOL + 1} on the run differs, and the outcome is now: "
+        in told
+    )
+    assert "result.temp_c 21 -> -3" in told
+    (trace,) = agent.again
+    events = list(open_trace(trace).events())
+    assert events[0]["metadata"]["rerun"]["live_from"] == PARIS_TOOL
+    assert events[-1]["metadata"]["rerun"]["verdict"] == "changed"
+
+
+@pytest.mark.parametrize(("limit", "status"), [(6, 0), (5, 1)])
+def test_rules_decide_whether_a_live_part_succeeds(agent, limit, status):
+    """Status 1 where the changed run breaks one, and 0 where it keeps all."""
+    edited(agent, ("describe {city}", "praise {city}"))
+    rules = agent.folder / "rules.json"
+    rules.write_text(json.dumps({"checks": [{"name": "calls", "calls": "llm", "at_most": limit + 1}]}))
+    live = ("--live-from", str(PARIS), "--yes", "--check", str(rules))
+    again = agent.rerun(*live, environment=agent.environment)
+    assert again.status == status, again.told
+    assert ("calls" in again.told.partition("recorded in")[2]) == bool(status)
 
 
 def test_the_network_is_closed(bench):
@@ -1012,12 +1026,13 @@ def test_a_replay_names_the_command_that_runs_again(bench):
     assert refused.status == 2
     assert refused.told == "namel3ss debug: replay --rerun is now: rerun (see namel3ss-debug replay --help)\n"
     assert "there is no option --filter" in bench.rerun("--filter", "llm").told
-    assert "--offline is for --from" in bench.rerun("--offline").told
+    assert "--yes is for --live-from" in bench.rerun("--yes").told
+    assert "there is no option --from" in bench.rerun("--from", "3").told
 
 
 def test_an_event_that_is_not_there_is_refused(agent):
-    """--from behind the end of the trace."""
-    again = agent.rerun("--from", "999")
+    """--live-from behind the end of the trace."""
+    again = agent.rerun("--live-from", "999")
     assert again.status == 2
     assert "events, numbered from 1" in again.told
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from namel3ss_debug.replay.rerun.divergences import Difference, Divergence, Match, difference_of, summarize
-from namel3ss_debug.replay.rerun.outcomes import RerunOutcome
+from namel3ss_debug.replay.rerun.outcomes import LiveChange, RerunOutcome
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCall
 from namel3ss_debug.replay.rerun.requests import Request
 from namel3ss_debug.replay.rerun.tool_code import StaleTool
@@ -127,14 +127,19 @@ def test_what_is_missing_and_what_came_too_early_are_told_by_their_words():
         ({"status": 1, "recorded_status": 1}, 0, "The re-run matches the trace."),
         ({"status": 1, "recorded_status": None}, 0, "The re-run matches the trace."),
         (
-            {"status": 1, "live_since": 5},
+            {"status": 1, "live_since": 5, "live_from": 4},
             1,
-            "The re-run matches the trace up to event 5, and its live part failed.",
+            "The re-run matches the trace up to event 4, and its live part failed.",
         ),
         (
-            {"live_since": 5},
+            {"live_since": 5, "live_from": 4},
             0,
-            "The re-run matches the trace up to event 5, and is live from there.",
+            "The re-run matches the trace up to event 4, and is live from there.",
+        ),
+        (
+            {"live_since": 5, "live_change": LiveChange(6, 8, "it ends with status 0", is_same=False)},
+            0,
+            "Your change took effect: from event 6 (8 in the re-run) on the run differs, and",
         ),
         ({"interrupted": True, "status": -2}, 130, "The re-run was interrupted."),
         ({"problem": "no"}, 2, "The re-run could not go on."),
@@ -144,7 +149,6 @@ def test_what_is_missing_and_what_came_too_early_are_told_by_their_words():
             1,
             "The re-run ended differently from the trace.",
         ),
-        ({"stop": UnansweredCall("new", request(3), offline=True)}, 2, "The re-run could not go on."),
         (
             {"stop": UnansweredCall("open", request(3), RecordedCall(3, request(3)))},
             2,
@@ -166,7 +170,7 @@ def test_answers_that_came_too_early_to_matter_are_named():
     assert "answered 1 unverified, 1 by your overrides" in told
     assert told.endswith(
         "Event 5 (recorded as 7): the request changed after your override, and got the recorded answer. "
-        "Use --from 7 to call the model."
+        "Use --live-from 7 to call the model."
     )
 
 
@@ -182,7 +186,7 @@ def test_a_tool_that_was_asked_too_early_is_run_by_an_option_of_its_own():
     )
     assert "Use --run-tools search to run it." in told
     assert verifying_command(found, "run.jsonl") == (
-        "namel3ss debug rerun run.jsonl --run-tools search --from 9"
+        "namel3ss debug rerun run.jsonl --run-tools search --live-from 9"
     )
 
 

@@ -27,7 +27,7 @@ FOUND = (
 
 def shown(found, width=80, status=0):
     """The lines as text."""
-    return [each.plain for each in doctor_lines(found, 7, status, width)]
+    return [each.plain for each in doctor_lines(found, 7, status, (), width)]
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

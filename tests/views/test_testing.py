@@ -1,11 +1,13 @@
-"""A recorded test that failed: the run as a tree, and the call that failed."""
+"""A recorded test that failed: the run as a conversation, the call that failed, and the first finding."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from namel3ss_debug.views.testing import run_section
 
+ROOT = Path(__file__).parents[2]
 ATTEMPTS = [
     {"event_type": "llm_call_start", "event_id": "1"},
     {"event_type": "llm_call_end", "parent_event_id": "1", "status": "failed", "error": "rate limit"},
@@ -18,7 +20,7 @@ ATTEMPTS = [
     [("completed", []), ("failed", ["failed: llm_call gpt-4o, event 3: the model is down"])],
 )
 def test_an_attempt_that_another_made_good_is_no_call_that_failed(tmp_path, status, told):
-    """Only what failed for good is named below the tree; the attempts stand in it."""
+    """Only what failed for good is named below the conversation."""
     end = {"event_type": "llm_call_end", "parent_event_id": "3", "status": status}
     if status == "failed":
         end["error"] = "the model is down"
@@ -32,4 +34,14 @@ def test_an_attempt_that_another_made_good_is_no_call_that_failed(tmp_path, stat
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     lines = run_section(path).splitlines()
     assert [line for line in lines if line.startswith("failed: ")] == told
-    assert sum("llm_call gpt-4o" in line and "failed" in line for line in lines[1:3]) >= 1
+    assert any("gpt-4o" in line for line in lines)
+
+
+def test_the_section_shows_the_run_and_its_first_finding():
+    """The conversation as `show` prints it, and what `analyze` finds first, with its events."""
+    recording = ROOT / "tests/data/recordings/failing_agent.jsonl"
+    text = run_section(recording)
+    assert "place_order" in text
+    assert "finding: tool place_order failed: ValueError: there is no supplier 'S-00'" in text
+    assert "(event 25, 9)" in text
+    assert text.splitlines()[-1].startswith("debug it: namel3ss debug replay ")

@@ -426,3 +426,90 @@ def test_deep_nesting_is_read(known):
         for outer in ("messages", "input", "content", "error", "detail", "output"):
             read_everything(known, {outer: deep})
         read_everything(known, deep)
+
+
+IMAGE = "data:image/png;base64,AAAA"
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+WRITTEN = {
+    "openai.chat": {
+        "model": "m",
+        "messages": [
+            {"role": "developer", "content": "rules"},
+            {"role": "user", "name": "ann", "content": [
+                {"type": "text", "text": "look"},
+                {"type": "image_url", "image_url": {"url": "https://h/i.png", "detail": "low"}},
+                {"type": "image_url", "image_url": {"url": IMAGE}},
+                {"type": "input_audio", "input_audio": {"data": "BBBB", "format": "wav"}},
+                {"type": "file", "file": {"file_id": "f1", "filename": "a.pdf"}},
+                {"type": "hologram", "depth": 3},
+            ]},
+            {"role": "assistant", "content": None, "reasoning_content": "think", "tool_calls": [
+                {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}},
+            ]},
+            {"role": "tool", "tool_call_id": "1", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+            {"role": "assistant", "refusal": "no", "content": ""},
+        ],
+        "tools": [
+            {"type": "function", "function": {"name": "f", "description": "d", "parameters": SCHEMA, "strict": True}},
+            {"type": "custom", "custom": {"name": "g", "format": {"type": "text"}}},
+            {"type": "web_search"},
+        ],
+        "temperature": 0.5,
+        "response_format": {"type": "json_object"},
+    },
+    "anthropic.messages": {
+        "model": "m",
+        "max_tokens": 9,
+        "system": [{"type": "text", "text": "rules", "cache_control": {"type": "ephemeral"}}],
+        "messages": [
+            {"role": "user", "content": [
+                {"type": "text", "text": "look"},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
+                {"type": "document", "source": {"type": "url", "url": "https://h/a.pdf"}, "title": "a"},
+            ]},
+            {"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "s"},
+                {"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}},
+                {"type": "server_tool_use", "id": "2", "name": "web_search", "input": {"query": "q"}},
+                {"type": "web_search_tool_result", "tool_use_id": "2", "content": []},
+            ]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "is_error": True, "content": "bad"}]},
+        ],
+        "tools": [
+            {"name": "f", "description": "d", "input_schema": SCHEMA},
+            {"type": "web_search_20250305", "name": "web_search", "max_uses": 2},
+        ],
+    },
+    "openai.responses": {
+        "model": "m",
+        "instructions": "rules",
+        "input": [
+            {"role": "user", "content": [
+                {"type": "input_text", "text": "look"},
+                {"type": "input_image", "image_url": IMAGE, "detail": "low"},
+                {"type": "input_file", "file_id": "f1"},
+            ]},
+            {"type": "reasoning", "id": "r1", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": "e"},
+            {"type": "function_call", "call_id": "1", "name": "f", "arguments": '{"a": 1}'},
+            {"type": "function_call_output", "call_id": "1", "output": "3"},
+            {"role": "assistant", "content": [{"type": "output_text", "text": "three"}]},
+        ],
+        "tools": [{"type": "function", "name": "f", "parameters": SCHEMA, "strict": True}],
+        "reasoning": {"effort": "low"},
+    },
+}  # fmt: skip
+"""A request with every kind of message for each format whose requests can be written."""
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_decoded_request_is_written_so_that_it_is_read_the_same(name):
+    """Nothing of it is lost, so it can be sent again from a trace."""
+    form = wire.FORMATS[name]
+    decoded = form.codec.decode_request(WRITTEN[name])
+    assert form.encode_request is not None
+    assert form.codec.decode_request(form.encode_request(decoded)) == decoded
+
+
+def test_every_format_that_writes_requests_is_tried():
+    """A new one needs a request here."""
+    assert {name for name, form in wire.FORMATS.items() if form.encode_request is not None} == set(WRITTEN)

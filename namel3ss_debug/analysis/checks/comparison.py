@@ -7,12 +7,24 @@ order of calls that ran side by side, and what the setting `diff_ignore` names, 
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from namel3ss_debug.analysis.checks.findings import Violation
 from namel3ss_debug.analysis.diff.comparison import compare, load_run
-from namel3ss_debug.analysis.diff.differences import ADDED, KINDS, MISSING, ORDER, PATH, STATUS
+from namel3ss_debug.analysis.diff.differences import (
+    ADDED,
+    ARGUMENTS,
+    KINDS,
+    MISSING,
+    ORDER,
+    PATH,
+    RESULT,
+    STATUS,
+    RunDifference,
+)
 from namel3ss_debug.analysis.diff.masks import Masks
+from namel3ss_debug.errors import short
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
@@ -30,12 +42,17 @@ COMPARED: Final[dict[str, frozenset[str]]] = {
 MOST: Final = 10
 """The most baselines that a run is compared with, the first ones."""
 
+_VALUES: Final = frozenset({ARGUMENTS, RESULT})
+_MOST_VALUES: Final = 20
+_LONGEST_VALUE: Final = 80
 _DESCRIPTIONS: Final = {
     PATH: "was called in place of {}",
     ORDER: "ran earlier or later than in the baseline",
     ADDED: "is not in the baseline",
     MISSING: "is in the baseline only",
     STATUS: "ended differently from the baseline",
+    ARGUMENTS: "was called with other arguments",
+    RESULT: "returned another result",
 }
 
 
@@ -68,20 +85,44 @@ def find_divergence(
 def _describe_divergence(
     differs: int, diff: Diff, kinds: frozenset[str], aspect: str, trace: Trace
 ) -> Iterator[Violation]:
-    """Yield the first lasting difference, with the number of all."""
+    """Yield the first lasting difference, with the number of all, and then each changed argument and result."""
     listed = [difference for difference in diff.differences if difference.kind in kinds]
     lasting = (difference for difference in listed if difference.lasting)
     first = next(lasting, listed[0] if listed else None)
-    more = f"; the first of {differs:,} differences" if differs > 1 else ""
     if first is None:
         yield Violation("run", f"diverges from the baseline in {differs:,} places", detail=aspect)
         return
-    subject = f"{first.component}:{first.name}" if first.name else first.component
-    description = _DESCRIPTIONS.get(first.kind, KINDS[first.kind]).format(first.name_a or "something else")
-    yield Violation(
+    more = f"; the first of {differs:,} differences" if differs > 1 else ""
+    yield _to_violation(first, "diverges from the baseline", more, aspect, trace)
+    values = (each for each in listed if each is not first and each.kind in _VALUES)
+    for difference in islice(values, _MOST_VALUES):
+        yield _to_violation(difference, "differs from the baseline", "", aspect, trace)
+
+
+def _to_violation(difference: RunDifference, head: str, tail: str, aspect: str, trace: Trace) -> Violation:
+    """Return a difference as what breaks the rule: what was called, and both sides of the first change.
+
+    Args:
+        difference: the difference.
+        head: what its description begins with.
+        tail: what it ends with.
+        aspect: the aspect of the baseline.
+        trace: the trace of the run.
+    """
+    subject = f"{difference.component}:{difference.name}" if difference.name else difference.component
+    number = difference.number_b
+    description = _DESCRIPTIONS.get(difference.kind, KINDS[difference.kind])
+    words = f"{subject.replace(':', ' ', 1)} {description.format(difference.name_a or 'something else')}"
+    if (difference.component, difference.event_type) == ("app", "output"):
+        words = "the program printed something else"
+    change = next(iter(difference.detail.all_paths), None) if difference.detail is not None else None
+    if difference.kind in _VALUES and change is not None:
+        old, new = (short(lenient.dump(side).decode(), _LONGEST_VALUE) for side in (change.old, change.new))
+        words += f": {change.path.removeprefix('$.')} {old} -> {new}"
+    return Violation(
         subject,
-        f"diverges from the baseline: {subject.replace(':', ' ', 1)} {description}{more}",
-        [] if first.number_b is None else [first.number_b],
-        None if first.number_b is None else lenient.string(trace.event(first.number_b).get("call_site")),
-        f"{aspect} {first.kind}",
+        f"{head}: {words}{tail}",
+        [] if number is None else [number],
+        None if number is None else lenient.string(trace.event(number).get("call_site")),
+        f"{aspect} {difference.kind}" + (f" {change.path}" if difference.kind in _VALUES and change else ""),
     )

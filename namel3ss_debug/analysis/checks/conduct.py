@@ -6,13 +6,16 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from namel3ss_debug.analysis.checks.findings import Violation
-from namel3ss_debug.analysis.checks.messages import describe_broken
+from namel3ss_debug.analysis.checks.messages import describe_broken, format_value
+from namel3ss_debug.analysis.checks.shapes import find_misfits, plain
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.expressions import event_scope
 from namel3ss_debug.traces.costs import priced
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.checks.measures import CheckedRun
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.span_table import SpanTableBuilder
 
+_LONGEST_VALUE = 200
+"""A text that is longer is no value, but may hold some."""
+_LEAST_TEXT = 4
+"""A shorter text is in many others by chance."""
 _KEPT = 10_000
 """The most violations that a rule keeps one by one; later ones are only counted."""
 
@@ -92,16 +99,33 @@ class CollectingWatcher(BaseWatcher):
 
 
 class Forbid(CollectingWatcher):
-    """`forbid`: no such span; with `after`, none that began after one of those had ended, in the same agent."""
+    """`forbid`: no such span.
 
-    def __init__(self, patterns: Sequence[SpanPattern], after: SpanPattern | None) -> None:
+    With `after`, none that began after one of those had ended, in the same agent. With `before`, none that began before
+    the first of those had ended, in the whole run.
+    """
+
+    def __init__(
+        self, patterns: Sequence[SpanPattern], after: SpanPattern | None, before: SpanPattern | None = None
+    ) -> None:
         super().__init__()
         self._patterns = patterns
-        self._after = after
+        self._after, self._before = after, before
         self._since: dict[str, tuple[int, str]] = {}
+        self._first_end = 0  # of a span that `before` names; spans arrive by their ends
 
     def span(self, span: SeenSpan) -> None:
         """Add a violation for a forbidden span."""
+        if self._before is not None:
+            if (
+                any(pattern.matches(span) for pattern in self._patterns)
+                and not 0 < self._first_end < span.number
+            ):
+                what = f"{span.label} was called before {self._before.text}"
+                self._violations.add(Violation(span.subject, what, [span.number], span.call_site))
+            if not self._first_end and span.end_number and not span.failed and self._before.matches(span):
+                self._first_end = span.end_number
+            return
         since = self._since.get(span.owner)
         late = self._after is None or (since is not None and span.number > since[0])
         if late and any(pattern.matches(span) for pattern in self._patterns):
@@ -249,6 +273,111 @@ class EventAssert(CollectingWatcher):
             if self._has_evaluated or self._condition is None
             else f"there was no event if {self._condition.text}"
         )
+
+
+class ShapeAssert(CollectingWatcher):
+    """`shape`: the result of each of these spans has a shape, see `shapes`."""
+
+    def __init__(self, shape: Any, pattern: SpanPattern) -> None:
+        super().__init__()
+        self._shape, self._pattern = shape, pattern
+        self._has_evaluated = False
+
+    def span(self, span: SeenSpan) -> None:
+        """Compare the result of a span."""
+        if not span.end or span.failed or not self._pattern.matches(span):
+            return
+        self._has_evaluated = True
+        outputs = span.end.get("outputs")
+        result = outputs.get("result") if isinstance(outputs, dict) else None
+        for path, what in islice(find_misfits(self._shape, result), 5):
+            numbers = [span.end_number or span.number]
+            self._violations.add(
+                Violation(span.subject, f"{span.label}: result{path} {what}", numbers, span.call_site, path)
+            )
+
+    def describe_idle(self, run: CheckedRun) -> str:
+        """Return that no such span had an output, or ""."""
+        del run
+        return "" if self._has_evaluated else f"there was no {self._pattern.text} with an output"
+
+
+class TakenArguments(CollectingWatcher):
+    """`taken`: arguments of each of these calls are values of an earlier result of another tool."""
+
+    def __init__(self, pattern: SpanPattern, arguments: Sequence[str]) -> None:
+        super().__init__()
+        self._pattern, self._arguments = pattern, arguments
+        self._results = EarlierResults()
+        self._has_evaluated = False
+
+    def span(self, span: SeenSpan) -> None:
+        """Look for the arguments of a call among the earlier results; spans arrive by their ends."""
+        if span.component != "tool":
+            return
+        if self._pattern.matches(span):
+            self._has_evaluated = True
+            inputs = span.start.get("inputs")
+            arguments = inputs.get("arguments") if isinstance(inputs, dict) else None
+            for name in self._arguments:
+                value = arguments.get(name) if isinstance(arguments, dict) else None
+                if value is not None and not self._results.hold(value, span.number):
+                    what = (
+                        f"{span.label}: {name} is {format_value(name, value)}, which no earlier result holds"
+                    )
+                    self._violations.add(Violation(span.subject, what, [span.number], span.call_site, name))
+        self._results.add(span)
+
+    def describe_idle(self, run: CheckedRun) -> str:
+        """Return that there was no such call, or ""."""
+        del run
+        return "" if self._has_evaluated else f"there was no {self._pattern.text}"
+
+
+class EarlierResults:
+    """The values in the results of tools, each with the event that ended the first call that returned it."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str | float, int] = {}
+        self._texts: list[tuple[int, str]] = []
+
+    def add(self, span: SeenSpan) -> None:
+        """Add the result of a tool."""
+        outputs = span.end.get("outputs")
+        if span.component != "tool" or not isinstance(outputs, dict) or not span.end_number:
+            return
+        for value in iter_leaves(plain(outputs.get("result"))):
+            if isinstance(value, str) and len(value) > _LONGEST_VALUE:
+                self._texts.append((span.end_number, value))
+            else:
+                self._ends.setdefault(value, span.end_number)
+
+    def hold(self, value: Any, before: int) -> bool:
+        """Return whether all texts and numbers in a value were returned before an event, alone or within a longer text."""
+        return all(self._holds(leaf, before) for leaf in iter_leaves(value))
+
+    def _holds(self, leaf: str | float, before: int) -> bool:
+        if self._ends.get(leaf, before) < before:
+            return True
+        words = leaf if isinstance(leaf, str) else f"{leaf:g}"
+        return len(words) >= _LEAST_TEXT and (
+            any(end < before and words in text for end, text in self._texts)
+            or any(
+                isinstance(text, str) and end < before and words in text for text, end in self._ends.items()
+            )
+        )
+
+
+def iter_leaves(value: Any) -> Iterator[str | float]:
+    """Yield the texts and numbers in a JSON value."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from iter_leaves(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from iter_leaves(inner)
+    elif isinstance(value, str) or lenient.is_number(value):
+        yield value
 
 
 Validate = Callable[[Any], Sequence[tuple[str, str]]]

@@ -187,7 +187,7 @@ def add_to_measures(span: SeenSpan, measured: dict[str, dict[str, Measured]]) ->
         measured[by].setdefault(span.name, Measured()).add(span, timed=True)
 
 
-_VERIFIED: Final = frozenset({"matched", "matched_with_overrides"})
+_VERIFIED: Final = frozenset({"matched", "matched_with_overrides", "changed"})
 
 
 def has_verdict(first: Event) -> bool:
@@ -247,7 +247,7 @@ VERDICT_RULE: Final = CheckRule(
     name="re-run verified",
     level="error",
     message="",
-    describes="a re-run is matched, or matched_with_overrides",
+    describes="a re-run is matched, matched_with_overrides, or changed by its live part",
     kind="verdict",
     sections=(),
     spans=False,

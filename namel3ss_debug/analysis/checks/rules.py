@@ -22,11 +22,14 @@ from namel3ss_debug.analysis.checks.conduct import (
     Forbid,
     Require,
     SchemaAssert,
+    ShapeAssert,
     SpanAssert,
+    TakenArguments,
     Watcher,
 )
 from namel3ss_debug.analysis.checks.coverage import CALLED, Needs, find_needs, find_needs_of_measures
 from namel3ss_debug.analysis.checks.measures import BY, MEASURES
+from namel3ss_debug.analysis.checks.shapes import check_shape
 from namel3ss_debug.analysis.checks.subjects import SPAN_NAMES, SpanPattern, parse_pattern
 from namel3ss_debug.analysis.checks.validation import make_validator, read_schema
 from namel3ss_debug.analysis.failures.categories import CATEGORIES
@@ -367,8 +370,11 @@ def _read_forbid(written: Mapping[str, Any], _: Path) -> _ParsedRule:
     """Parse the patterns that must not be called."""
     patterns = _get_patterns(written, "forbid")
     after = _parse_pattern(_get_text(written, "after"), "after") if "after" in written else None
-    every = [*patterns, after] if after is not None else patterns
-    return _ParsedRule(lambda _: Forbid(patterns, after), needs=find_needs((), every))
+    before = _parse_pattern(_get_text(written, "before"), "before") if "before" in written else None
+    if after is not None and before is not None:
+        raise RuleError("it has after and before; write a rule for each")
+    every = [*patterns, *(pattern for pattern in (after, before) if pattern is not None)]
+    return _ParsedRule(lambda _: Forbid(patterns, after, before), needs=find_needs((), every))
 
 
 def _read_require(written: Mapping[str, Any], _: Path) -> _ParsedRule:
@@ -404,6 +410,27 @@ def _read_schema(written: Mapping[str, Any], folder: Path) -> _ParsedRule:
     return _ParsedRule(
         lambda _: SchemaAssert(validate, value, pattern), needs=find_needs(value.names, [pattern])
     )
+
+
+def _read_shape(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse the spans and the shape of their results."""
+    pattern = _parse_pattern(_get_text(written, "shape"), "shape")
+    if "of" not in written:
+        raise RuleError('it needs of: the shape of the result, such as {"price": "number"}')
+    shape = written["of"]
+    check_shape(shape, "of")
+    needs = find_needs(("result",), [pattern])
+    return _ParsedRule(lambda _: ShapeAssert(shape, pattern), needs=needs)
+
+
+def _read_taken(written: Mapping[str, Any], _: Path) -> _ParsedRule:
+    """Parse the calls, and the arguments that earlier results must hold."""
+    pattern = _parse_pattern(_get_text(written, "taken"), "taken")
+    names = written.get("arguments")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise RuleError(f"arguments is {_format_value(names)}, allowed is a list of names of arguments")
+    needs = find_needs(("arguments", "result"), [pattern])
+    return _ParsedRule(lambda _: TakenArguments(pattern, names), needs=needs)
 
 
 def _read_no(written: Mapping[str, Any], _: Path) -> _ParsedRule:
@@ -466,10 +493,12 @@ Reader = Callable[[Mapping[str, Any], Path], _ParsedRule]
 KINDS: Final[dict[str, tuple[str, tuple[str, ...], Reader]]] = {
     "assert": ("an expression that must be true", ("on",), _read_assert),
     "limit": ("an expression over measures that must be true", ("by", "of"), _read_limit),
-    "forbid": ("what must not be called", ("after",), _read_forbid),
+    "forbid": ("what must not be called", ("after", "before"), _read_forbid),
     "require": ("what must be called", ("in_order",), _read_require),
     "calls": ("what is counted", ("at_most", "at_least"), _read_calls),
     "schema": ("a JSON schema, or a file that holds one", ("on", "of"), _read_schema),
+    "shape": ("the calls whose results must have a shape", ("of",), _read_shape),
+    "taken": ("the calls whose arguments must come from earlier results", ("arguments",), _read_taken),
     "no": ("what must not be in the run", ("of", "except"), _read_no),
     "trigger": (
         "which built-in rules must hold, with the thresholds of the setting triggers",

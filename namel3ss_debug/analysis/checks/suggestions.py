@@ -1,5 +1,7 @@
 """Suggest rules to begin with, made from a good run: they allow what it did, and half as much again of what it used.
 
+What its calls did (`learning`) is kept as well: the shape of results, side effects and their order, sources of arguments.
+
 Durations may be three times as long, because another machine may be that much slower. The rules are meant to be read
 and changed; the run they come from breaks none of them.
 """
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from namel3ss_debug.analysis.analyzer import analyze
 from namel3ss_debug.analysis.checks.budgets import measure_run
 from namel3ss_debug.analysis.checks.evaluation import evaluate, observe
+from namel3ss_debug.analysis.checks.learning import suggest_conduct
 from namel3ss_debug.analysis.checks.rules import RuleSource, read_rules
 from namel3ss_debug.analysis.sections.handled import name_of_handled
 
@@ -47,6 +50,7 @@ def suggest(trace: Trace) -> Suggested:
         },
         *_suggest_budgets(run),
         *_suggest_tools(run),
+        *suggest_conduct(trace),
     ]
     report = evaluate(trace, read_rules([RuleSource("--init", suggested)]))
     broken = {rule.rule for rule in report.rules if rule.findings}

@@ -25,6 +25,7 @@ from namel3ss_debug.analysis.diff.differences import (
     make_detail,
     make_difference,
     mark_carried_changes,
+    mark_lasting_values,
     pair_messages,
 )
 from namel3ss_debug.analysis.diff.masks import Masks
@@ -219,25 +220,29 @@ def compare(a: ComparedRun, b: ComparedRun, masks: Masks) -> Diff:
     changes = comparison.list_changes()
     kinds = Counter(kind for _, _, kind in changes)
     listed = [comparison.difference(index, kind) for _, index, kind in changes[:LISTED]]
+    effects = [
+        *_compare_exit_statuses(a, b),
+        *map(_describe_line, compare_output(a.rows.output, b.rows.output, masks)),
+    ]
+    lasting = next((difference for difference in listed if difference.lasting), None)
+    details = comparison.load_details([*listed[:DETAILED], *filter(None, [lasting])], masks)
+    listed = mark_lasting_values(
+        [
+            replace(
+                difference, detail=details.get((difference.number_a, difference.number_b, difference.kind))
+            )
+            for difference in listed
+        ],
+        effects,
+    )
     first = (
         next((index for index, difference in enumerate(listed) if difference.lasting), 0) if listed else None
     )
-    details = comparison.load_details(
-        [*listed[:DETAILED], *([] if first is None else [listed[first]])], masks
-    )
-    listed = [
-        replace(difference, detail=details.get((difference.number_a, difference.number_b, difference.kind)))
-        for difference in listed
-    ]
     for index in reversed(find_duplicates(listed)):  # backwards, so that the indexes before stay valid
         kinds[listed[index].kind] -= 1
         del listed[index], changes[index]
         first = first - 1 if first is not None and index < first else first
     detailed = mark_carried_changes(listed)
-    effects = [
-        *_compare_exit_statuses(a, b),
-        *map(_describe_line, compare_output(a.rows.output, b.rows.output, masks)),
-    ]
     kinds.update(difference.kind for difference in effects)
     detailed += effects
     pair_index = None if first is None else changes[first][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,7 +20,7 @@ from namel3ss_debug.wire.conversations import MessageChange, diff_messages
 from namel3ss_debug.wire.value_changes import PathChange, diff_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from namel3ss_debug.analysis.diff.alignment import RowPair
     from namel3ss_debug.analysis.diff.masks import Masks
@@ -62,6 +63,9 @@ _PARTS_OF_KIND: Final = {
     PROMPT: frozenset({INSTRUCTIONS, QUESTION, "tools"}),
     CONTEXT: frozenset({HISTORY, "other"}),
 }
+
+_WORD: Final = re.compile(r"[^\W_]+(?:[.:-][^\W_]+)*")
+_LEAST_WORD: Final = 4
 
 ANSWERS: Final = frozenset({RESULT, STATUS})
 """The kinds that show when a call ends; the others show when it begins."""
@@ -365,6 +369,52 @@ def find_duplicates(differences: Iterable[RunDifference]) -> list[int]:
         and not (difference.detail and difference.detail.parts)
         and (difference.number_a, difference.number_b) in explained
     ]
+
+
+def mark_lasting_values(
+    differences: Sequence[RunDifference], effects: Sequence[RunDifference]
+) -> list[RunDifference]:
+    """Return the differences, where those last as well that have a value which a later difference has again.
+
+    The next steps may be the same although the value matters: a program keeps a result, and uses it much later. A word
+    or number counts that only one run has in both differences.
+
+    Args:
+        differences: the differences of calls, in order, with their details.
+        effects: what the programs printed, which comes after all of them.
+    """
+    later = _own_words(effects[0]) if effects else (set[str](), set[str]())
+    for effect in effects[1:]:
+        later = (later[0] | _own_words(effect)[0], later[1] | _own_words(effect)[1])
+    marked = []
+    for difference in reversed(differences):
+        words = _own_words(difference)
+        side = (
+            1 if words[1] else 0
+        )  # what the first run has may be the usual value, which many differences drop
+        returns = difference.kind != RETRY and not words[side].isdisjoint(later[side])
+        later = (later[0] | words[0], later[1] | words[1])
+        marked.append(replace(difference, lasting=True) if returns else difference)
+    return marked[::-1]
+
+
+def _own_words(difference: RunDifference) -> tuple[set[str], set[str]]:
+    """Return the words and numbers of a difference that only the first, and that only the second run has there."""
+    detail = difference.detail or Detail()
+    sides = [(change.old, change.new) for change in detail.messages]
+    sides += [(change.old, change.new) for change in detail.all_paths]
+    old, new = ({word for side in sides for word in _words(side[index])} for index in (0, 1))
+    return old - new, new - old
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Yield the words of a value that are long enough to be the same on purpose, and its numbers in one spelling."""
+    for word in _WORD.findall(lenient.dump(value).decode()):
+        try:
+            yield f"{float(word):g}"
+        except ValueError:
+            if len(word) >= _LEAST_WORD:
+                yield word
 
 
 def mark_carried_changes(differences: Iterable[RunDifference]) -> list[RunDifference]:

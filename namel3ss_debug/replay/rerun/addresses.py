@@ -1,6 +1,6 @@
 """Keep a program from calling an address that a trace of somebody else supplies.
 
-Behind `--from`, and inside tools that are run, a program sends the user's own keys. The address that it calls may be one
+Behind `--live-from`, and inside tools that are run, a program sends the user's own keys. The address that it calls may be one
 of its settings: a variable, an argument, a line that it reads, or a part of an earlier answer. In a trace that is not the
 user's own, these are data of somebody else. So the trace sets no variable that holds an address, and a call to a host
 that stands in the other inputs is refused, unless a variable of the user's own environment holds that host as well.

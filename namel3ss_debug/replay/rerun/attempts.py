@@ -78,6 +78,7 @@ Listens = Callable[[int], bool]
 """Tells whether the program listens on a port."""
 
 _NOT_STARTED: Final = "a trace that is not yours starts no process that it does not hold exactly"
+_NOT_SHOWN: Final = "the trace is not yours, and does not hold this call, so the question did not show it"
 
 
 def loopback_port(request: Request) -> int | None:
@@ -301,9 +302,9 @@ class Attempt:
         """
         # A process that a tool starts may use the network if the tool is run for real.
         if event["event_type"] == "trace_start":
-            return self._live_mark(event) | (
-                {"run": True} if event.get("parent_event_id") in self._inside else {}
-            )
+            is_live = bool(self.seen.live_since) and self.plan.supplied is None
+            runs = is_live or event.get("parent_event_id") in self._inside
+            return self._live_mark(event) | ({"run": True} if runs else {})
         request = read_request(number, event)
         if request is None:
             return self._live_mark(event) | override_reply(self.overrides, number, event)
@@ -389,6 +390,8 @@ class Attempt:
             for name in sorted(names - {ALL}):
                 if (kind, name) not in self._names_run:
                     yield f"{option} {name} was never used: the program made no such call"
+        if self.plan.live_from and not self.seen.live_since:
+            yield f"--live-from {self.plan.live_from} was never reached: every call of the program came before it"
 
     def divergences(self, *, ended: bool) -> tuple[Divergence, ...]:
         """Return where the run and the trace diverge; calls that were made for real do not count.
@@ -429,13 +432,13 @@ class Attempt:
         blocked = self._blocked.pop(request.number, None)
         if blocked is not None:
             return self._reply_to_blocked(blocked, event)
-        if self._is_real(request, event):
-            self._check_address(request, event)
-            self.seen.real.add(request.number)
-            if request.kind == COMMAND:
-                self.seen.started.append(request)
-            return {"run": True} | override_reply(self.overrides, request.number, event)
+        if self._is_inside_real(request, event):
+            return self._reply_for_real(request, event)
         if is_background(event) and (reply := self._reply_to_background(request, event)) is not None:
+            return reply
+        if self._is_live(request):
+            reply = self._reply_for_real(request, event)
+            self.seen.live_since = self.seen.live_since or request.number
             return reply
         if request.kind == COMMAND:
             keys = (command_without_port(event, port) for port in ports_in(event))
@@ -450,6 +453,42 @@ class Attempt:
             if isinstance(result, Unmatched)
             else self._reply_with(result, event)
         )
+
+    def _reply_for_real(self, request: Request, event: Event) -> dict[str, Any]:
+        """Let a call be made for real.
+
+        Raises:
+            DebugError: the trace is of somebody else, and supplies the address, or a call that the user did not see.
+        """
+        if request.kind in VALUED:
+            self._check_shown(request)
+        else:
+            self._check_address(request, event)
+        self.seen.real.add(request.number)
+        self._names_run.add((request.kind, request.name))
+        if request.kind == COMMAND:
+            self.seen.started.append(request)
+        return {"run": True} | override_reply(self.overrides, request.number, event)
+
+    def _check_shown(self, request: Request) -> None:
+        """Refuse a tool or command that a trace of somebody else would run, unless the user saw it or named it.
+
+        Its answers are data of somebody else, and a program computes tool calls and commands from them.
+
+        Raises:
+            CannotGoOnError: it is refused.
+        """
+        if self.plan.supplied is None or self.plan.runs(request):
+            return
+        inputs = lenient.mapping((request.event or {}).get("inputs"))
+        is_fed = (
+            lenient.mapping(inputs.get("streams")).get("stdin") in ("pipe", "file") and "input" not in inputs
+        )
+        if is_fed or not self.plan.recorded.holds(request):
+            flaw = ReplayFlaw(UNRECORDED, 0, _NOT_SHOWN)
+            raise CannotGoOnError(
+                UnansweredCall("unusable", request, flaws=(flaw,), call=self._call(request))
+            )
 
     def _check_address(self, request: Request, event: Event) -> None:
         """Refuse a call for real to an address that a trace of somebody else supplies, except to the program's own server.
@@ -535,7 +574,8 @@ class Attempt:
             tools = set().union(*(self.plan.recorded.servers.get(key, set()) for key in request.keys))
             changed = (name for name in tools if self.plan.runs_when_changed(name))
             return (
-                ALL in self.plan.run_tools
+                bool(self.plan.live_from)  # the live part may call any tool of the server
+                or ALL in self.plan.run_tools
                 or not self.plan.run_tools.isdisjoint(tools)
                 or any(self._compare_code(name).state != UNCHANGED for name in changed)
             )
@@ -547,33 +587,38 @@ class Attempt:
         packages = lenient.mapping(self.seen.first.get("packages"))
         return self.plan.code.compare(name, self._codes.by_name.get(name, ()), packages)
 
-    def _is_real(self, request: Request, event: Event) -> bool:
-        """Return whether a request goes to the network: from inside a tool that is run, or behind the event of `--from`."""
-        inside = event.get("parent_event_id") in self._inside
+    def _is_inside_real(self, request: Request, event: Event) -> bool:
+        """Return whether a request is made inside a tool that is run, and is none that the trace answers there."""
+        if event.get("parent_event_id") not in self._inside:
+            return False
         if request.kind == COMMAND:
-            return inside
-        if request.kind in VALUED or self.matcher.with_overrides(MatchedAnswer(request, NEW)).replaced:
+            return True
+        if request.kind in VALUED or self._is_replaced(request):
+            return False
+        return request.kind == HTTP or self.matcher.likely(request)[0] is None
+
+    def _is_live(self, request: Request) -> bool:
+        """Return whether a request is at or behind the event of `--live-from`.
+
+        Until the trace holds no more calls of its task before that event, it is none: other tasks may be live already.
+        """
+        plan = self.plan
+        if not plan.live_from or request.name == CONNECT or self._is_replaced(request):
             return False
         found, same = self.matcher.likely(request)
-        if inside:
-            return request.kind == HTTP or found is None
-        plan = self.plan
-        if not plan.live_from:
-            return False
-        if found is not None and found.number < plan.live_from and (same or not self.seen.live_since):
-            return False
-        if found is None and not self.seen.live_since:
-            there = self.matcher.expected_next(request)
-            if there is not None and there.number < plan.live_from:
-                return False  # the trace still holds a call of this task before the event of `--from`
-        if plan.offline:
-            there, call = self.matcher.expected_next(request), self._call(request)
-            raise CannotGoOnError(UnansweredCall("new", request, there, call=call, offline=True))
-        self.seen.live_since = self.seen.live_since or request.number
-        return True
+        if found is not None:
+            return found.number >= plan.live_from or bool(self.seen.live_since and not same)
+        if self.seen.live_since:
+            return True
+        there = self.matcher.expected_next(request)
+        return there is None or there.number >= plan.live_from
+
+    def _is_replaced(self, request: Request) -> bool:
+        """Return whether an override of the user answers a request."""
+        return self.matcher.with_overrides(MatchedAnswer(request, NEW)).replaced
 
     def _may_guess(self, request: Request) -> bool:
-        """Return whether a request may match an edited one; behind the event of `--from` it may not."""
+        """Return whether a request may match an edited one; behind the event of `--live-from` it may not."""
         if self.seen.live_since:
             return False
         if not self.plan.live_from:

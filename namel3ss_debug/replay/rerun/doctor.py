@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.errors import short
@@ -190,12 +191,14 @@ class DoctorDifference(NamedTuple):
         call_site: the line of the user's code, `app.py:42`; "" if unknown.
         what: both sides in a few words.
         shuffled: whether both sides hold the same, in another order.
+        divergence: the request that differs; None if no request does.
     """
 
     reaches: str
     call_site: str = ""
     what: str = ""
     shuffled: bool = False
+    divergence: Divergence | None = None
 
     @property
     def unreplayed(self) -> str:
@@ -213,12 +216,14 @@ class Cause(NamedTuple):
         difference: what differs first.
         replayed: whether a re-run replays that input, so that its runs do not differ.
         places: the lines of code that read the input, if they could be found.
+        trace: the trace of the run that differed.
     """
 
     source: str
     difference: DoctorDifference
     replayed: bool = True
     places: tuple[str, ...] = ()
+    trace: Path | None = None
 
 
 ChangeInputs = Callable[[RunInputs], RunInputs]
@@ -258,18 +263,17 @@ class Diagnosis:
             run = self._run(partial(_change_all, self.present, form), "on other inputs")
             seen = first_difference(self.first, run)
         is_stopped = run.outcome is not None and run.outcome.not_done
-        plain = seen
+        plain, plain_run = seen, run
         # A file with a random name is only found again by the same name, so other inputs may have hidden it.
         if self.present and not is_stopped and (seen is not None or self.changed()):
-            plain = first_difference(
-                self.first, self._run(lambda inputs: inputs, "with everything as recorded")
-            )
+            plain_run = self._run(lambda inputs: inputs, "with everything as recorded")
+            plain = first_difference(self.first, plain_run)
         if plain is not None:
-            return (Cause(plain.unreplayed, plain, replayed=False),)
+            return (Cause(plain.unreplayed, plain, replayed=False, trace=_trace_of(plain_run)),)
         if seen is None:
             return ()
         found = [cause for each in self.present if (cause := self._find_alone(each, form)) is not None]
-        return tuple(found) or (Cause(seen.unreplayed, seen, replayed=False),)
+        return tuple(found) or (Cause(seen.unreplayed, seen, replayed=False, trace=_trace_of(run)),)
 
     def _find_alone(self, source: str, form: int) -> Cause | None:
         """Return the cause that shows in runs in which only one kind of input is changed; None if they do not differ."""
@@ -282,8 +286,9 @@ class Diagnosis:
         chance = _first_effect(run, twin)
         # Concurrent tasks may print as they please when their answers arrive in another order.
         if chance is not None and source != ORDER:
-            return Cause(chance.unreplayed, chance, replayed=False)
-        return Cause(source, own, places=self._clock_places(form) if source == CLOCK else ())
+            return Cause(chance.unreplayed, chance, replayed=False, trace=_trace_of(twin))
+        places = self._clock_places(form) if source == CLOCK else ()
+        return Cause(source, own, places=places, trace=_trace_of(run))
 
     def _clock_places(self, form: int) -> tuple[str, ...]:
         """Return which of several lines that read the clock are the cause."""
@@ -299,6 +304,10 @@ class Diagnosis:
     def _run(self, change: ChangeInputs, what_for: str) -> DoctorRun:
         self.runs += 1
         return self.again(change, what_for)
+
+
+def _trace_of(run: DoctorRun) -> Path | None:
+    return None if run.outcome is None else run.outcome.trace
 
 
 def _change_all(present: Sequence[str], form: int, inputs: RunInputs) -> RunInputs:
@@ -337,14 +346,14 @@ def _of_divergence(found: Divergence) -> DoctorDifference:
     place = found.call_site_now or found.call_site_then or ""
     reaches = "llm" if request is None else request.kind
     if found.kind != CHANGED:
-        return DoctorDifference(reaches, place, _WORDS[found.kind], found.kind == OTHER_ORDER)
+        return DoctorDifference(reaches, place, _WORDS[found.kind], found.kind == OTHER_ORDER, found)
     difference = found.difference
     changes: list[Any] = [] if difference is None else [*difference.messages, *difference.paths]
     change = next((each for each in changes if each.kind != "same"), None)
     old, new = (
         ("", "") if change is None else ("\n".join(describe_texts(side)) for side in (change.old, change.new))
     )
-    return DoctorDifference(reaches, place, describe_change(old, new), sorted(old) == sorted(new))
+    return DoctorDifference(reaches, place, describe_change(old, new), sorted(old) == sorted(new), found)
 
 
 def _first_effect(first: DoctorRun, run: DoctorRun) -> DoctorDifference | None:

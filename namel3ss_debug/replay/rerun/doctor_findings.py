@@ -28,6 +28,7 @@ from namel3ss_debug.replay.rerun.doctor import (
     describe_texts,
     parallel,
 )
+from namel3ss_debug.replay.rerun.order_races import find_race
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE, InputSource, find_sources
@@ -81,6 +82,8 @@ class DoctorFinding:
         code: the text of the line.
         shown_at: the lines of code where the difference shows.
         example: both sides of the first difference.
+        request: the event of the first request that changed, in the trace of the first run; 0 if none did.
+        race: the parallel calls that this request depends on, as a sentence without its full stop; "" for none.
     """
 
     severity: str
@@ -92,6 +95,8 @@ class DoctorFinding:
     code: str = ""
     shown_at: tuple[str, ...] = ()
     example: str = ""
+    request: int = 0
+    race: str = ""
 
     @property
     def advice(self) -> str:
@@ -116,12 +121,13 @@ class FirstRun:
         sites: line of code that reads the clock -> the places in the code that its reads are recorded under.
         models: line of code and model -> how often it was called.
         requests: the component and the text of each request.
+        recorded: the recorded calls.
     """
 
     def __init__(self, events: Iterable[Event], recorded: RecordedCalls, inputs: Inputs, root: Path) -> None:
         events = list(events)
         requesting = {str(event.get("call_site") or "") for event in events if _is_request(event)}
-        self.inputs, self.root = inputs, root
+        self.inputs, self.root, self.recorded = inputs, root, recorded
         self.sources = find_sources(events)
         self.printed: dict[int, str] = {}
         self.files: dict[str, tuple[str, ...]] = {}
@@ -231,6 +237,10 @@ def _of_cause(cause: Cause, record: FirstRun, changed: Collection[str]) -> Itera
             # All lines draw from one stream, so no single line can get other numbers.
             what = f"one of {len(read)} lines that draw" if len(read) > 1 else ""
         places = [(place, what) for place in read]
+    divergence = seen.divergence
+    race = None
+    if source == ORDER:
+        race = find_race(divergence, record.recorded, parallel(record.recorded), record.root)
     for place, what in places or [(seen.call_site, "")]:
         yield DoctorFinding(
             WARNING if cause.replayed else ERROR,
@@ -241,6 +251,8 @@ def _of_cause(cause: Cause, record: FirstRun, changed: Collection[str]) -> Itera
             record.read[source, place] or record.read[_BY_LIBRARIES, place],
             shown_at=(seen.call_site,) if seen.call_site else (),
             example=seen.what,
+            request=0 if divergence is None or divergence.recorded is None else divergence.recorded.number,
+            race="" if race is None else race.describe(),
         )
 
 

@@ -48,6 +48,7 @@ INTERRUPTED: Final = 130
 
 MATCHED: Final = "matched"
 MATCHED_WITH_OVERRIDES: Final = "matched_with_overrides"
+CHANGED: Final = "changed"
 UNVERIFIED: Final = "unverified"
 DIVERGED: Final = "diverged"
 INCOMPLETE: Final = "incomplete"
@@ -55,6 +56,7 @@ INCOMPLETE: Final = "incomplete"
 VERDICTS: Final[Mapping[str, int]] = {
     MATCHED: 0,
     MATCHED_WITH_OVERRIDES: 0,
+    CHANGED: 0,
     UNVERIFIED: 1,
     DIVERGED: 1,
     INCOMPLETE: 2,
@@ -104,6 +106,23 @@ class Unverified:
 
 
 @dataclass(frozen=True)
+class LiveChange:
+    """How a run with a live part differs from its trace.
+
+    Attributes:
+        recorded: the event of the trace at which the first difference shows; 0 if the trace has none there.
+        number: the event of the re-run at which it shows; 0 if the re-run has none there.
+        outcome: what the program prints now and how it ends, against the trace, as a clause.
+        is_same: whether nothing differs.
+    """
+
+    recorded: int
+    number: int
+    outcome: str
+    is_same: bool
+
+
+@dataclass(frozen=True)
 class RerunOutcome:
     """The outcome of a re-run.
 
@@ -140,6 +159,8 @@ class RerunOutcome:
         not_compared: what the program did by itself and that was not compared, each as it stands in a sentence.
         is_timed: whether concurrent calls got their answers sooner than they were recorded, which may decide what the
             program does if it has timeouts of its own.
+        live_from: the event of the trace from which on everything was to be called for real; 0 for none.
+        live_change: how a run with a live part differs from the trace; None if they were not compared.
         file_changes: of a re-run that diverges or is incomplete, the files that differ from the recorded run.
     """
 
@@ -174,18 +195,20 @@ class RerunOutcome:
     options: tuple[str, ...] = ()
     not_compared: tuple[str, ...] = ()
     is_timed: bool = False
+    live_from: int = 0
+    live_change: LiveChange | None = None
     file_changes: tuple[FileChange, ...] = ()
 
     @property
     def ended_otherwise(self) -> bool:
-        """Whether the program ended by itself with another status than recorded; after `--from` it may."""
+        """Whether the program ended by itself with another status than recorded; after `--live-from` it may."""
         if self.stop is not None or self.problem or self.interrupted or self.live_since:
             return False
         return self.recorded_status is not None and self.recorded_status != self.status
 
     @property
     def live_failed(self) -> bool:
-        """Whether the program ended by itself with a failure after it had left the trace behind, by `--from`."""
+        """Whether the program ended by itself with a failure after it had left the trace behind, by `--live-from`."""
         ended = self.stop is None and not (self.problem or self.interrupted or self.left)
         return bool(self.live_since and ended and self.status)
 
@@ -193,7 +216,7 @@ class RerunOutcome:
     def not_done(self) -> bool:
         """Whether it could not go on, for a reason other than the code."""
         stop = self.stop
-        unanswered = stop is not None and (stop.kind == "unusable" or stop.offline)
+        unanswered = stop is not None and stop.kind == "unusable"
         return bool(self.problem) or unanswered or (self.left and self.stuck)
 
     @property
@@ -201,7 +224,7 @@ class RerunOutcome:
         """Whether the calls or the exit status differ from the trace, or the run was stopped before."""
         stopped = self.stop is not None and self.stop.kind != "open"
         differs = any(found.kind != AMBIGUOUS for found in self.divergences)
-        return bool(differs or self.refused or self.ended_otherwise or self.live_failed or stopped)
+        return bool(differs or self.refused or self.ended_otherwise or stopped)
 
     @property
     def unverified(self) -> tuple[Unverified, ...]:
@@ -220,7 +243,7 @@ class RerunOutcome:
         for name, matches in sorted(by_tool.items()):
             numbers = tuple(match.number for match in matches)
             recorded = tuple(match.recorded for match in matches)
-            verify = f"--run-tools {name}" if name else f"--from {recorded[0]}"
+            verify = f"--run-tools {name}" if name else f"--live-from {recorded[0]}"
             kind = STALE_TOOLS if name else STALE_MODELS
             text = f"the arguments of {name}" if name else "the request"
             ran = self.real and not self.summary.overridden
@@ -244,7 +267,7 @@ class RerunOutcome:
         for match in self.summary.body_unknown:
             request = self.recorded.calls[match.recorded].request
             text = f"only a part of the body of a request to {request.name} was sent, so it was not compared"
-            verify = f"--from {match.recorded}"
+            verify = f"--live-from {match.recorded}"
             found.append(Unverified(UNKNOWN_BODIES, text, (match.number,), (match.recorded,), "", verify))
         return tuple(found)
 
@@ -260,7 +283,9 @@ class RerunOutcome:
         unverified = self.unverified
         if any(each.kind not in self.accepted for each in unverified):
             return UNVERIFIED
-        if unverified or self.summary.overridden or self.live_since:
+        if self.live_since and (self.live_change is None or not self.live_change.is_same):
+            return CHANGED
+        if unverified or self.summary.overridden:
             return MATCHED_WITH_OVERRIDES
         return MATCHED
 
@@ -271,16 +296,16 @@ class RerunOutcome:
             return INTERRUPTED
         if self.mistakes:
             return VERDICTS[INCOMPLETE]
-        return VERDICTS[self.verdict]
+        return max(VERDICTS[self.verdict], int(self.live_failed))
 
     @property
     def verifying_options(self) -> tuple[str, ...]:
         """The options that get new answers for what is not verified; () if all is."""
         reasons = [each for each in self.unverified if each.kind not in self.accepted]
         options = dict.fromkeys(each.verify for each in reasons if each.verify)
-        froms = sorted(int(each.split()[1]) for each in options if each.startswith("--from"))
-        kept = [each for each in options if not each.startswith("--from")]
-        return (*kept, *([f"--from {froms[0]}"] if froms else []))
+        froms = sorted(int(each.split()[1]) for each in options if each.startswith("--live-from"))
+        kept = [each for each in options if not each.startswith("--live-from")]
+        return (*kept, *([f"--live-from {froms[0]}"] if froms else []))
 
 
 def _describe_ambiguous(found: Divergence) -> Unverified:
@@ -289,7 +314,7 @@ def _describe_ambiguous(found: Divergence) -> Unverified:
     assert found.recorded is not None
     request, recorded = found.request, found.recorded.number
     name = request.name if request.kind == TOOL else ""
-    verify = f"--run-tools {name}" if name else "" if request.kind in VALUED else f"--from {recorded}"
+    verify = f"--run-tools {name}" if name else "" if request.kind in VALUED else f"--live-from {recorded}"
     text = (
         "the trace holds no answer for this call, and it got the answer of another one, which was made later"
     )
@@ -355,6 +380,7 @@ def make_outcome(
         summary=summarize(divergences, matches),
         recorded=run.plan.recorded,
         real=len(seen.real),
+        live_from=run.plan.live_from,
         live_since=numbers.get(seen.live_since, seen.live_since),
         refused=tuple(seen.refused),
         new_inputs=tuple((*place, times) for place, times in sorted(seen.new_inputs.items())),

@@ -32,8 +32,7 @@ class Plan:
         recorded: the recorded calls.
         run_tools: the names of the tools that are run for real, or `ALL`.
         strict: whether the first divergence ends the run.
-        live_from: the number of the event from which on models and servers are called for real; 0 for never.
-        offline: whether nothing is called for real even then.
+        live_from: the number of the event from which on everything is called for real; 0 for never.
         realtime: whether answers take their recorded time.
         run_changed_tools: whether tools are run whose code has changed since the trace was recorded, or may have.
         tools: the setting `tools`: a pattern of names -> `run` or `answer`, for tools whose code has changed.
@@ -50,7 +49,6 @@ class Plan:
     run_tools: frozenset[str] = frozenset()
     strict: bool = False
     live_from: int = 0
-    offline: bool = False
     realtime: bool = False
     run_changed_tools: bool = False
     tools: Mapping[str, str] = field(default_factory=dict)
@@ -81,7 +79,7 @@ class Plan:
     @property
     def is_closed(self) -> bool:
         """Whether nothing is called for real, so that no server sees what a program only passes on."""
-        return not (self._runs_some or self.may_run_changed_tools) and (self.offline or not self.live_from)
+        return not (self._runs_some or self.may_run_changed_tools or self.live_from)
 
     @property
     def _runs_some(self) -> bool:

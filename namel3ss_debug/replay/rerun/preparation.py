@@ -305,8 +305,7 @@ class RerunOptions:
         overrides: mocks and faults.
         run_tools: the names of tools that are run for real; `all` for every one.
         strict: whether the first divergence ends it.
-        live_from: the number of the event from which on models and servers are called for real; 0 for never.
-        offline: whether not even then.
+        live_from: the number of the event from which on everything is called for real; 0 for never.
         realtime: whether answers take their recorded time.
         python: the interpreter; that of this process if left out.
         watch: whether the re-run's trace lists where random numbers are drawn.
@@ -323,7 +322,6 @@ class RerunOptions:
     run_tools: tuple[str, ...] = ()
     strict: bool = False
     live_from: int = 0
-    offline: bool = False
     realtime: bool = False
     python: str | None = None
     watch: bool = False
@@ -415,7 +413,6 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
         frozenset(wanted.run_tools),
         wanted.strict,
         wanted.live_from,
-        wanted.offline,
         wanted.realtime,
         wanted.run_changed_tools,
         config.tools,
@@ -505,8 +502,7 @@ def options_of(wanted: RerunOptions) -> tuple[str, ...]:
     options += ["--run-changed-tools"] if wanted.run_changed_tools else []
     options += ["--try-tools"] if wanted.try_tools else []
     options += [f"--ignore {shlex.quote(each)}" for each in wanted.ignore]
-    options += [f"--from {wanted.live_from}"] if wanted.live_from else []
-    options += ["--offline"] if wanted.live_from and wanted.offline else []
+    options += [f"--live-from {wanted.live_from}"] if wanted.live_from else []
     options += [f"--python {shlex.quote(wanted.python)}"] if wanted.python else []
     options += [f"-- {shlex.join(wanted.program)}"] if wanted.program else []
     return tuple(options)
@@ -526,7 +522,6 @@ def _changes(wanted: RerunOptions) -> dict[str, Any]:
         "try_tools": wanted.try_tools or None,
         "accept": list(wanted.accept),
         "program": list(wanted.program),
-        "from": wanted.live_from or None,
-        "offline": True if wanted.live_from and wanted.offline else None,
+        "live_from": wanted.live_from or None,
     }
     return {name: value for name, value in changes.items() if value not in (None, [])}

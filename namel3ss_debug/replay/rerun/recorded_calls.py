@@ -406,6 +406,11 @@ class RecordedCalls:
             yield from inner
             pending += inner
 
+    def holds(self, request: Request) -> bool:
+        """Return whether the trace holds this request, anywhere: a command with its environment, a tool under any id."""
+        key = request.keys[0 if request.kind == COMMAND else -1]
+        return any(key in call.request.keys for call in self.calls.values())
+
     def flaws_of(self, number: int) -> tuple[ReplayFlaw, ...]:
         """Return the flaws of one call."""
         return tuple(self._flaws.get(number, ()))

@@ -70,7 +70,7 @@ def rerun(
     """
     run = _Run(prepared, ends, notice)
     run.through(meanwhile)
-    return _with_verdict(_with_files(run.outcome(), prepared, run.answering.seen.files))
+    return with_verdict(_with_files(run.outcome(), prepared, run.answering.seen.files))
 
 
 def _with_files(outcome: RerunOutcome, prepared: Prepared, opened: Descriptions) -> RerunOutcome:
@@ -90,7 +90,7 @@ def _with_files(outcome: RerunOutcome, prepared: Prepared, opened: Descriptions)
     return replace(outcome, file_changes=find_file_changes(recorded, opened, key))
 
 
-def _with_verdict(outcome: RerunOutcome) -> RerunOutcome:
+def with_verdict(outcome: RerunOutcome) -> RerunOutcome:
     """Write the verdict into the re-run's own trace, and return the outcome."""
     reasons = [each.to_json() | {"accepted": each.kind in outcome.accepted} for each in outcome.unverified]
     verdict = {"verdict": outcome.verdict, "of": str(outcome.of), "reasons": reasons}
@@ -188,7 +188,7 @@ class _Run:
                 or wanted.overrides
                 or wanted.run_tools
                 or wanted.run_commands
-                or wanted.live_from
+                or wanted.program
             ),
         )
 
@@ -218,7 +218,7 @@ def stepped_outcome(
         mistakes=mistakes,
         notes=tuple(notes),
     )
-    return _with_verdict(_with_files(outcome, prepared, run.seen.files))
+    return with_verdict(_with_files(outcome, prepared, run.seen.files))
 
 
 def _of_prepared(prepared: Prepared) -> dict[str, Any]:

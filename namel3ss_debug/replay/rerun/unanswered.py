@@ -26,7 +26,6 @@ class UnansweredCall:
         divergence: how the two diverge.
         flaws: of `unusable`, why the answer cannot be replayed.
         call: how an override names the call, such as `llm@3`.
-        offline: of `new`, whether the call would be made for real without `--offline`.
     """
 
     kind: Literal["new", "unusable", "open", "strict"]
@@ -35,7 +34,6 @@ class UnansweredCall:
     divergence: Divergence | None = None
     flaws: tuple[ReplayFlaw, ...] = ()
     call: str = ""
-    offline: bool = False
 
 
 class CannotGoOnError(RerunError):
@@ -98,13 +96,13 @@ def describe_hang(seconds: float, longest: float, server: str) -> str:
 def describe_flaw(stop: UnansweredCall) -> str:
     """Describe an unusable answer: the call, and what is wrong with its recorded answer."""
     flaw, there = stop.flaws[0], stop.recorded
-    number = 0 if there is None else there.number
+    recorded = "" if there is None else f" as recorded at event {there.number}"
     what = flaw.what.removeprefix("$: ")
     why = _FLAWS.get(flaw.kind, flaw.kind)
     if stop.request.kind == COMMAND and flaw.kind == "open":
         why, what = "it had not ended when the trace ended", ""
     shown = f"{why} ({what})" if why and what else why or what
-    return f"{describe_request(stop.request)} as recorded at event {number}, but {shown}"
+    return f"{describe_request(stop.request)}{recorded}, but {shown}"
 
 
 def describe_setting(flaw: ReplayFlaw) -> str:
@@ -170,10 +168,8 @@ def _ways_out(stop: UnansweredCall) -> str:
         ways.append(f"run the tool with --run-tools {stop.request.name}")
     elif stop.request.kind == COMMAND:
         ways.append(f"run the command with --run-commands {stop.request.name}")
-    elif stop.offline:
-        ways.append("call it for real without --offline")
     elif stop.recorded is not None:
-        ways.append(f"call it for real with --from {stop.recorded.number}")
+        ways.append(f"call it for real with --live-from {stop.recorded.number}")
     return _join_ways([*ways, "record the program again"])
 
 

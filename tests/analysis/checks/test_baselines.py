@@ -125,6 +125,25 @@ def test_where_a_run_parts_is_told_of_the_nearest_baseline(recorded):
         assert (told.subject, told.events, told.site) == ("tool:ship", (11,), ("app.py", 3))
 
 
+def test_changed_arguments_and_results_are_named_with_both_values(recorded):
+    """Each one, as `diff` lists them; the first that lasts comes first."""
+    run, baseline = recorded("b", tools=("search", "refund")), recorded("a", tools=("search", "refund"))
+    lines = [json.loads(line) for line in run.read_text().splitlines()]
+    for line in lines:
+        if line.get("component_name") == "refund":
+            key, name = (
+                ("inputs", "arguments") if line["event_type"] == "tool_call_start" else ("outputs", "result")
+            )
+            line[key] = {name: {"amount": 399}}
+    run.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    evidence = [
+        finding.evidence
+        for finding in check_trace(run, [{"baseline": "divergence"}], baseline=baseline).findings
+    ]
+    for words in ("tool refund was called with other arguments: ", "tool refund returned another result: "):
+        assert any(words in each and "399" in each for each in evidence), evidence
+
+
 def test_a_call_that_only_the_baseline_made_has_no_event(recorded):
     """What is not in the run stands on no line of it."""
     run, baseline = recorded("a", tools=()), recorded("b", tools=("mail",))

@@ -94,6 +94,12 @@ def good(run):
 
 
 KEPT_AND_BROKEN = [
+    (
+        {"shape": "tool:search", "of": {"price": "number 1 to 100"}},
+        {"shape": "tool:search", "of": {"price": "number 100 to 1000"}},
+    ),
+    ({"shape": "tool", "of": "object"}, {"shape": "tool", "of": ["text"]}),
+    ({"forbid": "tool:search", "before": "llm"}, {"forbid": "llm", "before": "tool:search"}),
     ("tokens <= 240", "tokens <= 239"),
     ("errors.total_errors == 0", "errors.total_errors > 0"),
     ("integrity.score >= 0.5 and llm_calls == 2", "integrity.score > 1"),

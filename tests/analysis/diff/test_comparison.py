@@ -227,11 +227,24 @@ def two_tasks(agent):
         for place in range(6):
             for task in ("one", "two"):
                 if (task, place) not in without:
-                    arguments = {"page": "other" if (task, place) in changed else "same"}
+                    arguments = {"page": f"other{task}{place}" if (task, place) in changed else "same"}
                     agent.tool(f"{task}_{place}", arguments, "done", None, task=task)
         return agent.events
 
     return make
+
+
+@pytest.mark.parametrize(("later", "lasting"), [("Refunded 399 EUR.", True), ("You lost your money.", False)])
+def test_a_difference_lasts_whose_value_a_later_one_has_again(support_run, compared, later, lasting):
+    """The next questions are the same, and the answer at the end holds the other amount; or it differs by itself."""
+    after = copy.deepcopy(support_run)
+    support_run[4]["outputs"]["result"]["price"] = 39.9
+    after[4]["outputs"]["result"]["price"] = 399.0
+    after[14]["outputs"]["text"] = later
+    found = compared(support_run, after)
+    assert told(found) == [("result", 5, 5), ("result", 15, 15)]
+    assert found.differences[0].lasting is lasting
+    assert (found.first.number_b == 5) is lasting
 
 
 def test_whether_a_difference_lasts_is_asked_of_its_own_line_of_work(two_tasks, compared):

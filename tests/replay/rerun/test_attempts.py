@@ -11,6 +11,7 @@ from namel3ss_debug.errors import DebugError, RerunError
 from namel3ss_debug.replay.overrides.active import Overrides
 from namel3ss_debug.replay.overrides.faults import parse_fault
 from namel3ss_debug.replay.overrides.mocks import parse_mock
+from namel3ss_debug.replay.rerun.addresses import SuppliedHosts
 from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import summarize
 from namel3ss_debug.replay.rerun.overriding import CallCounter
@@ -365,11 +366,6 @@ def asked_for_a_token(made):
     ("body", "plan", "goes_on"),
     [
         ({"access_token": "[REDACTED:key]", "token_type": "Bearer", "expires_in": 5}, {}, True),
-        (
-            {"access_token": "[REDACTED:key]", "token_type": "Bearer"},
-            {"live_from": 9, "offline": True},
-            True,
-        ),
         ({"access_token": "[REDACTED:key]", "token_type": "Bearer"}, {"live_from": 9}, False),
         (
             {"access_token": "[REDACTED:key]", "token_type": "Bearer"},
@@ -440,8 +436,8 @@ def test_what_a_tool_asks_that_is_run_goes_out(start, boundary_events):
     assert run.reply() == {}
 
 
-def test_behind_a_fork_models_are_asked_for_real_and_tools_are_not(start):
-    """The first word there leaves the recording behind; a tool that the recording holds is still answered."""
+def test_from_the_first_live_call_on_models_and_tools_run_for_real(start):
+    """A call that the trace holds before that event is still answered, as another task may make it."""
     run = start(live_from=5)
     run.made.ask("first")
     assert "live" not in run.reply()
@@ -452,29 +448,46 @@ def test_behind_a_fork_models_are_asked_for_real_and_tools_are_not(start):
     run.made.call("search", {"q": "x"})
     assert run.reply()["answer"] == 7
     run.made.call("search", {"q": "other"})
-    with pytest.raises(CannotGoOnError, match="--run-tools search"):
-        run.reply()
+    assert run.reply() == {"run": True}
     assert run.run.seen.live_since == 2
 
 
-def test_behind_a_fork_no_answer_is_guessed(start):
-    """A tool that is called otherwise than recorded has none, whichever call of it the recording holds."""
-    run = start(live_from=5)
-    run.made.ask("second")
-    run.reply()
-    run.made.ask("first")
-    assert "http" in run.reply()
-    run.made.call("search", {"q": "other"})
-    with pytest.raises(CannotGoOnError, match="--run-tools search"):
-        run.reply()
-
-
-def test_a_guess_takes_nothing_from_behind_a_fork(start):
-    """Where the call that it may have been is the first that counts no more."""
+def test_a_tool_at_the_event_is_the_first_live_call(start):
+    """Also with other arguments: its recorded answer is no guess."""
     run = start(live_from=3)
+    run.made.ask("first")
+    run.reply()
     run.made.call("search", {"q": "other"})
-    with pytest.raises(CannotGoOnError, match="--run-tools search"):
+    assert run.reply() == {"live": True, "run": True}
+    assert run.divergences() == []
+
+
+def test_a_live_part_that_is_never_reached_is_reported(start):
+    """The program ended before it, so nothing was tried."""
+    run = start(live_from=9)
+    run.made.ask("first")
+    run.reply()
+    assert list(run.run.unused_names()) == [
+        "--live-from 9 was never reached: every call of the program came before it"
+    ]
+
+
+def test_a_trace_of_somebody_else_runs_only_the_calls_that_were_shown(start):
+    """Any other tool call is refused in the live part, unless the user names the tool."""
+    hosts = SuppliedHosts((), lambda: (), {})
+    run = start(live_from=3, supplied=hosts)
+    run.made.ask("first")
+    run.reply()
+    run.made.call("search", {"q": "x"})
+    assert run.reply() == {"live": True, "run": True}
+    run.made.call("search", {"q": "other"})
+    with pytest.raises(CannotGoOnError, match=r"the question did not show it.*--run-tools search"):
         run.reply()
+    named = start(live_from=3, supplied=hosts, run_tools=frozenset({"search"}))
+    named.made.ask("first")
+    named.reply()
+    named.made.call("search", {"q": "other"})
+    assert named.reply() == {"live": True, "run": True}
 
 
 def test_what_a_guess_has_taken_before_a_fork_is_not_asked_for_real(start):
@@ -516,20 +529,6 @@ def test_a_new_call_is_asked_for_real_where_all_before_the_fork_has_been_asked(
         assert "run" not in run.reply()
     run.made.ask("new", chain=("app.py:other",))
     assert run.reply() == {"live": True, "run": True}
-
-
-def test_behind_a_fork_nobody_is_asked_offline(start):
-    """The run stops there, and says how it would go on."""
-    run = start(live_from=5, offline=True)
-    run.made.ask("first")
-    run.reply()
-    run.made.call("search", {"q": "x"})
-    run.reply()
-    run.made.ask("second")
-    with pytest.raises(CannotGoOnError, match="call it for real without --offline") as problem:
-        run.reply()
-    stop = problem.value.stop
-    assert (stop.kind, stop.offline, stop.recorded.number, stop.call) == ("new", True, 5, "llm@2")
 
 
 def test_a_mock_stands_behind_a_fork_too(start):

@@ -20,7 +20,7 @@ from namel3ss_debug.replay.rerun.plan import Plan
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 
 INPUTS = Inputs(seed="00", hash_seed=5, clock={"0": {"a": [10], "b": [20]}})
-OUTCOME = SimpleNamespace(divergences=(), refused=(), stop=None, problem="", not_done=False)
+OUTCOME = SimpleNamespace(divergences=(), refused=(), stop=None, problem="", not_done=False, trace=None)
 
 
 def ended(text, status=0):

@@ -7,7 +7,13 @@ import pytest
 from namel3ss_debug.replay.rerun.attempts import Attempt
 from namel3ss_debug.replay.rerun.divergences import Divergence, Match, summarize
 from namel3ss_debug.replay.rerun.effects import Effects
-from namel3ss_debug.replay.rerun.outcomes import RerunOutcome, changes_since, make_outcome, other_numbers
+from namel3ss_debug.replay.rerun.outcomes import (
+    LiveChange,
+    RerunOutcome,
+    changes_since,
+    make_outcome,
+    other_numbers,
+)
 from namel3ss_debug.replay.rerun.plan import Plan
 from namel3ss_debug.replay.rerun.recorded_calls import read_recorded
 from namel3ss_debug.replay.rerun.requests import Request
@@ -50,7 +56,6 @@ def outcome(**fields):
         ({"stop": UnansweredCall("strict", ASKED), "status": -9}, 1),
         ({"stop": UnansweredCall("open", ASKED), "status": -9}, 2),
         ({"stop": UnansweredCall("unusable", ASKED)}, 2),
-        ({"stop": UnansweredCall("new", ASKED, offline=True)}, 2),
         ({"problem": "the program cannot be started"}, 2),
         ({"mistakes": 1}, 2),
         ({"left": True, "status": -9}, 1),
@@ -75,13 +80,16 @@ STALE = (StaleTool("lookup", ("tools.py:lookup has changed",), (5,)),)
     [
         ({}, "matched", 0, ()),
         ({"summary": OVERRIDDEN}, "matched_with_overrides", 0, ()),
-        ({"live_since": 7}, "matched_with_overrides", 0, ()),
-        ({"summary": AFTER_OVERRIDE}, "unverified", 1, ("--from 10",)),
+        ({"live_since": 7}, "changed", 0, ()),
+        ({"live_since": 7, "status": 3}, "changed", 1, ()),
+        ({"live_since": 7, "live_change": LiveChange(7, 8, "it ends", is_same=False)}, "changed", 0, ()),
+        ({"live_since": 7, "live_change": LiveChange(0, 0, "it ends", is_same=True)}, "matched", 0, ()),
+        ({"summary": AFTER_OVERRIDE}, "unverified", 1, ("--live-from 10",)),
         (
             {"summary": AFTER_OVERRIDE, "accepted": frozenset({"stale-tools"})},
             "unverified",
             1,
-            ("--from 10",),
+            ("--live-from 10",),
         ),
         (
             {"summary": AFTER_OVERRIDE, "accepted": frozenset({"stale-models"})},
@@ -95,7 +103,7 @@ STALE = (StaleTool("lookup", ("tools.py:lookup has changed",), (5,)),)
             {"stale_tools": STALE, "summary": AFTER_OVERRIDE},
             "unverified",
             1,
-            ("--run-changed-tools", "--from 10"),
+            ("--run-changed-tools", "--live-from 10"),
         ),
         ({"stale_tools": STALE, "accepted": frozenset({"stale-tools"})}, "matched_with_overrides", 0, ()),
         ({"stale_tools": STALE, "status": 3}, "diverged", 1, ("--run-changed-tools",)),

@@ -77,14 +77,13 @@ def test_the_program_is_the_recorded_one(prepared, tmp_path):
 def test_the_changes_stand_in_the_session(prepared):
     """As they would be written."""
     given = (parse_mock("search@1:5"), parse_fault("llm:timeout"))
-    found = prepared(*given, run_tools=("all",), live_from=2, offline=True)
-    changes = {key: found.session.rerun[key] for key in ("mocks", "faults", "run_tools", "from", "offline")}
+    found = prepared(*given, run_tools=("all",), live_from=2)
+    changes = {key: found.session.rerun[key] for key in ("mocks", "faults", "run_tools", "live_from")}
     assert changes == {
         "mocks": ["search@1:5"],
         "faults": ["llm:timeout"],
         "run_tools": ["all"],
-        "from": 2,
-        "offline": True,
+        "live_from": 2,
     }
 
 

@@ -105,7 +105,7 @@ def folder(tmp_path):
     ("metadata", "options", "words"),
     [
         ({"settings": {"level": "basic"}}, (), "was recorded at level basic"),
-        ({}, ("--from", "9"), "the trace has 2 events"),
+        ({}, ("--live-from", "9"), "the trace has 2 events"),
         ({}, ("--mock", "search"), "search"),
     ],
 )

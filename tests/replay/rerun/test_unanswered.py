@@ -20,7 +20,7 @@ THERE = RecordedCall(9, Request("llm", "m", (), call_site="app.py:2"), end=10)
             UnansweredCall("new", MODEL, THERE, call="llm@3"),
             (
                 "app.py:4 calls m, and the trace holds no answer for this call; it holds the call of m from app.py:2 there, at "
-                "event 9: give an answer with --mock 'llm@3.text=...', call it for real with --from 9, or record the program again"
+                "event 9: give an answer with --mock 'llm@3.text=...', call it for real with --live-from 9, or record the program again"
             ),
         ),
         (
@@ -29,10 +29,6 @@ THERE = RecordedCall(9, Request("llm", "m", (), call_site="app.py:2"), end=10)
                 "app.py:4 calls m, and the trace holds no answer for this call; it holds nothing more: "
                 "give an answer with --mock 'llm@3.text=...', or record the program again"
             ),
-        ),
-        (
-            UnansweredCall("new", MODEL, THERE, call="llm@3", offline=True),
-            "give an answer with --mock 'llm@3.text=...', call it for real without --offline, or record the program again",
         ),
         (
             UnansweredCall("new", TOOL, THERE),
