@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from namel3ss_debug.traces.names import LATEST, segment_path
+from namel3ss_debug.traces.names import IGNORE, LATEST, segment_path
 
 _AGAIN = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _FLAGS = _AGAIN | os.O_CREAT | os.O_EXCL
@@ -24,6 +24,26 @@ def make_private_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_private_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_trace_folder(folder: Path) -> None:
+    """Make the folder of the traces, as `make_private_folder`; a new one is ignored by git, because traces hold payloads.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    make_private_folder(folder)
+    with suppress(OSError):
+        descriptor = os.open(folder / IGNORE, _FLAGS, 0o600)
+        try:
+            os.write(
+                descriptor,
+                b"# Traces hold prompts, answers and results of tools. Delete this file to share them.\n*\n",
+            )
+        finally:
+            os.close(descriptor)
 
 
 def open_private(path: str, flags: int) -> int:

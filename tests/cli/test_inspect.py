@@ -45,14 +45,42 @@ def test_a_narrow_table_keeps_what_events_are(run, trace, monkeypatch):
 
 
 def test_the_tree_shows_spans_inside_spans(run, trace):
-    """A span that failed says why, one that never ended says so."""
+    """Beside the spans stand their arguments and results, what failed says why, and what never ended says so."""
     assert run("inspect", trace, "--tree").stdout.splitlines() == [
         "n  span                                                   took  tokens      cost",
-        "2  agent_execution Support                              1.30 s",
-        "3  ├─ llm_call gpt-4o-mini                              1.24 s     412  $0.00021",
-        "5  └─ tool_call lookup  failed  ConnectionError: the…  35.0 ms",
-        "8  tool_call send_mail  open",
+        '2  agent Support  → {"answer": "Later."}                1.30 s',
+        '3  ├─ llm gpt-4o-mini  → lookup(order="A-17")           1.24 s     412  $0.00021',
+        '5  └─ tool lookup(order="A-…)  ConnectionError: the …  35.0 ms',
+        '8  tool send_mail(to="a@example.org")  open',
     ]
+
+
+QUIET = [
+    {"event_type": "trace_start", "component": "app"},
+    {"event_type": "inputs_read", "component": "app"},
+    {"event_type": "command_start", "component": "command", "component_name": "uname", "metadata": {"background": True}},
+    {"event_type": "command_end", "component": "command", "component_name": "uname", "parent_event_id": "3"},
+    {"event_type": "tool_call_start", "component": "tool", "component_name": "look"},
+]  # fmt: skip
+
+
+def test_records_for_the_re_run_are_shown_only_when_asked_for(run, workspace):
+    """`inputs_read` and the SDK's own `uname` are in no default view and no search."""
+    path = workspace / "quiet.jsonl"
+    rows = [event | {"event_id": str(number)} for number, event in enumerate(QUIET, 1)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def numbers(*options):
+        return [row.split()[0] for row in run("inspect", path, *options).stdout.splitlines()[1:]]
+
+    assert numbers() == ["1", "5"]
+    assert numbers("--all") == ["1", "2", "3", "4", "5"]
+    assert "3" not in {*numbers("--tree"), *numbers("--tree", "--where", "n > 0")}
+    assert "3" in numbers("--tree", "--all")
+    assert numbers("--where", "event_type == 'inputs_read' or n == 1") == ["1", "2"]
+    assert run("inspect", path, "--where", "name == 'uname'").stderr == (
+        "namel3ss debug: no events match; 2 records of inputs and of commands of libraries would, with --all\n"
+    )
 
 
 def test_the_tree_says_what_is_asked_of_a_host(run, workspace):
@@ -64,8 +92,8 @@ def test_the_tree_says_what_is_asked_of_a_host(run, workspace):
     path = workspace / "http.jsonl"
     path.write_text("".join(json.dumps(event) + "\n" for event in events))
     assert run("inspect", path, "--tree").stdout.splitlines() == [
-        "n  span                                                  took",
-        "1  http_exchange api.example  POST /v1/files?limit=5  2.00 ms",
+        "n  span                                         took",
+        "1  http api.example  POST /v1/files?limit=5  2.00 ms",
     ]
 
 
@@ -82,7 +110,7 @@ def test_the_timeline_shows_bars(run, trace):
 
 def test_one_event_in_full(run, trace):
     """An event shows what it is, what is around it, its error with the traceback, and its payloads."""
-    assert run("inspect", trace, "--event", "6").stdout.splitlines() == [
+    assert run("inspect", trace, "--event", "6", "--raw").stdout.splitlines() == [
         "event 6  tool_call_end lookup",
         "  status           failed",
         "  when             2025-11-21 12:00:01.305 UTC  +1.305 s",
@@ -111,9 +139,67 @@ def test_one_event_in_full(run, trace):
 
 def test_an_answer_in_full(run, trace):
     """Usage stands beside the tokens, and payloads are laid out."""
-    shown = run("inspect", trace, "--event", "4").stdout
+    shown = run("inspect", trace, "--event", "4", "--raw").stdout
     assert "  tokens           412  input_tokens 380, output_tokens 32\n" in shown
     assert '\noutputs\n  {\n    "text": "",\n' in shown
+
+
+def test_a_call_of_a_model_is_its_conversation(run, trace):
+    """Its start and its end show the same: what was read, and what was written and called."""
+    start, end = (run("inspect", trace, "--event", number).stdout.splitlines() for number in ("3", "4"))
+    assert start[:1] == ["event 3  llm_call_start gpt-4o-mini"]
+    assert (
+        start[1:-1]
+        == end[1:-1]
+        == [
+            "  status  completed",
+            "  at      +0.020 s",
+            "  took    1.24 s",
+            "  tokens  412  input_tokens 380, output_tokens 32",
+            "  cost    $0.00021",
+            "  inside  Support (event 2)",
+            "  events  3 and 4",
+            "",
+            "read 1 message",
+            "    1 user      Where is A-17?",
+            "",
+            "wrote",
+            '  lookup(order="A-17")',
+            "",
+        ]
+    )
+
+
+def test_a_call_of_a_tool_is_its_arguments_result_and_source(run, workspace):
+    """The function is read from the file that the trace names; `--raw` has the fields as they are."""
+    tool = {"component": "tool", "component_name": "look", "timestamp": 4e9}
+    metadata = {"defined_at": "app.py:2"}
+    events = [
+        {"event_type": "trace_start", "metadata": {"cwd": str(workspace)}},
+        tool
+        | {"event_type": "tool_call_start", "inputs": {"arguments": {"city": "Oslo"}}, "metadata": metadata},
+        tool | {"event_type": "tool_call_end", "parent_event_id": "2", "outputs": {"result": {"degrees": 3}}},
+    ]
+    rows = [event | {"event_id": str(number)} for number, event in enumerate(events, 1)]
+    (workspace / "tool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (workspace / "app.py").write_text("\ndef look(city):\n    return {}\n\nlook('Oslo')\n")
+    shown = run("inspect", "tool.jsonl", "--event", "3").stdout.splitlines()
+    assert shown[shown.index("arguments") : -2] == [
+        "arguments",
+        '  {"city": "Oslo"}',
+        "",
+        "result",
+        '  {"degrees": 3}',
+        "",
+        "source",
+        "  app.py:2",
+        "  2 -> def look(city):",
+        "  3        return {}",
+    ]
+    assert "defined_at" in run("inspect", "tool.jsonl", "--event", "2", "--raw").stdout
+    assert run("inspect", "tool.jsonl", "--raw").stderr.startswith(
+        "namel3ss debug: --raw shows the fields of one event; give it with --event N"
+    )
 
 
 def test_jsonl_is_as_recorded(run, trace):
@@ -269,9 +355,9 @@ def test_a_chunk_is_shown_as_what_it_says(run, streamed_trace):
 def test_a_streamed_call_in_a_tree_and_over_time(run, streamed_trace):
     """The tree says how many chunks there were and when the first token came; the bar is thin until then."""
     assert run("inspect", streamed_trace, "--tree").stdout.splitlines() == [
-        "n  span                                        took",
-        "2  llm_call m  3 chunks, first token 120 ms  500 ms",
-        "7  llm_call m  open  1 chunk",
+        "n  span                                            took",
+        "2  llm m  → Hello  3 chunks, first token 120 ms  500 ms",
+        "7  llm m  open  1 chunk",
     ]
     bars = run("inspect", streamed_trace, "--timeline").stdout.splitlines()
     assert bars[1].split()[2] == "──────━━━━━━━━━━━━━━━━━━━"
@@ -409,26 +495,24 @@ def parallel_events():
     }
 
 
-def test_parallel_tasks_are_grouped_under_their_path(run, workspace):
-    """The calls of one task stand together; a task with one call needs no row, nor does a span with one task."""
+def test_parallel_tasks_stay_in_time_order_with_a_number_for_each(run, workspace):
+    """Tasks that ran side by side have a number; one that ran alone, and the program's own calls, have none."""
     path = workspace / "parallel.jsonl"
     path.write_text("".join(json.dumps(event) + "\n" for event in parallel_events()))
-    assert [
-        row.split("  ", 1)[-1].rstrip() for row in run("inspect", path, "--tree").stdout.splitlines()[1:]
-    ] == [
-        "agent_execution Boss    3.00 s",
-        "  ├─ task 0~work.1        1.50 s",
-        "│  ├─ tool_call search  500 ms",
-        "│  └─ tool_call rank    500 ms",
-        "  ├─ task 0~work.2        1.50 s",
-        "│  ├─ tool_call search  500 ms",
-        "│  └─ tool_call rank    500 ms",
-        "├─ tool_call rank       500 ms",
-        "└─ tool_call mail       500 ms",
+    assert run("inspect", path, "--tree").stdout.splitlines() == [
+        " n      span              took",
+        " 1      agent Boss      3.00 s",
+        " 2  ║1  ├─ tool search  500 ms",
+        " 4  ║2  ├─ tool search  500 ms",
+        " 6  ║1  ├─ tool rank    500 ms",
+        " 8  ║2  ├─ tool rank    500 ms",
+        "10      ├─ tool rank    500 ms",
+        "12      └─ tool mail    500 ms",
+        "║1, ║2, ...: tasks that ran side by side",
     ]
 
 
-def test_parallel_tasks_of_the_program_itself_are_grouped_too(run, workspace):
+def test_parallel_tasks_of_the_program_itself_are_numbered_too(run, workspace):
     """No span has to be around the tasks; tasks that ran one after the other stay as they are."""
     calls = [event for event in parallel_events() if event["component"] == "tool"]
     for event in calls:
@@ -438,17 +522,7 @@ def test_parallel_tasks_of_the_program_itself_are_grouped_too(run, workspace):
 
     def tree(events):
         (workspace / "tasks.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
-        rows = run("inspect", "tasks.jsonl", "--tree").stdout.splitlines()[1:]
-        return [row.strip().lstrip("0123456789 ").split("  ")[0] for row in rows]
+        return [row[4:6].strip() for row in run("inspect", "tasks.jsonl", "--tree").stdout.splitlines()[1:7]]
 
-    assert tree(calls) == [
-        "task 0~work.1",
-        "├─ tool_call search",
-        "└─ tool_call rank",
-        "task 0~work.2",
-        "├─ tool_call search",
-        "└─ tool_call rank",
-        "tool_call rank",
-        "tool_call mail",
-    ]
-    assert not [row for row in tree(serial) if row.startswith("task")]
+    assert tree(calls) == ["║1", "║2", "║1", "║2", "", ""]
+    assert not [row for row in tree(serial) if row.startswith("║")]
