@@ -13,7 +13,7 @@ from namel3ss_debug.analysis.signals.conversation import NUMBER, Conversation, M
 from namel3ss_debug.analysis.signals.proofs import Proof, quote
 from namel3ss_debug.wire import lenient
 
-_LIMITS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "max_tokens_reached"})
+_LIMITS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "incomplete"})
 _FEW_TOKENS = 16
 _END = 40
 _LEAST_TEXT = 20
@@ -44,6 +44,11 @@ _WRITTEN = (
 _DAY_BEFORE = re.compile(rf"\b{_DAY}\b,? (?:the |the date |on )?\(?(?:{_WRITTEN})\b", re.IGNORECASE)
 _DAY_AFTER = re.compile(rf"\b(?:{_WRITTEN}),? (?:\(|is a |was a |, a )(?:a )?{_DAY}\b", re.IGNORECASE)
 _ISO = re.compile(r"(20\d\d)-(\d\d)-(\d\d)(?:[T ].*)?")
+_EMPTY_PLACE = re.compile(
+    r"(?:^|\n)[^\n\w]{0,4}((?:the |search |retrieved |relevant )?(?:context|documents?|sources?|results?|passages?|search results|excerpts?|knowledge|notes))\b"
+    r"[^\n:]{0,20}:[ \t]*(?:\[\]|\{\}|none|null|\"\")?[ \t]*(?:\n\s*\n\s*|\n)(?=[^\n\w]{0,4}(?:user |the )?(?:question|query|task|answer|instructions?)\b[^\n:]{0,20}:)",
+    re.IGNORECASE,
+)
 _OBSERVED = re.compile(r"^\s*action\s*(?:input)?\s*:.+?^\s*(?:observation|final answer)\s*:\s*\S", re.IGNORECASE | re.MULTILINE | re.DOTALL)  # fmt: skip
 _FINAL = re.compile(r"(?:^|\n)\s*(?:final answer|observation|tool (?:result|output))\s*:[^\n]{2,}", re.IGNORECASE)  # fmt: skip
 _WORD_IN_REASON = re.compile(r"['\"‘“]([^'\"’”]{3,40})['\"’”]")
@@ -84,6 +89,7 @@ def find_cut_answers(run: Conversation) -> Iterator[Proof]:
 
 def find_claims_after_nothing(run: Conversation) -> Iterator[Proof]:
     """Yield answers that assert something although every search that they read had found nothing."""
+    yield from _find_claims_without_context(run)
     for (owner, task), calls in run.by_owner.items():
         results = [
             tool for tool in run.tools
@@ -106,6 +112,19 @@ def find_claims_after_nothing(run: Conversation) -> Iterator[Proof]:
                     evidence = f"{last.name} found nothing for {found}, and the answer asserts {quote(call.text)}"
                     yield Proof(evidence, (call.end_number, last.end_number), f"inspect --event {last.end_number}", ("tool", last.name))  # fmt: skip
                     break
+
+
+def _find_claims_without_context(run: Conversation) -> Iterator[Proof]:
+    """Yield answers to prompts whose place for what was found is empty."""
+    for call in run.models:
+        last = call.messages[-1] if call.messages else None
+        if last is None or last.role != "user" or call.calls or len(call.text.split()) < 4:
+            continue
+        empty = next((found for message in call.messages if message.role in {"user", "system"} and (found := _EMPTY_PLACE.search(message.texts))), None)  # fmt: skip
+        if empty is not None and not _ADMITS.search(call.text) and _ENGLISH.search(call.text):
+            evidence = f"the prompt has nothing under {quote(empty[1])}, and the answer asserts {quote(call.text)}"
+            yield Proof(evidence, (call.end_number, call.number), f"inspect --event {call.number}")
+            return
 
 
 def _informs(tool: ToolCall) -> bool:
@@ -266,8 +285,8 @@ def find_stops_by_a_word(run: Conversation) -> Iterator[Proof]:
             continue
         word = match[1]
         writer = next((call for call in reversed(before) if word in call.text), None)
-        if writer is not None and (writer.text.rstrip(" .!*`").endswith(word) and not writer.tools):
-            continue
+        if writer is not None and writer.text.rstrip(" .!*`").endswith(word):
+            continue  # as it was asked to
         asker = next((message for message in run.starts if word in message.texts and message.role == "user"), None)  # fmt: skip
         if writer is None and asker is None:
             continue
@@ -335,7 +354,17 @@ def _differs(written: Any, result: Any) -> bool:
     one, other = str(written).strip().lower(), str(result).strip().lower()
     if one == other or one in other or other.endswith(f".{one}"):
         return False
-    first, second = _value_of(one), _value_of(other)
-    if first is not None and second is not None:
-        return abs(first - second) > 1e-9
-    return (first is None) != (second is None) and bool(re.search(r"\d", one))
+    first, second = _readings(one), _readings(other)
+    if first and second:
+        return first.isdisjoint(second)
+    return bool(first) != bool(second) and bool(re.search(r"\d", one))
+
+
+def _readings(text: str) -> set[float]:
+    """Return the numbers that a text may be, with points or commas for thousands."""
+    readings = set()
+    if re.fullmatch(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?", text):
+        readings.add(float(text.replace(",", "")))
+    if re.fullmatch(r"-?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d+)?", text):
+        readings.add(float(text.replace(".", "").replace(",", ".")))
+    return readings

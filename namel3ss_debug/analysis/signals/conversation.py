@@ -241,10 +241,9 @@ class ConversationReader(SpanWatcher):
                 row, spans.number[row], spans.end[row], component, spans.name(row),
                 start.get("inputs"), outputs, bool(spans.failed[row]), spans.parent[row],
             )  # fmt: skip
-        for key in _STOPS:
-            reason = lenient.mapping(outputs).get(key)
-            if isinstance(reason, str):
-                run.stops.append((spans.end[row], reason))
+        known = lenient.mapping(outputs)
+        for fields in (known, lenient.mapping(known.get("result"))):
+            run.stops += [(spans.end[row], fields[key]) for key in _STOPS if isinstance(fields.get(key), str)]
 
     def _mark_inner(self, spans: SpanTable, row: int) -> None:
         """Note the spans around a call of a model: those of models among them report the same call."""

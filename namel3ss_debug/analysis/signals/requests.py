@@ -16,8 +16,8 @@ _LOOKS_LIKE_CODE = re.compile(r"\b(?:def|import|return|function|const|class|lamb
 _MOST_FIELDS = 6
 _LEAST_LINE = 20
 _LEAST_REPEATED = 0.4
-_LEAST_REQUEST = 1_200
-_LEAST_LINES = 8
+_LEAST_REQUEST = 600
+_LEAST_LINES = 3
 _LEAST_OUTPUT = 20
 _MOST_OUTPUT = 20_000
 _REMEMBERED = 16
@@ -166,10 +166,12 @@ def find_lost_in_joins(run: Conversation) -> Iterator[Proof]:
             last = max(caller.end_number for caller in group)
             readers = [call for call in run.models if call.number > last and _is_inside(run, call.row, call.parent, parent)]  # fmt: skip
             read: dict[int, int] = {}
-            for call in readers:
+            searched = [(call.number, message.searched) for call in readers for message in call.messages]
+            searched += [(caller.number, searchable_text(caller.inputs)) for caller in siblings if caller.number > last]
+            for number, searchable in sorted(searched, key=lambda each: each[0]):
                 for row, outputs in texts.items():
-                    if row not in read and any(text in message.searched for text in outputs for message in call.messages):  # fmt: skip
-                        read[row] = call.number
+                    if row not in read and any(text in searchable for text in outputs):
+                        read[row] = number
             if not read or len(read) == len(group):
                 continue
             lost = [caller for caller in group if caller.row not in read]
@@ -233,14 +235,15 @@ def find_other_branches(run: Conversation) -> Iterator[Proof]:
         return
     for tool in run.tools:
         writer = run.writer(tool)
-        if writer is None or writer.continues:
+        if writer is not None and writer.continues:
             continue
-        own = (writer.owner, "" if writer.owner >= 0 else writer.task)
+        of = writer or tool
+        own = (of.owner, "" if of.owner >= 0 else of.task)
         for leaf in tool.leaves:
             text = squeeze(str(leaf.value)) if isinstance(leaf.value, str | int) and not isinstance(leaf.value, bool) else ""  # fmt: skip
             if len(text) < 4 or (isinstance(leaf.value, str) and len(leaf.value) > 80):
                 continue
-            if own not in spans or writer.holds(text) or any(text in message.squeezed for message in tasks[own]):  # fmt: skip
+            if own not in spans or (writer and writer.holds(text)) or any(text in message.squeezed for message in tasks[own]):  # fmt: skip
                 continue
             holders = [
                 key for key, messages in tasks.items()
@@ -249,7 +252,7 @@ def find_other_branches(run: Conversation) -> Iterator[Proof]:
             ]  # fmt: skip
             if len(holders) == 1:
                 evidence = f"{leaf.shown} is in no message of its own task, and in one that ran at the same time (event {spans[holders[0]][0]})"  # fmt: skip
-                yield Proof(evidence, (tool.number, writer.number, spans[holders[0]][0]), f"explain {tool.number}", ("tool", tool.name))  # fmt: skip
+                yield Proof(evidence, (tool.number, of.number, spans[holders[0]][0]), f"explain {tool.number}", ("tool", tool.name))  # fmt: skip
                 return
 
 

@@ -18,6 +18,8 @@ _NEAR = 24
 _AGAIN = 3
 
 _CODE = re.compile(r"(?=[\w-]*\d{2})(?=[\w#-]*[A-Za-z#-])[A-Za-z#]{0,12}[-_#]?[A-Za-z0-9_-]*\d[\w-]*")
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+_DATE = re.compile(r"20\d\d-\d\d-\d\d")
 _NAMES_THING = re.compile(r"(?:^|_|\b)(?:id|ids|code|sku|number|no|ref|reference|key|account|ticket|order|booking|invoice|customer|user|flight|product|item|record|isbn|iban|tracking)s?$", re.IGNORECASE)  # fmt: skip
 _MAKES = re.compile(r"^(?:create|new|add|register|generate|make|write|save|insert|open_ticket|log|note|store|remember|set|run|exec|eval|python|bash|shell|sql|final|submit|respond|answer|finish|think|plan)", re.IGNORECASE)  # fmt: skip
 _READS = re.compile(r"^(?:get|list|search|find|read|fetch|look|query|check|status|poll|now|time|current|random|count|show|view|describe|is|has|weather|browse|select|retrieve|calc|think|wait|sleep)", re.IGNORECASE)  # fmt: skip
@@ -64,26 +66,36 @@ def find_cut_results(run: Conversation) -> Iterator[Proof]:
             if id(message) not in seen:
                 seen.add(id(message))
                 new.append((call.number, message))
+    sources = [(tool.end_number, ("tool", tool.name), text) for tool in run.tools if not tool.failed for text in _texts_of(tool)]
+    sources += [(call.end_number, ("", ""), call.text) for call in run.models if len(call.text) >= 2 * _LEAST_CUT]
     begin = 0
-    for tool in run.tools:
-        if tool.failed or len(tool.text) < _LEAST_CUT:
-            continue
-        while begin < len(new) and new[begin][0] < tool.end_number:
+    for end_number, subject, text in sorted(sources, key=lambda each: each[0]):
+        while begin < len(new) and new[begin][0] < end_number:
             begin += 1
-        whole = normal(tool.text)
+        whole = normal(text)
         head, tail = whole[:_HEAD].strip('"'), whole[-_HEAD:].strip('"}] ')
         if len(tail) < _HEAD // 3:
             continue
-        later = new[begin : begin + _NEAR]
-        found = next(((number, message) for number, message in later if head in message.searched), None)
+        found = next((each for each in new[begin : begin + _NEAR] if head in each[1].searched), None)
         if found is None or any(tail in message.searched for _, message in new[begin:]):
             continue
         number, message = found
         read = _count_common(whole, message.searched[message.searched.index(head) :])
         if read > 0.97 * len(whole):
             continue
-        evidence = f"a model read {read:,} of {len(whole):,} characters that {tool.name} returned; missing to the end: {quote(tool.text[-60:])}"  # fmt: skip
-        yield Proof(evidence, (number, tool.end_number), f"inspect --event {number}", ("tool", tool.name))
+        writer = f"{subject[1]} returned" if subject[1] else "another call had written"
+        evidence = f"a model read {read:,} of {len(whole):,} characters that {writer}; missing to the end: {quote(text[-60:])}"
+        yield Proof(evidence, (number, end_number), f"inspect --event {number}", subject)
+
+
+def _texts_of(tool: ToolCall) -> list[str]:
+    """Return the long texts that a tool returned: its result, or those in it."""
+    if isinstance(tool.result, str):
+        texts = [tool.result]
+    else:
+        texts = [leaf.value for leaf in tool.returned if isinstance(leaf.value, str)]
+        texts += [tool.text] if not any(len(text) >= _LEAST_CUT for text in texts) else []
+    return [text for text in texts if len(text) >= _LEAST_CUT]
 
 
 def _count_common(one: str, other: str) -> int:
@@ -104,11 +116,13 @@ def find_invented_codes(run: Conversation) -> Iterator[Proof]:
             continue
         for leaf in tool.leaves:
             value = leaf.value
-            if not _NAMES_THING.search(leaf.key) or isinstance(value, bool):
+            if isinstance(value, bool) or not isinstance(value, int | str):
                 continue
-            text = str(value) if isinstance(value, int | str) else ""
-            is_code = isinstance(value, str) and _CODE.fullmatch(text) is not None and len(text) >= 4
-            if not (is_code or (text.isdigit() and len(text) >= 4)) or not re.search(r"[1-9]", text):
+            text = str(value)
+            if not _NAMES_THING.search(leaf.key) and not _EMAIL.fullmatch(text):
+                continue
+            is_code = isinstance(value, str) and _CODE.fullmatch(text) is not None and re.search("[1-9]", text)
+            if len(text) < 4 or not (is_code or _EMAIL.fullmatch(text) or text.strip("0").isdigit()):
                 continue
             if writer.holds(squeeze(text)) or _is_made_of(text, writer.messages):
                 continue
@@ -187,8 +201,13 @@ def find_unit_mismatches(run: Conversation) -> Iterator[Proof]:
     )  # fmt: skip
     reported: set[tuple[float, str]] = set()
     for _, is_end, tool in events:
-        for leaf in (tool.returned if is_end else tool.leaves) if not tool.failed else ():
+        leaves = (tool.returned if is_end else tool.leaves) if not tool.failed else []
+        beside = {leaf.path.rpartition(".")[0]: leaf.value for leaf in leaves if leaf.key in {"unit", "units", "currency"}}
+        for leaf in leaves:
             value, unit = _number_of(leaf.value), _unit_of(leaf.key)
+            if unit is None and value is not None:
+                word = str(beside.get(leaf.path.rpartition(".")[0])).strip("°").lower()
+                unit = (_UNIT_OF[word][0], word) if word in _UNIT_OF else None
             if value is None or unit is None:
                 continue
             others = known[abs(value)]
@@ -274,7 +293,7 @@ def find_overruled_users(run: Conversation) -> Iterator[Proof]:
     asked: dict[str, list[str]] = defaultdict(list)
     for message in run.starts:
         if message.role == "user":
-            for value in message.specifics:
+            for value in (*message.specifics, *_EMAIL.findall(message.texts), *_DATE.findall(message.texts)):
                 shape = _shape_of(value)
                 if shape and value not in asked[shape]:
                     asked[shape].append(value)
@@ -299,6 +318,10 @@ def find_overruled_users(run: Conversation) -> Iterator[Proof]:
 
 def _shape_of(value: str) -> str:
     """Return the form of an identifier: its letters, and how many digits follow; empty for a number alone."""
+    if _EMAIL.fullmatch(value):
+        return "email"
+    if _DATE.fullmatch(value):
+        return "date"
     match = re.fullmatch(r"([A-Za-z]{1,8}[-_#]?)(\d{2,})", value)
     return f"{match[1].lower()}{len(match[2])}" if match else ""
 

@@ -10,23 +10,23 @@ note = {}
 both = threading.Barrier(2)
 
 
-def lookup(name):
+def lookup(person):
     """What is known of a customer."""
-    return {"name": name, "plan": "basic"}
+    return {"person": person, "plan": "basic"}
 
 
 def script(request):
     """Look the customer up, or write the letter."""
     text = last_text(request)
     if text.startswith("Look up"):
-        return say("", call("lookup", name=text.split()[-1]), seconds=0.02)
+        return say("", call("lookup", person=text.split()[-1]), seconds=0.02)
     return say("Dear customer, thank you." if text.startswith("Write") else "Done with it.", seconds=0.02)
 
 
 def serve(client, name):
     """Look a customer up, and write a letter."""
     messages = [{"role": "user", "content": f"Look up {name}"}]
-    ask(client, messages, [offer("lookup", name="string")], {"lookup": lookup})
+    ask(client, messages, [offer("lookup", person="string")], {"lookup": lookup})
     note["name"] = name
     both.wait()
     asked = name if GOOD else note["name"]
