@@ -14,6 +14,7 @@ _TEMPLATE = re.compile(r"(?<![\w\\{}^_])(?:\$\{|\{\{?)\s?([A-Za-z_][\w.]{1,40})\
 _CODE_BLOCK = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
 _LOOKS_LIKE_CODE = re.compile(r"\b(?:def|import|return|function|const|class|lambda|placeholders?|templates?|f-string|variables?|format string|jinja|latex)\b|=>|</\w+>|\\begin|#include", re.IGNORECASE)  # fmt: skip
 _MOST_FIELDS = 6
+_LONGEST_PROMPT = 8_000
 _LEAST_LINE = 20
 _LEAST_REPEATED = 0.4
 _LEAST_REQUEST = 600
@@ -27,12 +28,17 @@ _REFERS_BACK = re.compile(r"^\s*(?:and|what about|how about|also|now|then|ok|so|
 def find_unfilled_templates(run: Conversation) -> Iterator[Proof]:
     """Yield fields of a template that a user's message still holds."""
     first: dict[int, ModelCall] = {}
+    known: list[Message] = []
     for call in run.models:
         for message in call.messages:
-            if message.role == "user":
-                first.setdefault(id(message), call)
-    for message in run.starts:
-        if message.role != "user" or "{" not in message.texts:
+            # What follows an answer may be a page that a tool read: its braces are not the program's.
+            if message.role not in {"user", "system", "developer"}:
+                break
+            if message.role == "user" and id(message) not in first:
+                first[id(message)] = call
+                known.append(message)
+    for message in known:
+        if "{" not in message.texts or len(message.texts) > _LONGEST_PROMPT:
             continue
         text = _CODE_BLOCK.sub(" ", message.texts)
         names = {match[1]: match for match in _TEMPLATE.finditer(text)}

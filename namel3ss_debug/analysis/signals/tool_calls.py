@@ -109,8 +109,6 @@ def _count_common(one: str, other: str) -> int:
 def find_invented_codes(run: Conversation) -> Iterator[Proof]:
     """Yield identifiers in arguments that the request of the model that wrote them holds in no form."""
     for tool in run.tools:
-        if tool.searches and not tool.call_id and run.writer(tool) is None:
-            continue
         writer = run.writer(tool)
         if writer is None or not writer.messages or writer.continues or _MAKES.match(tool.name):
             continue
@@ -124,8 +122,8 @@ def find_invented_codes(run: Conversation) -> Iterator[Proof]:
             is_code = isinstance(value, str) and _CODE.fullmatch(text) is not None and re.search("[1-9]", text)
             if len(text) < 4 or not (is_code or _EMAIL.fullmatch(text) or text.strip("0").isdigit()):
                 continue
-            if writer.holds(squeeze(text)) or _is_made_of(text, writer.messages):
-                continue
+            if text not in str(writer.calls) or writer.holds(squeeze(text)) or _is_made_of(text, writer.messages):
+                continue  # the program added it, or the model had read it
             evidence = f"{leaf.path}={text}, which the request of the model that wrote it holds in no form"
             yield Proof(evidence, (writer.end_number, tool.number), f"explain {tool.number}", ("tool", tool.name))  # fmt: skip
             break
