@@ -38,6 +38,9 @@ EXCEEDED: Final = 0.2
 WORTH_MS: Final = 1.0
 """A saving of less time than this is none: no clock and no second run would show it."""
 
+_LEAST_SAVED_MS = 100.0
+_LEAST_SAVED_SHARE = 0.05
+
 COMMAND: Final = "namel3ss debug "
 
 _WARNING_FROM, _ERROR_FROM = 0.1, 0.5
@@ -121,6 +124,11 @@ class RunAmounts:
 
 FindingsOfSection = Callable[[Row, Mapping[str, Any], RunAmounts], Iterator[Finding]]
 """Yields the findings of a section, from its result, the results of all sections, and the amounts of the run."""
+
+
+def is_worthwhile(ms: float | None, share: float) -> bool:
+    """Return whether saving some time, or what is no time (None), is a finding; smaller amounts are in their section only."""
+    return share >= _LEAST_SAVED_SHARE and (ms is None or ms >= _LEAST_SAVED_MS)
 
 
 def sort_findings(found: Iterable[Finding]) -> list[Finding]:

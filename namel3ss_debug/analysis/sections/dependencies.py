@@ -41,7 +41,7 @@ from orjson import dumps, loads
 
 from namel3ss_debug.analysis.contract import EVENT, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import milliseconds
-from namel3ss_debug.analysis.findings import HALF, WORTH_MS, format_share, format_time, make_finding
+from namel3ss_debug.analysis.findings import HALF, format_share, format_time, is_worthwhile, make_finding
 from namel3ss_debug.analysis.sections.fingerprints import NONE, Fingerprints
 from namel3ss_debug.analysis.sections.flows import call_links, find_flows
 from namel3ss_debug.analysis.sections.graphs import JumpTree
@@ -468,7 +468,7 @@ def find_findings(section: Row, _sections: Mapping[str, Any], _run: RunAmounts) 
     parallel = section.get("parallel") or {}
     chances = [row["number"] for row in parallel.get("chances") or () if row.get("number")]
     saves, share = parallel.get("saves_ms") or 0.0, parallel.get("share") or 0.0
-    share = share if saves >= WORTH_MS else 0.0
+    share = share if is_worthwhile(saves, share) else 0.0
     evidence = (
         f"{format_time(saves)} ({format_share(share)}) would be saved by running independent work in parallel"
     )

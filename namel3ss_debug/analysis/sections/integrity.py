@@ -378,10 +378,13 @@ def has_score(section: Row) -> bool:
 
 
 def find_findings(section: Row, _sections: Mapping[str, Any], _run: RunAmounts) -> Iterator[Finding]:
-    """Yield what makes the trace less trustworthy, except spans that never ended: the section `errors` has those."""
+    """Yield what makes the trace less trustworthy, except spans that never ended, which the section `errors` has, and secrets.
+
+    A secret that was left out is what the user wanted.
+    """
     for lowered in section["lowered_by"]:
         check = lowered["check"]
-        if check in {"open_spans", "open_processes"}:
+        if check in {"open_spans", "open_processes", "redacted_payloads"}:
             continue
         events = [row["number"] for row in section["findings"] if row["check"] == check]
         share = f"{lowered['count']:,} of {lowered['of']:,} {lowered['unit']}"

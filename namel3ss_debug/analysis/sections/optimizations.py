@@ -19,7 +19,7 @@ from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.contract import ColumnSpec, TableSpec
-from namel3ss_debug.analysis.findings import HALF, WORTH_MS, format_time, make_finding
+from namel3ss_debug.analysis.findings import HALF, WORTH_MS, format_time, is_worthwhile, make_finding
 from namel3ss_debug.analysis.sections.savings import CallKeys, Savings
 from namel3ss_debug.analysis.totals import LISTED
 from namel3ss_debug.traces.facts import NS_PER_MS
@@ -142,4 +142,6 @@ def find_findings(section: Row, _sections: Mapping[str, Any], run: RunAmounts) -
         evidence = f"{row['count']:,} {description}: {' and '.join(amounts) or 'little'}"
         look = f"inspect --event {events[0]}" if events else "analyze --optimizations"
         share = run.share(ms, saves["tokens"], saves["cost"])
+        if not is_worthwhile(None if saves["tokens"] or saves["cost"] else saves["ms"] or 0.0, share):
+            continue
         yield make_finding(kind, part, "optimizations", HALF * share, evidence, events, look)

@@ -27,6 +27,7 @@ from namel3ss_debug.analysis.sections import (
     resources,
 )
 from namel3ss_debug.analysis.sections.contexts import CONTEXT_FACTS
+from namel3ss_debug.analysis.signals import table as signals
 from namel3ss_debug.analysis.triggers import triggers
 from namel3ss_debug.errors import WrongUsageError
 
@@ -91,6 +92,16 @@ _ROWS = (
         columns=handled.COLUMNS,
         findings=handled.find_findings,
         has_data=handled.has_handled,
+        parts=("quality",),
+    ),
+    Section(
+        "signals",
+        "signals",
+        watch=signals.Signals,
+        help="What speaks for a wrong answer in a run without an error.",
+        columns=signals.COLUMNS,
+        findings=signals.find_findings,
+        has_data=signals.has_calls,
         parts=("quality",),
     ),
     Section(
