@@ -45,7 +45,7 @@ def calls(workspace):
         ["inspect", "--llm", "house"],
         ["inspect", "--where", "n == 3"],
         ["inspect", "--event", "3"],
-        ["replay"],
+        ["replay", "--chunks"],
         ["replay", "--step", "-c", "goto 3"],
         ["replay", "--step", "-c", "goto 6", "-c", "list 3"],
         ["replay", "--step", "-c", "goto 3", "-c", "info totals"],
@@ -91,7 +91,7 @@ def test_the_cost_is_printed_and_watched(run, calls):
 def test_calls_without_a_price_are_counted(run, calls):
     """Beside the cost, and as a number for programs."""
     told = "$0.0220  (1 call of unknown cost)"
-    assert told in run("replay", calls).stdout
+    assert told in run("replay", calls, "--chunks").stdout
     assert told in run("replay", calls, "--step", "-c", "goto end", "-c", "info totals").stdout
     statistics = json.loads(run("replay", calls, "--format", "jsonl").stdout.splitlines()[-1])
     assert (statistics["cost"], statistics["calls_without_price"]) == (0.022, 1)

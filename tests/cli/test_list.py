@@ -135,7 +135,7 @@ def test_the_outcome_is_the_same_in_every_command(run, trace, metadata, outcome,
     assert recording["outcome"] == overview["outcome"] == outcome
     assert (recording["errors"], recording["cost"]) == (overview["errors"], overview["cost"])
     assert recording["duration_ms"] == overview["duration_ms"]
-    assert f"outcome    {shown}" in run("analyze", trace).stdout
+    assert f"outcome  {shown}" in run("analyze", trace).stdout
 
 
 def test_an_uncaught_exception_and_ctrl_c_are_told_apart(run, trace):
