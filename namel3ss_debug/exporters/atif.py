@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from namel3ss_debug.exporters.span_export import ExportedSpan, read_exported
+from namel3ss_debug.exporters.span_export import ExportedSpan, failure_of, read_exported
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.version import __version__
 from namel3ss_debug.views.payloads import json_bytes
@@ -82,7 +82,7 @@ def _agent_step(span: ExportedSpan, results: dict[str, ExportedSpan]) -> dict[st
         "cached_tokens": facts.usage.get("cache_read_tokens"),
         "cost_usd": facts.cost,
     }
-    failure = facts.failure and {"error": f"{facts.failure.kind}: {facts.failure.text}"}
+    failure = failure_of(facts)
     step = {
         "source": "agent",
         "message": lenient.string(facts.outputs.get("text")) or "",
@@ -91,15 +91,15 @@ def _agent_step(span: ExportedSpan, results: dict[str, ExportedSpan]) -> dict[st
         "tool_calls": calls or None,
         "observation": {"results": observed} if observed else None,
         "metrics": lenient.drop_none(metrics) or None,
-        "extra": failure or None,
+        "extra": None if failure is None else {"error": failure},
     }
     return {**_time(span), **lenient.drop_none(step)}
 
 
 def _content(tool: ExportedSpan) -> str:
-    failure = tool.facts.failure
+    failure = failure_of(tool.facts)
     if failure is not None:
-        return f"{failure.kind}: {failure.text}"
+        return failure
     result = tool.facts.outputs.get("result")
     return result if isinstance(result, str) else json_bytes(result)
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
-from namel3ss_debug.exporters.span_export import ExportedSpan, read_exported
+from namel3ss_debug.exporters.span_export import ExportedSpan, failure_of, read_exported
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.views.payloads import json_bytes
 from namel3ss_debug.wire import lenient
@@ -53,7 +53,7 @@ def _event(lane: int, span: ExportedSpan) -> dict[str, object]:
     details = {
         "event": span.number,
         "status": "open" if facts.is_open else facts.status,
-        "error": facts.failure and f"{facts.failure.kind}: {facts.failure.text}",
+        "error": failure_of(facts),
         "call_site": facts.fields.get("call_site"),
         "inputs": dict(facts.inputs),
         "outputs": dict(facts.outputs),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from namel3ss_debug.exporters.span_export import ExportedSpan, provider_of, read_exported
+from namel3ss_debug.exporters.span_export import ExportedSpan, failure_of, provider_of, read_exported
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.views.payloads import json_bytes
 from namel3ss_debug.wire import lenient
@@ -49,7 +49,7 @@ def _document(trace_id: str, spans: list[ExportedSpan]) -> dict[str, Any]:
 
 def _observation(span: ExportedSpan) -> dict[str, Any]:
     facts = span.facts
-    kind, failure = facts.kind, facts.failure
+    kind, failure = facts.kind, failure_of(facts)
     inputs: Any = dict(facts.inputs) or None
     outputs: Any = dict(facts.outputs) or None
     usage, cost, model = None, None, None
@@ -76,7 +76,7 @@ def _observation(span: ExportedSpan) -> dict[str, Any]:
         "startTime": _moment(span.began),
         "endTime": None if facts.is_open else _moment(span.ended),
         "level": "ERROR" if failure is not None else "DEFAULT",
-        "statusMessage": None if failure is None else f"{failure.kind}: {failure.text}",
+        "statusMessage": failure,
         "input": inputs,
         "output": outputs,
         "model": model,

@@ -89,7 +89,7 @@ def make_span(span: ExportedSpan) -> dict[str, Any]:
     operation = _OPERATIONS.get(facts.kind)
     status: dict[str, Any] = {} if facts.is_open or facts.status == "cancelled" else {"code": _OK}
     if facts.failure is not None:
-        status = {"code": _ERROR, "message": facts.failure.text}
+        status = lenient.drop_none({"code": _ERROR, "message": facts.failure.text})
     # Receivers refuse a span without times; one that is open, or has none, takes no time.
     began = span.began if span.began is not None else span.ended or 0
     ended = span.ended if span.ended is not None else began

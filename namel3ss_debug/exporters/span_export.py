@@ -200,6 +200,13 @@ def without_content(events: Iterable[Event]) -> Iterator[Event]:
         yield slim
 
 
+def failure_of(facts: SpanFacts) -> str | None:
+    """Return the error of a span in one text, `TYPE: TEXT` where both are known; None if it has none."""
+    if facts.failure is None:
+        return None
+    return ": ".join(filter(None, facts.failure[:2])) or "failed"
+
+
 def provider_of(facts: SpanFacts) -> str | None:
     """Return the provider of a model call, as the trace names it."""
     return lenient.string(facts.metadata.get("provider"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from namel3ss_debug.exporters.otlp import make_attributes
-from namel3ss_debug.exporters.span_export import ExportedSpan, read_exported
+from namel3ss_debug.exporters.span_export import ExportedSpan, failure_of, read_exported
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.views.payloads import json_bytes
 from namel3ss_debug.wire import lenient
@@ -22,13 +22,13 @@ def export(events: Iterable[Event]) -> Iterator[bytes]:
 
 def _span(span: ExportedSpan) -> dict[str, object]:
     facts = span.facts
-    tags = {
+    tags: dict[str, str] = {
         name: value if isinstance(value, str) else json_bytes(value)
         for name, value in make_attributes(facts).items()
         if value is not None
     }
-    if facts.failure is not None:
-        tags["error"] = facts.failure.text or facts.failure.kind
+    if (failure := failure_of(facts)) is not None:
+        tags["error"] = failure
     whole = {
         "traceId": span.trace_id,
         "id": facts.span_id,

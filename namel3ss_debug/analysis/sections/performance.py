@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from namel3ss_debug.analysis.contract import EVENT, OPERATION, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.distributions import OUTLIERS, describe, far_out, milliseconds, percentile
-from namel3ss_debug.analysis.findings import format_operation, format_share, format_time, is_worthwhile, make_finding
+from namel3ss_debug.analysis.findings import (
+    format_operation,
+    format_share,
+    format_time,
+    is_worthwhile,
+    make_finding,
+)
 from namel3ss_debug.analysis.sections.hot_functions import find_hot_functions
 from namel3ss_debug.analysis.sections.time_shares import share_time
 from namel3ss_debug.analysis.totals import LISTED
@@ -382,7 +388,11 @@ def has_operations(section: Row) -> bool:
 def find_findings(section: Row, _sections: Mapping[str, Any], _run: RunAmounts) -> Iterator[Finding]:
     """Yield operations that took a fifth of the run or more, unless a model's own work was the cause."""
     for row in section["bottlenecks"]:
-        if row["share"] < 0.2 or row["cause"] not in _FAULTS or not is_worthwhile(row["self_ms"], row["share"]):
+        if (
+            row["share"] < 0.2
+            or row["cause"] not in _FAULTS
+            or not is_worthwhile(row["self_ms"], row["share"])
+        ):
             continue
         part, cause = _FAULTS[row["cause"]]
         name = format_operation(row)
