@@ -24,7 +24,7 @@ LARGEST_REPAIRED: Final = 16 * 1024 * 1024
 _GZIP: Final = b"\x1f\x8b"
 _LARGEST_UNPACKED: Final = 1 << 30
 _PEEKED_LINES: Final = 20
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],]', re.DOTALL)
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\],]', re.DOTALL)
 _CLOSES = {"{": "}", "[": "]"}
 
 
@@ -91,6 +91,8 @@ def repair(text: str) -> Any:
     # without its value is still before the first cut.
     cuts = [0]
     for token in _TOKEN.finditer(text):
+        if token[0] == '"':  # a string that breaks off; what is inside of it is no structure
+            break
         if token[0][0] != '"':
             cuts.append(token.start() if token[0] == "," else token.end())
     for cut in reversed(cuts[-3:]):
