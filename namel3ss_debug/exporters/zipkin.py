@@ -28,7 +28,7 @@ def _span(span: ExportedSpan) -> dict[str, object]:
         if value is not None
     }
     if facts.failure is not None:
-        tags["error"] = facts.failure.text or facts.failure.kind
+        tags["error"] = facts.failure.text or facts.failure.kind or "error"
     whole = {
         "traceId": span.trace_id,
         "id": facts.span_id,

@@ -63,7 +63,9 @@ def peek(head: bytes) -> list[Any]:
             values.append(orjson.loads(line))
         except ValueError:
             continue
-    if 2 * len(values) >= len(lines) and values:  # a document over many lines has a few that parse by themselves
+    if (
+        2 * len(values) >= len(lines) and values
+    ):  # a document over many lines has a few that parse by themselves
         return values
     document = repair(head.decode(errors="replace"))
     return [] if document is None else [document]
@@ -109,9 +111,7 @@ def repair(text: str) -> Any:
     return None
 
 
-def read_rows(
-    path: Path, problems: Problems, consumed: Callable[[int], None] | None = None
-) -> Iterator[Row]:
+def read_rows(path: Path, problems: Problems, consumed: Callable[[int], None] | None = None) -> Iterator[Row]:
     """Yield the JSON objects on the lines of a file, as they are read; other lines are noted in `problems`."""
     for batch in read_batches(path, problems, consumed=consumed):
         for number, line in enumerate(batch.lines, batch.number):
