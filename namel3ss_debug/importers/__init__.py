@@ -47,10 +47,18 @@ IMPORTERS: tuple[ImporterRow, ...] = (
     ImporterRow("inspect-ai", "namel3ss_debug.importers.inspect_ai", "logs of Inspect AI, .json and .eval"),
     ImporterRow("atif", "namel3ss_debug.importers.atif", "trajectories in ATIF"),
     ImporterRow("swe-agent", "namel3ss_debug.importers.swe_agent", "trajectories of SWE-agent"),
-    ImporterRow("mini-swe-agent", "namel3ss_debug.importers.mini_swe_agent", "trajectories of mini-swe-agent"),
+    ImporterRow(
+        "mini-swe-agent", "namel3ss_debug.importers.mini_swe_agent", "trajectories of mini-swe-agent"
+    ),
     ImporterRow("openhands", "namel3ss_debug.importers.openhands", "events of OpenHands, version 0 and 1"),
-    ImporterRow("openai-agents", "namel3ss_debug.importers.openai_agents", "exports of the OpenAI Agents SDK"),
-    ImporterRow("flat-spans", "namel3ss_debug.importers.flat_spans", "spans of MLflow, Phoenix and OpenTelemetry's consoles"),
+    ImporterRow(
+        "openai-agents", "namel3ss_debug.importers.openai_agents", "exports of the OpenAI Agents SDK"
+    ),
+    ImporterRow(
+        "flat-spans",
+        "namel3ss_debug.importers.flat_spans",
+        "spans of MLflow, Phoenix and OpenTelemetry's consoles",
+    ),
     ImporterRow("zipkin", "namel3ss_debug.importers.zipkin", "spans of Zipkin v2"),
     ImporterRow("jaeger", "namel3ss_debug.importers.jaeger", "the JSON of Jaeger"),
     ImporterRow("har", "namel3ss_debug.importers.har", "HTTP archives"),

@@ -30,7 +30,9 @@ _READ: Final = frozenset(
 
 def sniff(head: bytes) -> bool:
     """Return whether a trajectory with its version is near the beginning."""
-    return b"ATIF-" in head and any(next(_trajectories(value), None) is not None for value in peek_objects(head))
+    return b"ATIF-" in head and any(
+        next(_trajectories(value), None) is not None for value in peek_objects(head)
+    )
 
 
 def _trajectories(value: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -84,7 +86,9 @@ def _read_trajectory(
     for place, step in enumerate(steps):
         at = parse_time(step.get("timestamp"))
         source, text = step.get("source"), step.get("message")
-        message = read_message({"role": "assistant" if source == "agent" else source or "user", "content": text})
+        message = read_message(
+            {"role": "assistant" if source == "agent" else source or "user", "content": text}
+        )
         if source == "user" and not step.get("is_copied_context"):
             shown = "\n".join(parts.select_texts(message["parts"]))
             conversation.prompt(shown, message, at)
@@ -102,12 +106,20 @@ def _read_trajectory(
     final = lenient.mapping(trajectory.get("final_metrics"))
     if not counted:  # the steps state nothing, only the whole does
         names = {"input_tokens": ("total_prompt_tokens",), "output_tokens": ("total_completion_tokens",)}
-        conversation.span |= {"usage": read_usage(final, names), "cost": parse_cost(final.get("total_cost_usd"))}
+        conversation.span |= {
+            "usage": read_usage(final, names),
+            "cost": parse_cost(final.get("total_cost_usd")),
+        }
     return conversation.span
 
 
 def _read_step(
-    conversation: Conversation, step: dict[str, Any], message: parts.Part, model: str | None, span_id: str, at: float | None
+    conversation: Conversation,
+    step: dict[str, Any],
+    message: parts.Part,
+    model: str | None,
+    span_id: str,
+    at: float | None,
 ) -> bool:
     """Take a step of the agent; return whether it states tokens or a cost."""
     metrics = lenient.mapping(step.get("metrics"))
@@ -118,7 +130,8 @@ def _read_step(
             message,
             reasoning=lenient.string(step.get("reasoning_content")),
             tool_calls=[
-                parts.make_call(call.get("tool_call_id"), call.get("function_name"), call.get("arguments")) for call in calls
+                parts.make_call(call.get("tool_call_id"), call.get("function_name"), call.get("arguments"))
+                for call in calls
             ],
             usage=usage,
             cost=cost,

@@ -43,7 +43,11 @@ def read(
         for document in read_documents(path, problems, consumed):
             for row in lenient.mappings(document.get("traceEvents")) or [document]:
                 _take(row, lanes, names, problems)
-    spans = [span for lane, rows in lanes.items() for span in _nest(rows, f"{lane[0]}.{lane[1]}", names.get(lane[1]))]
+    spans = [
+        span
+        for lane, rows in lanes.items()
+        for span in _nest(rows, f"{lane[0]}.{lane[1]}", names.get(lane[1]))
+    ]
     yield from make_trace({"format": "chrome-trace"}, spans)
 
 
@@ -59,7 +63,9 @@ def _take(
     elif phase not in _SPANS or not lenient.is_number(at) or not 0 <= at / 1e6 < TIME_LIMIT:
         problems.left_out[f"events of phase {phase}"] += 1
     elif phase == "E":
-        begun = next((place for place in range(len(lanes[lane]) - 1, -1, -1) if lanes[lane][place][1] is None), None)
+        begun = next(
+            (place for place in range(len(lanes[lane]) - 1, -1, -1) if lanes[lane][place][1] is None), None
+        )
         if begun is not None:
             lanes[lane][begun] = (lanes[lane][begun][0], at, lanes[lane][begun][2])
     else:

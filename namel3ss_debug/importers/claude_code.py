@@ -266,7 +266,9 @@ class _ClaudeSession:
             rest = [block for block in content if block not in results]
         if not rest:
             return
-        (decoded,) = anthropic_messages.decode_request({"messages": [{"role": "user", "content": rest}]})["messages"]
+        (decoded,) = anthropic_messages.decode_request({"messages": [{"role": "user", "content": rest}]})[
+            "messages"
+        ]
         text = _text_of(rest)
         if text.startswith(_INTERRUPTED):
             conversation.read(decoded, at)
@@ -286,9 +288,12 @@ class _ClaudeSession:
             return
         conversation, message = caller
         message.has_results = True
-        (decoded,) = anthropic_messages.decode_request({"messages": [{"role": "user", "content": [block]}]})["messages"]
+        (decoded,) = anthropic_messages.decode_request({"messages": [{"role": "user", "content": [block]}]})[
+            "messages"
+        ]
         result = decoded["parts"][0].get("response")
-        failure, more = None, {}
+        failure: SpanError | None = None
+        more: dict[str, Any] = {}
         if block.get("is_error"):
             text = result if isinstance(result, str) else _text_of(block.get("content"))
             failure = SpanError(None, text)
@@ -323,10 +328,19 @@ class _ClaudeSession:
             )
         elif level in _LOUD:
             text = str(row.get("content") or lenient.mapping(row.get("error")).get("message") or kind)
-            record = {"level": level, "message": text, **rest_of(row, {*_READ, "level", "content", "subtype"})}
+            record = {
+                "level": level,
+                "message": text,
+                **rest_of(row, {*_READ, "level", "content", "subtype"}),
+            }
             self._others.append(
                 base
-                | {"event_type": "log_record", "component": "log", "component_name": str(kind), "metadata": record}
+                | {
+                    "event_type": "log_record",
+                    "component": "log",
+                    "component_name": str(kind),
+                    "metadata": record,
+                }
             )
         else:
             self._problems.left_out[f"rows of type system ({kind})"] += 1
@@ -336,5 +350,8 @@ def _text_of(content: Any) -> str:
     """Return the texts in the content of a message."""
     if isinstance(content, str):
         return content
-    texts = [block if isinstance(block, str) else lenient.mapping(block).get("text") for block in lenient.sequence(content)]
+    texts = [
+        block if isinstance(block, str) else lenient.mapping(block).get("text")
+        for block in lenient.sequence(content)
+    ]
     return "\n".join(text for text in texts if isinstance(text, str)).strip()

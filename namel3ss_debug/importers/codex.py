@@ -28,7 +28,14 @@ _COUNTS: Final = {
     "reasoning_output_tokens": "reasoning_tokens",
 }
 _ITEMS: Final = frozenset(
-    {"message", "reasoning", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
+    {
+        "message",
+        "reasoning",
+        "function_call",
+        "function_call_output",
+        "custom_tool_call",
+        "custom_tool_call_output",
+    }
 )
 _NOT_TYPED: Final = ("<", "# AGENTS.md")
 """How messages of the user begin that Codex adds."""
@@ -46,8 +53,10 @@ def sniff(head: bytes) -> bool:
     if any(row.get("type") in ("session_meta", "response_item") and "payload" in row for row in rows):
         return True
     first = rows[0]
-    return {"id", "timestamp"} <= first.keys() and "type" not in first and (
-        "instructions" in first or any(row.get("record_type") == "state" for row in rows)
+    return (
+        {"id", "timestamp"} <= first.keys()
+        and "type" not in first
+        and ("instructions" in first or any(row.get("record_type") == "state" for row in rows))
     )
 
 
@@ -102,7 +111,10 @@ class _CodexSession:
             self._conversation.forget()
             parent = self._conversation.parent["span_id"]
             event = {"event_type": "memory_summarization", "component": "memory", "parent_event_id": parent}
-            event |= {"event_id": f"compacted{len(self._others)}", "outputs": {"summary": str(payload.get("message", ""))}}
+            event |= {
+                "event_id": f"compacted{len(self._others)}",
+                "outputs": {"summary": str(payload.get("message", ""))},
+            }
             self._others.append(event if at is None else {**event, "timestamp": at})
         else:
             self._problems.left_out[f"rows of type {kind}"] += 1
@@ -129,7 +141,9 @@ class _CodexSession:
             self._close()
             (message,) = openai_responses.decode_request({"input": [item]})["messages"][:1] or ({},)
             text = "\n".join(
-                block["text"] for block in lenient.mappings(item.get("content")) if isinstance(block.get("text"), str)
+                block["text"]
+                for block in lenient.mappings(item.get("content"))
+                if isinstance(block.get("text"), str)
             )
             if role == "user" and text and not text.startswith(_NOT_TYPED):
                 self._title = self._title or text
@@ -164,7 +178,11 @@ class _CodexSession:
             answer = answer._replace(reasoning="\n\n".join(self._thoughts))
         known = {tool.get("id") for tool in answer.tool_calls}
         searches = [
-            {"id": item["call_id"], "name": str(item["type"]).removesuffix("_call"), "arguments": item.get("arguments")}
+            {
+                "id": item["call_id"],
+                "name": str(item["type"]).removesuffix("_call"),
+                "arguments": item.get("arguments"),
+            }
             for item in self._items
             if str(item.get("type")).endswith("_call") and item.get("call_id") not in (None, *known)
         ]
@@ -178,10 +196,13 @@ class _CodexSession:
     def _add_output(self, item: dict[str, Any], at: float | None) -> None:
         call_id = str(item.get("call_id"))
         output = item.get("output", item.get("tools"))
-        failure, more = None, {}
+        failure: SpanError | None = None
+        more: dict[str, Any] = {}
         loaded = lenient.load(output) if isinstance(output, str) and output.startswith("{") else output
         metadata = lenient.mapping(lenient.mapping(loaded).get("metadata"))
-        result = loaded["output"] if metadata and "output" in loaded else output
+        result = (
+            lenient.mapping(loaded)["output"] if metadata and "output" in lenient.mapping(loaded) else output
+        )
         code = parse_count(metadata.get("exit_code"))
         if code is None and isinstance(result, str) and (found := _EXIT_CODE.search(result[:200])):
             code = int(found[1])
@@ -207,8 +228,16 @@ class _CodexSession:
             self._conversation.cancel(at)
         elif kind in ("error", "stream_error"):
             parent = self._conversation.parent["span_id"]
-            record = {"level": "error" if kind == "error" else "warning", "message": str(event.get("message", ""))}
-            entry = {"event_type": "log_record", "component": "log", "component_name": "codex", "metadata": record}
+            record = {
+                "level": "error" if kind == "error" else "warning",
+                "message": str(event.get("message", "")),
+            }
+            entry = {
+                "event_type": "log_record",
+                "component": "log",
+                "component_name": "codex",
+                "metadata": record,
+            }
             entry |= {"event_id": f"log{len(self._others)}", "parent_event_id": parent}
             self._others.append(entry if at is None else {**entry, "timestamp": at})
         elif kind not in _REPEATED:

@@ -24,7 +24,7 @@ LARGEST_REPAIRED: Final = 16 * 1024 * 1024
 _GZIP: Final = b"\x1f\x8b"
 _LARGEST_UNPACKED: Final = 1 << 30
 _PEEKED_LINES: Final = 20
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],]', re.DOTALL)
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\],]', re.DOTALL)
 _CLOSES = {"{": "}", "[": "]"}
 
 
@@ -63,7 +63,9 @@ def peek(head: bytes) -> list[Any]:
             values.append(orjson.loads(line))
         except ValueError:
             continue
-    if 2 * len(values) >= len(lines) and values:  # a document over many lines has a few that parse by themselves
+    if (
+        2 * len(values) >= len(lines) and values
+    ):  # a document over many lines has a few that parse by themselves
         return values
     document = repair(head.decode(errors="replace"))
     return [] if document is None else [document]
@@ -91,6 +93,8 @@ def repair(text: str) -> Any:
     # without its value is still before the first cut.
     cuts = [0]
     for token in _TOKEN.finditer(text):
+        if token[0] == '"':  # a string that breaks off; what is inside of it is no structure
+            break
         if token[0][0] != '"':
             cuts.append(token.start() if token[0] == "," else token.end())
     for cut in reversed(cuts[-3:]):
@@ -107,9 +111,7 @@ def repair(text: str) -> Any:
     return None
 
 
-def read_rows(
-    path: Path, problems: Problems, consumed: Callable[[int], None] | None = None
-) -> Iterator[Row]:
+def read_rows(path: Path, problems: Problems, consumed: Callable[[int], None] | None = None) -> Iterator[Row]:
     """Yield the JSON objects on the lines of a file, as they are read; other lines are noted in `problems`."""
     for batch in read_batches(path, problems, consumed=consumed):
         for number, line in enumerate(batch.lines, batch.number):

@@ -17,7 +17,13 @@ from namel3ss_debug.traces.lines import Problems
 from namel3ss_debug.traces.span_events import SpanFacts
 from namel3ss_debug.wire import lenient
 
-_BEGAN: Final = ("start_time_unix_nano", "start_time_unix_ns", "start_time_ns", "start_time", "startTimeUnixNano")
+_BEGAN: Final = (
+    "start_time_unix_nano",
+    "start_time_unix_ns",
+    "start_time_ns",
+    "start_time",
+    "startTimeUnixNano",
+)
 _ENDED: Final = ("end_time_unix_nano", "end_time_unix_ns", "end_time_ns", "end_time", "endTimeUnixNano")
 _PARENTS: Final = ("parent_span_id", "parent_id", "parentSpanId")
 _EVENT_TIMES: Final = ("time_unix_nano", "timestamp_unix_ns", "timestamp")
@@ -91,7 +97,11 @@ def _read_span(row: dict[str, Any]) -> tuple[SpanFacts, list[Event]]:
         attributes=attributes,
         status=(str(code).rpartition(".")[2], message),
         events=[
-            (str(event.get("name") or ""), _first(event, _EVENT_TIMES), lenient.mapping(event.get("attributes")))
+            (
+                str(event.get("name") or ""),
+                _first(event, _EVENT_TIMES),
+                lenient.mapping(event.get("attributes")),
+            )
             for event in lenient.mappings(row.get("events"))
         ],
         about=lenient.mapping(lenient.mapping(row.get("resource")).get("attributes")),
@@ -122,16 +132,19 @@ def _read_mlflow(facts: SpanFacts, attributes: Mapping[str, Any]) -> SpanFacts:
         usage = read_usage(lenient.mapping(load(attributes.get("mlflow.chat.tokenUsage"))), _USAGE)
         cost = parse_cost(lenient.mapping(load(attributes.get("mlflow.llm.cost"))).get("total_cost"))
         inputs = lenient.drop_empty({"model": model, **read_request(sent), **facts.inputs})
-        outputs = facts.outputs if facts.outputs.get("text") or facts.outputs.get("tool_calls") else {
-            **read_answer(returned).to_outputs(), **facts.outputs
-        }
+        outputs = (
+            facts.outputs
+            if facts.outputs.get("text") or facts.outputs.get("tool_calls")
+            else {**read_answer(returned).to_outputs(), **facts.outputs}
+        )
         name = facts.name if known else model or facts.name
         return replace(facts, name=name, inputs=inputs, outputs=outputs, usage=facts.usage or usage,
                        cost=cost if facts.cost is None else facts.cost)  # fmt: skip
     if facts.kind == "tool":
-        inputs = facts.inputs if "arguments" in facts.inputs else {"arguments": read_arguments(sent)}
-        outputs = facts.outputs or lenient.drop_none({"result": load(returned)})
-        return replace(facts, inputs=inputs, outputs=outputs)
-    return replace(facts, inputs=facts.inputs or read_object(sent), outputs=facts.outputs or read_object(returned))
-
-
+        given = facts.inputs if "arguments" in facts.inputs else {"arguments": read_arguments(sent)}
+        return replace(
+            facts, inputs=given, outputs=facts.outputs or lenient.drop_none({"result": load(returned)})
+        )
+    return replace(
+        facts, inputs=facts.inputs or read_object(sent), outputs=facts.outputs or read_object(returned)
+    )

@@ -25,9 +25,15 @@ _FAILED: Final = {"error": "failed", "cancelled": "cancelled"}
 def sniff(head: bytes) -> bool:
     """Return whether the file begins with a session: its id and the hash of its project, or messages with calls of tools."""
     objects = peek_objects(head)
-    return bool(objects) and "sessionId" in objects[0] and (
-        "projectHash" in objects[0]
-        or any(message.get("type") == "gemini" for message in lenient.mappings(objects[0].get("messages")))
+    return (
+        bool(objects)
+        and "sessionId" in objects[0]
+        and (
+            "projectHash" in objects[0]
+            or any(
+                message.get("type") == "gemini" for message in lenient.mappings(objects[0].get("messages"))
+            )
+        )
     )
 
 
@@ -68,7 +74,11 @@ def read(
 
 
 def _add_answer(
-    conversation: Conversation, message_id: str, message: dict[str, Any], asked: float | None, at: float | None
+    conversation: Conversation,
+    message_id: str,
+    message: dict[str, Any],
+    asked: float | None,
+    at: float | None,
 ) -> None:
     calls = lenient.mappings(message.get("toolCalls"))
     thoughts = [
@@ -98,7 +108,9 @@ def _add_answer(
 
 def _read_usage(tokens: dict[str, Any]) -> dict[str, int]:
     """Return the counts: the input has the cached tokens and not those of tools, the output not the thoughts."""
-    counts = {name: parse_count(tokens.get(name)) for name in ("input", "output", "cached", "thoughts", "tool")}
+    counts = {
+        name: parse_count(tokens.get(name)) for name in ("input", "output", "cached", "thoughts", "tool")
+    }
     if counts["input"] is None and counts["output"] is None:
         return {}
     return lenient.drop_none(

@@ -50,7 +50,9 @@ def _read_entry(entry: dict[str, Any], span_id: str) -> SpanFacts:
     if not isinstance(status, int) or status == 0:
         failure = SpanError(None, str(response.get("_error") or response.get("statusText") or "no response"))
     elif status >= _FIRST_ERROR:
-        failure = SpanError(f"HTTP {status}", content.decode(errors="replace") or str(response.get("statusText") or ""))
+        failure = SpanError(
+            f"HTTP {status}", content.decode(errors="replace") or str(response.get("statusText") or "")
+        )
     common: dict[str, Any] = {
         "span_id": span_id,
         "started": began,
@@ -62,9 +64,14 @@ def _read_entry(entry: dict[str, Any], span_id: str) -> SpanFacts:
     body = lenient.load(posted) if isinstance(posted, str) else None
     path, host = _split(url)
     wire_format = formats.recognise(path, body)
-    exchange = {"url": url, "method": method, "status": status, "format": wire_format.name if wire_format else None}
+    exchange = {
+        "url": url,
+        "method": method,
+        "status": status,
+        "format": wire_format.name if wire_format else None,
+    }
     metadata = {"exchange": lenient.drop_none(exchange), **rest_of(entry, _READ)}
-    if wire_format is None:
+    if wire_format is None or not isinstance(body, dict):
         inputs = {"method": method, "url": url, "body": posted if body is None else body}
         return SpanFacts(
             "http", f"{method} {host}{path}", inputs=lenient.drop_none(inputs), outputs=lenient.drop_none({"status": status}),

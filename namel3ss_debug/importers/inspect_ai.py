@@ -93,7 +93,7 @@ def _samples(
 
 def _in_order(name: str) -> tuple[int, int | str]:
     number = name.removeprefix("samples/").partition("_")[0]
-    return (0, int(number)) if number.isdecimal() and len(number) < 10 else (1, name)  # type: ignore[return-value]
+    return (0, int(number)) if number.isdecimal() and len(number) < 10 else (1, name)
 
 
 def _load(archive: zipfile.ZipFile, member: zipfile.ZipInfo, problems: Problems) -> dict[str, Any]:
@@ -119,7 +119,11 @@ class _InspectSample:
         self._sample = sample
         self._problems = problems
         self._attachments = lenient.mapping(sample.get("attachments"))
-        name = f"{sample.get('id')}, epoch {sample.get('epoch')}" if sample.get("epoch") else str(sample.get("id"))
+        name = (
+            f"{sample.get('id')}, epoch {sample.get('epoch')}"
+            if sample.get("epoch")
+            else str(sample.get("id"))
+        )
         self._run = lenient.string(sample.get("uuid")) or f"sample {name}"
         self._model = lenient.string(evaluation.get("model"))
         self._path: list[str] = []  # the ids of the steps that are open, in logs of before 0.3.90
@@ -129,7 +133,18 @@ class _InspectSample:
         answer = self._read_output(sample.get("output"))
         outputs = {"completion": answer.text, "scores": sample.get("scores"), "limit": sample.get("limit")}
         error = lenient.mapping(sample.get("error"))
-        read = {"id", "epoch", "input", "target", "messages", "output", "scores", "events", "attachments", "error"}
+        read = {
+            "id",
+            "epoch",
+            "input",
+            "target",
+            "messages",
+            "output",
+            "scores",
+            "events",
+            "attachments",
+            "error",
+        }
         self._root: Draft = {
             "kind": "chain", "name": f"{evaluation.get('task') or 'sample'} {name}", "span_id": self._run,
             "execution_id": self._run, "outputs": lenient.drop_empty(outputs),
@@ -227,7 +242,18 @@ class _InspectSample:
         }
         seconds = output.get("time", event.get("working_time"))
         ended = parse_time(event.get("completed"))
-        read = {"event", "timestamp", "span_id", "model", "input", "tools", "config", "output", "error", "completed"}
+        read = {
+            "event",
+            "timestamp",
+            "span_id",
+            "model",
+            "input",
+            "tools",
+            "config",
+            "output",
+            "error",
+            "completed",
+        }
         self.spans.append(
             {
                 "kind": "model", "name": name or None, "span_id": self._id(event), "parent_id": self._parent(event),
@@ -263,20 +289,31 @@ class _InspectSample:
     def _id(self, event: Mapping[str, Any]) -> str:
         return lenient.string(event.get("uuid")) or f"{self._run} {self._count}"
 
-    def _point(self, event: Mapping[str, Any], at: float | None, kind: str, component: str, **fields: Any) -> None:
-        base = {"event_type": kind, "event_id": self._id(event), "component": component, "execution_id": self._run}
+    def _point(
+        self, event: Mapping[str, Any], at: float | None, kind: str, component: str, **fields: Any
+    ) -> None:
+        base: Event = {
+            "event_type": kind,
+            "event_id": self._id(event),
+            "component": component,
+            "execution_id": self._run,
+        }
         base |= {"parent_event_id": self._parent(event)} | ({} if at is None else {"timestamp": at})
         self.others.append({**base, **fields})
 
     def _read_output(self, output: Any) -> Answer:
         resolved = self._resolve(lenient.mapping(output))
         choices = [
-            {**choice, "finish_reason": choice.get("stop_reason")} for choice in lenient.mappings(resolved.get("choices"))
+            {**choice, "finish_reason": choice.get("stop_reason")}
+            for choice in lenient.mappings(resolved.get("choices"))
         ]
         if choices:
             message = lenient.mapping(choices[0].get("message"))
             calls = [
-                {"id": call.get("id"), "function": {"name": call.get("function"), "arguments": call.get("arguments")}}
+                {
+                    "id": call.get("id"),
+                    "function": {"name": call.get("function"), "arguments": call.get("arguments")},
+                }
                 for call in lenient.mappings(message.get("tool_calls"))
             ]
             choices[0] = {**choices[0], "message": {**message, "tool_calls": calls}}
@@ -288,14 +325,20 @@ class _InspectSample:
         for number, message in enumerate(lenient.mappings(self._sample.get("messages"))):
             resolved = self._resolve(message)
             if message.get("role") == "assistant":
-                answer = self._read_output({"choices": [{"message": resolved}], "model": resolved.get("model")})
+                answer = self._read_output(
+                    {"choices": [{"message": resolved}], "model": resolved.get("model")}
+                )
                 conversation.answer(f"{self._run} {number}", answer.response_model or self._model, answer)
                 for call in answer.tool_calls:
                     conversation.call(f"{self._run} {call.get('id')}", call["name"], call["arguments"])
             elif message.get("role") == "tool":
                 call_id = f"{self._run} {message.get('tool_call_id')}"
                 error = lenient.mapping(message.get("error"))
-                failure = SpanError(lenient.string(error.get("type")), str(error.get("message") or "")) if error else None
+                failure = (
+                    SpanError(lenient.string(error.get("type")), str(error.get("message") or ""))
+                    if error
+                    else None
+                )
                 if call_id not in conversation.tools:  # the message that called is not in the log
                     conversation.call(call_id, str(message.get("function") or "tool"), {})
                 conversation.result(call_id, resolved.get("content"), failure=failure)
@@ -313,7 +356,11 @@ class _InspectSample:
     def _resolve(self, value: Any, depth: int = 0) -> Any:
         """Return a value with its attachments in place; the same object where it has none."""
         if isinstance(value, str):
-            return self._attachments.get(value.removeprefix(_ATTACHMENT), value) if value.startswith(_ATTACHMENT) else value
+            return (
+                self._attachments.get(value.removeprefix(_ATTACHMENT), value)
+                if value.startswith(_ATTACHMENT)
+                else value
+            )
         if depth > _DEEPEST:
             return value
         if isinstance(value, list):

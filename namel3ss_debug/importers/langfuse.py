@@ -40,7 +40,7 @@ _READ: Final = frozenset(
 def sniff(head: bytes) -> bool:
     """Return whether there are observations near the beginning, in a trace or alone."""
     return any(
-        b'"observations"' in head and isinstance(value.get("observations"), list)
+        (b'"observations"' in head and isinstance(value.get("observations"), list))
         or (b'"observations"' not in head and _is_observation(value))
         or any(map(_is_observation, lenient.mappings(value.get("data"))))
         for value in peek_objects(head)
@@ -62,7 +62,11 @@ def read(
         for document in read_documents(path, problems, consumed):
             trace = lenient.mapping(document.get("trace")) or document
             title = title or lenient.string(trace.get("name"))
-            found = [document] if _is_observation(document) else document.get("observations", document.get("data"))
+            found = (
+                [document]
+                if _is_observation(document)
+                else document.get("observations", document.get("data"))
+            )
             for observation in lenient.mappings(found):
                 if observation.get("type") == "EVENT":
                     others.append(_read_event(observation))
@@ -130,6 +134,10 @@ def _read_event(row: dict[str, Any]) -> Event:
         "timestamp": parse_time(row.get("startTime")),
         "parent_event_id": lenient.string(row.get("parentObservationId")),
         "execution_id": lenient.string(row.get("traceId")),
-        "metadata": {"level": "info" if level == "default" else level, "message": str(text), **rest_of(row, _READ)},
+        "metadata": {
+            "level": "info" if level == "default" else level,
+            "message": str(text),
+            **rest_of(row, _READ),
+        },
     }
     return lenient.drop_none(fields)

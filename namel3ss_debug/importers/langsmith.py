@@ -61,7 +61,11 @@ def read(
             for run in _runs_of(document):
                 known = runs.setdefault(str(run["id"]), {})
                 # A patch has what is known at the end; what it leaves empty is from the post.
-                known |= {name: value for name, value in run.items() if value not in (None, {}, []) or name not in known}
+                known |= {
+                    name: value
+                    for name, value in run.items()
+                    if value not in (None, {}, []) or name not in known
+                }
     ordered = sorted(runs.values(), key=lambda run: str(run.get("dotted_order") or ""))
     yield from make_trace({"format": "langsmith"}, [_read_run(run) for run in ordered])
 
@@ -81,7 +85,9 @@ def _read_run(run: dict[str, Any]) -> SpanFacts:
     metadata = rest_of(run, _READ)
     if kind == "model":
         answer = read_answer(outputs) if outputs else read_answer(None)
-        stated = lenient.mapping(outputs.get("usage_metadata")) or lenient.mapping(settings.get("usage_metadata"))
+        stated = lenient.mapping(outputs.get("usage_metadata")) or lenient.mapping(
+            settings.get("usage_metadata")
+        )
         stated = stated or _find_usage(outputs)
         usage = read_usage(stated or run, _USAGE) or answer.usage
         for group, theirs, ours in _DETAILS:

@@ -66,4 +66,8 @@ class Losses:
             yield f"kept in metadata.source only: {', '.join(names)}{more}"
         for what, times in self.absent.items():
             if times:
-                yield f"not in the file: {what}, {times:,} times" if times > 1 else f"not in the file: {what}, once"
+                yield (
+                    f"not in the file: {what}, {times:,} times"
+                    if times > 1
+                    else f"not in the file: {what}, once"
+                )

@@ -13,7 +13,15 @@ from typing import Any, Final
 import orjson
 
 from namel3ss_debug.importers.conversation import make_answer
-from namel3ss_debug.wire import anthropic_messages, conventions, gemini, lenient, openai_chat, openai_responses, parts
+from namel3ss_debug.wire import (
+    anthropic_messages,
+    conventions,
+    gemini,
+    lenient,
+    openai_chat,
+    openai_responses,
+    parts,
+)
 from namel3ss_debug.wire.contract import Answer
 from namel3ss_debug.wire.tools import decode_tools
 
@@ -53,7 +61,9 @@ def read_request(value: Any) -> dict[str, Any]:
         if "contents" in value and "messages" not in value:
             request = gemini.decode_request({**value, **lenient.mapping(value.get("config"))})
             return lenient.drop_empty({name: request[name] for name in ("messages", "tools")})
-        inner = next((value[name] for name in ("messages", "input", "prompts", "prompt") if name in value), None)
+        inner = next(
+            (value[name] for name in ("messages", "input", "prompts", "prompt") if name in value), None
+        )
         if inner is not None:
             offered = value.get("tools")
             tools = decode_tools({"tools": lenient.mappings(offered)})
@@ -65,7 +75,9 @@ def read_messages(value: Any, depth: int = 0) -> list[parts.Part]:
     """Return messages in the form of OpenTelemetry GenAI."""
     value = load(value)
     if isinstance(value, list):
-        if len(value) == 1 and isinstance(value[0], list) and depth < _DEEPEST:  # LangChain: a list for each prompt
+        if (
+            len(value) == 1 and isinstance(value[0], list) and depth < _DEEPEST
+        ):  # LangChain: a list for each prompt
             return read_messages(value[0], depth + 1)
         return [read_message(item) for item in value if item is not None]
     return [] if value is None else [read_message(value)]
@@ -86,8 +98,7 @@ def read_message(value: Any) -> parts.Part:
     if role is None and isinstance(kind, str) and kind in _LANGCHAIN_ROLES:
         role = _LANGCHAIN_ROLES[kind]
     if role is None and isinstance(kind, str) and kind.endswith(("_call", "_output", "reasoning", "message")):
-        (message,) = openai_responses.decode_request({"input": [value]})["messages"]
-        return message
+        return _only(openai_responses.decode_request({"input": [value]}))
     if "parts" in value:
         return _read_parts(value, role)
     if role is None and "content" not in value:
@@ -104,7 +115,9 @@ def read_answer(value: Any) -> Answer:
     if isinstance(value, list):
         value = [load(item) for item in value]
         if value and all(isinstance(item, dict) and "toolName" in item for item in value):
-            return make_answer(_vercel_message("assistant", [{**item, "type": "tool-call"} for item in value]))
+            return make_answer(
+                _vercel_message("assistant", [{**item, "type": "tool-call"} for item in value])
+            )
         if len(value) == 1 and isinstance(value[0], dict):
             return read_answer(value[0])
         value = {"role": "assistant", "content": value}
@@ -126,7 +139,9 @@ def read_answer(value: Any) -> Answer:
         inner = value["content"] if "role" not in value and isinstance(value.get("content"), dict) else value
         message = read_message({"role": "assistant", **inner} if "kwargs" not in inner else inner)
         reason = value.get("finish_reason", value.get("stop_reason"))
-        return make_answer(message, finish_reason=lenient.string(reason) or lenient.string(message.get("finish_reason")))
+        return make_answer(
+            message, finish_reason=lenient.string(reason) or lenient.string(message.get("finish_reason"))
+        )
     for name in ("output", "message", "text", "completion"):
         if name in value and len(value) == 1:
             return read_answer(value[name])
@@ -175,7 +190,7 @@ def _read_content(message: Mapping[str, Any], role: str) -> parts.Part:
         return _vercel_message(role, content)
     calls = _read_calls(message)
     if blocks & _ANTHROPIC_BLOCKS and not calls:
-        return anthropic_messages.decode_request({"messages": [{"role": role, "content": content}]})["messages"][0]
+        return _only(anthropic_messages.decode_request({"messages": [{"role": role, "content": content}]}))
     if not isinstance(content, (str, list)) and content is not None:
         content = _dump(content)
     plain = {"role": role, "content": content}
@@ -184,7 +199,9 @@ def _read_content(message: Mapping[str, Any], role: str) -> parts.Part:
     if message.get("name"):
         plain["name"] = message["name"]
     decoded = openai_chat.decode_request({"messages": [plain]})["messages"][0]
-    known = [part for part in decoded["parts"] if part.get("type") != "tool_use"] if calls else decoded["parts"]
+    known = (
+        [part for part in decoded["parts"] if part.get("type") != "tool_use"] if calls else decoded["parts"]
+    )
     return {**decoded, "parts": [*known, *map(parts.make_call_part, calls)]}
 
 
@@ -200,5 +217,10 @@ def _read_calls(message: Mapping[str, Any]) -> list[parts.Part]:
 
 
 def _vercel_message(role: str, content: Any) -> parts.Part:
-    (message,) = conventions.read_request({"ai.prompt.messages": [{"role": role, "content": content}]})["messages"]
+    return _only(conventions.read_request({"ai.prompt.messages": [{"role": role, "content": content}]}))
+
+
+def _only(request: dict[str, Any]) -> parts.Part:
+    """Return the message of a request that was made of one."""
+    message: parts.Part = request["messages"][0]
     return message

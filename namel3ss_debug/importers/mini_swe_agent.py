@@ -29,9 +29,13 @@ def sniff(head: bytes) -> bool:
         if str(document.get("trajectory_format")).startswith("mini-swe-agent"):
             return True
         messages = lenient.mappings(document.get("messages") if document else value)
-        if any(
-            message.get("role") == "assistant" and _FENCE.search(str(message.get("content"))) for message in messages
-        ) and messages[0].get("role") == "system":
+        if (
+            any(
+                message.get("role") == "assistant" and _FENCE.search(str(message.get("content")))
+                for message in messages
+            )
+            and messages[0].get("role") == "system"
+        ):
             return True
     return False
 
@@ -54,11 +58,16 @@ def read(
     yield from make_trace({"format": "mini-swe-agent"}, finish(spans))
 
 
-def _read_messages(messages: list[dict[str, Any]], document: dict[str, Any], spans: list[Draft], run: str) -> None:
+def _read_messages(
+    messages: list[dict[str, Any]], document: dict[str, Any], spans: list[Draft], run: str
+) -> None:
     info = lenient.mapping(document.get("info"))
     config = lenient.mapping(lenient.mapping(info.get("config")).get("model"))
     conversation = Conversation(
-        spans, "mini-swe-agent", f"{run} agent", metadata=rest_of({**document, **info}, {"messages", "info", "config"})
+        spans,
+        "mini-swe-agent",
+        f"{run} agent",
+        metadata=rest_of({**document, **info}, {"messages", "info", "config"}),
     )
     open_calls: list[str] = []
     counted = False
@@ -78,7 +87,9 @@ def _read_messages(messages: list[dict[str, Any]], document: dict[str, Any], spa
                 finish_reason=response.finish_reason,
             )
             model = response.response_model or lenient.string(config.get("model_name"))
-            conversation.answer(f"{run} {number}", model, answer, at, **({} if cost is None else {"cost": cost}))
+            conversation.answer(
+                f"{run} {number}", model, answer, at, **({} if cost is None else {"cost": cost})
+            )
             open_calls = [call_id for call_id, _ in calls]
             for call_id, call in calls:
                 conversation.call(call_id, call["name"], call["arguments"], at)
@@ -86,7 +97,11 @@ def _read_messages(messages: list[dict[str, Any]], document: dict[str, Any], spa
             _read_result(conversation, open_calls.pop(0), message, at)
         else:
             text = str(message.get("content") or "")
-            take = conversation.read if role == "system" else lambda *each, shown=text: conversation.prompt(shown, *each)
+            take = (
+                conversation.read
+                if role == "system"
+                else lambda *each, shown=text: conversation.prompt(shown, *each)
+            )
             take(read_message(message), at)
     stats = lenient.mapping(info.get("model_stats"))
     if not counted:
@@ -104,7 +119,10 @@ def _read_calls(message: dict[str, Any], span_id: str) -> list[tuple[str, parts.
         arguments = lenient.load_arguments(function.get("arguments"))
         found.append(parts.make_call(call.get("id"), function.get("name"), arguments))
     if not found and isinstance(message.get("content"), str):
-        found = [parts.make_call(None, "bash", {"command": text}) for text in _ACTION.findall(message["content"])[:1]]
+        found = [
+            parts.make_call(None, "bash", {"command": text})
+            for text in _ACTION.findall(message["content"])[:1]
+        ]
     return [(f"{span_id} {call.get('id', index)}", call) for index, call in enumerate(found)]
 
 

@@ -16,7 +16,9 @@ from namel3ss_debug.traces.lines import Problems
 from namel3ss_debug.traces.span_events import SpanError
 from namel3ss_debug.wire import lenient, openai_chat, parts
 
-_NO_TOOL: Final = frozenset({"message", "system", "finish", "reject", "recall", "change_agent_state", "null", "condensation"})
+_NO_TOOL: Final = frozenset(
+    {"message", "system", "finish", "reject", "recall", "change_agent_state", "null", "condensation"}
+)
 """Actions of version 0 that run nothing."""
 
 _USAGE: Final = {
@@ -36,12 +38,19 @@ def sniff(head: bytes) -> bool:
 
 
 def _is_old(event: Mapping[str, Any]) -> bool:
-    return "source" in event and "message" in event and ("action" in event or "observation" in event) and "id" in event
+    return (
+        "source" in event
+        and "message" in event
+        and ("action" in event or "observation" in event)
+        and "id" in event
+    )
 
 
 def _is_new(event: Mapping[str, Any]) -> bool:
-    return isinstance(event.get("kind"), str) and "source" in event and event["kind"].endswith(
-        ("Event", "Observation", "Condensation")
+    return (
+        isinstance(event.get("kind"), str)
+        and "source" in event
+        and event["kind"].endswith(("Event", "Observation", "Condensation"))
     )
 
 
@@ -89,7 +98,9 @@ class _OpenHandsSession:
         cost: float | None = None
         for stats in self._stats.values():
             metrics = lenient.mapping(stats)
-            for name, count in read_usage(lenient.mapping(metrics.get("accumulated_token_usage")), _USAGE).items():
+            for name, count in read_usage(
+                lenient.mapping(metrics.get("accumulated_token_usage")), _USAGE
+            ).items():
                 total[name] = total.get(name, 0) + count
             spent = parse_cost(metrics.get("accumulated_cost"))
             cost = cost if spent is None else (cost or 0.0) + spent
@@ -114,7 +125,9 @@ class _OpenHandsSession:
                 answer = openai_chat.decode_response(response)
                 if not response:
                     answer = make_answer(text=str(arguments.get("content") or arguments.get("thought") or ""))
-                self._answers[answer_id] = self._conversation.answer(answer_id, answer.response_model, answer, at)
+                self._answers[answer_id] = self._conversation.answer(
+                    answer_id, answer.response_model, answer, at
+                )
             if action not in _NO_TOOL:
                 call_id = f"{self._run} {details.get('tool_call_id') or key}"
                 name = lenient.string(details.get("function_name")) or str(action)
@@ -150,7 +163,11 @@ class _OpenHandsSession:
             )
             code = observation.get("exit_code")
             shown = text or event.get("error") or event.get("rejection_reason") or observation
-            failed = kind != "ObservationEvent" or observation.get("is_error") or (lenient.is_number(code) and code > 0)
+            failed = (
+                kind != "ObservationEvent"
+                or observation.get("is_error")
+                or (lenient.is_number(code) and code > 0)
+            )
             call_id = f"{self._run} {event.get('tool_call_id')}"
             if call_id not in self._conversation.tools:
                 # The result of an action that is not in the file, which may be a part of the session.
@@ -158,11 +175,16 @@ class _OpenHandsSession:
             failure = SpanError(None, str(shown)) if failed else None
             self._conversation.result(call_id, shown, at, failure=failure)
         elif kind in ("MessageEvent", "SystemPromptEvent"):
-            message = lenient.mapping(event.get("llm_message")) or {"role": "system", "content": event.get("system_prompt")}
+            message = lenient.mapping(event.get("llm_message")) or {
+                "role": "system",
+                "content": event.get("system_prompt"),
+            }
             decoded = read_message({**message, "content": message.get("content") or ""})
             if event.get("source") == "agent" and kind == "MessageEvent":
                 answer_id = str(event.get("llm_response_id") or event.get("id"))
-                self._answers[answer_id] = self._conversation.answer(answer_id, None, make_answer(decoded), at)
+                self._answers[answer_id] = self._conversation.answer(
+                    answer_id, None, make_answer(decoded), at
+                )
             elif event.get("source") == "user":
                 text = "\n".join(parts.select_texts(decoded["parts"]))
                 self._conversation.prompt(text, decoded, at)
@@ -176,7 +198,9 @@ class _OpenHandsSession:
     def _add_action(self, event: dict[str, Any], at: float | None) -> None:
         call = lenient.mapping(event.get("tool_call"))
         name = str(event.get("tool_name") or call.get("name") or "")
-        arguments = lenient.load_arguments(call.get("arguments")) if call.get("arguments") else event.get("action")
+        arguments = (
+            lenient.load_arguments(call.get("arguments")) if call.get("arguments") else event.get("action")
+        )
         made = parts.make_call(event.get("tool_call_id"), name, arguments)
         answer_id = str(event.get("llm_response_id") or event.get("id"))
         draft = self._answers.get(answer_id)
@@ -188,12 +212,24 @@ class _OpenHandsSession:
                 reasoning=lenient.string(event.get("reasoning_content")) or None,
             )
             model = next((lenient.mapping(stats).get("model_name") for stats in self._stats.values()), None)
-            read = {"id", "timestamp", "source", "thought", "reasoning_content", "action", "tool_name", "tool_call_id"}
+            read = {
+                "id",
+                "timestamp",
+                "source",
+                "thought",
+                "reasoning_content",
+                "action",
+                "tool_name",
+                "tool_call_id",
+            }
             metadata = rest_of(event, read | {"tool_call", "kind", "llm_response_id"})
             self._answers[answer_id] = self._conversation.answer(
                 answer_id, lenient.string(model), answer, at, metadata=metadata
             )
         else:
-            draft["outputs"] = {**draft["outputs"], "tool_calls": [*draft["outputs"].get("tool_calls", []), made]}
+            draft["outputs"] = {
+                **draft["outputs"],
+                "tool_calls": [*draft["outputs"].get("tool_calls", []), made],
+            }
         if name != "finish":
             self._conversation.call(f"{self._run} {event.get('tool_call_id')}", name, arguments, at)

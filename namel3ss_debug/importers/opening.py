@@ -65,9 +65,7 @@ def open_trace(path: str | Path, *, redacted: bool = True, format_name: str | No
     return reader.open_trace(path, lambda file: find(file, format_name))
 
 
-def open_nonempty_trace(
-    path: str | Path, *, redacted: bool = True, format_name: str | None = None
-) -> Trace:
+def open_nonempty_trace(path: str | Path, *, redacted: bool = True, format_name: str | None = None) -> Trace:
     """Open a trace that holds at least one event; the arguments are those of `open_trace`.
 
     Raises:

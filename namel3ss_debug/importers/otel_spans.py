@@ -33,7 +33,12 @@ _MESSAGE_EVENTS: Final = {
     "gen_ai.assistant.message": "assistant",
     "gen_ai.tool.message": "tool",
 }
-_KEPT_RESOURCE: Final = ("service.name", "service.version", "openinference.project.name", "telemetry.sdk.language")
+_KEPT_RESOURCE: Final = (
+    "service.name",
+    "service.version",
+    "openinference.project.name",
+    "telemetry.sdk.language",
+)
 _READ: Final = re.compile(
     r"gen_ai\.|llm\.|input\.|output\.|tool\.|ai\.|openinference\.span|traceloop\.(?:span|entity)|namel3ss\.|session\.id"
     r"|mlflow\.(?:span|chat|llm|traceRequestId)|code\.(?:file\.path|line\.number)\Z"
@@ -98,7 +103,8 @@ class OtelSpan:
             failure=failure,
             status=ours if ours in _OUR_STATUSES else None,
             execution_id=self.trace_id or None,
-            metadata=lenient.drop_none({"provider": provider}) | rest_of({**source, "resource": resource}, ()),
+            metadata=lenient.drop_none({"provider": provider})
+            | rest_of({**source, "resource": resource}, ()),
             fields={"call_site": f"{path}:{line}"} if path is not None and line is not None else {},
         )
         if meaning.kind != "model" and "namel3ss.kind" in attributes:
@@ -108,7 +114,11 @@ class OtelSpan:
         return facts, points
 
     def _duration_ms(self) -> float | None:
-        return None if self.began is None or self.ended is None else max(round((self.ended - self.began) * 1e3, 3), 0.0)
+        return (
+            None
+            if self.began is None or self.ended is None
+            else max(round((self.ended - self.began) * 1e3, 3), 0.0)
+        )
 
     def _read_events(self) -> tuple[SpanError | None, list[Event]]:
         code, message = self.status
@@ -122,7 +132,8 @@ class OtelSpan:
             if name == "exception":
                 if failed:
                     kind, text, trace = (
-                        lenient.string(fields.get(f"exception.{part}")) for part in ("type", "message", "stacktrace")
+                        lenient.string(fields.get(f"exception.{part}"))
+                        for part in ("type", "message", "stacktrace")
                     )
                     assert failure is not None
                     failure = SpanError(kind or failure.kind, text or failure.text, trace)
@@ -141,16 +152,27 @@ class OtelSpan:
             event["execution_id"] = self.trace_id
         if name in EVENT_TYPES and any(key.startswith("namel3ss.") for key in fields):  # of our own export
             ours = {key.removeprefix("namel3ss."): _load(value) for key, value in fields.items()}
-            kept = {key: ours[key] for key in ("inputs", "outputs", "metadata") if isinstance(ours.get(key), dict)}
+            kept = {
+                key: ours[key] for key in ("inputs", "outputs", "metadata") if isinstance(ours.get(key), dict)
+            }
             kept |= {"error": ours["error"]} if isinstance(ours.get("error"), str) else {}
             kept |= {"component_name": fields["namel3ss.name"]} if "namel3ss.name" in fields else {}
             return {**event, "event_type": name, "component": component_of(name), **kept}
         if name == "exception_handled":
-            kind, text = lenient.string(fields.get("exception.type")), lenient.string(fields.get("exception.message"))
+            kind, text = (
+                lenient.string(fields.get("exception.type")),
+                lenient.string(fields.get("exception.message")),
+            )
             known = lenient.drop_none({"error_type": kind, "error": text})
             return {**event, "event_type": name, "component": "app", **known}
         record = {"level": "info", "message": name, **({"extra": dict(fields)} if fields else {})}
-        return {**event, "event_type": "log_record", "component": "log", "component_name": name, "metadata": record}
+        return {
+            **event,
+            "event_type": "log_record",
+            "component": "log",
+            "component_name": name,
+            "metadata": record,
+        }
 
 
 def read_id(value: object) -> str:
@@ -196,7 +218,9 @@ def _read_message_events(events: Iterable[tuple[str, object, Attributes]]) -> di
         if name == "gen_ai.client.inference.operation.details":
             found |= fields
         elif name in ("gen_ai.content.prompt", "gen_ai.content.completion"):
-            found |= {key: value for key, value in fields.items() if key in ("gen_ai.prompt", "gen_ai.completion")}
+            found |= {
+                key: value for key, value in fields.items() if key in ("gen_ai.prompt", "gen_ai.completion")
+            }
         elif name in _MESSAGE_EVENTS:
             sent.append(_decode_message(fields, _MESSAGE_EVENTS[name]))
         elif name == "gen_ai.choice":
@@ -216,7 +240,9 @@ def _decode_message(fields: Mapping[str, Any], role: str) -> parts.Part:
     if isinstance(content, dict) and "content" in content:
         return _decode_message(content, role)
     role = lenient.string(fields.get("role")) or role
-    text = content if isinstance(content, str) else None if content is None else orjson.dumps(content).decode()
+    text = (
+        content if isinstance(content, str) else None if content is None else orjson.dumps(content).decode()
+    )
     if role == "tool":
         call_id = lenient.string(fields.get("id"))
         return parts.make_message("tool", [parts.make("tool_call_response", id=call_id, response=content)])

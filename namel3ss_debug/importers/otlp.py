@@ -141,8 +141,10 @@ def read_attributes(value: Any) -> dict[str, Any]:
 
 
 def _is_wrapped(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) == 1 and (
-        next(iter(value)).endswith(("Value", "_value")) or "values" in value
+    return (
+        isinstance(value, dict)
+        and len(value) == 1
+        and (next(iter(value)).endswith(("Value", "_value")) or "values" in value)
     )
 
 

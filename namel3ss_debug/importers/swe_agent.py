@@ -16,7 +16,9 @@ from namel3ss_debug.traces.lines import Problems
 from namel3ss_debug.traces.span_events import SpanError
 from namel3ss_debug.wire import lenient, parts
 
-_READ: Final = frozenset({"action", "observation", "response", "thought", "execution_time", "query", "messages"})
+_READ: Final = frozenset(
+    {"action", "observation", "response", "thought", "execution_time", "query", "messages"}
+)
 _USAGE: Final = {"input_tokens": ("tokens_sent",), "output_tokens": ("tokens_received",)}
 
 
@@ -44,8 +46,12 @@ def _read_trajectory(document: dict[str, Any], spans: list[Draft], run: str) -> 
     history = lenient.mappings(document.get("history"))
     info = lenient.mapping(document.get("info"))
     # Demonstrations stand in the history before the task; they are messages and no steps.
-    answers = [message for message in history if message.get("role") == "assistant" and not message.get("is_demo")]
-    agent = next((message["agent"] for message in history if isinstance(message.get("agent"), str)), "swe-agent")
+    answers = [
+        message for message in history if message.get("role") == "assistant" and not message.get("is_demo")
+    ]
+    agent = next(
+        (message["agent"] for message in history if isinstance(message.get("agent"), str)), "swe-agent"
+    )
     config = lenient.mapping(lenient.mapping(document.get("replay_config")).get("agent"))
     model = lenient.string(lenient.mapping(config.get("model")).get("name"))
     conversation = Conversation(spans, agent, f"{run} agent", metadata=rest_of(info, {"model_stats"}))
@@ -73,10 +79,14 @@ def _read_step(
     action = str(step.get("action") or "")
     functions = [lenient.mapping(call.get("function")) for call in calls]
     made = [
-        parts.make_call(call.get("id"), function.get("name"), lenient.load_arguments(function.get("arguments")))
+        parts.make_call(
+            call.get("id"), function.get("name"), lenient.load_arguments(function.get("arguments"))
+        )
         for call, function in zip(calls, functions, strict=True)
     ]
-    conversation.answer(span_id, model, make_answer(text=text, tool_calls=made), metadata=rest_of(step, _READ))
+    conversation.answer(
+        span_id, model, make_answer(text=text, tool_calls=made), metadata=rest_of(step, _READ)
+    )
     if not action.strip():
         return
     name = made[0]["name"] if made else action.split(maxsplit=1)[0]
@@ -84,5 +94,5 @@ def _read_step(
     call_id = f"{span_id} {made[0].get('id', 'action') if made else 'action'}"
     conversation.call(call_id, name, arguments)
     seconds = parse_number(step.get("execution_time"))
-    more = {} if seconds is None else {"duration_ms": seconds * 1e3}
+    more: dict[str, Any] = {} if seconds is None else {"duration_ms": seconds * 1e3}
     conversation.result(call_id, step.get("observation"), **more)

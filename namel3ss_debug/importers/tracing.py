@@ -26,11 +26,11 @@ def make_trace(
     spans = count_once(spans)
     if not spans:
         return
-    seq, event = 1, {}
+    seq = 1
     events = make_events(spans, others)
     first = next(events)
-    start = {"event_type": "trace_start", "event_id": "trace", "seq": 0, "component": "app"}
-    begun = {name: first[name] for name in ("timestamp", "execution_id") if name in first}
+    start: Event = {"event_type": "trace_start", "event_id": "trace", "seq": 0, "component": "app"}
+    begun: Event = {name: first[name] for name in ("timestamp", "execution_id") if name in first}
     yield {**start, **begun, "metadata": {"format": FORMAT_VERSION, "source": dict(source)}}
     yield _normalise({**first, "seq": seq})
     latest = first.get("timestamp")

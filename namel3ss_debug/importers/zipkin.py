@@ -57,7 +57,8 @@ def _read_span(row: dict[str, Any]) -> OtelSpan:
         attributes=tags,
         status=("ERROR", tags["error"]) if "error" in tags else (None, None),
         events=[
-            (str(each.get("value") or ""), each.get("timestamp"), {}) for each in lenient.mappings(row.get("annotations"))
+            (str(each.get("value") or ""), each.get("timestamp"), {})
+            for each in lenient.mappings(row.get("annotations"))
         ],
         about=lenient.drop_none({"service.name": service}),
     )

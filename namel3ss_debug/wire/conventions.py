@@ -69,7 +69,13 @@ _KIND_KEYS = ("openinference.span.kind", "traceloop.span.kind", "agentops.span.k
 _REQUEST_TYPES = ("llm.request.type", "gen_ai.request.type")
 """OpenLLMetry and AgentOps mark model calls with one of these attributes in place of a kind."""
 
-_MODELS = ("gen_ai.request.model", "llm.request.model_name", "llm.model_name", "embedding.model_name", "ai.model.id")
+_MODELS = (
+    "gen_ai.request.model",
+    "llm.request.model_name",
+    "llm.model_name",
+    "embedding.model_name",
+    "ai.model.id",
+)
 _ENTITY_NAMES = ("traceloop.entity.name", "operation.name")
 _NAMES = {
     "agent": ("gen_ai.agent.name", "agent.name", "ai.telemetry.functionId", *_ENTITY_NAMES),
@@ -96,7 +102,12 @@ _RESPONSE_MODELS = ("gen_ai.response.model", "llm.response.model_name", "ai.resp
 _FINISH_REASONS = ("gen_ai.response.finish_reasons", "llm.finish_reason", "ai.response.finishReason")
 _VERCEL_INPUT = ("ai.usage.inputTokens", "ai.usage.promptTokens")
 _USAGE = {
-    "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt", *_VERCEL_INPUT),
+    "input_tokens": (
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.prompt_tokens",
+        "llm.token_count.prompt",
+        *_VERCEL_INPUT,
+    ),
     "output_tokens": (
         "gen_ai.usage.output_tokens",
         "gen_ai.usage.completion_tokens",
@@ -372,7 +383,9 @@ def _read_tools(attributes: Attributes) -> list[dict[str, Any]]:
     """Return the tools that a model was offered."""
     offered: Any = lenient.mappings(_parse_json(attributes.get("gen_ai.tool.definitions")))
     if not offered:
-        offered = lenient.mappings([_parse_json(text) for text in lenient.sequence(attributes.get("ai.prompt.tools"))])
+        offered = lenient.mappings(
+            [_parse_json(text) for text in lenient.sequence(attributes.get("ai.prompt.tools"))]
+        )
         offered = [{"parameters": tool.get("inputSchema"), **tool} for tool in offered]
     if not offered:
         schemas = (item.get("tool.json_schema") for item in _read_list(attributes, "llm.tools."))

@@ -46,7 +46,11 @@ def row_of(kind, number, content, parent=None, **more):
     """Return a row of a session as Claude Code writes it."""
     message = {"role": kind, "content": content}
     if kind == "assistant":
-        message |= {"id": f"msg_{number}", "model": "claude-sonnet-4-5", "usage": {"input_tokens": 10, "output_tokens": 5}}
+        message |= {
+            "id": f"msg_{number}",
+            "model": "claude-sonnet-4-5",
+            "usage": {"input_tokens": 10, "output_tokens": 5},
+        }
     return {
         "type": kind, "uuid": f"u{number}", "parentUuid": parent, "sessionId": "s1", "isSidechain": False,
         "timestamp": f"2026-11-25T10:00:{number:02}.000Z", "message": message, **more,
@@ -60,7 +64,12 @@ def write(path, rows):
     return path
 
 
-TASK = {"type": "tool_use", "id": "t1", "name": "Task", "input": {"prompt": "look", "subagent_type": "Explore"}}
+TASK = {
+    "type": "tool_use",
+    "id": "t1",
+    "name": "Task",
+    "input": {"prompt": "look", "subagent_type": "Explore"},
+}
 RESULT = [{"type": "tool_result", "tool_use_id": "t1", "content": "found"}]
 SUB = {"agentId": "abc", "isSidechain": True}
 
@@ -76,7 +85,10 @@ def test_the_file_of_a_subagent_joins_below_the_call_that_started_it(tmp_path, p
     session = write(tmp_path / "s1.jsonl", rows)
     write(
         tmp_path / place,
-        [row_of("user", 3, "look", **SUB), row_of("assistant", 4, [{"type": "text", "text": "here"}], "u3", **SUB)],
+        [
+            row_of("user", 3, "look", **SUB),
+            row_of("assistant", 4, [{"type": "text", "text": "here"}], "u3", **SUB),
+        ],
     )
     table, components = spans_of(session)
     assert components == {"agent": 2, "llm": 2, "tool": 1}
@@ -107,7 +119,11 @@ def test_a_compaction_is_an_event_and_the_next_call_reads_the_summary_only(tmp_p
     rows = [
         row_of("user", 1, "do it"),
         row_of("assistant", 2, [{"type": "text", "text": "long"}], "u1"),
-        {**row_of("system", 3, ""), "subtype": "compact_boundary", "compactMetadata": {"trigger": "auto", "preTokens": 7}},
+        {
+            **row_of("system", 3, ""),
+            "subtype": "compact_boundary",
+            "compactMetadata": {"trigger": "auto", "preTokens": 7},
+        },
         row_of("user", 4, "summary of before", "u3", isCompactSummary=True),
         row_of("user", 5, "go on", "u4"),
         row_of("assistant", 6, [{"type": "text", "text": "ok"}], "u5"),
@@ -116,7 +132,10 @@ def test_a_compaction_is_an_event_and_the_next_call_reads_the_summary_only(tmp_p
     (compaction,) = (event for event in events if event["event_type"] == "memory_summarization")
     assert compaction["metadata"]["source"] == {"trigger": "auto", "preTokens": 7}
     last = [event for event in events if event["event_type"] == "llm_call_start"][-1]
-    assert [message["parts"][0]["content"] for message in last["inputs"]["messages"]] == ["summary of before", "go on"]
+    assert [message["parts"][0]["content"] for message in last["inputs"]["messages"]] == [
+        "summary of before",
+        "go on",
+    ]
     assert "params" not in last["inputs"]
 
 

@@ -70,7 +70,7 @@ def mutate(data, chance, number):
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.parent.name)
 def test_a_mutated_file_is_read_in_part_or_refused_in_one_line(sample, tmp_path):
     """No exception of another kind leaves an importer, and every event can be written."""
-    chance = random.Random(sample.name)  # noqa: S311  (the same files at each run)
+    chance = random.Random(sample.name)
     path = tmp_path / sample.name
     opened = 0
     for number in range(MUTATIONS):

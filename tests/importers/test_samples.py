@@ -134,7 +134,8 @@ def run_commands(name, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["claude-code/subagent.jsonl", "langfuse/vercel-aisdk-2025-11-17.trace.json", "swe-agent/test-repo.traj"]
+    "name",
+    ["claude-code/subagent.jsonl", "langfuse/vercel-aisdk-2025-11-17.trace.json", "swe-agent/test-repo.traj"],
 )
 def test_a_sample_opens_in_every_command(name, monkeypatch, tmp_path):
     """With and without times."""

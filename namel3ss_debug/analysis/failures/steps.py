@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -218,6 +219,7 @@ def message_text(message: dict[str, Any]) -> str:
     )
 
 
+@lru_cache(maxsize=512)  # each failure of a long session searches the same results again
 def normal(text: str) -> str:
     """Return a text in lower case, without backslashes, and with at most one space between words."""
     text = " ".join(text.replace("\\n", " ").replace("\\", "").lower().split())
