@@ -37,12 +37,19 @@ def confirm_live(prepared: Prepared, *, yes: bool, asked_by: str = "") -> None:
     Raises:
         WrongUsageError: nobody can be asked, or the user declined.
     """
+    from namel3ss_debug.replay.rerun.consent import MOST_SHOWN
     from namel3ss_debug.replay.rerun.live_part import find_live_part
 
     plan = prepared.plan
     part = find_live_part(plan.recorded, plan.live_from)
     # The answers of a trace of somebody else are data: its arguments and commands are shown as a whole.
     rows = list(describe_live_part(part, whole=plan.supplied is not None))
+    unreadable = next((name for name, text in rows if len(text) > MOST_SHOWN), "")
+    if unreadable and not yes:
+        raise WrongUsageError(
+            f"a {unreadable} of the live part has more than {MOST_SHOWN} characters, too many to ask about: "
+            "read it with namel3ss debug inspect, and add --yes"
+        )
     is_terminal = sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()
     if not yes and not is_terminal:
         run = "; ".join(f"{name}: {text}" for name, text in rows)

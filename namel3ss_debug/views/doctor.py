@@ -17,7 +17,18 @@ from namel3ss_debug.replay.rerun.doctor_findings import WARNING as LIGHT
 from namel3ss_debug.views.paths import short_site
 from namel3ss_debug.views.quantities import count
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose, table
-from namel3ss_debug.views.terminal import DIM, ERROR, HEADING, WARNING, Piece, fitted, line, piece
+from namel3ss_debug.views.terminal import (
+    DIM,
+    ERROR,
+    HEADING,
+    WARNING,
+    Piece,
+    clean,
+    fitted,
+    line,
+    piece,
+    wrapped_lines,
+)
 
 _STYLES = {HEAVY: ERROR, LIGHT: WARNING, INFO: DIM}
 _REACHES = {
@@ -119,12 +130,15 @@ def _details(found: DoctorFinding, width: int) -> Iterator[Text]:
     rows = [
         piece(f"{found.what}: {found.code}" if found.what else found.code, "", 200),
         piece(": ".join(filter(None, (shows, found.example))), DIM, 400),
-        piece(found.race or (f"event {found.request} changed" if found.request else ""), "", 400),
-        piece(found.advice, HEADING),
     ]
     for row in rows:
         if row.plain:
             yield fitted([Piece(_INDENT), row], width)
+    request = found.race or (f"event {found.request} changed" if found.request else "")
+    if request:
+        yield from wrapped_lines(clean(request), width, first=_INDENT, further=_INDENT)
+    if found.advice:
+        yield fitted([Piece(_INDENT), piece(found.advice, HEADING)], width)
 
 
 def _sum(findings: Sequence[DoctorFinding], runs: int, status: int) -> Piece:
