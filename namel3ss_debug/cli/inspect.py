@@ -92,7 +92,7 @@ def report_event(trace: Trace, number: int) -> Report:
     return Report([drawn], document, rows=[around.event], tables={"events": Records([row], EVENT_COLUMNS)})
 
 
-def report_events(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bool) -> Report:
+def report_events(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bool, quiet: bool) -> Report:
     """Return the report on the wanted events, which are read while it is written."""
 
     def read() -> Iterator[tuple[int, Event]]:
@@ -108,14 +108,16 @@ def report_events(trace: Trace, wanted: Selection, limit: int | None, *, chunks:
         "problems": trace.problems_document,
     }
     return Report(
-        event_blocks(trace, wanted, limit, chunks=chunks),
+        event_blocks(trace, wanted, limit, chunks=chunks, quiet=quiet),
         document,
         rows=map(itemgetter(1), read()),
         tables={"events": Records((with_number(*item) for item in read()), EVENT_COLUMNS)},
     )
 
 
-def event_blocks(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bool) -> Iterator[Block]:
+def event_blocks(
+    trace: Trace, wanted: Selection, limit: int | None, *, chunks: bool, quiet: bool
+) -> Iterator[Block]:
     """Yield the wanted events as rows, and a note on what was left out."""
     from namel3ss_debug.inspection import FoldedEvents
     from namel3ss_debug.views.blocks import ForWidth, Lines
@@ -123,13 +125,13 @@ def event_blocks(trace: Trace, wanted: Selection, limit: int | None, *, chunks: 
     from namel3ss_debug.views.replay import left_out
 
     most = LIMIT if limit is None and sys.stdout.isatty() else limit or None
-    folded = FoldedEvents(trace, wanted, chunks=chunks)
+    folded = FoldedEvents(trace, wanted, chunks=chunks, quiet=quiet)
     with reading(trace):
         found = iter(folded)
         started_at = find_start(trace)
         first = next(found, None)
         if first is None and not folded.left_out:
-            report_no_match(trace, wanted)
+            report_no_match(trace, wanted, folded.left_out_quiet)
             return
         if first is not None:
             rows = islice(chain([first], found), most)
@@ -140,24 +142,27 @@ def event_blocks(trace: Trace, wanted: Selection, limit: int | None, *, chunks: 
             yield Lines(lambda _: left_out(folded.left_out))
 
 
-def report_spans(trace: Trace, wanted: Selection, limit: int | None, *, bars: bool) -> Report:
+def report_spans(trace: Trace, wanted: Selection, limit: int | None, *, bars: bool, quiet: bool) -> Report:
     """Return the report on the spans of the wanted events, as a tree or as bars."""
-    from namel3ss_debug.inspection import make_rows, select_forest, sort_by_start
+    from namel3ss_debug.inspection import make_rows, read_halves, select_forest, sort_by_start
 
     def blocks() -> Iterator[Block]:
         from namel3ss_debug.views.inspection import timeline_blocks, tree_blocks
 
         with reading(trace):
             most = LIMIT if limit is None else limit or None
-            chosen = select_forest(trace, wanted, limit=most)
+            chosen = select_forest(trace, wanted, limit=most, quiet=quiet)
         if chosen.total:
-            yield from (timeline_blocks if bars else tree_blocks)(chosen)
+            with reading(trace):
+                yield from (
+                    timeline_blocks(chosen) if bars else tree_blocks(chosen, read_halves(trace, chosen))
+                )
         else:
             report_no_match(trace, wanted)
 
     def rows() -> Iterator[dict[str, Any]]:
         with reading(trace):
-            found = make_rows(select_forest(trace, wanted, limit=limit or None))
+            found = make_rows(select_forest(trace, wanted, limit=limit or None, quiet=quiet))
         yield from map(asdict, sort_by_start(found) if bars else found)
 
     head = {"schema": SCHEMA, "trace": str(trace.path)}
@@ -176,13 +181,16 @@ def find_start(trace: Trace) -> float | None:
     return next((event.get("timestamp") for event in trace.events()), None)
 
 
-def report_no_match(trace: Trace, wanted: Selection) -> None:
-    """Print that no events match, and which name or which expression may have been meant."""
+def report_no_match(trace: Trace, wanted: Selection, left_out: int = 0) -> None:
+    """Print that no events match, and which name or which expression may have been meant, or what `--all` shows."""
     from namel3ss_debug.inspection import describe_unknown_name
+    from namel3ss_debug.views.quantities import count
 
     hint = describe_unknown_name(trace, wanted) or (
         wanted.condition.hint if wanted.condition is not None else ""
     )
+    if left_out:
+        hint = f"{count(left_out, 'record')} of inputs and of commands of libraries would, with --all"
     notify("no events match" + (f"; {hint}" if hint else ""))
 
 
@@ -208,6 +216,9 @@ def report_mismatches(wanted: Selection) -> None:
 @click.option("--errors-only", is_flag=True, help="Failures only.")
 @click.option("--where", metavar="EXPR", help="Events of which this is true, such as 'duration_ms > 500'.")
 @click.option("--chunks", is_flag=True, help="Show the chunks of streamed answers too.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Show chunks, records of inputs and commands of libraries too."
+)
 @limit_option("Show at most this many events or spans; 0 for all.")
 @reporting()
 @click.pass_context
@@ -222,6 +233,7 @@ def command(
     where: str | None,
     limit: int | None,
     chunks: bool,
+    everything: bool,
     **names: Any,
 ) -> Report:
     """Look at the events of a trace: as a table, or one of --event, --tree and --timeline.
@@ -232,6 +244,7 @@ def command(
     """
     from namel3ss_debug.expressions import compile_expression
     from namel3ss_debug.inspection import CHUNK, Selection
+    from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 
     shapes = {"event": event, "tree": tree, "timeline": timeline}
     chosen = [name for name, value in shapes.items() if value]
@@ -249,9 +262,11 @@ def command(
     if event is not None:
         report = report_event(trace, event)
     elif tree or timeline:
-        report = report_spans(trace, wanted, limit, bars=timeline)
+        report = report_spans(trace, wanted, limit, bars=timeline, quiet=everything)
     else:
-        report = report_events(trace, wanted, limit, chunks=chunks or CHUNK in (where or ""))
+        chunks = chunks or everything or CHUNK in (where or "")
+        everything = everything or INPUTS_READ in (where or "")
+        report = report_events(trace, wanted, limit, chunks=chunks, quiet=everything)
 
     def notices() -> None:
         report_problems(trace)

@@ -2,8 +2,10 @@
 
 from namel3ss_debug.inspection.arrangement import (
     ChosenSpans,
+    SpanHalves,
     SpanRow,
     make_rows,
+    read_halves,
     select_forest,
     sort_by_start,
 )
@@ -29,6 +31,7 @@ __all__ = [
     "FoldedEvents",
     "Numbered",
     "Selection",
+    "SpanHalves",
     "SpanRow",
     "StreamedAnswer",
     "Surroundings",
@@ -37,6 +40,7 @@ __all__ = [
     "find_surroundings",
     "make_rows",
     "read_first_token_ms",
+    "read_halves",
     "select",
     "select_forest",
     "sort_by_start",

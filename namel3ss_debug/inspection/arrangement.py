@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from namel3ss_debug.inspection.selection import Chooser, EventSource, Selection
+from namel3ss_debug.inspection.selection import Chooser, EventSource, IndexedEvents, Selection
 from namel3ss_debug.inspection.streams import CHUNK
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.facts import NS_PER_MS, instant, span_status
@@ -127,14 +127,15 @@ def _milliseconds(nanoseconds: int) -> float | None:
 
 
 def select_forest(
-    trace: EventSource, wanted: Selection | None = None, *, limit: int | None = None
+    trace: EventSource, wanted: Selection | None = None, *, limit: int | None = None, quiet: bool = False
 ) -> ChosenSpans:
     """Return the trees of the spans whose start or end is wanted.
 
     Args:
         trace: the trace to read.
-        wanted: which spans; if left out, all but the commands that libraries run for their own purposes.
+        wanted: which spans; all if left out.
         limit: keep only so many spans, the ones that began first.
+        quiet: keep the commands that libraries run for their own purposes too.
     """
     chooser = Chooser(wanted or Selection(), SpanTableBuilder(facts=_FACTS))
     chosen, chunks = set[int](), Counter[int]()
@@ -144,14 +145,31 @@ def select_forest(
         if event["event_type"] == CHUNK:
             chunks[chooser.place.parent] += 1
     spans = chooser.builder.settle()
-    everything = chooser.wanted.selects_all
-    rows = sorted(row for row in chosen if row >= 0 and not (everything and spans.background[row]))
+    rows = sorted(row for row in chosen if row >= 0 and (quiet or not spans.background[row]))
     kept = rows[:limit]
     among, children = set(kept), defaultdict[int, list[int]](list)
     for row in kept:
         children[spans.parent[row] if spans.parent[row] in among else AT_TOP].append(row)
-    lost = sum(spans.parent[row] <= PARENT_LOST for row in kept) if everything else 0
+    lost = sum(spans.parent[row] <= PARENT_LOST for row in kept) if chooser.wanted.selects_all else 0
     return ChosenSpans(spans, children, len(rows), chunks, lost)
+
+
+class SpanHalves(NamedTuple):
+    """The start and the end of a span, empty where the trace does not have it; `row` is that in the table of spans."""
+
+    row: int
+    start: Event
+    end: Event
+
+
+def read_halves(trace: IndexedEvents, chosen: ChosenSpans) -> Iterator[SpanHalves]:
+    """Yield the events of the chosen spans, read by their numbers."""
+    spans = chosen.spans
+    for row in sorted(row for _, row in chosen.walk()):
+        first, end = spans.number[row], spans.end[row]
+        events = dict(trace.chosen([first, end] if 0 < first < end else [first or end]))
+        # A span that lost its start has the number of its end.
+        yield SpanHalves(row, {} if first == end else events[first], events.get(end, {}))
 
 
 @dataclass(frozen=True, slots=True)

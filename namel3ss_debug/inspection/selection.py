@@ -5,7 +5,7 @@ This takes one pass, and keeps only the table of spans in memory.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from namel3ss_debug.expressions import compile_expression, name_fits, nearest
 from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.inspection.streams import ChunkCounter, StreamedAnswer
 from namel3ss_debug.traces.costs import priced
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, NumberedEvents
 from namel3ss_debug.traces.span_table import NOWHERE, EventPlace, SpanTableBuilder
 from namel3ss_debug.traces.totals import RunningTotals, is_failure
 from namel3ss_debug.traces.typed_events import TraceEvent
@@ -34,6 +34,13 @@ class EventSource(Protocol):
 
     def events(self, start: int = 1) -> Iterator[Event]:
         """Yield all events from the number `start` on."""
+
+
+class IndexedEvents(NumberedEvents, Protocol):
+    """A trace in which several events can be found by their numbers."""
+
+    def chosen(self, numbers: Iterable[int]) -> Iterator[Numbered]:
+        """Yield the events with these numbers."""
 
 
 @dataclass(frozen=True)
@@ -108,23 +115,36 @@ class EventLine(NamedTuple):
 class FoldedEvents:
     """The wanted events. The chunks of a streamed answer are in the line of its call's end, unless `chunks` is set.
 
-    It can be iterated over once. Chunks that belong to no call have lines of their own.
+    It can be iterated over once. Chunks that belong to no call have lines of their own. Events that no view needs
+    (`SpanTable.is_quiet`) have none, unless `quiet` is set.
 
     Attributes:
         left_out: after the last event, the number of wanted chunks that are in none of the lines.
+        left_out_quiet: the same of the events that no view needs.
     """
 
-    def __init__(self, trace: EventSource, wanted: Selection | None = None, *, chunks: bool = False) -> None:
+    def __init__(
+        self,
+        trace: EventSource,
+        wanted: Selection | None = None,
+        *,
+        chunks: bool = False,
+        quiet: bool = False,
+    ) -> None:
         self.trace = trace
         self.chunks = chunks
+        self.quiet = quiet
         self.wanted = wanted or Selection()
-        self.left_out = 0
+        self.left_out = self.left_out_quiet = 0
 
     def __iter__(self) -> Iterator[EventLine]:
         """Yield the lines, as the events are read."""
         chooser, counter = Chooser(self.wanted), ChunkCounter()
         for number, event in enumerate(self.trace.events(), 1):
             is_wanted, place = chooser.choose(number, event), chooser.place
+            if not self.quiet and chooser.builder.table.is_quiet(event, place.span):
+                self.left_out_quiet += is_wanted
+                continue
             if not self.chunks and counter.count_chunk(event, place, wanted=is_wanted):
                 continue
             streamed, cost = counter.pop_answer(event, place), chooser.builder.table.cost_of(place.span)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
-from namel3ss_debug.inspection.selection import Numbered
-from namel3ss_debug.traces.events import Event, NumberedEvents
+from namel3ss_debug.inspection.selection import IndexedEvents, Numbered
+from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.span_table import AT_TOP, NOWHERE, PARENT_LOST, SpanTableBuilder
 
 MAX_EVENTS_READ = 50_000
@@ -51,13 +49,6 @@ class Surroundings:
     inside: tuple[Numbered, ...] = ()
     inside_total: int = 0
     complete: bool = True
-
-
-class IndexedEvents(NumberedEvents, Protocol):
-    """A trace in which several events can be found by their numbers."""
-
-    def chosen(self, numbers: Iterable[int]) -> Iterator[Numbered]:
-        """Yield the events with these numbers."""
 
 
 def find_surroundings(trace: IndexedEvents, number: int, *, look: int = MAX_EVENTS_READ) -> Surroundings:

@@ -35,6 +35,7 @@ from namel3ss_debug.traces.facts import (
     total_tokens,
     whole_ns,
 )
+from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -307,6 +308,15 @@ class SpanTable:
         for row, operation in enumerate(self.operation):
             groups[operation].append(row)
         return {operation: rows for operation, rows in zip(self.operations, groups, strict=True) if rows}
+
+    def is_quiet(self, event: Event, row: int) -> bool:
+        """Return whether an event is a record for the re-run, or of a command that a library runs: no view needs it.
+
+        Args:
+            event: the event.
+            row: the span that it begins or ends; negative for none.
+        """
+        return event["event_type"] == INPUTS_READ or (row >= 0 and bool(self.background[row]))
 
     def cost_of(self, row: int) -> Cost | None:
         """Return the cost of a span that has ended; None where it is not known, and for no row."""

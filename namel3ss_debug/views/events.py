@@ -120,10 +120,12 @@ class RunningLines:
         self._depths: dict[int, int] = {}
 
     def line(self, number: int, event: Event, note: str = "") -> Text | None:
-        """Return the line of the next event; None for a chunk that is counted in the line of its call."""
+        """Return the line of the next event; None for a chunk that its call counts, and for what no view needs."""
         if self.started_at is None:
             self.started_at = event.get("timestamp")
         place = self._builder.take(event)
+        if self._builder.table.is_quiet(event, place.span):
+            return None
         if not self.chunks and self.streams.count_chunk(event, place):
             return None
         streamed = self.streams.pop_answer(event, place)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from math import inf
+from typing import Any, Final, NamedTuple
 
 from rich.text import Text
 
-from namel3ss_debug.inspection import ChosenSpans, EventLine
-from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND
-from namel3ss_debug.traces.span_table import AT_TOP
-from namel3ss_debug.views.blocks import Bar, Block, Note, Table, Timeline
+from namel3ss_debug.inspection import ChosenSpans, EventLine, SpanHalves
+from namel3ss_debug.traces.events import Event, span_prefix
+from namel3ss_debug.traces.facts import NS_PER_SECOND
+from namel3ss_debug.traces.span_table import AT_TOP, SpanTable
+from namel3ss_debug.views.blocks import Bar, Block, ForWidth, Note, Table, Timeline
 from namel3ss_debug.views.events import WIDE, chunk_words, offset, status_style, streamed_words
-from namel3ss_debug.views.gists import request_text, summary
+from namel3ss_debug.views.gists import GIST_LIMIT, call, gist, request_text, summary
 from namel3ss_debug.views.quantities import count, duration, is_number, money, tokens
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
 from namel3ss_debug.views.terminal import (
@@ -24,10 +25,12 @@ from namel3ss_debug.views.terminal import (
     STATUS_STYLES,
     WARNING,
     Piece,
+    cells,
     clean,
     piece,
     shorten,
 )
+from namel3ss_debug.wire import lenient
 
 NAME_LIMIT = 120
 NUMBER_ROOM = 5
@@ -37,6 +40,17 @@ NARROW, VERY_NARROW = 64, 56
 TREE_NAME_CELLS = 48
 TROUBLED_NAME_CELLS = 24
 """How wide a name is in the tree; narrower where a status and an error come behind it."""
+
+FIGURE_CELLS = 36
+"""About how many cells the numbers beside a span take."""
+
+ROOM_FOR_BOTH = 40
+"""With fewer cells, only the output of a span is shown; the arguments of a tool always are."""
+
+UNLIMITED = 240
+"""The width of output that has none."""
+
+BESIDE = "║"
 
 
 def event_table(events: Iterable[EventLine], width: int | None, started_at: float | None) -> Table:
@@ -100,19 +114,33 @@ def more_events(left_out: int, counted: int) -> Note:
     )
 
 
-def tree_blocks(chosen: ChosenSpans) -> Iterator[Block]:
-    """Yield the tree of spans, each with its number, and its figures on the right."""
-    rows = list(_tree_rows(chosen))
-    depths = [depth for depth, _ in rows]
-    columns = (
-        Column("n", align="right", style=DIM, room=NUMBER_ROOM),
-        Column("span", least=20),
-        number("took"),
-        number("tokens"),
-        number("cost"),
-    )
-    yield Table(columns, [cells for _, cells in rows], depths=depths, label=1)
-    yield from more_spans(chosen.total - sum(1 for _ in chosen.walk()))
+def tree_blocks(chosen: ChosenSpans, halves: Iterable[SpanHalves]) -> Iterator[Block]:
+    """Yield the tree of spans in time order, each with its number, what went in and out, and its figures on the right.
+
+    Args:
+        chosen: the spans.
+        halves: their events, in any order.
+    """
+    texts = {each.row: _SpanTexts.of(each) for each in halves}
+    rows = list(chosen.walk())
+    branches = _number_branches(chosen)
+
+    def build(width: int | None) -> Iterator[Block]:
+        columns = (
+            Column("n", align="right", style=DIM, room=NUMBER_ROOM),
+            Column("", style=WARNING),
+            Column("span", least=20),
+            number("took"),
+            number("tokens"),
+            number("cost"),
+        )
+        cells = [_tree_row(chosen, row, depth, branches, texts, width or UNLIMITED) for depth, row in rows]
+        yield Table(columns, cells, depths=[depth for depth, _ in rows], label=2)
+
+    yield ForWidth(build)
+    if branches:
+        yield Note(f"{BESIDE}1, {BESIDE}2, ...: tasks that ran side by side", is_line=True)
+    yield from more_spans(chosen.total - len(rows))
     if lost := chosen.lost_parents:
         names = "span names" if lost == 1 else "spans name"
         yield Note(f"{lost:,} {names} a parent that is not there", WARNING, is_line=True)
@@ -128,49 +156,62 @@ def _more(what: str) -> Note:
     return Note(f"… {what}; --limit 0 shows all, --llm, --tool and --where choose", is_line=True)
 
 
-class _Task(NamedTuple):
-    """The spans of one of several tasks that ran side by side in a span."""
+class _SpanTexts(NamedTuple):
+    """What went into a span and came out of it: the arguments of a tool, or the gist of another input, and of the output."""
 
-    path: str
-    rows: list[int]
+    arguments: Any = None
+    inputs: str = ""
+    outputs: str = ""
 
-
-def _tree_rows(chosen: ChosenSpans) -> Iterator[tuple[int, tuple[Cell, ...]]]:
-    """Yield the depth and the cells of each row; a trace may be nested so deep that this cannot be recursive."""
-    stack: list[tuple[int, int | _Task]] = [(0, item) for item in reversed(_group_by_task(chosen, AT_TOP))]
-    while stack:
-        depth, item = stack.pop()
-        if isinstance(item, _Task):
-            yield depth, _task_row(chosen, item)
-            stack += [(depth + 1, row) for row in reversed(item.rows)]
-        else:
-            yield depth, _tree_row(chosen, item)
-            stack += [(depth + 1, child) for child in reversed(_group_by_task(chosen, item))]
+    @classmethod
+    def of(cls, halves: SpanHalves) -> _SpanTexts:
+        """Return the texts of a span; of one that failed no output, because its error is shown."""
+        start, end = halves.start, halves.end
+        component = start.get("component")
+        outputs = "" if end.get("error") is not None else summary(end)
+        if component == "tool":
+            return cls(_limit(lenient.mapping(start.get("inputs")).get("arguments")), "", outputs)
+        return cls(None, "" if component == "http" else summary(start), outputs)
 
 
-def _group_by_task(chosen: ChosenSpans, parent: int) -> list[int | _Task]:
-    """Return the children of a span, or the roots, with those of each task together if several tasks ran there.
+def _limit(arguments: Any) -> Any:
+    """Return the arguments of a call with long texts cut, because those of each span of a tree are kept."""
+    if not isinstance(arguments, dict):
+        return None if arguments is None else gist(arguments)
+    return {key: value[:GIST_LIMIT] if isinstance(value, str) else value for key, value in arguments.items()}
 
-    A task with a single span here needs no row of its own.
-    """
-    children = chosen.children.get(parent, [])
-    paths = [chosen.look(child).task_path for child in children]
-    by_path: dict[str, list[int]] = {}
-    for child, path in zip(children, paths, strict=True):
-        by_path.setdefault(path, []).append(child)
-    own = "" if parent == AT_TOP else chosen.look(parent).task_path
-    others = [path for path in by_path if path not in {own, ""}]
-    # The roots are also what a program does one after the other: tasks whose spans do not alternate stay as they are.
-    if len(others) < 2 or (parent == AT_TOP and not _alternate(paths)):
-        return list(children)
-    arranged: list[int | _Task] = []
-    for child, path in zip(children, paths, strict=True):
-        rows = by_path[path]
-        if path not in others or len(rows) == 1:
-            arranged.append(child)
-        elif child == rows[0]:
-            arranged.append(_Task(path, rows))
-    return arranged
+
+_NO_TEXTS: Final = _SpanTexts()
+
+
+def _number_branches(chosen: ChosenSpans) -> dict[int, int]:
+    """Return row -> the number of its task, for the spans of tasks that ran side by side in the same span."""
+    found: dict[int, int] = {}
+    for parent, children in chosen.children.items():
+        paths = [chosen.look(child).task_path for child in children]
+        own = "" if parent == AT_TOP else chosen.look(parent).task_path
+        # The roots are also what a program does one after the other: tasks whose spans do not alternate stay as they are.
+        if parent == AT_TOP and not _alternate(paths):
+            continue
+        rows: dict[str, list[int]] = {}
+        for child, path in zip(children, paths, strict=True):
+            if path not in {own, ""}:
+                rows.setdefault(path, []).append(child)
+        for place, path in enumerate(_find_overlapping(chosen.spans, rows), 1):
+            found |= dict.fromkeys(rows[path], place)
+    return found
+
+
+def _find_overlapping(spans: SpanTable, rows: Mapping[str, Sequence[int]]) -> list[str]:
+    """Return the tasks that ran at the same time as another one, by their rows in the order of their first starts."""
+    until, latest, overlapping = 0.0, "", dict[str, None]()
+    for path, own in rows.items():
+        if spans.number[own[0]] < until:
+            overlapping |= dict.fromkeys((latest, path))
+        end = max(spans.end[row] or inf for row in own)
+        if end > until:
+            until, latest = end, path
+    return [path for path in rows if path in overlapping]
 
 
 def _alternate(paths: Sequence[str]) -> bool:
@@ -179,35 +220,41 @@ def _alternate(paths: Sequence[str]) -> bool:
     return len(tasks) > len(set(tasks))
 
 
-def _task_row(chosen: ChosenSpans, task: _Task) -> tuple[Cell, ...]:
-    """Return the row of a task: the time from its first start to its last end."""
-    starts = [began for row in task.rows if (began := chosen.began(row)) is not None]
-    ends = [ended for row in task.rows if (ended := chosen.ended(row)) is not None]
-    all_known = len(starts) == len(ends) == len(task.rows)
-    took = duration((max(ends) - min(starts)) / NS_PER_MS) if all_known else ""
-    label = Text(end="").append("task ", DIM).append(clean(task.path, NAME_LIMIT))
-    return Piece(""), label, Piece(took, DIM), Piece(""), Piece("")
-
-
-def _tree_row(chosen: ChosenSpans, row: int) -> tuple[Cell, ...]:
+def _tree_row(
+    chosen: ChosenSpans,
+    row: int,
+    depth: int,
+    branches: Mapping[int, int],
+    texts: Mapping[int, _SpanTexts],
+    width: int,
+) -> tuple[Cell, ...]:
     spans = chosen.spans
     cost = spans.cost_of(row)
+    label = _span_label(chosen, row, texts.get(row, _NO_TEXTS), width - FIGURE_CELLS - 3 * depth)
     return (
         Piece(str(spans.number[row]), DIM),
-        _span_label(chosen, row),
+        Piece(f"{BESIDE}{branches[row]}" if row in branches else ""),
+        label,
         Piece(duration(chosen.took_ms(row))),
         Piece(tokens(spans.tokens[row]) if spans.counted[row] else ""),
         Piece(money(cost and cost.dollars)),
     )
 
 
-def _span_label(chosen: ChosenSpans, row: int) -> Text:
-    """Return the type and the name of a span, and its status and error unless it completed."""
+def _span_label(chosen: ChosenSpans, row: int, texts: _SpanTexts, room: int) -> Text:
+    """Return the kind and the name of a span, what went in and out, and its status and error unless it completed."""
     spans, look = chosen.spans, chosen.look(row)
-    label = Text(end="").append(clean(look.kind, 40), COMPONENT_STYLES.get(spans.component(row), ""))
+    component = spans.component(row)
+    kind = component if look.kind == span_prefix(component) else look.kind
+    label = Text(end="").append(clean(kind, 40), COMPONENT_STYLES.get(component, ""))
     if name := spans.name(row):
-        room = TREE_NAME_CELLS if look.status == "completed" else TROUBLED_NAME_CELLS
-        label.append(" ").append(shorten(clean(name, NAME_LIMIT), room, middle=True), "bold")
+        cells_of_name = TREE_NAME_CELLS if look.status == "completed" else TROUBLED_NAME_CELLS
+        label.append(" ").append(shorten(clean(name, NAME_LIMIT), cells_of_name, middle=True), "bold")
+    if texts.arguments:
+        behind = f"  → {texts.outputs}" if texts.outputs else ""
+        left = room - cells(label.plain)
+        share = left // 3 if spans.failed[row] else max(left // 2, left - cells(behind) - 1)
+        label.append(call("", texts.arguments, max(share, 12)))
     method, url = look.request
     if method is not None:
         label.append(f"  {request_text(method, url)}", DIM)
@@ -217,10 +264,16 @@ def _span_label(chosen: ChosenSpans, row: int) -> Text:
         label.append(f"  from trace {where}", DIM)
     if is_number(look.retries) and look.retries > 0:
         label.append(f"  retry {tokens(look.retries)}", WARNING)
-    if look.status != "completed":
+    if look.status != "completed" and (look.status != "failed" or look.error is None):
         label.append("  ").append(clean(look.status, 20), STATUS_STYLES.get(look.status, ""))
     if spans.failed[row]:
         label.append("  ").append(summary({"error": look.error, "error_type": look.error_type}), ERROR)
+    room -= cells(label.plain)
+    # The input gives way, because the output of the span before often shows it.
+    if texts.inputs and (room >= ROOM_FOR_BOTH or not texts.outputs):
+        label.append("  ").append(shorten(texts.inputs, max(room // 2, room - cells(texts.outputs) - 6)))
+    if texts.outputs:
+        label.append("  → ", DIM).append(texts.outputs)
     if chunks := chosen.chunks[row]:
         label.append("  ").append(chunk_words(chunks, chosen.first_token_ms(row)), DIM)
     return label

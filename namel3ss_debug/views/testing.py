@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from namel3ss_debug.importers.opening import open_trace
-from namel3ss_debug.inspection.arrangement import ChosenSpans, select_forest
+from namel3ss_debug.inspection.arrangement import ChosenSpans, read_halves, select_forest
 from namel3ss_debug.inspection.calls import read_run
 from namel3ss_debug.replay.rerun.divergences import MISSING, NEW, Divergence
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls
@@ -181,7 +181,11 @@ def run_section(path: Path) -> str:
     """Return the run as a tree of its first spans, the call that failed, and the command that debugs it."""
     trace = open_trace(path)
     chosen = select_forest(trace, limit=MOST_SPANS)
-    rows = _plain(lines(tree_blocks(chosen), WIDTH)) if chosen.total else ["nothing was recorded"]
+    rows = (
+        _plain(lines(tree_blocks(chosen, read_halves(trace, chosen)), WIDTH))
+        if chosen.total
+        else ["nothing was recorded"]
+    )
     failed = _last_trouble(chosen, {failure.number for failure in read_run(trace.events()).failures})
     if failed is not None:
         spans, look = chosen.spans, chosen.look(failed)

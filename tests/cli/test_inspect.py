@@ -45,14 +45,42 @@ def test_a_narrow_table_keeps_what_events_are(run, trace, monkeypatch):
 
 
 def test_the_tree_shows_spans_inside_spans(run, trace):
-    """A span that failed says why, one that never ended says so."""
+    """Beside the spans stand their arguments and results, what failed says why, and what never ended says so."""
     assert run("inspect", trace, "--tree").stdout.splitlines() == [
         "n  span                                                   took  tokens      cost",
-        "2  agent_execution Support                              1.30 s",
-        "3  ├─ llm_call gpt-4o-mini                              1.24 s     412  $0.00021",
-        "5  └─ tool_call lookup  failed  ConnectionError: the…  35.0 ms",
-        "8  tool_call send_mail  open",
+        '2  agent Support  → {"answer": "Later."}                1.30 s',
+        '3  ├─ llm gpt-4o-mini  → lookup(order="A-17")           1.24 s     412  $0.00021',
+        '5  └─ tool lookup(order="A-…)  ConnectionError: the …  35.0 ms',
+        '8  tool send_mail(to="a@example.org")  open',
     ]
+
+
+QUIET = [
+    {"event_type": "trace_start", "component": "app"},
+    {"event_type": "inputs_read", "component": "app"},
+    {"event_type": "command_start", "component": "command", "component_name": "uname", "metadata": {"background": True}},
+    {"event_type": "command_end", "component": "command", "component_name": "uname", "parent_event_id": "3"},
+    {"event_type": "tool_call_start", "component": "tool", "component_name": "look", "parent_event_id": "1"},
+]  # fmt: skip
+
+
+def test_records_for_the_re_run_are_shown_only_when_asked_for(run, workspace):
+    """`inputs_read` and the SDK's own `uname` are in no default view and no search."""
+    path = workspace / "quiet.jsonl"
+    rows = [event | {"event_id": str(number)} for number, event in enumerate(QUIET, 1)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def numbers(*options):
+        return [row.split()[0] for row in run("inspect", path, *options).stdout.splitlines()[1:]]
+
+    assert numbers() == ["1", "5"]
+    assert numbers("--all") == ["1", "2", "3", "4", "5"]
+    assert numbers("--tree") == numbers("--tree", "--where", "n > 0") == ["5"]
+    assert numbers("--tree", "--all") == ["3", "5"]
+    assert numbers("--where", "kind == 'inputs_read' or n == 1") == ["1", "2"]
+    assert run("inspect", path, "--where", "name == 'uname'").stderr == (
+        "namel3ss debug: no events match; 2 records of inputs and of commands of libraries would, with --all\n"
+    )
 
 
 def test_the_tree_says_what_is_asked_of_a_host(run, workspace):
@@ -64,8 +92,8 @@ def test_the_tree_says_what_is_asked_of_a_host(run, workspace):
     path = workspace / "http.jsonl"
     path.write_text("".join(json.dumps(event) + "\n" for event in events))
     assert run("inspect", path, "--tree").stdout.splitlines() == [
-        "n  span                                                  took",
-        "1  http_exchange api.example  POST /v1/files?limit=5  2.00 ms",
+        "n  span                                         took",
+        "1  http api.example  POST /v1/files?limit=5  2.00 ms",
     ]
 
 
@@ -269,9 +297,9 @@ def test_a_chunk_is_shown_as_what_it_says(run, streamed_trace):
 def test_a_streamed_call_in_a_tree_and_over_time(run, streamed_trace):
     """The tree says how many chunks there were and when the first token came; the bar is thin until then."""
     assert run("inspect", streamed_trace, "--tree").stdout.splitlines() == [
-        "n  span                                        took",
-        "2  llm_call m  3 chunks, first token 120 ms  500 ms",
-        "7  llm_call m  open  1 chunk",
+        "n  span                                            took",
+        "2  llm m  → Hello  3 chunks, first token 120 ms  500 ms",
+        "7  llm m  open  1 chunk",
     ]
     bars = run("inspect", streamed_trace, "--timeline").stdout.splitlines()
     assert bars[1].split()[2] == "──────━━━━━━━━━━━━━━━━━━━"
@@ -409,26 +437,24 @@ def parallel_events():
     }
 
 
-def test_parallel_tasks_are_grouped_under_their_path(run, workspace):
-    """The calls of one task stand together; a task with one call needs no row, nor does a span with one task."""
+def test_parallel_tasks_stay_in_time_order_with_a_number_for_each(run, workspace):
+    """Tasks that ran side by side have a number; one that ran alone, and the program's own calls, have none."""
     path = workspace / "parallel.jsonl"
     path.write_text("".join(json.dumps(event) + "\n" for event in parallel_events()))
-    assert [
-        row.split("  ", 1)[-1].rstrip() for row in run("inspect", path, "--tree").stdout.splitlines()[1:]
-    ] == [
-        "agent_execution Boss    3.00 s",
-        "  ├─ task 0~work.1        1.50 s",
-        "│  ├─ tool_call search  500 ms",
-        "│  └─ tool_call rank    500 ms",
-        "  ├─ task 0~work.2        1.50 s",
-        "│  ├─ tool_call search  500 ms",
-        "│  └─ tool_call rank    500 ms",
-        "├─ tool_call rank       500 ms",
-        "└─ tool_call mail       500 ms",
+    assert run("inspect", path, "--tree").stdout.splitlines() == [
+        " n      span              took",
+        " 1      agent Boss      3.00 s",
+        " 2  ║1  ├─ tool search  500 ms",
+        " 4  ║2  ├─ tool search  500 ms",
+        " 6  ║1  ├─ tool rank    500 ms",
+        " 8  ║2  ├─ tool rank    500 ms",
+        "10      ├─ tool rank    500 ms",
+        "12      └─ tool mail    500 ms",
+        "║1, ║2, ...: tasks that ran side by side",
     ]
 
 
-def test_parallel_tasks_of_the_program_itself_are_grouped_too(run, workspace):
+def test_parallel_tasks_of_the_program_itself_are_numbered_too(run, workspace):
     """No span has to be around the tasks; tasks that ran one after the other stay as they are."""
     calls = [event for event in parallel_events() if event["component"] == "tool"]
     for event in calls:
@@ -438,17 +464,7 @@ def test_parallel_tasks_of_the_program_itself_are_grouped_too(run, workspace):
 
     def tree(events):
         (workspace / "tasks.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
-        rows = run("inspect", "tasks.jsonl", "--tree").stdout.splitlines()[1:]
-        return [row.strip().lstrip("0123456789 ").split("  ")[0] for row in rows]
+        return [row[4:6].strip() for row in run("inspect", "tasks.jsonl", "--tree").stdout.splitlines()[1:7]]
 
-    assert tree(calls) == [
-        "task 0~work.1",
-        "├─ tool_call search",
-        "└─ tool_call rank",
-        "task 0~work.2",
-        "├─ tool_call search",
-        "└─ tool_call rank",
-        "tool_call rank",
-        "tool_call mail",
-    ]
-    assert not [row for row in tree(serial) if row.startswith("task")]
+    assert tree(calls) == ["║1", "║2", "║1", "║2", "", ""]
+    assert not [row for row in tree(serial) if row.startswith("║")]

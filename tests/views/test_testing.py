@@ -32,4 +32,4 @@ def test_an_attempt_that_another_made_good_is_no_call_that_failed(tmp_path, stat
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     lines = run_section(path).splitlines()
     assert [line for line in lines if line.startswith("failed: ")] == told
-    assert sum("llm_call gpt-4o" in line and "failed" in line for line in lines[1:3]) >= 1
+    assert sum("llm gpt-4o  " in line and "rate" in line for line in lines[1:3]) >= 1

@@ -77,6 +77,11 @@ class Outline:
         """Return the start of the span around an event; for an end its own start."""
         return self.own_start(number) or self.level(number)
 
+    def is_in_background(self, number: int) -> bool:
+        """Return whether an event is the start or end of a command that a library runs for its own purposes."""
+        row = self._span[number]
+        return row >= 0 and bool(self.spans.background[row])
+
     def level(self, number: int) -> int:
         """Return the start in whose level an event is: the one around it, or for an end the one around its span."""
         return self._start(self._level[number])
@@ -210,7 +215,7 @@ class Outline:
         self._span.append(row)
         self._level.append(level)
         self._preceding.append(self._last.get(level) or self._start(level))
-        if event_type in _NO_LEVEL:
+        if event_type in _NO_LEVEL or (row >= 0 and self.spans.background[row]):
             self._waiting.setdefault(level, array("I")).append(number)
         else:
             self._set_following(level, number)

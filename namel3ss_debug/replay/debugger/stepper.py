@@ -32,6 +32,7 @@ from namel3ss_debug.replay.debugger.variables import STATE_EVENTS, read_state
 from namel3ss_debug.replay.overrides.active import Overrides
 from namel3ss_debug.traces.costs import call_cost, priced, seller_of
 from namel3ss_debug.traces.events import Event, NumberedEvents, begins_span, is_unseen
+from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.variables import complete_variables
 
 MOST_FRAMES: Final = 1000
@@ -138,6 +139,14 @@ class Stepper:
         """Return an event as it is shown: with the answer of a mock if there is one."""
         return self._override(number, self.trace.event(number))
 
+    def is_quiet(self, number: int) -> bool:
+        """Return whether steps, lists and searches pass over an event: a record for the re-run, or a library's command."""
+        # The outline needs the whole trace, so the first steps ask it for commands only.
+        kind = self.outline.kind(number) if self._outlined else None
+        event = self.trace.event(number) if kind is None else kind.to_event()
+        is_command = event.get("component") == "command"
+        return event["event_type"] == INPUTS_READ or (is_command and self.outline.is_in_background(number))
+
     def around(self, first: int, last: int) -> tuple[Numbered, ...]:
         """Return the events from one number to another, as far as there are any."""
         begin = max(first, 1)
@@ -216,10 +225,21 @@ class Stepper:
 
     def step(self, count: int) -> Stopped:
         """Move by so many events, backwards where it is negative."""
-        number = self.position + count
+        at, left = self.position, abs(count)
         if count < 0:
-            return self._move_back(number, "step")
-        return self._move_on(lambda: number if number <= self.total else 0, "step")
+            while at and left:
+                at -= 1
+                left -= not (at and self.is_quiet(at))
+            return self._move_back(at, "step")
+
+        def find() -> int:
+            nonlocal at, left
+            while left and at < self.total:
+                at += 1
+                left -= not self.is_quiet(at)
+            return 0 if left else at
+
+        return self._move_on(find, "step")
 
     def next(self, count: int, selected: int = 0) -> Stopped:
         """Move by so many events at the same level, past what happens inside spans; backwards where it is negative.
@@ -290,7 +310,14 @@ class Stepper:
         """Return the next event that passes a test, or with `back` the one before; 0 for none."""
         first, end = (1, self.position) if back else (self.position + 1, self.total + 1)
         events = self.history.passing(first, end, back=back)
-        return next((number for number, event, _ in events if test(self._override(number, event))), 0)
+        return next(
+            (
+                number
+                for number, event, _ in events
+                if test(self._override(number, event)) and not self.is_quiet(number)
+            ),
+            0,
+        )
 
     def replay(self) -> Iterator[tuple[int, Event, list[Hit]]]:
         """Yield every event as it is shown, with the breakpoints that it hits; the position stays where it is."""

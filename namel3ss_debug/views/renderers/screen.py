@@ -109,7 +109,8 @@ def _table(block: Table, width: int) -> Iterator[Text]:
         rows = [
             [
                 *row[: block.label],
-                Text(guides, DIM, end="").append_text(_as_text(row[block.label])),
+                # A style of the whole text would dim the label too.
+                Text(end="").append(guides, DIM).append_text(_as_text(row[block.label])),
                 *row[block.label + 1 :],
             ]
             for guides, row in drawn

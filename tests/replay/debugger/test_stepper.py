@@ -145,6 +145,23 @@ def test_a_move_reads_no_more_than_it_shows(listed, support):
         assert read.events <= 2
 
 
+def test_steps_and_searches_pass_over_records_for_the_re_run(listed, support):
+    """`inputs_read` and the SDK's own `uname` are reached by their number only."""
+    uname = {"component": "command", "component_name": "uname", "timestamp": 101.0, "parent_event_id": "2"}
+    quiet = [
+        {"event_type": "inputs_read", "event_id": "q1", "timestamp": 101.0, "parent_event_id": "2"},
+        uname | {"event_type": "command_start", "event_id": "q2", "metadata": {"background": True}},
+        uname | {"event_type": "command_end", "event_id": "q3", "parent_event_id": "q2"},
+    ]
+    walk = Stepper(listed([*support[:2], *quiet, *support[2:]]))
+    assert moved(walk, 1, ("step", 1), ("step", 2)) == [(2, "step"), (6, "step")]
+    assert moved(walk, 6, ("step", -1), ("next", -1)) == [(2, "step"), (2, "step")]
+    assert moved(walk, 3, ("next", 1)) == [(6, "step")]
+    walk.go(0)
+    assert walk.find(lambda event: event.get("component_name") == "uname") == 0
+    assert walk.go(3).number == 3
+
+
 def test_a_mocked_answer_stands_in_place_of_the_recorded_one(listed, support):
     """The event, listings, breakpoints, watches and searches see the mock; without it the recording stands again."""
     walk = Stepper(listed(support))

@@ -110,9 +110,11 @@ def list_events(session: DebugSession, argument: str) -> Result:
         last = min(last, first + MOST_LISTED - 1)
     if not words and first > stepper.total > 0:
         raise WrongUsageError("the end of the trace is listed; 'list .' begins again around here")
-    rows = stepper.around(first, last)
-    session.listed = rows[-1][0] if rows else session.listed
-    return Listing(rows, session.looked_at)
+    around = stepper.around(first, last)
+    session.listed = around[-1][0] if around else session.listed
+    at = session.looked_at
+    rows = tuple(row for row in around if row[0] == at or not stepper.is_quiet(row[0]))
+    return Listing(rows, at)
 
 
 def longlist(session: DebugSession, argument: str) -> Result:
@@ -139,7 +141,8 @@ def longlist(session: DebugSession, argument: str) -> Result:
     left_out = len(before) + len(after) - len(shown_before) - len(shown_after) + (low - first) + (last - high)
     numbers = [*reversed(shown_before), *shown_after]
     events = dict(stepper.around(numbers[0], numbers[-1])) if numbers else {}
-    return Listing(tuple((number, events[number]) for number in numbers), middle, left_out)
+    shown = (number for number in numbers if number == middle or not stepper.is_quiet(number))
+    return Listing(tuple((number, events[number]) for number in shown), middle, left_out)
 
 
 def arguments(session: DebugSession, argument: str) -> Result:
