@@ -24,14 +24,20 @@ from namel3ss_debug.errors import TraceNotFoundError
 from namel3ss_debug.views.report import Records, Report
 
 if TYPE_CHECKING:
-    from namel3ss_debug.inspection import Selection
+    from rich.text import Text
+
+    from namel3ss_debug.inspection import Selection, Surroundings
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.reader import Trace
+    from namel3ss_debug.traces.source_files import SourceLines
     from namel3ss_debug.views.blocks import Block
 
 SCHEMA = "namel3ss-debug/inspect/1"
 LIMIT = 1000
 """The rows that are shown if the user sets no limit: of a tree and of bars always, of a table on a terminal."""
+
+CALLS = frozenset({"llm_call_start", "llm_call_end", "tool_call_start", "tool_call_end"})
+"""The events that are shown as what was read and written."""
 
 COUNTED = 10_000
 """The rows that are counted behind the last one shown; what comes after them need not be read to say that there is more."""
@@ -57,8 +63,8 @@ EVENT_COLUMNS = [
 ]
 
 
-def report_event(trace: Trace, number: int) -> Report:
-    """Return the report on one event in full, with what is around it.
+def report_event(trace: Trace, number: int, *, raw: bool) -> Report:
+    """Return the report on one event in full, with what is around it; a call as what was read and written unless `raw`.
 
     Raises:
         UnreadableTraceError: there is no event of this number.
@@ -67,7 +73,7 @@ def report_event(trace: Trace, number: int) -> Report:
     from namel3ss_debug.traces.costs import span_cost
     from namel3ss_debug.traces.variables import read_variables
     from namel3ss_debug.views.blocks import Lines
-    from namel3ss_debug.views.details import event_in_full
+    from namel3ss_debug.views.details import call_in_full, event_in_full
 
     with reading(trace):
         around = find_surroundings(trace, number)
@@ -87,9 +93,31 @@ def report_event(trace: Trace, number: int) -> Report:
         "priced_by": cost.source if cost else None,
         "variables": variables and asdict(variables),
     }
-    drawn = Lines(lambda width: event_in_full(around, width, find_start(trace), variables))
+    is_call = around.event["event_type"] in CALLS and not raw
+    source = find_source(trace, around) if is_call else None
+
+    def draw(width: int) -> Iterator[Text]:
+        if is_call:
+            return call_in_full(around, width, find_start(trace), source)
+        return event_in_full(around, width, find_start(trace), variables)
+
+    drawn = Lines(draw)
     row = {"number": number} | around.event
     return Report([drawn], document, rows=[around.event], tables={"events": Records([row], EVENT_COLUMNS)})
+
+
+def find_source(trace: Trace, around: Surroundings) -> SourceLines | None:
+    """Return the function of the tool that an event called; None where the trace does not name it, or it is not here."""
+    from namel3ss_debug.traces.source_files import read_source
+    from namel3ss_debug.wire import lenient
+
+    halves = (around.event, around.other_half[1] if around.other_half else {})
+    sites = (lenient.mapping(each.get("metadata")).get("defined_at") for each in halves)
+    site = next((each for each in sites if isinstance(each, str)), None)
+    if site is None:
+        return None
+    start = lenient.mapping(trace.event(1).get("metadata"))
+    return read_source(site, [start.get("cwd")], around.event.get("timestamp"), body=True)
 
 
 def report_events(trace: Trace, wanted: Selection, limit: int | None, *, chunks: bool, quiet: bool) -> Report:
@@ -206,6 +234,7 @@ def report_mismatches(wanted: Selection) -> None:
 @click.option(
     "--event", type=click.IntRange(min=1), metavar="N", help="Event N in full, with what is around it."
 )
+@click.option("--raw", is_flag=True, help="With --event: its fields as they are in the trace.")
 @click.option("--tree", is_flag=True, help="The spans inside one another.")
 @click.option("--timeline", is_flag=True, help="The spans as bars over time.")
 @click.option("--agent", metavar="NAME", help="What this agent did; * and ? stand for anything in a name.")
@@ -228,6 +257,7 @@ def command(
     reference: str | None,
     *,
     event: int | None,
+    raw: bool,
     tree: bool,
     timeline: bool,
     where: str | None,
@@ -250,6 +280,8 @@ def command(
     chosen = [name for name, value in shapes.items() if value]
     if len(chosen) > 1:
         raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other", ctx)
+    if raw and event is None:
+        raise click.UsageError("--raw shows the fields of one event; give it with --event N", ctx)
     wanted = Selection(
         where=compile_expression(where, notes_mismatches=True) if where is not None else None, **names
     )
@@ -260,7 +292,7 @@ def command(
             raise
         raise TraceNotFoundError(f"{error}; an event is shown by --event {reference}") from None
     if event is not None:
-        report = report_event(trace, event)
+        report = report_event(trace, event, raw=raw)
     elif tree or timeline:
         report = report_spans(trace, wanted, limit, bars=timeline, quiet=everything)
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
+from typing import Any, Final
 
 from rich.text import Text
 
@@ -10,15 +12,18 @@ from namel3ss_debug.fields import FIELD_NAMES
 from namel3ss_debug.inspection import Surroundings, read_first_token_ms
 from namel3ss_debug.prices import is_extra_installed
 from namel3ss_debug.traces.costs import call_cost, seller_of, terms_of
-from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.events import Event, ends_span
+from namel3ss_debug.traces.source_files import SourceLines
 from namel3ss_debug.traces.variables import Variables
 from namel3ss_debug.views.cleaning import cells
+from namel3ss_debug.views.conversations import message_lines, message_text
 from namel3ss_debug.views.events import LINE_NAME_CELLS, facts, offset, status_style, titled
-from namel3ss_debug.views.gists import summary
+from namel3ss_debug.views.gists import gist, summary
 from namel3ss_debug.views.paths import whole_site
 from namel3ss_debug.views.payloads import json_text
 from namel3ss_debug.views.quantities import count, duration, is_number, moment, money, tokens
 from namel3ss_debug.views.renderers.screen import GUIDE_LEVELS
+from namel3ss_debug.views.source import source_lines
 from namel3ss_debug.views.tables import pairs
 from namel3ss_debug.views.terminal import (
     DIM,
@@ -27,6 +32,7 @@ from namel3ss_debug.views.terminal import (
     STATUS_STYLES,
     Piece,
     clean,
+    console,
     fitted,
     line,
     shorten,
@@ -34,8 +40,124 @@ from namel3ss_debug.views.terminal import (
     wrapped_lines,
 )
 from namel3ss_debug.views.usage import price_hint, price_source
+from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.tools import list_tool_names
 
 SITE_CELLS = 60
+INDENT: Final = "  "
+MOST_LINES: Final = 10_000
+"""The lines of one message: it is shown in full, but a hostile one ends."""
+
+
+def call_in_full(
+    around: Surroundings, width: int, started_at: float | None, source: SourceLines | None
+) -> Iterator[Text]:
+    """Yield a call of a model as a conversation, and one of a tool as its arguments, result and source.
+
+    Args:
+        around: the start or the end of the call.
+        width: the cells a line may take.
+        started_at: the timestamp from which times are counted.
+        source: the function of the tool, where that is known.
+    """
+    start, end = _halves(around)
+    yield from _head(around, width)
+    yield from pairs(_call_facts(around, start, end, started_at), width, indent=INDENT)
+    inputs, outputs = lenient.mapping(start.get("inputs")), lenient.mapping(end.get("outputs"))
+    if around.event.get("component") == "llm":
+        messages = lenient.sequence(inputs.get("messages"))
+        yield from _section(f"read {count(len(messages), 'message')}")
+        yield from message_lines(messages, around.number, width, most=MOST_LINES, indent=INDENT)
+        if outputs:
+            yield from _section("wrote")
+            yield from _answer(outputs, width)
+    else:
+        yield from _section("arguments")
+        yield from json_text(inputs.get("arguments", inputs), width, indent=INDENT)
+        if outputs:
+            yield from _section("result")
+            yield from json_text(outputs.get("result", outputs), width, indent=INDENT)
+    yield from _error(end, width)
+    if source is not None:
+        yield from _section("source")
+        for row in source_lines(source, width - len(INDENT)):
+            yield Text(INDENT, end="").append_text(row)
+    yield Text("", end="")
+    yield line((f"--raw shows the fields of event {around.number} as they are", DIM))
+
+
+def _halves(around: Surroundings) -> tuple[Event, Event]:
+    """Return the start and the end of a call, empty where the trace does not have it."""
+    other = around.other_half[1] if around.other_half else {}
+    return (other, around.event) if ends_span(around.event["event_type"]) else (around.event, other)
+
+
+def _head(around: Surroundings, width: int) -> Iterator[Text]:
+    """Yield the number, the type and the name of the event."""
+    numbered = Piece(f"event {around.number}  ", DIM)
+    room = width - cells(numbered.plain) - cells(clean(around.event.get("event_type") or "event", 60)) - 1
+    yield fitted([numbered, *titled(around.event, max(room, LINE_NAME_CELLS))], width)
+
+
+def _call_facts(
+    around: Surroundings, start: Event, end: Event, started_at: float | None
+) -> list[tuple[str, Text | str]]:
+    """Return the facts of a call that help to read it; the others are in the raw form."""
+    inputs, outputs = lenient.mapping(start.get("inputs")), lenient.mapping(end.get("outputs"))
+    rows = dict(_envelope(dataclasses.replace(around, event=end or start), started_at))
+    since = offset((start or end).get("timestamp"), started_at)
+    params = lenient.mapping(inputs.get("params"))
+    numbers = (around.number, around.other_half[0] if around.other_half else 0)
+    first, last = numbers if start is around.event else numbers[::-1]
+    site = (start or end).get("call_site") or ""
+    if not (first and last):
+        numbers_shown = f"{first}, never ended" if first else f"{last}, without a start"
+    else:
+        numbers_shown = f"{first} and {last}"
+    above = (
+        f"{clean(each.get('component_name') or each['event_type'], 40)} (event {n})"
+        for n, each in around.above
+    )
+    finish = outputs.get("finish_reason")
+    return [
+        ("status", rows["status"] if end else text("open", STATUS_STYLES.get("open", ""))),
+        ("at", f"{since} s" if since else ""),
+        ("took", rows["took"]),
+        ("first token", rows["first token"]),
+        ("tokens", rows["tokens"]),
+        ("cost", rows["cost"]),
+        ("retry", tokens(start.get("retry_count"))),
+        ("tools", ", ".join(clean(name, 60) for name in list_tool_names(inputs))),
+        ("parameters", gist(params) if params else ""),
+        (
+            "ended by",
+            clean(finish, 60) if finish not in (None, "stop", "tool_calls", "end_turn", "tool_use") else "",
+        ),
+        ("call site", text(shorten(clean(whole_site(site)), SITE_CELLS, middle=True))),
+        ("inside", ", ".join(above)),
+        ("events", numbers_shown),
+    ]
+
+
+def _answer(outputs: dict[str, Any], width: int) -> Iterator[Text]:
+    """Yield what a model wrote and called; an answer of another shape as JSON."""
+    calls = lenient.mappings(outputs.get("tool_calls"))
+    parts = (
+        [{"type": "reasoning", "content": outputs["reasoning"]}]
+        if isinstance(outputs.get("reasoning"), str)
+        else []
+    )
+    if isinstance(outputs.get("text"), str) and outputs["text"]:
+        parts.append({"type": "text", "content": outputs["text"]})
+    parts += [{"type": "tool_call", **each} for each in calls]
+    if not parts:
+        yield from json_text(outputs, width, indent=INDENT)
+    for part in parts:
+        whole = message_text({"parts": [part]})
+        room = max(width - len(INDENT), 20)
+        for row in whole.wrap(console(width=room), room, overflow="fold"):
+            row.rstrip()
+            yield Text(INDENT, end="").append_text(row)
 
 
 def event_in_full(
@@ -46,9 +168,7 @@ def event_in_full(
 ) -> Iterator[Text]:
     """Yield everything about one event: what and when, the spans around it, its neighbours, its payloads and variables."""
     place, event = around.number, around.event
-    numbered = Piece(f"event {place}  ", DIM)
-    room = width - cells(numbered.plain) - cells(clean(event.get("event_type") or "event", 60)) - 1
-    yield fitted([numbered, *titled(event, max(room, LINE_NAME_CELLS))], width)
+    yield from _head(around, width)
     yield from pairs(_envelope(around, started_at), width, indent="  ")
     yield from _error(event, width)
     if around.above:

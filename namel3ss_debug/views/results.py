@@ -11,13 +11,14 @@ from rich.text import Text
 from namel3ss_debug.replay.debugger import results
 from namel3ss_debug.replay.debugger.results import CodeFrame, Frame, Result
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.source_files import SourceLines
 from namel3ss_debug.views.cleaning import wrapped
 from namel3ss_debug.views.conversations import change_lines, message_lines
 from namel3ss_debug.views.events import event_line, is_mocked, recorded_lines, title
 from namel3ss_debug.views.gists import gist
-from namel3ss_debug.views.paths import short_site
 from namel3ss_debug.views.payloads import json_text
 from namel3ss_debug.views.quantities import count, duration, money, tokens
+from namel3ss_debug.views.source import source_lines
 from namel3ss_debug.views.tables import Cell, name, number, pairs, prose, table
 from namel3ss_debug.views.terminal import (
     COMPONENT_STYLES,
@@ -43,7 +44,6 @@ NARROW = 60
 """Below this width a table of calls has no time and no tokens."""
 
 OTHER_NAMES_CELLS = 12
-SOURCE_THEME = "ansi_light"
 """The theme of rich with the sixteen colours of the user's own terminal."""
 
 _REASONS = {"end": "end of the trace", "interrupt": "interrupted"}
@@ -455,36 +455,8 @@ def _help_on(row: results.HelpRow, width: int) -> Iterator[Text]:
         yield from _dim_lines(f"also: {', '.join(row.aliases)}", width, "  ")
 
 
-def _source(source: results.SourceLines, options: DrawOptions) -> Iterator[Text]:
-    """Yield the lines of code, the line of the call marked as pdb marks it; or why they cannot be shown."""
-    width = options.width
-    site = f"{source.file}:{source.line}" if source.line else source.file
-    yield fitted([piece(short_site(site) or site, HEADING)], width)
-    notes = [source.problem] if source.problem is not None else []
-    notes += ["the file was changed after this event"] if source.newer else []
-    for note in notes:
-        yield from _dim_lines(note, width)
-    numbers = max((len(str(row_number)) for row_number, _ in source.rows), default=1)
-    highlighted = _highlight([content for _, content in source.rows])
-    for (row_number, _), code in zip(source.rows, highlighted, strict=True):
-        current = row_number == source.line
-        row = (
-            Text(end="")
-            .append(f"{row_number:>{numbers}}", DIM)
-            .append(" -> " if current else "    ", HEADING)
-        )
-        row.append_text(code)
-        row.truncate(width, overflow="ellipsis")
-        yield row
-
-
-def _highlight(rows: list[str]) -> list[Text]:
-    """Return each line in the colours of Python. Lines before them are not read, so a colour may be wrong."""
-    from rich.syntax import Syntax  # pygments is slow to load, and few sessions show code
-
-    whole = "\n".join(clean(row.replace("\n", " "), 2000, multiline=True) for row in rows)
-    found = list(Syntax("", "python", theme=SOURCE_THEME).highlight(whole).split("\n", allow_blank=True))
-    return found[: len(rows)]
+def _source(source: SourceLines, options: DrawOptions) -> Iterator[Text]:
+    return source_lines(source, options.width)
 
 
 def _messages(found: results.Messages, options: DrawOptions) -> Iterator[Text]:
@@ -531,7 +503,7 @@ DRAWINGS: dict[type, Callable[[Any, DrawOptions], Iterator[Text]]] = {
     results.Locals: _locals,
     results.FrameVariables: _variables,
     results.Displays: _displays,
-    results.SourceLines: _source,
+    SourceLines: _source,
     results.Messages: _messages,
     results.MessageChanges: _message_changes,
     results.CallTable: _calls,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.source_files import SourceLines
 from namel3ss_debug.wire.conversations import MessageChange
 
 Numbered = tuple[int, Event]
@@ -154,20 +155,6 @@ class Displays:
     """The expressions that are shown at every stop, with their values here."""
 
     rows: tuple[Displayed, ...]
-
-
-@dataclass(frozen=True)
-class SourceLines:
-    """The user's code at the call site of an event: numbered lines around `line`, or the problem why it cannot be shown.
-
-    `newer` is true if the file was changed after the event, so that other lines may have run.
-    """
-
-    file: str
-    line: int
-    rows: tuple[tuple[int, str], ...]
-    problem: str | None = None
-    newer: bool = False
 
 
 @dataclass(frozen=True)

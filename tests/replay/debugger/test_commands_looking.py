@@ -7,9 +7,10 @@ import os
 import pytest
 
 from namel3ss_debug.replay.debugger import session as session_module
-from namel3ss_debug.replay.debugger.commands import looking, sessions, source
+from namel3ss_debug.replay.debugger.commands import looking, sessions
 from namel3ss_debug.replay.debugger.interpreter import Debugger
 from namel3ss_debug.replay.debugger.results import BookmarkRow, CallRow, Displayed, Message, Mistake, Save
+from namel3ss_debug.traces import source_files
 
 
 def mistake(session, line):
@@ -422,6 +423,26 @@ def test_source_shows_the_code_of_the_call_site(coded, tmp_path):
     assert last(session, "source").newer
 
 
+def test_source_shows_the_body_of_a_tool(listed, tmp_path):
+    """At the start and the end of a call, from its first decorator to its last line; a long one is cut, a lost one is its call."""
+    body = ["@tool", "def look(", "    city", "):", *["    pass"] * 80]
+    (tmp_path / "app.py").write_text("\n".join(["import x", "", *body, "", "look('Oslo')"]))
+    begun = {"event_type": "trace_start", "event_id": "1", "metadata": {"cwd": str(tmp_path)}}
+
+    def call(defined_at):
+        tool = {"component": "tool", "component_name": "look", "timestamp": 2e9}
+        start = tool | {"event_id": "2", "metadata": {"defined_at": defined_at}, "call_site": "app.py:88"}
+        end = tool | {"event_type": "tool_call_end", "parent_event_id": "2"}
+        return Debugger(listed([begun, start | {"event_type": "tool_call_start"}, end]))
+
+    for session in (call("app.py:3"), call("app.py:4")):
+        for number in (2, 3):
+            shown = last(session, f"goto {number} ;; source")
+            assert (shown.line, shown.rows[-1][1], shown.newer) == (shown.rows[0][0], "    pass", False)
+    assert (len(shown.rows), shown.more) == (60, 23)
+    assert last(call("gone.py:3"), "goto 2 ;; source").line == 88
+
+
 @pytest.mark.parametrize(
     ("site", "problem"),
     [
@@ -475,11 +496,11 @@ def test_source_of_a_cell_is_in_its_span(listed):
 
 def test_source_reads_a_bounded_part(coded, tmp_path, monkeypatch):
     """A huge file is not read whole, and a huge line is cut."""
-    monkeypatch.setattr(source, "MOST_BYTES", 100)
+    monkeypatch.setattr(source_files, "MOST_BYTES", 100)
     (tmp_path / "app.py").write_text("x" * 50 + "\n" + "y" * 5000 + "\n")
     assert len(last(coded("app.py:2"), "goto 2 ;; source").rows[1][1]) == 49
-    monkeypatch.setattr(source, "MOST_BYTES", 10_000)
-    assert len(last(coded("app.py:2"), "goto 2 ;; source").rows[1][1]) == source.MOST_COLUMNS
+    monkeypatch.setattr(source_files, "MOST_BYTES", 10_000)
+    assert len(last(coded("app.py:2"), "goto 2 ;; source").rows[1][1]) == source_files.MOST_COLUMNS
 
 
 def test_source_counts_lines_as_python_does(coded, tmp_path):

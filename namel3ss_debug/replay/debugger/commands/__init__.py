@@ -159,7 +159,7 @@ _MORE: Final[dict[str, str]] = {
     "inspect": "NAME is a variable of a state_change, or the key of a memory_operation; anything else is an expression.",
     "display": f"Without an argument, it shows all of them now.\n{_EXPRESSIONS}",
     "undisplay": "N is the number that 'display' shows; without an argument, all of them.",
-    "source": "Five lines before and after the call site of the event, or of the nearest span around it that has one.",
+    "source": "At a call of a tool, its whole body; elsewhere five lines before and after the call site of the event, or of the nearest span around it that has one.",
     "messages": "The call is the one around the event, the one that requested its tool, or the latest before it in the same spans. --diff compares with the call before in the same conversation: messages added, dropped, changed, truncated.",
     "info": "A prefix is enough: info b. If it fits several topics, the first in this list is shown.",
     "mock": "JSON alone answers this call; NAME:JSON and --all NAME:JSON every call of that name, in a live program those that have not run yet. NAME is the name of a tool or a model, a component, or component:name; NAME@N only its N-th call. NAME:@file.json reads the answer from a file. The reply says which calls are meant.\nIn a trace, it is shown in place of the recorded answer, which stays beside it; in a live program, it answers the call.",
