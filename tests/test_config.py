@@ -15,6 +15,7 @@ from namel3ss_debug.config import (
     enabled_never,
     find_file,
     load_configuration,
+    values,
 )
 from namel3ss_debug.errors import SettingError
 
@@ -261,3 +262,12 @@ def test_a_url_is_no_host_to_propagate_to(url, tmp_path):
     variables = {"NAMEL3SS_DEBUG_PROPAGATE": url}
     with pytest.raises(SettingError, match=r'give the host alone: "orders\.internal:8000"'):
         load_configuration(tmp_path, variables)
+
+
+@pytest.mark.parametrize("value", ["user=42, team = search", '{"user": 42, "team": "search"}'])
+def test_tags_are_an_object_or_pairs(value):
+    """Values are texts, because a tag is compared as it is typed."""
+    assert values.tags(value) == {"user": "42", "team": "search"}
+    for wrong in ("=42", '{"user": []}', 5):
+        with pytest.raises((TypeError, ValueError)):
+            values.tags(wrong)

@@ -251,6 +251,7 @@ def step_program(
     from namel3ss_debug.replay.debugger.interpreter import LiveDebugger
     from namel3ss_debug.replay.debugger.live import LiveProgram
     from namel3ss_debug.replay.debugger.step_channel import StepServer
+    from namel3ss_debug.traces.late_ends import write_late_end
 
     if not session.sampled:
         session = replace(session, sampled=True)  # a stepped program is recorded whatever the sample rate
@@ -273,7 +274,9 @@ def step_program(
                 report_unused(debugger, options.breakpoints, breakpoints, trace, make_notifier(user))
                 return WRONG_USAGE if mistakes else status
             finally:
-                program.end()
+                status = program.end()
+                if program.stopped:
+                    write_late_end(Path(session.trace), status, stopped_by="the debugger")
 
 
 def step_to_end(

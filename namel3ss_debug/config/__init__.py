@@ -84,6 +84,12 @@ class DebugConfiguration:
         "where traces are written; `trace_latest.jsonl` points to the newest",
         short_name="OUTPUT_DIR",
     )
+    tags: Mapping[str, str] = _setting(
+        {},
+        values.tags,
+        "names with values, as an object or as user=42,team=search",
+        "what `list --tag` finds the runs by",
+    )
     default_components: tuple[str, ...] = _setting(
         (),
         values.words,

@@ -230,6 +230,22 @@ def prices(value: object) -> Mapping[str, Mapping[str, float] | None]:
     return read_table(value)
 
 
+def tags(value: object) -> Mapping[str, str]:
+    """Return tags: a mapping, or its JSON text, or else `key=value` separated by commas."""
+    if isinstance(value, str):
+        text = value.strip()
+        pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+        value = json.loads(text) if text.startswith("{") else {key: found for key, _, found in pairs}
+    if not isinstance(value, Mapping) or not all(
+        isinstance(each, str | int | float) for each in value.values()
+    ):
+        raise TypeError
+    found = {str(key).strip(): str(each).strip() for key, each in value.items()}
+    if not all(found):
+        raise ValueError
+    return found
+
+
 def triggers(value: object) -> Mapping[str, float | None]:
     """Return the thresholds, with the default for each that is not set."""
     items = json.loads(value) if isinstance(value, str) else value

@@ -26,6 +26,26 @@ def make_private_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
+def make_trace_folder(folder: Path) -> None:
+    """Make the folder of the traces, as `make_private_folder`; a new one is ignored by git, because traces hold payloads.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    make_private_folder(folder)
+    with suppress(OSError):
+        descriptor = os.open(folder / ".gitignore", _FLAGS, 0o600)
+        try:
+            os.write(
+                descriptor,
+                b"# Traces hold prompts, answers and results of tools. Delete this file to share them.\n*\n",
+            )
+        finally:
+            os.close(descriptor)
+
+
 def open_private(path: str, flags: int) -> int:
     """Open a file that is readable for its owner only where it is new: the `opener` of `open` for files with payloads."""
     return os.open(path, flags, 0o600)

@@ -31,15 +31,16 @@ _LONGEST_TAIL: Final = 1 << 20
 _END: Final = b'"event_type":"trace_end"'
 
 
-def write_late_end(first: Path, status: int) -> None:
-    """Write the missing `trace_end` of the first process of a trace: it contains the exit status only.
+def write_late_end(first: Path, status: int, stopped_by: str = "") -> None:
+    """Write the missing `trace_end` of the first process of a trace: it contains how the program ended only.
 
     Args:
         first: the first file of the trace, whose first process has ended. A file that cannot be written stays
             unchanged.
         status: its exit status; for a negative one, which stands for a signal, nothing is written.
+        stopped_by: who stopped it by a signal, such as the debugger; then the end says so.
     """
-    if status < 0 or not first.exists():
+    if (status < 0 and not stopped_by) or not first.exists():
         return
     with suppress(OSError):
         file = trace_files(first)[0].files[-1]
@@ -56,14 +57,14 @@ def write_late_end(first: Path, status: int) -> None:
             "execution_id": last.get("execution_id"),
             **({"session_id": last["session_id"]} if "session_id" in last else {}),
             "component": "app",
-            "metadata": {"exit_status": status},
+            "metadata": {"stopped_by": stopped_by} if stopped_by else {"exit_status": status},
         }
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             _append(descriptor, _line(file, event, is_signed=MAC in last))
         except OSError as error:
             dropped = note.dropped if note is not None else 0
-            ended = LossNote(dropped + 1, seq + 1, error.errno or 0, ended=True, exit_status=status)
+            ended = LossNote(dropped + 1, seq + 1, error.errno or 0, ended=True, exit_status=max(status, 0))
             write_note(file, descriptor, header, ended)
         finally:
             os.close(descriptor)

@@ -12,7 +12,7 @@ OUTCOMES: Final[dict[str, str]] = {
     "failed": "an exception ended it, its exit status was not 0, or a span at the top of the trace failed",
     "killed": "it ended without recording its end: a signal killed it, or `os._exit` ended it",
     "interrupted": "Ctrl-C ended it",
-    "stopped": "a server that SIGTERM shut down in order",
+    "stopped": "a server that SIGTERM shut down in order, or a program that `quit` of the debugger ended",
     "running": "a process still writes the trace",
     "unknown": "the end of its compressed file cannot be read",
 }
@@ -36,7 +36,7 @@ class RunEnd:
         exit_status: the latest that a process recorded.
         error_type: the type of the latest exception that was not caught; empty where there was none.
         interrupted: whether a Ctrl-C was not caught.
-        stopped_by: the signal that shut the first process down, a server, in order; empty for none.
+        stopped_by: what shut the first process down: the signal to a server, or the debugger; empty for none.
         failed_at_top: whether a span at the top failed; set by the reader of spans.
         has_end: whether there was a `trace_end`.
     """

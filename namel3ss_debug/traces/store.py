@@ -50,7 +50,7 @@ class TraceInfo:
     not known, because it is too large or damaged to be read to its end for this. `events` counts what was not rotated
     away; None where the last line of a process has no number. `dropped` counts the events that could not be written, and
     `dropped_because` has the reasons. `rerun_of` is the execution id of the trace that this
-    is a re-run of. `modified_at` and `started_at` are seconds since the epoch.
+    is a re-run of. `paths` has every file. `modified_at` and `started_at` are seconds since the epoch.
     """
 
     path: Path
@@ -67,6 +67,7 @@ class TraceInfo:
     rerun_of: str | None = None
     dropped: int = 0
     dropped_because: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
 
 
 def trace_files(path: Path) -> tuple[ProcessFiles, ...]:
@@ -152,7 +153,12 @@ def scan_directory(directory: Path) -> tuple[list[TraceInfo], list[Path]]:
             found.append(info)
         elif first.exists() and not (may_be_read(first) and is_written(first)):
             others.append(first)
-    return sorted(found, key=_age, reverse=True), others
+    return sort_by_age(found), others
+
+
+def sort_by_age(found: Iterable[TraceInfo]) -> list[TraceInfo]:
+    """Return traces, the newest first."""
+    return sorted(found, key=_age, reverse=True)
 
 
 def clean(
@@ -366,6 +372,7 @@ def _describe(group: tuple[ProcessFiles, ...]) -> TraceInfo | None:
         modified_at=max(state.st_mtime for state in states),
         size_bytes=sum(state.st_size for state in states),
         files=len(files),
+        paths=tuple(files),
         processes=len(group),
         target=str(metadata.get("target") or ""),
         argv=tuple(map(str, argv)) if isinstance(argv, list) else (),

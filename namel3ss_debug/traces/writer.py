@@ -515,7 +515,9 @@ class TraceWriter:
 
     def _create(self, *, removed: bool) -> tuple[int, int, int]:
         """Create the file of the next segment; return its descriptor and the numbers of its process and segment."""
-        folders.make_private_folder(self.first.parent)
+        # Only the folder of the settings is ours: one that the user names with -o may belong to the repository.
+        make = folders.make_trace_folder if self._link_latest else folders.make_private_folder
+        make(self.first.parent)
         if self.segment < 0 and (self._joins or not self._first_process):
             fd, process = folders.claim_process(self.first, 0 if self._first_process else self.process + 1)
             self.process, self.prefix = process, _prefix(process)

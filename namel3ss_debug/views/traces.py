@@ -27,6 +27,7 @@ OUTCOME_STYLES = {
     "running": GOOD,
     "unknown": WARNING,
 }
+VERDICT_STYLES = {"diverged": ERROR, "unverified": WARNING, "incomplete": WARNING}
 SHOWN_PROBLEMS = 2
 _NO_MARKS: Mapping[Path, Mark] = {}
 NARROW = 64
@@ -40,18 +41,25 @@ WITH_FOLDERS = 120
 
 
 def list_blocks(
-    found: Sequence[tuple[TraceInfo, TraceSummary]],
+    found: Sequence[tuple[tuple[TraceInfo, TraceSummary], int]],
     directory: Path,
     width: int,
     marks: Mapping[Path, Mark] = _NO_MARKS,
 ) -> Iterator[Block]:
-    """Yield one row for each trace, in the given order, with its mark if any has one, and their number and size."""
+    """Yield one row for each trace, in the given order, with its mark if any has one, and their number and size.
+
+    Args:
+        found: the traces, each with its depth: a re-run stands one level below its trace.
+        directory: where they are.
+        width: the cells of the screen.
+        marks: the marks of the traces, by path.
+    """
     headers = (
         ()
         if width < NARROW
         else ("took", "cost", "errors", "dropped", "events", "size")[: 6 if width >= WIDE else 4]
     )
-    marked = any(info.path in marks for info, _ in found)
+    marked = any(info.path in marks for (info, _), _ in found)
     columns = (
         *_identity_columns(year=width >= WIDE),
         *map(number, headers),
@@ -60,15 +68,15 @@ def list_blocks(
     )
     rows = (
         (
-            *_identity_cells(info, year=width >= WIDE, folder=width >= WITH_FOLDERS),
+            *_identity_cells(info, year=width >= WIDE, folder=width >= WITH_FOLDERS, depth=depth),
             *_figures(info, summary)[: len(headers)],
-            _outcome_cell(info, summary, narrow=width < NARROW),
+            _outcome_cell(info, summary, width, below=depth > 0),
             *((_mark(marks.get(info.path)),) if marked else ()),
         )
-        for info, summary in found
+        for (info, summary), depth in found
     )
     yield Table(columns, rows, long=True)
-    size = bytes_text(sum(info.size_bytes for info, _ in found))
+    size = bytes_text(sum(info.size_bytes for (info, _), _ in found))
     yield Note(f"{count(len(found), 'trace')}, {size}, in {directory}", is_line=True)
 
 
@@ -95,22 +103,37 @@ def _identity_columns(*, year: bool) -> tuple[Column, Column, Column]:
     return name("trace", 8), Column("started (UTC)" if year else "UTC"), name("program", 8)
 
 
-def _identity_cells(info: TraceInfo, *, year: bool, folder: bool) -> tuple[Cell, Cell, Cell]:
+def _identity_cells(info: TraceInfo, *, year: bool, folder: bool, depth: int = 0) -> tuple[Cell, Cell, Cell]:
     """Return the name of a trace, when it began, and its program."""
+    branch = "  " * (depth - 1) + "└─ " if depth else ""
     return (
-        text(short_name(info.path), limit=120),
+        Text(branch, DIM, end="") + text(short_name(info.path), limit=120),
         text(day_and_minute(info.started_at, year=year), DIM),
         text(program(info) if folder else program(info).rsplit("/", 1)[-1], limit=80),
     )
 
 
-def _outcome_cell(info: TraceInfo, summary: TraceSummary, *, narrow: bool) -> Cell:
-    """Return the outcome of a run; a re-run is marked as one, and a narrow screen shows only an unusual outcome."""
-    words = ["re-run"] if info.rerun_of is not None else []
-    if summary.outcome != "completed" or not (narrow or words):
+def _outcome_cell(info: TraceInfo, summary: TraceSummary, width: int, *, below: bool) -> Cell:
+    """Return the outcome of a run; a re-run has its verdict, and a narrow screen shows only an unusual outcome.
+
+    Args:
+        info: the trace.
+        summary: its figures.
+        width: the cells of the screen.
+        below: whether it stands below its trace; elsewhere its row names the trace.
+    """
+    words = []
+    if info.rerun_of is not None:
+        of = f" of {info.rerun_of[:8]}" if info.rerun_of and width >= WIDE else ""
+        named = "re-run" if below else f"re-run{of}: {summary.verdict}" if summary.verdict else f"re-run{of}"
+        words.append(summary.verdict if below and summary.verdict else named)
+    if summary.outcome != "completed" or not (width < NARROW or words):
         detail = summary.outcome_detail.replace("exit status", "status")  # a row has little room
         words.append(describe_outcome(summary.outcome, detail))
-    style = OUTCOME_STYLES.get(summary.outcome, DIM if words == ["re-run"] else "")
+    is_fine = summary.outcome == "completed" and info.rerun_of is not None
+    style = (
+        VERDICT_STYLES.get(summary.verdict or "", "") if is_fine else OUTCOME_STYLES.get(summary.outcome, "")
+    )
     return text(", ".join(words), style)
 
 
@@ -194,7 +217,10 @@ def list_document(
     """Return the traces of a list as JSON: the rows of `traces_document` with their summaries."""
     pairs = list(found)
     rows = traces_document((info for info, _ in pairs), marks)
-    return [row | summary._asdict() for row, (_, summary) in zip(rows, pairs, strict=True)]
+    return [
+        row | summary._asdict() | {"tags": dict(summary.tags)}
+        for row, (_, summary) in zip(rows, pairs, strict=True)
+    ]
 
 
 def place(file: str, line_number: int) -> str:

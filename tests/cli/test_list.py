@@ -47,16 +47,75 @@ def test_a_narrow_list_keeps_what_tells_recordings_apart(run, trace, monkeypatch
     assert run("list").stdout.splitlines()[1] == "ab12cd34  11-21 12:00  app.py"
 
 
-def test_a_rerun_is_told_apart_from_a_run(run, trace):
-    """The row says that it is one, and its outcome where that is not in order; the document names the recording."""
-    trace.write_text(
-        trace.read_text().replace('"format": 2', '"format": 2, "rerun": {"of": "ab12cd34ef567890"}')
-    )
-    assert run("list").stdout.splitlines()[1].endswith("  re-run, killed")
+def test_reruns_stand_below_their_trace_with_their_verdict(run, trace, monkeypatch):
+    """A re-run whose trace is not in the list names it; the document names the recording of each."""
+    begun = trace.read_text()
     end_with(trace, exit_status=0)
-    assert run("list").stdout.splitlines()[1].endswith("  re-run")
-    (recording,) = json.loads(run("list", "--format", "json").stdout)["recordings"]
-    assert (recording["status"], recording["rerun_of"]) == ("finished", "ab12cd34ef567890")
+    rerun = trace.with_name("trace_20251122_120000_00000001.jsonl")
+    lines = begun.replace('"format": 2', '"format": 2, "rerun": {"of": "ab12cd34ef567890"}')
+    rerun.write_text(
+        lines.replace('"execution_id": "ab12cd34ef567890"', '"execution_id": "0000000100000000"')
+    )
+    end_with(rerun, exit_status=0, rerun={"verdict": "diverged"})
+    rows = run("list").stdout.splitlines()[1:3]
+    assert [row.split()[0] for row in rows] == ["ab12cd34", "└─"]
+    assert rows[1].endswith("  diverged")
+    documents = json.loads(run("list", "--format", "json").stdout)["recordings"]
+    assert [(each["rerun_of"], each["verdict"]) for each in documents] == [
+        (None, None),
+        ("ab12cd34ef567890", "diverged"),
+    ]
+    trace.unlink()
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run("list").stdout.splitlines()[1].endswith("  re-run of ab12cd34: diverged")
+
+
+def test_runs_are_found_by_model_cost_text_tag_and_time(run, trace):
+    """Every condition must hold; a tag is of the settings, or of the metadata of a span."""
+    tagged = trace.read_text().replace('"format": 2', '"format": 2, "settings": {"tags": {"team": "search"}}')
+    span = '"component_name": "Support", "metadata": {"user": 42, "tags": ["beta"]}'
+    trace.write_text(tagged.replace('"component_name": "Support"', span, 1))
+
+    def found(*options):
+        return len(json.loads(run("list", "--format", "json", *options).stdout)["recordings"])
+
+    for options in (
+        ["--model", "GPT-4o*"],
+        ["--cost", ">0.0002", "--cost", "> 0.0001"],
+        ["--text", "a-17", "--text", "The Service"],
+        ["--tag", "user=42", "--tag", "team=sea*", "--tag", "beta"],
+        ["--since", "5000w"],
+        ["--failed", "--model", "gpt-4o-mini", "--cost", "<= 1", "--text", "A-17", "--tag", "team"],
+    ):
+        assert found(*options) == 1, options
+    for options in (
+        ["--model", "gpt-4o"],
+        ["--cost", ">1"],
+        ["--text", "A-18"],
+        ["--text", "argv"],
+        ["--tag", "user=4"],
+        ["--tag", "us"],
+        ["--since", "1h"],
+        ["--tag", "user=42", "--outcome", "completed"],
+    ):
+        assert found(*options) == 0, options
+    assert run("list", "--text", "A-18").stderr == (
+        "namel3ss debug: no traces in debug/traces that meet all conditions\n"
+    )
+    assert run("list", "--cost", "1").stderr.startswith(
+        "namel3ss debug: --cost 1: not a comparison; write it as '>0.05' or '<= 1'"
+    )
+    assert run("list", "--since", "x").stderr.startswith("namel3ss debug: --since x: not a time")
+
+
+def test_files_of_other_writers_are_listed(run, workspace):
+    """What an importer reads stands in the list, whatever its name; other JSON does not."""
+    call = {"component": "llm", "component_name": "m", "timestamp": 1e9}
+    events = [call | {"event_type": "llm_call_start"}, call | {"event_type": "llm_call_end"}]
+    (workspace / "other.json").write_text(json.dumps(events, indent=1))
+    (workspace / "package.json").write_text('{"name": "x"}')
+    rows = run("list", ".").stdout.splitlines()
+    assert [row.split()[0] for row in rows[1:-2]] == ["other.json"]
 
 
 @pytest.mark.parametrize(
@@ -138,13 +197,14 @@ def test_a_trace_that_is_not_read_again_keeps_its_figures(run, trace, monkeypatc
         raise AssertionError("it was read again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(listed, "analyze", refuse)
+        patch.setattr(listed, "analyze_trace", refuse)
         assert run("list").stdout == first
     end_with(trace, exit_status=3)
     monkeypatch.setattr(listed, "LARGEST", 10)
     (recording,) = json.loads(run("list", "--format", "json").stdout)["recordings"]
     assert (recording["outcome"], recording["outcome_detail"]) == ("failed", "exit status 3")
     assert (recording["cost"], recording["errors"], recording["duration_ms"]) == (None, None, None)
+    assert (recording["models"], recording["tags"]) == ([], {})
     monkeypatch.setattr(listed, "LARGEST", 1 << 20)
     assert json.loads(run("list", "--format", "json").stdout)["recordings"][0]["errors"] == 1
 

@@ -54,7 +54,7 @@ def test_a_program_keeps_its_streams_and_its_status(program, app, workspace):
     done = debug(program, "trace", "app.py", "3", "--mine", "-v", "--", "-o", "x", stdin="hello")
     assert done.stdout == "args ['3', '--mine', '-v', '-o', 'x']\nasked hello\n"
     assert done.returncode == 3
-    (path,) = [file for file in (workspace / "debug/traces").iterdir() if not file.is_symlink()]
+    (path,) = [file for file in (workspace / "debug/traces").glob("*.jsonl") if not file.is_symlink()]
     recorded = events(path)
     assert "tool_call_start" in [event["event_type"] for event in recorded]
     assert done.stderr == (
@@ -336,5 +336,5 @@ def test_run_records_where_enabled(program, app, workspace):
     """With `enabled` the same command records, under the configuration in force."""
     done = debug(program, "run", "app.py", "4", NAMEL3SS_DEBUG_ENABLED="true")
     assert done.returncode == 4
-    (path,) = [file for file in (workspace / "debug/traces").iterdir() if not file.is_symlink()]
+    (path,) = [file for file in (workspace / "debug/traces").glob("*.jsonl") if not file.is_symlink()]
     assert events(path)[0]["metadata"]["settings"]["max_payload_size"] == 16384

@@ -348,11 +348,13 @@ def test_the_exit_status_is_the_programs(debug, app, last, status):
 
 
 def test_quit_ends_the_program(debug, app, workspace):
-    """`quit` in given commands ends the program by SIGTERM where it waits, and the call is not made."""
+    """`quit` in given commands ends the program by SIGTERM where it waits, and the call is not made; it was stopped, not killed."""
     done = debug("-c", "break tool", "-c", "continue", "-c", "quit", app(AGENT))
     assert done.returncode == -signal.SIGTERM
     assert done.stdout == ""
-    assert recorded(workspace)[-1]["event_type"] == "tool_call_start"
+    begun, end = recorded(workspace)[-2:]
+    assert begun["event_type"] == "tool_call_start"
+    assert (end["event_type"], end["metadata"]) == ("trace_end", {"stopped_by": "the debugger"})
 
 
 @pytest.mark.parametrize("commands", [["-c", "step"], ["-c", "step", "-c", "detach", "-c", "step"]])

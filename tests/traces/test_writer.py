@@ -204,7 +204,7 @@ def test_old_segments_are_removed_and_the_link_follows(make):
     writer = make(rotate_max_bytes=400, rotate_keep=2)
     for _ in range(12):
         writer.append(event())
-    kept = sorted(path.name for path in writer.first.parent.iterdir() if not path.is_symlink())
+    kept = sorted(path.name for path in writer.first.parent.glob("*.jsonl") if not path.is_symlink())
     assert len(kept) == 2
     latest = writer.first.parent / "trace_latest.jsonl"
     assert latest.exists()
@@ -589,3 +589,13 @@ def test_sealed_segments_may_be_compressed(make):
     writer.first.with_name(writer.first.name + ".gz").write_bytes(gzip.compress(first))
     writer.first.unlink()
     assert [one["seq"] for one in open_trace(find_trace(None, writer.first.parent)).events()] == plain
+
+
+def test_a_new_folder_of_traces_is_ignored_by_git(tmp_path):
+    """A folder that was there already, perhaps with traces to share, stays as it is."""
+    new, old = tmp_path / "debug/traces", tmp_path / "kept"
+    old.mkdir()
+    folders.make_trace_folder(new)
+    folders.make_trace_folder(old)
+    assert (new / ".gitignore").read_text().endswith("\n*\n")
+    assert list(old.iterdir()) == []

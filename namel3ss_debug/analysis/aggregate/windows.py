@@ -17,7 +17,7 @@ _SPAN = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def parse_seconds(text: str) -> float:
+def parse_seconds(text: str, option: str = "--last") -> float:
     """Return the length of a time such as `30m`, `12h`, `7d` or `2w` in seconds.
 
     Raises:
@@ -26,7 +26,7 @@ def parse_seconds(text: str) -> float:
     match = _SPAN.fullmatch(text.strip().lower())
     if match is None or not float(match[1]):
         raise WrongUsageError(
-            f"--last {text}: not a time; give a number with m, h, d or w, such as 12h or 7d"
+            f"{option} {text}: not a time; give a number with m, h, d or w, such as 12h or 7d"
         )
     return float(match[1]) * _SECONDS[match[2]]
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from namel3ss_debug.analysis.analyzer import analyze
+from namel3ss_debug.analysis.analyzer import analyze_trace
+from namel3ss_debug.analysis.sections.labels import LABELS
+from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.errors import UnreadableTraceError
 from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.traces.index import index_path
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.prices import Table
     from namel3ss_debug.traces.store import TraceInfo
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Part of each key: figures of another version are computed again."""
 
 LARGEST: Final = 64 * 1024 * 1024
@@ -41,8 +44,14 @@ MOST_KEPT: Final = 5_000
 """How many traces the cache has figures of; the oldest are removed first."""
 
 
+_TABLE: Final = SECTIONS | {LABELS.name: LABELS}
+
+
 class TraceSummary(NamedTuple):
-    """What is known of a run; None for what is not known, or was not read."""
+    """What is known of a run; None for what is not known, or was not read.
+
+    `verdict` is that on a re-run, `models` the names of the models, `tags` each tag with its values.
+    """
 
     outcome: str
     outcome_detail: str = ""
@@ -50,6 +59,9 @@ class TraceSummary(NamedTuple):
     cost: float | None = None
     calls_without_price: int | None = None
     errors: int | None = None
+    verdict: str | None = None
+    models: Sequence[str] = ()
+    tags: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 def summarise(
@@ -70,7 +82,7 @@ def summarise(
         if row is None or len(row) != len(TraceSummary._fields):
             summary = _read(info)
             if info.status != "open" and info.size_bytes <= LARGEST:
-                cache[key], changed = list(summary), True
+                cache[key], changed = [*summary[:-1], dict(summary.tags)], True
         else:
             summary = TraceSummary(*row)
         found.append(summary)
@@ -85,10 +97,11 @@ def _read(info: TraceInfo) -> TraceSummary:
     if info.size_bytes > (LARGEST_RUNNING if info.status == "open" else LARGEST):
         return TraceSummary(*_outcome_by_last_line(info))
     try:
-        document = analyze(open_trace(info.path), ["execution_overview"])
+        names = ("execution_overview", LABELS.name)
+        document = analyze_trace(open_trace(info.path), _TABLE, names, None).document
     except UnreadableTraceError:  # of an earlier format
         return TraceSummary(*_outcome_by_last_line(info))
-    overview = document["execution_overview"]
+    overview, labels = document["execution_overview"], document[LABELS.name]
     return TraceSummary(
         overview["outcome"],
         overview["outcome_detail"],
@@ -96,6 +109,9 @@ def _read(info: TraceInfo) -> TraceSummary:
         overview["cost"],
         overview["calls_without_price"],
         overview["errors"],
+        overview.get("rerun_verdict"),
+        labels["models"],
+        labels["tags"],
     )
 
 
@@ -113,10 +129,9 @@ def _outcome_by_last_line(info: TraceInfo) -> tuple[str, str]:
 def _key(info: TraceInfo, prices: Table | None) -> str:
     """Return what the figures depend on, as one short text."""
     state: list[Any] = [VERSION, info.status, repr(prices)]
-    for process in trace_files(info.path):
-        for file in process.files:
-            now = os.stat(file)
-            state.append((os.path.realpath(file), now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns))
+    for file in info.paths:
+        now = os.stat(file)
+        state.append((os.path.realpath(file), now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns))
     return hashlib.sha256(repr(state).encode(errors="replace")).hexdigest()[:32]
 
 
