@@ -72,7 +72,7 @@ def find_surroundings(trace: IndexedEvents, number: int, *, look: int = MAX_EVEN
             found = builder.take(each)
             if at == number:
                 place = found
-            if each["event_type"][-4:] != "_end":
+            if each["event_type"][-4:] != "_end" and not table.is_quiet(each, found.span):
                 inside_of[found.parent].append(at)
             if at > number + _HEAD and (place.span == AT_TOP or table.end[place.span]):
                 break

@@ -107,7 +107,7 @@ def _identity_cells(info: TraceInfo, *, year: bool, folder: bool, depth: int = 0
     """Return the name of a trace, when it began, and its program."""
     branch = "  " * (depth - 1) + "└─ " if depth else ""
     return (
-        Text(branch, DIM, end="") + text(short_name(info.path), limit=120),
+        Text(end="").append(branch, DIM).append_text(text(short_name(info.path), limit=120)),
         text(day_and_minute(info.started_at, year=year), DIM),
         text(program(info) if folder else program(info).rsplit("/", 1)[-1], limit=80),
     )
@@ -128,7 +128,8 @@ def _outcome_cell(info: TraceInfo, summary: TraceSummary, width: int, *, below: 
         named = "re-run" if below else f"re-run{of}: {summary.verdict}" if summary.verdict else f"re-run{of}"
         words.append(summary.verdict if below and summary.verdict else named)
     if summary.outcome != "completed" or not (width < NARROW or words):
-        detail = summary.outcome_detail.replace("exit status", "status")  # a row has little room
+        # A row has little room, and a re-run often ends as the trace above it.
+        detail = "" if below else summary.outcome_detail.replace("exit status", "status")
         words.append(describe_outcome(summary.outcome, detail))
     is_fine = summary.outcome == "completed" and info.rerun_of is not None
     style = (
