@@ -41,8 +41,8 @@ TREE_NAME_CELLS = 48
 TROUBLED_NAME_CELLS = 24
 """How wide a name is in the tree; narrower where a status and an error come behind it."""
 
-FIGURE_CELLS = 36
-"""About how many cells the numbers beside a span take."""
+TOOK_CELLS, TOKEN_CELLS, COST_CELLS = 15, 8, 11
+"""About how many cells the numbers beside a span take: its own number with the duration, the tokens, the cost."""
 
 ROOM_FOR_BOTH = 40
 """With fewer cells, only the output of a span is shown; the arguments of a tool always are."""
@@ -124,6 +124,12 @@ def tree_blocks(chosen: ChosenSpans, halves: Iterable[SpanHalves]) -> Iterator[B
     texts = {each.row: _SpanTexts.of(each) for each in halves}
     rows = list(chosen.walk())
     branches = _number_branches(chosen)
+    spans = chosen.spans
+    figures = (
+        TOOK_CELLS
+        + TOKEN_CELLS * any(spans.counted[row] for _, row in rows)
+        + COST_CELLS * any(spans.cost_of(row) is not None for _, row in rows)
+    )
 
     def build(width: int | None) -> Iterator[Block]:
         columns = (
@@ -134,7 +140,8 @@ def tree_blocks(chosen: ChosenSpans, halves: Iterable[SpanHalves]) -> Iterator[B
             number("tokens"),
             number("cost"),
         )
-        cells = [_tree_row(chosen, row, depth, branches, texts, width or UNLIMITED) for depth, row in rows]
+        room = (width or UNLIMITED) - figures - 4 * bool(branches)
+        cells = [_tree_row(chosen, row, branches, texts, room - 3 * depth) for depth, row in rows]
         yield Table(columns, cells, depths=[depth for depth, _ in rows], label=2)
 
     yield ForWidth(build)
@@ -223,14 +230,14 @@ def _alternate(paths: Sequence[str]) -> bool:
 def _tree_row(
     chosen: ChosenSpans,
     row: int,
-    depth: int,
     branches: Mapping[int, int],
     texts: Mapping[int, _SpanTexts],
-    width: int,
+    room: int,
 ) -> tuple[Cell, ...]:
+    """Return the cells of a span; `room` is about how many cells its label may take."""
     spans = chosen.spans
     cost = spans.cost_of(row)
-    label = _span_label(chosen, row, texts.get(row, _NO_TEXTS), width - FIGURE_CELLS - 3 * depth)
+    label = _span_label(chosen, row, texts.get(row, _NO_TEXTS), room)
     return (
         Piece(str(spans.number[row]), DIM),
         Piece(f"{BESIDE}{branches[row]}" if row in branches else ""),
