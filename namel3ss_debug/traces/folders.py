@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from namel3ss_debug.traces.names import LATEST, segment_path
+from namel3ss_debug.traces.names import IGNORE, LATEST, segment_path
 
 _AGAIN = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _FLAGS = _AGAIN | os.O_CREAT | os.O_EXCL
@@ -36,7 +36,7 @@ def make_trace_folder(folder: Path) -> None:
         return
     make_private_folder(folder)
     with suppress(OSError):
-        descriptor = os.open(folder / ".gitignore", _FLAGS, 0o600)
+        descriptor = os.open(folder / IGNORE, _FLAGS, 0o600)
         try:
             os.write(
                 descriptor,

@@ -15,6 +15,9 @@ from typing import NamedTuple
 LATEST = "trace_latest.jsonl"
 """The name of the relative link to the newest first segment."""
 
+IGNORE = ".gitignore"
+"""The file in a new folder of traces by which git leaves them out."""
+
 OWN_NAME = re.compile(r"trace_\d{8}_\d{6}_[0-9a-f]{8}\Z")
 """The stem of a trace we named ourselves."""
 

@@ -91,6 +91,15 @@ def test_what_has_an_end_or_was_killed_is_left_as_it_is(recording, types, status
     assert path.read_bytes() == before
 
 
+def test_a_program_that_the_debugger_stopped_is_not_killed(recording):
+    """It ended by a signal, but the end says who sent it; it has no exit status of its own."""
+    path = recording("performance_marker")
+    write_late_end(path, -15, "the debugger")
+    *_, end = open_trace(path).events()
+    assert end["metadata"] == {"stopped_by": "the debugger"}
+    assert ending(trace_files(path)) == "finished"
+
+
 def test_a_full_disk_does_not_hide_that_the_run_ended(recording):
     """Where the end has no room, it is noted beside the header, and the file is otherwise as before."""
     path = recording("performance_marker")

@@ -134,7 +134,7 @@ class _Run:
             self.status = program.end()
             self.interrupted = program.interrupted
         trace = Path(self._prepared.session.trace)
-        write_late_end(trace, self.status)
+        write_late_end(trace, self.status, "the re-run" if program.stopped else "")
         if trace.exists():
             written = open_trace(trace)
             if len(written.processes) > 1:
@@ -208,10 +208,12 @@ def stepped_outcome(
     from namel3ss_debug.replay.rerun.outcomes import changes_since, make_outcome  # see `_Run.through`
 
     notes = [*prepared.notes, *changes_since(prepared.start, run.seen.first)]
+    status = program.end()
+    write_late_end(Path(prepared.session.trace), status, "the debugger" if program.stopped else "")
     outcome = make_outcome(
         run,
         **_of_prepared(prepared),
-        status=program.end(),
+        status=status,
         stop=stop,
         ended=not program.stopped,
         left=program.stopped and stop is None,

@@ -21,7 +21,7 @@ from namel3ss_debug.capture.core.callsite import CallSites, innermost
 from namel3ss_debug.capture.core.own_code import PACKAGE_FOLDER
 from namel3ss_debug.capture.core.patching import Undo
 from namel3ss_debug.traces.file_digests import MISSING, FileDigester, describe_status, regular_status
-from namel3ss_debug.traces.names import LATEST
+from namel3ss_debug.traces.names import IGNORE, LATEST
 from namel3ss_debug.traces.signing import configuration_folder
 
 READ: Final = "read"
@@ -229,11 +229,11 @@ def _not_followed() -> tuple[str, ...]:
 
 
 def find_own_files(trace: Path) -> tuple[str, ...]:
-    """Return the beginnings of the paths of our own files: of a trace, of the link to the newest, and of keys."""
+    """Return the beginnings of the paths of our own files: of a trace, beside it, and of keys."""
     folder = configuration_folder()
     stem = trace.with_suffix("")
     links = (str(trace.with_name(LATEST)), str(trace.with_name(f".{LATEST}.")))
-    own = (f"{stem}.", str(stem.with_name(f".{stem.name}.")), *links)
+    own = (f"{stem}.", str(stem.with_name(f".{stem.name}.")), *links, str(trace.with_name(IGNORE)))
     return own if folder is None else (*own, str(folder) + os.sep)
 
 
