@@ -43,6 +43,8 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
     )
     mark = document.get("mark")
     yield Heading(f"event {document.get('number')}  {label}", aside)
+    if error := failure_words(document):
+        yield Note(clean(error, 400), ERROR)
     yield Facts(
         [
             (
@@ -52,11 +54,8 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
                 else "",
             ),
             ("category", str(document.get("category") or "")),
-            ("fingerprint", str(document.get("fingerprint") or "")),
         ]
     )
-    if error := failure_words(document):
-        yield Note(clean(error, 400), ERROR)
     if stop := document.get("stop"):
         yield Note(f"{_label(stop)} stopped at {stop['number']}: {clean(stop['reason'], 300)}", "")
     if added := document.get("added"):
@@ -80,7 +79,7 @@ def explain(document: Section, recording: str = "") -> Iterator[Block]:
     if document.get("context"):
         yield from _context(document["context"])
     if document.get("resolution"):
-        yield Note(str(document["resolution"]))
+        yield Note(str(document["resolution"]), "")
     yield Note(f"namel3ss debug inspect --event N{f' {recording}' if recording else ''} shows a step")
 
 

@@ -46,7 +46,7 @@ def test_the_error_is_shown_as_python_prints_it():
         "mark": {"judgement": "bad", "why": "wrong", "event": 3, "when": 0.0},
     }
     shown = [line.plain for line in lines(explain(document), 80)]
-    assert shown[1:3] == ["  run  marked bad: wrong (event 3)", "  KeyError: 'city'"]
+    assert shown[1:3] == ["  KeyError: 'city'", "  run  marked bad: wrong (event 3)"]
 
 
 def test_the_chain_is_a_table_with_its_evidence():
@@ -54,9 +54,8 @@ def test_the_chain_is_a_table_with_its_evidence():
     shown = [line.plain for line in lines(explain(DOCUMENT), 80)]
     assert shown == [
         "event 9  tool_call_end track  failed",
-        "  category     parameter",
-        "  fingerprint  0123456789abcdef",
         "  no van 'V-1'",
+        "  category  parameter",
         "",
         "Where it came from  each step from the one below it",
         "  n  step        what                                             evidence",
