@@ -50,7 +50,8 @@ def read_head(path: Path) -> bytes:
         return b""
     finally:
         os.close(descriptor)
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\0 \t\r\n")
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\0 \t\r\n")
+    return text if text.startswith((b"{", b"[")) else head  # protobuf may begin with the byte of a line end
 
 
 @lru_cache(maxsize=2)

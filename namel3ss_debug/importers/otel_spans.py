@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from namel3ss_debug.importers.values import parse_time, rest_of
+from namel3ss_debug.importers.values import parse_time, read_nanoseconds, rest_of
 from namel3ss_debug.traces.decoding import component_of
 from namel3ss_debug.traces.events import EVENT_TYPES, Event
 from namel3ss_debug.traces.span_events import SpanError, SpanFacts, read_span
@@ -76,6 +76,7 @@ class OtelSpan:
         self.name = lenient.string(name) or ""
         self.trace_id, self.span_id, self.parent_id = map(read_id, (trace_id, span_id, parent_id))
         self.began, self.ended = parse_time(began), parse_time(ended)
+        self._nanoseconds = read_nanoseconds(began), read_nanoseconds(ended)
         self.attributes = attributes
         self.status = status
         self.events = list(events)
@@ -114,11 +115,12 @@ class OtelSpan:
         return facts, points
 
     def _duration_ms(self) -> float | None:
-        return (
-            None
-            if self.began is None or self.ended is None
-            else max(round((self.ended - self.began) * 1e3, 3), 0.0)
-        )
+        if self.began is None or self.ended is None:
+            return None
+        began, ended = self._nanoseconds
+        if began is not None and ended is not None:  # more exact than seconds since 1970 in a float
+            return max((ended - began) / 1e6, 0.0)
+        return max(round((self.ended - self.began) * 1e3, 3), 0.0)
 
     def _read_events(self) -> tuple[SpanError | None, list[Event]]:
         code, message = self.status

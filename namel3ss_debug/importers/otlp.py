@@ -30,13 +30,31 @@ def sniff(head: bytes) -> bool:
 
 
 def is_protobuf(head: bytes) -> bool:
-    """Return whether bytes begin as a request in protobuf: `resource_spans`, which begins with `resource` or `scope_spans`."""
+    """Return whether bytes begin as a request in protobuf: `resource_spans`, which begins with `resource` or `scope_spans`.
+
+    Each field lies inside of the one around it, which text that begins with an empty line does not.
+    """
     if not head.startswith(_PROTOBUF):
         return False
-    at = 1
-    while at < len(head) and at < 6 and head[at] & 0x80:
-        at += 1
-    return head[at + 1 : at + 2] in (b"\x0a", b"\x12") and b"\0" in head
+    outer, start = _read_length(head, 1)
+    inner, inside = _read_length(head, start + 1)
+    after = head[inside + inner : inside + inner + 1]
+    return (
+        head[start : start + 1] in (b"\x0a", b"\x12")
+        and inside + inner <= start + outer
+        and (inside + inner == start + outer or after in (b"", b"\x12", b"\x1a"))
+    )
+
+
+def _read_length(data: bytes, at: int) -> tuple[int, int]:
+    """Return a number of protobuf, seven bits in each byte, and where it ends."""
+    length = shift = 0
+    for at in range(at, min(at + 5, len(data))):  # noqa: B020, PLR1704
+        length |= (data[at] & 0x7F) << shift
+        shift += 7
+        if not data[at] & 0x80:
+            break
+    return length, at + 1
 
 
 def read(

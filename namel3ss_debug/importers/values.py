@@ -32,6 +32,12 @@ def parse_time(value: object) -> float | None:
     return seconds if seconds < TIME_LIMIT else None
 
 
+def read_nanoseconds(value: object) -> int | None:
+    """Return a whole number of nanoseconds since 1970, also one that is text; None for anything else."""
+    text = value if isinstance(value, str) else str(value) if type(value) is int else ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) == 19 else None
+
+
 def _parse_iso(text: str) -> float | None:
     try:
         time = datetime.fromisoformat(text)

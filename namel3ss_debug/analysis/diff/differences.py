@@ -337,7 +337,12 @@ def _compared_ending(event: Event, masks: Masks) -> Any:
     """Return the masked fields of an event that show how a span ended."""
     if str(event.get("event_type")).endswith("_start"):
         return {"status": OPEN}
-    compared = {key: event[key] for key in ("status", "error_type", "error", "outputs") if key in event}
+    compared: dict[str, Any] = {
+        key: value for key in ("status", "error_type", "error") if (value := event.get(key)) is not None
+    }
+    field, answer = answer_field(event)
+    if field == "outputs":
+        compared[field] = answer
     return masks.mask(compared, "")
 
 

@@ -82,8 +82,8 @@ def split_model_request(inputs: dict[str, Any]) -> ModelRequest:
         key: value for key, value in inputs.items() if key not in {"model", "params", "tools", "messages"}
     }
     prompt, context = split_messages(inputs.get("messages"))
-    settings = {"model": inputs.get("model"), "params": inputs.get("params")}
-    return ModelRequest(settings, inputs.get("tools"), prompt, context, other)
+    settings = {"model": inputs.get("model"), "params": inputs.get("params") or None}
+    return ModelRequest(settings, inputs.get("tools") or None, prompt, context, other)
 
 
 def split_messages(messages: Any) -> tuple[list[Any], list[Any]]:
@@ -112,7 +112,8 @@ def request_field(event: Event) -> tuple[str, Any]:
     """Return the name and the value of the field of a start event that holds the request."""
     inputs = event.get("inputs")
     if isinstance(inputs, dict):
-        return "inputs", {key: value for key, value in inputs.items() if key != "call_id"}
+        known = {key: value for key, value in inputs.items() if key != "call_id"}
+        return "inputs", _without_empty(event, known)
     if inputs is not None:
         return "inputs", inputs
     return "metadata", _metadata(event)
@@ -121,7 +122,14 @@ def request_field(event: Event) -> tuple[str, Any]:
 def answer_field(event: Event) -> tuple[str, Any]:
     """Return the name and the value of the field of an end event that holds the answer."""
     outputs = event.get("outputs")
-    return ("outputs", outputs) if outputs is not None else ("metadata", _metadata(event))
+    if outputs is None:
+        return "metadata", _metadata(event)
+    return "outputs", _without_empty(event, outputs) if isinstance(outputs, dict) else outputs
+
+
+def _without_empty(event: Event, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a model call that hold something: a trace of another writer lacks the others."""
+    return lenient.drop_empty(fields) if event.get("component") == "llm" else fields
 
 
 def shape_key(kind: RowKind, event: Event) -> tuple[object, ...]:

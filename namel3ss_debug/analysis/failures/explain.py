@@ -117,7 +117,7 @@ def explain(
     Raises:
         UnreadableTraceError: there is no such event.
     """
-    event = trace.event(number)
+    event, folder = trace.event(number), _find_folder(trace)
     is_bad = mark is not None and mark.judgement == BAD
     history = _read_history(trace, number)
     chain = _Chain(history)
@@ -157,7 +157,7 @@ def explain(
         "root": chain.root,
         "complete": chain.complete,
         "added": [leaf.shown for leaf in chain.added],
-        "code": chain.find_code(rows, _find_folder(trace)),
+        "code": chain.find_code(rows, folder),
         "stop": history.stop,
         "dropped": [message._asdict() for message in chain.dropped],
         "signs": list_signs(history.signs, chain.inside(rows), step.number),
@@ -181,7 +181,7 @@ def find_final_answer(trace: NumberedEvents) -> tuple[int, int]:
 
 def _find_folder(trace: NumberedEvents) -> str:
     """Return the working directory of the program; "" where it is not known."""
-    first = next(iter(trace.events()), _NOTHING)
+    first = trace.event(1)
     return lenient.string(lenient.mapping(first.get("metadata")).get("cwd")) or ""
 
 
