@@ -101,6 +101,7 @@ def describe_outcome(found: Diff) -> str:
     changes = [change for each in lines if each.detail for change in each.detail.paths]
     if not changes:
         return f"{ended}{was}, and prints the same"
+    changes = [each for each in changes if each.path.startswith("$.stdout")] or changes
     # What a program prints last is its outcome, but a time or a duration there is none.
     worded = [each for each in changes if _DIGITS.sub("", str(each.old)) != _DIGITS.sub("", str(each.new))]
     change, more = (worded or changes[:1])[-1], len(changes) - 1
