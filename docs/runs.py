@@ -208,7 +208,7 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     ),
     "story edit": (
         """sed -i 's/"sku-204"/"SKU-204"/' examples/failing_agent.py""",
-        "namel3ss debug rerun --run-changed-tools --live-from 16 --yes | tail -n 1",
+        "namel3ss debug rerun --live-from 14 --yes 2>&1 | tail -n 8",
     ),
 }
 """Name of a part to its commands, in the order in which they run. A tuple is a session: a command and the lines typed."""

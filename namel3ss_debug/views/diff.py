@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ _MOST_PATHS = 8
 _MOST_MESSAGES = 12
 _MOST_LINES = 8
 _LONGEST_LINE = 120
+_DIGITS = re.compile(r"\d+")
 _MEASURED = frozenset({"time", "memory"})
 """Figures that differ between any two runs by chance."""
 _SIGNS = {"added": ("+", GOOD), "dropped": ("-", ERROR)}
@@ -99,7 +101,10 @@ def describe_outcome(found: Diff) -> str:
     changes = [change for each in lines if each.detail for change in each.detail.paths]
     if not changes:
         return f"{ended}{was}, and prints the same"
-    change, more = changes[0], len(changes) - 1
+    changes = [each for each in changes if each.path.startswith("$.stdout")] or changes
+    # What a program prints last is its outcome, but a time or a duration there is none.
+    worded = [each for each in changes if _DIGITS.sub("", str(each.old)) != _DIGITS.sub("", str(each.new))]
+    change, more = (worded or changes[:1])[-1], len(changes) - 1
     old, new = (
         None if text is None else f'"{clean(str(text), _LONGEST_LINE)}"' for text in (change.old, change.new)
     )
