@@ -9,7 +9,7 @@ from itertools import chain, combinations, islice
 from typing import Any
 
 from namel3ss_debug.analysis.failures.steps import normal, read_json
-from namel3ss_debug.analysis.signals.conversation import NUMBER, Conversation, ModelCall, ToolCall, squeeze
+from namel3ss_debug.analysis.signals.run_calls import NUMBER, RunCalls, RunModelCall, RunToolCall, squeeze
 from namel3ss_debug.analysis.signals.proofs import Proof, quote
 from namel3ss_debug.wire import lenient
 
@@ -57,7 +57,7 @@ _MOST_SOURCES = 40
 _FEW_SOURCES = 14
 
 
-def find_cut_answers(run: Conversation) -> Iterator[Proof]:
+def find_cut_answers(run: RunCalls) -> Iterator[Proof]:
     """Yield answers that ended at a limit of tokens and were used nevertheless."""
     for calls in run.by_owner.values():
         for index, call in enumerate(calls):
@@ -87,7 +87,7 @@ def find_cut_answers(run: Conversation) -> Iterator[Proof]:
             yield Proof(evidence, events, f"inspect --event {call.end_number}")
 
 
-def find_claims_after_nothing(run: Conversation) -> Iterator[Proof]:
+def find_claims_after_nothing(run: RunCalls) -> Iterator[Proof]:
     """Yield answers that assert something although every search that they read had found nothing."""
     yield from _find_claims_without_context(run)
     for (owner, task), calls in run.by_owner.items():
@@ -109,12 +109,14 @@ def find_claims_after_nothing(run: Conversation) -> Iterator[Proof]:
                 last = searches[-1]
                 if not _ADMITS.search(call.text) and _ENGLISH.search(call.text):
                     found = quote(str(last.arguments), 40)
-                    evidence = f"{last.name} found nothing for {found}, and the answer asserts {quote(call.text)}"
+                    evidence = (
+                        f"{last.name} found nothing for {found}, and the answer asserts {quote(call.text)}"
+                    )
                     yield Proof(evidence, (call.end_number, last.end_number), f"inspect --event {last.end_number}", ("tool", last.name))  # fmt: skip
                     break
 
 
-def _find_claims_without_context(run: Conversation) -> Iterator[Proof]:
+def _find_claims_without_context(run: RunCalls) -> Iterator[Proof]:
     """Yield answers to prompts whose place for what was found is empty."""
     for call in run.models:
         last = call.messages[-1] if call.messages else None
@@ -122,17 +124,19 @@ def _find_claims_without_context(run: Conversation) -> Iterator[Proof]:
             continue
         empty = next((found for message in call.messages if message.role in {"user", "system"} and (found := _EMPTY_PLACE.search(message.texts))), None)  # fmt: skip
         if empty is not None and not _ADMITS.search(call.text) and _ENGLISH.search(call.text):
-            evidence = f"the prompt has nothing under {quote(empty[1])}, and the answer asserts {quote(call.text)}"
+            evidence = (
+                f"the prompt has nothing under {quote(empty[1])}, and the answer asserts {quote(call.text)}"
+            )
             yield Proof(evidence, (call.end_number, call.number), f"inspect --event {call.number}")
             return
 
 
-def _informs(tool: ToolCall) -> bool:
+def _informs(tool: RunToolCall) -> bool:
     """Return whether a call returned something that an answer may rest on."""
     return tool.result is not None and not tool.is_empty and not tool.reports_error
 
 
-def find_invented_claims(run: Conversation) -> Iterator[Proof]:
+def find_invented_claims(run: RunCalls) -> Iterator[Proof]:
     """Yield numbers in a last answer that nothing it had read gives, not even by computing."""
     for (owner, _task), calls in run.by_owner.items():
         last = next((call for call in reversed(calls) if call.text and not call.calls), None)
@@ -201,7 +205,7 @@ def _combined(some: list[float], others: list[float]) -> Iterator[float]:
                 yield (one - other) / other * 100
 
 
-def find_wrong_weekdays(run: Conversation) -> Iterator[Proof]:
+def find_wrong_weekdays(run: RunCalls) -> Iterator[Proof]:
     """Yield dates that are not the weekday named beside them, or asked for."""
     asked = {day for message in run.starts if message.role == "user" for day in _DAYS if re.search(rf"\b{day}\b", message.texts, re.IGNORECASE)}  # fmt: skip
     for call in run.models:
@@ -249,7 +253,7 @@ def _make_date(year: int, month: int, day: int) -> date | None:
         return None
 
 
-def find_announced_steps(run: Conversation) -> Iterator[Proof]:
+def find_announced_steps(run: RunCalls) -> Iterator[Proof]:
     """Yield last answers that promise an action with the tools that were offered, and call none."""
     for calls in run.by_owner.values():
         last = calls[-1]
@@ -265,7 +269,7 @@ def find_announced_steps(run: Conversation) -> Iterator[Proof]:
         yield Proof(evidence, (last.end_number,), f"inspect --event {last.end_number}")
 
 
-def find_own_observations(run: Conversation) -> Iterator[Proof]:
+def find_own_observations(run: RunCalls) -> Iterator[Proof]:
     """Yield answers that ask for an action, and also hold its observation or the final answer."""
     for call in run.models:
         found = _OBSERVED.search(call.text) or (_FINAL.search(call.text) if call.calls else None)
@@ -276,7 +280,7 @@ def find_own_observations(run: Conversation) -> Iterator[Proof]:
         yield Proof(evidence, (call.end_number,), f"inspect --event {call.end_number}")
 
 
-def find_stops_by_a_word(run: Conversation) -> Iterator[Proof]:
+def find_stops_by_a_word(run: RunCalls) -> Iterator[Proof]:
     """Yield runs that ended early because a text mentioned the word that ends them."""
     for number, reason in run.stops:
         match = _WORD_IN_REASON.search(reason)
@@ -299,7 +303,7 @@ def find_stops_by_a_word(run: Conversation) -> Iterator[Proof]:
         return
 
 
-def find_coerced_outputs(run: Conversation) -> Iterator[Proof]:
+def find_coerced_outputs(run: RunCalls) -> Iterator[Proof]:
     """Yield structured results that have other fields or values than the model's answer inside."""
     for caller in run.callers.values():
         if caller.failed or caller.component in {"tool", "app"}:
@@ -307,7 +311,7 @@ def find_coerced_outputs(run: Conversation) -> Iterator[Proof]:
         result = _fields_of(caller.outputs)
         if result is None:
             continue
-        last = next((call for call in reversed(run.models) if caller.number < call.number < caller.end_number), None)  # fmt: skip
+        last = run.last_inside(caller)
         written = _written_fields(last) if last else None
         if last is None or written is None or len(result.keys() & written.keys()) * 2 < min(len(result), len(written)):  # fmt: skip
             continue
@@ -320,7 +324,9 @@ def find_coerced_outputs(run: Conversation) -> Iterator[Proof]:
         dropped = [f"{key}={quote(str(value), 30)} was dropped" for key, value in written.items() if key not in result and value not in (None, "", [], {})]  # fmt: skip
         filled = [f"{key}={quote(str(value), 30)} was filled in" for key, value in result.items() if key not in written and value not in (None, "", [], {}, False)]  # fmt: skip
         if changed or dropped or filled:
-            evidence = f"the result is not what the model wrote: {', '.join((changed + dropped + filled)[:3])}"
+            evidence = (
+                f"the result is not what the model wrote: {', '.join((changed + dropped + filled)[:3])}"
+            )
             yield Proof(evidence, (caller.end_number, last.end_number), f"inspect --event {last.end_number}", (caller.component, caller.name))  # fmt: skip
             return
 
@@ -338,7 +344,7 @@ def _fields_of(outputs: Any) -> dict[str, Any] | None:
     return fields if len(fields) >= 2 else None
 
 
-def _written_fields(call: ModelCall) -> dict[str, Any] | None:
+def _written_fields(call: RunModelCall) -> dict[str, Any] | None:
     if len(call.calls) == 1:
         value = read_json(call.calls[0].get("arguments"))
     else:

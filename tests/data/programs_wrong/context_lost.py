@@ -22,7 +22,9 @@ def script(request):
     """Answer by what the request holds."""
     if len(request["messages"]) == 2:
         return say("Water and tea are fine for her.")
-    return say("Please ask her doctor about that." if len(request["messages"]) > 2 else "Ginger tea, two cups.")
+    return say(
+        "Please ask her doctor about that." if len(request["messages"]) > 2 else "Ginger tea, two cups."
+    )
 
 
 with model(script) as client:
