@@ -9,8 +9,8 @@ from itertools import chain, combinations, islice
 from typing import Any
 
 from namel3ss_debug.analysis.failures.steps import normal, read_json
-from namel3ss_debug.analysis.signals.run_calls import NUMBER, RunCalls, RunModelCall, RunToolCall, squeeze
 from namel3ss_debug.analysis.signals.proofs import Proof, quote
+from namel3ss_debug.analysis.signals.run_calls import NUMBER, RunCalls, RunModelCall, RunToolCall, squeeze
 from namel3ss_debug.wire import lenient
 
 _LIMITS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "incomplete"})
@@ -21,13 +21,13 @@ _LEAST_TEXT = 20
 _ADMITS = re.compile(
     r"\b(?:no|not|none|nothing|never|cannot|unable|without|empty|unknown|unavailable|missing|sorry|apolog\w*|however|"
     r"unfortunately|fail\w*|zero|0|lack\w*|try|retry|again|instead|couldn|can|don|didn|doesn|isn|aren|wasn|weren|won|"
-    r"unclear|unsure|assum\w*|neither|nor|clarify|please|fewer|too)\b|n't|n’t|\?",
+    r"unclear|unsure|assum\w*|neither|nor|clarify|please|fewer|too)\b|n't|n\u2019t|\?",
     re.IGNORECASE,
 )
 _ENGLISH = re.compile(r"\b(?:the|is|are|was|were|a|an|for|has|have|of|to|in|and)\b", re.IGNORECASE)
 _PROMISE = re.compile(
     r"(?:^|[.!:\n]\s*|\b(?:so|now|next|first|then),?\s+)(?:(?:now|next|first|then|okay|ok|sure|great)[,.!]?\s+)?"
-    r"(?:I\s*(?:'|’)ll|I will|let me|I am going to|I(?:'|’)m going to|I am now|I(?:'|’)m now|I need to)\s+(?:now\s+|first\s+|also\s+|then\s+|quickly\s+)?"
+    r"(?:I\s*['\u2019]ll|I will|let me|I am going to|I['\u2019]m going to|I am now|I['\u2019]m now|I need to)\s+(?:now\s+|first\s+|also\s+|then\s+|quickly\s+)?"
     r"(?:call|search\w*|look\w*|check\w*|fetch\w*|query\w*|run\w*|book\w*|send\w*|creat\w*|updat\w*|cancel\w*|process\w*|issu\w*|retriev\w*|get|"
     r"find\w*|read\w*|open\w*|submit\w*|schedul\w*|order\w*|transfer\w*|refund\w*|place|placing|us(?:e|ing)|execut\w*|perform\w*|delet\w*|add\w*|proceed\w*|go ahead)\b[^.?!\n]{0,200}",
     re.IGNORECASE,
@@ -51,7 +51,7 @@ _EMPTY_PLACE = re.compile(
 )
 _OBSERVED = re.compile(r"^\s*action\s*(?:input)?\s*:.+?^\s*(?:observation|final answer)\s*:\s*\S", re.IGNORECASE | re.MULTILINE | re.DOTALL)  # fmt: skip
 _FINAL = re.compile(r"(?:^|\n)\s*(?:final answer|observation|tool (?:result|output))\s*:[^\n]{2,}", re.IGNORECASE)  # fmt: skip
-_WORD_IN_REASON = re.compile(r"['\"‘“]([^'\"’”]{3,40})['\"’”]")
+_WORD_IN_REASON = re.compile(r"['\"\u2018\u201c]([^'\"\u2019\u201d]{3,40})['\"\u2019\u201d]")
 _CLAIMED = re.compile(r"(?<![\w.,/:-])[$€£]?\d[\d,]*(?:\.\d+)?(?![\w/:-]|\.\d|,\d)")
 _MOST_SOURCES = 40
 _FEW_SOURCES = 14
@@ -260,9 +260,7 @@ def find_announced_steps(run: RunCalls) -> Iterator[Proof]:
         if not last.tools or last.calls or last.finish.lower() in _LIMITS:
             continue
         tail = last.text.strip()[-400:]
-        promise = None
-        for promise in _PROMISE.finditer(tail):
-            pass
+        promise = max(_PROMISE.finditer(tail), key=lambda match: match.start(), default=None)
         if promise is None or _OFFER.search(tail[promise.start() :]) or len(tail) - promise.end() > 80:
             continue
         evidence = f"the last answer promises {quote(promise[0].strip(' .!:'))} and calls no tool"
@@ -297,7 +295,7 @@ def find_stops_by_a_word(run: RunCalls) -> Iterator[Proof]:
         text = writer.text if writer else asker.texts if asker else ""
         at = text.find(word)
         who = "a model wrote" if writer else "the user's message has"
-        evidence = f"stopped by {quote(word)} after {len(before)} answers and no tool call: {who} {quote(text[max(at - 40, 0) : at + len(word) + 20])}"  # fmt: skip
+        evidence = f"stopped by {quote(word)} after {len(before)} {'answer' if len(before) == 1 else 'answers'} and no tool call: {who} {quote(text[max(at - 40, 0) : at + len(word) + 20])}"  # fmt: skip
         events = (number, writer.end_number) if writer else (number,)
         yield Proof(evidence, events, f"inspect --event {events[-1]}")
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from namel3ss_debug.analysis.failures.steps import (
     Leaf,
@@ -14,15 +15,15 @@ from namel3ss_debug.analysis.failures.steps import (
     search_text,
     searchable_text,
 )
+from namel3ss_debug.analysis.signals.proofs import Proof, quote
 from namel3ss_debug.analysis.signals.run_calls import (
     Caller,
-    RunCalls,
     MessageText,
+    RunCalls,
     RunModelCall,
     RunToolCall,
     squeeze,
 )
-from namel3ss_debug.analysis.signals.proofs import Proof, quote
 
 _TEMPLATE = re.compile(r"(?<![\w\\{}^_])(?:\$\{|\{\{?)\s?([A-Za-z_][\w.]{1,40})\s?\}\}?(?![\w{}])")
 _CODE_BLOCK = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
@@ -33,6 +34,7 @@ _LEAST_LINE = 20
 _LEAST_REPEATED = 0.4
 _LEAST_REQUEST = 600
 _LEAST_LINES = 3
+_LEAST_TIMES = 3
 _LEAST_OUTPUT = 20
 _MOST_BESIDE = 40
 _MOST_OUTPUT = 20_000
@@ -75,7 +77,8 @@ def find_repeated_lines(run: RunCalls) -> Iterator[Proof]:
         if len(text) < _LEAST_REQUEST:
             continue
         lines = [line for line in map(str.strip, text.splitlines()) if len(line) >= _LEAST_LINE and re.search("[A-Za-z]{3}", line)]  # fmt: skip
-        times = Counter(lines)
+        # A file that an agent looked at again has its lines twice.
+        times = {line: count for line, count in Counter(lines).items() if count >= _LEAST_TIMES}
         again = sum(len(line) * (count - 1) for line, count in times.items())
         repeated = sum(count - 1 for count in times.values())
         if repeated < _LEAST_LINES or again < _LEAST_REPEATED * len(text):
@@ -169,7 +172,7 @@ def _is_summarised(before: RunModelCall, call: RunModelCall) -> bool:
     """Return whether a new text of some length, which is not the last message, stands for those that are gone."""
     known = {id(message) for message in before.messages}
     return any(
-        id(message) not in known and len(message.texts) > 60 and message.role not in {"tool"} and message.texts != before.text
+        id(message) not in known and len(message.texts) > 60 and message.role != "tool" and message.texts != before.text
         for message in call.messages[:-1]
     )  # fmt: skip
 
@@ -337,7 +340,7 @@ def find_mixed_tasks(run: RunCalls) -> Iterator[Proof]:
             key = tuple(id(message) for message in call.messages), call.site
             last[key].append((call, latest[call.task]))
     for same in last.values():
-        for (one, tool), (other, beside) in zip(same, same[1:], strict=False):
+        for (one, tool), (other, beside) in pairwise(same):
             if one.task == other.task or tool.name != beside.name or tool.arguments == beside.arguments:
                 continue
             mine = next((leaf for leaf in tool.leaves if not _has(beside.leaves, leaf) and search_text(leaf)), None)  # fmt: skip

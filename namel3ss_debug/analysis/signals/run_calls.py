@@ -320,12 +320,13 @@ class RunCallsReader(SpanWatcher):
                     failed=False,
                     reports_error=False,
                     searches=True,
-                )  # fmt: skip
+                )
             )
         run.tools = [tool for tool in run.tools if not self._repeats(spans, tool)]
-        for call in (*run.models, *run.tools):
-            agent = spans.agent[call.row]
-            call.owner = agent
+        for call in run.models:
+            call.owner = spans.agent[call.row]
+        for tool in run.tools:
+            tool.owner = spans.agent[tool.row]
         run.models.sort(key=lambda call: call.number)
         run.tools.sort(key=lambda call: call.number)
         run.failures.sort()

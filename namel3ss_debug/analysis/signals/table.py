@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.signals.run_calls import RunCalls
     from namel3ss_debug.analysis.signals.proofs import Proof
+    from namel3ss_debug.analysis.signals.run_calls import RunCalls
     from namel3ss_debug.traces.span_table import SpanTable
 
 _MOST_OF_A_KIND = 3

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from namel3ss_debug.analysis.failures.steps import Leaf, normal, read_json
-from namel3ss_debug.analysis.signals.run_calls import RunCalls, MessageText, RunToolCall, squeeze
 from namel3ss_debug.analysis.signals.proofs import Proof, quote
+from namel3ss_debug.analysis.signals.run_calls import MessageText, RunCalls, RunToolCall, squeeze
 from namel3ss_debug.wire import lenient
 
 _LEAST_CUT = 200
@@ -25,7 +25,7 @@ _MAKES = re.compile(r"^(?:create|new|add|register|generate|make|write|save|inser
 _READS = re.compile(r"^(?:get|list|search|find|read|fetch|look|query|check|status|poll|now|time|current|random|count|show|view|describe|is|has|weather|browse|select|retrieve|calc|think|wait|sleep)", re.IGNORECASE)  # fmt: skip
 _WAITS = re.compile(r"wait|sleep|poll|status|progress|check|think|continue|next|scroll|press|click|key", re.IGNORECASE)  # fmt: skip
 
-_UNITS = {
+_UNITS: dict[str, dict[str, float]] = {
     "money": {
         "cents": 0.01, "cent": 0.01, "pence": 0.01, "minor": 0.01,
         "eur": 1, "euro": 1, "euros": 1, "usd": 1, "dollar": 1, "dollars": 1, "gbp": 1, "pounds": 1,
@@ -165,7 +165,7 @@ def find_work_done_twice(run: RunCalls) -> Iterator[Proof]:
         before.setdefault(key, tool)
         if first is None or not _is_receipt(first, tool):
             continue
-        failure = next((number for number in run.failures if first.end_number < number < tool.number or first.number > number and _ends_between(run, number, first, tool)), None)  # fmt: skip
+        failure = next((number for number in run.failures if first.end_number < number < tool.number or (first.number > number and _ends_between(run, number, first, tool))), None)  # fmt: skip
         failure = failure or next((other.number for other in run.tools if first.end_number < other.number < tool.number and other.reports_error), None)  # fmt: skip
         if failure is None:
             continue
@@ -187,8 +187,8 @@ def _is_receipt(first: RunToolCall, second: RunToolCall) -> bool:
 def find_same_calls(run: RunCalls) -> Iterator[Proof]:
     """Yield calls that a model asked for again and again, with equal arguments and results."""
     groups: dict[tuple[int, str], list[RunToolCall]] = defaultdict(list)
-    for tool in run.tools:
-        groups[tool.owner, tool.task].append(tool)
+    for each in run.tools:
+        groups[each.owner, each.task].append(each)
     for tools in groups.values():
         row: list[RunToolCall] = []
         key: tuple[str, bytes, str] | None = None
@@ -372,7 +372,7 @@ def find_schema_violations(run: RunCalls) -> Iterator[Proof]:
             if not isinstance(schema, dict) or (tool is not None and (tool.failed or tool.reports_error)):
                 continue
             wrong = _violation(arguments, schema, "")
-            if wrong and not (call.finish.lower() in {"length", "max_tokens"}):
+            if wrong and call.finish.lower() not in {"length", "max_tokens"}:
                 name = str(asked.get("name"))
                 events = (call.end_number, tool.number) if tool else (call.end_number,)
                 yield Proof(f"the arguments of {name} fail its schema: {wrong}", events, f"inspect --event {call.end_number}", ("tool", name))  # fmt: skip
@@ -394,7 +394,7 @@ def _violation(value: Any, schema: dict[str, Any], path: str) -> str:
     kind = _TYPES.get(str(schema.get("type")).lower())
     if kind and value is not None and not isinstance(value, kind):
         number_text = isinstance(value, str) and re.fullmatch(r"-?\d+(?:\.\d+)?", value.strip())
-        harmless = bool(number_text) and int in kind or str in kind and lenient.is_number(value) or bool in kind and str(value).lower() in {"true", "false"}  # fmt: skip
+        harmless = (bool(number_text) and int in kind) or (str in kind and lenient.is_number(value)) or (bool in kind and str(value).lower() in {"true", "false"})  # fmt: skip
         return "" if harmless else f"{where}={quote(str(value), 30)} is no {schema['type']}"
     if not isinstance(value, dict):
         return ""

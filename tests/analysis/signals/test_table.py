@@ -134,6 +134,7 @@ class Run:
 
 @pytest.fixture
 def run(recording):
+    """Return a run without calls."""
     return Run(recording)
 
 

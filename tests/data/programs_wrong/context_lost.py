@@ -1,7 +1,7 @@
 """The second prompt is built without the instructions and the history: the lost context of the three planted bugs."""
 
-from loop import GOOD, ask, model, offer
-from scripted_model import call, say
+from loop import GOOD, ask, model
+from scripted_model import say
 
 SYSTEM = {"role": "system", "content": "You are a nurse's aid. Never name doses of medicine."}
 FIRST = "My mother takes blood thinners. Which drinks are fine for her?"
