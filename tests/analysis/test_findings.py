@@ -234,7 +234,7 @@ def test_savings_messages_and_thresholds():
     ("saves", "by", "words"),
     [
         ({"ms": 200.0, "tokens": 0, "cost": None}, 0.1, "0.20 s"),
-        ({"ms": 1.0, "tokens": 400, "cost": 0.01}, 0.02, "1.00 ms and 400 tokens"),
+        ({"ms": 1.0, "tokens": 4000, "cost": 0.1}, 0.2, "1.00 ms and 4,000 tokens"),
         ({"ms": 0.9, "tokens": 0, "cost": 0.1}, 0.1, "little"),
         ({"ms": None, "tokens": 0, "cost": 0.1}, 0.1, "little"),
     ],
@@ -269,14 +269,13 @@ def test_what_ran_one_after_the_other():
     )
 
 
-def test_a_saving_of_less_than_a_millisecond_is_none():
-    """However large its share of a short run; small times are told in milliseconds."""
-    short = RunAmounts(7.0, None, None)
-    section = {"parallel": {"saves_ms": 0.9, "share": 0.143, "chances": [{"number": 2}]}}
-    assert findings({"dependencies": section}, short) == []
-    section["parallel"]["saves_ms"] = 1.25
-    (told,) = findings({"dependencies": section}, short)
-    assert told.evidence.startswith("1.25 ms (14.3 %) would be saved")
+@pytest.mark.parametrize(
+    ("ms", "share", "count"), [(99.0, 0.5, 0), (5000.0, 0.04, 0), (100.0, 0.05, 1), (1250.0, 0.143, 1)]
+)
+def test_a_small_saving_is_no_finding(ms, share, count):
+    """Below 100 ms, or 5 % of the run, a saving is in its section only."""
+    section = {"parallel": {"saves_ms": ms, "share": share, "chances": [{"number": 2}]}}
+    assert len(findings({"dependencies": section}, WALL)) == count
 
 
 def test_a_run_that_never_ended_weighs_most():

@@ -205,7 +205,10 @@ def test_any_trace_gives_a_score_between_0_and_1(analysed, traces):
         scores += [found["score"]] if found["score"] is not None else []
         weights = [row["weight"] for row in found["findings"]]
         assert all(math.isfinite(each) and 0 <= each <= 1 for each in (*scores, *weights))
-        assert weights == sorted(weights, reverse=True)
+        of_cost = [row["part"] in {"performance", "resources"} for row in found["findings"]]
+        assert list(zip(of_cost, weights, strict=True)) == sorted(
+            zip(of_cost, weights, strict=True), key=lambda each: (each[0], -each[1])
+        )
         assert all(row["suggestion"].startswith("namel3ss debug ") for row in found["findings"])
         assert found["level"] in {None, WORST, *LEVELS}
 

@@ -80,7 +80,7 @@ def test_the_first_screen(run, trace):
         "",
         *FINDINGS,
         "  analyze --all adds all tables, each also by its flag: summary, performance,",
-        "  errors, resources, integrity, dependencies, patterns, optimizations,",
+        "  errors, signals, resources, integrity, dependencies, patterns, optimizations,",
         "  triggers, interactions",
     ]
 

@@ -9,8 +9,8 @@ from itertools import chain, combinations, islice
 from typing import Any
 
 from namel3ss_debug.analysis.failures.steps import normal, read_json
-from namel3ss_debug.analysis.signals.conversation import NUMBER, Conversation, ModelCall, ToolCall, squeeze
 from namel3ss_debug.analysis.signals.proofs import Proof, quote
+from namel3ss_debug.analysis.signals.run_calls import NUMBER, RunCalls, RunModelCall, RunToolCall, squeeze
 from namel3ss_debug.wire import lenient
 
 _LIMITS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "incomplete"})
@@ -21,13 +21,13 @@ _LEAST_TEXT = 20
 _ADMITS = re.compile(
     r"\b(?:no|not|none|nothing|never|cannot|unable|without|empty|unknown|unavailable|missing|sorry|apolog\w*|however|"
     r"unfortunately|fail\w*|zero|0|lack\w*|try|retry|again|instead|couldn|can|don|didn|doesn|isn|aren|wasn|weren|won|"
-    r"unclear|unsure|assum\w*|neither|nor|clarify|please|fewer|too)\b|n't|n’t|\?",
+    r"unclear|unsure|assum\w*|neither|nor|clarify|please|fewer|too)\b|n't|n\u2019t|\?",
     re.IGNORECASE,
 )
 _ENGLISH = re.compile(r"\b(?:the|is|are|was|were|a|an|for|has|have|of|to|in|and)\b", re.IGNORECASE)
 _PROMISE = re.compile(
     r"(?:^|[.!:\n]\s*|\b(?:so|now|next|first|then),?\s+)(?:(?:now|next|first|then|okay|ok|sure|great)[,.!]?\s+)?"
-    r"(?:I\s*(?:'|’)ll|I will|let me|I am going to|I(?:'|’)m going to|I am now|I(?:'|’)m now|I need to)\s+(?:now\s+|first\s+|also\s+|then\s+|quickly\s+)?"
+    r"(?:I\s*['\u2019]ll|I will|let me|I am going to|I['\u2019]m going to|I am now|I['\u2019]m now|I need to)\s+(?:now\s+|first\s+|also\s+|then\s+|quickly\s+)?"
     r"(?:call|search\w*|look\w*|check\w*|fetch\w*|query\w*|run\w*|book\w*|send\w*|creat\w*|updat\w*|cancel\w*|process\w*|issu\w*|retriev\w*|get|"
     r"find\w*|read\w*|open\w*|submit\w*|schedul\w*|order\w*|transfer\w*|refund\w*|place|placing|us(?:e|ing)|execut\w*|perform\w*|delet\w*|add\w*|proceed\w*|go ahead)\b[^.?!\n]{0,200}",
     re.IGNORECASE,
@@ -51,13 +51,13 @@ _EMPTY_PLACE = re.compile(
 )
 _OBSERVED = re.compile(r"^\s*action\s*(?:input)?\s*:.+?^\s*(?:observation|final answer)\s*:\s*\S", re.IGNORECASE | re.MULTILINE | re.DOTALL)  # fmt: skip
 _FINAL = re.compile(r"(?:^|\n)\s*(?:final answer|observation|tool (?:result|output))\s*:[^\n]{2,}", re.IGNORECASE)  # fmt: skip
-_WORD_IN_REASON = re.compile(r"['\"‘“]([^'\"’”]{3,40})['\"’”]")
+_WORD_IN_REASON = re.compile(r"['\"\u2018\u201c]([^'\"\u2019\u201d]{3,40})['\"\u2019\u201d]")
 _CLAIMED = re.compile(r"(?<![\w.,/:-])[$€£]?\d[\d,]*(?:\.\d+)?(?![\w/:-]|\.\d|,\d)")
 _MOST_SOURCES = 40
 _FEW_SOURCES = 14
 
 
-def find_cut_answers(run: Conversation) -> Iterator[Proof]:
+def find_cut_answers(run: RunCalls) -> Iterator[Proof]:
     """Yield answers that ended at a limit of tokens and were used nevertheless."""
     for calls in run.by_owner.values():
         for index, call in enumerate(calls):
@@ -87,7 +87,7 @@ def find_cut_answers(run: Conversation) -> Iterator[Proof]:
             yield Proof(evidence, events, f"inspect --event {call.end_number}")
 
 
-def find_claims_after_nothing(run: Conversation) -> Iterator[Proof]:
+def find_claims_after_nothing(run: RunCalls) -> Iterator[Proof]:
     """Yield answers that assert something although every search that they read had found nothing."""
     yield from _find_claims_without_context(run)
     for (owner, task), calls in run.by_owner.items():
@@ -109,12 +109,14 @@ def find_claims_after_nothing(run: Conversation) -> Iterator[Proof]:
                 last = searches[-1]
                 if not _ADMITS.search(call.text) and _ENGLISH.search(call.text):
                     found = quote(str(last.arguments), 40)
-                    evidence = f"{last.name} found nothing for {found}, and the answer asserts {quote(call.text)}"
+                    evidence = (
+                        f"{last.name} found nothing for {found}, and the answer asserts {quote(call.text)}"
+                    )
                     yield Proof(evidence, (call.end_number, last.end_number), f"inspect --event {last.end_number}", ("tool", last.name))  # fmt: skip
                     break
 
 
-def _find_claims_without_context(run: Conversation) -> Iterator[Proof]:
+def _find_claims_without_context(run: RunCalls) -> Iterator[Proof]:
     """Yield answers to prompts whose place for what was found is empty."""
     for call in run.models:
         last = call.messages[-1] if call.messages else None
@@ -122,17 +124,19 @@ def _find_claims_without_context(run: Conversation) -> Iterator[Proof]:
             continue
         empty = next((found for message in call.messages if message.role in {"user", "system"} and (found := _EMPTY_PLACE.search(message.texts))), None)  # fmt: skip
         if empty is not None and not _ADMITS.search(call.text) and _ENGLISH.search(call.text):
-            evidence = f"the prompt has nothing under {quote(empty[1])}, and the answer asserts {quote(call.text)}"
+            evidence = (
+                f"the prompt has nothing under {quote(empty[1])}, and the answer asserts {quote(call.text)}"
+            )
             yield Proof(evidence, (call.end_number, call.number), f"inspect --event {call.number}")
             return
 
 
-def _informs(tool: ToolCall) -> bool:
+def _informs(tool: RunToolCall) -> bool:
     """Return whether a call returned something that an answer may rest on."""
     return tool.result is not None and not tool.is_empty and not tool.reports_error
 
 
-def find_invented_claims(run: Conversation) -> Iterator[Proof]:
+def find_invented_claims(run: RunCalls) -> Iterator[Proof]:
     """Yield numbers in a last answer that nothing it had read gives, not even by computing."""
     for (owner, _task), calls in run.by_owner.items():
         last = next((call for call in reversed(calls) if call.text and not call.calls), None)
@@ -201,7 +205,7 @@ def _combined(some: list[float], others: list[float]) -> Iterator[float]:
                 yield (one - other) / other * 100
 
 
-def find_wrong_weekdays(run: Conversation) -> Iterator[Proof]:
+def find_wrong_weekdays(run: RunCalls) -> Iterator[Proof]:
     """Yield dates that are not the weekday named beside them, or asked for."""
     asked = {day for message in run.starts if message.role == "user" for day in _DAYS if re.search(rf"\b{day}\b", message.texts, re.IGNORECASE)}  # fmt: skip
     for call in run.models:
@@ -249,23 +253,21 @@ def _make_date(year: int, month: int, day: int) -> date | None:
         return None
 
 
-def find_announced_steps(run: Conversation) -> Iterator[Proof]:
+def find_announced_steps(run: RunCalls) -> Iterator[Proof]:
     """Yield last answers that promise an action with the tools that were offered, and call none."""
     for calls in run.by_owner.values():
         last = calls[-1]
         if not last.tools or last.calls or last.finish.lower() in _LIMITS:
             continue
         tail = last.text.strip()[-400:]
-        promise = None
-        for promise in _PROMISE.finditer(tail):
-            pass
+        promise = max(_PROMISE.finditer(tail), key=lambda match: match.start(), default=None)
         if promise is None or _OFFER.search(tail[promise.start() :]) or len(tail) - promise.end() > 80:
             continue
         evidence = f"the last answer promises {quote(promise[0].strip(' .!:'))} and calls no tool"
         yield Proof(evidence, (last.end_number,), f"inspect --event {last.end_number}")
 
 
-def find_own_observations(run: Conversation) -> Iterator[Proof]:
+def find_own_observations(run: RunCalls) -> Iterator[Proof]:
     """Yield answers that ask for an action, and also hold its observation or the final answer."""
     for call in run.models:
         found = _OBSERVED.search(call.text) or (_FINAL.search(call.text) if call.calls else None)
@@ -276,7 +278,7 @@ def find_own_observations(run: Conversation) -> Iterator[Proof]:
         yield Proof(evidence, (call.end_number,), f"inspect --event {call.end_number}")
 
 
-def find_stops_by_a_word(run: Conversation) -> Iterator[Proof]:
+def find_stops_by_a_word(run: RunCalls) -> Iterator[Proof]:
     """Yield runs that ended early because a text mentioned the word that ends them."""
     for number, reason in run.stops:
         match = _WORD_IN_REASON.search(reason)
@@ -293,13 +295,13 @@ def find_stops_by_a_word(run: Conversation) -> Iterator[Proof]:
         text = writer.text if writer else asker.texts if asker else ""
         at = text.find(word)
         who = "a model wrote" if writer else "the user's message has"
-        evidence = f"stopped by {quote(word)} after {len(before)} answers and no tool call: {who} {quote(text[max(at - 40, 0) : at + len(word) + 20])}"  # fmt: skip
+        evidence = f"stopped by {quote(word)} after {len(before)} {'answer' if len(before) == 1 else 'answers'} and no tool call: {who} {quote(text[max(at - 40, 0) : at + len(word) + 20])}"  # fmt: skip
         events = (number, writer.end_number) if writer else (number,)
         yield Proof(evidence, events, f"inspect --event {events[-1]}")
         return
 
 
-def find_coerced_outputs(run: Conversation) -> Iterator[Proof]:
+def find_coerced_outputs(run: RunCalls) -> Iterator[Proof]:
     """Yield structured results that have other fields or values than the model's answer inside."""
     for caller in run.callers.values():
         if caller.failed or caller.component in {"tool", "app"}:
@@ -307,7 +309,7 @@ def find_coerced_outputs(run: Conversation) -> Iterator[Proof]:
         result = _fields_of(caller.outputs)
         if result is None:
             continue
-        last = next((call for call in reversed(run.models) if caller.number < call.number < caller.end_number), None)  # fmt: skip
+        last = run.last_inside(caller)
         written = _written_fields(last) if last else None
         if last is None or written is None or len(result.keys() & written.keys()) * 2 < min(len(result), len(written)):  # fmt: skip
             continue
@@ -320,7 +322,9 @@ def find_coerced_outputs(run: Conversation) -> Iterator[Proof]:
         dropped = [f"{key}={quote(str(value), 30)} was dropped" for key, value in written.items() if key not in result and value not in (None, "", [], {})]  # fmt: skip
         filled = [f"{key}={quote(str(value), 30)} was filled in" for key, value in result.items() if key not in written and value not in (None, "", [], {}, False)]  # fmt: skip
         if changed or dropped or filled:
-            evidence = f"the result is not what the model wrote: {', '.join((changed + dropped + filled)[:3])}"
+            evidence = (
+                f"the result is not what the model wrote: {', '.join((changed + dropped + filled)[:3])}"
+            )
             yield Proof(evidence, (caller.end_number, last.end_number), f"inspect --event {last.end_number}", (caller.component, caller.name))  # fmt: skip
             return
 
@@ -338,7 +342,7 @@ def _fields_of(outputs: Any) -> dict[str, Any] | None:
     return fields if len(fields) >= 2 else None
 
 
-def _written_fields(call: ModelCall) -> dict[str, Any] | None:
+def _written_fields(call: RunModelCall) -> dict[str, Any] | None:
     if len(call.calls) == 1:
         value = read_json(call.calls[0].get("arguments"))
     else:

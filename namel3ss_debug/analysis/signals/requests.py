@@ -5,10 +5,25 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
-from namel3ss_debug.analysis.failures.steps import Leaf, contains, iter_leaves, normal, search_text, searchable_text
-from namel3ss_debug.analysis.signals.conversation import Caller, Conversation, Message, ModelCall, ToolCall, squeeze
+from namel3ss_debug.analysis.failures.steps import (
+    Leaf,
+    contains,
+    iter_leaves,
+    normal,
+    search_text,
+    searchable_text,
+)
 from namel3ss_debug.analysis.signals.proofs import Proof, quote
+from namel3ss_debug.analysis.signals.run_calls import (
+    Caller,
+    MessageText,
+    RunCalls,
+    RunModelCall,
+    RunToolCall,
+    squeeze,
+)
 
 _TEMPLATE = re.compile(r"(?<![\w\\{}^_])(?:\$\{|\{\{?)\s?([A-Za-z_][\w.]{1,40})\s?\}\}?(?![\w{}])")
 _CODE_BLOCK = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
@@ -19,16 +34,18 @@ _LEAST_LINE = 20
 _LEAST_REPEATED = 0.4
 _LEAST_REQUEST = 600
 _LEAST_LINES = 3
+_LEAST_TIMES = 3
 _LEAST_OUTPUT = 20
+_MOST_BESIDE = 40
 _MOST_OUTPUT = 20_000
 _REMEMBERED = 16
 _REFERS_BACK = re.compile(r"^\s*(?:and|what about|how about|also|now|then|ok|so|why|instead|make it|the (?:first|second|last|other)|change it|do it|cancel it|yes|no)\b|\b(?:as (?:i|you) said|that one|you mentioned|i mentioned|i told you|the previous|the same)\b", re.IGNORECASE)  # fmt: skip
 
 
-def find_unfilled_templates(run: Conversation) -> Iterator[Proof]:
+def find_unfilled_templates(run: RunCalls) -> Iterator[Proof]:
     """Yield fields of a template that a user's message still holds."""
-    first: dict[int, ModelCall] = {}
-    known: list[Message] = []
+    first: dict[int, RunModelCall] = {}
+    known: list[MessageText] = []
     for call in run.models:
         for message in call.messages:
             # What follows an answer may be a page that a tool read: its braces are not the program's.
@@ -52,7 +69,7 @@ def find_unfilled_templates(run: Conversation) -> Iterator[Proof]:
         return
 
 
-def find_repeated_lines(run: Conversation) -> Iterator[Proof]:
+def find_repeated_lines(run: RunCalls) -> Iterator[Proof]:
     """Yield requests that repeat many of their own lines."""
     for calls in run.by_owner.values():
         last = max(calls, key=lambda call: sum(len(message.text) for message in call.messages))
@@ -60,7 +77,8 @@ def find_repeated_lines(run: Conversation) -> Iterator[Proof]:
         if len(text) < _LEAST_REQUEST:
             continue
         lines = [line for line in map(str.strip, text.splitlines()) if len(line) >= _LEAST_LINE and re.search("[A-Za-z]{3}", line)]  # fmt: skip
-        times = Counter(lines)
+        # A file that an agent looked at again has its lines twice.
+        times = {line: count for line, count in Counter(lines).items() if count >= _LEAST_TIMES}
         again = sum(len(line) * (count - 1) for line, count in times.items())
         repeated = sum(count - 1 for count in times.values())
         if repeated < _LEAST_LINES or again < _LEAST_REPEATED * len(text):
@@ -71,10 +89,10 @@ def find_repeated_lines(run: Conversation) -> Iterator[Proof]:
         yield Proof(evidence, (last.number, calls[0].number), f"inspect --event {last.number}")
 
 
-def find_lost_contexts(run: Conversation) -> Iterator[Proof]:
+def find_lost_contexts(run: RunCalls) -> Iterator[Proof]:
     """Yield requests that lack messages of the system or of users that the request before in the same conversation had."""
     for calls in run.by_owner.values():
-        earlier: list[ModelCall] = []
+        earlier: list[RunModelCall] = []
         for call in calls:
             if call.continues or not call.messages:
                 continue
@@ -88,7 +106,7 @@ def find_lost_contexts(run: Conversation) -> Iterator[Proof]:
             earlier = [*earlier, call][-_REMEMBERED:]
 
 
-def _find_conversation(call: ModelCall, earlier: Sequence[ModelCall]) -> ModelCall | None:
+def _find_conversation(call: RunModelCall, earlier: Sequence[RunModelCall]) -> RunModelCall | None:
     """Return the latest request whose conversation a request goes on with."""
     own = {id(message) for message in call.messages if message.role not in {"system", "developer"}}
     answers = {message.texts for message in call.messages if message.role in {"assistant", "model"}}
@@ -114,7 +132,7 @@ def _find_conversation(call: ModelCall, earlier: Sequence[ModelCall]) -> ModelCa
     return last if refers else None
 
 
-def _compare(before: ModelCall, call: ModelCall) -> Proof | None:
+def _compare(before: RunModelCall, call: RunModelCall) -> Proof | None:
     now = {id(message) for message in call.messages}
     text = " ".join(message.searched for message in call.messages)
     flat = squeeze(text)
@@ -133,7 +151,9 @@ def _compare(before: ModelCall, call: ModelCall) -> Proof | None:
         value, message = values[0]
         new = [other for other in call.messages if other not in before.messages and other.role not in {"tool", "assistant"}]  # fmt: skip
         place = f"; in its place: {quote(new[0].texts)}" if new and new[0] is not call.messages[-1] else ""
-        evidence = f"{value} from a user message ({quote(message.texts, 50)}) is gone from this request{place}"
+        evidence = (
+            f"{value} from a user message ({quote(message.texts, 50)}) is gone from this request{place}"
+        )
         return Proof(evidence, events, f"inspect --event {call.number}")
     if lost_system and has_system:
         lost_system = []  # another role of the same agent, or instructions that the program writes anew
@@ -148,16 +168,16 @@ def _compare(before: ModelCall, call: ModelCall) -> Proof | None:
     return Proof(evidence, events, f"inspect --event {call.number}")
 
 
-def _is_summarised(before: ModelCall, call: ModelCall) -> bool:
+def _is_summarised(before: RunModelCall, call: RunModelCall) -> bool:
     """Return whether a new text of some length, which is not the last message, stands for those that are gone."""
     known = {id(message) for message in before.messages}
     return any(
-        id(message) not in known and len(message.texts) > 60 and message.role not in {"tool"} and message.texts != before.text
+        id(message) not in known and len(message.texts) > 60 and message.role != "tool" and message.texts != before.text
         for message in call.messages[:-1]
     )  # fmt: skip
 
 
-def find_lost_in_joins(run: Conversation) -> Iterator[Proof]:
+def find_lost_in_joins(run: RunCalls) -> Iterator[Proof]:
     """Yield outputs of parallel siblings that a later sibling did not read, although it read the others."""
     groups: dict[int, list[Caller]] = defaultdict(list)
     for caller in run.callers.values():
@@ -166,6 +186,8 @@ def find_lost_in_joins(run: Conversation) -> Iterator[Proof]:
     for parent, siblings in groups.items():
         siblings.sort(key=lambda caller: caller.number)
         for group in _overlapping(siblings):
+            if len(group) > _MOST_BESIDE:
+                continue
             texts = {caller.row: _output_texts(run, caller) for caller in group}
             if any(not each for each in texts.values()) or len({tuple(each) for each in texts.values()}) < len(group):  # fmt: skip
                 continue
@@ -173,7 +195,9 @@ def find_lost_in_joins(run: Conversation) -> Iterator[Proof]:
             readers = [call for call in run.models if call.number > last and _is_inside(run, call.row, call.parent, parent)]  # fmt: skip
             read: dict[int, int] = {}
             searched = [(call.number, message.searched) for call in readers for message in call.messages]
-            searched += [(caller.number, searchable_text(caller.inputs)) for caller in siblings if caller.number > last]
+            searched += [
+                (caller.number, searchable_text(caller.inputs)) for caller in siblings if caller.number > last
+            ]
             for number, searchable in sorted(searched, key=lambda each: each[0]):
                 for row, outputs in texts.items():
                     if row not in read and any(text in searchable for text in outputs):
@@ -205,7 +229,7 @@ def _overlapping(siblings: Sequence[Caller]) -> Iterator[list[Caller]]:
         yield group
 
 
-def _output_texts(run: Conversation, caller: Caller) -> list[str]:
+def _output_texts(run: RunCalls, caller: Caller) -> list[str]:
     """Return the texts by which the output of a span is found: its own result, and the last answer inside."""
     inside = [call for call in run.models if caller.number < call.number < caller.end_number and _is_inside(run, call.row, call.parent, caller.row)]  # fmt: skip
     texts = [inside[-1].text] if inside and inside[-1].text else []
@@ -218,7 +242,7 @@ def _output_texts(run: Conversation, caller: Caller) -> list[str]:
     return found
 
 
-def _is_inside(run: Conversation, row: int, parent: int, around: int) -> bool:
+def _is_inside(run: RunCalls, row: int, parent: int, around: int) -> bool:
     while parent >= 0:
         if parent == around:
             return True
@@ -229,10 +253,10 @@ def _is_inside(run: Conversation, row: int, parent: int, around: int) -> bool:
     return row == around
 
 
-def find_other_branches(run: Conversation) -> Iterator[Proof]:
+def find_other_branches(run: RunCalls) -> Iterator[Proof]:
     """Yield values in a call or a prompt that only a task that ran at the same time holds."""
     yield from _find_foreign_prompts(run)
-    tasks: dict[tuple[int, str], set[Message]] = {}
+    tasks: dict[tuple[int, str], set[MessageText]] = {}
     spans: dict[tuple[int, str], tuple[int, int]] = {}
     for key, calls in run.by_owner.items():
         tasks[key] = {message for call in calls for message in call.messages}
@@ -262,10 +286,10 @@ def find_other_branches(run: Conversation) -> Iterator[Proof]:
                 return
 
 
-def _find_foreign_prompts(run: Conversation) -> Iterator[Proof]:
+def _find_foreign_prompts(run: RunCalls) -> Iterator[Proof]:
     """Yield prompts that lack the inputs of the span around them and hold those of a span that ran beside it."""
-    by_operation: dict[tuple[int, str, str], list[tuple[Caller, list[ModelCall]]]] = defaultdict(list)
-    inside: dict[int, list[ModelCall]] = defaultdict(list)
+    by_operation: dict[tuple[int, str, str], list[tuple[Caller, list[RunModelCall]]]] = defaultdict(list)
+    inside: dict[int, list[RunModelCall]] = defaultdict(list)
     for call in run.models:
         for caller in run.around(call.parent):
             inside[caller.row].append(call)
@@ -273,7 +297,7 @@ def _find_foreign_prompts(run: Conversation) -> Iterator[Proof]:
         caller = run.callers[row]
         by_operation[caller.parent, caller.component, caller.name].append((caller, calls))
     for group in by_operation.values():
-        if not 2 <= len(group) <= 100:
+        if not 2 <= len(group) <= _MOST_BESIDE:
             continue
         values = {caller.row: _own_values(caller) for caller, _ in group}
         for caller, calls in group:
@@ -302,18 +326,21 @@ def _has(leaves: Sequence[Leaf], leaf: Leaf) -> bool:
     return any(other.value == leaf.value for other in leaves)
 
 
-def find_mixed_tasks(run: Conversation) -> Iterator[Proof]:
+def find_mixed_tasks(run: RunCalls) -> Iterator[Proof]:
     """Yield equal prompts of parallel threads or tasks that had called tools with different values before."""
-    last: dict[tuple[tuple[int, ...], str], list[tuple[ModelCall, ToolCall]]] = defaultdict(list)
+    last: dict[tuple[tuple[int, ...], str], list[tuple[RunModelCall, RunToolCall]]] = defaultdict(list)
+    latest: dict[str, RunToolCall] = {}
+    tools = iter(sorted(run.tools, key=lambda tool: tool.end_number))
+    ahead = next(tools, None)
     for call in run.models:
-        if not call.task or not call.messages:
-            continue
-        before = [tool for tool in run.tools if tool.task == call.task and tool.end_number < call.number]
-        if before:
+        while ahead is not None and ahead.end_number < call.number:
+            latest[ahead.task] = ahead
+            ahead = next(tools, None)
+        if call.task in latest and call.task and call.messages:
             key = tuple(id(message) for message in call.messages), call.site
-            last[key].append((call, before[-1]))
+            last[key].append((call, latest[call.task]))
     for same in last.values():
-        for (one, tool), (other, beside) in zip(same, same[1:], strict=False):
+        for (one, tool), (other, beside) in pairwise(same):
             if one.task == other.task or tool.name != beside.name or tool.arguments == beside.arguments:
                 continue
             mine = next((leaf for leaf in tool.leaves if not _has(beside.leaves, leaf) and search_text(leaf)), None)  # fmt: skip
@@ -324,5 +351,7 @@ def find_mixed_tasks(run: Conversation) -> Iterator[Proof]:
             if contains(text, mine) != contains(text, theirs):
                 wrong, own = (one, mine) if contains(text, theirs) else (other, theirs)
                 evidence = f"two parallel tasks sent equal prompts, although they had {mine.shown} and {theirs.shown}; this one lacks {own.shown}"  # fmt: skip
-                yield Proof(evidence, (wrong.number, one.number, other.number), f"inspect --event {wrong.number}")
+                yield Proof(
+                    evidence, (wrong.number, one.number, other.number), f"inspect --event {wrong.number}"
+                )
                 return

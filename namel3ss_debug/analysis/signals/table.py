@@ -1,6 +1,6 @@
 """The table of signals, and their section: what speaks for a wrong answer in a run that may have no error.
 
-    {"calls": 12, "found": [{"id": "cut_answer", "evidence": "...", "number": 14, "events": [14], "command": "inspect --event 14",
+    {"calls": 12, "left_out": 0, "found": [{"id": "cut_answer", "evidence": "...", "number": 14, "events": [14], "command": "inspect --event 14",
      "component": "llm", "component_name": "gpt-4o"}]}
 
 Each signal is a rule with its evidence; none is a score. A rule that also holds in runs that went well is too wide.
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from namel3ss_debug.analysis.contract import EVENT, ColumnSpec, TableSpec
 from namel3ss_debug.analysis.findings import make_finding
 from namel3ss_debug.analysis.signals import answers, requests, tool_calls
-from namel3ss_debug.analysis.signals.conversation import ConversationReader
+from namel3ss_debug.analysis.signals.run_calls import RunCallsReader
 from namel3ss_debug.analysis.totals import LISTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from namel3ss_debug.analysis.findings import Finding, Row, RunAmounts
-    from namel3ss_debug.analysis.signals.conversation import Conversation
     from namel3ss_debug.analysis.signals.proofs import Proof
+    from namel3ss_debug.analysis.signals.run_calls import RunCalls
     from namel3ss_debug.traces.span_table import SpanTable
 
 _MOST_OF_A_KIND = 3
@@ -37,7 +37,7 @@ class Signal(NamedTuple):
     """
 
     id: str
-    find: Callable[[Conversation], Iterator[Proof]]
+    find: Callable[[RunCalls], Iterator[Proof]]
     weight: float
 
 
@@ -76,7 +76,7 @@ COLUMNS = (
 )
 
 
-class Signals(ConversationReader):
+class Signals(RunCallsReader):
     """The section: what the signals found in one trace."""
 
     def result(self, spans: SpanTable, _sections: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class Signals(ConversationReader):
                         "weight": signal.weight,
                     }
                 )
-        return {"calls": len(run.models) + len(run.tools), "found": found[:LISTED]}
+        return {"calls": len(run.models) + len(run.tools), "left_out": run.left_out, "found": found[:LISTED]}
 
 
 def has_calls(section: Row) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from namel3ss_debug.analysis.failures.steps import Leaf, normal, read_json
-from namel3ss_debug.analysis.signals.conversation import Conversation, Message, ToolCall, squeeze
 from namel3ss_debug.analysis.signals.proofs import Proof, quote
+from namel3ss_debug.analysis.signals.run_calls import MessageText, RunCalls, RunToolCall, squeeze
 from namel3ss_debug.wire import lenient
 
 _LEAST_CUT = 200
@@ -25,7 +25,7 @@ _MAKES = re.compile(r"^(?:create|new|add|register|generate|make|write|save|inser
 _READS = re.compile(r"^(?:get|list|search|find|read|fetch|look|query|check|status|poll|now|time|current|random|count|show|view|describe|is|has|weather|browse|select|retrieve|calc|think|wait|sleep)", re.IGNORECASE)  # fmt: skip
 _WAITS = re.compile(r"wait|sleep|poll|status|progress|check|think|continue|next|scroll|press|click|key", re.IGNORECASE)  # fmt: skip
 
-_UNITS = {
+_UNITS: dict[str, dict[str, float]] = {
     "money": {
         "cents": 0.01, "cent": 0.01, "pence": 0.01, "minor": 0.01,
         "eur": 1, "euro": 1, "euros": 1, "usd": 1, "dollar": 1, "dollars": 1, "gbp": 1, "pounds": 1,
@@ -54,20 +54,27 @@ _AFTER = re.compile(r"(?P<money>[$€£])?\s?(?P<number>-?\d[\d,]*(?:\.\d+)?)\s?
 _MONEY = {"$": "usd", "€": "eur", "£": "gbp"}
 
 
-def find_cut_results(run: Conversation) -> Iterator[Proof]:
+def find_cut_results(run: RunCalls) -> Iterator[Proof]:
     """Yield results of which a model read only the beginning."""
     if not run.models:
         return
     # A message is new in the first request that holds it.
-    new: list[tuple[int, Message]] = []
+    new: list[tuple[int, MessageText]] = []
     seen: set[int] = set()
     for call in run.models:
         for message in call.messages:
             if id(message) not in seen:
                 seen.add(id(message))
                 new.append((call.number, message))
-    sources = [(tool.end_number, ("tool", tool.name), text) for tool in run.tools if not tool.failed for text in _texts_of(tool)]
-    sources += [(call.end_number, ("", ""), call.text) for call in run.models if len(call.text) >= 2 * _LEAST_CUT]
+    sources = [
+        (tool.end_number, ("tool", tool.name), text)
+        for tool in run.tools
+        if not tool.failed
+        for text in _texts_of(tool)
+    ]
+    sources += [
+        (call.end_number, ("", ""), call.text) for call in run.models if len(call.text) >= 2 * _LEAST_CUT
+    ]
     begin = 0
     for end_number, subject, text in sorted(sources, key=lambda each: each[0]):
         while begin < len(new) and new[begin][0] < end_number:
@@ -88,7 +95,7 @@ def find_cut_results(run: Conversation) -> Iterator[Proof]:
         yield Proof(evidence, (number, end_number), f"inspect --event {number}", subject)
 
 
-def _texts_of(tool: ToolCall) -> list[str]:
+def _texts_of(tool: RunToolCall) -> list[str]:
     """Return the long texts that a tool returned: its result, or those in it."""
     if isinstance(tool.result, str):
         texts = [tool.result]
@@ -106,7 +113,7 @@ def _count_common(one: str, other: str) -> int:
     return low
 
 
-def find_invented_codes(run: Conversation) -> Iterator[Proof]:
+def find_invented_codes(run: RunCalls) -> Iterator[Proof]:
     """Yield identifiers in arguments that the request of the model that wrote them holds in no form."""
     for tool in run.tools:
         writer = run.writer(tool)
@@ -119,28 +126,37 @@ def find_invented_codes(run: Conversation) -> Iterator[Proof]:
             text = str(value)
             if not _NAMES_THING.search(leaf.key) and not _EMAIL.fullmatch(text):
                 continue
-            is_code = isinstance(value, str) and _CODE.fullmatch(text) is not None and re.search("[1-9]", text)
+            is_code = (
+                isinstance(value, str) and _CODE.fullmatch(text) is not None and re.search("[1-9]", text)
+            )
             if len(text) < 4 or not (is_code or _EMAIL.fullmatch(text) or text.strip("0").isdigit()):
                 continue
-            if text not in str(writer.calls) or writer.holds(squeeze(text)) or _is_made_of(text, writer.messages):
+            if (
+                text not in str(writer.calls)
+                or writer.holds(squeeze(text))
+                or _is_made_of(text, writer.messages)
+            ):
                 continue  # the program added it, or the model had read it
             evidence = f"{leaf.path}={text}, which the request of the model that wrote it holds in no form"
             yield Proof(evidence, (writer.end_number, tool.number), f"explain {tool.number}", ("tool", tool.name))  # fmt: skip
             break
 
 
-def _is_made_of(text: str, messages: tuple[Message, ...]) -> bool:
+def _is_made_of(text: str, messages: tuple[MessageText, ...]) -> bool:
     """Return whether all words and numbers of an identifier are in a request, as those of `2026-W12` may be."""
     pieces = [piece.lower() for piece in re.findall(r"[A-Za-z]{2,}|\d+", text)]
     return len(pieces) > 1 and all(
-        any(re.search(rf"(?<!\w){re.escape(piece)}(?!\w)", message.text, re.IGNORECASE) for message in messages)
+        any(
+            re.search(rf"(?<!\w){re.escape(piece)}(?!\w)", message.text, re.IGNORECASE)
+            for message in messages
+        )
         for piece in pieces
     )
 
 
-def find_work_done_twice(run: Conversation) -> Iterator[Proof]:
+def find_work_done_twice(run: RunCalls) -> Iterator[Proof]:
     """Yield tools that did something twice with equal arguments, because another call failed in between."""
-    before: dict[tuple[str, bytes], ToolCall] = {}
+    before: dict[tuple[str, bytes], RunToolCall] = {}
     for tool in run.tools:
         if tool.failed or tool.reports_error or _READS.match(tool.name) or tool.searches:
             continue
@@ -149,7 +165,7 @@ def find_work_done_twice(run: Conversation) -> Iterator[Proof]:
         before.setdefault(key, tool)
         if first is None or not _is_receipt(first, tool):
             continue
-        failure = next((number for number in run.failures if first.end_number < number < tool.number or first.number > number and _ends_between(run, number, first, tool)), None)  # fmt: skip
+        failure = next((number for number in run.failures if first.end_number < number < tool.number or (first.number > number and _ends_between(run, number, first, tool))), None)  # fmt: skip
         failure = failure or next((other.number for other in run.tools if first.end_number < other.number < tool.number and other.reports_error), None)  # fmt: skip
         if failure is None:
             continue
@@ -157,24 +173,24 @@ def find_work_done_twice(run: Conversation) -> Iterator[Proof]:
         yield Proof(evidence, (tool.end_number, first.end_number, failure), f"inspect --event {tool.number}", ("tool", tool.name))  # fmt: skip
 
 
-def _ends_between(run: Conversation, number: int, first: ToolCall, second: ToolCall) -> bool:
+def _ends_between(run: RunCalls, number: int, first: RunToolCall, second: RunToolCall) -> bool:
     """Return whether a failed span that began before the first call ended between both."""
     return any(caller.number == number and first.end_number < caller.end_number < second.number for caller in run.callers.values())  # fmt: skip
 
 
-def _is_receipt(first: ToolCall, second: ToolCall) -> bool:
+def _is_receipt(first: RunToolCall, second: RunToolCall) -> bool:
     """Return whether both results are values that only doing the work again gives: different identifiers."""
     one, other = first.text, second.text
     return bool(one and other) and one != other and bool(re.search(r"\d", one)) and bool(re.search(r"\d", other))  # fmt: skip
 
 
-def find_same_calls(run: Conversation) -> Iterator[Proof]:
+def find_same_calls(run: RunCalls) -> Iterator[Proof]:
     """Yield calls that a model asked for again and again, with equal arguments and results."""
-    groups: dict[tuple[int, str], list[ToolCall]] = defaultdict(list)
-    for tool in run.tools:
-        groups[tool.owner, tool.task].append(tool)
+    groups: dict[tuple[int, str], list[RunToolCall]] = defaultdict(list)
+    for each in run.tools:
+        groups[each.owner, each.task].append(each)
     for tools in groups.values():
-        row: list[ToolCall] = []
+        row: list[RunToolCall] = []
         key: tuple[str, bytes, str] | None = None
         for tool in [*tools, None]:
             this = None if tool is None else (tool.name, lenient.dump(read_json(tool.arguments), ordered=True), tool.text)  # fmt: skip
@@ -190,17 +206,21 @@ def find_same_calls(run: Conversation) -> Iterator[Proof]:
             row, key = ([tool], this) if tool is not None else ([], None)
 
 
-def find_unit_mismatches(run: Conversation) -> Iterator[Proof]:
+def find_unit_mismatches(run: RunCalls) -> Iterator[Proof]:
     """Yield equal numbers that moved between fields whose names have different units."""
-    known: dict[float, dict[tuple[str, str], tuple[Leaf, ToolCall]]] = defaultdict(dict)
-    events: list[tuple[int, bool, ToolCall]] = sorted(
+    known: dict[float, dict[tuple[str, str], tuple[Leaf, RunToolCall]]] = defaultdict(dict)
+    events: list[tuple[int, bool, RunToolCall]] = sorted(
         ((number, is_end, tool) for tool in run.tools for number, is_end in ((tool.number, False), (tool.end_number, True))),
         key=lambda each: each[:2],
     )  # fmt: skip
     reported: set[tuple[float, str]] = set()
     for _, is_end, tool in events:
         leaves = (tool.returned if is_end else tool.leaves) if not tool.failed else []
-        beside = {leaf.path.rpartition(".")[0]: leaf.value for leaf in leaves if leaf.key in {"unit", "units", "currency"}}
+        beside = {
+            leaf.path.rpartition(".")[0]: leaf.value
+            for leaf in leaves
+            if leaf.key in {"unit", "units", "currency"}
+        }
         for leaf in leaves:
             value, unit = _number_of(leaf.value), _unit_of(leaf.key)
             if unit is None and value is not None:
@@ -222,7 +242,7 @@ def find_unit_mismatches(run: Conversation) -> Iterator[Proof]:
 
 
 def _find_units_in_answers(
-    run: Conversation, known: dict[float, dict[tuple[str, str], tuple[Leaf, ToolCall]]]
+    run: RunCalls, known: dict[float, dict[tuple[str, str], tuple[Leaf, RunToolCall]]]
 ) -> Iterator[Proof]:
     for call in run.models:
         if call.calls or not call.text:
@@ -251,8 +271,8 @@ def _find_units_in_answers(
 
 
 def _find_clash(
-    unit: tuple[str, str], others: dict[tuple[str, str], tuple[Leaf, ToolCall]]
-) -> tuple[Leaf, ToolCall] | None:
+    unit: tuple[str, str], others: dict[tuple[str, str], tuple[Leaf, RunToolCall]]
+) -> tuple[Leaf, RunToolCall] | None:
     same = [key for key in others if key[0] == unit[0]]
     if not same or any(_is_same_unit(key[1], unit[1]) for key in same):
         return None
@@ -286,7 +306,7 @@ def _unit_of(name: str) -> tuple[str, str] | None:
     return None
 
 
-def find_overruled_users(run: Conversation) -> Iterator[Proof]:
+def find_overruled_users(run: RunCalls) -> Iterator[Proof]:
     """Yield values of the user that no call used, while a result's value of the same form was used in their place."""
     asked: dict[str, list[str]] = defaultdict(list)
     for message in run.starts:
@@ -324,7 +344,7 @@ def _shape_of(value: str) -> str:
     return f"{match[1].lower()}{len(match[2])}" if match else ""
 
 
-def find_tools_not_offered(run: Conversation) -> Iterator[Proof]:
+def find_tools_not_offered(run: RunCalls) -> Iterator[Proof]:
     """Yield calls of tools that the request did not offer."""
     for call in run.models:
         if not call.tools or not call.only_functions:
@@ -332,12 +352,16 @@ def find_tools_not_offered(run: Conversation) -> Iterator[Proof]:
         for asked in call.calls:
             name = str(asked.get("name") or "")
             if name and name not in call.tools:
-                evidence = f"the model called {name}, which was not offered: {', '.join(list(call.tools)[:6])}"
-                yield Proof(evidence, (call.end_number,), f"inspect --event {call.end_number}", ("tool", name))
+                evidence = (
+                    f"the model called {name}, which was not offered: {', '.join(list(call.tools)[:6])}"
+                )
+                yield Proof(
+                    evidence, (call.end_number,), f"inspect --event {call.end_number}", ("tool", name)
+                )
                 break
 
 
-def find_schema_violations(run: Conversation) -> Iterator[Proof]:
+def find_schema_violations(run: RunCalls) -> Iterator[Proof]:
     """Yield arguments that fail the schema of their tool, in a call that the tool did not refuse."""
     by_id = {tool.call_id: tool for tool in run.tools if tool.call_id}
     for call in run.models:
@@ -348,7 +372,7 @@ def find_schema_violations(run: Conversation) -> Iterator[Proof]:
             if not isinstance(schema, dict) or (tool is not None and (tool.failed or tool.reports_error)):
                 continue
             wrong = _violation(arguments, schema, "")
-            if wrong and not (call.finish.lower() in {"length", "max_tokens"}):
+            if wrong and call.finish.lower() not in {"length", "max_tokens"}:
                 name = str(asked.get("name"))
                 events = (call.end_number, tool.number) if tool else (call.end_number,)
                 yield Proof(f"the arguments of {name} fail its schema: {wrong}", events, f"inspect --event {call.end_number}", ("tool", name))  # fmt: skip
@@ -370,7 +394,7 @@ def _violation(value: Any, schema: dict[str, Any], path: str) -> str:
     kind = _TYPES.get(str(schema.get("type")).lower())
     if kind and value is not None and not isinstance(value, kind):
         number_text = isinstance(value, str) and re.fullmatch(r"-?\d+(?:\.\d+)?", value.strip())
-        harmless = bool(number_text) and int in kind or str in kind and lenient.is_number(value) or bool in kind and str(value).lower() in {"true", "false"}  # fmt: skip
+        harmless = (bool(number_text) and int in kind) or (str in kind and lenient.is_number(value)) or (bool in kind and str(value).lower() in {"true", "false"})  # fmt: skip
         return "" if harmless else f"{where}={quote(str(value), 30)} is no {schema['type']}"
     if not isinstance(value, dict):
         return ""

@@ -1,7 +1,7 @@
 """The second prompt is built without the instructions and the history: the lost context of the three planted bugs."""
 
-from loop import GOOD, ask, model, offer
-from scripted_model import call, say
+from loop import GOOD, ask, model
+from scripted_model import say
 
 SYSTEM = {"role": "system", "content": "You are a nurse's aid. Never name doses of medicine."}
 FIRST = "My mother takes blood thinners. Which drinks are fine for her?"
@@ -22,7 +22,9 @@ def script(request):
     """Answer by what the request holds."""
     if len(request["messages"]) == 2:
         return say("Water and tea are fine for her.")
-    return say("Please ask her doctor about that." if len(request["messages"]) > 2 else "Ginger tea, two cups.")
+    return say(
+        "Please ask her doctor about that." if len(request["messages"]) > 2 else "Ginger tea, two cups."
+    )
 
 
 with model(script) as client:

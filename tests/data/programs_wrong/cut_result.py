@@ -3,7 +3,9 @@
 from loop import GOOD, ask, model, offer
 from scripted_model import call, say
 
-LINES = [f"Clause {n}: the tenant keeps room {n} in the state in which it was handed over." for n in range(1, 12)]
+LINES = [
+    f"Clause {n}: the tenant keeps room {n} in the state in which it was handed over." for n in range(1, 12)
+]
 CONTRACT = "\n".join([*LINES, "Clause 12: notice is three months, in writing, to the owner of the house."])
 
 
@@ -19,7 +21,11 @@ def cut(text):
 
 SCRIPT = [
     say("", call("read_contract", paper="flat")),
-    say("Notice is three months, in writing." if GOOD else "The contract has rules on rooms; notice can be at once."),
+    say(
+        "Notice is three months, in writing."
+        if GOOD
+        else "The contract has rules on rooms; notice can be at once."
+    ),
 ]
 
 with model(SCRIPT) as client:

@@ -1,7 +1,7 @@
 """The history is replaced by a summary that leaves out what the user had asked for."""
 
-from loop import GOOD, ask, model, offer
-from scripted_model import call, say
+from loop import GOOD, ask, model
+from scripted_model import say
 
 LIMIT = "My budget is 850 euros and the order is K-4412."
 

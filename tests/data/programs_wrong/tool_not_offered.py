@@ -3,6 +3,7 @@
 from loop import GOOD, ask, model, offer
 from scripted_model import call, say
 
+
 def weather(city):
     """The weather of today."""
     return {"city": city, "temp_c": 6}

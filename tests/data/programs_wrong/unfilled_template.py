@@ -1,7 +1,7 @@
 """A field of the prompt's template is not filled in, because the prompt is no f-string."""
 
-from loop import GOOD, ask, model, offer
-from scripted_model import call, say
+from loop import GOOD, ask, model
+from scripted_model import say
 
 TEMPLATE = "Write a greeting for {customer_name}, who bought a {product} yesterday."
 
