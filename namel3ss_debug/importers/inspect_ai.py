@@ -71,7 +71,7 @@ def _samples(
     with path.open("rb") as file:
         packed = file.read(4) == _ZIP
     if not packed:
-        for log in read_documents(path, problems, consumed):
+        for log in read_documents(path, problems, consumed, split="samples"):
             for sample in lenient.mappings(log.get("samples")):
                 yield log, sample
         return
