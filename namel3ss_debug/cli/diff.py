@@ -75,7 +75,7 @@ def command(
     """
     from namel3ss_debug.analysis.diff.baselines import diff_baselines
     from namel3ss_debug.analysis.diff.comparison import diff_traces
-    from namel3ss_debug.traces.store import find_trace
+    from namel3ss_debug.importers.folders import find_any
 
     wanted = 1 if baselines else 2
     if len(references) != wanted:
@@ -83,7 +83,7 @@ def command(
         raise WrongUsageError(f"diff compares {needed}; {len(references)} given")
     config = settings().config
     directory = Path(config.trace_output_dir)
-    compared = [find_trace(reference, directory) for reference in references]
+    compared = [find_any(reference, directory) for reference in references]
     passing = find_baselines(baselines, directory, compared) if baselines else []
     traces = [open_trace_file(path) for path in (*passing, *compared)]
     ignored = (*config.diff_ignore, *ignore)

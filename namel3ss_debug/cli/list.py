@@ -161,7 +161,7 @@ def command(
         wanted, names["models"], _compile_cost(cost) if cost else None, names["tags"], begin, names["texts"]
     )
     infos, others = scan_directory(folder)
-    foreign = find_foreign(folder, {info.path for info in infos})
+    foreign = find_foreign(folder, {path for info in infos for path in info.paths})
     infos = sort_by_age([*infos, *foreign])
     unread = {path for path in others if not may_be_read(path)}
     report_left_out_files(str(folder), [path.name for path in unread], "that may not be read")

@@ -123,9 +123,9 @@ def find_trace_file(reference: str | None) -> Path:
     """
     if reference and is_trace_file(reference):  # nothing has to be looked for
         return Path(reference)
-    from namel3ss_debug.traces.store import find_trace
+    from namel3ss_debug.importers.folders import find_any
 
-    return find_trace(reference, trace_directory())
+    return find_any(reference, trace_directory())
 
 
 def is_trace_file(word: str) -> bool:

@@ -8,10 +8,11 @@ from pathlib import Path
 from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import report_ignored_mark
 from namel3ss_debug.errors import TraceNotFoundError, WrongUsageError
+from namel3ss_debug.importers.folders import find_any, find_foreign
 from namel3ss_debug.traces.lines import may_be_read
 from namel3ss_debug.traces.marks import BAD, GOOD, mark_at, mark_of
 from namel3ss_debug.traces.names import is_own
-from namel3ss_debug.traces.store import find_trace, scan_directory, trace_files
+from namel3ss_debug.traces.store import scan_directory, sort_by_age, trace_files
 from namel3ss_debug.views.cleaning import shorter_path
 from namel3ss_debug.views.quantities import count
 
@@ -38,15 +39,17 @@ def find_paths(references: Sequence[str], directory: Path, reruns: list[Path] | 
     for reference in references or ["latest"]:
         if Path(reference).is_dir():
             listed, others = scan_directory(Path(reference))
-            infos = list(reversed(listed))
+            foreign = find_foreign(Path(reference), {path for info in listed for path in info.paths})
+            others = [path for path in others if path not in {info.path for info in foreign}]
+            infos = list(reversed(sort_by_age([*listed, *foreign])))
             real = [info for info in infos if reruns is None or info.rerun_of is None]
             if reruns is not None and real:
                 reruns += [info.path for info in infos if info.rerun_of is not None]
             damaged = [path for path in others if is_own(path.name) or not may_be_read(path)]
             report_left_out_files(reference, [path.name for path in others if path not in damaged])
-            paths += [info.path for info in real or infos] + damaged or [find_trace(reference, directory)]
+            paths += [info.path for info in real or infos] + damaged or [find_any(reference, directory)]
         else:
-            paths.append(find_trace(reference, directory))
+            paths.append(find_any(reference, directory))
     if len(references) < 2:
         return paths
     first: dict[Path, Path] = {}  # a pattern of the shell gives every segment, and the link to the latest

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from namel3ss_debug.importers.conversation import Conversation, Draft, finish, make_answer
+from namel3ss_debug.importers.conversation import AgentSession, Draft, finish, make_answer
 from namel3ss_debug.importers.files import peek_objects, read_documents
 from namel3ss_debug.importers.messages import read_message
 from namel3ss_debug.importers.tracing import make_trace
@@ -74,7 +74,7 @@ def _read_trajectory(
     session_id = lenient.string(trajectory.get("session_id"))
     span_id = f"agent:{number}"
     known = {"steps", "agent", "session_id", "schema_version", "subagent_trajectories"}
-    conversation = Conversation(
+    conversation = AgentSession(
         spans,
         lenient.string(agent.get("name")) or "agent",
         span_id,
@@ -114,7 +114,7 @@ def _read_trajectory(
 
 
 def _read_step(
-    conversation: Conversation,
+    conversation: AgentSession,
     step: dict[str, Any],
     message: parts.Part,
     model: str | None,
@@ -149,7 +149,7 @@ def _call_id(call_id: object, span_id: str, number: int) -> str:
 
 
 def _read_observation(
-    conversation: Conversation, step: dict[str, Any], span_id: str, started: dict[str, str]
+    conversation: AgentSession, step: dict[str, Any], span_id: str, started: dict[str, str]
 ) -> None:
     observation = lenient.mapping(step.get("observation"))
     for result in lenient.mappings(observation.get("results")):

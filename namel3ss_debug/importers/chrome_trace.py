@@ -40,7 +40,7 @@ def read(
     lanes: defaultdict[tuple[str, str], list[tuple[float, float | None, dict[str, Any]]]] = defaultdict(list)
     names: dict[str, str] = {}
     for path in files:
-        for document in read_documents(path, problems, consumed):
+        for document in read_documents(path, problems, consumed, split="traceEvents"):
             for row in lenient.mappings(document.get("traceEvents")) or [document]:
                 _take(row, lanes, names, problems)
     spans = [

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from namel3ss_debug.importers.conversation import Conversation, Draft, finish
+from namel3ss_debug.importers.conversation import AgentSession, Draft, finish
 from namel3ss_debug.importers.files import Row, peek_objects, read_rows
 from namel3ss_debug.importers.tracing import make_trace
 from namel3ss_debug.importers.values import parse_cost, parse_number, parse_time, rest_of
@@ -98,9 +98,9 @@ class _ClaudeSession:
         self._problems = problems
         self._spans: list[Draft] = []
         self._others: list[Event] = []
-        self._conversations: dict[str, Conversation] = {}
+        self._conversations: dict[str, AgentSession] = {}
         self._messages: dict[str, _SpreadMessage] = {}
-        self._callers: dict[str, tuple[Conversation, _SpreadMessage]] = {}  # id of a tool call -> who called
+        self._callers: dict[str, tuple[AgentSession, _SpreadMessage]] = {}  # id of a tool call -> who called
         self._times: dict[str, float | None] = {}  # uuid of a row -> its time
         self._roots: dict[str, str] = {}  # uuid of a row of a sidechain -> that of its first row
         self._agents: dict[str, str] = {}  # id of a subagent -> the id of the tool call that started it
@@ -174,7 +174,7 @@ class _ClaudeSession:
         source = {"format": "claude-code", "title": title}
         yield from make_trace(lenient.drop_empty(source), finish(self._spans), self._others)
 
-    def _join(self, conversation: Conversation, tool: Draft) -> None:
+    def _join(self, conversation: AgentSession, tool: Draft) -> None:
         span = conversation.span
         span["parent_id"] = tool["span_id"]
         name = lenient.mapping(tool["inputs"].get("arguments")).get("subagent_type")
@@ -183,7 +183,7 @@ class _ClaudeSession:
                 if each["kind"] in ("agent", "turn") and each["span_id"].startswith(span["span_id"]):
                     each["name"] = name
 
-    def _find_conversation(self, row: dict[str, Any], message: dict[str, Any]) -> Conversation:
+    def _find_conversation(self, row: dict[str, Any], message: dict[str, Any]) -> AgentSession:
         session_id = lenient.string(row.get("sessionId")) or "session"
         agent = lenient.string(row.get("agentId"))
         tool: Draft | None = None
@@ -196,7 +196,7 @@ class _ClaudeSession:
         if found is None:
             is_sub = key != session_id
             fields = {name: row.get(name) for name in ("cwd", "version", "gitBranch", "slug", "entrypoint")}
-            found = self._conversations[key] = Conversation(
+            found = self._conversations[key] = AgentSession(
                 self._spans,
                 f"agent-{key[:8]}" if is_sub else "claude-code",
                 f"agent:{key}",
@@ -220,7 +220,7 @@ class _ClaudeSession:
         )
 
     def _add_assistant(
-        self, row: dict[str, Any], message: dict[str, Any], conversation: Conversation, at: float | None
+        self, row: dict[str, Any], message: dict[str, Any], conversation: AgentSession, at: float | None
     ) -> None:
         model = lenient.string(message.get("model"))
         text = _text_of(message.get("content"))
@@ -255,7 +255,7 @@ class _ClaudeSession:
                 self._callers[call_id] = (conversation, known)
 
     def _add_user(
-        self, row: dict[str, Any], message: dict[str, Any], conversation: Conversation, at: float | None
+        self, row: dict[str, Any], message: dict[str, Any], conversation: AgentSession, at: float | None
     ) -> None:
         content = message.get("content")
         results = [block for block in lenient.mappings(content) if block.get("type") == "tool_result"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from namel3ss_debug.importers.conversation import Conversation, Draft, finish
+from namel3ss_debug.importers.conversation import AgentSession, Draft, finish
 from namel3ss_debug.importers.files import peek_objects, read_rows
 from namel3ss_debug.importers.tracing import make_trace
 from namel3ss_debug.importers.values import parse_count, parse_time, rest_of
@@ -75,7 +75,7 @@ class _CodexSession:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._spans: list[Draft] = []
-        self._conversation = Conversation(self._spans, "codex", "agent:codex")
+        self._conversation = AgentSession(self._spans, "codex", "agent:codex")
         self._others: list[Event] = []
         self._model: str | None = None
         self._items: list[dict[str, Any]] = []  # what the model wrote in the call that is open

@@ -18,7 +18,7 @@ Draft = dict[str, Any]
 """The arguments of a `SpanFacts`, while they are gathered."""
 
 
-class Conversation:
+class AgentSession:
     """One agent's part of a session. Its methods take what happened, in order.
 
     Args:

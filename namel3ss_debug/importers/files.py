@@ -21,6 +21,11 @@ HEAD_BYTES: Final = 256 * 1024
 LARGEST_REPAIRED: Final = 16 * 1024 * 1024
 """A damaged document with more characters than this is not repaired: it would take seconds."""
 
+LARGEST_WHOLE: Final = 8 * 1024 * 1024
+"""A document of more bytes is read in pieces where it is an array, or the importer names one in it."""
+
+_PIECE: Final = 100
+_BYTE_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _GZIP: Final = b"\x1f\x8b"
 _LARGEST_UNPACKED: Final = 1 << 30
 _PEEKED_LINES: Final = 20
@@ -130,17 +135,24 @@ def read_rows(path: Path, problems: Problems, consumed: Callable[[int], None] | 
 
 
 def read_documents(
-    path: Path, problems: Problems, consumed: Callable[[int], None] | None = None
+    path: Path, problems: Problems, consumed: Callable[[int], None] | None = None, *, split: str = ""
 ) -> Iterator[dict[str, Any]]:
     """Yield the objects of a file that is one JSON document, an array of them, or one on each line.
 
     Of a damaged document, the part before the damage is read.
+
+    Args:
+        path: the file.
+        problems: what cannot be read is added to it.
+        consumed: called with the size of every piece that was read.
+        split: the name of an array in the document: a large document is yielded in pieces, each with some of its items and
+            with all other fields, because parsed at once it would take seven times its size.
     """
     if _has_rows(read_head(path)):
         for row in read_rows(path, problems, consumed):
             yield row.value
         return
-    for value in _load(path, problems, consumed):
+    for value in _load(path, problems, consumed, split):
         if isinstance(value, dict):
             yield value
         else:
@@ -176,11 +188,63 @@ def _has_rows(head: bytes) -> bool:
         return False
 
 
-def _load(path: Path, problems: Problems, consumed: Callable[[int], None] | None) -> list[Any]:
+def _load(
+    path: Path, problems: Problems, consumed: Callable[[int], None] | None, split: str
+) -> Iterator[Any]:
     data = read_bytes(path, problems, consumed)
+    if len(data) > LARGEST_WHOLE:
+        places = _find_items(data, split.encode())
+        if places is not None:
+            yield from _load_pieces(data, *places, split)
+            return
     try:
         document = orjson.loads(data)
     except ValueError:
         problems.add(path.name, 0, "damaged JSON, only the part before it could be read")
         document = repair(data.decode(errors="replace"))
-    return document if isinstance(document, list) else [] if document is None else [document]
+    del data
+    if isinstance(document, list):
+        yield from document
+    elif document is not None:
+        yield document
+
+
+def _find_items(data: bytes, name: bytes) -> tuple[list[tuple[int, int]], int, int] | None:
+    """Return where the items of an array are in a document, and where the array begins and ends.
+
+    The array is the document itself, or the member of that name; None where there is none, or the brackets do not fit.
+    """
+    wanted = 1 if data.lstrip()[:1] == b"[" else 2
+    depth = array = begun = 0
+    found: list[tuple[int, int]] = []
+    key = b""
+    for token in _BYTE_TOKEN.finditer(data):
+        first = data[token.start()]
+        if first == 0x22:  # a quotation mark
+            if depth == 1 and not array:
+                key = token[0]
+        elif first in b"{[":
+            depth += 1
+            if depth == wanted and first == 0x5B and not array and (wanted == 1 or key == b'"%s"' % name):
+                array = token.start()
+            elif array and depth == wanted + 1 and first == 0x7B:
+                begun = token.start()
+        else:
+            if array and depth == wanted + 1 and first == 0x7D:
+                found.append((begun, token.end()))
+            elif array and depth == wanted:
+                return (found, array, token.end()) if found else None
+            depth -= 1
+    return None
+
+
+def _load_pieces(
+    data: bytes, items: list[tuple[int, int]], begun: int, ended: int, name: str
+) -> Iterator[Any]:
+    rest = orjson.loads(data[:begun] + b"[]" + data[ended:])
+    for first in range(0, len(items), _PIECE):
+        piece = [orjson.loads(data[start:end]) for start, end in items[first : first + _PIECE]]
+        if isinstance(rest, dict):
+            yield {**rest, name: piece}
+        else:
+            yield from piece

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from namel3ss_debug.importers.conversation import Conversation, Draft, finish, make_answer
+from namel3ss_debug.importers.conversation import AgentSession, Draft, finish, make_answer
 from namel3ss_debug.importers.files import peek_objects, read_documents
 from namel3ss_debug.importers.tracing import make_trace
 from namel3ss_debug.importers.values import parse_count, parse_time, rest_of
@@ -53,7 +53,7 @@ def read(
     spans: list[Draft] = []
     session_id = lenient.string(session.get("sessionId"))
     known = {"sessionId", "messages", "startTime", "lastUpdated", "summary"}
-    conversation = Conversation(
+    conversation = AgentSession(
         spans, "gemini-cli", "agent:gemini", session_id=session_id, metadata=rest_of(session, known)
     )
     title, asked = lenient.string(session.get("summary")), None
@@ -74,7 +74,7 @@ def read(
 
 
 def _add_answer(
-    conversation: Conversation,
+    conversation: AgentSession,
     message_id: str,
     message: dict[str, Any],
     asked: float | None,

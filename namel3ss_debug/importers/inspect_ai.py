@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from namel3ss_debug.importers.conversation import Conversation, Draft, finish
+from namel3ss_debug.importers.conversation import AgentSession, Draft, finish
 from namel3ss_debug.importers.files import peek_objects, read_documents
 from namel3ss_debug.importers.messages import read_message
 from namel3ss_debug.importers.tracing import make_trace
@@ -71,7 +71,7 @@ def _samples(
     with path.open("rb") as file:
         packed = file.read(4) == _ZIP
     if not packed:
-        for log in read_documents(path, problems, consumed):
+        for log in read_documents(path, problems, consumed, split="samples"):
             for sample in lenient.mappings(log.get("samples")):
                 yield log, sample
         return
@@ -321,7 +321,7 @@ class _InspectSample:
 
     def _read_messages(self) -> None:
         """Read a log without events: an answer for each message of the assistant, a tool for each of its calls."""
-        conversation = Conversation(self.spans, self._root["name"], f"{self._run} agent", parent_id=self._run)
+        conversation = AgentSession(self.spans, self._root["name"], f"{self._run} agent", parent_id=self._run)
         for number, message in enumerate(lenient.mappings(self._sample.get("messages"))):
             resolved = self._resolve(message)
             if message.get("role") == "assistant":

@@ -57,9 +57,9 @@ def read(
     """Yield the events of all traces in the files."""
     spans: list[SpanFacts] = []
     others: list[Event] = []
-    title = None
+    title = judged = None
     for path in files:
-        for document in read_documents(path, problems, consumed):
+        for document in read_documents(path, problems, consumed, split="observations"):
             trace = lenient.mapping(document.get("trace")) or document
             title = title or lenient.string(trace.get("name"))
             found = (
@@ -72,6 +72,9 @@ def read(
                     others.append(_read_event(observation))
                 elif "id" in observation:
                     spans.append(_read_observation(observation, trace, problems))
+            if document.get("trace") is judged:  # a large export is read in pieces
+                continue
+            judged = document.get("trace")
             for score in lenient.mappings(trace.get("scores")):
                 problems.left_out[f"scores named {score.get('name')}"] += 1
     source = lenient.drop_none({"format": "langfuse", "title": title})

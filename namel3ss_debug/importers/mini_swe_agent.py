@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from namel3ss_debug.importers.conversation import Conversation, Draft, finish, make_answer
+from namel3ss_debug.importers.conversation import AgentSession, Draft, finish, make_answer
 from namel3ss_debug.importers.files import peek, read_bytes, repair
 from namel3ss_debug.importers.messages import read_message
 from namel3ss_debug.importers.tracing import make_trace
@@ -63,7 +63,7 @@ def _read_messages(
 ) -> None:
     info = lenient.mapping(document.get("info"))
     config = lenient.mapping(lenient.mapping(info.get("config")).get("model"))
-    conversation = Conversation(
+    conversation = AgentSession(
         spans,
         "mini-swe-agent",
         f"{run} agent",
@@ -126,7 +126,7 @@ def _read_calls(message: dict[str, Any], span_id: str) -> list[tuple[str, parts.
     return [(f"{span_id} {call.get('id', index)}", call) for index, call in enumerate(found)]
 
 
-def _read_result(conversation: Conversation, call_id: str, message: dict[str, Any], at: float | None) -> None:
+def _read_result(conversation: AgentSession, call_id: str, message: dict[str, Any], at: float | None) -> None:
     content = message.get("content")
     extra = lenient.mapping(message.get("extra"))
     status: Any = extra.get("returncode")

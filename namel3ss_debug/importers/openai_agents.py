@@ -44,7 +44,7 @@ def read(
     groups: dict[str, str] = {}
     title = None
     for path in files:
-        for document in read_documents(path, problems, consumed):
+        for document in read_documents(path, problems, consumed, split="data"):
             for row in lenient.mappings(document.get("data")) or [document]:
                 if row.get("object") == "trace":
                     title = title or lenient.string(row.get("workflow_name"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from namel3ss_debug.importers.conversation import Conversation, Draft, finish, make_answer
+from namel3ss_debug.importers.conversation import AgentSession, Draft, finish, make_answer
 from namel3ss_debug.importers.files import peek_objects, read_documents
 from namel3ss_debug.importers.messages import read_message
 from namel3ss_debug.importers.tracing import make_trace
@@ -73,7 +73,7 @@ class _OpenHandsSession:
     def __init__(self, spans: list[Draft], run: str, problems: Problems) -> None:
         self._run = run
         self._problems = problems
-        self._conversation = Conversation(spans, "openhands", f"{run} agent")
+        self._conversation = AgentSession(spans, "openhands", f"{run} agent")
         self._calls: dict[str, str] = {}  # id of an action -> that of the call
         self._answers: dict[str, Draft] = {}
         self._stats: dict[str, Any] = {}

@@ -72,7 +72,7 @@ def read(
         documents = (
             iter((decode_protobuf(read_bytes(path, problems, consumed), str(path)),))
             if protobuf
-            else read_documents(path, problems, consumed)
+            else read_documents(path, problems, consumed, split="resourceSpans")
         )
         for document in documents:
             for span in read_request(document):

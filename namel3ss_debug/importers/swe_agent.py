@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from namel3ss_debug.importers.conversation import Conversation, Draft, finish, make_answer
+from namel3ss_debug.importers.conversation import AgentSession, Draft, finish, make_answer
 from namel3ss_debug.importers.files import peek_objects, read_documents
 from namel3ss_debug.importers.messages import read_message
 from namel3ss_debug.importers.tracing import make_trace
@@ -54,7 +54,7 @@ def _read_trajectory(document: dict[str, Any], spans: list[Draft], run: str) -> 
     )
     config = lenient.mapping(lenient.mapping(document.get("replay_config")).get("agent"))
     model = lenient.string(lenient.mapping(config.get("model")).get("name"))
-    conversation = Conversation(spans, agent, f"{run} agent", metadata=rest_of(info, {"model_stats"}))
+    conversation = AgentSession(spans, agent, f"{run} agent", metadata=rest_of(info, {"model_stats"}))
     for message in history:
         if message.get("role") == "assistant" and not message.get("is_demo"):
             break
@@ -72,7 +72,7 @@ def _read_trajectory(document: dict[str, Any], spans: list[Draft], run: str) -> 
 
 
 def _read_step(
-    conversation: Conversation, step: dict[str, Any], message: dict[str, Any], model: str | None, span_id: str
+    conversation: AgentSession, step: dict[str, Any], message: dict[str, Any], model: str | None, span_id: str
 ) -> None:
     text = lenient.string(step.get("response")) or lenient.string(step.get("thought"))
     calls = lenient.mappings(message.get("tool_calls"))

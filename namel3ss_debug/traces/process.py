@@ -453,9 +453,14 @@ def may_hold_media(batch: Batch) -> bool:
     return any(b"$" in piece and MARK_BYTES in piece for piece in pieces)
 
 
+_LONGEST_START = 1 << 20
+
+
 def read_format_version(path: Path) -> int:
     """Return the version of the format that the first line of a file names; `FORMAT_VERSION` where it names none."""
-    start = _read_line(first_line(path)) or {}
+    line = first_line(path)
+    # A `trace_start` is small; a document of another tool on one line would be parsed whole, in seven times its size.
+    start = (_read_line(line) or {}) if len(line) <= _LONGEST_START else {}
     version = lenient.mapping(start.get("metadata")).get("format")
     return version if start.get("event_type") == "trace_start" and type(version) is int else FORMAT_VERSION
 

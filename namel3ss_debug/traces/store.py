@@ -50,7 +50,7 @@ class TraceInfo:
     not known, because it is too large or damaged to be read to its end for this. `events` counts what was not rotated
     away; None where the last line of a process has no number. `dropped` counts the events that could not be written, and
     `dropped_because` has the reasons. `rerun_of` is the execution id of the trace that this
-    is a re-run of. `paths` has every file. `modified_at` and `started_at` are seconds since the epoch.
+    is a re-run of. `paths` has every file, `title` what the writer of a session called it. `modified_at` and `started_at` are seconds since the epoch.
     """
 
     path: Path
@@ -68,6 +68,7 @@ class TraceInfo:
     dropped: int = 0
     dropped_because: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
+    title: str = ""
 
 
 def trace_files(path: Path) -> tuple[ProcessFiles, ...]:

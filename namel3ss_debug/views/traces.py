@@ -54,14 +54,17 @@ def list_blocks(
         width: the cells of the screen.
         marks: the marks of the traces, by path.
     """
-    headers = (
-        ()
-        if width < NARROW
-        else ("took", "cost", "errors", "dropped", "events", "size")[: 6 if width >= WIDE else 4]
+    sessions = any(info.title for (info, _), _ in found)
+    figures = _session_figures if sessions else _figures
+    names = (
+        ("took", "tokens", "cost", "errors", "size")
+        if sessions
+        else ("took", "cost", "errors", "dropped", "events", "size")
     )
+    headers = () if width < NARROW else names if width >= WIDE else names[:4]
     marked = any(info.path in marks for (info, _), _ in found)
     columns = (
-        *_identity_columns(year=width >= WIDE),
+        *_identity_columns(year=width >= WIDE, what="title" if sessions else "program"),
         *map(number, headers),
         prose("outcome", 6),
         *((prose("mark", 4),) if marked else ()),
@@ -69,7 +72,7 @@ def list_blocks(
     rows = (
         (
             *_identity_cells(info, year=width >= WIDE, folder=width >= WITH_FOLDERS, depth=depth),
-            *_figures(info, summary)[: len(headers)],
+            *figures(info, summary)[: len(headers)],
             _outcome_cell(info, summary, width, below=depth > 0),
             *((_mark(marks.get(info.path)),) if marked else ()),
         )
@@ -98,9 +101,15 @@ def _figures(info: TraceInfo, summary: TraceSummary) -> tuple[Cell, ...]:
     )
 
 
-def _identity_columns(*, year: bool) -> tuple[Column, Column, Column]:
+def _session_figures(info: TraceInfo, summary: TraceSummary) -> tuple[Cell, ...]:
+    """Return the numbers of a session of another tool, which drops no events, and is no file of them."""
+    took, cost, errors, _, _, size = _figures(info, summary)
+    return took, tokens(summary.tokens) if summary.tokens else "", cost, errors, size
+
+
+def _identity_columns(*, year: bool, what: str = "program") -> tuple[Column, Column, Column]:
     """Return the columns that identify the trace of a row."""
-    return name("trace", 8), Column("started (UTC)" if year else "UTC"), name("program", 8)
+    return name("trace", 8), Column("started (UTC)" if year else "UTC"), name(what, 8)
 
 
 def _identity_cells(info: TraceInfo, *, year: bool, folder: bool, depth: int = 0) -> tuple[Cell, Cell, Cell]:
@@ -109,7 +118,7 @@ def _identity_cells(info: TraceInfo, *, year: bool, folder: bool, depth: int = 0
     return (
         Text(end="").append(branch, DIM).append_text(text(short_name(info.path), limit=120)),
         text(day_and_minute(info.started_at, year=year), DIM),
-        text(program(info) if folder else program(info).rsplit("/", 1)[-1], limit=80),
+        text(program(info) if folder or info.title else program(info).rsplit("/", 1)[-1], limit=80),
     )
 
 
@@ -170,6 +179,7 @@ def traces_document(
             "started_at": info.started_at,
             "modified_at": info.modified_at,
             "target": info.target,
+            "title": info.title or None,
             "argv": list(info.argv),
             "status": info.status,
             "mark": marks[info.path].to_json() if info.path in marks else None,
@@ -186,7 +196,12 @@ def traces_document(
 
 
 def program(info: TraceInfo) -> str:
-    """Return the program as the user named it; for one outside of the working directory, the name of its file."""
+    """Return the program as the user named it; for one outside of the working directory, the name of its file.
+
+    A session of another tool has a title.
+    """
+    if info.title:
+        return info.title
     if not info.target:
         return command(info.argv)
     shown = whole_site(info.target)

@@ -36,7 +36,7 @@ OPTIONS = {
 }
 """Command -> further words of each of its command lines, where it needs some; {} is the file."""
 
-NEED_A_PROGRAM = {"make-test", "rerun"}
+NEED_A_PROGRAM = {"make-test", "rerun", "resend"}
 """Commands for which the events are not enough: they need the program that was recorded."""
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.prices import Table
     from namel3ss_debug.traces.store import TraceInfo
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Part of each key: figures of another version are computed again."""
 
 LARGEST: Final = 64 * 1024 * 1024
@@ -59,6 +59,7 @@ class TraceSummary(NamedTuple):
     cost: float | None = None
     calls_without_price: int | None = None
     errors: int | None = None
+    tokens: int | None = None
     verdict: str | None = None
     models: Sequence[str] = ()
     tags: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -109,6 +110,7 @@ def _read(info: TraceInfo) -> TraceSummary:
         overview["cost"],
         overview["calls_without_price"],
         overview["errors"],
+        overview["tokens"],
         overview.get("rerun_verdict"),
         labels["models"],
         labels["tags"],
