@@ -60,7 +60,12 @@ def _take(
     phase, at, lane = row.get("ph"), row.get("ts"), (str(row.get("pid")), str(row.get("tid")))
     if phase == "M" and row.get("name") == "thread_name":
         names[lane[1]] = str(lenient.mapping(row.get("args")).get("name"))
-    elif phase not in _SPANS or not lenient.is_number(at) or not 0 <= at / 1e6 < TIME_LIMIT:
+    elif (
+        not isinstance(phase, str)
+        or phase not in _SPANS
+        or not lenient.is_number(at)
+        or not 0 <= at / 1e6 < TIME_LIMIT
+    ):
         problems.left_out[f"events of phase {phase}"] += 1
     elif phase == "E":
         begun = next(

@@ -19,7 +19,7 @@ SAMPLES = sorted(
     for folder in DATA.iterdir()
     if folder.is_dir() and folder.name != "LICENSES"
 )
-MUTATIONS = 300
+MUTATIONS = 60
 WRONG = (
     None, True, -1, 10**30, 1e308, "", "\x1b[31m\x07", "\ud800".encode("utf-8", "replace").decode(), [], {}, [[]], [{}],
     {"a": {}}, "[" * 5000, [None, 1, "x"], "9" * 400, float("nan"),
