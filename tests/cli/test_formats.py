@@ -26,6 +26,9 @@ OPTIONS = {
 }
 """Command -> further words of each of its command lines, for one that has something to show only with them."""
 
+ASKS_A_MODEL = "resend"
+"""The command for which the events are not enough."""
+
 
 def command_lines():
     """The words of at least one command line of each command whose format comes from the table, but those that run a program."""
@@ -34,7 +37,7 @@ def command_lines():
         params = debug.get_command(context, name).params
         arguments = [param for param in params if isinstance(param, click.Argument)]
         if any(isinstance(param.type, FormatName) for param in params) and all(
-            param.name != "target" for param in arguments
+            param.name != "target" and name != ASKS_A_MODEL for param in arguments
         ):
             numbers = [isinstance(param.type, click.IntRange) for param in arguments]
             values = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import NamedTuple
 
 from hypothesis import given
@@ -13,7 +12,8 @@ from namel3ss_debug.replay.debugger.breakpoints import Breakpoint
 from namel3ss_debug.replay.debugger.interpreter import Debugger
 from namel3ss_debug.replay.debugger.locations import find_occurrence
 from namel3ss_debug.replay.debugger.results import Mistake, Stopped
-from namel3ss_debug.traces.totals import Totals
+from namel3ss_debug.traces.span_table import read_spans
+from namel3ss_debug.traces.totals import RunningTotals, Totals
 
 NO_LEVEL = {"stream_chunk", "resource_sample"}
 KINDS = [("llm", "llm_call"), ("tool", "tool_call"), ("agent", "agent_execution"), ("mine", "mine")]
@@ -216,26 +216,51 @@ def test_goto_is_as_many_steps_from_the_start(listed, events, targets):
         assert position(session) == stood[number]
 
 
+def totals_of(events):
+    """The totals after each event, by one plain fold."""
+    spans, running = read_spans(events), RunningTotals()
+    costs = {spans.end[row]: spans.cost_of(row) for row in range(len(spans)) if spans.end[row]}
+    for number, event in enumerate(events, 1):
+        running.add(event, costs.get(number))
+        yield running.totals()
+
+
 def values_of(events, text):
     """The value of an expression before the first event and after each, by one plain fold."""
-    expression, totals, state = compile_expression(text), Totals(), {}
-    found = [expression.evaluate(event_scope(0, {}, totals.scope(), state))]
-    for number, event in enumerate(events, 1):
-        totals = totals.add(event)
+    expression, state = compile_expression(text), {}
+    found = [expression.evaluate(event_scope(0, {}, Totals().scope(), state))]
+    for number, (event, totals) in enumerate(zip(events, totals_of(events), strict=True), 1):
         state = state | event.get("outputs", {}) if event["event_type"] == "state_change" else state
         found.append(expression.evaluate(event_scope(number, event, totals.scope(), state)))
+    return found
+
+
+LACKS = {
+    "outputs.x": lambda event: "x" not in event.get("outputs", {}),
+    "llm": lambda event: event["component"] != "llm",
+}
+"""Expression -> whether an event has no such field; any other has a value at each event."""
+
+
+def changes(events, text):
+    """The number of each event that changes the value of a watch -> the value before and after it."""
+    first, *values = values_of(events, text)
+    found, before = {}, first
+    for number, (event, value) in enumerate(zip(events, values, strict=True), 1):
+        if text not in LACKS or not LACKS[text](event):
+            if before != value:
+                found[number] = before, value
+            before = value
     return found
 
 
 def met(events, kind, text):
     """The numbers of the events that a breakpoint or a watch selects among all."""
     if kind == "watch":
-        values = values_of(events, text)
-        return [number for number, (old, new) in enumerate(pairwise(values), 1) if old != new]
-    stop, totals, state = Breakpoint(text), Totals(), {}
+        return [*changes(events, text)]
+    stop, state = Breakpoint(text), {}
     nth, found = find_occurrence(stop.parsed, events), []
-    for number, event in enumerate(events, 1):
-        totals = totals.add(event)
+    for number, (event, totals) in enumerate(zip(events, totals_of(events), strict=True), 1):
         state = state | event.get("outputs", {}) if event["event_type"] == "state_change" else state
         if stop.stops(number, event, totals.scope(), state, nth):
             found.append(number)
@@ -378,13 +403,13 @@ def test_a_move_backwards_stops_at_what_it_passes(listed, events, command, place
 
 @given(RECORDINGS, WATCHES)
 def test_a_watch_tells_the_old_and_the_new_value(listed, events, text):
-    """At every stop of a watch, both ways, its values are those before and after the event."""
+    """At every stop of a watch, both ways, its values are those at the event and at the latest before that has the field."""
     session = Debugger(listed(events))
     session.execute(f"watch {text}")
-    values = values_of(events, text)
+    values = changes(events, text)
     for command in ("continue", "reverse-continue"):
         while (stopped := session.execute(command)[0]).reason == "watch":
-            assert tuple(stopped.changed) == (values[stopped.number - 1], values[stopped.number])
+            assert tuple(stopped.changed) == values[stopped.number]
 
 
 @given(RECORDINGS, st.sampled_from(["n", "totals.tokens", "state.x", "[llm, tool]", "outputs.x"]))

@@ -369,7 +369,7 @@ def _make_message(message: Any) -> MessageText:
     if isinstance(parts, str):
         written.append(parts)
     for part in lenient.sequence(parts):
-        kind = part.get("type") if isinstance(part, dict) else None
+        kind = lenient.string(part.get("type")) if isinstance(part, dict) else None
         text = (
             part
             if isinstance(part, str)

@@ -107,7 +107,7 @@ def test_an_alarm_while_a_segment_begins_reaches_the_program(tracing, monkeypatc
     """The writer goes on without a segment only where the file system refuses one."""
     tracer = tracing()
     tracer.writer.close()
-    monkeypatch.setattr(writer.folders, "make_private_folder", alarm)
+    monkeypatch.setattr(writer.folders, "make_trace_folder", alarm)
     with reaches_the_program():
         tracer.emit("decision", component="app")
 
