@@ -189,7 +189,7 @@ def _describe_errors(sections: Mapping[str, Any]) -> str:
     return f"{ended}{', '.join(seen) or 'no errors'} seen"
 
 
-_OF_COST = frozenset({"performance", "resources"})
+OF_COST = frozenset({"performance", "resources"})
 """The parts whose findings are about time and cost: they say nothing about the outcome."""
 
 
@@ -197,7 +197,7 @@ def _rank(finding: Finding) -> tuple[bool, bool, float, int, str]:
     """Return the sort key of a finding: the user's own judgement first, and time and cost after what may be wrong."""
     return (
         finding.id != MARKED_BAD,
-        finding.part in _OF_COST,
+        finding.part in OF_COST,
         -_weight(finding),
         min(finding.events, default=0),
         finding.id,

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
+from namel3ss_debug.analysis.health import OF_COST
 from namel3ss_debug.traces.marks import BAD, mark_from_json
 from namel3ss_debug.views.blocks import Block, Heading, Note, Points, Table
 from namel3ss_debug.views.quantities import is_number, percent
@@ -59,7 +60,7 @@ def judgement(mark: Section) -> Text:
 def matters(
     found: Sequence[Section], reference: str = "", *, width: int | None = None, lines: int = 0
 ) -> Iterator[Block]:
-    """Yield the first findings, each with the command that shows more; without any, where else to look.
+    """Yield the first findings, each with the command that shows more; where none is about what went wrong, where to look.
 
     Args:
         found: the findings, the most important first.
@@ -67,16 +68,17 @@ def matters(
         width: the cells of a line, where only some lines are free.
         lines: how many; at least one finding is shown.
     """
-    if not found:
-        yield Heading("No findings")
+    wrong = [row for row in found if row.get("part") not in OF_COST]
+    if not wrong:
+        yield Heading("No findings" if not found else "Nothing wrong was found")
         yield Note(" ".join(filter(None, ("what it did: namel3ss debug show", reference))))
         yield Note(
             " ".join(filter(None, ("if it is wrong: namel3ss debug diff GOOD", reference or "latest")))
         )
         yield Note(f"or: namel3ss debug mark {reference + ' ' if reference else ''}bad --event N")
-        return
+        lines -= 3
     most = MOST_IMPORTANT if width is None else _fitting(found, width, lines)
-    yield from _findings("Findings", found, most, reference)
+    yield from _findings("Findings" if wrong else "Time and cost", found, most, reference)
     if len(found) > most:
         yield Note(f"… {len(found) - most:,} more: analyze --health")
 
