@@ -38,6 +38,7 @@ TOPICS = {
     "re-runs": ("docs/re-runs.md", "How a re-run finds its answers, and what cannot be re-run."),
     "checks": ("docs/checks.md", "Rules, baselines, reports for CI, and the pytest plugin."),
     "comparing": ("docs/comparing.md", "How two runs are aligned and compared."),
+    "other-tools": ("docs/other-tools.md", "Sessions and traces of other tools, in and out."),
     "trace-format": ("docs/trace-format.md", "The files of a trace, their fields and event types."),
     "json": ("docs/json.md", "The JSON documents of the commands, key by key."),
     "library": ("docs/library.md", "What programs import from namel3ss_debug."),
