@@ -66,16 +66,15 @@ def export(events: Iterable[Event]) -> Iterator[bytes]:
 
 def make_requests(spans: Iterable[ExportedSpan]) -> Iterator[dict[str, Any]]:
     """Yield the bodies of requests to a receiver of OTLP, in the form of its JSON."""
-    for _, group in groupby(enumerate(spans), lambda each: each[0] // SPANS_PER_REQUEST):
+    batches = groupby(enumerate(spans), lambda each: (each[0] // SPANS_PER_REQUEST, each[1].service))
+    for (_, service), group in batches:
+        about = {"service.name": service or "namel3ss-debug", "telemetry.sdk.language": "python"}
         scope = {"name": "namel3ss-debug", "version": __version__}
-        resource = {
-            "attributes": _attributes({"service.name": "namel3ss-debug", "telemetry.sdk.language": "python"})
-        }
         found = [make_span(span) for _, span in group]
         yield {
             "resourceSpans": [
                 {
-                    "resource": resource,
+                    "resource": {"attributes": _attributes(about)},
                     "scopeSpans": [{"scope": scope, "spans": found, "schemaUrl": SCHEMA_URL}],
                     "schemaUrl": SCHEMA_URL,
                 }

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import PurePath
 from typing import Final, NamedTuple
 
 from namel3ss_debug.traces.events import Event, begins_span
@@ -46,6 +47,7 @@ class ExportedSpan(NamedTuple):
         began, ended: nanoseconds since 1970; None where not known.
         points: what happened inside, such as messages and log records.
         number: the number of its first event.
+        service: the name of the program, as the trace has it; empty where it is not known.
     """
 
     facts: SpanFacts
@@ -54,6 +56,7 @@ class ExportedSpan(NamedTuple):
     ended: int | None
     points: tuple[Event, ...]
     number: int
+    service: str = ""
 
 
 def read_exported(events: Iterable[Event]) -> Iterator[ExportedSpan]:
@@ -84,6 +87,7 @@ class _Collector(SpanWatcher):
 
     def __init__(self) -> None:
         self.mark: Event | None = None
+        self._service = ""
         self._done: list[ExportedSpan] = []
         self._points: defaultdict[int, list[Event]] = defaultdict(list)
         self._ids: dict[int, str] = {}  # by the number of the first event
@@ -95,6 +99,9 @@ class _Collector(SpanWatcher):
 
     def event(self, number: int, event: Event) -> None:
         event_type = event["event_type"]
+        if event_type == "trace_start" and not self._service:
+            target = lenient.string(lenient.mapping(event.get("metadata")).get("target")) or ""
+            self._service = PurePath(target).stem
         if begins_span(event_type):
             self._ids[number] = _span_id(str(event.get("execution_id") or ""), event["event_id"])
         if event_type.endswith(("_start", "_end")) or event_type in _OF_THE_TRACER:
@@ -120,7 +127,9 @@ class _Collector(SpanWatcher):
         if self.mark is not None and self._is_marked(spans, row):
             points, self.mark = (*points, self.mark), None
         self._done.append(
-            ExportedSpan(facts, find_trace_id(execution_id), began, ended, points, spans.number[row])
+            ExportedSpan(
+                facts, find_trace_id(execution_id), began, ended, points, spans.number[row], self._service
+            )
         )
 
     def _is_marked(self, spans: SpanTable, row: int) -> bool:

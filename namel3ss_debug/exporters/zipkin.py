@@ -40,7 +40,7 @@ def _span(span: ExportedSpan) -> dict[str, object]:
         "duration": None
         if span.ended is None or span.began is None
         else max((span.ended - span.began) // 1000, 1),
-        "localEndpoint": {"serviceName": "namel3ss-debug"},
+        "localEndpoint": {"serviceName": span.service or "namel3ss-debug"},
         "tags": tags,
     }
     return lenient.drop_none(whole)
