@@ -19,6 +19,7 @@ import click
 
 from namel3ss_debug.cli.boundary import notify
 from namel3ss_debug.cli.options import (
+    complete_files,
     find_trace_file,
     open_reference,
     print_rows,
@@ -89,11 +90,13 @@ class RerunCommand(click.Command):
 
 @click.command("rerun", cls=RerunCommand, options_metavar="[OPTIONS]")
 @trace_argument
+@click.option("--answers", type=click.Path(path_type=Path), metavar="FILE", shell_complete=complete_files,
+              help="A trace, of another tool too, that answers the program named in place of TRACE.")  # fmt: skip
 @with_options(OVERRIDE_OPTIONS, AGAIN_OPTIONS, STEPPING_OPTIONS)
 @trust_option
 @results_format_option
 @click.pass_context
-def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int:
+def command(ctx: click.Context, /, reference: str | None, answers: Path | None, **options: Any) -> int:
     """Run the recorded program again, offline, on the answers of its trace.
 
     Each call gets its recorded answer, or its mock; models and tools are not called. The verdict is
@@ -104,11 +107,21 @@ def command(ctx: click.Context, /, reference: str | None, **options: Any) -> int
     --live-from N tries a change: what comes before event N is answered, everything after it runs for real, and the
     difference to the trace is shown. The verdict is then changed; --check RULES decides whether that is a success.
 
+    `rerun app.py --answers prod.otlp.json` answers a program from a trace of another tool: requests are matched by their
+    messages, tools by name and arguments, which the report calls approximate.
+
     With --step or a breakpoint, a debugger steps through the program while it runs. A trace of somebody else, or a
     changed one, needs your consent: --trust, or debug trust.
     """
     if options["yes"] and not options["live_from"]:
         raise click.UsageError("--yes is for --live-from; without it nothing runs for real unasked", ctx)
+    if answers is not None:
+        options["program"] = (*([reference] if reference else []), *options["program"])
+        if not options["program"]:
+            raise click.UsageError(
+                "--answers needs the program that it answers: rerun app.py --answers FILE", ctx
+            )
+        reference = str(answers)
     return rerun_trace(reference, **options)
 
 

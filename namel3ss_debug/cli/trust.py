@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -62,9 +61,7 @@ def require_consent(
         return "signature"
     if trust or is_allowed(files):
         return "user"
-    planned = _plan(path, python or sys.executable)
-    if planned is not None and program:
-        planned = replace(planned, command=shlex.join(program), folder=os.getcwd())
+    planned = _plan(path, python or sys.executable, program)
     if planned is None:  # `prepare` reports that, and verifies the trace again
         return "signature"
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
@@ -78,8 +75,8 @@ def require_consent(
     return "user"
 
 
-def _plan(path: Path, python: str) -> PlannedRun | None:
-    """Return what a re-run of a trace would start; None if it names no program."""
+def _plan(path: Path, python: str, program: Sequence[str]) -> PlannedRun | None:
+    """Return what a re-run of a trace would start; None if neither it nor the user names a program."""
     from namel3ss_debug.importers.opening import open_trace
     from namel3ss_debug.replay.rerun.consent import planned_run
     from namel3ss_debug.replay.rerun.preparation import keep_program_events
@@ -90,7 +87,7 @@ def _plan(path: Path, python: str) -> PlannedRun | None:
     trace = open_trace(path)
     recorded = read_recorded(trace, keep_program_events(kept, trace.events()))
     started = (recorded.start(number) for number in recorded.calls if recorded.records_itself(number))
-    return planned_run(kept, started, python)
+    return planned_run(kept, started, python, program)
 
 
 def is_confirmed(path: Path, found: Verification, planned: PlannedRun) -> bool:

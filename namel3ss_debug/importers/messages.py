@@ -186,6 +186,9 @@ def _name_response(part: Mapping[str, Any]) -> parts.Part:
 def _read_content(message: Mapping[str, Any], role: str) -> parts.Part:
     content = load(message.get("content"))
     blocks = {block.get("type") for block in lenient.mappings(content)}
+    is_result = role == "tool" or blocks <= {None}
+    if is_result and not blocks & {"text", *_VERCEL_BLOCKS, *_ANTHROPIC_BLOCKS}:
+        content = message.get("content")  # a tool's result in JSON, in what the SDK of Langfuse sends
     if blocks & _VERCEL_BLOCKS:
         return _vercel_message(role, content)
     calls = _read_calls(message)

@@ -305,7 +305,7 @@ class Attempt:
             is_live = bool(self.seen.live_since) and self.plan.supplied is None
             runs = is_live or event.get("parent_event_id") in self._inside
             return self._live_mark(event) | ({"run": True} if runs else {})
-        request = read_request(number, event)
+        request = read_request(number, event, decoded=bool(self.plan.recorded.source))
         if request is None:
             return self._live_mark(event) | override_reply(self.overrides, number, event)
         reply = self._reply_to_request(request, event)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -86,13 +86,16 @@ class PlannedRun:
         return ""
 
 
-def planned_run(events: Iterable[Event], commands: Iterable[Event], interpreter: str) -> PlannedRun | None:
-    """Return what a re-run would start; `None` if the trace names no program.
+def planned_run(
+    events: Iterable[Event], commands: Iterable[Event], interpreter: str, program: Sequence[str] = ()
+) -> PlannedRun | None:
+    """Return what a re-run would start; `None` if neither the trace nor the user names a program.
 
     Args:
         events: the events of the trace, at least those about the program as a whole.
         commands: the start events of the commands that would start again.
         interpreter: the Python that would run it.
+        program: the program that the user named in place of the recorded one, which gets the same answers.
     """
     events = list(events)
     start: Mapping[str, Any] = next(
@@ -105,17 +108,18 @@ def planned_run(events: Iterable[Event], commands: Iterable[Event], interpreter:
         {},
     )
     target = lenient.string(start.get("target"))
-    if not target:
+    if not target and not program:
         return None
+    target = target or ""
     words = target.split(" ", 1) if target.startswith("-m ") else [target]
     words += [str(word) for word in lenient.sequence(start.get("argv"))[1:]]
     arguments = lenient.mapping(start.get("arguments"))
     inputs = Inputs.of(events)
     recorded: dict[str, str | None] = {**inputs.environment, **(inputs.interpreter or {})}
     return PlannedRun(
-        shlex.join(words),
+        shlex.join(program or words),
         json.dumps(arguments) if arguments else "",
-        str(start.get("cwd")),
+        os.getcwd() if program else str(start.get("cwd")),
         interpreter,
         tuple(
             (name, value)

@@ -22,7 +22,7 @@ from namel3ss_debug.replay.rerun.recorded_calls import (
     raised_by,
     state_raised,
 )
-from namel3ss_debug.replay.rerun.requests import VALUED, Request, TaskKey
+from namel3ss_debug.replay.rerun.requests import MODEL, VALUED, Request, TaskKey
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.wire import lenient
 
@@ -121,15 +121,15 @@ def recorded_reply(
     Args:
         recorded: the recorded calls.
         found: the recorded call.
-        request: the live request. If only one of the two wants a stream, the reply holds the decoded answer, to be
-            encoded anew; not if no model was known to be called.
+        request: the live request. If only one of the two wants a stream, or another tool wrote the trace, the reply holds
+            the decoded answer, to be encoded anew; not if no model was known to be called.
         realtime: whether the answer takes its recorded time.
     """
     if found.request.kind in VALUED:
         reply = tool_reply(recorded.end(found.number), recorded.lost_by(found.number))
         return reply | ({"delay": sum(delays(recorded, found))} if realtime else {})
     answer = recorded.http_answer(found.number)
-    if (
+    if (recorded.source and request.kind == MODEL) or (
         request.kind == found.request.kind
         and request.streamed != found.request.streamed
         and answer.whole

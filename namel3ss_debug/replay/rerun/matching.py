@@ -20,7 +20,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING, Final
 
 from namel3ss_debug.replay.rerun.divergences import (
@@ -39,8 +39,9 @@ from namel3ss_debug.replay.rerun.divergences import (
     request_inputs,
 )
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCall, RecordedCalls
-from namel3ss_debug.replay.rerun.requests import VALUED, Request, TaskKey
+from namel3ss_debug.replay.rerun.requests import MODEL, VALUED, Request, TaskKey, wordings
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:  # imported only if there are overrides
     from namel3ss_debug.replay.overrides.active import Overrides
@@ -344,6 +345,11 @@ class Matcher:
 
     def _difference(self, request: Request, found: RecordedCall) -> Difference:
         then, now = self.recorded.start(found.number), request.event or {}
+        if self.recorded.source and request.kind == MODEL:  # matched by the messages alone
+            old, new = (
+                {"messages": lenient.mapping(each.get("inputs")).get("messages")} for each in (then, now)
+            )
+            return difference_of(request.kind, old, new)
         return difference_of(request.kind, request_inputs(then), request_inputs(now))
 
     def _use(self, answer: MatchedAnswer, found: RecordedCall) -> None:
@@ -400,6 +406,8 @@ class Matcher:
 
     def expected_next(self, request: Request) -> RecordedCall | None:
         """Return the recorded call at the place of a request: the next of its task behind the last matched one."""
+        if self.recorded.source and request.kind == MODEL:
+            return self._nearest(request)
         last = self._latest.get(request.task_key, 0)
         free = [
             recorded_call
@@ -411,6 +419,22 @@ class Matcher:
         )
         same_kind = (recorded_call for recorded_call in free if recorded_call.request.kind == request.kind)
         return next(same_task, None) or next(same_kind, None)
+
+    def _nearest(self, request: Request) -> RecordedCall | None:
+        """Return the unmatched call of a model whose conversation begins with the most of the same messages."""
+        now = wordings(lenient.mapping((request.event or _NO_EVENT).get("inputs")))
+
+        def distance(recorded_call: RecordedCall) -> tuple[int, int]:
+            then = wordings(lenient.mapping(self.recorded.start(recorded_call.number).get("inputs")))
+            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(now, then, strict=False)))
+            return -same, abs(len(now) - len(then))
+
+        free = (
+            each
+            for number, each in self.recorded.calls.items()
+            if each.request.kind == MODEL and self._free(number)
+        )
+        return min(free, key=distance, default=None)
 
     def _missing(self) -> Iterator[Divergence]:
         """Yield the recorded calls that the code did not make."""

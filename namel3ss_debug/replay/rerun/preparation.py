@@ -401,7 +401,13 @@ def prepare(trace: Trace, wanted: RerunOptions, config: DebugConfiguration, fold
     start = lenient.mapping(first.get("metadata"))
     notes = list(check_trace(trace.path, recorded))
     inputs = Inputs.of(kept)
-    notes += note_inputs(inputs)
+    if recorded.source:
+        notes.append(
+            f"approximate: the trace is of another tool ({in_line(recorded.source)}), so requests are matched by their messages, "
+            "and responses are made from its decoded answers"
+        )
+    else:
+        notes += note_inputs(inputs)
     target, cwd = named_target(wanted.program) if wanted.program else target_of(trace.path, start)
     inputs.trusted = check_signatures(trace.path, trace.processes, wanted.consent)
     python, noted = interpreter_of(wanted.python, start, target)

@@ -179,9 +179,23 @@ def flaws_of_end(kind: str, end: Event, *, streamed: bool) -> tuple[Flaw, ...]:
     if streamed:
         return ()
     exchange = exchange_of(end)
+    if kind == MODEL and not exchange:
+        return _flaws_of_decoded(end)
     if "body" in exchange or kind == MODEL:
         return flaws_of_chunk(exchange.get("body"))
     return _flaws_of_body(lenient.mapping(end.get("outputs")).get("body"))
+
+
+def _flaws_of_decoded(end: Event) -> tuple[Flaw, ...]:
+    """Return the flaws in the answer of a model in a trace of another tool, which is encoded again."""
+    outputs = lenient.mapping(end.get("outputs"))
+    if end.get("status") in SPAN_FAILURES:
+        return (Flaw(UNRECORDED, "$", "the trace holds its error, and not the response"),)
+    if not any(
+        outputs.get(name) not in (None, []) for name in ("text", "tool_calls", "refusal", "reasoning")
+    ):
+        return (Flaw(UNRECORDED, "$", "the trace does not hold the content of the answer"),)
+    return find_flaws(outputs)
 
 
 def _flaws_of_body(body: Any) -> tuple[Flaw, ...]:
@@ -362,6 +376,7 @@ class RecordedCalls:
         background: the key of a command that a library ran for its own purposes -> the end event of one that is whole.
             Such a command is no call: a library runs it once a process, and which process that is may change.
         outwaited: the calls that the program may have ceased to wait for, by a timeout of its own.
+        source: the format of the trace if another tool wrote it: it holds decoded calls, and no HTTP responses.
     """
 
     def __init__(
@@ -377,8 +392,10 @@ class RecordedCalls:
         changed_files: tuple[ChangedFile, ...] = (),
         background: Mapping[str, Event] | None = None,
         outwaited: frozenset[int] = frozenset(),
+        source: str = "",
     ) -> None:
         self.outwaited = outwaited
+        self.source = source
         self.codes = codes or CodeByTool()
         self.changed_files = changed_files
         self.background = background or {}
@@ -523,7 +540,7 @@ def read_recorded(
         recording,
         reader.calls,
         flaws,
-        tuple(reader.steps),
+        () if reader.source else tuple(reader.steps),  # its spans say when they ended, and not what waited
         reader.servers,
         reader.lost,
         reader.codes,
@@ -531,6 +548,7 @@ def read_recorded(
         tuple(reader.changed_files),
         reader.background,
         frozenset(reader.outwaited),
+        reader.source,
     )
 
 
@@ -540,6 +558,7 @@ class _Reader:
     def __init__(self) -> None:
         self.calls: dict[int, RecordedCall] = {}
         self.flaws: list[ReplayFlaw] = []
+        self.source = ""
         self._ids: dict[str, int] = {}  # id of the start event -> number of an open call
         self._tools: dict[str, int] = {}  # open span -> the tool call it is inside or is
         self.steps: list[Step] = []
@@ -636,7 +655,7 @@ class _Reader:
     def _begin(self, number: int, event: Event) -> None:
         event_id = str(event.get("event_id", ""))
         inside = self._tools.get(event.get("parent_event_id", ""), 0)
-        request = read_request(number, event, keep_event=False)
+        request = read_request(number, event, keep_event=False, decoded=bool(self.source))
         if request is not None and is_background(event):
             self._in_background[event_id] = request
             request = None
@@ -646,6 +665,7 @@ class _Reader:
         if event["event_type"] == "trace_start":
             metadata = lenient.mapping(event.get("metadata"))
             self._settings = self._settings or lenient.mapping(metadata.get("settings"))
+            self.source = self.source or str(lenient.mapping(metadata.get("source")).get("format", ""))
         if self._settings.get("max_payload_size") and event.get("component") in ANSWERED:
             asked = find_flaws([event.get("inputs"), event.get("metadata")])
             self._cut += any(flaw.kind == "cut" for flaw in asked)

@@ -112,7 +112,9 @@ class Request:
         return tuple(key for key in self.keys if not key.startswith(_UNKNOWN)) or self.keys
 
 
-def read_request(number: int, event: Event, *, keep_event: bool = True) -> Request | None:
+def read_request(
+    number: int, event: Event, *, keep_event: bool = True, decoded: bool = False
+) -> Request | None:
     """Return the request of the call that an event starts; None if it starts no call that is answered.
 
     A span of a model or a tool that a program records itself has no request: the calls inside it have their own. The
@@ -123,6 +125,7 @@ def read_request(number: int, event: Event, *, keep_event: bool = True) -> Reque
         number: the number of the event.
         event: the event.
         keep_event: whether the request keeps the event.
+        decoded: whether its key is of what every tool's trace holds: the messages to a model, a tool and its arguments.
     """
     component = event.get("component")
     if event["event_type"][-6:] != "_start" or component not in ANSWERED:
@@ -134,6 +137,7 @@ def read_request(number: int, event: Event, *, keep_event: bool = True) -> Reque
         if metadata.get("seen") is False or (functions is None and "arguments" not in inputs):
             return None
         keys, similar_keys = _of_tool(event, inputs, functions)
+        keys = _decoded_tool_keys(event, inputs) if decoded else keys
     elif component == MCP:
         if "mcp" not in metadata:  # the user's own span
             return None
@@ -144,10 +148,13 @@ def read_request(number: int, event: Event, *, keep_event: bool = True) -> Reque
         keys, similar_keys = _of_command(inputs), ()
     else:
         exchange = lenient.mapping(metadata.get("exchange"))
-        if not exchange:
+        of_messages = decoded and component == MODEL and bool(inputs.get("messages"))
+        if not exchange and not of_messages:
             return None
         read = _of_model if component == MODEL else _of_http
         keys, similar_keys = read(exchange, inputs, metadata, functions)
+        if of_messages:
+            keys, similar_keys = (f"messages {_digest(wordings(inputs))}",), ()
     return Request(
         kind=component,
         name=lenient.string(event.get("component_name")) or "",
@@ -245,6 +252,45 @@ def _of_tool(event: Event, inputs: dict[str, Any], chain: tuple[str, ...] | None
         (TOOL, name, call_id),
         *similar_keys,
     )
+
+
+def _decoded_tool_keys(event: Event, inputs: dict[str, Any]) -> tuple[str, ...]:
+    """Return the keys of a tool call without its server, which other tools do not record."""
+    digest = _digest([event.get("component_name"), inputs.get("arguments")])
+    call_id = lenient.string(inputs.get("call_id"))
+    return (*((f"call {digest} {call_id}",) if call_id else ()), f"call {digest}")
+
+
+def wordings(inputs: dict[str, Any]) -> list[Any]:
+    """Return what the messages of a request to a model mean, without what formats write in different ways.
+
+    OpenInference leaves away empty parts, and the ids of tool calls are absent in some formats. A text that is JSON is
+    compared as JSON, because importers read the arguments and results of tools as such.
+    """
+    return [
+        [_ROLES.get(role := str(message.get("role")), role), *filter(None, map(_wording, parts))]
+        for message in lenient.mappings(inputs.get("messages"))
+        if (parts := lenient.mappings(message.get("parts")))
+    ]
+
+
+def _wording(part: dict[str, Any]) -> list[Any] | None:
+    """Return the meaning of a part of a message; None for an empty text and for reasoning, which is not kept by all."""
+    kind = part.get("type")
+    if kind == "text":
+        return [text] if (text := part.get("content")) else None
+    if kind == "tool_call":
+        return ["call", part.get("name"), lenient.load_arguments(part.get("arguments"))]
+    if kind == "tool_call_response":
+        return ["result", lenient.load_arguments(part.get("response"))]
+    return None if kind in ("reasoning", "thinking") else [part]
+
+
+_ROLES: Final = {"developer": "system"}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(lenient.dump(value, ordered=True)).hexdigest()[:16]
 
 
 def _of_mcp(event: Event, inputs: dict[str, Any], chain: tuple[str, ...] | None) -> _Keys:
