@@ -33,7 +33,7 @@ Take = Callable[[dict[str, Any], int], int]
 """Takes a request in the form of OTLP/JSON and its bytes; returns how many spans it refuses."""
 
 
-class _Refusal(Exception):
+class _RefusalError(Exception):
     """A request that is answered with an error."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         is_json = self._media_type() != _PROTOBUF
         try:
             refused = self.server.take(self._read())
-        except _Refusal as refusal:
+        except _RefusalError as refusal:
             self._send(refusal.status, _status_message(str(refusal), is_json=is_json), is_json=is_json)
         except UnreadableTraceError as error:
             message = _status_message(str(error), is_json=is_json)
@@ -143,30 +143,34 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read(self) -> _Body:
         """Return the body of a request that an exporter may have sent."""
+        # Read before anything is refused: an answer is lost where a connection is closed with data that nobody read.
+        try:
+            sent = self._read_body()
+        except TimeoutError:
+            raise _RefusalError(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive") from None
         if self.path.partition("?")[0] != PATH:
-            raise _Refusal(HTTPStatus.NOT_FOUND, f"spans are received at {PATH}")
+            raise _RefusalError(HTTPStatus.NOT_FOUND, f"spans are received at {PATH}")
         if self.command != "POST":
-            raise _Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "spans are received by POST")
+            raise _RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, "spans are received by POST")
         if self.headers.get("origin") is not None:
-            raise _Refusal(HTTPStatus.FORBIDDEN, "spans are not received from a browser")
+            raise _RefusalError(HTTPStatus.FORBIDDEN, "spans are not received from a browser")
         kind = self._media_type()
         if kind not in (_JSON, _PROTOBUF):
-            raise _Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body has to be {_JSON} or {_PROTOBUF}")
+            raise _RefusalError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body has to be {_JSON} or {_PROTOBUF}"
+            )
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip"):
-            raise _Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body has to be plain or in gzip")
-        chunked = self.headers.get("transfer-encoding", "").strip().lower() == "chunked"
-        try:
-            sent = self._read_chunks() if chunked else self._read_sized()
-        except TimeoutError:
-            raise _Refusal(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive") from None
+            raise _RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body has to be plain or in gzip")
         return _Body(_unpack(sent) if encoding == "gzip" else sent, kind == _JSON)
 
-    def _read_sized(self) -> bytes:
+    def _read_body(self) -> bytes:
+        if self.headers.get("transfer-encoding", "").strip().lower() == "chunked":
+            return self._read_chunks()
         length = self.headers.get("content-length")
-        if length is None:
-            raise _Refusal(HTTPStatus.LENGTH_REQUIRED, "content-length is missing")
-        return self._read_exactly(_parse_length(length, 10), 0)
+        if length is None and self.command == "POST":
+            raise _RefusalError(HTTPStatus.LENGTH_REQUIRED, "content-length is missing")
+        return self._read_exactly(_parse_length(length or "0", 10), 0)
 
     def _read_chunks(self) -> bytes:
         """Return a body in chunks, as the exporter for Node.js sends one in gzip."""
@@ -174,37 +178,37 @@ class _Handler(BaseHTTPRequestHandler):
         while size := _parse_length(self._read_line().partition(b";")[0].decode("ascii", "replace"), 16):
             data += self._read_exactly(size, len(data))
             if self._read_line():
-                raise _Refusal(HTTPStatus.BAD_REQUEST, "a chunk is longer than its length")
+                raise _RefusalError(HTTPStatus.BAD_REQUEST, "a chunk is longer than its length")
         for _ in range(_LONGEST_LINE):
             if not self._read_line():
                 return bytes(data)
-        raise _Refusal(HTTPStatus.BAD_REQUEST, "too many trailers")
+        raise _RefusalError(HTTPStatus.BAD_REQUEST, "too many trailers")
 
     def _read_line(self) -> bytes:
         line = self.rfile.readline(_LONGEST_LINE)
         if not line.endswith(b"\n"):
-            raise _Refusal(HTTPStatus.BAD_REQUEST, "the body ends too early")
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, "the body ends too early")
         return line.strip()
 
     def _read_exactly(self, size: int, before: int) -> bytes:
         if before + size > MOST_SENT:
-            raise _Refusal(
+            raise _RefusalError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MOST_SENT:,} bytes"
             )
         data = self.rfile.read(size)
         if len(data) < size:
-            raise _Refusal(HTTPStatus.BAD_REQUEST, "the body ends too early")
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, "the body ends too early")
         return data
 
 
 def _parse_length(text: str, base: int) -> int:
     digits = text.strip()
     if not digits.isalnum() or not digits.isascii() or len(digits) > 16:
-        raise _Refusal(HTTPStatus.BAD_REQUEST, "a length that is no number")
+        raise _RefusalError(HTTPStatus.BAD_REQUEST, "a length that is no number")
     try:
         return int(digits, base)
     except ValueError:
-        raise _Refusal(HTTPStatus.BAD_REQUEST, "a length that is no number") from None
+        raise _RefusalError(HTTPStatus.BAD_REQUEST, "a length that is no number") from None
 
 
 def _unpack(data: bytes) -> bytes:
@@ -213,13 +217,13 @@ def _unpack(data: bytes) -> bytes:
     try:
         plain = unpacker.decompress(data, MOST_UNPACKED + 1)
     except zlib.error:
-        raise _Refusal(HTTPStatus.BAD_REQUEST, "the body is no gzip") from None
+        raise _RefusalError(HTTPStatus.BAD_REQUEST, "the body is no gzip") from None
     if len(plain) > MOST_UNPACKED:
-        raise _Refusal(
+        raise _RefusalError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body holds more than {MOST_UNPACKED:,} bytes"
         )
     if not unpacker.eof or unpacker.unused_data:
-        raise _Refusal(HTTPStatus.BAD_REQUEST, "the body is no gzip")
+        raise _RefusalError(HTTPStatus.BAD_REQUEST, "the body is no gzip")
     return plain
 
 
@@ -229,13 +233,14 @@ def _decode(body: _Body) -> dict[str, Any]:
         try:
             return decode_protobuf(body.data, "body")
         except UnreadableTraceError as error:
-            raise _Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, str(error)) from None
     try:
         document = orjson.loads(body.data)
-    except orjson.JSONDecodeError:
+        orjson.dumps(document)  # which refuses what is nested too deeply to be written
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         document = None
     if not isinstance(document, dict) or not isinstance(document.get("resourceSpans", []), list):
-        raise _Refusal(HTTPStatus.BAD_REQUEST, "the body is no request of OTLP in JSON")
+        raise _RefusalError(HTTPStatus.BAD_REQUEST, "the body is no request of OTLP in JSON")
     return document
 
 
