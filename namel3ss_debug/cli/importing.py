@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PORT: Final = 4318
 """The port of OTLP over HTTP, to which exporters send without a setting."""
 
+_LONGEST_NAME: Final = 60
 _FORMATS = ", ".join(f"{row.name} ({row.description})" for row in IMPORTERS)
 
 
@@ -45,7 +46,7 @@ def command(
     for stays in metadata.source. Secrets are replaced, as in a trace of our own.
 
     With --listen, whatever program exports OpenTelemetry to http://127.0.0.1:PORT is recorded: a run is written when its root
-    span has ended, and can be followed by logs --follow.
+    span has ended, and can be followed by logs --follow --category events.
     """
     if port is not None:
         if files or output is not None or input_format is not None or report:
@@ -84,6 +85,8 @@ def _listen(port: int) -> int:
     from namel3ss_debug.importers.arriving import Recordings
     from namel3ss_debug.importers.otlp_receiver import PATH, OtlpReceiver
     from namel3ss_debug.traces.redaction.redactor import Redactor
+    from namel3ss_debug.views.cleaning import clean
+    from namel3ss_debug.views.quantities import count
 
     config = settings().config
     redactor = Redactor(config.redact_keys, config.redact_patterns) if config.redact else None
@@ -91,7 +94,7 @@ def _listen(port: int) -> int:
 
     def announce(path: Path, service: str) -> None:
         traces.append(path)
-        notify(f"{service}: {path}")
+        notify(f"{clean(service, _LONGEST_NAME)}: {path}")
 
     recordings = Recordings(Path(config.trace_output_dir), redactor, announce)
     try:
@@ -109,7 +112,7 @@ def _listen(port: int) -> int:
     finally:
         server.server_close()
         recordings.close()
-    notify(f"{recordings.spans:,} spans in {len(traces):,} trace{'s' * (len(traces) != 1)}")
+    notify(f"{count(recordings.spans, 'span')} in {count(len(traces), 'trace')}")
     return 0
 
 

@@ -57,10 +57,19 @@ class _Recording:
         folder: where it is written.
         about: the attributes of the resource, redacted.
         redactor: replaces secrets; None to keep them.
+        announce: called with the path when the first run is written, and the name of the service.
     """
 
-    def __init__(self, folder: Path, about: Mapping[str, Any], redactor: Redactor | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        about: Mapping[str, Any],
+        redactor: Redactor | None,
+        announce: Callable[[Path, str], None],
+    ) -> None:
         execution_id = uuid.uuid4().hex
+        self._announce = announce
+        self._began = self._ended = time.time()  # those of the spans, once there are some
         self._about, self._redactor, self._execution_id = about, redactor, execution_id
         self._waiting: dict[str, _Waiting] = {}
         self._new: list[str] = []  # of those that wait, the ones not looked at yet
@@ -74,15 +83,13 @@ class _Recording:
             header=self._make_header,
             key=execution_key(key_file_for(execution_id, running=True), execution_id),
         )
-        self.path = self._writer.first
-        self._writer.begin()
 
-    def _make_event(self, event_type: str, metadata: Mapping[str, Any]) -> Event:
+    def _make_event(self, event_type: str, timestamp: float, metadata: Mapping[str, Any]) -> Event:
         return {
             "event_type": event_type,
             "event_id": "",
             "seq": 0,
-            "timestamp": time.time(),
+            "timestamp": timestamp,
             "execution_id": self._execution_id,
             "component": "app",
             "metadata": dict(metadata),
@@ -92,7 +99,7 @@ class _Recording:
         name = self._about.get("service.name")
         source = {"format": "otlp", "resource": dict(self._about), **({"title": name} if name else {})}
         about = {"format": FORMAT_VERSION, "process": process, "segment": segment, "source": source}
-        return self._make_event("trace_start", about)
+        return self._make_event("trace_start", self._began, about)
 
     def add(self, span: OtelSpan, size: int) -> None:
         """Take a span; one that was sent twice is there once."""
@@ -124,6 +131,17 @@ class _Recording:
         self._write(spans)
 
     def _write(self, spans: list[_Waiting]) -> None:
+        if not spans:
+            return
+        if not self._writer.started:
+            self._began = min(
+                (each.facts.started for each in spans if each.facts.started), default=self._began
+            )
+            self._ended = self._began
+            self._writer.begin()
+            self._announce(
+                self._writer.first, str(self._about.get("service.name") or "a program without a name")
+            )
         parents = {span.facts.span_id: span.facts.parent_id for span in spans}
         points = [point for span in spans for point in span.points]
         for made in make_events(count_once(span.facts for span in spans), points):
@@ -134,6 +152,7 @@ class _Recording:
             if parent is not None:
                 event["parent_event_id"] = parent
             event_id = self._writer.append(event)
+            self._ended = max(self._ended, event.get("timestamp", self._ended))
             if own in parents:
                 self._known[own] = event_id
         while len(self._known) > MOST_KNOWN:
@@ -142,7 +161,7 @@ class _Recording:
     def close(self) -> None:
         """Write what waits, and the end of the trace."""
         self.write_ready(everything=True)
-        self._writer.end(self._make_event("trace_end", {}), None)
+        self._writer.end(self._make_event("trace_end", self._ended, {}), None)
         self._writer.close()
 
     @property
@@ -206,8 +225,7 @@ class Recordings:
             if len(self._open) >= MOST_RESOURCES:
                 self._close(next(iter(self._open)))
             clear = about if self._redactor is None else redact_document(dict(about), self._redactor)
-            recording = _Recording(self._folder, clear, self._redactor)
-            self._announce(recording.path, str(clear.get("service.name") or "a program without a name"))
+            recording = _Recording(self._folder, clear, self._redactor, self._announce)
         self._open[key] = recording
         recording.last_at = self._clock()
         return recording
