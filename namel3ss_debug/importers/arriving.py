@@ -41,8 +41,8 @@ MOST_KNOWN: Final = 200_000
 """So many spans of a trace are remembered as possible parents."""
 
 
-class _Waiting(NamedTuple):
-    """A span whose parent has not arrived."""
+class _Arrived(NamedTuple):
+    """A span that is not written yet."""
 
     facts: SpanFacts
     points: list[Event]
@@ -71,7 +71,7 @@ class _Recording:
         self._announce = announce
         self._began = self._ended = time.time()  # those of the spans, once there are some
         self._about, self._redactor, self._execution_id = about, redactor, execution_id
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, _Arrived] = {}
         self._new: list[str] = []  # of those that wait, the ones not looked at yet
         self._below: dict[str | None, list[str]] = {}  # the id of a parent -> its children that wait
         self._known: dict[str, str] = {}  # the id of a span that is written -> that of its start event
@@ -106,7 +106,7 @@ class _Recording:
         if span.span_id not in self._known and span.span_id not in self._waiting:
             facts, points = span.read()
             is_top = facts.parent_id is None or span.has_remote_parent
-            self._waiting[span.span_id] = _Waiting(facts, points, is_top, size)
+            self._waiting[span.span_id] = _Arrived(facts, points, is_top, size)
             self._new.append(span.span_id)
             self._size += size
 
@@ -130,7 +130,7 @@ class _Recording:
         self._size -= sum(span.size for span in spans)
         self._write(spans)
 
-    def _write(self, spans: list[_Waiting]) -> None:
+    def _write(self, spans: list[_Arrived]) -> None:
         if not spans:
             return
         if not self._writer.started:
