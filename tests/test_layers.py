@@ -203,6 +203,7 @@ PAIRS_ONLINE = ("capture/", "replay/rerun/")
 FOLLOWS_PARENTS = {
     "traces/span_table.py",
     "traces/span_events.py",  # makes events: a message belongs after the start that it names
+    "importers/arriving.py",  # replaces the id of a span by that of the event that its trace has for it
     "analysis/sections/event_sequence.py",  # checks that what an event names is there, and before it: pairs nothing
 }
 

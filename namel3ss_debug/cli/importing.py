@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -19,22 +20,40 @@ if TYPE_CHECKING:
     from namel3ss_debug.importers.losses import Losses
     from namel3ss_debug.traces.reader import Trace
 
+PORT: Final = 4318
+"""The port of OTLP over HTTP, to which exporters send without a setting."""
+
+_LONGEST_NAME: Final = 60
 _FORMATS = ", ".join(f"{row.name} ({row.description})" for row in IMPORTERS)
 
 
 @click.command("import")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path),
               help="Write to FILE; a folder for several. Without it, to trace_output_dir.")  # fmt: skip
 @click.option("--format", "input_format", type=click.Choice([row.name for row in IMPORTERS]), metavar="NAME",
               help=f"The format of the files, where their contents do not show it: {_FORMATS}.")  # fmt: skip
+@click.option("--listen", "port", is_flag=False, flag_value=PORT, type=click.IntRange(0, 65535), metavar="[PORT]",
+              help=f"Receive OTLP over HTTP on loopback, and write a trace for each resource, until Ctrl-C. PORT is {PORT} if "
+                   "left out, 0 for a free one.")  # fmt: skip
 @click.option("--report", is_flag=True, help="Show what is not carried over, and write nothing without -o.")
-def command(files: Sequence[Path], *, output: Path | None, input_format: str | None, report: bool) -> int:
+def command(
+    files: Sequence[Path], *, output: Path | None, input_format: str | None, port: int | None, report: bool
+) -> int:
     """Convert files of other tools to traces.
 
     No command needs this: each of these files may stand wherever a command takes TRACE. What our format has no place
     for stays in metadata.source. Secrets are replaced, as in a trace of our own.
+
+    With --listen, whatever program exports OpenTelemetry to http://127.0.0.1:PORT is recorded: a run is written when its root
+    span has ended, and can be followed by logs --follow --category events.
     """
+    if port is not None:
+        if files or output is not None or input_format is not None or report:
+            raise WrongUsageError("--listen takes no FILE, and no other option")
+        return _listen(port)
+    if not files:
+        raise WrongUsageError("no FILE; name one, or receive from programs with --listen")
     from namel3ss_debug.importers.losses import Losses
     from namel3ss_debug.importers.opening import open_nonempty_trace
     from namel3ss_debug.views.cleaning import clean
@@ -58,6 +77,42 @@ def command(files: Sequence[Path], *, output: Path | None, input_format: str | N
             click.echo(clean(f"{file}: {losses.events:,} events in {losses.spans:,} spans"))
             for line in losses.describe(trace.problems.left_out):
                 click.echo(clean(f"  {line}"))
+    return 0
+
+
+def _listen(port: int) -> int:
+    """Receive spans until Ctrl-C or SIGTERM."""
+    from namel3ss_debug.importers.arriving import Recordings
+    from namel3ss_debug.importers.otlp_receiver import PATH, OtlpReceiver
+    from namel3ss_debug.traces.redaction.redactor import Redactor
+    from namel3ss_debug.views.cleaning import clean
+    from namel3ss_debug.views.quantities import count
+
+    config = settings().config
+    redactor = Redactor(config.redact_keys, config.redact_patterns) if config.redact else None
+    traces: list[Path] = []
+
+    def announce(path: Path, service: str) -> None:
+        traces.append(path)
+        notify(f"{clean(service, _LONGEST_NAME)}: {path}")
+
+    recordings = Recordings(Path(config.trace_output_dir), redactor, announce)
+    try:
+        server = OtlpReceiver(port, recordings.take, recordings.close_silent)
+    except OSError as error:
+        raise WrongUsageError(
+            f"port {port} of loopback: {error.strerror}; give another with --listen PORT"
+        ) from None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        notify(f"receives OTLP at http://127.0.0.1:{server.server_port}{PATH}; Ctrl-C ends it")
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+        recordings.close()
+    notify(f"{count(recordings.spans, 'span')} in {count(len(traces), 'trace')}")
     return 0
 
 

@@ -57,6 +57,7 @@ class OtelSpan:
         status: its status: the code and the message.
         events: name, time and plain attributes of each.
         about: what is known besides, such as the attributes of the resource.
+        has_remote_parent: whether its parent is known to be of another program.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class OtelSpan:
         status: tuple[object, object] = (None, None),
         events: Iterable[tuple[str, object, Attributes]] = (),
         about: Mapping[str, Any] | None = None,
+        has_remote_parent: bool = False,
     ) -> None:
         self.name = lenient.string(name) or ""
         self.trace_id, self.span_id, self.parent_id = map(read_id, (trace_id, span_id, parent_id))
@@ -81,6 +83,7 @@ class OtelSpan:
         self.status = status
         self.events = list(events)
         self.about = about or {}
+        self.has_remote_parent = has_remote_parent
 
     def read(self) -> tuple[SpanFacts, list[Event]]:
         """Return the facts of the span, and the events inside of it that are no part of them."""

@@ -18,6 +18,9 @@ from namel3ss_debug.wire import lenient
 _DEEPEST: Final = 100
 _RESOURCES: Final = ("resourceSpans", "batches", "resource_spans")
 _SCOPES: Final = ("scopeSpans", "instrumentationLibrarySpans", "scope_spans")
+_REMOTE: Final = 0x300
+"""The flags of a span whose parent is of another program: that this is known, and that it is so."""
+
 _PROTOBUF: Final = b"\x0a"
 """The first byte of a request in protobuf: field 1, `resource_spans`, with its length."""
 
@@ -140,6 +143,7 @@ def _read_span(span: Mapping[str, Any], about: Mapping[str, Any]) -> OtelSpan:
             for event in lenient.mappings(span.get("events"))
         ],
         about=about,
+        has_remote_parent=(lenient.count(span.get("flags")) or 0) & _REMOTE == _REMOTE,
     )
 
 

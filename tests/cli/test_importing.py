@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from click.testing import CliRunner
 
 from namel3ss_debug.cli.main import debug
+from namel3ss_debug.traces.store import list_traces
 
 DATA = Path(__file__).parent.parent / "data/imports"
 SESSION = str(DATA / "claude-code/short.jsonl")
@@ -77,3 +83,33 @@ def test_otlp_in_protobuf_has_the_events_of_its_json(tmp_path):
     ]
     assert json.loads(found[0])["events"] == json.loads(found[1])["events"]
     assert "get_weather" in found[0]
+
+
+def test_a_receiver_ends_by_ctrl_c_with_all_that_it_took(traces):
+    """What still waits for its parent is written, and the trace has its end."""
+    command = [sys.executable, "-m", "namel3ss_debug", "import", "--listen", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as receiver:
+        url = receiver.stderr.readline().split(" at ")[1].partition(";")[0]
+        span = {"traceId": "a" * 32, "spanId": "b" * 16, "parentSpanId": "c" * 16, "name": "\x1b[31mx"}
+        span |= {"startTimeUnixNano": "1000", "endTimeUnixNano": "2000"}
+        body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
+        request = Request(url, body, {"content-type": "application/json"})
+        assert urlopen(request).read() == b"{}"
+        receiver.send_signal(signal.SIGINT)
+        begun, total = receiver.stderr.read().splitlines()
+    assert receiver.returncode == 0
+    assert total == "namel3ss debug: 1 span in 1 trace"
+    assert begun.endswith(str(list_traces(traces)[0].path))
+    assert list_traces(traces)[0].status == "finished"
+    assert list_traces(traces)[0].events == 4
+
+
+def test_a_receiver_says_what_is_wrong(traces):
+    """It takes no file, and another port where its own is taken."""
+    assert "--listen takes no FILE" in run("import", "--listen", "0", SESSION, status=2).stderr
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        shown = run("import", "--listen", port, status=2).stderr
+    assert f"port {port} of loopback: Address already in use; give another with --listen PORT" in shown
+    assert "no FILE; name one" in run("import", status=2).stderr
+    assert not traces.exists()

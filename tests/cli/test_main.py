@@ -151,7 +151,9 @@ def test_a_missing_recording_is_one_line_and_status_2(run, workspace, words, mes
     (workspace / "folder").mkdir()
     (workspace / "file").touch()
     (workspace / "tests" / "test_a").mkdir(parents=True)
-    (workspace / "tests" / "test_a" / "one.jsonl").write_text('{"event_type": "trace_start", "event_id": "1", "seq": 0}\n')
+    (workspace / "tests" / "test_a" / "one.jsonl").write_text(
+        '{"event_type": "trace_start", "event_id": "1", "seq": 0}\n'
+    )
     result = run(*words)
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"namel3ss debug: {message}\n")
 

@@ -40,7 +40,15 @@ def test_otlp_keeps_structure_times_tokens_costs_and_errors(name, recording, tmp
         assert (before.component(row), before.name(row)) == (after.component(other), after.name(other))
         parent = before.parent[row]
         assert pairs.get(parent, -1) == max(after.parent[other], -1)
-        for column in ("duration", "failed", "tokens", "input_tokens", "output_tokens", "cache_read_tokens", "cost"):
+        for column in (
+            "duration",
+            "failed",
+            "tokens",
+            "input_tokens",
+            "output_tokens",
+            "cache_read_tokens",
+            "cost",
+        ):
             assert before.columns[column][row] == after.columns[column][other], column
         ends = before.events(row)[1], after.events(other)[1]
         for field in ("status", "error", "error_type", "stack_trace"):
