@@ -164,6 +164,8 @@ def logged_error(event: Event) -> Claim | None:
     if confidence is None:
         return None
     words = event.get("error") or _find_logged(event, ("message", "msg", "body", "text"))
+    if "[non-fatal]" in str(words):
+        return None  # the exporter of openai-agents, without its server
     kind = event.get("error_type") or _find_logged(event, ("error_type", "exception_type"))
     if kind or event.get("stack_trace") or _find_logged(event, ("exc_info", "stack_trace", "exception")):
         confidence = 0.8

@@ -63,6 +63,7 @@ _ORDINARY = re.compile(
     rf"|[/\\._-](?:{_COUNT})\b|\b(?:{_COUNT})[/\\._?-]\w"  # /errors, errors.log, error_rate, error-handler
     rf"|\b(?:{_COUNT})\s+(?:handl\w+|rates?(?! limit)|budget|codes?|pages?|messages?|logs?|int|tables?)\b"
     rf"|\b(?:into|from|table|column|select|where)\s+['\"`]?(?:{_COUNT})\b"
+    r"|\[non-fatal\].*"  # the exporter of openai-agents, without its server
     r"|\b(?:handl|catch|rais|retr)\w*\s+(?:on\s+)?(?:errors?|exceptions?|failures?)\b",
     re.IGNORECASE,
 )

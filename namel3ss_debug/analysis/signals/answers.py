@@ -8,7 +8,7 @@ from datetime import date
 from itertools import chain, combinations, islice
 from typing import Any
 
-from namel3ss_debug.analysis.failures.steps import normal, read_json
+from namel3ss_debug.analysis.failures.steps import iter_leaves, normal, read_json
 from namel3ss_debug.analysis.signals.proofs import Proof, quote
 from namel3ss_debug.analysis.signals.run_calls import NUMBER, RunCalls, RunModelCall, RunToolCall, squeeze
 from namel3ss_debug.wire import lenient
@@ -49,7 +49,7 @@ _EMPTY_PLACE = re.compile(
     r"[^\n:]{0,20}:[ \t]*(?:\[\]|\{\}|none|null|\"\")?[ \t]*(?:\n\s*\n\s*|\n)(?=[^\n\w]{0,4}(?:user |the )?(?:question|query|task|answer|instructions?)\b[^\n:]{0,20}:)",
     re.IGNORECASE,
 )
-_OBSERVED = re.compile(r"^\s*action\s*(?:input)?\s*:.+?^\s*(?:observation|final answer)\s*:\s*\S", re.IGNORECASE | re.MULTILINE | re.DOTALL)  # fmt: skip
+_OBSERVED = re.compile(r"^\s*action\s*(?:input)?\s*:.+?^\s*(?:observation|final answer)\s*:\s*\S|(?:</code>|```)\s*\n\s*observations?\s*:[^\n]+", re.IGNORECASE | re.MULTILINE | re.DOTALL)  # fmt: skip
 _FINAL = re.compile(r"(?:^|\n)\s*(?:final answer|observation|tool (?:result|output))\s*:[^\n]{2,}", re.IGNORECASE)  # fmt: skip
 _WORD_IN_REASON = re.compile(r"['\"\u2018\u201c]([^'\"\u2019\u201d]{3,40})['\"\u2019\u201d]")
 _CLAIMED = re.compile(r"(?<![\w.,/:-])[$€£]?\d[\d,]*(?:\.\d+)?(?![\w/:-]|\.\d|,\d)")
@@ -289,10 +289,12 @@ def find_stops_by_a_word(run: RunCalls) -> Iterator[Proof]:
         writer = next((call for call in reversed(before) if word in call.text), None)
         if writer is not None and writer.text.rstrip(" .!*`").endswith(word):
             continue  # as it was asked to
-        asker = next((message for message in run.starts if word in message.texts and message.role == "user"), None)  # fmt: skip
-        if writer is None and asker is None:
+        # A team of AutoGen may end by the task alone, before any request holds it.
+        asked = [message.texts for message in run.starts if message.role == "user"]
+        asked += [leaf.value for caller in run.callers.values() if caller.end_number <= number for leaf in iter_leaves(caller.inputs) if isinstance(leaf.value, str)]  # fmt: skip
+        text = writer.text if writer else next((text for text in asked if word in text), "")
+        if not text:
             continue
-        text = writer.text if writer else asker.texts if asker else ""
         at = text.find(word)
         who = "a model wrote" if writer else "the user's message has"
         evidence = f"stopped by {quote(word)} after {len(before)} {'answer' if len(before) == 1 else 'answers'} and no tool call: {who} {quote(text[max(at - 40, 0) : at + len(word) + 20])}"  # fmt: skip
@@ -326,6 +328,24 @@ def find_coerced_outputs(run: RunCalls) -> Iterator[Proof]:
                 f"the result is not what the model wrote: {', '.join((changed + dropped + filled)[:3])}"
             )
             yield Proof(evidence, (caller.end_number, last.end_number), f"inspect --event {last.end_number}", (caller.component, caller.name))  # fmt: skip
+            return
+    yield from _find_fields_without_place(run)
+
+
+def _find_fields_without_place(run: RunCalls) -> Iterator[Proof]:
+    """Yield last answers with fields that the schema they were asked to have does not know: what parses them drops these."""
+    for calls in run.by_owner.values():
+        last = calls[-1]
+        known = lenient.mapping(last.form.get("properties"))
+        written = _written_fields(last) if known and not last.calls else None
+        if written is None or last.form.get("additionalProperties") not in (None, False):
+            continue
+        dropped = [f"{key}={quote(str(value), 30)}" for key, value in written.items() if key not in known and value not in (None, "", [], {})]  # fmt: skip
+        lacking = [name for name in known if name not in written]
+        if dropped and written.keys() & known.keys():
+            evidence = f"the answer has fields that its schema does not have: {', '.join(dropped[:3])}"
+            evidence += f"; it lacks {', '.join(lacking[:3])}" if lacking else ""
+            yield Proof(evidence, (last.end_number, last.number), f"inspect --event {last.end_number}")
             return
 
 

@@ -91,7 +91,9 @@ def find_repeated_lines(run: RunCalls) -> Iterator[Proof]:
 
 def find_lost_contexts(run: RunCalls) -> Iterator[Proof]:
     """Yield requests that lack messages of the system or of users that the request before in the same conversation had."""
-    for calls in run.by_owner.values():
+    yield from _find_lost_threads(run)
+    yield from _find_lost_users(run)
+    for calls in run.by_agent.values():
         earlier: list[RunModelCall] = []
         for call in calls:
             if call.continues or not call.messages:
@@ -104,6 +106,59 @@ def find_lost_contexts(run: RunCalls) -> Iterator[Proof]:
                     break
                 earlier.remove(found)
             earlier = [*earlier, call][-_REMEMBERED:]
+
+
+def _find_lost_users(run: RunCalls) -> Iterator[Proof]:
+    """Yield requests in the middle of a conversation that hold no message of its user, as after a hand-off."""
+    before: tuple[RunModelCall, MessageText] | None = None
+    for call in run.models:
+        user = next((message for message in reversed(call.messages) if message.role == "user" and len(message.texts) >= 8), None)  # fmt: skip
+        if user is not None:
+            before = call, user
+        elif before is not None and not call.continues and not any(message.role == "user" for message in call.messages):  # fmt: skip
+            earlier, lost = before
+            goes_on = any(
+                str(asked["id"]) in message.text
+                for asked in earlier.calls if asked.get("id")
+                for message in call.messages if message.role in {"assistant", "model", "tool"}
+            )  # fmt: skip
+            if goes_on and not any(normal(lost.texts)[:200] in message.searched for message in call.messages):
+                evidence = f"this request has no message of a user; event {earlier.number}, which it goes on from, had {quote(lost.texts)}"  # fmt: skip
+                yield Proof(evidence, (call.number, earlier.number), f"inspect --event {call.number}")
+                return
+
+
+def _find_lost_threads(run: RunCalls) -> Iterator[Proof]:
+    """Yield runs of a kept conversation whose requests hold no message of its earlier runs."""
+    calls: dict[int, list[RunModelCall]] = defaultdict(list)
+    for call in run.models:
+        *_, outermost = [None, *run.around(call.parent)]
+        if outermost is not None and outermost.conversation and _has_messages(outermost.inputs):
+            calls[outermost.row].append(call)
+    before: dict[tuple[str, str], int] = {}
+    for row, own in calls.items():
+        caller = run.callers[row]
+        key = caller.name, caller.conversation
+        earlier = before.get(key)
+        before[key] = row
+        if earlier is None or run.callers[earlier].end_number > caller.number:
+            continue
+        last = calls[earlier][-1]
+        users = [message for message in last.messages if message.role == "user" and len(message.texts) >= 8]
+        text = " ".join(message.searched for call in own for message in call.messages)
+        kept = [*(message.texts for message in users), last.text]
+        if not users or any(each and normal(each)[:200] in text for each in kept):
+            continue
+        if any(message.role in {"system", "developer", "assistant"} and len(message.texts) > 60 for message in own[0].messages):  # fmt: skip
+            continue  # which may be a summary
+        value = next((value for message in users for value in message.specifics if squeeze(value) not in squeeze(text)), "")  # fmt: skip
+        evidence = f"the requests of this run of thread {quote(caller.conversation, 30)} lack all messages that event {last.number} had: {f'{value}, ' if value else ''}user {quote(users[-1].texts)}"  # fmt: skip
+        yield Proof(evidence, (own[0].number, last.number), f"inspect --event {own[0].number}")
+
+
+def _has_messages(inputs: object) -> bool:
+    """Return whether a run took messages: one that goes on after an interruption does not."""
+    return isinstance(inputs, dict) and bool(inputs.get("messages"))
 
 
 def _find_conversation(call: RunModelCall, earlier: Sequence[RunModelCall]) -> RunModelCall | None:
@@ -134,11 +189,18 @@ def _find_conversation(call: RunModelCall, earlier: Sequence[RunModelCall]) -> R
 
 def _compare(before: RunModelCall, call: RunModelCall) -> Proof | None:
     now = {id(message) for message in call.messages}
+    kept_at = [
+        index for index, message in enumerate(before.messages)
+        if id(message) in now and message.role not in {"system", "developer"}
+    ]  # fmt: skip
+    goes_on = bool(before.text) and any(message.texts == before.text for message in call.messages)
     text = " ".join(message.searched for message in call.messages)
     flat = squeeze(text)
     dropped = [
-        message for message in before.messages
+        message for index, message in enumerate(before.messages)
         if id(message) not in now and message.role in {"system", "developer", "user"} and len(message.texts) >= 8
+        # What follows the last shared message is another branch of it, unless its answer is here too.
+        and (goes_on or not kept_at or index < kept_at[-1])
         and normal(message.texts)[:200] not in text
     ]  # fmt: skip
     if not dropped:
@@ -194,10 +256,9 @@ def find_lost_in_joins(run: RunCalls) -> Iterator[Proof]:
             last = max(caller.end_number for caller in group)
             readers = [call for call in run.models if call.number > last and _is_inside(run, call.row, call.parent, parent)]  # fmt: skip
             read: dict[int, int] = {}
+            taken = [(caller.number, searchable_text(caller.inputs)) for caller in siblings if caller.number > last]  # fmt: skip
             searched = [(call.number, message.searched) for call in readers for message in call.messages]
-            searched += [
-                (caller.number, searchable_text(caller.inputs)) for caller in siblings if caller.number > last
-            ]
+            searched += taken
             for number, searchable in sorted(searched, key=lambda each: each[0]):
                 for row, outputs in texts.items():
                     if row not in read and any(text in searchable for text in outputs):
@@ -205,8 +266,9 @@ def find_lost_in_joins(run: RunCalls) -> Iterator[Proof]:
             if not read or len(read) == len(group):
                 continue
             lost = [caller for caller in group if caller.row not in read]
-            if len(lost) > len(read):
-                continue
+            is_state = any(text in searchable for _, searchable in taken for outputs in texts.values() for text in outputs)  # fmt: skip
+            if len(lost) > len(read) and not is_state:
+                continue  # the best of several; a state that is passed on, as LangGraph's, would hold all of them
             reader = min(read.values())
             names = ", ".join(f"{caller.name} ({quote(texts[caller.row][0], 50)})" for caller in lost[:3])
             evidence = f"of {len(group)} parallel results this request has {len(read)}; it lacks {names}"

@@ -74,6 +74,8 @@ class Caller:
     outputs: Any
     failed: bool
     parent: int
+    conversation: str
+    """The id under which a framework keeps the conversation between its runs; "" for none."""
 
 
 @dataclass(eq=False)
@@ -99,6 +101,8 @@ class RunModelCall:
     limit: int | None
     continues: bool
     structured: bool
+    form: dict[str, Any]
+    """The schema that its answer was asked to have."""
 
     def holds(self, squeezed: str) -> bool:
         """Return whether letters and digits are in its request, or in its tools."""
@@ -168,6 +172,15 @@ class RunCalls:
         groups: dict[tuple[int, str], list[RunModelCall]] = {}
         for call in self.models:
             groups.setdefault((call.owner, "" if call.owner >= 0 else call.task), []).append(call)
+        return groups
+
+    @cached_property
+    def by_agent(self) -> dict[str, list[RunModelCall]]:
+        """Return the calls of models by the name of the agent: one that runs again goes on with its conversation."""
+        groups: dict[str, list[RunModelCall]] = {}
+        for call in self.models:
+            agent = self.callers.get(call.owner)
+            groups.setdefault(agent.name if agent else "", []).append(call)
         return groups
 
     @cached_property
@@ -254,6 +267,7 @@ class RunCallsReader(SpanWatcher):
             run.callers[row] = Caller(
                 row, spans.number[row], spans.end[row], component, spans.name(row),
                 start.get("inputs"), outputs, bool(spans.failed[row]), spans.parent[row],
+                str(lenient.mapping(start.get("metadata")).get("thread_id") or ""),
             )  # fmt: skip
         known = lenient.mapping(outputs)
         for fields in (known, lenient.mapping(known.get("result"))):
@@ -289,6 +303,7 @@ class RunCallsReader(SpanWatcher):
             lenient.string(outputs.get("text")) or "", lenient.mappings(outputs.get("tool_calls")),
             str(outputs.get("finish_reason") or ""), limit, is_continuation(inputs),
             any(key in params for key in ("response_format", "response_schema", "format", "text")),
+            _form_of(params),
         )  # fmt: skip
 
     def _read_message(self, message: Any) -> MessageText:
@@ -327,6 +342,8 @@ class RunCallsReader(SpanWatcher):
             call.owner = spans.agent[call.row]
         for tool in run.tools:
             tool.owner = spans.agent[tool.row]
+            # The tools of LangGraph run in threads of their own.
+            tool.task = run.asked[tool.call_id].task if tool.call_id in run.asked else tool.task
         run.models.sort(key=lambda call: call.number)
         run.tools.sort(key=lambda call: call.number)
         run.failures.sort()
@@ -353,6 +370,18 @@ def _read_tool(spans: SpanTable, row: int, start: Event, end: Event) -> RunToolC
 _SEARCH = re.compile(
     r"search|find|look.?up|query|retriev|fetch|get|list|read|select|browse|load", re.IGNORECASE
 )
+
+
+def _form_of(params: dict[str, Any]) -> dict[str, Any]:
+    for asked in (
+        lenient.mapping(params.get("response_format")).get("json_schema"),  # chat completions
+        lenient.mapping(params.get("text")).get("format"),  # responses
+        {"schema": params.get("response_schema")},
+    ):
+        schema = lenient.mapping(lenient.mapping(asked).get("schema"))
+        if schema:
+            return schema
+    return {}
 
 
 def _task_of(start: Event) -> str:

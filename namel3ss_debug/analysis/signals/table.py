@@ -102,8 +102,8 @@ class Signals(RunCallsReader):
 
 
 def has_calls(section: Row) -> bool:
-    """Return whether there were calls to look at."""
-    return bool(section["calls"])
+    """Return whether there were calls to look at, or a run that ended before its first call."""
+    return bool(section["calls"] or section["found"])
 
 
 def find_findings(section: Row, _sections: Mapping[str, Any], _run: RunAmounts) -> Iterator[Finding]:
