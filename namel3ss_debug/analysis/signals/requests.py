@@ -27,7 +27,7 @@ from namel3ss_debug.analysis.signals.run_calls import (
 
 _TEMPLATE = re.compile(r"(?<![\w\\{}^_])(?:\$\{|\{\{?)\s?([A-Za-z_][\w.]{1,40})\s?\}\}?(?![\w{}])")
 _CODE_BLOCK = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
-_LOOKS_LIKE_CODE = re.compile(r"\b(?:def|import|return|function|const|class|lambda|placeholders?|templates?|f-string|variables?|format string|jinja|latex)\b|=>|</\w+>|\\begin|#include", re.IGNORECASE)  # fmt: skip
+_LOOKS_LIKE_CODE = re.compile(r"\b(?:def|import|function|const|class|lambda|placeholders?|templates?|f-string|variables?|format string|jinja|latex)\b|=>|</\w+>|\\begin|#include", re.IGNORECASE)  # fmt: skip
 _MOST_FIELDS = 6
 _LONGEST_PROMPT = 8_000
 _LEAST_LINE = 20
@@ -62,6 +62,10 @@ def find_unfilled_templates(run: RunCalls) -> Iterator[Proof]:
         if not names or len(names) > _MOST_FIELDS or _LOOKS_LIKE_CODE.search(text):
             continue
         match = next(iter(names.values()))
+        # The prompts of CrewAI ask to "return the actual complete content".
+        line = text[text.rfind("\n", 0, match.start()) + 1 : match.end()]
+        if re.search(r"\breturn\b", line):
+            continue
         call = first[id(message)]
         around = text[max(match.start() - 30, 0) : match.end() + 30]
         evidence = f"a user message still has {match[0]}: {quote(around)}"
@@ -177,6 +181,7 @@ def _find_conversation(call: RunModelCall, earlier: Sequence[RunModelCall]) -> R
     alone = [message for message in call.messages if message.role not in {"system", "developer"}]
     refers = (
         last is not None
+        and last.end_number < call.number
         and last.site == call.site
         and len(alone) == 1
         and alone[0].role == "user"
@@ -201,7 +206,9 @@ def _compare(before: RunModelCall, call: RunModelCall) -> Proof | None:
         if id(message) not in now and message.role in {"system", "developer", "user"} and len(message.texts) >= 8
         # What follows the last shared message is another branch of it, unless its answer is here too.
         and (goes_on or not kept_at or index < kept_at[-1])
+        # A summary may be in another frame of words.
         and normal(message.texts)[:200] not in text
+        and not (len(message.texts) > 100 and normal(message.texts)[-60:] in text)
     ]  # fmt: skip
     if not dropped:
         return None
@@ -339,13 +346,20 @@ def find_other_branches(run: RunCalls) -> Iterator[Proof]:
                 continue
             holders = [
                 key for key, messages in tasks.items()
-                if key != own and spans[key][0] < spans[own][1] and spans[own][0] < spans[key][1]
+                if key != own and not _is_nested(run, key[0], own[0]) and spans[key][0] < spans[own][1] and spans[own][0] < spans[key][1]
                 and any(message.role == "user" and text in message.squeezed for message in messages)
             ]  # fmt: skip
             if len(holders) == 1:
                 evidence = f"{leaf.shown} is in no message of its own task, and in one that ran at the same time (event {spans[holders[0]][0]})"  # fmt: skip
                 yield Proof(evidence, (tool.number, of.number, spans[holders[0]][0]), f"explain {tool.number}", ("tool", tool.name))  # fmt: skip
                 return
+
+
+def _is_nested(run: RunCalls, one: int, other: int) -> bool:
+    """Return whether one agent runs inside the other, as those that one of smolagents manages."""
+    return any(caller.row == one for caller in run.around(other)) or any(
+        caller.row == other for caller in run.around(one)
+    )
 
 
 def _find_foreign_prompts(run: RunCalls) -> Iterator[Proof]:
