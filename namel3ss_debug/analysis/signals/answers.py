@@ -49,6 +49,11 @@ _EMPTY_PLACE = re.compile(
     r"[^\n:]{0,20}:[ \t]*(?:\[\]|\{\}|none|null|\"\")?[ \t]*(?:\n\s*\n\s*|\n)(?=[^\n\w]{0,4}(?:user |the )?(?:question|query|task|answer|instructions?)\b[^\n:]{0,20}:)",
     re.IGNORECASE,
 )
+_EMPTY_FRAME = re.compile(
+    r"(?:^|\n)[ \t]*([^\n]{0,60}\b(?:context|documents?|sources?|passages?|excerpts?)\b[^\n]{0,60})\n[ \t]*([-=#*]{3,})\s*\n[ \t]*\2[ \t]*(?:\n|$)",
+    re.IGNORECASE,
+)
+"""An empty place between two lines, as in the prompts of LlamaIndex."""
 _OBSERVED = re.compile(r"^\s*action\s*(?:input)?\s*:.+?^\s*(?:observation|final answer)\s*:\s*\S|(?:</code>|```)\s*\n\s*observations?\s*:[^\n]+", re.IGNORECASE | re.MULTILINE | re.DOTALL)  # fmt: skip
 _FINAL = re.compile(r"(?:^|\n)\s*(?:final answer|observation|tool (?:result|output))\s*:[^\n]{2,}", re.IGNORECASE)  # fmt: skip
 _WORD_IN_REASON = re.compile(r"['\"\u2018\u201c]([^'\"\u2019\u201d]{3,40})['\"\u2019\u201d]")
@@ -122,7 +127,7 @@ def _find_claims_without_context(run: RunCalls) -> Iterator[Proof]:
         last = call.messages[-1] if call.messages else None
         if last is None or last.role != "user" or call.calls or len(call.text.split()) < 4:
             continue
-        empty = next((found for message in call.messages if message.role in {"user", "system"} and (found := _EMPTY_PLACE.search(message.texts))), None)  # fmt: skip
+        empty = next((found for message in call.messages if message.role in {"user", "system"} and (found := _EMPTY_PLACE.search(message.texts) or _EMPTY_FRAME.search(message.texts))), None)  # fmt: skip
         if empty is not None and not _ADMITS.search(call.text) and _ENGLISH.search(call.text):
             evidence = (
                 f"the prompt has nothing under {quote(empty[1])}, and the answer asserts {quote(call.text)}"

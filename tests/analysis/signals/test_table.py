@@ -254,3 +254,39 @@ def test_a_cut_answer_that_is_continued(run):
         start, ("assistant", "Once upon a time there was a fisherman who"), ("user", "Go on."), text="sang."
     )
     assert run.found == []
+
+
+def test_instructions_to_return_are_no_code(run):
+    """A field in a prompt that asks to return something, as those of CrewAI do, was not filled in."""
+    run.ask(("user", "Write about {topic}.\n\nyou MUST return the whole content"), text="Fine, here it is.")
+    assert run.found == ["unfilled_template"]
+
+
+def test_another_branch_of_a_conversation_loses_nothing(run):
+    """Requests that share what precedes their last message are beside each other."""
+    shared = ("user", "Here is the text of the contract.")
+    run.ask(shared, ("user", "Review the style of it."), text="The style is fine.")
+    run.ask(shared, ("user", "Review the facts in it."), text="The facts are fine.")
+    assert run.found == []
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_hand_off_without_the_user(run, kept):
+    """A request that goes on from a call and holds no message of the user has lost them."""
+    user = ("user", "Please refund my order.")
+    run.ask(user, calls=[{"id": "call_1", "name": "transfer", "arguments": {}}])
+    run.ask(*([user] if kept else []), ("assistant", "call_1"), text="Hello, how can I help?")
+    assert run.found == ([] if kept else ["context_lost"])
+
+
+def test_an_observation_after_code(run):
+    """An answer of code that also holds its observation has made it up."""
+    run.ask(("user", "How is it?"), text="<code>\nlook()\n</code>\nObservation: sunny\n")
+    assert run.found == ["own_observation"]
+
+
+def test_an_empty_frame_in_a_prompt(run):
+    """An answer to a prompt of LlamaIndex without nodes is a claim after nothing."""
+    prompt = "Context information is below.\n-----\n\n-----\nQuery: When does the pool open?\nAnswer: "
+    run.ask(("user", prompt), text="The pool is open from seven on.")
+    assert run.found == ["empty_result_used"]
