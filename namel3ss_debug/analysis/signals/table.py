@@ -42,6 +42,8 @@ class Signal(NamedTuple):
 
 
 SIGNALS: Final = (
+    # It names what came back, which the loop of the patterns (0.7 at most) does not.
+    Signal("same_call_again", tool_calls.find_same_calls, 0.71),
     Signal("other_branch", requests.find_other_branches, 0.48),
     Signal("equal_prompts", requests.find_mixed_tasks, 0.48),
     Signal("unit_mismatch", tool_calls.find_unit_mismatches, 0.47),
@@ -59,7 +61,6 @@ SIGNALS: Final = (
     Signal("schema_mismatch", tool_calls.find_schema_violations, 0.42),
     Signal("coerced_output", answers.find_coerced_outputs, 0.42),
     Signal("lost_in_join", requests.find_lost_in_joins, 0.42),
-    Signal("same_call_again", tool_calls.find_same_calls, 0.42),
     Signal("stopped_by_word", answers.find_stops_by_a_word, 0.42),
     Signal("announced_step", answers.find_announced_steps, 0.41),
     Signal("repeated_lines", requests.find_repeated_lines, 0.4),
