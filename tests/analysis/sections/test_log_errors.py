@@ -39,6 +39,7 @@ NOT = [
     "error rate 0.1 %",
     "insert into errors values (1)",
     "the terror of configure liberror-perl",
+    "[non-fatal] Tracing: request failed: connection refused",
 ]
 
 

@@ -290,3 +290,42 @@ def test_an_empty_frame_in_a_prompt(run):
     prompt = "Context information is below.\n-----\n\n-----\nQuery: When does the pool open?\nAnswer: "
     run.ask(("user", prompt), text="The pool is open from seven on.")
     assert run.found == ["empty_result_used"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_kept_thread_that_lost_its_messages(run, kept):
+    """The runs of one `thread_id` of LangGraph are one conversation, so a run without its earlier messages has lost them."""
+    asked = ["My order is ORD-7731, it is late.", "Can you look at it again?"]
+    for number, text in enumerate(asked):
+        run.at += 1
+        inputs = {"messages": [{"role": "user", "content": text}]}
+        chain = run.recording.start(
+            "chain", "graph", run.at, inputs=inputs, metadata={"thread_id": "customer-1"}
+        )
+        earlier = [("user", asked[0]), ("assistant", "I look at it.")] if number and kept else []
+        run.ask(*earlier, ("user", text), text="I look at it.", parent=chain)
+        run.at += 1
+        run.recording.end(chain, run.at, outputs={})
+    assert run.found == ([] if kept else ["context_lost"])
+
+
+def test_a_task_that_ends_by_its_own_word(run):
+    """A team that stops by a word of the task has asked no model."""
+    run.at += 1
+    task = "Find a lamp. Write TERMINATE when you have one."
+    team = run.recording.start("agent", "team", run.at, inputs={"task": task})
+    run.at += 1
+    outputs = {"stop_reason": "Text 'TERMINATE' mentioned"}
+    run.recording.end(team, run.at, outputs=outputs)
+    assert run.found == ["stopped_by_word"]
+
+
+def test_agents_inside_each_other_are_no_branches(run):
+    """What an agent hands to the one that it calls is that one's own value."""
+    outer = run.recording.start("agent", "planner", 1, inputs={"city": "Oslo"})
+    inner = run.recording.start("agent", "guide", 2, outer, inputs={"city": "Paris"})
+    run.at = 2
+    run.ask(("user", "Show the sights of Oslo and of Paris."), text="Done.", parent=inner)
+    run.recording.end(inner, 5, outputs={"text": "Done."})
+    run.recording.end(outer, 6, outputs={"text": "Done."})
+    assert run.found == []
