@@ -51,7 +51,7 @@ NORMALISATIONS: Final[Mapping[str, str]] = {
 _NORMALISED: Final = compile_late(
     "|".join(f"(?P<{name}>{pattern})" for name, pattern in NORMALISATIONS.items())
 )
-_MAY_DIFFER: Final = compile_late(r"\d|-:--|[\u2801-\u28ff]|/s")
+_MAY_DIFFER: Final = compile_late(r"\d|/tmp|-:--|[\u2801-\u28ff]|/s")
 NUMBER: Final = compile_late(r"(\d+)")
 _REDRAWS: Final = compile_late(r"[\r\b]|\x1b\[(?:[0-9;?]*[ABEFGHJK]|\?25[hl])")
 _CONTROL: Final = compile_late(

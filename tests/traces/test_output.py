@@ -9,7 +9,7 @@ from namel3ss_debug.traces.output import NORMALISATIONS, OutputPiece, digest_lin
 SAMPLES = {
     "address": ("<object at 0x7f9732b4d080> 140288345678912", "<object at 0x7f11aab4d0c0> 139788345671111"),
     "line": ('File "app.py", line 12, app.py:12', 'File "app.py", line 7, app.py:7'),
-    "file": ("/tmp/tmpab12cd_9/x", "/tmp/tmpzz98yy_1/x"),
+    "file": ("/tmp/tmpabcdef_g/x", "/tmp/tmpzz98yy_1/x"),
     "port": ("http://127.0.0.1:4711/", "http://127.0.0.1:50123/"),
     "progress": ("100%|#| 4/4 [00:01<00:00,  3.9it/s] 0:00:01", "100%|#| 4/4 [00:02<00:00, 2.0it/s] 0:00:02"),
     "duration": ("took 0.51, 12 ms, 1.5 s", "took 0.62, 9 ms, 1.75 s"),
