@@ -141,9 +141,9 @@ def _read_mlflow(facts: SpanFacts, attributes: Mapping[str, Any]) -> SpanFacts:
         return replace(facts, name=name, inputs=inputs, outputs=outputs, usage=facts.usage or usage,
                        cost=cost if facts.cost is None else facts.cost)  # fmt: skip
     if facts.kind == "tool":
-        given = facts.inputs if "arguments" in facts.inputs else {"arguments": read_arguments(sent)}
+        passed = facts.inputs if "arguments" in facts.inputs else {"arguments": read_arguments(sent)}
         return replace(
-            facts, inputs=given, outputs=facts.outputs or lenient.drop_none({"result": load(returned)})
+            facts, inputs=passed, outputs=facts.outputs or lenient.drop_none({"result": load(returned)})
         )
     return replace(
         facts, inputs=facts.inputs or read_object(sent), outputs=facts.outputs or read_object(returned)

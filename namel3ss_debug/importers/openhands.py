@@ -132,8 +132,8 @@ class _OpenHandsSession:
                 call_id = f"{self._run} {details.get('tool_call_id') or key}"
                 name = lenient.string(details.get("function_name")) or str(action)
                 read = {"thought", "impl_source", "translated_ipython_code"}
-                given = {name: value for name, value in arguments.items() if name not in read}
-                self._conversation.call(call_id, name, given, at)
+                passed = {name: value for name, value in arguments.items() if name not in read}
+                self._conversation.call(call_id, name, passed, at)
                 self._calls[key] = call_id
         else:
             self._problems.left_out[f"events of type {action}"] += 1

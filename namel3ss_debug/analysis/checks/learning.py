@@ -235,7 +235,7 @@ def _suggest_sources(tools: Sequence[SeenSpan], written: str) -> Iterator[dict[s
     for span in tools:  # by their ends
         arguments = lenient.mapping(lenient.mapping(span.start.get("inputs")).get("arguments"))
         for name, value in arguments.items():
-            found = _says_something(value, written) and results.hold(value, span.number)
+            found = _is_specific(value, written) and results.hold(value, span.number)
             of_tool = taken.setdefault(span.name, {})
             of_tool[name] = of_tool.get(name, True) and found
         results.add(span)
@@ -245,7 +245,7 @@ def _suggest_sources(tools: Sequence[SeenSpan], written: str) -> Iterator[dict[s
             yield {"name": _named("sources-of", name), "taken": _pattern(name), "arguments": names}
 
 
-def _says_something(value: Any, written: str) -> bool:
+def _is_specific(value: Any, written: str) -> bool:
     """Return whether a value is so special that it can only be in an earlier result if it was taken from there."""
     leaves = list(iter_leaves(value))
     return bool(leaves) and all(
