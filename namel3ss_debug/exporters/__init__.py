@@ -1,7 +1,7 @@
 """Exporters: formats of other tools, each one module that turns events or findings into bytes.
 
-A module of `TRACE_EXPORTERS` has `export(events)`, which yields the bytes of a trace; `trace --format NAME`
-and `export --format NAME` offer it.
+A module of `TRACE_EXPORTERS` has `export(events)`, which yields the bytes of a trace, and `LEFT_OUT`, what its format has no
+place for; `trace --format NAME` and `export --format NAME` offer it.
 A module of `FINDING_EXPORTERS` has `export(reports, root, fail_on)`, which returns the bytes of what `check` found;
 `check --NAME FILE` offers it. To add one, write the module and add its row.
 """
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 class TraceExporterModule(Protocol):
-    """What a module of a trace exporter has."""
+    """What a module of a trace exporter has.
+
+    `LEFT_OUT` is what its format has no place for, as `export` shows it and a round trip is judged by.
+    """
+
+    LEFT_OUT: tuple[str, ...]
 
     def export(self, events: Iterable[Event]) -> Iterator[bytes]:
         """Yield a trace in this format, piece by piece."""
@@ -113,6 +118,7 @@ TRACE_EXPORTERS: tuple[TraceExporter, ...] = (
     TraceExporter(
         "openmetrics", "namel3ss_debug.exporters.openmetrics", ".metrics.txt", "figures for Prometheus"
     ),
+    TraceExporter("loki", "namel3ss_debug.exporters.loki", ".loki.json", "log records for Loki"),
 )
 
 FINDING_EXPORTERS: tuple[FindingExporter, ...] = (

@@ -6,27 +6,43 @@ ATIF has no durations and no tree: the steps of all agents are in one list, in t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from namel3ss_debug.exporters.span_export import ExportedSpan, failure_of, read_exported
+from namel3ss_debug.exporters.span_export import (
+    PROGRAM,
+    RERUN,
+    ExportedSpan,
+    failure_of,
+    format_moment,
+    own_fields,
+    read_exported,
+)
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.version import __version__
 from namel3ss_debug.views.payloads import json_bytes
 from namel3ss_debug.wire import lenient, parts
+from namel3ss_debug.wire.conventions import FURTHER_COUNTS
 
 SCHEMA_VERSION: Final = "ATIF-v1.6"
+ONLY_CALLS: Final = "all but calls of models and their tools, with each message once; parameters, starts, durations, and errors of tools"
+"""The tree of agents is left out with it. The error of a tool stands as its result; a tool that did not run has none."""
+
+LEFT_OUT: Final = (PROGRAM, RERUN, ONLY_CALLS)
+
+_FURTHER: Final = ("cache_write_tokens", "reasoning_tokens", *FURTHER_COUNTS)
+_Results = dict[str, list[ExportedSpan]]
+"""Id of a call -> the tools that it started, in order."""
 
 
 def export(events: Iterable[Event]) -> Iterator[bytes]:
     """Yield one document."""
     spans = sorted(read_exported(events), key=lambda span: span.number)
-    results = {
-        str(span.facts.inputs["call_id"]): span
-        for span in spans
-        if span.facts.kind == "tool" and span.facts.inputs.get("call_id")
-    }
+    results: _Results = defaultdict(list)
+    for span in spans:
+        if span.facts.kind == "tool" and span.facts.inputs.get("call_id"):
+            results[str(span.facts.inputs["call_id"])].append(span)
     models = [span for span in spans if span.facts.kind == "model"]
     agent = next((span.facts.name for span in spans if span.facts.kind == "agent"), None) or "agent"
     steps = [{"step_id": number, **step} for number, step in enumerate(_steps(models, results), 1)]
@@ -49,7 +65,7 @@ def export(events: Iterable[Event]) -> Iterator[bytes]:
     yield (json_bytes(document) + "\n").encode()
 
 
-def _steps(models: Iterable[ExportedSpan], results: dict[str, ExportedSpan]) -> Iterator[dict[str, Any]]:
+def _steps(models: Iterable[ExportedSpan], results: _Results) -> Iterator[dict[str, Any]]:
     seen: set[tuple[str, str]] = set()
     for span in models:
         for message in lenient.mappings(span.facts.inputs.get("messages")):
@@ -57,11 +73,11 @@ def _steps(models: Iterable[ExportedSpan], results: dict[str, ExportedSpan]) -> 
             text = "\n".join(parts.select_texts(lenient.mappings(message.get("parts"))))
             if role in ("system", "user") and text and (role, text) not in seen:
                 seen.add((role, text))
-                yield {"source": role, "message": text, **_time(span)}
+                yield {"source": role, "message": text, **_time(span.began)}
         yield _agent_step(span, results)
 
 
-def _agent_step(span: ExportedSpan, results: dict[str, ExportedSpan]) -> dict[str, Any]:
+def _agent_step(span: ExportedSpan, results: _Results) -> dict[str, Any]:
     facts = span.facts
     calls: list[dict[str, Any]] = [
         {
@@ -71,16 +87,18 @@ def _agent_step(span: ExportedSpan, results: dict[str, ExportedSpan]) -> dict[st
         }
         for index, call in enumerate(lenient.mappings(facts.outputs.get("tool_calls")))
     ]
+    # Some programs give the calls of each answer the same ids again, so each result is taken once.
     observed = [
-        {"source_call_id": call["tool_call_id"], "content": _content(results[call["tool_call_id"]])}
+        {"source_call_id": call["tool_call_id"], "content": _content(found.pop(0))}
         for call in calls
-        if call["tool_call_id"] in results
+        if (found := results.get(call["tool_call_id"]))
     ]
     metrics = {
         "prompt_tokens": facts.usage.get("input_tokens"),
         "completion_tokens": facts.usage.get("output_tokens"),
         "cached_tokens": facts.usage.get("cache_read_tokens"),
         "cost_usd": facts.cost,
+        "extra": {name: facts.usage[name] for name in _FURTHER if name in facts.usage} or None,
     }
     failure = failure_of(facts)
     step = {
@@ -91,21 +109,20 @@ def _agent_step(span: ExportedSpan, results: dict[str, ExportedSpan]) -> dict[st
         "tool_calls": calls or None,
         "observation": {"results": observed} if observed else None,
         "metrics": lenient.drop_none(metrics) or None,
-        "extra": None if failure is None else {"error": failure},
+        "extra": lenient.drop_none({**span.source, "error": failure, **own_fields(span)}),
     }
-    return {**_time(span), **lenient.drop_none(step)}
+    return {**_time(span.began if span.ended is None else span.ended), **lenient.drop_none(step)}
 
 
 def _content(tool: ExportedSpan) -> str:
     failure = failure_of(tool.facts)
-    if failure is not None:
-        return failure
-    result = tool.facts.outputs.get("result")
+    return as_text(tool.facts.outputs.get("result")) if failure is None else failure
+
+
+def as_text(result: Any) -> str:
+    """Return the result of a tool as its text."""
     return result if isinstance(result, str) else json_bytes(result)
 
 
-def _time(span: ExportedSpan) -> dict[str, str]:
-    if span.began is None:
-        return {}
-    moment = datetime.fromtimestamp(span.began / 1e9, UTC).isoformat(timespec="microseconds")
-    return {"timestamp": moment.replace("+00:00", "Z")}
+def _time(at: int | None) -> dict[str, str]:
+    return {} if at is None else {"timestamp": format_moment(at)}

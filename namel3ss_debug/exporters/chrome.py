@@ -1,7 +1,7 @@
 """Export a trace in the Trace Event Format of Chrome, which Perfetto, chrome://tracing and speedscope open.
 
 A span is a complete event (`X`) on the lane of its thread or task; spans that overlap without lying inside each other, as those of tasks
-do, get lanes of their own, because the viewers draw one lane as a stack.
+do, get lanes of their own, because the viewers draw one lane as a stack. What happened inside of a span is an instant (`i`) on its lane.
 """
 
 from __future__ import annotations
@@ -9,11 +9,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
+from typing import Any, Final
 
-from namel3ss_debug.exporters.span_export import ExportedSpan, failure_of, read_exported
+from namel3ss_debug.exporters.span_export import (
+    KNOWN_TIMES,
+    OUTSIDE,
+    PROGRAM,
+    RERUN,
+    UNTIMED,
+    ExportedSpan,
+    failure_of,
+    own_fields,
+    read_exported,
+)
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.facts import since_epoch
 from namel3ss_debug.views.payloads import json_bytes
 from namel3ss_debug.wire import lenient
+
+LEFT_OUT: Final = (PROGRAM, OUTSIDE, RERUN, UNTIMED, KNOWN_TIMES)
 
 
 def export(events: Iterable[Event]) -> Iterator[bytes]:
@@ -24,8 +38,9 @@ def export(events: Iterable[Event]) -> Iterator[bytes]:
     yield b'{"displayTimeUnit":"ms","traceEvents":[\n'
     comma = ""
     for lane, span in find_lanes(spans):
-        yield (comma + json_bytes(_event(lane, span))).encode()
-        comma = ",\n"
+        for event in (_event(lane, span), *_instants(lane, span)):
+            yield (comma + json_bytes(event)).encode()
+            comma = ",\n"
     yield b"\n]}\n"
 
 
@@ -52,13 +67,16 @@ def _event(lane: int, span: ExportedSpan) -> dict[str, object]:
     began = span.began or 0
     details = {
         "event": span.number,
-        "status": "open" if facts.is_open else facts.status,
+        "run": span.trace_id,
+        "id": facts.span_id,
+        "parent": facts.parent_id,
         "error": failure_of(facts),
-        "call_site": facts.fields.get("call_site"),
         "inputs": dict(facts.inputs),
         "outputs": dict(facts.outputs),
         "usage": dict(facts.usage),
         "cost": facts.cost,
+        "source": span.source,
+        **own_fields(span),
     }
     return {
         "ph": "X",
@@ -70,3 +88,25 @@ def _event(lane: int, span: ExportedSpan) -> dict[str, object]:
         "tid": lane + 1,
         "args": lenient.drop_empty(details),
     }
+
+
+def _instants(lane: int, span: ExportedSpan) -> Iterator[dict[str, Any]]:
+    for point in span.points:
+        at = point.get("timestamp")
+        details = {
+            "event": point["number"],
+            "run": span.trace_id,
+            "parent": span.facts.span_id,
+            "namel3ss.event_type": point["event_type"],
+            **{name: point.get(name) for name in ("inputs", "outputs", "metadata", "error")},
+        }
+        yield {
+            "ph": "i",
+            "s": "t",
+            "name": point.get("component_name") or point["event_type"],
+            "cat": point["component"],
+            "ts": ((span.began or 0) if at is None else since_epoch(at)) / 1000,
+            "pid": 1,
+            "tid": lane + 1,
+            "args": lenient.drop_empty(details),
+        }

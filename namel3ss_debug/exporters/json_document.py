@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.names import DOCUMENT_HEAD
 from namel3ss_debug.views.payloads import json_bytes
+
+LEFT_OUT: Final = ()
 
 
 def export(events: Iterable[Event]) -> Iterator[bytes]:

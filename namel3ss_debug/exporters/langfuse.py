@@ -7,13 +7,32 @@ use OTLP, which its documentation recommends.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from namel3ss_debug.exporters.span_export import ExportedSpan, failure_of, provider_of, read_exported
+from namel3ss_debug.exporters.otlp import make_answer
+from namel3ss_debug.exporters.span_export import (
+    CHUNKS,
+    FINE_TIMES,
+    JSON_TEXT,
+    MODEL,
+    OUTSIDE,
+    PROGRAM,
+    RERUN,
+    ExportedSpan,
+    failure_of,
+    format_moment,
+    make_span_id,
+    own_fields,
+    read_exported,
+)
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.facts import since_epoch
+from namel3ss_debug.traces.span_events import SpanFacts
 from namel3ss_debug.views.payloads import json_bytes
 from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.conventions import FURTHER_COUNTS
+
+LEFT_OUT: Final = (PROGRAM, OUTSIDE, CHUNKS, RERUN, FINE_TIMES, MODEL, JSON_TEXT)
 
 TYPES: Final = {
     "agent": "AGENT",
@@ -23,6 +42,8 @@ TYPES: Final = {
     "validation": "GUARDRAIL",
 }
 """Kind of a span -> type of an observation; any other is a SPAN."""
+
+_LEVELS: Final = {"debug": "DEBUG", "warning": "WARNING", "error": "ERROR", "critical": "ERROR"}
 
 
 def export(events: Iterable[Event]) -> Iterator[bytes]:
@@ -43,7 +64,7 @@ def _document(trace_id: str, spans: list[ExportedSpan]) -> dict[str, Any]:
         "timestamp": _moment(spans[0].began),
         "sessionId": first.session_id,
     }
-    observations = [_observation(span) for span in spans]
+    observations = [each for span in spans for each in (_observation(span), *_events(span))]
     return {"trace": lenient.drop_none(trace), "observations": observations}
 
 
@@ -52,46 +73,72 @@ def _observation(span: ExportedSpan) -> dict[str, Any]:
     kind, failure = facts.kind, failure_of(facts)
     inputs: Any = dict(facts.inputs) or None
     outputs: Any = dict(facts.outputs) or None
-    usage, cost, model = None, None, None
+    model = None
     if kind == "tool":
         inputs, outputs = facts.inputs.get("arguments"), facts.outputs.get("result")
     elif kind == "model":
-        inputs = {name: facts.inputs[name] for name in ("messages", "tools") if facts.inputs.get(name)}
+        tools = facts.inputs.get("tools")
+        inputs = lenient.drop_none({"messages": facts.inputs.get("messages"), "tools": tools}) or None
+        outputs = make_answer(facts.outputs)
         model = facts.outputs.get("response_model") or facts.inputs.get("model") or facts.name
-        sides = {"input": facts.usage.get("input_tokens"), "output": facts.usage.get("output_tokens")}
-        usage = lenient.drop_none({
-            **sides,
-            "total": sum(filter(None, sides.values())) if facts.usage else None,
-            "input_cached_tokens": facts.usage.get("cache_read_tokens"),
-            "input_cache_creation": facts.usage.get("cache_write_tokens"),
-            "output_reasoning_tokens": facts.usage.get("reasoning_tokens"),
-        })  # fmt: skip
-        cost = None if facts.cost is None else {"total": facts.cost}
     whole = {
         "id": facts.span_id,
         "traceId": span.trace_id,
         "parentObservationId": facts.parent_id,
         "type": TYPES.get(kind, "SPAN"),
-        "name": facts.name or kind,
+        "name": facts.name,
         "startTime": _moment(span.began),
         "endTime": None if facts.is_open else _moment(span.ended),
         "level": "ERROR" if failure is not None else "DEFAULT",
-        "statusMessage": failure,
+        "statusMessage": failure or None,
         "input": inputs,
         "output": outputs,
         "model": model,
         "modelParameters": facts.inputs.get("params") if kind == "model" else None,
-        "usageDetails": usage,
-        "costDetails": cost,
-        "metadata": lenient.drop_none(
-            {"provider": provider_of(facts), "call_site": facts.fields.get("call_site")}
-        ),
+        "usageDetails": _usage(facts) or None,
+        "costDetails": None if facts.cost is None else {"total": facts.cost},
+        "metadata": {**span.source, **own_fields(span)},
     }
     return lenient.drop_none(whole)
 
 
+def _usage(facts: SpanFacts) -> dict[str, int]:
+    sides = {"input": facts.usage.get("input_tokens"), "output": facts.usage.get("output_tokens")}
+    return lenient.drop_none({
+        **sides,
+        "total": sum(filter(None, sides.values())) if facts.usage else None,
+        "input_cached_tokens": facts.usage.get("cache_read_tokens"),
+        "input_cache_creation": facts.usage.get("cache_write_tokens"),
+        "output_reasoning_tokens": facts.usage.get("reasoning_tokens"),
+        **{name: facts.usage.get(name) for name in FURTHER_COUNTS},
+    })  # fmt: skip
+
+
+def _events(span: ExportedSpan) -> Iterator[dict[str, Any]]:
+    """Yield what happened inside of a span as observations without a duration."""
+    for point in span.points:
+        if point["event_type"] == "stream_chunk":
+            continue
+        metadata, at = lenient.mapping(point.get("metadata")), point.get("timestamp")
+        whole = {
+            "id": make_span_id(str(point.get("execution_id") or ""), point["event_id"]),
+            "traceId": span.trace_id,
+            "parentObservationId": span.facts.span_id,
+            "type": "EVENT",
+            "name": point.get("component_name"),
+            "startTime": None if at is None else _moment(since_epoch(at)),
+            "level": _LEVELS.get(str(metadata.get("level")), "DEFAULT"),
+            "statusMessage": point.get("error") or lenient.string(metadata.get("message")),
+            "input": point.get("inputs"),
+            "output": point.get("outputs"),
+            "metadata": {
+                **metadata,
+                "namel3ss.event_type": point["event_type"],
+                "namel3ss.component": point.get("component"),
+            },
+        }
+        yield lenient.drop_none(whole)
+
+
 def _moment(at: int | None) -> str | None:
-    """Return nanoseconds since 1970 as Langfuse writes times."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at / 1e9, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return None if at is None else format_moment(at)

@@ -13,13 +13,24 @@ from typing import Any, Final
 
 import orjson
 
-from namel3ss_debug.exporters.span_export import MARK, ExportedSpan, provider_of, read_exported
+from namel3ss_debug.exporters.span_export import (
+    KNOWN_TIMES,
+    MARK,
+    OUTSIDE,
+    PROGRAM,
+    RERUN,
+    ExportedSpan,
+    provider_of,
+    read_exported,
+)
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.span_events import SpanFacts
+from namel3ss_debug.traces.span_events import SpanError, SpanFacts
 from namel3ss_debug.version import __version__
 from namel3ss_debug.views.payloads import json_bytes
 from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.conventions import FURTHER_COUNTS, PROVIDERS
 
+LEFT_OUT: Final = (PROGRAM, OUTSIDE, RERUN, KNOWN_TIMES)
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.41.0"
 SPANS_PER_REQUEST: Final = 512
 
@@ -46,15 +57,8 @@ _USAGE = {
     "cache_read_tokens": "gen_ai.usage.cache_read.input_tokens",
     "cache_write_tokens": "gen_ai.usage.cache_creation.input_tokens",
     "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
+    **{name: f"namel3ss.usage.{name}" for name in FURTHER_COUNTS},
 }
-_PROVIDERS = {
-    "google": "gcp.gen_ai",
-    "gemini": "gcp.gemini",
-    "bedrock": "aws.bedrock",
-    "mistral": "mistral_ai",
-}
-"""The names of providers that the convention has otherwise."""
-
 _INTERNAL, _CLIENT, _OK, _ERROR = 1, 3, 1, 2
 
 
@@ -66,9 +70,8 @@ def export(events: Iterable[Event]) -> Iterator[bytes]:
 
 def make_requests(spans: Iterable[ExportedSpan]) -> Iterator[dict[str, Any]]:
     """Yield the bodies of requests to a receiver of OTLP, in the form of its JSON."""
-    batches = groupby(enumerate(spans), lambda each: (each[0] // SPANS_PER_REQUEST, each[1].service))
-    for (_, service), group in batches:
-        about = {"service.name": service or "namel3ss-debug", "telemetry.sdk.language": "python"}
+    batches = groupby(enumerate(spans), lambda each: (each[0] // SPANS_PER_REQUEST, resource_of(each[1])))
+    for (_, about), group in batches:
         scope = {"name": "namel3ss-debug", "version": __version__}
         found = [make_span(span) for _, span in group]
         yield {
@@ -82,10 +85,15 @@ def make_requests(spans: Iterable[ExportedSpan]) -> Iterator[dict[str, Any]]:
         }
 
 
+def resource_of(span: ExportedSpan) -> dict[str, Any]:
+    """Return the attributes of the program: those that an imported trace has, else those of a program that we recorded."""
+    own = {"service.name": span.service or "namel3ss-debug", "telemetry.sdk.language": "python"}
+    return span.resource or {**own, "telemetry.sdk.name": "namel3ss-debug"}
+
+
 def make_span(span: ExportedSpan) -> dict[str, Any]:
     """Return a span in the form of OTLP/JSON: ids in hexadecimal, times in nanoseconds as texts."""
     facts = span.facts
-    operation = _OPERATIONS.get(facts.kind)
     status: dict[str, Any] = {} if facts.is_open or facts.status == "cancelled" else {"code": _OK}
     if facts.failure is not None:
         status = lenient.drop_none({"code": _ERROR, "message": facts.failure.text})
@@ -96,29 +104,41 @@ def make_span(span: ExportedSpan) -> dict[str, Any]:
         "traceId": span.trace_id,
         "spanId": facts.span_id,
         "parentSpanId": facts.parent_id,
-        "name": " ".join(filter(None, (operation, facts.name))) or facts.kind,
+        "name": name_span(facts),
         "kind": _CLIENT if facts.kind in ("model", "http") else _INTERNAL,
         "startTimeUnixNano": str(began),
         "endTimeUnixNano": str(ended),
-        "attributes": _attributes(make_attributes(facts)),
+        "attributes": _attributes(make_attributes(span)),
         "events": [*_failure_events(facts, ended), *map(_point_event, span.points)],
         "status": status,
     }
     return {name: value for name, value in document.items() if value not in (None, [], {})}
 
 
-def make_attributes(facts: SpanFacts) -> dict[str, Any]:
+def name_span(facts: SpanFacts) -> str:
+    """Return the name of a span by the conventions, such as `chat gpt-5`."""
+    return " ".join(filter(None, (_OPERATIONS.get(facts.kind), facts.name))) or facts.kind
+
+
+def make_attributes(span: ExportedSpan) -> dict[str, Any]:
     """Return the attributes of a span; one that is None is not known."""
+    facts = span.facts
     kind, inputs, outputs = facts.kind, facts.inputs, facts.outputs
     path, _, line = str(facts.fields.get("call_site") or "").rpartition(":")
     attributes: dict[str, Any] = {
+        **{name: _attribute(value) for name, value in span.source.items() if name != "resource"},
         "gen_ai.operation.name": _OPERATIONS.get(kind),
         "openinference.span.kind": _OPEN_INFERENCE.get(kind),
         "gen_ai.conversation.id": facts.session_id,
         "error.type": None if facts.failure is None else facts.failure.kind,
         "code.file.path": path or None,
         "code.line.number": int(line) if line.isdecimal() and len(line) < 10 else None,
+        "thread.name": facts.fields.get("thread"),
+        "namel3ss.task": facts.fields.get("task"),
+        "namel3ss.step_type": facts.fields.get("step_type"),
+        "namel3ss.retry_count": facts.fields.get("retry_count"),
         "namel3ss.kind": kind,
+        "namel3ss.duration_ms": facts.duration_ms if span.began is None else None,
         "namel3ss.status": "open" if facts.is_open else facts.status,
         "llm.cost.total": facts.cost,
         **{theirs: facts.usage.get(ours) for ours, theirs in _USAGE.items()},
@@ -142,25 +162,27 @@ def make_attributes(facts: SpanFacts) -> dict[str, Any]:
 def _model_attributes(facts: SpanFacts) -> dict[str, Any]:
     inputs, outputs = facts.inputs, facts.outputs
     provider = provider_of(facts)
-    params = {
-        f"gen_ai.request.{name}": value if isinstance(value, (str, int, float)) else _json(value)
-        for name, value in lenient.mapping(inputs.get("params")).items()
-    }
-    reason = outputs.get("finish_reason")
+    params = lenient.mapping(inputs.get("params"))
+    reason, answer = outputs.get("finish_reason"), make_answer(outputs)
     return {
-        **params,
-        "gen_ai.provider.name": _PROVIDERS.get(provider, provider) if provider else None,
+        **{
+            f"gen_ai.request.{name}": value if isinstance(value, str) else _attribute(value)
+            for name, value in params.items()
+        },
+        # As OpenInference has them: also those that an attribute cannot hold, such as null.
+        "llm.invocation_parameters": json_bytes(params) if params else None,
+        "gen_ai.provider.name": PROVIDERS.get(provider, provider) if provider else None,
         "gen_ai.request.model": lenient.string(inputs.get("model")) or facts.name,
         "gen_ai.response.model": lenient.string(outputs.get("response_model")),
         "gen_ai.response.finish_reasons": [reason] if isinstance(reason, str) else None,
         "gen_ai.input.messages": _json(inputs.get("messages")),
         "gen_ai.tool.definitions": _json(inputs.get("tools") or None),
-        "gen_ai.output.messages": _json(_answer(outputs)),
+        "gen_ai.output.messages": _json(None if answer is None else [answer]),
     }
 
 
-def _answer(outputs: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the answer of a model as the one message that it is in the conventions."""
+def make_answer(outputs: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the answer of a model as the one message that it is in the conventions; None where nothing is known of it."""
     text, calls = outputs.get("text"), lenient.mappings(outputs.get("tool_calls"))
     reasoning = outputs.get("reasoning")
     if text is None and not calls and reasoning is None:
@@ -171,31 +193,41 @@ def _answer(outputs: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         *({"type": "tool_call", **call} for call in calls),
     ]
     message = {"role": "assistant", "parts": content, "finish_reason": outputs.get("finish_reason")}
-    return [lenient.drop_none(message)]
+    return lenient.drop_none(message)
 
 
 def _failure_events(facts: SpanFacts, ended: int) -> Iterator[dict[str, Any]]:
     failure = facts.failure
     if failure is not None:
-        attributes = {
-            "exception.type": failure.kind,
-            "exception.message": failure.text,
-            "exception.stacktrace": failure.stack_trace,
-        }
-        yield {"timeUnixNano": str(ended), "name": "exception", "attributes": _attributes(attributes)}
+        attributes = _attributes(failure_attributes(failure))
+        yield {"timeUnixNano": str(ended), "name": "exception", "attributes": attributes}
+
+
+def failure_attributes(failure: SpanError) -> dict[str, Any]:
+    """Return the attributes of the event `exception` of a span that failed."""
+    return {
+        "exception.type": failure.kind,
+        "exception.message": failure.text,
+        "exception.stacktrace": failure.stack_trace,
+    }
 
 
 def _point_event(event: Event) -> dict[str, Any]:
     """Return what happened inside of a span, such as a message or a log record, as an event of that span."""
     if event["event_type"] == MARK:
         return {"name": MARK, "attributes": _attributes(_evaluation(event["metadata"]))}
-    attributes = {
+    at = event.get("timestamp")
+    time = {} if at is None else {"timeUnixNano": str(int(at * 1e6 + 0.5) * 1000)}
+    return {**time, "name": event["event_type"], "attributes": _attributes(point_attributes(event))}
+
+
+def point_attributes(event: Event) -> dict[str, Any]:
+    """Return the attributes of what happened inside of a span; one that is None is not known."""
+    return {
+        "namel3ss.component": event.get("component"),
         "namel3ss.name": event.get("component_name"),
         **{f"namel3ss.{name}": _json(event.get(name)) for name in ("inputs", "outputs", "metadata", "error")},
     }
-    at = event.get("timestamp")
-    time = {} if at is None else {"timeUnixNano": str(int(at * 1e6 + 0.5) * 1000)}
-    return {**time, "name": event["event_type"], "attributes": _attributes(attributes)}
 
 
 def _evaluation(mark: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,6 +249,20 @@ def _json(value: Any) -> str | None:
         except orjson.JSONDecodeError:
             return value
     return json_bytes(value)
+
+
+def _attribute(value: Any) -> Any:
+    """Return a value as an attribute holds it: a number, a text, a list of texts, or anything else as a text of JSON.
+
+    A text that would be read as an object or a list is quoted.
+    """
+    if isinstance(value, str):
+        return _json(value) if value[:1] in ("{", "[", '"') else value
+    if isinstance(value, (bool, int, float)) or (
+        isinstance(value, list) and value and all(isinstance(each, str) for each in value)
+    ):
+        return value
+    return _json(value)
 
 
 def _attributes(values: Mapping[str, Any]) -> list[dict[str, Any]]:

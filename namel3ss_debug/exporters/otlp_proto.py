@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from namel3ss_debug.errors import WrongUsageError
-from namel3ss_debug.exporters.otlp import make_requests
+from namel3ss_debug.exporters.otlp import LEFT_OUT, make_requests
 from namel3ss_debug.exporters.span_export import read_exported
 from namel3ss_debug.traces.events import Event
+
+__all__ = ["LEFT_OUT", "encode", "export"]
 
 _IDS = ("traceId", "spanId", "parentSpanId")
 

@@ -1,7 +1,6 @@
-"""Send spans to a receiver of OTLP over HTTP: a collector, Phoenix, MLflow, Langfuse, or any service that takes OTLP.
+"""Send spans to a receiver of OTLP over HTTP: a collector, Phoenix, MLflow, Langfuse, or any service that takes OTLP; and logs to Loki.
 
-Requests are compressed, hold at most 512 spans each, and are sent again as the specification of OTLP asks: after 429, 502, 503
-and 504, and where there is no connection, with growing pauses or as long as `Retry-After` says.
+Requests are compressed, hold at most 512 spans each, and are sent again as the specification of OTLP asks (`wire.posting`).
 """
 
 from __future__ import annotations
@@ -16,14 +15,9 @@ import orjson
 
 from namel3ss_debug.errors import DebugError, WrongUsageError
 from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.posting import Post, Posted, open_poster
 
 PATH: Final = "/v1/traces"
-RETRIES: Final = 6
-BACKOFF_SECONDS: Final = 0.25
-"""The first pause; each further one is twice as long, 8 s with `RETRIES`."""
-
-TIMEOUT_SECONDS: Final = 10.0
-_AGAIN = (429, 502, 503, 504)
 
 
 class Sent(NamedTuple):
@@ -33,8 +27,8 @@ class Sent(NamedTuple):
     refused: int
 
 
-def endpoint_of(url: str) -> str:
-    """Return the address that spans are sent to: the path of OTLP if the URL has none.
+def endpoint_of(url: str, path: str = PATH) -> str:
+    """Return the address that spans are sent to: the path of OTLP, or another, if the URL has none.
 
     Raises:
         WrongUsageError: it is no URL of HTTP.
@@ -42,7 +36,7 @@ def endpoint_of(url: str) -> str:
     whole = urlsplit(url)
     if whole.scheme not in ("http", "https") or not whole.hostname:
         raise WrongUsageError(f"--to {url}: give a URL such as http://localhost:4318")
-    return urlunsplit(whole._replace(path=PATH)) if whole.path in ("", "/") else url
+    return urlunsplit(whole._replace(path=path)) if whole.path in ("", "/") else url
 
 
 def headers_of(lines: Iterable[str]) -> dict[str, str]:
@@ -77,44 +71,47 @@ def send(
 
     Raises:
         DebugError: the receiver cannot be reached, or does not take a request.
-        WrongUsageError: urllib3, or opentelemetry-proto for protobuf, is not installed.
+        MissingExtraError: urllib3, or opentelemetry-proto for protobuf, is not installed.
     """
-    try:
-        import urllib3
-    except ImportError:
-        raise WrongUsageError("--to needs urllib3: pip install 'namel3ss-debug[otlp]'") from None
-    retries = urllib3.Retry(
-        RETRIES,
-        redirect=False,
-        allowed_methods=None,
-        status_forcelist=_AGAIN,
-        backoff_factor=BACKOFF_SECONDS,
-        backoff_jitter=BACKOFF_SECONDS,
-        raise_on_status=False,
-    )
     kind = "application/json" if as_json else "application/x-protobuf"
     fixed = {**headers, "content-type": kind, "content-encoding": "gzip"}
     spans = refused = 0
-    with urllib3.PoolManager(retries=retries, timeout=TIMEOUT_SECONDS) as pool:
+    with open_poster("--to", "otlp") as post:
         for request in requests:
-            body = gzip.compress(_encode(request, as_json=as_json), 6, mtime=0)
-            try:
-                response = pool.request("POST", url, body=body, headers=fixed)
-            except urllib3.exceptions.HTTPError as error:
-                reason = getattr(error, "reason", None) or error
-                raise DebugError(
-                    f"{url} was not reached after {RETRIES + 1} attempts ({type(reason).__name__}); {spans} spans were sent"
-                ) from None
-            if not 200 <= response.status < 300:
-                text = response.data[:200].decode("utf-8", "replace").strip()
-                raise DebugError(
-                    f"{url} answered {response.status} {text}".rstrip() + f"; {spans} spans were sent before"
-                )
+            answer = _post(post, url, _encode(request, as_json=as_json), fixed, f"{spans} spans")
             spans += sum(
                 len(scope["spans"]) for each in request["resourceSpans"] for scope in each["scopeSpans"]
             )
-            refused += _count_refused(response.data, str(response.headers.get("content-type")))
+            refused += _count_refused(answer.body, answer.headers.get("content-type", ""))
     return Sent(spans, refused)
+
+
+def send_logs(requests: Iterable[tuple[bytes, int]], url: str, headers: Mapping[str, str]) -> int:
+    """Send the bodies of requests to Loki, and return how many log lines were sent.
+
+    Args:
+        requests: what `loki.make_requests` yields.
+        url: the address.
+        headers: further headers.
+
+    Raises:
+        DebugError: the receiver cannot be reached, or does not take a request.
+        MissingExtraError: urllib3 is not installed.
+    """
+    fixed = {**headers, "content-type": "application/json", "content-encoding": "gzip"}
+    sent = 0
+    with open_poster("--to", "otlp") as post:
+        for body, lines in requests:
+            _post(post, url, body, fixed, f"{sent} log lines")
+            sent += lines
+    return sent
+
+
+def _post(post: Post, url: str, body: bytes, headers: Mapping[str, str], sent: str) -> Posted:
+    answer = post(url, gzip.compress(body, 6, mtime=0), headers)
+    if answer.problem:
+        raise DebugError(f"{url} {answer.problem}; {sent} were sent before")
+    return answer
 
 
 def _encode(request: Mapping[str, Any], *, as_json: bool) -> bytes:

@@ -11,12 +11,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import PurePath
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from namel3ss_debug.traces.events import Event, begins_span
-from namel3ss_debug.traces.facts import NS_PER_MS, since_epoch, span_status
+from namel3ss_debug.traces.facts import NS_PER_MS, NS_PER_SECOND, since_epoch, span_status
 from namel3ss_debug.traces.span_events import KINDS, SpanError, SpanFacts
 from namel3ss_debug.traces.span_table import EVERY_EVENT, SpanTable, SpanTableBuilder, SpanWatcher
 from namel3ss_debug.wire import lenient
@@ -30,10 +31,18 @@ _OF_THE_TRACER: Final = frozenset({"trace_start", "trace_end", "inputs_read", "r
 MARK: Final = "gen_ai.evaluation.result"
 """The type of the event that stands before a trace that its user has marked; the name is that of the conventions."""
 
-_CONTENT = frozenset({"inputs", "outputs", "metadata", "error", "stack_trace"})
-_HARMLESS = frozenset(
-    {"model", "call_id", "finish_reason", "response_model", "provider", "process", "segment", "format"}
-)
+PROGRAM: Final = "the program's start, end, reads, output and background calls"
+OUTSIDE: Final = "events outside of open spans"
+RERUN: Final = "what only a re-run needs, terms of billing, memory and CPU"
+FINE_TIMES: Final = "times below a microsecond"
+KNOWN_TIMES: Final = "that a time is not known"
+UNTIMED: Final = "spans whose start is not known"
+MODEL: Final = "the requested model, where another answered"
+CHUNKS: Final = "pieces of streamed answers"
+JSON_TEXT: Final = "whether a result was an object or its text"
+TYPES: Final = "whether an attribute was a number or a text"
+"""What formats have no place for; each exporter has its own in `LEFT_OUT`, which `export` shows."""
+
 _FIELDS = ("call_site", "thread", "task", "step_type", "retry_count")
 _BATCH = 512
 
@@ -57,6 +66,16 @@ class ExportedSpan(NamedTuple):
     points: tuple[Event, ...]
     number: int
     service: str = ""
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What an imported trace has besides: fields of its tool, for the place where the format takes any."""
+        return lenient.mapping(self.facts.metadata.get("source"))
+
+    @property
+    def resource(self) -> dict[str, Any]:
+        """The attributes of the program, as an imported trace has them."""
+        return lenient.mapping(self.source.get("resource"))
 
 
 def read_exported(events: Iterable[Event]) -> Iterator[ExportedSpan]:
@@ -103,7 +122,7 @@ class _Collector(SpanWatcher):
             target = lenient.string(lenient.mapping(event.get("metadata")).get("target")) or ""
             self._service = PurePath(target).stem
         if begins_span(event_type):
-            self._ids[number] = _span_id(str(event.get("execution_id") or ""), event["event_id"])
+            self._ids[number] = make_span_id(str(event.get("execution_id") or ""), event["event_id"])
         if event_type.endswith(("_start", "_end")) or event_type in _OF_THE_TRACER:
             return
         row = self.find_parent(event)
@@ -120,7 +139,8 @@ class _Collector(SpanWatcher):
         parent = spans.parent[row]
         facts = replace(
             facts,
-            span_id=self._ids.get(spans.number[row]) or _span_id(execution_id, f"end {first['event_id']}"),
+            span_id=self._ids.get(spans.number[row])
+            or make_span_id(execution_id, f"end {first['event_id']}"),
             parent_id=self._ids.get(spans.number[parent]) if parent >= 0 else None,
         )
         points = tuple(self._points.pop(row, ()))
@@ -139,7 +159,8 @@ class _Collector(SpanWatcher):
         return spans.parent[row] < 0 if number is None else number in (spans.number[row], spans.end[row])
 
 
-def _span_id(execution_id: str, event_id: str) -> str:
+def make_span_id(execution_id: str, event_id: str) -> str:
+    """Return the id that OpenTelemetry has for a span of a run."""
     return event_id if SPAN_ID.fullmatch(event_id) else _digest(f"{execution_id} {event_id}", 16)
 
 
@@ -198,15 +219,29 @@ def _times(start: Event, end: Event) -> tuple[int | None, int | None]:
     return begin, finish
 
 
-def without_content(events: Iterable[Event]) -> Iterator[Event]:
-    """Yield the events without what a user or a model wrote: names, counts, times and kinds of errors stay."""
-    for event in events:
-        slim = {name: value for name, value in event.items() if name not in _CONTENT}
-        for name in ("inputs", "outputs", "metadata"):
-            kept = {key: value for key, value in lenient.mapping(event.get(name)).items() if key in _HARMLESS}
-            if kept:
-                slim[name] = kept
-        yield slim
+def own_fields(span: ExportedSpan) -> dict[str, Any]:
+    """Return what formats have no field for, under names of ours, for the place where a format takes any."""
+    facts = span.facts
+    # Without an end, a reader takes a span for one that still runs.
+    implied = None if span.ended is None else "completed" if facts.failure is None else "failed"
+    status = "open" if facts.is_open else facts.status
+    known = {
+        "kind": facts.kind,
+        "status": None if status == implied else status,
+        "provider": provider_of(facts),
+        "duration_ms": facts.duration_ms if span.began is None else None,
+        "error_type": None if facts.failure is None else facts.failure.kind,
+        "stack_trace": None if facts.failure is None else facts.failure.stack_trace,
+        **facts.fields,
+    }
+    return {f"namel3ss.{name}": value for name, value in known.items() if value is not None}
+
+
+def format_moment(at: int) -> str:
+    """Return nanoseconds since 1970 in ISO 8601, to the microsecond."""
+    seconds, rest = divmod(at, NS_PER_SECOND)
+    time = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 1000)
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def failure_of(facts: SpanFacts) -> str | None:

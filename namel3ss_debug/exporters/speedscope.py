@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from namel3ss_debug.exporters.chrome import find_lanes
 from namel3ss_debug.exporters.span_export import read_exported
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.views.payloads import json_bytes
 
+LEFT_OUT: Final = ("all but the names and times of spans, and what lies inside of what",)
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 
 

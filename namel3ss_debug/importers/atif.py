@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from namel3ss_debug.importers import own_fields
 from namel3ss_debug.importers.conversation import AgentSession, Draft, finish, make_answer
 from namel3ss_debug.importers.files import peek_objects, read_documents
 from namel3ss_debug.importers.messages import read_message
@@ -13,17 +14,20 @@ from namel3ss_debug.importers.tracing import make_trace
 from namel3ss_debug.importers.values import parse_cost, parse_time, read_usage, rest_of
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import Problems
+from namel3ss_debug.traces.span_events import SpanError, SpanFacts
 from namel3ss_debug.wire import lenient, parts
+from namel3ss_debug.wire.conventions import FURTHER_COUNTS
 
 _USAGE: Final = {
     "input_tokens": ("prompt_tokens",),
     "output_tokens": ("completion_tokens",),
     "cache_read_tokens": ("cached_tokens",),
 }
+_FURTHER: Final = {name: (name,) for name in ("cache_write_tokens", "reasoning_tokens", *FURTHER_COUNTS)}
 _READ: Final = frozenset(
     {
         *("step_id", "timestamp", "source", "message", "model_name", "reasoning_content", "tool_calls", "observation"),
-        *("metrics", "is_copied_context", "llm_call_count"),
+        *("metrics", "is_copied_context", "llm_call_count", "extra"),
     }
 )  # fmt: skip
 
@@ -125,6 +129,7 @@ def _read_step(
     metrics = lenient.mapping(step.get("metrics"))
     calls = lenient.mappings(step.get("tool_calls"))
     usage, cost = read_usage(metrics, _USAGE), parse_cost(metrics.get("cost_usd"))
+    usage |= read_usage(lenient.mapping(metrics.get("extra")), _FURTHER)
     if step.get("llm_call_count") != 0:  # 1.7: the agent acted without its model
         answer = make_answer(
             message,
@@ -136,11 +141,36 @@ def _read_step(
             usage=usage,
             cost=cost,
         )
-        conversation.answer(span_id, model, answer, at, metadata=rest_of(step, _READ))
+        extra = lenient.mapping(step.get("extra"))
+        is_ours = bool(own_fields.select(extra))
+        rest = {
+            name: value
+            for name, value in own_fields.others(extra).items()
+            if not (is_ours and name == "error")
+        }
+        draft = conversation.answer(
+            span_id,
+            model,
+            answer,
+            at,
+            metadata=rest_of({**rest_of(step, _READ).get("source", {}), **rest}, ()),
+        )
+        if is_ours:
+            _restore(draft, extra)
     for number, call in enumerate(calls):
-        conversation.call(_call_id(call.get("tool_call_id"), span_id, number), str(call.get("function_name") or ""),
-                          call.get("arguments"), at)  # fmt: skip
+        call_id = call.get("tool_call_id")
+        conversation.call(_call_id(call_id, span_id, number), str(call.get("function_name") or ""), call.get("arguments"), at,
+                          shown_id=lenient.string(call_id))  # fmt: skip
     return bool(usage) or cost is not None
+
+
+def _restore(draft: Draft, extra: Mapping[str, Any]) -> None:
+    """Complete the call of a model by what our own export has of it."""
+    error = lenient.string(extra.get("error"))
+    failure = None if error is None else SpanError(None, error)
+    facts = own_fields.restore(SpanFacts(**draft, failure=failure), extra)
+    names = ("failure", "status", "is_open", "metadata", "fields")
+    draft |= {name: getattr(facts, name) for name in names}
 
 
 def _call_id(call_id: object, span_id: str, number: int) -> str:

@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from namel3ss_debug.importers import own_fields
 from namel3ss_debug.importers.files import peek_objects, read_documents
 from namel3ss_debug.importers.tracing import make_trace
-from namel3ss_debug.importers.values import rest_of
+from namel3ss_debug.importers.values import parse_cost, parse_number, parse_time, read_usage, rest_of
 from namel3ss_debug.traces.decoding import TIME_LIMIT
 from namel3ss_debug.traces.events import Event
+from namel3ss_debug.traces.facts import PARTS
 from namel3ss_debug.traces.lines import Problems
-from namel3ss_debug.traces.span_events import SpanFacts
+from namel3ss_debug.traces.span_events import SpanError, SpanFacts
 from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire.conventions import FURTHER_COUNTS
 
 _SPANS: Final = frozenset("XBE")
 _READ: Final = frozenset({"ph", "ts", "dur", "name", "pid", "tid", "tts", "id"})
@@ -39,16 +42,66 @@ def read(
     """Yield the events of the spans in the files."""
     lanes: defaultdict[tuple[str, str], list[tuple[float, float | None, dict[str, Any]]]] = defaultdict(list)
     names: dict[str, str] = {}
+    ours: list[SpanFacts] = []
+    points: list[Event] = []
     for path in files:
         for document in read_documents(path, problems, consumed, split="traceEvents"):
             for row in lenient.mappings(document.get("traceEvents")) or [document]:
-                _take(row, lanes, names, problems)
+                args = lenient.mapping(row.get("args"))
+                if not own_fields.select(args):
+                    _take(row, lanes, names, problems)
+                elif row.get("ph") == "X":
+                    ours.append(_read_own(row, args))
+                elif (point := _read_own_instant(row, args)) is not None:
+                    points.append(point)
     spans = [
         span
         for lane, rows in lanes.items()
         for span in _nest(rows, f"{lane[0]}.{lane[1]}", names.get(lane[1]))
     ]
-    yield from make_trace({"format": "chrome-trace"}, spans)
+    yield from make_trace({"format": "chrome-trace"}, [*ours, *spans], points)
+
+
+def _read_own(row: dict[str, Any], args: dict[str, Any]) -> SpanFacts:
+    """Return a span that our own export wrote, which names its parent and its kind."""
+    at, duration = row.get("ts"), row.get("dur")
+    started = parse_time(at, 1e6)
+    lasts = duration if lenient.is_number(duration) and 0 <= duration < TIME_LIMIT else None
+    error = lenient.string(args.get("error"))
+    # A viewer needs a name; a span without one has that of its kind.
+    name = lenient.string(row.get("name"))
+    facts = SpanFacts(
+        "span",
+        None if name == args.get(f"{own_fields.PREFIX}kind") else name,
+        span_id=str(args.get("id")),
+        parent_id=lenient.string(args.get("parent")),
+        started=started,
+        ended=None if started is None or lasts is None else started + lasts / 1e6,
+        duration_ms=None if lasts is None else round(lasts / 1e3, 6),
+        inputs=lenient.mapping(args.get("inputs")),
+        outputs=lenient.mapping(args.get("outputs")),
+        failure=None if error is None else SpanError(None, error),
+        usage=read_usage(
+            lenient.mapping(args.get("usage")), {name: (name,) for name in (*PARTS, *FURTHER_COUNTS)}
+        ),
+        cost=parse_cost(args.get("cost")),
+        execution_id=lenient.string(args.get("run")),
+        metadata=rest_of(lenient.mapping(args.get("source")), ()),
+    )
+    return own_fields.restore(facts, args)
+
+
+def _read_own_instant(row: dict[str, Any], args: dict[str, Any]) -> Event | None:
+    """Return an event inside of a span that our own export wrote."""
+    event_type, name = args.get(f"{own_fields.PREFIX}event_type"), lenient.string(row.get("name"))
+    fields = {
+        "event_id": f"event {args.get('event')}",
+        "component_name": None if name == event_type else name,
+        "timestamp": parse_time(row.get("ts"), 1e6),
+        "parent_event_id": lenient.string(args.get("parent")),
+        "execution_id": lenient.string(args.get("run")),
+    }
+    return own_fields.restore_point(lenient.drop_none(fields), event_type, row.get("cat"), args)
 
 
 def _take(
@@ -57,15 +110,10 @@ def _take(
     names: dict[str, str],
     problems: Problems,
 ) -> None:
-    phase, at, lane = row.get("ph"), row.get("ts"), (str(row.get("pid")), str(row.get("tid")))
+    phase, at, lane = row.get("ph"), parse_number(row.get("ts")), (str(row.get("pid")), str(row.get("tid")))
     if phase == "M" and row.get("name") == "thread_name":
         names[lane[1]] = str(lenient.mapping(row.get("args")).get("name"))
-    elif (
-        not isinstance(phase, str)
-        or phase not in _SPANS
-        or not lenient.is_number(at)
-        or not 0 <= at / 1e6 < TIME_LIMIT
-    ):
+    elif not isinstance(phase, str) or phase not in _SPANS or at is None or not at / 1e6 < TIME_LIMIT:
         problems.left_out[f"events of phase {phase}"] += 1
     elif phase == "E":
         begun = next(
@@ -74,8 +122,8 @@ def _take(
         if begun is not None:
             lanes[lane][begun] = (lanes[lane][begun][0], at, lanes[lane][begun][2])
     else:
-        duration = row.get("dur")
-        ended = at + max(duration, 0) if phase == "X" and lenient.is_number(duration) else None
+        duration = parse_number(row.get("dur")) if phase == "X" else None
+        ended = None if duration is None else at + duration
         lanes[lane].append((at, ended, row))
 
 

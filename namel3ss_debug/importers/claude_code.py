@@ -1,7 +1,8 @@
 """Read sessions of Claude Code, `~/.claude/projects/*/*.jsonl`: one JSON object on each line.
 
 A message of the model stands on several lines, one for each block of its content, and each repeats the usage so far;
-the last one counts. A subagent is a file `agent-ID.jsonl`, beside the session or below `SESSION/subagents`; in older
+the last one counts. What `claude -p --output-format stream-json` prints is read too: its messages repeat the usage of
+their beginning, so that only the total of its last row counts. A subagent is a file `agent-ID.jsonl`, beside the session or below `SESSION/subagents`; in older
 versions its lines are in the session itself and marked `isSidechain`. It joins below the call that started it.
 """
 
@@ -12,9 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from namel3ss_debug.importers.conversation import AgentSession, Draft, finish
-from namel3ss_debug.importers.files import Row, peek_objects, read_rows
+from namel3ss_debug.importers.files import peek_objects, read_objects
 from namel3ss_debug.importers.tracing import make_trace
-from namel3ss_debug.importers.values import parse_cost, parse_number, parse_time, rest_of
+from namel3ss_debug.importers.values import (
+    parse_cost,
+    parse_number,
+    parse_time,
+    plain_counts,
+    read_usage,
+    rest_of,
+)
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import Problems
 from namel3ss_debug.traces.span_events import SpanError
@@ -31,6 +39,12 @@ _READ: Final = frozenset(
         *("userType", "agentId", "costUSD", "durationMs", "isApiErrorMessage", "entrypoint", "slug"),
     }
 )  # fmt: skip
+_TOTALS: Final = {
+    "input_tokens": ("inputTokens", "input_tokens"),
+    "output_tokens": ("outputTokens", "output_tokens"),
+    "cache_read_tokens": ("cacheReadInputTokens", "cache_read_input_tokens"),
+    "cache_write_tokens": ("cacheCreationInputTokens", "cache_creation_input_tokens"),
+}
 _INTERRUPTED: Final = "[Request interrupted by user"
 _NOT_TYPED: Final = ("<local-command-", "Caveat: The messages below")
 """How texts begin that stand as messages of the user, who did not type them."""
@@ -41,12 +55,20 @@ _MOST_SUBAGENTS: Final = 10_000
 
 
 def sniff(head: bytes) -> bool:
-    """Return whether a row near the beginning has the ids of a session and of a row, or is one of those without ids."""
-    if b'"sessionId"' not in head and b'"leafUuid"' not in head:
+    """Return whether a row near the beginning is a message with an id, or any other row of a session."""
+    if not any(name in head for name in (b'"uuid"', b'"leafUuid"', b'"session_id"')):
         return False
     return any(
-        ("parentUuid" in row and "uuid" in row and "sessionId" in row)
+        (
+            "uuid" in row
+            and row.get("type") in ("user", "assistant")
+            and "role" in lenient.mapping(row.get("message"))
+        )
+        or ("uuid" in row and "parentUuid" in row and "sessionId" in row)
         or (row.get("type") == "summary" and "leafUuid" in row)
+        # What `claude -p` prints had no ids of rows at first; with `--output-format json` it is the last row alone.
+        or ("session_id" in row and row.get("type") == "system" and row.get("subtype") == "init")
+        or ("session_id" in row and row.get("type") == "result" and "num_turns" in row)
         for row in peek_objects(head)
     )
 
@@ -57,14 +79,14 @@ def read(
     """Yield the events of a session and of its subagents."""
     session = _ClaudeSession(problems)
     for path in files:
-        for row in read_rows(path, problems, consumed):
+        for row in read_objects(path, problems, consumed):
             session.add(row)
     seen = {path.name for path in files}
     # A subagent may start others, so the list grows while it is read.
     for path in session.find_subagents(files[0]):
         if path.name not in seen:
             seen.add(path.name)
-            for row in read_rows(path, problems, consumed):
+            for row in read_objects(path, problems, consumed):
                 session.add(row)
     yield from session.make_events()
 
@@ -90,7 +112,8 @@ class _SpreadMessage:
             self.draft["ended"] = max(at, self.draft["ended"] or at)
 
     def answer(self) -> Answer:
-        return anthropic_messages.decode_response(self.fields | {"content": self.content})
+        usage = plain_counts(self.fields.get("usage"))
+        return anthropic_messages.decode_response(self.fields | {"content": self.content, "usage": usage})
 
 
 class _ClaudeSession:
@@ -105,11 +128,11 @@ class _ClaudeSession:
         self._roots: dict[str, str] = {}  # uuid of a row of a sidechain -> that of its first row
         self._agents: dict[str, str] = {}  # id of a subagent -> the id of the tool call that started it
         self._titles: dict[str, str] = {}
+        self._total: dict[str, Any] = {}  # the last row of what `claude -p` prints, with the usage of all
         self._first_prompt = ""
 
-    def add(self, row: Row) -> None:
+    def add(self, value: dict[str, Any]) -> None:
         """Take the next row."""
-        value = row.value
         kind = str(value.get("type"))
         uuid = lenient.string(value.get("uuid"))
         if kind in _TITLES:
@@ -117,15 +140,18 @@ class _ClaudeSession:
             if isinstance(title, str) and title:
                 self._titles[kind] = title
             return
-        if kind not in ("user", "assistant", "system", "progress"):
-            self._problems.left_out[f"rows of type {kind}"] += 1
-            return
         if uuid is not None and uuid in self._times:
             self._problems.left_out["rows that repeat an earlier one"] += 1
             return
         at = parse_time(value.get("timestamp"))
         if uuid is not None:
             self._times[uuid] = at
+        if kind == "result" and "session_id" in value:
+            self._add_total(value)
+            return
+        if kind not in ("user", "assistant", "system", "progress"):
+            self._problems.left_out[f"rows of type {kind}"] += 1
+            return
         if kind == "progress":
             self._add_progress(value)
         elif kind == "system":
@@ -134,6 +160,19 @@ class _ClaudeSession:
             message = lenient.mapping(value.get("message"))
             conversation = self._find_conversation(value, message)
             (self._add_user if kind == "user" else self._add_assistant)(value, message, conversation, at)
+
+    def _add_total(self, row: dict[str, Any]) -> None:
+        """Take the last row of what `claude -p` prints: the amounts of all, and its answer where no row before has one."""
+        self._total = row
+        conversation = self._find_conversation(row, {})
+        if not self._messages and isinstance(row.get("result"), str):
+            conversation.answer("result", None, Answer(text=row["result"]))
+        if row.get("is_error"):
+            text = row.get("result") or row.get("subtype")
+            conversation.span["failure"] = SpanError(lenient.string(row.get("subtype")), str(text))
+        duration = parse_number(row.get("duration_ms"))
+        if duration is not None and "started" not in conversation.span:
+            conversation.span["duration_ms"] = duration
 
     def find_subagents(self, session: Path) -> Iterator[Path]:
         """Yield the files of the subagents that the rows so far name, and of those in the folder of the session."""
@@ -151,25 +190,48 @@ class _ClaudeSession:
                 path = next((path for path in places if path.is_file()), None)
                 if path is not None:
                     yield path
-                elif agent not in self._conversations:
+                elif agent not in self._conversations and agent not in self._callers:
                     self._problems.left_out["subagents whose file is not beside the session"] += 1
-        yield from below
+        for path in below:
+            call_id = _started_by(path)
+            if call_id is not None:
+                self._agents.setdefault(path.stem.removeprefix("agent-"), call_id)
+            yield path
 
     def make_events(self) -> Iterator[Event]:
         """Yield the events, once every row was added."""
         for message in self._messages.values():
             answer = message.answer()
-            message.draft |= {"outputs": answer.to_outputs(), "usage": answer.usage}
+            message.draft |= {"outputs": answer.to_outputs(), "usage": {} if self._total else answer.usage}
             if message.draft.get("cost") is None:
                 message.draft["cost"] = answer.cost
+        if self._total and self._spans:
+            models = lenient.mappings(list(lenient.mapping(self._total.get("modelUsage")).values()))
+            models = models or [lenient.mapping(self._total.get("usage"))]  # of older versions
+            used = [read_usage(counts, _TOTALS) for counts in models]
+            total = {name: sum(counts.get(name, 0) for counts in used) for name in _TOTALS}
+            total["input_tokens"] += total["cache_read_tokens"] + total["cache_write_tokens"]
+            self._spans[0] |= {"usage": total, "cost": parse_cost(self._total.get("total_cost_usd"))}
         for call_id, (conversation, message) in self._callers.items():
             tool, ended = conversation.tools[call_id], message.draft["ended"]
             if tool["started"] is not None and ended is not None:
                 tool["started"] = max(tool["started"], ended)
+                if tool.get("duration_ms") is not None and tool.get("ended") is not None:
+                    # It ran while the model still wrote, so less of its time is behind the call of the model.
+                    tool["duration_ms"] = min(
+                        tool["duration_ms"], max(tool["ended"] - tool["started"], 0.0) * 1e3
+                    )
         for agent, conversation in self._conversations.items():
             caller = self._callers.get(self._agents.get(agent, ""))
-            if caller is not None and conversation.span["parent_id"] is None:
+            session = self._conversations.get(conversation.session_id or "")
+            if conversation.span["parent_id"] is not None:
+                continue
+            if caller is not None:
                 self._join(conversation, caller[0].tools[self._agents[agent]])
+            elif (
+                session is not None and session is not conversation
+            ):  # such as the agent that writes a summary
+                conversation.span["parent_id"] = session.span["span_id"]
         title = next((self._titles[kind] for kind in _TITLES if kind in self._titles), self._first_prompt)
         source = {"format": "claude-code", "title": title}
         yield from make_trace(lenient.drop_empty(source), finish(self._spans), self._others)
@@ -184,8 +246,11 @@ class _ClaudeSession:
                     each["name"] = name
 
     def _find_conversation(self, row: dict[str, Any], message: dict[str, Any]) -> AgentSession:
-        session_id = lenient.string(row.get("sessionId")) or "session"
-        agent = lenient.string(row.get("agentId"))
+        session_id = lenient.string(row.get("sessionId", row.get("session_id"))) or "session"
+        call_id = lenient.string(row.get("parent_tool_use_id"))
+        agent = lenient.string(row.get("agentId")) or call_id
+        if call_id is not None:
+            self._agents.setdefault(call_id, call_id)
         tool: Draft | None = None
         key = agent or session_id
         if agent is None and row.get("isSidechain"):
@@ -299,12 +364,12 @@ class _ClaudeSession:
             failure = SpanError(None, text)
             if text.startswith((_REJECTED, _INTERRUPTED)):
                 more["status"] = "cancelled"
-        details = row.get("toolUseResult")
+        details = row.get("toolUseResult", row.get("tool_use_result"))
         if isinstance(details, dict):
             duration = parse_number(details.get("totalDurationMs", details.get("durationMs")))
-            more |= {"metadata": {"source": details}}
+            more |= {"metadata": rest_of(details, ())}
             more |= {} if duration is None else {"duration_ms": duration}
-            if isinstance(details.get("agentId"), str):
+            if isinstance(details.get("agentId"), str) and call_id not in self._agents:
                 self._agents.setdefault(details["agentId"], call_id)
         conversation.result(call_id, result, at, failure=failure, **more)
 
@@ -344,6 +409,15 @@ class _ClaudeSession:
             )
         else:
             self._problems.left_out[f"rows of type system ({kind})"] += 1
+
+
+def _started_by(path: Path) -> str | None:
+    """Return the id of the call that started a subagent, which Claude Code 2 writes beside its file."""
+    try:
+        about = path.with_suffix(".meta.json").read_text(errors="replace")
+    except OSError:
+        return None
+    return lenient.string(lenient.mapping(lenient.load(about)).get("toolUseId"))
 
 
 def _text_of(content: Any) -> str:

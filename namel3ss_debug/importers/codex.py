@@ -1,7 +1,8 @@
 """Read sessions of Codex CLI, `~/.codex/sessions/**/rollout-*.jsonl`: items of the Responses API, one on each line.
 
 The items that a model writes until it reads something new are one call. `token_count` counts from the beginning of the
-session, and may be repeated; a call has the difference. Versions before 0.32 write the items without a wrapper.
+session, and may be repeated; a call has the difference. Versions before 0.32 write the items without a wrapper. What
+`codex exec --json` prints is read too: it has items of its own, no times, and the tokens of the whole only.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from namel3ss_debug.importers.conversation import AgentSession, Draft, finish
-from namel3ss_debug.importers.files import peek_objects, read_rows
+from namel3ss_debug.importers.files import peek_objects, read_objects
 from namel3ss_debug.importers.tracing import make_trace
 from namel3ss_debug.importers.values import parse_count, parse_time, rest_of
 from namel3ss_debug.traces.events import Event
@@ -24,6 +25,7 @@ from namel3ss_debug.wire.contract import Answer
 _COUNTS: Final = {
     "input_tokens": "input_tokens",
     "cached_input_tokens": "cache_read_tokens",
+    "cache_write_input_tokens": "cache_write_tokens",
     "output_tokens": "output_tokens",
     "reasoning_output_tokens": "reasoning_tokens",
 }
@@ -37,11 +39,19 @@ _ITEMS: Final = frozenset(
         "custom_tool_call_output",
     }
 )
+_PRINTED: Final = ("thread.", "turn.", "item.", "error")
+"""How types of rows begin that `codex exec --json` prints."""
+
+_SHOWN: Final = ("aggregated_output", "result")
+"""Fields with what a tool returned, in what `codex exec --json` prints."""
+
 _NOT_TYPED: Final = ("<", "# AGENTS.md")
 """How messages of the user begin that Codex adds."""
 
 _EXIT_CODE: Final = re.compile(r"(?:\AExit code: |\nExit code: |Process exited with code )(\d+)")
-_REPEATED: Final = frozenset({"user_message", "agent_message", "agent_reasoning_raw_content"})
+_REPEATED: Final = frozenset(
+    {"user_message", "agent_message", "agent_reasoning_raw_content", "item_completed"}
+)
 """Events that repeat items."""
 
 
@@ -51,6 +61,8 @@ def sniff(head: bytes) -> bool:
     if not rows:
         return False
     if any(row.get("type") in ("session_meta", "response_item") and "payload" in row for row in rows):
+        return True
+    if any(row.get("type") == "thread.started" and "thread_id" in row for row in rows):
         return True
     first = rows[0]
     return (
@@ -66,8 +78,8 @@ def read(
     """Yield the events of a session."""
     session = _CodexSession(problems)
     for path in files:
-        for row in read_rows(path, problems, consumed):
-            session.add(row.value)
+        for row in read_objects(path, problems, consumed):
+            session.add(row)
     yield from session.make_events()
 
 
@@ -92,7 +104,9 @@ class _CodexSession:
         kind, payload = lenient.string(row.get("type")), row.get("payload")
         at = parse_time(row.get("timestamp"))
         if not isinstance(payload, dict):
-            if kind in _ITEMS or (kind and kind.endswith(("_call", "_call_output"))):
+            if kind is not None and kind.startswith(_PRINTED):
+                self._add_printed(kind, row)
+            elif kind in _ITEMS or (kind and kind.endswith(("_call", "_call_output"))):
                 self._add_item(row, at)
             elif "id" in row and kind is None:
                 self._begin(row)
@@ -116,7 +130,7 @@ class _CodexSession:
                 "outputs": {"summary": str(payload.get("message", ""))},
             }
             self._others.append(event if at is None else {**event, "timestamp": at})
-        else:
+        elif kind != "token_usage_record":  # which repeats `token_count`
             self._problems.left_out[f"rows of type {kind}"] += 1
 
     def make_events(self) -> Iterator[Event]:
@@ -131,6 +145,41 @@ class _CodexSession:
         if session_id and span["session_id"] is None:
             span["session_id"] = self._conversation.session_id = session_id
             span["metadata"] = rest_of(meta, {"id", "timestamp", "instructions", "base_instructions"})
+
+    def _add_printed(self, kind: str, row: dict[str, Any]) -> None:
+        """Take a row of what `codex exec --json` prints."""
+        if kind == "thread.started":
+            self._begin({"id": row.get("thread_id")})
+        elif kind == "turn.completed":
+            self._close()
+            self._conversation.span["usage"] = _read_counts(row.get("usage"))
+        elif kind in ("turn.failed", "error"):
+            self._close()
+            text = lenient.mapping(row.get("error")).get("message", row.get("message"))
+            self._conversation.span["failure"] = SpanError(None, str(text))
+        elif kind == "item.completed":
+            self._add_done(lenient.mapping(row.get("item")))
+
+    def _add_done(self, item: dict[str, Any]) -> None:
+        kind, text = str(item.get("type")), lenient.string(item.get("text"))
+        if kind == "reasoning":
+            self._thoughts += [] if text is None else [text]
+        elif kind == "agent_message":
+            content = [{"type": "output_text", "text": text or ""}]
+            self._add_written({"role": "assistant", "content": content, "type": "message"}, None)
+        elif kind == "error":
+            self._add_event({**item, "type": "stream_error"}, None)
+        else:
+            read = {"id", "type", "status", "exit_code", "error", *_SHOWN}
+            call = {"type": "function_call", "call_id": item.get("id"), "name": str(item.get("tool") or kind)}
+            arguments = {name: value for name, value in item.items() if name not in read}
+            self._add_written({**call, "arguments": lenient.dump(arguments).decode()}, None)
+            self._close()
+            result = next((item[name] for name in _SHOWN if item.get(name) is not None), None)
+            error = lenient.mapping(item.get("error")).get("message", item.get("error"))
+            failed = item.get("status") in ("failed", "declined") or error is not None
+            failure = SpanError(None, str(error or result or item.get("status"))) if failed else None
+            self._conversation.result(str(item.get("id")), result, failure=failure)
 
     def _add_item(self, item: dict[str, Any], at: float | None) -> None:
         kind, role = lenient.string(item.get("type")), item.get("role")
@@ -203,11 +252,14 @@ class _CodexSession:
         result = (
             lenient.mapping(loaded)["output"] if metadata and "output" in lenient.mapping(loaded) else output
         )
+        fields = lenient.mapping(loaded)
+        if "success" in fields and "content" in fields:
+            result = fields["content"]
         code = parse_count(metadata.get("exit_code"))
         if code is None and isinstance(result, str) and (found := _EXIT_CODE.search(result[:200])):
             code = int(found[1])
         if code or lenient.mapping(loaded).get("success") is False or item.get("status") == "failed":
-            failure = SpanError(None, result if isinstance(result, str) else str(result))
+            failure = SpanError(None, result if isinstance(result, str) else lenient.dump(result).decode())
         seconds = metadata.get("duration_seconds")
         if lenient.is_number(seconds) and seconds >= 0:
             more["duration_ms"] = seconds * 1e3

@@ -115,12 +115,30 @@ class AgentSession:
         self._spans.append(draft)
         return draft
 
-    def call(self, call_id: str, name: str, arguments: Any, at: float | None = None, **more: Any) -> Draft:
-        """Take the call of a tool, and return its span, which is open until `result`."""
+    def call(
+        self,
+        call_id: str,
+        name: str,
+        arguments: Any,
+        at: float | None = None,
+        *,
+        shown_id: str | None = None,
+        **more: Any,
+    ) -> Draft:
+        """Take the call of a tool, and return its span, which is open until `result`.
+
+        Args:
+            call_id: unique in the session.
+            name: the name of the tool.
+            arguments: what it was called with.
+            at: when.
+            shown_id: the id that the model gave the call, where that is not unique.
+            more: further arguments of the `SpanFacts`.
+        """
         self._begin_turn()
         self._pass(at)
         values = arguments if isinstance(arguments, dict) else {"input": arguments}
-        inputs = {"arguments": values, "call_id": call_id}
+        inputs = {"arguments": values, "call_id": shown_id or call_id}
         draft = {
             "kind": "tool", "name": name, "span_id": f"tool:{call_id}", "parent_id": self.parent["span_id"],
             "session_id": self.session_id, "started": at, "is_open": True, "inputs": inputs, **more,
@@ -141,14 +159,19 @@ class AgentSession:
     ) -> Draft | None:
         """Take the result of a tool, which the model reads, and return the span; None where no such call is known."""
         self._pass(at)
-        if is_read:
-            response = parts.make("tool_call_response", id=call_id, response=result)
-            self._new.append(parts.make_message("tool", [response]))
         draft = self.tools.get(call_id)
+        if is_read:
+            shown_id = call_id if draft is None else draft["inputs"]["call_id"]
+            response = parts.make("tool_call_response", id=shown_id, response=result)
+            self._new.append(parts.make_message("tool", [response]))
         if draft is None or not draft.get("is_open"):
             return None
         outputs = {} if result is None else {"result": result}
         draft |= {"is_open": False, "ended": at, "outputs": outputs, "failure": failure, **more}
+        if draft["started"] is None and at is not None and more.get("duration_ms") is not None:
+            # In what `claude -p` prints, a message of the model has no time, and the result of a subagent how long it took.
+            draft["started"] = at - more["duration_ms"] / 1e3
+            self._pass(draft["started"])
         return draft
 
     def cancel(self, at: float | None = None) -> None:
@@ -180,7 +203,7 @@ def make_answer(message: Mapping[str, Any] | None = None, **fields: Any) -> Answ
     content = lenient.mappings((message or {}).get("parts"))
     texts = parts.select_texts(content)
     calls = [
-        {name: part.get(name) for name in ("id", "name", "arguments")}
+        parts.make_call(part.get("id"), part.get("name"), part.get("arguments"))
         for part in content
         if part.get("type") == "tool_call"
     ]

@@ -49,6 +49,8 @@ def sniff(head: bytes) -> bool:
 
 
 def _find_spans(value: Mapping[str, Any], depth: int = 0) -> Iterator[dict[str, Any]]:
+    if "context.span_id" in value:
+        value = _from_columns(value)
     if isinstance(value.get("attributes"), dict) and (
         "span_id" in value or "span_id" in lenient.mapping(value.get("context"))
     ):
@@ -58,6 +60,26 @@ def _find_spans(value: Mapping[str, Any], depth: int = 0) -> Iterator[dict[str, 
         inner = value.get(name)
         for each in [inner] if isinstance(inner, dict) else lenient.mappings(inner):
             yield from _find_spans(each, depth + 1)
+
+
+def _from_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a span of which each attribute is a column, as a data frame of Phoenix has it: `attributes.llm.model_name`."""
+    context = {name: row.get(f"context.{name}") for name in ("trace_id", "span_id")}
+    attributes: dict[str, Any] = {}
+    for name, value in row.items():
+        if name.startswith("attributes.") and value is not None:
+            _flatten(name.removeprefix("attributes."), value, attributes)
+    return {**row, "context": context, "attributes": attributes}
+
+
+def _flatten(name: str, value: Any, found: dict[str, Any], depth: int = 0) -> None:
+    """Add an attribute; a list of objects, such as messages, as `NAME.0.FIELD` and so on."""
+    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value) and depth < 10:
+        for number, each in enumerate(value):
+            for field, inner in each.items():
+                _flatten(f"{name}.{number}.{field}", inner, found, depth + 1)
+    else:
+        found[name] = value
 
 
 def read(
@@ -82,6 +104,8 @@ def _first(fields: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 def _read_span(row: dict[str, Any]) -> tuple[SpanFacts, list[Event]]:
     context = {**lenient.mapping(row.get("context")), **row}
     attributes = {name: _plain(value) for name, value in row["attributes"].items()}
+    if isinstance(row.get("span_kind"), str):  # Phoenix; an attribute of that name says the same
+        attributes.setdefault("openinference.span.kind", row["span_kind"])
     status = row.get("status", row.get("status_code"))
     fields = lenient.mapping(status)
     code = fields.get("status_code", fields.get("code")) if fields else status
@@ -128,14 +152,20 @@ def _read_mlflow(facts: SpanFacts, attributes: Mapping[str, Any]) -> SpanFacts:
     facts = facts if known else replace(facts, kind=kind)
     sent, returned = attributes.get("mlflow.spanInputs"), attributes.get("mlflow.spanOutputs")
     if facts.kind == "model":
-        model = lenient.string(attributes.get("mlflow.llm.model"))
-        usage = read_usage(lenient.mapping(load(attributes.get("mlflow.chat.tokenUsage"))), _USAGE)
+        # MLflow 2 has the request and the answer only.
+        requested = lenient.string(lenient.mapping(load(sent)).get("model"))
+        model = lenient.string(attributes.get("mlflow.llm.model")) or requested
+        answer = read_answer(returned)
+        usage = (
+            read_usage(lenient.mapping(load(attributes.get("mlflow.chat.tokenUsage"))), _USAGE)
+            or answer.usage
+        )
         cost = parse_cost(lenient.mapping(load(attributes.get("mlflow.llm.cost"))).get("total_cost"))
         inputs = lenient.drop_empty({"model": model, **read_request(sent), **facts.inputs})
         outputs = (
             facts.outputs
             if facts.outputs.get("text") or facts.outputs.get("tool_calls")
-            else {**read_answer(returned).to_outputs(), **facts.outputs}
+            else {**answer.to_outputs(), **facts.outputs}
         )
         name = facts.name if known else model or facts.name
         return replace(facts, name=name, inputs=inputs, outputs=outputs, usage=facts.usage or usage,
@@ -146,5 +176,7 @@ def _read_mlflow(facts: SpanFacts, attributes: Mapping[str, Any]) -> SpanFacts:
             facts, inputs=passed, outputs=facts.outputs or lenient.drop_none({"result": load(returned)})
         )
     return replace(
-        facts, inputs=facts.inputs or read_object(sent), outputs=facts.outputs or read_object(returned)
+        facts,
+        inputs=facts.inputs or read_object(sent),
+        outputs=facts.outputs or read_object(returned, "result"),
     )

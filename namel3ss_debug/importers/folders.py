@@ -6,18 +6,21 @@ folder that has no such file itself is searched below. What a list needs of a fi
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from namel3ss_debug.errors import DebugError, TraceNotFoundError
 from namel3ss_debug.importers import find_importer
-from namel3ss_debug.importers.opening import open_trace
+from namel3ss_debug.importers.opening import load_redactor
+from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.index import index_path
+from namel3ss_debug.traces.lines import Problems
+from namel3ss_debug.traces.redaction.documents import redact_document
 from namel3ss_debug.traces.store import TraceInfo, find_trace, sort_by_age
 from namel3ss_debug.wire import lenient
 
@@ -38,20 +41,48 @@ def find_foreign(directory: Path, known: Collection[Path]) -> list[TraceInfo]:
         directory: the folder.
         known: files that are known to be traces of ours.
     """
-    cache = _load()
+    return [info for info, _ in describe_foreign(directory, known, _describe)]
+
+
+def describe_foreign(
+    directory: Path, known: Collection[Path], describe: Callable[[Path], list[Any] | None], version: str = ""
+) -> list[tuple[TraceInfo, list[Any]]]:
+    """Return the files that `find_foreign` finds, each with what else a function reads of it.
+
+    Args:
+        directory: the folder.
+        known: files that are known to be traces of ours.
+        describe: returns the run, the start and the title of a file, and what else is wanted; None where no importer
+            reads it. It is called once for each state of a file, and need not redact: to redact whole payloads, of which
+            nothing is kept, takes five times as long as to read them.
+        version: of what the function returns; with another one, files are read again.
+    """
+    cache, redactor = _load(), load_redactor()
+    version += "as it is " if redactor is None else ""
     kept: dict[str, Any] = {}
     found = []
     for path in _files(directory):
-        if path in known or path.is_symlink():
+        if path in known:
             continue
         try:
-            state = path.stat()
+            state = path.lstat()
         except OSError:
             continue
-        key = f"{path.resolve()} {state.st_size} {state.st_mtime_ns}"
-        row = kept[key] = cache[key] if key in cache else _describe(path)
-        if isinstance(row, list) and len(row) == 3:
-            found.append(_to_info(path, state, *row))
+        if not stat.S_ISREG(state.st_mode):
+            continue
+        key = f"{version}{os.path.abspath(path)} {state.st_size} {state.st_mtime_ns}"
+        if key in cache:
+            row = cache[key]
+        else:
+            try:
+                row = describe(path)
+            except (OSError, DebugError):
+                row = None
+            if row is not None and redactor is not None:
+                row = [redact_document(each, redactor) for each in row]
+        kept[key] = row
+        if isinstance(row, list) and len(row) >= 3:
+            found.append((_to_info(path, state, *row[:3]), row[3:]))
     if any(key not in cache for key in kept):
         _save(dict(list((cache | kept).items())[-2 * MOST_FILES :]))
     return found
@@ -93,15 +124,13 @@ def _files(directory: Path) -> Iterator[Path]:
 
 
 def _describe(path: Path) -> list[Any] | None:
-    """Return the run, the start and the title of a file; None where no importer reads it, or it has no event."""
-    try:
-        if find_importer(path) is None:
-            return None
-        first = next(open_trace(path).events(), None)
-    except (OSError, DebugError):
-        return None
-    if first is None:
-        return None
+    importer = find_importer(path)
+    first = None if importer is None else next(importer.read((path,), Problems()), None)
+    return None if first is None else describe_start(first)
+
+
+def describe_start(first: Event) -> list[Any]:
+    """Return the run, the start and the title of a trace, by its first event."""
     metadata = lenient.mapping(first.get("metadata"))
     title = lenient.mapping(metadata.get("source")).get("title") or metadata.get("target")
     began = first.get("timestamp")
@@ -137,7 +166,7 @@ def _cache_path() -> Path:
 def _load() -> dict[str, Any]:
     """Return what is kept; nothing where there is nothing, or it is damaged."""
     try:
-        return lenient.mapping(orjson.loads(_cache_path().read_bytes()))
+        return lenient.mapping(json.loads(_cache_path().read_bytes()))
     except (OSError, RuntimeError, ValueError):
         return {}
 
@@ -150,7 +179,7 @@ def _save(kept: dict[str, Any]) -> None:
         with tempfile.NamedTemporaryFile(
             dir=target.parent, prefix="new-", suffix=".tmp", delete=False
         ) as file:
-            file.write(orjson.dumps(kept))
+            file.write(json.dumps(kept).encode())  # which takes half of a surrogate pair in a title
         os.replace(file.name, target)
     except (OSError, RuntimeError):
         pass

@@ -19,6 +19,9 @@ _READ: Final = frozenset(
     {"id", "timestamp", "type", "content", "model", "thoughts", "tokens", "toolCalls", "displayContent"}
 )
 _READ_OF_CALL: Final = frozenset({"id", "name", "args", "result", "status", "timestamp"})
+_NOT_TYPED: Final = "<session_context>"
+"""How the message of the user begins that Gemini CLI adds."""
+
 _FAILED: Final = {"error": "failed", "cancelled": "cancelled"}
 
 
@@ -45,9 +48,11 @@ def read(
     messages: dict[str, dict[str, Any]] = {}  # by id: a message that goes on is written again
     for path in files:
         for document in read_documents(path, problems, consumed):
-            if "sessionId" in document:
-                session |= document
-            for message in [*lenient.mappings(document.get("messages")), document]:
+            changed = lenient.mapping(document.get("$set"))
+            session |= document if "sessionId" in document else changed
+            if "$rewindTo" in document:  # what the user took back was run and paid for
+                problems.left_out["rows that take messages back"] += 1
+            for message in [*lenient.mappings({**document, **changed}.get("messages")), document]:
                 if isinstance(message.get("type"), str):
                     messages[str(message.get("id") or len(messages))] = message
     spans: list[Draft] = []
@@ -61,9 +66,15 @@ def read(
         at = parse_time(message.get("timestamp"))
         text = _text_of(message.get("content"))
         if message["type"] == "user":
-            title = title or text
-            conversation.prompt(text, parts.make_message("user", [parts.make_text(text)]), at)
             asked = at
+            if _is_result(message.get("content")):  # as the call of the tool has it
+                continue
+            decoded = parts.make_message("user", [parts.make_text(text)])
+            if text.startswith(_NOT_TYPED):
+                conversation.read(decoded, at)
+                continue
+            title = title or text
+            conversation.prompt(text, decoded, at)
         elif message["type"] == "gemini":
             _add_answer(conversation, message_id, message, asked, at)
             asked = at
@@ -132,6 +143,12 @@ def _read_result(result: Any) -> tuple[Any, str]:
     values = [response.get("output", response.get("error", response)) for response in responses]
     value = values[0] if len(values) == 1 else values or result
     return value, value if isinstance(value, str) else ""
+
+
+def _is_result(content: Any) -> bool:
+    """Return whether a message has results of tools and nothing else."""
+    items = lenient.mappings(content)
+    return bool(items) and all("functionResponse" in item for item in items)
 
 
 def _text_of(content: Any) -> str:

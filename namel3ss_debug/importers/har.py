@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from namel3ss_debug.importers.files import peek_objects, read_documents
 from namel3ss_debug.importers.tracing import make_trace
-from namel3ss_debug.importers.values import parse_number, parse_time, rest_of
+from namel3ss_debug.importers.values import parse_count, parse_number, parse_time, rest_of
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import Problems
 from namel3ss_debug.traces.span_events import SpanError, SpanFacts
@@ -44,10 +44,10 @@ def _read_entry(entry: dict[str, Any], span_id: str) -> SpanFacts:
     request, response = lenient.mapping(entry.get("request")), lenient.mapping(entry.get("response"))
     url, method = str(request.get("url") or ""), str(request.get("method") or "")
     began, duration = parse_time(entry.get("startedDateTime")), parse_number(entry.get("time"))
-    status = response.get("status")
+    status = parse_count(response.get("status"))
     content = _read_content(lenient.mapping(response.get("content")))
     failure = None
-    if not isinstance(status, int) or status == 0:
+    if not status:
         failure = SpanError(None, str(response.get("_error") or response.get("statusText") or "no response"))
     elif status >= _FIRST_ERROR:
         failure = SpanError(

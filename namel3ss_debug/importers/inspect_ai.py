@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from namel3ss_debug.errors import UnreadableTraceError
 from namel3ss_debug.importers.conversation import AgentSession, Draft, finish
 from namel3ss_debug.importers.files import peek_objects, read_documents
 from namel3ss_debug.importers.messages import read_message
-from namel3ss_debug.importers.tracing import make_trace
+from namel3ss_debug.importers.tracing import drain, make_trace
 from namel3ss_debug.importers.values import parse_cost, parse_count, parse_time, read_usage, rest_of
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import Problems
@@ -23,8 +26,11 @@ from namel3ss_debug.wire.contract import Answer
 from namel3ss_debug.wire.tools import decode_tools
 
 _ZIP: Final = b"PK\x03\x04"
+_ZSTD: Final = 93
+"""The number of zstd among the compressions of zip, which newer versions of Inspect AI use; Python knows it since 3.14."""
+
 _LARGEST_SAMPLE: Final = 1 << 30
-_KINDS: Final = {"agent": "agent", "scorer": "validation", "scorers": "step"}
+_KINDS: Final = {"agent": "agent", "tool": "tool", "scorer": "validation", "scorers": "step"}
 _USAGE: Final = {
     "input_tokens": ("input_tokens",),
     "output_tokens": ("output_tokens",),
@@ -61,7 +67,7 @@ def read(
             reader.read()
             spans += finish(reader.spans)
             others += reader.others
-    yield from make_trace(lenient.drop_none({"format": "inspect-ai", "title": title}), spans, others)
+    yield from make_trace(lenient.drop_none({"format": "inspect-ai", "title": title}), drain(spans), others)
 
 
 def _samples(
@@ -78,6 +84,8 @@ def _samples(
     try:
         with zipfile.ZipFile(path) as archive:
             members = {member.filename: member for member in archive.infolist()}
+            if sys.version_info < (3, 14) and any(each.compress_type == _ZSTD for each in members.values()):
+                _enable_zstd(path)
             heads = (name for name in ("header.json", "_journal/start.json") if name in members)
             log = next((_load(archive, members[name], problems) for name in heads), {})
             for name, member in sorted(members.items(), key=lambda each: _in_order(each[0])):
@@ -89,6 +97,20 @@ def _samples(
                         consumed(member.compress_size)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         problems.add(path.name, 0, "damaged zip archive", str(error))
+
+
+def _enable_zstd(path: Path) -> None:
+    """Let `zipfile` read zstd, as Inspect AI itself does.
+
+    Raises:
+        UnreadableTraceError: zipfile-zstd is not installed.
+    """
+    try:
+        import_module("zipfile_zstd")
+    except ImportError:
+        raise UnreadableTraceError(
+            f"{path}: a log compressed with zstd needs zipfile-zstd: pip install 'namel3ss-debug[inspect]'"
+        ) from None
 
 
 def _in_order(name: str) -> tuple[int, int | str]:
@@ -128,6 +150,8 @@ class _InspectSample:
         self._model = lenient.string(evaluation.get("model"))
         self._path: list[str] = []  # the ids of the steps that are open, in logs of before 0.3.90
         self._known: dict[str, Draft] = {}
+        # By the parent and the name: spans of tools whose event is still to come.
+        self._begun_tools: dict[tuple[Any, str | None], list[Draft]] = {}
         self._count = 0
         self.others: list[Event] = []
         answer = self._read_output(sample.get("output"))
@@ -219,6 +243,8 @@ class _InspectSample:
         }  # fmt: skip
         self._path.append(span_id)
         self._known[span_id] = span
+        if span["kind"] == "tool":
+            self._begun_tools.setdefault((parent, span["name"]), []).append(span)
         self.spans.append(span)
 
     def _end(self, span_id: str, at: float | None) -> None:
@@ -259,7 +285,8 @@ class _InspectSample:
                 "kind": "model", "name": name or None, "span_id": self._id(event), "parent_id": self._parent(event),
                 "execution_id": self._run, "started": at, "ended": ended, "inputs": lenient.drop_empty(request),
                 "outputs": answer.to_outputs(), "usage": usage, "cost": cost,
-                "duration_ms": seconds * 1e3 if lenient.is_number(seconds) and seconds >= 0 else None,
+                # The time that the provider took is without that of waiting for a free connection, which the times have.
+                "duration_ms": seconds * 1e3 if ended is None and lenient.is_number(seconds) and seconds >= 0 else None,
                 "failure": SpanError(None, str(error)) if error else None,
                 "metadata": lenient.drop_empty({"provider": provider.rpartition("/")[2]})
                 | rest_of(event, read | {"call", "working_start", "working_time", "uuid", "pending"}),
@@ -270,15 +297,25 @@ class _InspectSample:
         error = lenient.mapping(event.get("error"))
         seconds = event.get("working_time")
         ended = parse_time(event.get("completed"))
+        name, parent = lenient.string(event.get("function")), self._parent(event)
         span: Draft = {
-            "kind": "tool", "name": lenient.string(event.get("function")), "span_id": self._id(event),
-            "parent_id": self._parent(event), "execution_id": self._run, "started": at, "ended": ended,
+            "kind": "tool", "name": name, "span_id": self._id(event),
+            "parent_id": parent, "execution_id": self._run, "started": at, "ended": ended,
             "inputs": {"arguments": self._resolve(event.get("arguments")), "call_id": event.get("id")},
             "outputs": lenient.drop_none({"result": self._resolve(event.get("result"))}),
             "failure": SpanError(lenient.string(error.get("type")), str(error.get("message") or "")) if error else None,
             "duration_ms": seconds * 1e3 if ended is None and lenient.is_number(seconds) and seconds >= 0 else None,
         }  # fmt: skip
-        self.spans.append(span)
+        around = self._known.get(parent, self._root)  # where the event does not name the span that it is in
+        begun = self._begun_tools.get((parent, name)) or self._begun_tools.get(
+            (around.get("parent_id"), name)
+        )
+        if begun:  # the call stands in a span of its own, which what the tool did refers to
+            draft = begun.pop(0)
+            draft |= {each: span[each] for each in ("inputs", "outputs", "failure")}
+            span = draft
+        else:
+            self.spans.append(span)
         if depth < _DEEPEST:
             self._path.append(span["span_id"])
             for inner in lenient.mappings(event.get("events")):

@@ -9,6 +9,7 @@ from typing import Any
 from namel3ss_debug.importers.files import peek_objects, read_documents
 from namel3ss_debug.importers.otel_spans import OtelSpan
 from namel3ss_debug.importers.tracing import make_trace
+from namel3ss_debug.importers.values import parse_number
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import Problems
 from namel3ss_debug.traces.span_events import SpanFacts
@@ -47,10 +48,14 @@ def _read_tags(value: Any) -> dict[str, Any]:
 
 def _read_span(row: dict[str, Any], processes: Mapping[str, Any]) -> OtelSpan:
     tags = _read_tags(row.get("tags"))
-    began, duration = row.get("startTime"), row.get("duration")
-    parents = [each for each in lenient.mappings(row.get("references")) if each.get("refType") == "CHILD_OF"]
+    began, duration = parse_number(row.get("startTime")), parse_number(row.get("duration"))
+    # A span that follows from another one only, such as a consumer's, stands below it.
+    references = lenient.mappings(row.get("references"))
+    parents = sorted(references, key=lambda each: each.get("refType") != "CHILD_OF")
     process = lenient.mapping(processes.get(str(row.get("processID"))))
-    failed = str(tags.get("error")).lower() == "true" or tags.get("otel.status_code") == "ERROR"
+    failed = str(tags.get("error")).lower() == "true"
+    if failed:
+        del tags["error"]
     logs = [(each, _read_tags(each.get("fields"))) for each in lenient.mappings(row.get("logs"))]
     return OtelSpan(
         name=row.get("operationName"),
@@ -58,9 +63,9 @@ def _read_span(row: dict[str, Any], processes: Mapping[str, Any]) -> OtelSpan:
         span_id=row.get("spanID"),
         parent_id=parents[0].get("spanID") if parents else None,
         began=began,
-        ended=began + duration if lenient.is_number(began) and lenient.is_number(duration) else None,
+        ended=began + duration if began is not None and duration is not None else None,
         attributes=tags,
-        status=("ERROR", tags.get("otel.status_description")) if failed else (None, None),
+        status=("ERROR" if failed else None, None),
         events=[(str(fields.get("event") or "log"), each.get("timestamp"), fields) for each, fields in logs],
         about=lenient.drop_none({"service.name": process.get("serviceName")}),
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from namel3ss_debug.importers.files import peek_objects, read_documents
 from namel3ss_debug.importers.messages import read_answer, read_arguments, read_object, read_request
-from namel3ss_debug.importers.tracing import make_trace
+from namel3ss_debug.importers.tracing import drain, make_trace
 from namel3ss_debug.importers.values import parse_cost, parse_time, read_usage, rest_of
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import Problems
@@ -44,11 +44,18 @@ def sniff(head: bytes) -> bool:
 
 
 def _runs_of(value: Mapping[str, Any], depth: int = 0) -> Iterator[dict[str, Any]]:
-    if "id" in value and ("run_type" in value or "dotted_order" in value):
-        yield dict(value)
+    if "run_type" in value or "dotted_order" in value:
+        run_id = value.get("id") or _ids_of(value)[-1]  # a patch of the SDK for JavaScript has no id
+        if run_id:
+            yield {**value, "id": run_id}
     for name in _LISTS if depth < 100 else ():
         for run in lenient.mappings(value.get(name)):
             yield from _runs_of(run, depth + 1)
+
+
+def _ids_of(run: Mapping[str, Any]) -> list[str]:
+    """Return the ids in the `dotted_order` of a run, from the root to the run: `TIME` `Z` `ID` for each, with dots between."""
+    return [each.partition("Z")[2] for each in str(run.get("dotted_order") or "").split(".")]
 
 
 def read(
@@ -67,10 +74,12 @@ def read(
                     if value not in (None, {}, []) or name not in known
                 }
     ordered = sorted(runs.values(), key=lambda run: str(run.get("dotted_order") or ""))
-    yield from make_trace({"format": "langsmith"}, [_read_run(run) for run in ordered])
+    runs.clear()
+    yield from make_trace({"format": "langsmith"}, map(read_run, drain(ordered)))
 
 
-def _read_run(run: dict[str, Any]) -> SpanFacts:
+def read_run(run: Mapping[str, Any]) -> SpanFacts:
+    """Return the facts of a run, in the form of the API."""
     kind = _KINDS.get(str(run.get("run_type")), "chain")
     inputs, outputs = lenient.mapping(run.get("inputs")), lenient.mapping(run.get("outputs"))
     name, failure = lenient.string(run.get("name")), None
@@ -81,7 +90,14 @@ def _read_run(run: dict[str, Any]) -> SpanFacts:
     usage: dict[str, int] = {}
     cost = None
     settings = lenient.mapping(lenient.mapping(run.get("extra")).get("metadata"))
-    model = lenient.string(settings.get("ls_model_name")) or lenient.string(inputs.get("model"))
+    passed = lenient.mapping(lenient.mapping(run.get("extra")).get("invocation_params"))
+    models = (
+        settings.get("ls_model_name"),
+        inputs.get("model"),
+        passed.get("model"),
+        passed.get("model_name"),
+    )
+    model = next(filter(None, map(lenient.string, models)), None)
     metadata = rest_of(run, _READ)
     if kind == "model":
         answer = read_answer(outputs) if outputs else read_answer(None)
@@ -102,14 +118,14 @@ def _read_run(run: dict[str, Any]) -> SpanFacts:
     elif kind == "tool":
         only = inputs.get("input") if inputs.keys() == {"input"} else inputs
         inputs = {"arguments": read_arguments(only)}
-        outputs = {"result": outputs.get("output", outputs)} if outputs else {}
+        outputs = lenient.drop_none({"result": outputs.get("output", outputs)}) if outputs else {}
     else:
-        inputs, outputs = read_object(inputs), read_object(outputs)
+        inputs, outputs = read_object(inputs), read_object(outputs, "result")
     ended = parse_time(run.get("end_time"))
     parent = lenient.string(run.get("parent_run_id"))
-    chain = str(run.get("dotted_order") or "").split(".")
+    chain = _ids_of(run)
     if parent is None and len(chain) > 1:
-        parent = chain[-2].partition("Z")[2] or None
+        parent = chain[-2] or None
     return SpanFacts(
         kind,
         name,

@@ -31,6 +31,7 @@ _LANGCHAIN_ROLES: Final = {
     "system": "system", "SystemMessage": "system", "tool": "tool", "ToolMessage": "tool",
 }  # fmt: skip
 _ANTHROPIC_BLOCKS: Final = frozenset({"tool_use", "tool_result", "thinking", "redacted_thinking"})
+_RESPONSES_BLOCKS: Final = frozenset({"output_text", "refusal"})
 _VERCEL_BLOCKS: Final = frozenset({"tool-call", "tool-result"})
 _LONGEST_LITERAL: Final = 1 << 20
 _DEEPEST: Final = 4
@@ -101,6 +102,8 @@ def read_message(value: Any) -> parts.Part:
         return _only(openai_responses.decode_request({"input": [value]}))
     if "parts" in value:
         return _read_parts(value, role)
+    if _is_item(value):
+        return _only(openai_responses.decode_request({"input": [value]}))
     if role is None and "content" not in value:
         return _plain(value, "user")
     role = _LANGCHAIN_ROLES.get(str(role), str(role or "user"))
@@ -120,9 +123,13 @@ def read_answer(value: Any) -> Answer:
             )
         if len(value) == 1 and isinstance(value[0], dict):
             return read_answer(value[0])
+        if any(map(_is_item, lenient.mappings(value))):
+            return openai_responses.decode_response({"output": value})
         value = {"role": "assistant", "content": value}
     if not isinstance(value, dict):
         return Answer(text=str(value))
+    if _is_item(value):
+        return openai_responses.decode_response({"output": [value]})
     if isinstance(value.get("choices"), list):
         return openai_chat.decode_response(value)
     if isinstance(value.get("output"), list) and value.get("object") == "response":
@@ -148,15 +155,25 @@ def read_answer(value: Any) -> Answer:
     return Answer(text=_dump(value))
 
 
-def read_object(value: Any) -> dict[str, Any]:
-    """Return inputs or outputs of any other span as an object."""
+def _is_item(value: Mapping[str, Any]) -> bool:
+    """Return whether a value is an item of the Responses API, as the SDK of Langfuse keeps them."""
+    blocks = {block.get("type") for block in lenient.mappings(value.get("content"))}
+    return value.get("type") in ("function_call", "reasoning") or bool(blocks & _RESPONSES_BLOCKS)
+
+
+def read_object(value: Any, name: str = "input") -> dict[str, Any]:
+    """Return inputs or outputs of any other span as an object: messages under `messages`, anything else under `name`."""
     value = load(value)
-    return value if isinstance(value, dict) else {} if value is None else {"value": value}
+    if isinstance(value, list) and value and all(isinstance(each, dict) and "role" in each for each in value):
+        return {"messages": read_messages(value)}
+    return value if isinstance(value, dict) else {} if value is None else {name: value}
 
 
 def read_arguments(value: Any) -> Any:
     """Return the arguments of a tool, an object where they are one."""
     value = load(value)
+    if isinstance(value, dict) and value.keys() == {"args", "kwargs"} and not value["args"]:
+        return value["kwargs"]  # the decorator `observe` of Langfuse
     return value if isinstance(value, dict) else {} if value is None else {"input": value}
 
 
@@ -172,15 +189,11 @@ def _read_parts(message: Mapping[str, Any], role: object) -> parts.Part:
     """Return a message of OpenTelemetry, whose parts have types, or of Gemini, whose parts have none."""
     content = lenient.mappings(load(message.get("parts")))
     if all(isinstance(part.get("type"), str) for part in content):
-        rest = {name: message[name] for name in ("finish_reason", "name") if name in message}
-        return parts.make_message(role or "user", [_name_response(part) for part in content], rest)
+        rest = {name: value for name, value in message.items() if name not in ("role", "parts")}
+        return parts.make_message(role or "user", list(map(conventions.decode_part, content)), rest)
     decoded = gemini.decode_request({"contents": [{"role": "user", "parts": content}]})["messages"]
     found = decoded[0]["parts"] if decoded else []
     return parts.make_message("assistant" if role == "model" else role or "user", found)
-
-
-def _name_response(part: Mapping[str, Any]) -> parts.Part:
-    return {"response" if name == "result" else name: value for name, value in part.items()}
 
 
 def _read_content(message: Mapping[str, Any], role: str) -> parts.Part:

@@ -11,7 +11,7 @@ from namel3ss_debug.importers.conversation import AgentSession, Draft, finish, m
 from namel3ss_debug.importers.files import peek, read_bytes, repair
 from namel3ss_debug.importers.messages import read_message
 from namel3ss_debug.importers.tracing import make_trace
-from namel3ss_debug.importers.values import parse_cost, parse_time, rest_of
+from namel3ss_debug.importers.values import parse_cost, parse_time, plain_counts, rest_of
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import Problems
 from namel3ss_debug.traces.span_events import SpanError
@@ -76,7 +76,8 @@ def _read_messages(
         at = parse_time(extra.get("timestamp", message.get("timestamp")))
         role = message.get("role")
         if role == "assistant":
-            response = openai_chat.decode_response(extra.get("response"))
+            body = lenient.mapping(extra.get("response"))
+            response = openai_chat.decode_response({**body, "usage": plain_counts(body.get("usage"))})
             cost = parse_cost(extra.get("cost"))
             counted |= cost is not None
             calls = _read_calls(message, f"{run} {number}")

@@ -10,7 +10,14 @@ from namel3ss_debug.importers.conversation import AgentSession, Draft, finish, m
 from namel3ss_debug.importers.files import peek_objects, read_documents
 from namel3ss_debug.importers.messages import read_message
 from namel3ss_debug.importers.tracing import make_trace
-from namel3ss_debug.importers.values import parse_cost, parse_time, read_usage, rest_of
+from namel3ss_debug.importers.values import (
+    parse_cost,
+    parse_number,
+    parse_time,
+    plain_counts,
+    read_usage,
+    rest_of,
+)
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import Problems
 from namel3ss_debug.traces.span_events import SpanError
@@ -33,8 +40,19 @@ _USAGE: Final = {
 def sniff(head: bytes) -> bool:
     """Return whether there are events of one of the two versions near the beginning."""
     values = peek_objects(head)
-    inner = [each for value in values for each in lenient.mappings(value.get("history", value.get("events")))]
-    return any(_is_old(value) or _is_new(value) for value in (*values, *inner[:20]))
+    inner = [each for value in values for each in (_events_in(value) or [])[:20]]
+    return any(_is_old(value) or _is_new(value) for value in (*values, *inner))
+
+
+def _events_in(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the events in a document: `items` has them in an answer of the API of version 1; None where it is an event.
+
+    Before 0.9 the history of an evaluation is a list of pairs, an action and what was observed.
+    """
+    found = next((value[name] for name in ("history", "events", "items") if name in value), None)
+    if not isinstance(found, list):
+        return None
+    return lenient.mappings([each for item in found for each in (item if isinstance(item, list) else [item])])
 
 
 def _is_old(event: Mapping[str, Any]) -> bool:
@@ -49,7 +67,7 @@ def _is_old(event: Mapping[str, Any]) -> bool:
 def _is_new(event: Mapping[str, Any]) -> bool:
     return (
         isinstance(event.get("kind"), str)
-        and "source" in event
+        and ("source" in event or {"id", "timestamp"} <= event.keys())
         and event["kind"].endswith(("Event", "Observation", "Condensation"))
     )
 
@@ -60,12 +78,20 @@ def read(
     """Yield the events of the sessions in the files."""
     spans: list[Draft] = []
     for path in files:
-        session = _OpenHandsSession(spans, path.stem, problems)
+        runs: dict[str, _OpenHandsSession] = {}
         for document in read_documents(path, problems, consumed):
-            found = lenient.mappings(document.get("history", document.get("events"))) or [document]
-            for event in found:
+            events = _events_in(document)
+            run = path.stem
+            if events is not None and "instance_id" in document:  # a line of `output.jsonl`, of an evaluation
+                run += f" {document['instance_id']}"
+            if run not in runs:
+                runs[run] = _OpenHandsSession(spans, run, problems)
+            session = runs[run]
+            session.set_metrics(document)
+            for event in [document] if events is None else events:
                 session.add(event)
-        session.end()
+        for session in runs.values():
+            session.end()
     yield from make_trace({"format": "openhands"}, finish(spans) if len(spans) > len(files) else [])
 
 
@@ -89,6 +115,11 @@ class _OpenHandsSession:
             self._add_old(event, at)
         else:
             self._problems.left_out["objects that are no events"] += 1
+
+    def set_metrics(self, document: Mapping[str, Any]) -> None:
+        """Take the amounts of the whole session, as the result of an evaluation has them."""
+        if isinstance(document.get("metrics"), dict):
+            self._stats = {"metrics": document["metrics"]}
 
     def end(self) -> None:
         """Put the amounts of the whole session on the agent, where its calls state none."""
@@ -120,6 +151,7 @@ class _OpenHandsSession:
             self._conversation.read(read_message({"role": "system", "content": arguments.get("content")}), at)
         elif event.get("source") == "agent":
             response = lenient.mapping(details.get("model_response"))
+            response = {**response, "usage": plain_counts(response.get("usage"))} if response else {}
             answer_id = str(response.get("id") or f"{self._run} {key}")
             if answer_id not in self._answers:
                 answer = openai_chat.decode_response(response)
@@ -128,7 +160,7 @@ class _OpenHandsSession:
                 self._answers[answer_id] = self._conversation.answer(
                     answer_id, answer.response_model, answer, at
                 )
-            if action not in _NO_TOOL:
+            if isinstance(action, str) and action not in _NO_TOOL:
                 call_id = f"{self._run} {details.get('tool_call_id') or key}"
                 name = lenient.string(details.get("function_name")) or str(action)
                 read = {"thought", "impl_source", "translated_ipython_code"}
@@ -146,7 +178,7 @@ class _OpenHandsSession:
         content = event.get("content", event.get("message"))
         extras = lenient.mapping(event.get("extras"))
         code = lenient.mapping(extras.get("metadata")).get("exit_code", extras.get("exit_code"))
-        failed = event.get("observation") == "error" or (lenient.is_number(code) and code > 0)
+        failed = event.get("observation") == "error" or (parse_number(code) or 0) > 0
         failure = SpanError(None, str(content)) if failed else None
         self._conversation.result(call_id, content, at, failure=failure)
 
@@ -164,11 +196,9 @@ class _OpenHandsSession:
             code = observation.get("exit_code")
             shown = text or event.get("error") or event.get("rejection_reason") or observation
             failed = (
-                kind != "ObservationEvent"
-                or observation.get("is_error")
-                or (lenient.is_number(code) and code > 0)
+                kind != "ObservationEvent" or observation.get("is_error") or (parse_number(code) or 0) > 0
             )
-            call_id = f"{self._run} {event.get('tool_call_id')}"
+            call_id = self._calls.get(str(event.get("action_id")), f"{self._run} {event.get('tool_call_id')}")
             if call_id not in self._conversation.tools:
                 # The result of an action that is not in the file, which may be a part of the session.
                 self._conversation.call(call_id, str(event.get("tool_name") or "tool"), {}, at)
@@ -190,17 +220,17 @@ class _OpenHandsSession:
                 self._conversation.prompt(text, decoded, at)
             else:
                 self._conversation.read(decoded, at)
-        elif kind == "ConversationStateUpdateEvent" and event.get("key") == "stats":
-            self._stats = lenient.mapping(lenient.mapping(event.get("value")).get("usage_to_metrics"))
+        elif kind == "ConversationStateUpdateEvent" and event.get("key") in ("stats", "full_state"):
+            value = lenient.mapping(event.get("value"))
+            self._stats = lenient.mapping(lenient.mapping(value.get("stats", value)).get("usage_to_metrics"))
         else:
             self._problems.left_out[f"events of type {kind}"] += 1
 
     def _add_action(self, event: dict[str, Any], at: float | None) -> None:
         call = lenient.mapping(event.get("tool_call"))
-        name = str(event.get("tool_name") or call.get("name") or "")
-        arguments = (
-            lenient.load_arguments(call.get("arguments")) if call.get("arguments") else event.get("action")
-        )
+        action = lenient.mapping(event.get("action"))
+        name = str(event.get("tool_name") or call.get("name") or action.get("kind") or "")
+        arguments = lenient.load_arguments(call.get("arguments")) if call.get("arguments") else action
         made = parts.make_call(event.get("tool_call_id"), name, arguments)
         answer_id = str(event.get("llm_response_id") or event.get("id"))
         draft = self._answers.get(answer_id)
@@ -232,4 +262,6 @@ class _OpenHandsSession:
                 "tool_calls": [*draft["outputs"].get("tool_calls", []), made],
             }
         if name != "finish":
-            self._conversation.call(f"{self._run} {event.get('tool_call_id')}", name, arguments, at)
+            call_id = f"{self._run} {event.get('tool_call_id') or event.get('id')}"
+            self._calls[str(event.get("id"))] = call_id
+            self._conversation.call(call_id, name, arguments, at)

@@ -17,36 +17,42 @@ from namel3ss_debug.traces.redaction.redactor import Redactor
 from namel3ss_debug.traces.span_table import SpanTable, read_spans
 
 
-class _RedactingImporter:
+class _CarefulImporter:
     """Reads the files of another writer, who may have redacted nothing, without their secrets."""
 
-    def __init__(self, importer: Importer, redactor: Redactor) -> None:
+    def __init__(self, importer: Importer, redactor: Redactor | None) -> None:
         self._importer = importer
         self._redactor = redactor
 
     def read(
         self, files: tuple[Path, ...], problems: Problems, consumed: Callable[[int], None] | None = None
     ) -> Iterator[Event]:
-        """Yield the events of one process."""
-        for event in self._importer.read(files, problems, consumed):
-            clear: Event = redact_document(event, self._redactor)
-            yield clear
+        """Yield the events of one process.
+
+        Raises:
+            UnreadableTraceError: a value is nested so deeply that Python cannot follow it; orjson takes 1,024 levels.
+        """
+        try:
+            for event in self._importer.read(files, problems, consumed):
+                yield event if self._redactor is None else redact_document(event, self._redactor)
+        except RecursionError:
+            raise UnreadableTraceError(f"{files[0]}: its JSON is nested too deeply") from None
 
 
-def _find_redacting(path: Path, format_name: str | None = None) -> Importer | None:
-    importer = _find(path, format_name)
+def _find(path: Path, format_name: str | None, *, redacted: bool) -> Importer | None:
+    if format_name is None:
+        importer = find_importer(path)
+    else:
+        importer = next(row for row in IMPORTERS if row.name == format_name).load()
     if importer is None:
         return None
+    return _CarefulImporter(importer, load_redactor() if redacted else None)
+
+
+def load_redactor() -> Redactor | None:
+    """Return what replaces secrets by the settings in force; None where they switch that off."""
     settings = load_configuration(mistakes=[]).config  # the commands report what is wrong in the settings
-    if not settings.redact:
-        return importer
-    return _RedactingImporter(importer, Redactor(settings.redact_keys, settings.redact_patterns))
-
-
-def _find(path: Path, format_name: str | None) -> Importer | None:
-    if format_name is None:
-        return find_importer(path)
-    return next(row for row in IMPORTERS if row.name == format_name).load()
+    return Redactor(settings.redact_keys, settings.redact_patterns) if settings.redact else None
 
 
 def open_trace(path: str | Path, *, redacted: bool = True, format_name: str | None = None) -> Trace:
@@ -61,8 +67,7 @@ def open_trace(path: str | Path, *, redacted: bool = True, format_name: str | No
         TraceNotFoundError: there is no such file.
         UnreadableTraceError: it is not a regular file, may not be read, or is in another encoding.
     """
-    find = _find_redacting if redacted else _find
-    return reader.open_trace(path, lambda file: find(file, format_name))
+    return reader.open_trace(path, lambda file: _find(file, format_name, redacted=redacted))
 
 
 def open_nonempty_trace(path: str | Path, *, redacted: bool = True, format_name: str | None = None) -> Trace:
@@ -79,6 +84,10 @@ def open_nonempty_trace(path: str | Path, *, redacted: bool = True, format_name:
             why = f"line {first.line}: {first.what}"
         else:
             why = "only the beginning of a line" if trace.path.stat().st_size else "it is empty"
+            if (
+                find_importer(trace.path) is not None
+            ):  # such as a log of Inspect AI whose samples were not kept
+                raise UnreadableTraceError(f"{path}: no agent, model or tool was called in it")
         raise UnreadableTraceError(
             f"{path}: there is no event in it ({why}); give the .jsonl file of a trace"
         )

@@ -11,9 +11,12 @@ from typing import Any, Final
 
 import orjson
 
-from namel3ss_debug.importers.values import parse_time, read_nanoseconds, rest_of
+from namel3ss_debug.importers.langfuse import read_observation
+from namel3ss_debug.importers.langsmith import read_run
+from namel3ss_debug.importers.values import parse_count, parse_number, parse_time, read_nanoseconds, rest_of
 from namel3ss_debug.traces.decoding import component_of
 from namel3ss_debug.traces.events import EVENT_TYPES, Event
+from namel3ss_debug.traces.lines import Problems
 from namel3ss_debug.traces.span_events import SpanError, SpanFacts, read_span
 from namel3ss_debug.wire import conventions, lenient, parts
 from namel3ss_debug.wire.conventions import Attributes, Meaning
@@ -27,20 +30,34 @@ _BY_NAME: Final = {"agent": "agent", "tool": "tool", "llm": "model", "chain": "c
 """How the name of a span begins, before a dot -> its kind, where no convention of its attributes says it."""
 
 _OUR_STATUSES: Final = frozenset({"completed", "failed", "cancelled", "timeout", "skipped", "partial"})
+_PROVIDERS: Final = {theirs: ours for ours, theirs in conventions.PROVIDERS.items()}
 _MESSAGE_EVENTS: Final = {
     "gen_ai.system.message": "system",
     "gen_ai.user.message": "user",
     "gen_ai.assistant.message": "assistant",
     "gen_ai.tool.message": "tool",
 }
-_KEPT_RESOURCE: Final = (
+_LANGFUSE: Final = "langfuse.observation."
+_OBSERVATION: Final = {
+    **{name: name for name in ("type", "input", "output", "level")},
+    "model.name": "model",
+    "model.parameters": "modelParameters",
+    "status_message": "statusMessage",
+    "usage_details": "usageDetails",
+    "cost_details": "costDetails",
+}
+"""Attributes of Langfuse's SDK, without their beginning -> the field of the API."""
+
+_LANGSMITH: Final = "langsmith.metadata."
+KEPT_RESOURCE: Final = (
     "service.name",
     "service.version",
     "openinference.project.name",
     "telemetry.sdk.language",
 )
 _READ: Final = re.compile(
-    r"gen_ai\.|llm\.|input\.|output\.|tool\.|ai\.|openinference\.span|traceloop\.(?:span|entity)|namel3ss\.|session\.id"
+    r"gen_ai\.|llm\.|embedding\.|input\.|output\.|tool\.|ai\.|openinference\.span|traceloop\.(?:span|entity)|namel3ss\."
+    r"|session\.id|otel\.status_|error\.type\Z|thread\.name\Z|langfuse\.observation\.(?!metadata)"
     r"|mlflow\.(?:span|chat|llm|traceRequestId)|code\.(?:file\.path|line\.number)\Z"
 )
 """Attributes that the fields of the events have."""
@@ -58,6 +75,7 @@ class OtelSpan:
         events: name, time and plain attributes of each.
         about: what is known besides, such as the attributes of the resource.
         has_remote_parent: whether its parent is known to be of another program.
+        per_second: how many units of its times a second has; without it, their size decides.
     """
 
     def __init__(
@@ -74,11 +92,13 @@ class OtelSpan:
         events: Iterable[tuple[str, object, Attributes]] = (),
         about: Mapping[str, Any] | None = None,
         has_remote_parent: bool = False,
+        per_second: float | None = None,
     ) -> None:
         self.name = lenient.string(name) or ""
         self.trace_id, self.span_id, self.parent_id = map(read_id, (trace_id, span_id, parent_id))
-        self.began, self.ended = parse_time(began), parse_time(ended)
-        self._nanoseconds = read_nanoseconds(began), read_nanoseconds(ended)
+        self.began, self.ended = parse_time(began, per_second), parse_time(ended, per_second)
+        self._nanoseconds = read_nanoseconds(began, per_second), read_nanoseconds(ended, per_second)
+        self._per_second = per_second
         self.attributes = attributes
         self.status = status
         self.events = list(events)
@@ -89,12 +109,20 @@ class OtelSpan:
         """Return the facts of the span, and the events inside of it that are no part of them."""
         attributes = {**self.attributes, **_read_message_events(self.events)}
         meaning = _interpret(self.name, attributes)
-        facts = read_span(meaning, attributes)
+        # Our own export keeps what these SDKs wrote besides, and has the inputs and outputs in the attributes of the conventions.
+        theirs = "namel3ss.kind" not in attributes and (
+            _read_langfuse(self.name, attributes) or _read_langsmith(self.name, attributes)
+        )
+        facts = theirs or read_span(meaning, attributes)
         failure, points = self._read_events()
         ours = attributes.get("namel3ss.status")
-        source = {name: value for name, value in attributes.items() if not _READ.match(name)}
-        resource = {name: self.about[name] for name in _KEPT_RESOURCE if name in self.about}
-        provider = conventions.read_provider(attributes) if meaning.kind == "model" else None
+        source = {name: _load_quoted(value) for name, value in attributes.items() if not _READ.match(name)}
+        # Our own export names itself where the trace that it had says nothing of its program.
+        is_ours = self.about.get("telemetry.sdk.name") == "namel3ss-debug"
+        resource = {name: self.about[name] for name in KEPT_RESOURCE if name in self.about and not is_ours}
+        provider = conventions.read_provider(attributes) if facts.kind == "model" else None
+        provider = None if provider is None else _PROVIDERS.get(provider, provider)
+        thread = lenient.string(attributes.get("thread.name"))
         path, line = attributes.get("code.file.path"), attributes.get("code.line.number")
         facts = replace(
             facts,
@@ -103,15 +131,23 @@ class OtelSpan:
             started=self.began,
             ended=self.ended,
             duration_ms=self._duration_ms(),
-            is_open=self.ended is None or ours == "open",
+            is_open=ours == "open" or (self.ended is None and ours not in _OUR_STATUSES),
             failure=failure,
             status=ours if ours in _OUR_STATUSES else None,
             execution_id=self.trace_id or None,
             metadata=lenient.drop_none({"provider": provider})
             | rest_of({**source, "resource": resource}, ()),
-            fields={"call_site": f"{path}:{line}"} if path is not None and line is not None else {},
+            fields=lenient.drop_none(
+                {
+                    "call_site": f"{path}:{line}" if path is not None and line is not None else None,
+                    "thread": thread if thread != "MainThread" else None,
+                    "task": lenient.string(attributes.get("namel3ss.task")),
+                    "step_type": lenient.string(attributes.get("namel3ss.step_type")),
+                    "retry_count": parse_count(attributes.get("namel3ss.retry_count")),
+                }
+            ),
         )
-        if meaning.kind != "model" and "namel3ss.kind" in attributes:
+        if facts.kind != "model" and "namel3ss.kind" in attributes:
             facts = replace(
                 facts, usage=conventions.read_usage(attributes), cost=conventions.read_cost(attributes)
             )
@@ -119,7 +155,7 @@ class OtelSpan:
 
     def _duration_ms(self) -> float | None:
         if self.began is None or self.ended is None:
-            return None
+            return parse_number(self.attributes.get("namel3ss.duration_ms"))
         began, ended = self._nanoseconds
         if began is not None and ended is not None:  # more exact than seconds since 1970 in a float
             return max((ended - began) / 1e6, 0.0)
@@ -127,6 +163,11 @@ class OtelSpan:
 
     def _read_events(self) -> tuple[SpanError | None, list[Event]]:
         code, message = self.status
+        if (
+            code is None
+        ):  # where OpenTelemetry writes its status for formats that have none, such as those of Jaeger and Zipkin
+            code = self.attributes.get("otel.status_code")
+        message = message or self.attributes.get("otel.status_description")
         failed = str(code) in _ERRORS
         failure: SpanError | None = None
         if failed:
@@ -146,7 +187,7 @@ class OtelSpan:
                 name = "exception_handled"  # noqa: PLW2901
             if name in _MESSAGE_EVENTS or name.startswith("gen_ai.c"):
                 continue
-            points.append(self._make_point(name, parse_time(at), fields, number))
+            points.append(self._make_point(name, parse_time(at, self._per_second), fields, number))
         return failure, points
 
     def _make_point(self, name: str, at: float | None, fields: Attributes, number: int) -> Event:
@@ -162,7 +203,8 @@ class OtelSpan:
             }
             kept |= {"error": ours["error"]} if isinstance(ours.get("error"), str) else {}
             kept |= {"component_name": fields["namel3ss.name"]} if "namel3ss.name" in fields else {}
-            return {**event, "event_type": name, "component": component_of(name), **kept}
+            component = lenient.string(fields.get("namel3ss.component")) or component_of(name)
+            return {**event, "event_type": name, "component": component, **kept}
         if name == "exception_handled":
             kind, text = (
                 lenient.string(fields.get("exception.type")),
@@ -193,6 +235,40 @@ def read_id(value: object) -> str:
         except (binascii.Error, ValueError):
             pass
     return text
+
+
+def _read_langfuse(name: str, attributes: Attributes) -> SpanFacts | None:
+    """Return the facts of a span of Langfuse's SDK, from version 3 on: its attributes are the fields of an observation."""
+    if _LANGFUSE + "type" not in attributes:
+        return None
+    fields = {ours: _load(attributes.get(_LANGFUSE + theirs)) for theirs, ours in _OBSERVATION.items()}
+    row = {"id": "", "name": name, **fields, "type": str(fields["type"]).upper()}
+    return replace(read_observation(row, {}, Problems()), session_id=conventions.read_session_id(attributes))
+
+
+def _read_langsmith(name: str, attributes: Attributes) -> SpanFacts | None:
+    """Return the facts of a span of LangSmith's SDK that exports to OpenTelemetry: it has the fields of a run."""
+    kind = attributes.get("langsmith.span.kind")
+    if kind is None:
+        return None
+    metadata = {
+        key.removeprefix(_LANGSMITH): _load(value)
+        for key, value in attributes.items()
+        if key.startswith(_LANGSMITH)
+    }
+    run = {
+        "id": "",
+        "run_type": kind,
+        "name": attributes.get("langsmith.trace.name", name),
+        "extra": {"metadata": metadata},
+    }
+    return read_run(
+        {
+            **run,
+            "inputs": _load(attributes.get("gen_ai.prompt")),
+            "outputs": _load(attributes.get("gen_ai.completion")),
+        }
+    )
 
 
 def _interpret(name: str, attributes: Attributes) -> Meaning:
@@ -257,6 +333,11 @@ def _decode_message(fields: Mapping[str, Any], role: str) -> parts.Part:
         arguments = lenient.load_arguments(function.get("arguments"))
         calls.append(parts.make_call_part(parts.make_call(call.get("id"), function.get("name"), arguments)))
     return parts.make_message(role, [*([parts.make_text(text)] if text else []), *calls])
+
+
+def _load_quoted(value: Any) -> Any:
+    """Return the object, the list or the quoted text of an attribute that is a text of JSON; any other as it is."""
+    return _load(value) if isinstance(value, str) and value[:1] in ("{", "[", '"') else value
 
 
 def _load(value: Any) -> Any:

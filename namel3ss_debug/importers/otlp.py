@@ -9,7 +9,7 @@ from typing import Any, Final
 from namel3ss_debug.errors import UnreadableTraceError
 from namel3ss_debug.importers.files import peek_objects, read_bytes, read_documents, read_head
 from namel3ss_debug.importers.otel_spans import OtelSpan
-from namel3ss_debug.importers.tracing import make_trace
+from namel3ss_debug.importers.tracing import drain, make_trace
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.lines import Problems
 from namel3ss_debug.traces.span_events import SpanFacts
@@ -29,7 +29,10 @@ def sniff(head: bytes) -> bool:
     """Return whether an object near the beginning has spans of resources, or the bytes are a request in protobuf."""
     if head[:1] != b"{" and head[:1] != b"[":
         return is_protobuf(head)
-    return any(_resources_of(document) is not None for document in peek_objects(head))
+    return any(
+        next(read_request(document), None) is not None or _resources_of(document) is not None
+        for document in peek_objects(head)
+    )
 
 
 def is_protobuf(head: bytes) -> bool:
@@ -82,7 +85,7 @@ def read(
                 facts, points = span.read()
                 spans.append(facts)
                 others += points
-    yield from make_trace({"format": "otlp"}, spans, others)
+    yield from make_trace({"format": "otlp"}, drain(spans), others)
 
 
 def decode_protobuf(data: bytes, name: str) -> dict[str, Any]:
@@ -116,10 +119,14 @@ def read_request(document: Mapping[str, Any]) -> Iterator[OtelSpan]:
         for scope in lenient.mappings(scopes):
             for span in lenient.mappings(scope.get("spans")):
                 yield _read_span(span, about)
+    for span in lenient.mappings(document.get("data")):  # an answer of Phoenix, `/spans/otlpv1`
+        if "trace_id" in span and isinstance(span.get("attributes"), list):
+            yield _read_span(span, {})
 
 
 def _resources_of(document: Mapping[str, Any]) -> Any:
-    inner = lenient.mapping(document.get("trace"))  # Tempo's API wraps the trace once more
+    # The APIs of Tempo and of Jaeger wrap the trace once more.
+    inner = lenient.mapping(document.get("trace", document.get("result")))
     return next((each[name] for each in (document, inner) for name in _RESOURCES if name in each), None)
 
 
@@ -143,6 +150,7 @@ def _read_span(span: Mapping[str, Any], about: Mapping[str, Any]) -> OtelSpan:
             for event in lenient.mappings(span.get("events"))
         ],
         about=about,
+        per_second=1e9,
         has_remote_parent=(lenient.count(span.get("flags")) or 0) & _REMOTE == _REMOTE,
     )
 
@@ -174,6 +182,8 @@ def _read_value(value: Any, depth: int = 0) -> Any:
     if not isinstance(value, dict) or depth > _DEEPEST:
         return value
     for name, each in value.items():
+        if each is None:  # Phoenix writes every field of the union
+            continue
         kind = name.replace("_v", "V")
         if kind in ("stringValue", "boolValue", "bytesValue", "doubleValue"):
             return each

@@ -9,13 +9,14 @@ import threading
 import zlib
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from namel3ss_debug.errors import UnreadableTraceError
 from namel3ss_debug.importers.otlp import decode_protobuf
+from namel3ss_debug.wire.loopback import LoopbackServer
 
 PATH: Final = "/v1/traces"
 MOST_SENT: Final = 16 << 20
@@ -24,7 +25,6 @@ MOST_SENT: Final = 16 << 20
 MOST_UNPACKED: Final = 64 << 20
 """Bytes of a body, unpacked."""
 
-MOST_CONNECTIONS: Final = 32
 _LONGEST_LINE: Final = 1024
 _SECONDS: Final = 30
 _JSON, _PROTOBUF = "application/json", "application/x-protobuf"
@@ -48,7 +48,7 @@ class _Body(NamedTuple):
     is_json: bool
 
 
-class OtlpReceiver(ThreadingHTTPServer):
+class OtlpReceiver(LoopbackServer):
     """The server; `serve_forever` receives until it is ended.
 
     Args:
@@ -60,14 +60,10 @@ class OtlpReceiver(ThreadingHTTPServer):
         OSError: the port is taken, or may not be used.
     """
 
-    daemon_threads = True
-    block_on_close = False  # an exporter keeps its connection
-
     def __init__(self, port: int, take: Take, idle: Callable[[], None] = lambda: None) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(port, _Handler)
         self._take, self._idle = take, idle
         self._one_at_a_time = threading.Lock()
-        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
 
     def take(self, body: _Body) -> int:
         """Decode a request and hand it on; return how many spans were refused.
@@ -80,23 +76,6 @@ class OtlpReceiver(ThreadingHTTPServer):
     def service_actions(self) -> None:
         """Do what is due without a request."""
         self._idle()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread of its own; close it where there are too many."""
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection until it is closed."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Go on after a connection that broke."""
 
 
 class _Handler(BaseHTTPRequestHandler):

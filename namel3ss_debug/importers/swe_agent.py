@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,18 +18,32 @@ from namel3ss_debug.traces.span_events import SpanError
 from namel3ss_debug.wire import lenient, parts
 
 _READ: Final = frozenset(
-    {"action", "observation", "response", "thought", "execution_time", "query", "messages"}
+    {
+        *("action", "observation", "response", "thought", "execution_time", "query", "messages"),
+        *("role", "content", "agent", "message_type", "tool_calls"),
+    }
 )
 _USAGE: Final = {"input_tokens": ("tokens_sent",), "output_tokens": ("tokens_received",)}
 
 
 def sniff(head: bytes) -> bool:
     """Return whether the document has a trajectory of actions and observations."""
-    return b'"trajectory"' in head and any(
+    return any(
         "action" in step and "observation" in step
         for value in peek_objects(head)
-        for step in lenient.mappings(value.get("trajectory"))
+        for step in _steps_of(value)
     )
+
+
+def _steps_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the steps; of a demonstration, which may have a history only, each answer with the message after it."""
+    steps = lenient.mappings(document.get("trajectory"))
+    history = lenient.mappings(document.get("history"))
+    return steps or [
+        {**answer, "response": answer.get("content"), "observation": shown.get("content")}
+        for answer, shown in pairwise(history)
+        if answer.get("message_type") == "action" and not answer.get("is_demo")
+    ]
 
 
 def read(
@@ -59,7 +74,7 @@ def _read_trajectory(document: dict[str, Any], spans: list[Draft], run: str) -> 
         if message.get("role") == "assistant" and not message.get("is_demo"):
             break
         conversation.read(read_message(message))
-    steps = lenient.mappings(document.get("trajectory"))
+    steps = _steps_of(document)
     for number, step in enumerate(steps):
         message = answers[number] if number < len(answers) else {}
         _read_step(conversation, step, message, model, f"{run} {number}")

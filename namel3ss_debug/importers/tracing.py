@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from namel3ss_debug.traces.decoding import is_sound, normalise
 from namel3ss_debug.traces.events import FORMAT_VERSION, Event
 from namel3ss_debug.traces.span_events import SpanFacts, make_events
+
+Item = TypeVar("Item")
 
 
 def make_trace(
@@ -23,11 +25,12 @@ def make_trace(
         spans: the spans.
         others: events that are no spans.
     """
-    spans = count_once(spans)
+    spans = [_close(span) for span in count_once(spans)]
     if not spans:
         return
-    seq = 1
+    seq, is_open = 1, any(span.is_open for span in spans)
     events = make_events(spans, others)
+    del spans
     first = next(events)
     start: Event = {"event_type": "trace_start", "event_id": "trace", "seq": 0, "component": "app"}
     begun: Event = {name: first[name] for name in ("timestamp", "execution_id") if name in first}
@@ -37,9 +40,16 @@ def make_trace(
     for seq, event in enumerate(events, 2):
         latest = event.get("timestamp", latest)
         yield _normalise({**event, "seq": seq})
-    if not any(span.is_open for span in spans):
+    if not is_open:
         end = {"event_type": "trace_end", "event_id": "trace.end", "seq": seq + 1, "component": "app"}
         yield {**end, **({} if latest is None else {"timestamp": latest})}
+
+
+def drain(items: list[Item]) -> Iterator[Item]:
+    """Yield the items of a list, and remove them: an importer that goes on holding its spans would hold the whole file."""
+    items.reverse()
+    while items:
+        yield items.pop()
 
 
 def _normalise(event: Event) -> Event:
@@ -47,6 +57,12 @@ def _normalise(event: Event) -> Event:
     if not is_sound(event):
         normalise(event)
     return event
+
+
+def _close(span: SpanFacts) -> SpanFacts:
+    """Return the span as ended where it has a result, and only the time of its end is missing."""
+    has_result = span.outputs or span.usage or span.failure is not None or span.cost is not None
+    return replace(span, is_open=False) if span.is_open and has_result else span
 
 
 def count_once(spans: Iterable[SpanFacts]) -> list[SpanFacts]:
@@ -78,10 +94,13 @@ def count_once(spans: Iterable[SpanFacts]) -> list[SpanFacts]:
 
 
 def _fill(call: SpanFacts, outer: SpanFacts) -> SpanFacts:
+    # The spans that the SDK of Anthropic makes itself have the type of an error, and not its text.
+    has_text = call.failure is not None and call.failure.text
     return replace(
         call,
         inputs={**outer.inputs, **call.inputs},
         outputs={**outer.outputs, **call.outputs},
         usage=call.usage or outer.usage,
         cost=outer.cost if call.cost is None else call.cost,
+        failure=call.failure if has_text else outer.failure or call.failure,
     )

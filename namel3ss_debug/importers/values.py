@@ -16,10 +16,14 @@ _UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 _MOST_DOLLARS: Final = 1e12
 
 
-def parse_time(value: object) -> float | None:
+def parse_time(value: object, per_second: float | None = None) -> float | None:
     """Return a time in seconds since 1970: of ISO 8601, or of a number in any unit, also as text; None for anything else.
 
     A time without a zone is UTC.
+
+    Args:
+        value: the time.
+        per_second: the unit of a number, as how many of it a second has; without it, the size of the number decides.
     """
     if isinstance(value, str):
         try:
@@ -28,14 +32,23 @@ def parse_time(value: object) -> float | None:
             return _parse_iso(str(value))
     if not lenient.is_number(value) or not math.isfinite(value) or value <= 0:
         return None
-    seconds = next((value / parts for least, parts in _UNITS if value >= least), float(value))
+    if per_second is None:
+        per_second = next((parts for least, parts in _UNITS if value >= least), 1.0)
+    seconds = value / per_second
     return seconds if seconds < TIME_LIMIT else None
 
 
-def read_nanoseconds(value: object) -> int | None:
-    """Return a whole number of nanoseconds since 1970, also one that is text; None for anything else."""
+def read_nanoseconds(value: object, per_second: float | None = None) -> int | None:
+    """Return a whole number of nanoseconds since 1970, also one that is text; None for anything else.
+
+    Without a known unit, a number of today's size counts.
+    """
     text = value if isinstance(value, str) else str(value) if type(value) is int else ""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) == 19 else None
+    return (
+        int(text)
+        if text.isascii() and text.isdecimal() and (len(text) == 19 or (per_second == 1e9 and len(text) < 19))
+        else None
+    )
 
 
 def _parse_iso(text: str) -> float | None:
@@ -83,6 +96,13 @@ def read_usage(counts: Mapping[str, Any], names: Mapping[str, Collection[str]]) 
         for ours, theirs in names.items()
     }
     return lenient.drop_none(found)
+
+
+def plain_counts(usage: object) -> Any:
+    """Return the usage that a provider states with its counts as numbers, also where the writer made texts of them."""
+    if isinstance(usage, dict):
+        return {name: plain_counts(value) for name, value in usage.items()}
+    return parse_count(usage) if isinstance(usage, str) else usage
 
 
 def rest_of(fields: Mapping[str, Any], read: Collection[str]) -> dict[str, Any]:

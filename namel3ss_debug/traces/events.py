@@ -70,6 +70,14 @@ EVENT_TYPES: dict[str, str] = {
     "task_end": "its result, or the failure",
     "resource_sample": "memory and CPU at one moment",
     "stack_sample": "in which functions the time of a span went, where stacks are sampled",
+    "guard_start": "a function with limits of its own is called",
+    "guard_end": "it has ended",
+    "limit_reached": "a call would have passed a limit, or has: which one, how much was used, and what was done",
+    "breaker_opened": "the calls of a model, a tool, a host or a function failed, so that further ones are refused",
+    "breaker_half_open": "one call of it is tried again",
+    "breaker_closed": "it is called again as usual",
+    "fallback_used": "something else answered in place of what failed or was refused",
+    "retried": "a call has failed, and is made again",
     "file_access": "a file was read or written, at the level `comprehensive`: how much, how often, how long",
     "inputs_read": "what the program read from outside since the event before: clock, environment, standard input",
     "output": "what the program wrote to its stdout and stderr since the event before",
@@ -137,6 +145,26 @@ def without_payload(event: Event) -> Event:
     """Return the part of an event that can be written when JSON refuses the whole, so that its `seq` is not missing."""
     kept: Event = {key: _plain(value) for key, value in event.items() if not isinstance(value, dict | list)}
     return kept | {"metadata": {"problem": "the payload could not be written as JSON"}}
+
+
+_CONTENT = frozenset({"inputs", "outputs", "metadata", "error", "stack_trace"})
+_HARMLESS = frozenset(
+    {
+        *("model", "call_id", "finish_reason", "response_model", "provider", "process", "segment", "format"),
+        *("exit_status", "uncaught", "background", "level", "stopped_by", "time_to_first_token_ms"),
+    }
+)
+
+
+def without_content(event: Event) -> Event:
+    """Return an event without what a user or a model wrote: names, counts, times and kinds of errors stay."""
+    slim = {name: value for name, value in event.items() if name not in _CONTENT}
+    for name in ("inputs", "outputs", "metadata"):
+        payload = event.get(name)
+        kept = {key: payload[key] for key in payload if key in _HARMLESS} if isinstance(payload, dict) else {}
+        if kept:
+            slim[name] = kept
+    return slim
 
 
 def _plain(value: object) -> str | int | float | None:

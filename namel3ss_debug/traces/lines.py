@@ -30,6 +30,9 @@ FREE_EXPANSION = 64 * 1024 * 1024
 EXPANSION_LIMIT = 200
 """Past `FREE_EXPANSION` bytes, gzip data that grows more than this many times is taken for a bomb."""
 
+LONGEST_LINE = 16 * 1024 * 1024
+"""A first or a last line that is longer is not looked at."""
+
 PACKED_BYTES = 4 * 1024 * 1024
 """Up to this size a compressed file is read whole to find its last line, which takes a few tenths of a second."""
 
@@ -177,7 +180,13 @@ def refuse_other_encodings(path: Path, head: bytes) -> None:
 
 
 def head_lines(path: Path) -> list[bytes]:
-    """Return the first lines that are not blank, without their line feeds; empty when the file cannot be read."""
+    """Return the first lines that are not blank, without their line feeds; empty when the file cannot be read.
+
+    It is also empty when the first line is longer than `LONGEST_LINE`: that is no line of a trace but a whole
+    document of another tool, which would be read several times.
+    """
+    if _begins_with_a_document(path):
+        return []
     try:
         with closing(read_batches(path, Problems())) as batches:  # else Ctrl-C in its end would be lost
             for batch in batches:
@@ -189,12 +198,22 @@ def head_lines(path: Path) -> list[bytes]:
     return []
 
 
+def _begins_with_a_document(path: Path) -> bool:
+    try:
+        if path.stat().st_size <= LONGEST_LINE:
+            return False
+        with open(open_regular(path), "rb") as file:
+            return b"\n" not in file.read(LONGEST_LINE)
+    except (OSError, TraceNotFoundError, UnreadableTraceError):
+        return False
+
+
 def first_line(path: Path) -> bytes:
     """Return the first line that is not blank, without its line feed; empty when there is none or it cannot be read."""
     return next(iter(head_lines(path)), b"")
 
 
-def last_line(path: Path, limit: int = 16 * 1024 * 1024) -> bytes:
+def last_line(path: Path, limit: int = LONGEST_LINE) -> bytes:
     """Return the last line that ends with a line feed, without it; empty when it is longer than `limit` bytes.
 
     It is also empty for a compressed file that is damaged or larger than `PACKED_BYTES`: such a file would have to be

@@ -29,6 +29,11 @@ class Outcome(NamedTuple):
     detail: str = ""
 
 
+def describe_outcome(outcome: str, detail: str) -> str:
+    """Return an outcome with what is known besides, such as `failed (exit status 3)`."""
+    return f"{outcome} ({detail})" if detail else outcome
+
+
 class RunEnd:
     """What the events of a trace say about its end, gathered event by event.
 

@@ -12,6 +12,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
+from itertools import count as counter
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -126,6 +127,7 @@ class Trace:
         progress: called now and then with the bytes read so far and the bytes of all files; may be set.
         marks: called while the events are read, whenever that may have changed, with whether those that follow may hold
             marks of cut or redacted parts; may be set, and is not called where processes are merged.
+        change: returns what is read in place of the event with a number, such as the event without secrets; may be set.
     """
 
     def __init__(self, path: Path, find_importer: Callable[[Path], Importer | None] | None = None) -> None:
@@ -136,6 +138,7 @@ class Trace:
         self.rotated_away = 0
         self.progress: Callable[[int, int], None] | None = None
         self.marks: Callable[[bool], None] | None = None
+        self.change: Callable[[int, Event], Event] | None = None
         self.processes: tuple[ProcessFiles, ...] = trace_files(path)
         self._pass_readers: list[Reader] = []
         self._index: Index | None = None
@@ -163,9 +166,10 @@ class Trace:
 
         From 1 on this is a full pass, which finds files that are new and starts `problems` anew.
         """
-        if start <= 1:
-            return self._pass()
-        return self._events_from(start)
+        return self._changed(self._pass() if start <= 1 else self._events_from(start), start)
+
+    def _changed(self, events: Iterator[Event], start: int = 1) -> Iterator[Event]:
+        return events if self.change is None else map(self.change, counter(max(start, 1)), events)
 
     def event(self, number: int) -> Event:
         """Return the event with this number.
@@ -173,6 +177,10 @@ class Trace:
         Raises:
             UnreadableTraceError: there is no such event.
         """
+        event = self._event(number)
+        return event if self.change is None else self.change(number, event)
+
+    def _event(self, number: int) -> Event:
         if number >= 1:
             index = self._index
             if index is not None and index.seekable and number <= index.count:
@@ -208,7 +216,7 @@ class Trace:
         if index.seekable:
             try:
                 for event in read_places(places(), self.files):
-                    yield number, event
+                    yield number, event if self.change is None else self.change(number, event)
             except StaleIndexError:
                 self._index = None
                 index.discard()
@@ -233,9 +241,9 @@ class Trace:
         """Return all events in order, as `events` gives them; where no index fits, one is built in the same pass."""
         index = self._saved_index()
         if index is None or not index.fits(self.files):
-            return self._indexing(None)
+            return self._changed(self._indexing(None))
         self._index = index
-        return self._pass()
+        return self._changed(self._pass())
 
     def problems_document(self) -> dict[str, Any]:
         """Return what was skipped or repaired in the last pass, as JSON: how many of each kind, and the first places."""

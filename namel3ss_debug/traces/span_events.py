@@ -158,12 +158,16 @@ def make_events(spans: Iterable[SpanFacts], others: Iterable[Event] = ()) -> Ite
     for other in others:
         parent = other.get("parent_event_id")
         children.setdefault(parent if parent in ids else None, []).append(other)
-    placed = sorted(
-        _place(spans, children), key=itemgetter(0)
-    )  # the sort is stable: the order of the tree breaks ties
-    for seq, (_, event) in enumerate(placed):
+    # The sort is stable: the order of the tree breaks ties.
+    placed = sorted(_place(spans, children), key=itemgetter(0))
+    del spans, others, children
+    placed.reverse()
+    seq = -1
+    while placed:  # what was read is not needed any more, and an analysis needs the room
+        _, event = placed.pop()
+        seq += 1
         if "parent_event_id" in event and event["parent_event_id"] not in ids:
-            event = {name: value for name, value in event.items() if name != "parent_event_id"}  # noqa: PLW2901
+            event = {name: value for name, value in event.items() if name != "parent_event_id"}
         yield {**event, "seq": seq}
 
 

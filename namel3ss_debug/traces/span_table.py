@@ -85,8 +85,9 @@ class Fact(NamedTuple):
 class SpanWatcher:
     """What a reader of the table keeps of the events themselves, because it is too much, or of no use to others, as columns.
 
-    `events` are the types of events that `event` is shown. `span` is shown every span, once its row is filled. The builder
-    sets `find_parent`, which returns the row of the span that an event names as its parent, or what `SpanTable.parent` has.
+    `events` are the types of events that `event` is shown. `begin` is shown every start, once its span has a row, and `span`
+    every span, once its row is filled. The builder sets `find_parent`, which returns the row of the span that an event names
+    as its parent, or what `SpanTable.parent` has.
     """
 
     events: frozenset[str] = frozenset()
@@ -94,6 +95,9 @@ class SpanWatcher:
 
     def event(self, number: int, event: Event) -> None:
         """Take an event of one of the types in `events`, in order."""
+
+    def begin(self, spans: SpanTable, row: int, start: Event) -> None:
+        """Take a span that began."""
 
     def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
         """Take a span that ended, `start` empty for an end without a start, or at last one that never did, without `end`."""
@@ -442,6 +446,11 @@ class SpanTableBuilder:
         self._span_watchers = tuple(
             watcher.span for watcher in self._watchers if type(watcher).span is not SpanWatcher.span
         )
+        self._begin_watchers = tuple(
+            watcher.begin
+            for watcher in self._watchers
+            if getattr(type(watcher), "begin", SpanWatcher.begin) is not SpanWatcher.begin
+        )
         self.count = 0
         self._facts = facts
         self._wanted: dict[str, tuple[Fact, ...]] = {}
@@ -574,6 +583,8 @@ class SpanTableBuilder:
             table.background[row] = is_background(start)
         if "memory_usage_mb" in start:
             self._read_memory(number, start)
+        for watch in self._begin_watchers:
+            watch(table, row, start)
 
     def _finish(self, number: int, end: Event) -> None:
         table, event_id = self.table, end.get("parent_event_id", "")

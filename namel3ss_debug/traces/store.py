@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -162,24 +163,44 @@ def sort_by_age(found: Iterable[TraceInfo]) -> list[TraceInfo]:
     return sorted(found, key=_age, reverse=True)
 
 
+class Kept(NamedTuple):
+    """How long traces of a kind are kept: days, 0 for not at all, infinity for ever, None for no limit but the size."""
+
+    days: float | None
+    kind: str = "default"
+
+
+class RemovedTrace(NamedTuple):
+    """A trace that was, or would be, deleted, its kind, and why."""
+
+    trace: TraceInfo
+    kind: str
+    why: str
+
+
 def clean(
-    directory: Path, *, days: float | None, max_bytes: int | None, now: float, dry_run: bool = False
-) -> list[TraceInfo]:
-    """Delete old traces: those older than `days`, then the oldest until `max_bytes` are kept.
+    directory: Path,
+    *,
+    keep: Callable[[TraceInfo], Kept],
+    max_bytes: int | None,
+    now: float,
+    dry_run: bool = False,
+) -> list[RemovedTrace]:
+    """Delete old traces: those older than their kind is kept, then the oldest until `max_bytes` are kept.
 
     Only whole traces are deleted, and only those with our kind of name and with our `trace_start` at the beginning of
-    every file. The newest trace stays, unless `days` is 0; so do traces that are still being written. Links are neither followed nor deleted,
+    every file. The newest trace stays, unless it is kept for 0 days; so do traces that are still being written. Links are neither followed nor deleted,
     except `trace_latest.jsonl`, which is corrected when it points nowhere.
 
     Args:
         directory: where traces are.
-        days: the age by the last change of the trace's files; 0 for every trace, None for no limit.
-        max_bytes: the size of all our traces together; None or 0 for no limit.
+        keep: returns how long a trace is kept; its age is by the last change of its files.
+        max_bytes: the size of all our traces together; None or 0 for no limit. What is kept for ever is not deleted for it.
         now: seconds since the epoch.
         dry_run: delete nothing.
 
     Returns:
-        What was, or would be, deleted, oldest first.
+        What was, or would be, deleted, oldest first, each with the reason.
     """
     try:
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -190,8 +211,8 @@ def clean(
         groups = _group(_names_in(directory), directory)
         ours = {stem: group for stem, group in groups.items() if _is_ours(stem, group)}
         described = {stem: info for stem, group in ours.items() if (info := _describe(group)) is not None}
-        chosen = _expired(described, days, max_bytes, now)
-        removed = [described[stem] for stem in chosen if dry_run or _delete(ours[stem])]
+        chosen = _expired(described, keep, max_bytes, now)
+        removed = [found for stem, found in chosen.items() if dry_run or _delete(ours[stem])]
         if not dry_run:
             _remove_orphans(directory)
             _repair_latest(directory)
@@ -451,19 +472,27 @@ def _is_ours(stem: str, group: tuple[ProcessFiles, ...]) -> bool:
 
 
 def _expired(
-    described: dict[str, TraceInfo], days: float | None, max_bytes: int | None, now: float
-) -> list[str]:
-    """Return the stems to delete, oldest first: never one that is being written, the newest only for 0 days."""
+    described: dict[str, TraceInfo], keep: Callable[[TraceInfo], Kept], max_bytes: int | None, now: float
+) -> dict[str, RemovedTrace]:
+    """Return what to delete by its stem, oldest first: never one that is being written, the newest only for 0 days."""
     by_age = sorted(described, key=lambda stem: _age(described[stem]))
     total = sum(info.size_bytes for info in described.values())
-    chosen = []
-    for stem in by_age if days == 0 else by_age[:-1]:
+    chosen = {}
+    for stem in by_age:
         info = described[stem]
-        old = days == 0 or (days is not None and now - info.modified_at > days * 86400)
-        large = bool(max_bytes) and total > (max_bytes or 0)
-        if (old or large) and info.status != "open":
-            chosen.append(stem)
-            total -= info.size_bytes
+        if info.status == "open":
+            continue
+        days, kind = keep(info)
+        if days != 0 and (days == inf or stem == by_age[-1]):
+            continue
+        if days is not None and (days == 0 or now - info.modified_at > days * 86400):
+            why = f"over {days:g} days" if days else "0 days"
+        elif max_bytes and total > max_bytes:
+            why = "over the size limit"
+        else:
+            continue
+        chosen[stem] = RemovedTrace(info, kind, why)
+        total -= info.size_bytes
     return chosen
 
 

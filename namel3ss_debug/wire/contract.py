@@ -27,7 +27,7 @@ class Answer(NamedTuple):
     are JSON; otherwise they are the raw text, because the stream was cut or the model made a mistake.
     `usage` counts tokens under the names of the event format: `input_tokens` includes cached tokens, `output_tokens`
     includes reasoning. The cached and reasoning tokens are counted separately only if the provider sends these counts.
-    `vectors` and `dimensions` describe an embedding. Of several choices (`n` > 1) this is the first;
+    `vectors` and `dimensions` describe an embedding, `embeddings` are its vectors, which only traces of other tools hold. Of several choices (`n` > 1) this is the first;
     `further_choices` has the others, each as its `outputs`.
     `billing` holds the provider's billing terms for the call, except standard ones; `cost` is the cost that it reports,
     in US dollars. See the module `billing`.
@@ -43,6 +43,7 @@ class Answer(NamedTuple):
     refusal: str | None = None
     vectors: int | None = None
     dimensions: int | None = None
+    embeddings: list[list[float]] = []  # noqa: RUF012  (as above)
     billing: dict[str, str] = {}  # noqa: RUF012  (as above)
     cost: float | None = None
     further_choices: list[Json] = []  # noqa: RUF012  (as above)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from namel3ss_debug.wire import lenient, parts
+from namel3ss_debug.wire import gemini, lenient, parts
 from namel3ss_debug.wire.tools import decode_tools
 
 Attributes = Mapping[str, Any]
@@ -30,10 +30,15 @@ _OPERATIONS = {
     "generate_content": "model",
     "text_completion": "model",
     "embeddings": "model",
+    "llm_call": "model",
+    "tool_call": "tool",
+    "agent_call": "agent",
+    "user_prompt": "chain",
+    "schedule_tool_calls": "step",
 }
 """`gen_ai.operation.name`, which also begins the name of such a span -> the kind of the span.
 
-The names with a dot are those of Microsoft's Agent Framework.
+The names with a dot are those of Microsoft's Agent Framework, the last five those of Gemini CLI.
 """
 
 _VERCEL = {
@@ -82,7 +87,6 @@ _NAMES = {
     "chain": ("gen_ai.workflow.name", "workflow.name", *_ENTITY_NAMES),
     "step": ("executor.id", *_ENTITY_NAMES),
     "tool": ("gen_ai.tool.name", "tool.name", "ai.toolCall.name", *_ENTITY_NAMES),
-    "model": _MODELS,
     "validation": _ENTITY_NAMES,
 }
 _AGENTOPS_KINDS = (
@@ -135,10 +139,34 @@ _USAGE = {
         "ai.usage.reasoningTokens",
     ),
 }
+FURTHER_COUNTS: Final = (
+    "cache_write_1h_tokens",
+    *(f"{side}_{medium}_tokens" for medium in ("audio", "image", "video") for side in ("input", "output")),
+    *(f"cache_{medium}_read_tokens" for medium in ("audio", "image", "video")),
+    *("web_searches", "file_searches"),
+)
+"""Counts of `usage` without a name in any convention; our own export has them below `namel3ss.usage.`."""
+
+_USAGE |= {name: (f"namel3ss.usage.{name}",) for name in FURTHER_COUNTS}
+PROVIDERS: Final = {
+    "google": "gcp.gen_ai",
+    "gemini": "gcp.gemini",
+    "bedrock": "aws.bedrock",
+    "mistral": "mistral_ai",
+}
+"""Our name of a provider -> that of the GenAI conventions, where it is another."""
+
 _MOST_DOLLARS = 1e12
 _PARAMS = "gen_ai.request."
+_PARAMS_IN_ONE = "llm.invocation_parameters"
+"""OpenInference has all parameters in one text; some instrumentations put the model there as well."""
+
 _PROMPT, _COMPLETION = "gen_ai.prompt.", "gen_ai.completion."
 _MESSAGE = "message."
+_EMBEDDINGS = "embedding.embeddings."
+
+_WRAPPED_RESULT = '{"type": "function_result"'
+"""How the result of a tool begins that Microsoft's Agent Framework wrapped once more."""
 
 NO_CALL = "(merged)"
 """Part of the names of spans that look like tool calls but are none: google-adk merges results in them."""
@@ -171,7 +199,9 @@ def interpret(name: str, attributes: Attributes) -> Meaning | None:
     kind = kind or _OPERATIONS.get(first)
     if kind is None:
         return None
-    known_name = _first_present(attributes, _NAMES.get(kind, ()))
+    known_name = (
+        _find_model(attributes) if kind == "model" else _first_present(attributes, _NAMES.get(kind, ()))
+    )
     return Meaning(kind, str(known_name) if known_name is not None else rest or None)
 
 
@@ -197,16 +227,23 @@ def read_request(attributes: Attributes) -> dict[str, Any]:
         for key, value in attributes.items()
         if key.startswith(_PARAMS) and key != _MODELS[0]
     }
-    # OpenInference has all parameters in one text; some instrumentations put the model there as well.
-    in_one = lenient.mapping(_parse_json(attributes.get("llm.invocation_parameters")))
+    in_one = lenient.mapping(_parse_json(attributes.get(_PARAMS_IN_ONE)))
     params |= {name: value for name, value in in_one.items() if name not in ("model", "messages", "tools")}
     request = {
-        "model": lenient.string(_first_present(attributes, _MODELS)),
+        "model": lenient.string(_find_model(attributes)),
         "messages": _read_prompt(attributes),
         "tools": _read_tools(attributes),
         "params": params,
     }
     return lenient.drop_empty(request)
+
+
+def _find_model(attributes: Attributes) -> Any:
+    """Return the model that was requested; OpenInference names that of a call that failed only among its parameters."""
+    found = _first_present(attributes, _MODELS)
+    return (
+        lenient.mapping(_parse_json(attributes.get(_PARAMS_IN_ONE))).get("model") if found is None else found
+    )
 
 
 def read_provider(attributes: Attributes) -> str | None:
@@ -230,6 +267,8 @@ def read_result(attributes: Attributes) -> Any:
 
 def read_answer(attributes: Attributes) -> dict[str, Any]:
     """Return the `outputs` of a model call, as far as its span has them."""
+    if attributes.get("openinference.span.kind") == "EMBEDDING":
+        return _read_vectors(attributes)
     messages = (
         _read_messages(attributes.get("gen_ai.output.messages"))
         or [_join_open_inference(item) for item in _read_list(attributes, "llm.output_messages.")]
@@ -249,12 +288,26 @@ def read_answer(attributes: Attributes) -> dict[str, Any]:
         return lenient.drop_none({"text": None if text is None else str(text), **details})
     content = [part for message in messages for part in lenient.mappings(message.get("parts"))]
     calls = [
-        {name: part.get(name) for name in ("id", "name", "arguments")}
+        parts.make_call(part.get("id"), part.get("name"), part.get("arguments"))
         for part in content
         if part.get("type") == "tool_call"
     ]
-    text = "".join(str(part.get("content", "")) for part in content if part.get("type") == "text")
-    return {"text": text or None, "tool_calls": calls, **lenient.drop_none(details)}
+    text, reasoning = (
+        "".join(str(part.get("content", "")) for part in content if part.get("type") == kind)
+        for kind in ("text", "reasoning")
+    )
+    return {"text": text or None, "tool_calls": calls} | lenient.drop_none({
+        "reasoning": reasoning or None, **details
+    })  # fmt: skip
+
+
+def _read_vectors(attributes: Attributes) -> dict[str, Any]:
+    """Return the `outputs` of a request for embeddings."""
+    items = _read_list(attributes, _EMBEDDINGS)
+    vectors = [
+        list(each) for item in items if isinstance(each := item.get("embedding.vector"), (list, tuple))
+    ]
+    return {"vectors": len(vectors), "dimensions": len(vectors[0]), "embeddings": vectors} if vectors else {}
 
 
 def read_usage(attributes: Attributes) -> dict[str, int]:
@@ -279,25 +332,55 @@ def _read_prompt(attributes: Attributes) -> list[parts.Part]:
         or [_join_open_inference(item) for item in _read_list(attributes, "llm.input_messages.")]
         or [_join_open_llmetry(item) for item in _read_list(attributes, _PROMPT)]
         or _read_vercel_prompt(attributes)
+        or [
+            parts.make_message("user", [parts.make_text(text)])
+            for item in _read_list(attributes, _EMBEDDINGS)
+            if isinstance(text := item.get("embedding.text"), str)
+        ]
     )
-    system = lenient.mappings(_parse_json(attributes.get("gen_ai.system_instructions")))
+    instructions = _parse_json(attributes.get("gen_ai.system_instructions"))
+    system = (
+        [parts.make_text(instructions)] if isinstance(instructions, str) else lenient.mappings(instructions)
+    )
     return [parts.make_message("system", system), *messages] if system else messages
 
 
 def _read_messages(value: Any) -> list[parts.Part]:
     """Return messages in the form of OpenTelemetry GenAI: a JSON text, or a list on an event."""
-    messages = lenient.mappings(_parse_json(value))
+    messages = _parse_json(value)
+    if isinstance(messages, dict):  # the answer of Gemini CLI
+        messages = [{"role": "model", **messages}]
     return [
-        {**message, "parts": [_name_response(part) for part in lenient.mappings(message.get("parts"))]}
-        for message in messages
+        {
+            **message,
+            "role": "assistant" if message.get("role") == "model" else message.get("role"),
+            "parts": _decode_parts(lenient.mappings(message.get("parts"))),
+        }
+        for message in lenient.mappings(messages)
     ]
 
 
-def _name_response(part: parts.Part) -> parts.Part:
-    # The prose of the convention has `result`, its schema `response`; instrumentations follow either.
-    if part.get("type") != "tool_call_response" or "response" in part:
+def _decode_parts(content: list[parts.Part]) -> list[parts.Part]:
+    if content and not any("type" in part for part in content):  # of Gemini CLI, in the form of its API
+        decoded = gemini.decode_request({"contents": [{"role": "user", "parts": content}]})["messages"]
+        return [part for message in decoded for part in message["parts"]]
+    return list(map(decode_part, content))
+
+
+def decode_part(part: parts.Part) -> parts.Part:
+    """Return a part of a message of OpenTelemetry GenAI as our format has it."""
+    kind = part.get("type")
+    if kind == "tool_call" and isinstance(part.get("arguments"), str):  # Microsoft's Agent Framework
+        return {**part, "arguments": lenient.load_arguments(part["arguments"])}
+    if kind != "tool_call_response":
         return part
-    return {"response" if name == "result" else name: value for name, value in part.items()}
+    # The prose of the convention has `result`, its schema `response`; instrumentations follow either.
+    part = {"response" if name == "result" else name: value for name, value in part.items()}
+    response = part.get("response")
+    if isinstance(response, str) and response.startswith(_WRAPPED_RESULT):
+        wrapper = lenient.mapping(lenient.load(response))
+        part["response"] = wrapper.get("result", response)
+    return part
 
 
 def _join_open_inference(flat: dict[str, Any]) -> parts.Part:
@@ -308,6 +391,8 @@ def _join_open_inference(flat: dict[str, Any]) -> parts.Part:
         if isinstance(item.get("message_content.text"), str)
         else parts.make_media(item.get("message_content.image.image.url"), "image")
         for item in _read_list(fields, "contents.")
+        if item.get("message_content.type")
+        != "tool_use"  # of Anthropic; its call is among `tool_calls` as well
     ]
     calls = [
         parts.make_call(

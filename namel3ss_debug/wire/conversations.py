@@ -140,6 +140,8 @@ def _diff_range(
 
 def _pair_messages(old: Sequence[Any], new: Sequence[Any]) -> list[tuple[int, int]]:
     """Return pairs of corresponding messages in two blocks, in order of both: the most similar ones of the same role."""
+    if not old or not new:
+        return []
     if len(old) * len(new) > _MOST_COMPARISONS:
         blocks = matching_blocks([*map(_role, old)], [*map(_role, new)])
         return [(i + k, j + k) for i, j, size in blocks for k in range(size)]

@@ -64,7 +64,7 @@ def is_content(event: object) -> bool:
 
 
 def encode_response(answer: Answer, request: Json, *, response_id: str, created: int) -> Json:
-    """Return invented vectors for the request: of unit length, and the same for the same input every time."""
+    """Return the vectors of the answer; without any, invented ones of unit length, the same for the same input every time."""
     del response_id, created
     inputs = openai_shared.list_inputs(request.get("input"))
     requested = lenient.count(request.get("dimensions"))
@@ -72,10 +72,12 @@ def encode_response(answer: Answer, request: Json, *, response_id: str, created:
     count = len(inputs) if answer.vectors is None else answer.vectors
     as_base64 = request.get("encoding_format") == "base64"
     data = []
-    for index in range(count):
-        vector = invent_vector(inputs[index] if index < len(inputs) else index, length)
+    vectors = answer.embeddings or [
+        invent_vector(inputs[index] if index < len(inputs) else index, length) for index in range(count)
+    ]
+    for index, vector in enumerate(vectors):
         embedding: Any = (
-            base64.b64encode(struct.pack(f"<{length}f", *vector)).decode() if as_base64 else vector
+            base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode() if as_base64 else vector
         )
         data.append({"object": "embedding", "index": index, "embedding": embedding})
     input_count = answer.usage.get("input_tokens", 0)

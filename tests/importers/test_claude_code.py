@@ -21,27 +21,6 @@ def spans_of(path):
     return table, Counter(map(table.component, rows))
 
 
-@pytest.mark.parametrize(
-    ("name", "models", "tools", "errors", "input_tokens", "output_tokens"),
-    [
-        ("short", 1, 2, 2, 25353, 13),
-        ("tool_heavy", 4, 6, 0, 105981, 212),
-        ("subagent", 12, 16, 0, 454704, 1586),
-        ("agent-afc096d", 18, 48, 2, 497515, 28),
-        ("agent-a2898e3", 12, 33, 8, 675466, 136),
-        ("edge_cases", 4, 3, 1, 488, 435),
-    ],
-)
-def test_a_message_counts_once_however_many_lines_it_has(
-    name, models, tools, errors, input_tokens, output_tokens
-):
-    """So do its tokens, calls and errors."""
-    table, components = spans_of(DATA / f"{name}.jsonl")
-    assert (components["llm"], components["tool"]) == (models, tools)
-    assert sum(table.failed[row] for row in table.of("tool")) == errors
-    assert (sum(table.input_tokens), sum(table.output_tokens)) == (input_tokens, output_tokens)
-
-
 def row_of(kind, number, content, parent=None, **more):
     """Return a row of a session as Claude Code writes it."""
     message = {"role": kind, "content": content}

@@ -76,3 +76,13 @@ def test_a_file_is_read_again_only_after_it_changed(projects, monkeypatch):
     session = projects / "-home-dev-a/short.jsonl"
     session.write_text(session.read_text() + '{"type": "summary", "summary": "A title", "leafUuid": "u"}\n')
     assert "A title" in {info.title for info in find_foreign(projects, ())}
+
+
+def test_a_secret_in_a_title_is_not_listed(projects):
+    """The payloads of a listed file are not redacted, because nothing of them is kept; what is kept is."""
+    session = projects / "-home-dev-a/short.jsonl"
+    row = {"type": "custom-title", "customTitle": f"use sk-ant-api03-{'aB3' * 31}", "sessionId": "s"}
+    session.write_text(session.read_text() + json.dumps(row) + "\n")
+    listed = run("list", str(projects), "--format", "json")
+    assert "use " in listed
+    assert "aB3aB3" not in listed

@@ -33,6 +33,8 @@ OPTIONS = {
     "export": ["--format json -o -"],
     "inspect": ["", "--tree", "--event 3", "--limit 2 --format jsonl"],
     "logs": ["--category events"],
+    "monitor": ["--once"],
+    "view": ["--no-open -o -"],
 }
 """Command -> further words of each of its command lines, where it needs some; {} is the file."""
 

@@ -264,6 +264,17 @@ def test_chosen_events_come_in_the_order_they_are_asked_for(path, numbers):
     assert chosen == [(number, number - 1) for number in numbers]
 
 
+def test_a_change_reaches_every_event_that_is_read(path):
+    """Whoever sets it sees the events as they are changed, however they are read, and each is changed once."""
+    trace = open_trace(path)
+    trace.change = lambda _, event: {**event, "seq": event["seq"] + 1_000_000}
+    assert next(trace.events())["seq"] == 1_000_000
+    assert next(trace.events(7000))["seq"] == 1_006_999
+    assert trace.event(5)["seq"] == 1_000_004
+    assert [event["seq"] for _, event in trace.chosen([9, 3])] == [1_000_008, 1_000_002]
+    assert next(trace.indexed_events())["seq"] == 1_000_000
+
+
 @pytest.mark.parametrize("number", [0, EVENTS + 1, EVENTS + 5000])
 def test_a_number_without_an_event_cannot_be_chosen(path, number):
     """The events before it come, and the index is not thought damaged."""

@@ -31,3 +31,13 @@ class _With:
 
     def __getattr__(self, name):
         return getattr(self._module, name)
+
+
+def test_a_document_on_one_line_has_no_first_line(tmp_path, monkeypatch):
+    """It is of another tool, and too large to be read for its beginning alone."""
+    monkeypatch.setattr(lines, "LONGEST_LINE", 100)
+    path = tmp_path / "export.json"
+    path.write_bytes(b'{"text": "' + b"a" * 100 + b'"}\n')
+    assert lines.head_lines(path) == []
+    path.write_bytes(b'{"text": "short"}\n' + b"a" * 100)
+    assert lines.first_line(path) == b'{"text": "short"}'

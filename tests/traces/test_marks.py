@@ -10,7 +10,7 @@ import pytest
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.traces.marks import Mark, clear_mark, find_mark, mark_of, write_mark
 from namel3ss_debug.traces.names import mark_path
-from namel3ss_debug.traces.store import clean, list_traces
+from namel3ss_debug.traces.store import Kept, clean, list_traces
 
 NOW = 1_763_720_100.0
 
@@ -117,7 +117,7 @@ def test_cleaning_removes_a_mark_with_its_trace_and_keeps_the_others(tmp_path):
     for trace in (old, new, gone):
         write_mark(trace, Mark("good"))
     gone.unlink()
-    clean(tmp_path, days=30, max_bytes=None, now=NOW)
+    clean(tmp_path, keep=lambda _: Kept(30), max_bytes=None, now=NOW)
     assert not old.exists()
     assert [path for path in tmp_path.iterdir() if path != new] == [mark_path(new)]
 

@@ -9,6 +9,7 @@ import pytest
 
 from namel3ss_debug.errors import TraceNotFoundError
 from namel3ss_debug.traces.store import (
+    Kept,
     ProcessFiles,
     clean,
     ending,
@@ -53,7 +54,7 @@ def record(directory, id8, *, days_ago=0.0, size=0, finished=True, suffix=""):
 
 def names(found):
     """The ids in the names of the traces that were found."""
-    return [info.path.name[-14:-6] for info in found]
+    return [getattr(each, "trace", each).path.name[-14:-6] for each in found]
 
 
 def test_the_files_of_a_trace_are_found_from_any_of_them(tmp_path):
@@ -254,7 +255,7 @@ def test_old_traces_are_deleted_whole(tmp_path):
         record(tmp_path, "aaaaaaaa", days_ago=40, suffix=suffix)
     record(tmp_path, "bbbbbbbb", days_ago=20)
     record(tmp_path, "cccccccc")
-    arguments = {"days": 30, "max_bytes": None, "now": NOW}
+    arguments = {"keep": lambda _: Kept(30), "max_bytes": None, "now": NOW}
     assert names(clean(tmp_path, dry_run=True, **arguments)) == ["aaaaaaaa"]
     assert len(list(tmp_path.iterdir())) == 6
     assert names(clean(tmp_path, **arguments)) == ["aaaaaaaa"]
@@ -265,8 +266,11 @@ def test_the_oldest_go_until_the_size_fits(tmp_path):
     """The limit is for all traces together."""
     for number in range(5):
         record(tmp_path, f"aaaaaaa{number}", days_ago=9 - number, size=10_000)
-    assert names(clean(tmp_path, days=None, max_bytes=32_000, now=NOW)) == ["aaaaaaa0", "aaaaaaa1"]
-    assert names(clean(tmp_path, days=None, max_bytes=1, now=NOW)) == ["aaaaaaa2", "aaaaaaa3"]
+    assert names(clean(tmp_path, keep=lambda _: Kept(None), max_bytes=32_000, now=NOW)) == [
+        "aaaaaaa0",
+        "aaaaaaa1",
+    ]
+    assert names(clean(tmp_path, keep=lambda _: Kept(None), max_bytes=1, now=NOW)) == ["aaaaaaa2", "aaaaaaa3"]
     assert names(list_traces(tmp_path)) == ["aaaaaaa4"]
 
 
@@ -275,8 +279,8 @@ def test_without_limits_nothing_is_deleted(tmp_path):
     for number in range(3):
         record(tmp_path, f"aaaaaaa{number}", days_ago=1000 + number)
     for limit in (None, 0):
-        assert clean(tmp_path, days=None, max_bytes=limit, now=NOW) == []
-    assert clean(tmp_path / "missing", days=1, max_bytes=1, now=NOW) == []
+        assert clean(tmp_path, keep=lambda _: Kept(None), max_bytes=limit, now=NOW) == []
+    assert clean(tmp_path / "missing", keep=lambda _: Kept(1), max_bytes=1, now=NOW) == []
 
 
 def test_the_newest_and_what_is_still_written_stay(tmp_path):
@@ -286,8 +290,8 @@ def test_the_newest_and_what_is_still_written_stay(tmp_path):
     record(tmp_path, "cccccccc", days_ago=80)
     with held.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
-        assert names(clean(tmp_path, days=1, max_bytes=1, now=NOW)) == ["bbbbbbbb"]
-    assert names(clean(tmp_path, days=1, max_bytes=1, now=NOW)) == ["aaaaaaaa"]
+        assert names(clean(tmp_path, keep=lambda _: Kept(1), max_bytes=1, now=NOW)) == ["bbbbbbbb"]
+    assert names(clean(tmp_path, keep=lambda _: Kept(1), max_bytes=1, now=NOW)) == ["aaaaaaaa"]
 
 
 def test_nothing_is_deleted_that_we_did_not_write(tmp_path):
@@ -316,7 +320,7 @@ def test_nothing_is_deleted_that_we_did_not_write(tmp_path):
         os.utime(file, (NOW - 100 * DAY, NOW - 100 * DAY))
     (directory / "trace_20251121_101500_dddddddd.jsonl").symlink_to(foreign)
     record(directory, "eeeeeeee")
-    assert clean(directory, days=1, max_bytes=1, now=NOW) == []
+    assert clean(directory, keep=lambda _: Kept(1), max_bytes=1, now=NOW) == []
     assert foreign.exists()
     assert all(file.exists() for file in kept)
 
@@ -326,12 +330,12 @@ def test_a_link_that_points_nowhere_is_put_right(tmp_path):
     newest = record(tmp_path, "bbbbbbbb")
     link = tmp_path / "trace_latest.jsonl"
     link.symlink_to("gone.jsonl")
-    clean(tmp_path, days=30, max_bytes=None, now=NOW, dry_run=True)
+    clean(tmp_path, keep=lambda _: Kept(30), max_bytes=None, now=NOW, dry_run=True)
     assert os.readlink(link) == "gone.jsonl"
-    clean(tmp_path, days=30, max_bytes=None, now=NOW)
+    clean(tmp_path, keep=lambda _: Kept(30), max_bytes=None, now=NOW)
     assert os.readlink(link) == newest.name
     newest.unlink()
-    clean(tmp_path, days=30, max_bytes=None, now=NOW)
+    clean(tmp_path, keep=lambda _: Kept(30), max_bytes=None, now=NOW)
     assert not link.is_symlink()
 
 
@@ -342,10 +346,10 @@ def test_two_cleaners_do_not_work_at_once(tmp_path):
     descriptor = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        assert clean(tmp_path, days=1, max_bytes=None, now=NOW) == []
+        assert clean(tmp_path, keep=lambda _: Kept(1), max_bytes=None, now=NOW) == []
     finally:
         os.close(descriptor)
-    assert names(clean(tmp_path, days=1, max_bytes=None, now=NOW)) == ["aaaaaaaa"]
+    assert names(clean(tmp_path, keep=lambda _: Kept(1), max_bytes=None, now=NOW)) == ["aaaaaaaa"]
 
 
 def test_the_marks_of_processes_that_could_not_record_go_with_their_recording(tmp_path):
@@ -354,6 +358,6 @@ def test_the_marks_of_processes_that_could_not_record_go_with_their_recording(tm
     record(tmp_path, "bbbbbbbb")
     for path in list(tmp_path.glob("trace_*.jsonl")):
         unrecorded_path(path).touch()
-    clean(tmp_path, days=1, max_bytes=None, now=NOW)
+    clean(tmp_path, keep=lambda _: Kept(1), max_bytes=None, now=NOW)
     assert [path.name for path in tmp_path.glob(".*.unrecorded") if "aaaaaaaa" in path.name] == []
     assert len(list(tmp_path.glob(".*.unrecorded"))) == 1

@@ -25,6 +25,8 @@ KEYS = (
     "llm.tools.0.tool.json_schema",
     "llm.invocation_parameters",
     "llm.cost.total",
+    "embedding.embeddings.0.embedding.text",
+    "embedding.embeddings.0.embedding.vector",
     "openinference.span.kind",
     "output.value",
 )
@@ -47,6 +49,13 @@ KEYS = (
         ("workflow.run", {"workflow.name": "trip"}, "chain", "trip"),
         ("executor.process ask", {"executor.id": "ask"}, "step", "ask"),
         ("openai.chat", {"llm.request.type": "chat", "gen_ai.request.model": "gpt-4o"}, "model", "gpt-4o"),
+        ("llm_call", {"gen_ai.operation.name": "llm_call", "gen_ai.request.model": "g"}, "model", "g"),
+        (
+            "ChatCompletion",
+            {"openinference.span.kind": "LLM", "llm.invocation_parameters": '{"model": "gpt-4o"}'},
+            "model",
+            "gpt-4o",
+        ),
     ],
 )
 def test_a_span_is_read_by_its_operation_its_kind_or_its_name(name, attributes, kind, called):
@@ -216,6 +225,22 @@ def test_a_flattened_answer_is_read(attributes):
     }
 
 
+@pytest.mark.parametrize(
+    ("part", "decoded"),
+    [
+        ({"type": "tool_call", "arguments": '{"a": 1}'}, {"type": "tool_call", "arguments": {"a": 1}}),
+        (
+            {"type": "tool_call_response", "response": '{"type": "function_result", "result": "ok"}'},
+            {"type": "tool_call_response", "response": "ok"},
+        ),
+        ({"type": "tool_call_response", "result": 1}, {"type": "tool_call_response", "response": 1}),
+    ],
+)
+def test_a_part_of_a_message_is_plain(part, decoded):
+    """Microsoft's Agent Framework has arguments and results as texts of JSON."""
+    assert conventions.decode_part(part) == decoded
+
+
 def test_an_image_of_openinference_is_a_part():
     """A `data:` URL becomes a blob."""
     prefix = "llm.input_messages.0.message."
@@ -227,6 +252,52 @@ def test_an_image_of_openinference_is_a_part():
     )
     [part] = request["messages"][0]["parts"]
     assert part == {"type": "blob", "modality": "image", "mime_type": "image/png", "content": "AAAA"}
+
+
+def test_a_tool_that_anthropic_requested_is_no_image():
+    """OpenInference writes such a call among the contents of a message, and among its calls."""
+    call = {
+        "tool_call.id": "c1",
+        "tool_call.function.name": "find",
+        "tool_call.function.arguments": '{"a": 1}',
+    }
+    flat = {
+        "role": "assistant",
+        "contents.0.message_content.type": "tool_use",
+        **{
+            f"{place}.{key}": value for place in ("contents.0", "tool_calls.0") for key, value in call.items()
+        },
+    }
+    attributes = {f"llm.input_messages.0.message.{key}": value for key, value in flat.items()}
+    (message,) = conventions.read_request(attributes)["messages"]
+    assert message["parts"] == [{"type": "tool_call", "id": "c1", "name": "find", "arguments": {"a": 1}}]
+
+
+def test_embeddings_have_their_texts_and_vectors():
+    """As OpenInference writes them."""
+    attributes = {"openinference.span.kind": "EMBEDDING", "output.value": "[0.5, 0.25]"}
+    attributes |= {
+        f"embedding.embeddings.0.embedding.{key}": value
+        for key, value in (("text", "a"), ("vector", [0.5, 0.25]))
+    }
+    (message,) = conventions.read_request(attributes)["messages"]
+    assert message == {"role": "user", "parts": [{"type": "text", "content": "a"}]}
+    assert conventions.read_answer(attributes) == {
+        "vectors": 1,
+        "dimensions": 2,
+        "embeddings": [[0.5, 0.25]],
+    }
+    assert (
+        conventions.read_answer({"openinference.span.kind": "EMBEDDING", "output.value": "__REDACTED__"})
+        == {}
+    )
+
+
+def test_a_failed_call_has_the_model_of_its_parameters():
+    """OpenInference names it nowhere else."""
+    attributes = {"openinference.span.kind": "LLM", "llm.invocation_parameters": '{"model": "gpt-4o-mini"}'}
+    assert conventions.interpret("ChatCompletion", attributes) == ("model", "gpt-4o-mini")
+    assert conventions.read_request(attributes)["model"] == "gpt-4o-mini"
 
 
 def test_identity_and_cost():

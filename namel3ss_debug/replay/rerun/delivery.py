@@ -11,6 +11,7 @@ from http import HTTPStatus
 from itertools import pairwise, takewhile
 from typing import Any, Final, NamedTuple
 
+from namel3ss_debug.replay.rerun.decoded_failures import failure_reply, read_failure
 from namel3ss_debug.replay.rerun.recorded_calls import (
     END,
     START,
@@ -24,7 +25,7 @@ from namel3ss_debug.replay.rerun.recorded_calls import (
 )
 from namel3ss_debug.replay.rerun.requests import MODEL, VALUED, Request, TaskKey
 from namel3ss_debug.traces.events import Event
-from namel3ss_debug.wire import lenient
+from namel3ss_debug.wire import FORMATS, lenient
 
 WAIT_SECONDS: Final = 0.3
 """How long a step waits for an earlier one before it is delivered out of order.
@@ -128,6 +129,10 @@ def recorded_reply(
     if found.request.kind in VALUED:
         reply = tool_reply(recorded.end(found.number), recorded.lost_by(found.number))
         return reply | ({"delay": sum(delays(recorded, found))} if realtime else {})
+    failure = read_failure(recorded.end(found.number)) if recorded.source and request.kind == MODEL else None
+    if failure is not None:
+        metadata = lenient.mapping((request.event or {}).get("metadata"))
+        return failure_reply(failure, FORMATS.get(str(metadata.get("format"))))
     answer = recorded.http_answer(found.number)
     if (recorded.source and request.kind == MODEL) or (
         request.kind == found.request.kind
@@ -135,7 +140,10 @@ def recorded_reply(
         and answer.whole
         and answer.status < HTTPStatus.BAD_REQUEST
     ):
-        outputs = lenient.mapping(recorded.end(found.number).get("outputs"))
+        end = recorded.end(found.number)
+        outputs = lenient.mapping(end.get("outputs"))
+        if recorded.source:  # programs that count tokens read them in the response
+            outputs = outputs | {"usage": lenient.mapping(end.get("usage"))}
         return {"answer": outputs, "outputs": outputs, "recorded": True}
     reply = _response(answer)
     if realtime:

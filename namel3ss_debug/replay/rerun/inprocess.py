@@ -34,7 +34,7 @@ from namel3ss_debug.replay.rerun.divergences import MISSING, ORDER, RESULT, Dive
 from namel3ss_debug.replay.rerun.effects import OF_TRACE, Effects, compare_effects
 from namel3ss_debug.replay.rerun.file_changes import find_file_key
 from namel3ss_debug.replay.rerun.plan import ALL, Plan
-from namel3ss_debug.replay.rerun.preparation import check_trace, trace_code
+from namel3ss_debug.replay.rerun.preparation import check_trace, trace_code, with_recorded_settings
 from namel3ss_debug.replay.rerun.recorded_calls import RecordedCalls, read_recorded
 from namel3ss_debug.replay.rerun.requests import TOOL, TaskKey, read_request
 from namel3ss_debug.replay.rerun.source_files import MAIN, RecordedFile
@@ -125,6 +125,7 @@ class InProcess:
         self._file_key: bytes | None = None
         self._effects = WriteGuard(what.root, what.scratch, None, RuntimeError)
         rerun: dict[str, Any] = {}
+        kept: LoadedTrace | None = None
         if recording is not None:
             kept = LoadedTrace(recording)
             recorded = read_recorded(kept)
@@ -145,7 +146,7 @@ class InProcess:
             if self._of_program:
                 self._recorded_effects = Effects.of(kept.events())
                 self._file_key = find_file_key(lenient.mapping(kept.event(1).get("metadata")))
-        session = _session(what, rerun, self._inputs, offline=recording is not None)
+        session = _session(what, rerun, self._inputs, kept)
         # Before the frameworks are instrumented, which look for the functions of tools.
         self._put_back: Callable[[], None] | None = what.functions.install()
         try:
@@ -420,11 +421,19 @@ def _find_moved(files: Mapping[str, RecordedFile], cwd: Path) -> dict[str, str]:
     return found
 
 
-def _session(what: Recordable, rerun: dict[str, Any], inputs: Inputs | None, *, offline: bool) -> Session:
-    config = replace(what.config, trace_output_dir=str(what.trace.parent), **_OUR_SETTINGS)
+def _session(
+    what: Recordable, rerun: dict[str, Any], inputs: Inputs | None, recording: LoadedTrace | None
+) -> Session:
+    config = what.config
+    if recording is not None:
+        start = lenient.mapping(next(recording.events(), {}).get("metadata"))
+        config = with_recorded_settings(config, lenient.mapping(start.get("settings")), trusted=False)
+    config = replace(config, trace_output_dir=str(what.trace.parent), **_OUR_SETTINGS)
     session = new_session(config, target=what.target, root=what.root, output=what.trace, running=True)
     randomness = session.randomness if inputs is None else randomness_of(inputs)
-    return replace(session, offline=offline, rerun=rerun, link_latest=False, randomness=randomness)
+    return replace(
+        session, offline=recording is not None, rerun=rerun, link_latest=False, randomness=randomness
+    )
 
 
 def _has_order(found: Divergence, concurrent_tasks: frozenset[TaskKey]) -> bool:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING, Final
 
+from namel3ss_debug.replay.rerun.decoded_failures import read_failure
 from namel3ss_debug.replay.rerun.divergences import (
     AFTER_OVERRIDE,
     AMBIGUOUS,
@@ -195,7 +196,8 @@ class Matcher:
             guesses: whether it may match a recorded request that it may be an edited form of.
         """
         answer = self.with_overrides(MatchedAnswer(request, EXACT))
-        found, similar_key = self._same(request) or self._want_back(request), None
+        found = self._failed_before(request) or self._same(request) or self._want_back(request)
+        similar_key: Hashable = None
         if found is None and guesses:
             found, similar_key = self._like(request)
         return self._without(answer) if found is None else self._with(answer, found, similar_key)
@@ -289,6 +291,20 @@ class Matcher:
             for match in self.matches
         ]
         return found
+
+    def _failed_before(self, request: Request) -> RecordedCall | None:
+        """Return the recorded call that failed, of which a request is another attempt.
+
+        A trace of another tool holds one span for all attempts that an SDK makes, and one for each that a program makes.
+        """
+        metadata = lenient.mapping((request.event or _NO_EVENT).get("metadata"))
+        if not self.recorded.source or request.kind != MODEL or "retry_of" not in metadata:
+            return None
+        if self._first(self._by_key.get((request.keys[0],))) is not None:
+            return None
+        used = (self.recorded.calls[number] for number in self._used)
+        same = (each for each in used if each.request.keys == request.keys)
+        return next((each for each in same if read_failure(self.recorded.end(each.number))), None)
 
     def _with(self, answer: MatchedAnswer, found: RecordedCall, similar_key: Hashable) -> MatchedAnswer:
         """Answer a request by a recorded call, which a similar key may have found."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from namel3ss_debug.capture.launch.parent import Target
 from namel3ss_debug.capture.launch.session import Session, new_session
 from namel3ss_debug.config import REDACTING, DebugConfiguration
+from namel3ss_debug.config.guarding import add_guards
 from namel3ss_debug.errors import RerunError
 from namel3ss_debug.replay.overrides.grammar import in_line
 from namel3ss_debug.replay.rerun.addresses import SuppliedHosts
@@ -246,6 +247,7 @@ RECORDED_SETTINGS: Final = (
     "redact_patterns",
     "capture_memory",
     "capture_performance",
+    "retries",
 )
 """The settings of a trace that its re-run is recorded with too, so that the two can be compared."""
 
@@ -255,6 +257,8 @@ def with_recorded_settings(
 ) -> DebugConfiguration:
     """Return the settings in force, with those of the trace that decide its form; invalid values are skipped.
 
+    Requests that were sent again are sent again. Limits and circuit breakers are left out, because the trace has what they did.
+
     Args:
         config: the settings in force.
         recorded: those of the trace.
@@ -262,6 +266,7 @@ def with_recorded_settings(
     """
     names = [name for name in RECORDED_SETTINGS if trusted or name not in REDACTING]
     recorded_form = DebugConfiguration.from_json({name: recorded[name] for name in names if name in recorded})
+    config = replace(config, limits=(), circuit_breakers={}, retries={})
     same = [name for name in names if isinstance(getattr(recorded_form, name), type(getattr(config, name)))]
     return replace(config, **{name: getattr(recorded_form, name) for name in same if name in recorded})
 
@@ -316,6 +321,8 @@ class RerunOptions:
         program: the program and its arguments that run in place of the recorded one; () for the recorded one.
         run_commands: the names of the programs whose commands are run for real; `all` for every one.
         try_tools: which answered tools are tried as well, in a copy of the program: `changed`, `all`, or "" for none.
+        guards: the settings `limits`, `circuit_breakers` and `retries` that are to act on the recorded calls; {} for those of
+            the trace, whose outcome it holds.
     """
 
     overrides: tuple[Mock | Fault, ...] = ()
@@ -332,6 +339,7 @@ class RerunOptions:
     run_commands: tuple[str, ...] = ()
     try_tools: str = ""
     ignore: tuple[str, ...] = ()
+    guards: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -468,7 +476,9 @@ def _new_session(
         buffer_size=1,
         record_randomness=True,
         join="",
+        limits_file="",
     )
+    base = replace(base, **add_guards(vars(base), wanted.guards))
     session = new_session(
         base,
         target=target.text,
@@ -529,5 +539,6 @@ def _changes(wanted: RerunOptions) -> dict[str, Any]:
         "accept": list(wanted.accept),
         "program": list(wanted.program),
         "live_from": wanted.live_from or None,
+        "guards": dict(wanted.guards),
     }
-    return {name: value for name, value in changes.items() if value not in (None, [])}
+    return {name: value for name, value in changes.items() if value not in (None, [], {})}

@@ -14,6 +14,7 @@ from itertools import chain, islice, pairwise
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from namel3ss_debug.replay.rerun.decoded_failures import read_failure
 from namel3ss_debug.replay.rerun.requests import (
     ANSWERED,
     COMMAND,
@@ -190,10 +191,10 @@ def _flaws_of_decoded(end: Event) -> tuple[Flaw, ...]:
     """Return the flaws in the answer of a model in a trace of another tool, which is encoded again."""
     outputs = lenient.mapping(end.get("outputs"))
     if end.get("status") in SPAN_FAILURES:
-        return (Flaw(UNRECORDED, "$", "the trace holds its error, and not the response"),)
-    if not any(
-        outputs.get(name) not in (None, []) for name in ("text", "tool_calls", "refusal", "reasoning")
-    ):
+        is_known = read_failure(end) is not None
+        return () if is_known else (Flaw(UNRECORDED, "$", "the trace holds its error, and not the response"),)
+    content = ("text", "tool_calls", "refusal", "reasoning", "embeddings")
+    if not any(outputs.get(name) not in (None, []) for name in content):
         return (Flaw(UNRECORDED, "$", "the trace does not hold the content of the answer"),)
     return find_flaws(outputs)
 

@@ -154,7 +154,8 @@ def read_request(
         read = _of_model if component == MODEL else _of_http
         keys, similar_keys = read(exchange, inputs, metadata, functions)
         if of_messages:
-            keys, similar_keys = (f"messages {_digest(wordings(inputs))}",), ()
+            digest, model = _digest(wordings(inputs)), event.get("component_name")
+            keys, similar_keys = (f"messages {digest} {model}", f"messages {digest}"), ()
     return Request(
         kind=component,
         name=lenient.string(event.get("component_name")) or "",
@@ -264,13 +265,16 @@ def _decoded_tool_keys(event: Event, inputs: dict[str, Any]) -> tuple[str, ...]:
 def wordings(inputs: dict[str, Any]) -> list[Any]:
     """Return what the messages of a request to a model mean, without what formats write in different ways.
 
-    OpenInference leaves away empty parts, and the ids of tool calls are absent in some formats. A text that is JSON is
-    compared as JSON, because importers read the arguments and results of tools as such.
+    Each part has its role: Anthropic sends all results of tools in one message of the user, which OpenInference writes as
+    messages of the tools. OpenInference leaves away empty parts, and the ids of tool calls are absent in some formats. A
+    text that is JSON is compared as JSON, because importers read the arguments and results of tools as such.
     """
     return [
-        [_ROLES.get(role := str(message.get("role")), role), *filter(None, map(_wording, parts))]
+        ["tool" if found[0] == "result" else _ROLES.get(role, role), *found]
         for message in lenient.mappings(inputs.get("messages"))
-        if (parts := lenient.mappings(message.get("parts")))
+        if (role := str(message.get("role")))
+        for part in lenient.mappings(message.get("parts"))
+        if (found := _wording(part))
     ]
 
 
@@ -278,12 +282,12 @@ def _wording(part: dict[str, Any]) -> list[Any] | None:
     """Return the meaning of a part of a message; None for an empty text and for reasoning, which is not kept by all."""
     kind = part.get("type")
     if kind == "text":
-        return [text] if (text := part.get("content")) else None
+        return ["text", text] if (text := part.get("content")) else None
     if kind == "tool_call":
-        return ["call", part.get("name"), lenient.load_arguments(part.get("arguments"))]
+        return ["call", part.get("name"), lenient.load_arguments(part.get("arguments")) or {}]
     if kind == "tool_call_response":
         return ["result", lenient.load_arguments(part.get("response"))]
-    return None if kind in ("reasoning", "thinking") else [part]
+    return None if kind in ("reasoning", "thinking") else ["part", part]
 
 
 _ROLES: Final = {"developer": "system"}

@@ -6,6 +6,7 @@ The first line of almost every trace names them.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,27 @@ from typing import Any, Final
 from namel3ss_debug.capture.launch.parent import Target, find_python, resolve_target
 from namel3ss_debug.capture.launch.target_hints import NOTEBOOK
 from namel3ss_debug.errors import RerunError, TargetError
+from namel3ss_debug.replay.overrides.grammar import in_line
 from namel3ss_debug.traces.inputs import Recorded as Inputs
 from namel3ss_debug.wire import lenient
 
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _MARKS: Final = (".git", "pyproject.toml", "setup.py", ".namel3ss")
 STILL: Final = "debug replay --step steps through the trace"
+
+
+def refuse_foreign(path: Path, start: Mapping[str, Any]) -> None:
+    """Refuse a trace of another tool where the recorded program is wanted.
+
+    Raises:
+        RerunError: it is one.
+    """
+    source = lenient.string(lenient.mapping(start.get("source")).get("format"))
+    if source and not start.get("target"):
+        raise RerunError(
+            f"{path} is a trace of another tool ({in_line(source)}) and names no program: run yours on its answers with "
+            f"namel3ss debug rerun app.py --answers {shlex.quote(str(path))}; a test is made of that re-run"
+        )
 
 
 def target_of(path: Path, start: Mapping[str, Any]) -> tuple[Target, Path]:
@@ -40,6 +56,7 @@ def target_of(path: Path, start: Mapping[str, Any]) -> tuple[Target, Path]:
         [str(word) for word in lenient.sequence(start.get("argv"))],
     )
     folder = lenient.string(start.get("cwd"))
+    refuse_foreign(path, start)
     if not text or text.endswith(NOTEBOOK) or folder is None:
         raise RerunError(f"{path} names no program to run again, as it was typed or run in cells; {STILL}")
     cwd = Path(folder)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any
 
 from namel3ss_debug.traces.redaction.redactor import KEY, Redactor
 
 _DEEPEST = 200
 _CARD_LIKE = 10**12
+_NO_TEXTS = frozenset({float, bool, NoneType})
 
 
 def redact_document(value: Any, redactor: Redactor, depth: int = 0) -> Any:
@@ -29,11 +31,27 @@ def redact_document(value: Any, redactor: Redactor, depth: int = 0) -> Any:
         ]
         return items if any(one is not other for one, other in zip(items, value, strict=True)) else value
     if kind is dict:
-        members = {redactor.text(name): _member(name, item, redactor, depth) for name, item in value.items()}
-        is_same = len(members) == len(value) and all(
-            members.get(name) is item for name, item in value.items()
-        )
-        return value if is_same else members
+        plain, changes = redactor.plain_names, {}
+        for name, item in value.items():
+            # Most names are known and say nothing, and most values have no text: a call for each would cost more than the search.
+            is_plain = plain.get(name)
+            if is_plain is None:
+                is_plain = redactor.is_plain_name(name)
+            if not is_plain:
+                key, clear = redactor.text(name), _member(name, item, redactor, depth)
+                if clear is not item or key != name:
+                    changes[name] = key, clear
+                continue
+            kind = type(item)
+            if kind is str:
+                clear = redactor.text(item)
+            elif kind in _NO_TEXTS:
+                continue
+            else:
+                clear = redact_document(item, redactor, depth + 1)
+            if clear is not item:
+                changes[name] = name, clear
+        return dict(changes.get(name, (name, value[name])) for name in value) if changes else value
     return value
 
 

@@ -173,11 +173,6 @@ _TRIGGER = compile_late(lambda: f"(?=({trigger()}))")
 _TOKEN_TRIGGER = compile_late(
     lambda: trie(_shortest({literal for rule in TOKENS for literal in rule.literals}))
 )
-_PHRASE_TRIGGER = compile_late(
-    lambda: trie(_shortest({literal for literal, _ in [*_PHRASE_LITERALS, *_NAME_LITERALS]}))
-)
-"""A literal of `PHRASES`; in a short text this is faster than searching for all of them one by one."""
-
 _ANYWHERE = compile_late(
     lambda: trie(
         _shortest({one for rule in TOKENS if "(?<![A-Za-z0-9]" not in rule.pattern for one in rule.literals})
@@ -223,6 +218,9 @@ class Redactor:
         patterns: further rules, name to regular expression (`redact_patterns`); the last group that matched is
             replaced, else the whole match.
 
+    Attributes:
+        plain_names: what `is_plain_name` has returned.
+
     Raises:
         SettingError: a name or a regular expression that cannot be used.
     """
@@ -237,6 +235,7 @@ class Redactor:
         "_names",
         "_own",
         "_words",
+        "plain_names",
     )
 
     def __init__(self, keys: Iterable[str] | None = None, patterns: Mapping[str, str] | None = None) -> None:
@@ -254,6 +253,7 @@ class Redactor:
         self._literals = tuple({literal for rule in own for literal in rule.literals if literal})
         self._compiled: dict[str, re.Pattern[str]] = {}
         self._names: dict[str, bool] = {}
+        self.plain_names: dict[str, bool] = {}
         self._known: dict[str, str] = {}
         self._clean: set[tuple[int, int]] = set()
         self._words: set[str] = set()
@@ -298,6 +298,14 @@ class Redactor:
             and not _rules_of_name(name)
             and not any(self.finds(value % name) for value in _NAMED)
         )
+
+    def is_plain_name(self, name: str) -> bool:
+        """Return whether the name of a field neither is nor holds a secret, and makes no value one."""
+        known = self.plain_names.get(name)
+        if known is None:
+            known = not (self.key_is_secret(name) or _rules_of_name(name)) and self.text(name) == name
+            _remember(self.plain_names, name, known)
+        return known
 
     def is_secret_value(self, name: str, value: str) -> bool:
         """Return whether a value that looks like any hash is secret because of its field's name."""
@@ -553,11 +561,10 @@ class Redactor:
                 if any(map(_is_special, runs)):
                     rules += [*_RUN_RULES, _BASE64]
             lower = text.lower()
-            if len(text) > _SHORT or _PHRASE_TRIGGER.search(lower):
-                found = _phrase_orders(lower)
-                names = _around_hashes(text, places).lower() if len(text) > _SHORT else lower
+            found = _phrase_orders(lower)
+            if places and (names := _around_hashes(text, places).lower()):
                 found += [order for literal, order in _NAME_LITERALS if literal in names]
-                rules += [(_AFTER_TOKENS + order, PHRASES[order]) for order in dict.fromkeys(found)]
+            rules += [(_AFTER_TOKENS + order, PHRASES[order]) for order in dict.fromkeys(found)]
             if _has_long_number(text):
                 rules.append(_CARD)
         return rules + self._own if self._own else rules
@@ -698,7 +705,7 @@ def _phrase_orders(lower: str) -> list[int]:
 
 def _find_runs(text: str) -> list[tuple[int, int]]:
     """Return where the runs of characters that may be tokens are."""
-    if len(text) <= _SHORT or not text.isascii():
+    if not text.isascii():
         return [match.span() for match in _RUNS.finditer(text)]
     # A tenth of the time of the pattern: 1 ns for a character.
     classes, found, end = text.encode().translate(_IN_RUNS), [], 0
@@ -711,7 +718,7 @@ def _find_runs(text: str) -> list[tuple[int, int]]:
 
 def _has_long_number(text: str) -> bool:
     """Return whether there may be the number of a card."""
-    if len(text) > _SHORT and text.isascii() and _SHORTEST_NUMBER not in text.encode().translate(_IN_NUMBERS):
+    if text.isascii() and _SHORTEST_NUMBER not in text.encode().translate(_IN_NUMBERS):
         return False
     return _LONG_NUMBER.search(text) is not None
 

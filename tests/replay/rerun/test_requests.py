@@ -11,6 +11,7 @@ from namel3ss_debug.replay.rerun.requests import (
     read_request,
     read_task_key,
     reads_commands,
+    wordings,
 )
 
 FIRST = "01a20487-b6c5-720f-a809-00f4869a245f"
@@ -182,3 +183,22 @@ def test_a_shell_reads_its_commands_from_its_stdin(words, reads):
     assert reads_commands(start, {}) is reads
     assert not reads_commands(start, {"outputs": {"result": {"input": "ls"}}})
     assert not reads_commands(command(*words, streams={"stdin": "null"}), {})
+
+
+def test_messages_mean_the_same_in_the_forms_of_two_providers():
+    """Anthropic sends the results of tools in one message of the user; empty texts and ids of calls do not count."""
+    call = {"type": "tool_call", "name": "find", "arguments": {"sku": 1}}
+    results = [{"type": "tool_call_response", "response": each} for each in ('{"a": 1}', "none")]
+    live = [
+        {"role": "developer", "parts": [{"type": "text", "content": "Be short."}]},
+        {"role": "assistant", "parts": [{"type": "text", "content": ""}, {**call, "id": "c1"}]},
+        {"role": "user", "parts": results},
+    ]
+    recorded = [
+        {"role": "system", "parts": [{"type": "text", "content": "Be short."}]},
+        {"role": "assistant", "parts": [{**call, "arguments": '{"sku":1}'}]},
+        {"role": "tool", "parts": [{**results[0], "response": {"a": 1}}]},
+        {"role": "tool", "parts": results[1:]},
+    ]
+    assert wordings({"messages": live}) == wordings({"messages": recorded})
+    assert wordings({"messages": live[:2]}) != wordings({"messages": recorded})
