@@ -9,11 +9,11 @@ does the wrong thing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
-from namel3ss_debug.traces.events import Event
-from namel3ss_debug.traces.span_table import SpanTable, SpanTableBuilder
+from namel3ss_debug.traces.events import Event, begins_span
+from namel3ss_debug.traces.span_table import EVERY_EVENT, SpanTable, SpanTableBuilder, SpanWatcher
 from namel3ss_debug.wire import lenient
 from namel3ss_debug.wire.conversations import MessageChange, diff_messages
 
@@ -54,8 +54,7 @@ class ReadMessage:
     how: str = "added"
 
 
-@dataclass(frozen=True)
-class TranscriptStep:
+class TranscriptStep(NamedTuple):
     """One line of a transcript.
 
     Attributes:
@@ -65,11 +64,14 @@ class TranscriptStep:
         what: `reads`, `writes`, `calls`, `returns`, `fails`, `begins`, `ends`, `sends`, `handled`, `warns` or `never ended`.
         event: the event; `end` the end of its span where the line shows both.
         messages: what a model read that is new.
+        changes: all changes of its request from the one before, also messages that lines of their own show.
         before: how many messages it had read before.
         agent: the nearest agent around it; empty at the top.
         at: seconds since the first event; None where that is not known.
         beside: whether another call ran at the same time.
         retries: how many failed attempts came before, which have no lines of their own.
+        row: the row of the span that it belongs to, in the table of spans; negative for none.
+        row_before: of what a model read, the row of the call with the request before; negative for none.
     """
 
     number: int
@@ -81,11 +83,14 @@ class TranscriptStep:
     end_number: int = 0
     end: Event | None = None
     messages: tuple[ReadMessage, ...] = ()
+    changes: tuple[MessageChange, ...] = ()
     before: int = 0
     agent: str = ""
     at: float | None = None
     beside: bool = False
     retries: int = 0
+    row: int = -1
+    row_before: int = -1
 
 
 @dataclass
@@ -107,20 +112,20 @@ class RunTranscript:
 
 def read_transcript(events: Iterable[Event]) -> RunTranscript:
     """Read the transcript of a trace."""
-    reader = _TranscriptReader()
-    for number, event in enumerate(events, 1):
-        reader.add(number, event)
-    return reader.finish()
+    watcher = TranscriptWatcher()
+    builder = SpanTableBuilder(watchers={"transcript": watcher}, costs=False)
+    builder.add(events)
+    return watcher.result(builder.settle(), {})
 
 
 class _Conversations:
     """The latest requests that the models of one agent have got."""
 
     def __init__(self) -> None:
-        self._requests: list[tuple[Sequence[Any], frozenset[bytes]]] = []
+        self._requests: list[tuple[Sequence[Any], frozenset[bytes], int]] = []
 
-    def add(self, messages: Sequence[Any]) -> tuple[MessageChange, ...]:
-        """Return the changes from the request before in the same conversation; of a new one, each message is added.
+    def add(self, messages: Sequence[Any], row: int) -> tuple[tuple[MessageChange, ...], int]:
+        """Return the changes from the request before in the same conversation, and its row; of a new one, each message is added.
 
         A request goes on with a conversation if at least half of its messages are in it, without those of the system,
         which several conversations often share.
@@ -133,69 +138,86 @@ class _Conversations:
             key=lambda each: len(own & each[1]),
             default=None,
         )
-        self._requests = [*(each for each in self._requests if each is not found), (messages, own)][
+        self._requests = [*(each for each in self._requests if each is not found), (messages, own, row)][
             -_REMEMBERED:
         ]
-        return diff_messages(() if found is None else found[0], messages)
+        if found is None:
+            return diff_messages((), messages), -1
+        return diff_messages(found[0], messages), found[2]
 
 
-class _TranscriptReader:
+class TranscriptWatcher(SpanWatcher):
+    """Reads the transcript of a trace while its table of spans is made.
+
+    Attributes:
+        steps: the lines so far. Only the last one may change until `result` completes them.
+    """
+
+    events = EVERY_EVENT
+
     def __init__(self) -> None:
-        self._builder = SpanTableBuilder()
+        self._spans = SpanTable()
         self._transcript = RunTranscript()
-        self._steps: list[TranscriptStep] = []
-        self._rows: list[int] = []  # row of the span that each step belongs to; -1 for none
+        self.steps: list[TranscriptStep] = []
         self._begun: dict[int, int] = {}  # row -> the index of the step of its start
         self._conversations: dict[str, _Conversations] = {}  # by agent
         self._shown: set[str] = set()  # answers and results that the transcript has
         self._first_at: float | None = None
 
-    @property
-    def _spans(self) -> SpanTable:
-        return self._builder.table
-
-    def add(self, number: int, event: Event) -> None:
-        """Take the next event."""
-        place = self._builder.take(event)
-        at = event.get("timestamp")
-        if self._first_at is None and isinstance(at, int | float):
-            self._first_at = at
-        event_type, component = event["event_type"], str(event.get("component"))
-        metadata = lenient.mapping(event.get("metadata"))
-        if event_type == "trace_end":
+    def event(self, number: int, event: Event) -> None:
+        """Take an event that is no part of a span, or the time of the first event."""
+        if self._first_at is None:
+            at = event.get("timestamp")
+            self._first_at = at if isinstance(at, int | float) else None
+        event_type = event["event_type"]
+        if event_type == "exception_handled":
+            self._step(number, event, HANDLED, self.find_parent(event))
+        elif event_type == "agent_message":
+            self._step(number, event, SENDS, self.find_parent(event))
+        elif event_type == "trace_end":
+            metadata = lenient.mapping(event.get("metadata"))
             self._transcript.ended = True
             if not metadata.get("process"):
                 self._transcript.exit_status = lenient.count(metadata.get("exit_status"))
-        elif event_type == "error_occurred" and metadata.get("uncaught"):
-            self._transcript.uncaught = event
-        elif event_type == "exception_handled":
-            self._step(number, event, HANDLED, place.parent)
-        elif event_type == "agent_message":
-            self._step(number, event, SENDS, place.parent)
-        elif component == "log" and str(metadata.get("level", "")).lower() in _LOUD:
-            self._step(number, event, WARNS, place.parent)
-        elif place.span >= 0 and event_type.endswith("_start"):
-            self._begin(number, event, component, place.span, place.parent)
-        elif place.span >= 0:
-            self._end(number, event, place.span)
+        elif event_type == "error_occurred":
+            if lenient.mapping(event.get("metadata")).get("uncaught"):
+                self._transcript.uncaught = event
+        elif event.get("component") == "log":
+            metadata = lenient.mapping(event.get("metadata"))
+            if str(metadata.get("level", "")).lower() in _LOUD:
+                self._step(number, event, WARNS, self.find_parent(event))
 
-    def _step(self, number: int, event: Event, what: str, row: int, **more: Any) -> None:
+    def _step(
+        self,
+        number: int,
+        event: Event,
+        what: str,
+        row: int,
+        *,
+        start: TranscriptStep | None = None,
+        **more: Any,
+    ) -> None:
+        """Add a line.
+
+        Args:
+            number: the number of the event.
+            event: the event.
+            what: what it shows.
+            row: the row of the span that it is of; of an event that is of none, that of the span around it.
+            start: the line of the start of this span.
+            **more: further attributes.
+        """
+        if start is not None:
+            depth, agent, component, name = start.depth, start.agent, start.component, start.name
+        else:
+            depth, agent = self._agents(self._spans.parent[row] if begins_span(event["event_type"]) else row)
+            component = str(event.get("component"))
+            name = str(event.get("component_name") or component)
         at = event.get("timestamp")
-        depth, agent = self._agents(row)
-        self._rows.append(row)
-        self._steps.append(
+        since = at - self._first_at if self._first_at is not None and isinstance(at, int | float) else None
+        self.steps.append(
             TranscriptStep(
-                number=number,
-                depth=depth,
-                component=str(event.get("component")),
-                name=str(event.get("component_name") or event.get("component")),
-                what=what,
-                event=event,
-                agent=agent,
-                at=at - self._first_at
-                if isinstance(at, int | float) and self._first_at is not None
-                else None,
-                **more,
+                number, depth, component, name, what, event, agent=agent, at=since, row=row, **more
             )
         )
 
@@ -204,69 +226,79 @@ class _TranscriptReader:
         depth, name = 0, ""
         while row >= 0:
             begun = self._begun.get(row)
-            if begun is not None and self._steps[begun].component == "agent":
-                name = name or self._steps[begun].name
+            if begun is not None and self.steps[begun].component == "agent":
+                name = name or self.steps[begun].name
                 depth += 1
             row = self._spans.parent[row]
         return depth, name
 
-    def _begin(self, number: int, event: Event, component: str, row: int, parent: int) -> None:
-        if component not in _SHOWN or event["event_type"] == "agent_turn_start":
+    def begin(self, spans: SpanTable, row: int, start: Event) -> None:
+        """Take a call, or an agent that begins."""
+        self._spans = spans
+        component = start["component"]
+        if component not in _SHOWN or start["event_type"] == "agent_turn_start":
             return
+        number = spans.number[row]
         if component == "llm":
-            inputs = lenient.mapping(event.get("inputs"))
+            inputs = lenient.mapping(start.get("inputs"))
             messages = lenient.sequence(inputs.get("messages"))
-            conversations = self._conversations.setdefault(self._agents(parent)[1], _Conversations())
+            conversations = self._conversations.setdefault(
+                self._agents(spans.parent[row])[1], _Conversations()
+            )
+            compared, row_before = conversations.add(messages, row)
+            changes = tuple(change for change in compared if change.kind != "same")
             new = tuple(
                 ReadMessage(_role(message), message, change.kind)
-                for change in conversations.add(messages)
-                if change.kind != "same"
+                for change in changes
                 for message in [change.old if change.kind == "dropped" else change.new]
                 if change.kind != "added" or not self._is_shown(message)
             )
             known = len(messages) - sum(each.how != "dropped" for each in new)
-            self._step(number, event, READS, parent, messages=new, before=known)
+            self._step(
+                number, start, READS, row,
+                messages=new, changes=changes, before=known, row_before=row_before,
+            )  # fmt: skip
         else:
-            self._step(number, event, BEGINS if component == "agent" else CALLS, parent)
-        self._begun[row] = len(self._steps) - 1
-        self._rows[-1] = row
+            self._step(number, start, BEGINS if component == "agent" else CALLS, row)
+        self._begun[row] = len(self.steps) - 1
 
     def _is_shown(self, message: Any) -> bool:
         """Return whether the answers and results of a message are on lines of their own already."""
         parts = lenient.sequence(lenient.mapping(message).get("parts"))
         return bool(parts) and all(not self._shown.isdisjoint(_forms(part)) for part in parts)
 
-    def _end(self, number: int, event: Event, row: int) -> None:
+    def span(self, spans: SpanTable, row: int, start: Event, end: Event) -> None:
+        """Take the end of a span whose begin has a line."""
+        del start
+        self._spans = spans
         begun = self._begun.get(row)
-        if begun is None:
+        if begun is None or not end:
             return
-        start = self._steps[begun]
-        outputs = lenient.mapping(event.get("outputs"))
-        failed = self._spans.failed[row]
-        if start.component == "llm":
+        number, step = spans.end[row], self.steps[begun]
+        outputs = lenient.mapping(end.get("outputs"))
+        failed = spans.failed[row]
+        if step.component == "llm":
             self._shown.add(_of_text(outputs.get("text")))
             self._shown.update(_of_call(each) for each in lenient.sequence(outputs.get("tool_calls")))
-        elif start.component == "tool" and not failed:
+        elif step.component == "tool" and not failed:
             self._shown.add(_of_value(outputs.get("result")))
-        what = FAILS if failed else {"llm": WRITES, "tool": RETURNS}.get(start.component, ENDS)
-        if begun == len(self._steps) - 1 and not start.messages and start.component != "agent":
-            self._steps[begun] = replace(start, what=what, end_number=number, end=event)
-            return
-        self._step(number, event, what, self._spans.parent[row])
-        self._steps[-1] = replace(
-            self._steps[-1], name=start.name, component=start.component, depth=start.depth, agent=start.agent
-        )
-        self._rows[-1] = row
+        what = FAILS if failed else {"llm": WRITES, "tool": RETURNS}.get(step.component, ENDS)
+        if begun == len(self.steps) - 1 and not step.messages and step.component != "agent":
+            self.steps[begun] = step._replace(what=what, end_number=number, end=end)
+        else:
+            self._step(number, end, what, row, start=step)
 
-    def finish(self) -> RunTranscript:
+    def result(self, spans: SpanTable, _sections: Mapping[str, Any]) -> RunTranscript:
         """Return the transcript, with what is known only at its end."""
-        spans = self._builder.settle()
         beside = _find_beside(spans)
         steps: list[TranscriptStep | None] = []
-        for row, step in zip(self._rows, self._steps, strict=True):
-            is_call = row in self._begun
-            what = OPEN if is_call and step.what == CALLS and not spans.end[row] else step.what
-            steps.append(replace(step, what=what, beside=is_call and row in beside))
+        for step in self.steps:
+            is_open = step.what == CALLS and not spans.end[step.row]
+            if is_open or step.row in beside:
+                what = OPEN if is_open else step.what
+                steps.append(step._replace(what=what, beside=step.row in beside and step.row in self._begun))
+            else:
+                steps.append(step)
         self._fold_retries(spans, steps)
         self._transcript.steps = [step for step in steps if step is not None]
         return self._transcript
@@ -274,8 +306,8 @@ class _TranscriptReader:
     def _fold_retries(self, spans: SpanTable, steps: list[TranscriptStep | None]) -> None:
         """Leave out the failures of a call that was tried again, and what the next attempt read; it counts them."""
         of_row: dict[int, list[int]] = {}
-        for index, row in enumerate(self._rows):
-            of_row.setdefault(row, []).append(index)
+        for index, each in enumerate(self.steps):
+            of_row.setdefault(each.row, []).append(index)
         failed: dict[
             tuple[int, int], tuple[int, int]
         ] = {}  # of a parent and operation: the row, and its attempts
@@ -289,7 +321,7 @@ class _TranscriptReader:
                 for index in of_row[row]:
                     if (step := steps[index]) is not None:
                         again = step.what == READS and not step.messages
-                        steps[index] = None if again else replace(step, retries=attempts)
+                        steps[index] = None if again else step._replace(retries=attempts)
             else:
                 attempts = 0
             if spans.failed[row]:

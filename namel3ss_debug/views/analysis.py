@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.errors import short
 from namel3ss_debug.prices import is_extra_installed
+from namel3ss_debug.traces.outcomes import describe_outcome
 from namel3ss_debug.views import health, trends
 from namel3ss_debug.views.blocks import Block, Facts, ForWidth, Heading, Note
 from namel3ss_debug.views.cleaning import shorter_path
@@ -25,8 +26,7 @@ from namel3ss_debug.views.quantities import (
 )
 from namel3ss_debug.views.sections import listing
 from namel3ss_debug.views.tables import Cell
-from namel3ss_debug.views.terminal import DIM, ERROR, WARNING, text
-from namel3ss_debug.views.traces import OUTCOME_STYLES, describe_outcome
+from namel3ss_debug.views.terminal import DIM, ERROR, OUTCOME_STYLES, WARNING, text
 from namel3ss_debug.views.usage import (
     Section,
     price_hint,
@@ -36,7 +36,7 @@ from namel3ss_debug.views.usage import (
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from namel3ss_debug.analysis.aggregate.many import Many
+    from namel3ss_debug.analysis.totals import Many
 
 
 LINES = 25
@@ -68,8 +68,8 @@ def _first_screen(document: Section, reference: str, width: int | None) -> Itera
         yield from _whole(document, reference)
         return
     found = document["health"]
-    head = Facts([row for row in _summary(document) if len(row[1])])
-    yield _title(document["trace"], document["execution_overview"])
+    head = Facts([row for row in describe_run(document) if len(row[1])])
+    yield run_heading(document["trace"], document["execution_overview"])
     yield head
     yield from health.matters(
         found.get("findings") or [], reference, width=width, lines=LINES - len(head.rows) - 5
@@ -83,11 +83,11 @@ def _whole(document: Section, reference: str) -> Iterator[Block]:
     overview = document.get("execution_overview")
     if "errors" in document:
         document = {**document, "errors": {**document["errors"], "reference": reference}}
-    yield _title(trace, overview)
+    yield run_heading(trace, overview)
     if overview is None:
         yield Facts([("events", tokens(trace.get("events")))])
     else:
-        yield Facts([*_summary(document), *_details(overview)])
+        yield Facts([*describe_run(document), *_details(overview)])
     yield from _sections(document)
     if "health" in document:
         yield from health.health(document["health"], reference)
@@ -226,7 +226,8 @@ def _placed(value: Any, recording: str = "") -> Any:
     }
 
 
-def _title(trace: Section, overview: Section | None) -> Heading:
+def run_heading(trace: Section, overview: Section | None) -> Heading:
+    """Return the name of the program as a heading; without it, the file of the trace."""
     known = overview or {}
     program = known.get("target") or command(known.get("argv") or ()) or _place(trace)
     return Heading(short_site(program))
@@ -236,8 +237,8 @@ def _place(trace: Section) -> str:
     return shorter_path(Path(str(trace.get("path", "trace"))))
 
 
-def _summary(document: Section) -> Iterator[tuple[str, Cell]]:
-    """Yield what the first screen says of a run before its findings, a line for each."""
+def describe_run(document: Section) -> Iterator[tuple[str, Cell]]:
+    """Yield what the first screen says of a run before its findings: labels and lines, which may be empty."""
     overview, trace = document["execution_overview"], document.get("trace", {})
     status = str(overview.get("status", ""))
     outcome = str(overview.get("outcome") or status)

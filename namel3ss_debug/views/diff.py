@@ -128,6 +128,12 @@ def baseline_report(
         yield from _listed(found.differences, sum(found.kinds.values()), limit, ("passing", "failing"))
 
 
+def describe_difference(found: RunDifference) -> str:
+    """Return what differs in a few words, without its kind."""
+    differs = _differs(found)
+    return differs if isinstance(differs, str) else differs.plain
+
+
 def _sides(sides: Sequence[tuple[str, Side]]) -> Table:
     return Table(
         (Column(""), name("trace", 20), number("events"), name("program", 12)),
@@ -353,6 +359,14 @@ def _taken(sides: Sequence[tuple[str, Side]]) -> Iterator[Block]:
     """Yield the duration, tokens and cost of each run, and by how much the second differs."""
     yield Heading("What they took")
     (_, one), (_, other) = sides
+    yield Table((Column(""), number("a"), number("b"), number("b - a")), compare_amounts(one, other))
+    unpriced = [label for label, side in sides if side.unpriced]
+    if unpriced:
+        yield Note(f"Without the model calls of {' and '.join(unpriced)} whose price is not known.")
+
+
+def compare_amounts(one: Side, other: Side) -> list[tuple[str, str, str, str]]:
+    """Return what two runs took: each amount with its name, and by how much the second differs."""
     rows = [
         ("time", duration, one.duration_ms, other.duration_ms),
         ("tokens", tokens, one.tokens, other.tokens),
@@ -368,17 +382,11 @@ def _taken(sides: Sequence[tuple[str, Side]]) -> Iterator[Block]:
         ("failed events", tokens, one.errors, other.errors),
         ("exit status", tokens, one.exit_status, other.exit_status),
     ]
-    yield Table(
-        (Column(""), number("a"), number("b"), number("b - a")),
-        [
-            (label, shown(then), shown(now), _change(label, shown, then, now))
-            for label, shown, then, now in rows
-            if then is not None or now is not None
-        ],
-    )
-    unpriced = [label for label, side in sides if side.unpriced]
-    if unpriced:
-        yield Note(f"Without the model calls of {' and '.join(unpriced)} whose price is not known.")
+    return [
+        (label, shown(then), shown(now), _change(label, shown, then, now))
+        for label, shown, then, now in rows
+        if then is not None or now is not None
+    ]
 
 
 def _change(label: str, shown: Any, then: object, now: object) -> str:

@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from typing import Any
 
-from namel3ss_debug.inspection import CHUNK
+from namel3ss_debug.inspection.streams import CHUNK
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.inputs import EVENT_TYPE as INPUTS_READ
 from namel3ss_debug.traces.output import EVENT_TYPE as OUTPUT
@@ -172,6 +172,11 @@ def _last_message(inputs: Any) -> str | None:
     return message_text(messages) if isinstance(messages, list) and messages else None
 
 
+def _only_input(inputs: Any) -> str | None:
+    text = inputs.get("input") if isinstance(inputs, dict) and len(inputs) == 1 else None
+    return gist(text) if isinstance(text, str) else None
+
+
 def _arguments(inputs: Any) -> str | None:
     if not isinstance(inputs, dict) or "arguments" not in inputs:
         return None
@@ -212,7 +217,10 @@ def _response(outputs: Any) -> str | None:
     return str(outputs["status"]) if body is None else f"{outputs['status']} {gist(body)}"
 
 
-_READERS = (("outputs", (_answer, _result)), ("inputs", (_last_message, _arguments)))
+_READERS = (
+    ("outputs", (_answer, _result, _last_message)),
+    ("inputs", (_last_message, _arguments, _only_input)),
+)
 _HTTP_READERS = (("outputs", (_response,)), ("inputs", (_request,)))
 """The sides of an event that are read for its gist, with their readers; the first result is used."""
 

@@ -86,7 +86,7 @@ def matters(
 def _fitting(found: Sequence[Section], width: int, lines: int) -> int:
     """Return how many findings fit into some lines."""
     for shown, row in enumerate(found[:MOST_SHOWN]):
-        lines -= 1 + -(-len(_evidence(row)) // max(width - 8, 1))
+        lines -= 1 + -(-len(describe_finding(row)) // max(width - 8, 1))
         if lines < 0:
             return max(shown, 1)
     return min(len(found), MOST_SHOWN)
@@ -99,7 +99,7 @@ def _findings(title: str, found: Iterable[Section], most: int, reference: str) -
         yield Points(
             [
                 (
-                    _evidence(row),
+                    describe_finding(row),
                     " ".join(filter(None, (row.get("suggestion"), row.get("reference") or reference))),
                 )
                 for row in shown
@@ -107,7 +107,7 @@ def _findings(title: str, found: Iterable[Section], most: int, reference: str) -
         )
 
 
-def _evidence(row: Section) -> str:
+def describe_finding(row: Section) -> str:
     """Return what was seen, after the event that proves it."""
     evidence, events = str(row.get("evidence") or ""), row.get("events")
     return f"event {events[0]}: {evidence}" if events else evidence

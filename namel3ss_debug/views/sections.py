@@ -22,8 +22,15 @@ from namel3ss_debug.views.quantities import (
     tokens,
 )
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
-from namel3ss_debug.views.terminal import COMPONENT_STYLES, DIM, ERROR, HEADING, WARNING, text
-from namel3ss_debug.views.traces import OUTCOME_STYLES
+from namel3ss_debug.views.terminal import (
+    COMPONENT_STYLES,
+    DIM,
+    ERROR,
+    HEADING,
+    OUTCOME_STYLES,
+    WARNING,
+    text,
+)
 from namel3ss_debug.views.usage import (
     Section,
     amount,

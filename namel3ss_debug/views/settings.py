@@ -13,7 +13,12 @@ from namel3ss_debug.views.tables import Column, name
 from namel3ss_debug.views.terminal import DIM, text
 
 _SIZES = ("max_payload_size", "rotate_max_bytes", "trace_retention_bytes")
-_COUNTED = {"checks": "rule", "triggers": "threshold"}
+_COUNTED = {
+    "checks": "rule",
+    "triggers": "threshold",
+    "alert_thresholds": "threshold",
+    "canary_limits": "measure",
+}
 """Settings of which only the number of entries is shown, and the noun for an entry."""
 
 _NAMED = 3

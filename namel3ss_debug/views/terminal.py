@@ -47,6 +47,7 @@ __all__ = [
     "ERROR",
     "GOOD",
     "HEADING",
+    "OUTCOME_STYLES",
     "STATUS_STYLES",
     "WARNING",
     "Piece",
@@ -70,6 +71,13 @@ LINES_AT_ONCE = 100
 PROGRESS_AFTER_SECONDS = 0.5
 PROGRESS_EVERY_SECONDS = 0.1
 
+OUTCOME_STYLES = {
+    "failed": ERROR,
+    "killed": WARNING,
+    "interrupted": WARNING,
+    "running": GOOD,
+    "unknown": WARNING,
+}
 STATUS_STYLES = {
     "completed": "",
     "started": "dim",
@@ -158,7 +166,9 @@ class Terminal(Console):
                 self.print(Text("\n").join(block), soft_wrap=True)
 
 
-def console(*, stderr: bool = False, width: int | None = None, stream: TextIO | None = None) -> Terminal:
+def console(
+    *, stderr: bool = False, width: int | None = None, stream: TextIO | None = None, drawn: bool = False
+) -> Terminal:
     """Return a console on a stream, or on stdout or stderr as they are now; colours are the sixteen of the user's own theme."""
     stream = stream or (sys.stderr if stderr else sys.stdout)
     take_every_character(stream)
@@ -170,8 +180,8 @@ def console(*, stderr: bool = False, width: int | None = None, stream: TextIO | 
         highlight=False,
         width=width or screen_width(),
         color_system="standard" if coloured else None,
-        force_terminal=coloured,
-        force_interactive=False,
+        force_terminal=coloured or drawn,  # a screen is drawn anew on every terminal, also without colours
+        force_interactive=drawn,
         legacy_windows=False,
     )
 

@@ -9,24 +9,18 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from namel3ss_debug.traces.marks import BAD
+from namel3ss_debug.traces.outcomes import describe_outcome
 from namel3ss_debug.views.blocks import Block, Note, Table
 from namel3ss_debug.views.paths import command, short_name, whole_site
 from namel3ss_debug.views.quantities import bytes_text, count, day_and_minute, duration, money, tokens
 from namel3ss_debug.views.tables import Cell, Column, name, number, prose
-from namel3ss_debug.views.terminal import DIM, ERROR, GOOD, WARNING, line, text
+from namel3ss_debug.views.terminal import DIM, ERROR, OUTCOME_STYLES, WARNING, line, text
 
 if TYPE_CHECKING:
     from namel3ss_debug.analysis.sections.listed import TraceSummary
     from namel3ss_debug.traces.marks import Mark
-    from namel3ss_debug.traces.store import TraceInfo
+    from namel3ss_debug.traces.store import RemovedTrace, TraceInfo
 
-OUTCOME_STYLES = {
-    "failed": ERROR,
-    "killed": WARNING,
-    "interrupted": WARNING,
-    "running": GOOD,
-    "unknown": WARNING,
-}
 VERDICT_STYLES = {"diverged": ERROR, "unverified": WARNING, "incomplete": WARNING}
 SHOWN_PROBLEMS = 2
 _NO_MARKS: Mapping[Path, Mark] = {}
@@ -147,24 +141,22 @@ def _outcome_cell(info: TraceInfo, summary: TraceSummary, width: int, *, below: 
     return text(", ".join(words), style)
 
 
-def describe_outcome(outcome: str, detail: str) -> str:
-    """Return an outcome with what is known besides, such as `failed (exit status 3)`."""
-    return f"{outcome} ({detail})" if detail else outcome
-
-
 def removed_blocks(
-    removed: Sequence[TraceInfo], directory: Path, width: int, *, dry_run: bool
+    removed: Sequence[RemovedTrace], directory: Path, width: int, *, dry_run: bool
 ) -> Iterator[Block]:
-    """Yield one row for each trace that was, or would be, removed, and their number and size."""
+    """Yield one row for each trace that was, or would be, removed, with the reason, and their number and size."""
     if not removed:
         yield Note(f"nothing to remove in {directory}", "", is_line=True)
         return
     year = width >= NARROW
-    columns = (*_identity_columns(year=year), number("size"))
-    rows = ((*_identity_cells(info, year=year, folder=year), bytes_text(info.size_bytes)) for info in removed)
+    columns = (*_identity_columns(year=year), number("size"), prose("why", 6))
+    rows = (
+        (*_identity_cells(info, year=year, folder=year), bytes_text(info.size_bytes), text(f"{kind}: {why}"))
+        for info, kind, why in removed
+    )
     yield Table(columns, rows, long=True)
     done = "would be removed from" if dry_run else "removed from"
-    size = bytes_text(sum(info.size_bytes for info in removed))
+    size = bytes_text(sum(info.size_bytes for info, _, _ in removed))
     yield Note(f"{count(len(removed), 'trace')}, {size}, {done} {directory}", "", is_line=True)
 
 

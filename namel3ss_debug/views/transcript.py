@@ -66,7 +66,7 @@ def describe_transcript(
         rows = [
             (
                 text(step.number, DIM),
-                "" if step.at is None else f"{step.at:.2f}",
+                "" if step.at is None else f"{round(step.at, 2) + 0.0:.2f}",
                 BESIDE if step.beside else "",
                 describe(step),
             )
@@ -80,14 +80,24 @@ def describe_transcript(
 
 def describe(step: TranscriptStep) -> Text:
     """Return a step on one line."""
-    retried = f" after {count(step.retries, 'failed attempt')}" if step.retries else ""
     return line(
         ("  " * min(step.depth, _DEEPEST), ""),
         (clean(step.name, _NAME_LIMIT), COMPONENT_STYLES.get(step.component, "")),
-        (_arguments(step), ""),
-        (f"{retried}  ", DIM),
-        *_words(step),
+        *_pieces(step),
     )
+
+
+def describe_plain(step: TranscriptStep) -> str:
+    """Return a step without its name, as text."""
+    return "".join(words for words, _ in _pieces(step)).strip()
+
+
+def _pieces(step: TranscriptStep) -> Iterator[tuple[str, str]]:
+    """Yield what follows the name of a step, in pieces with their styles."""
+    retried = f" after {count(step.retries, 'failed attempt')}" if step.retries else ""
+    yield _arguments(step), ""
+    yield f"{retried}  ", DIM
+    yield from _words(step)
 
 
 def _words(step: TranscriptStep) -> Iterator[tuple[str, str]]:
@@ -117,7 +127,7 @@ def _words(step: TranscriptStep) -> Iterator[tuple[str, str]]:
         word = {BEGINS: "begins", ENDS: "ends", CALLS: "is called", FAILS: "fails", WARNS: "logs"}.get(
             step.what, step.what
         )
-        words = summary(step.event)
+        words = summary(step.end if step.what == FAILS and step.end else step.event)
         yield word + ("  " if words else ""), style or DIM
         yield words, style if step.what in PROBLEMS else ""
 
@@ -170,7 +180,12 @@ def _describe_answer(outputs: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if not written and not calls:
         rest = {key: value for key, value in outputs.items() if key not in ("text", "tool_calls")}
         yield "writes  ", DIM
-        yield gist(rest) if rest else "nothing", WARNING
+        # OpenTelemetry's own instrumentations leave contents away unless the user wants them.
+        is_known = bool(rest) or "text" in outputs
+        yield (
+            gist(rest) if rest else "nothing" if is_known else "nothing that is recorded",
+            WARNING if is_known else DIM,
+        )
 
 
 def _whole_lines(steps: Iterable[TranscriptStep], width: int) -> Iterator[Text]:
@@ -221,7 +236,7 @@ def _describe_end(transcript: RunTranscript) -> Note:
     if not transcript.ended:
         return Note("the trace has no end: the program was killed, or still runs", WARNING, is_line=True)
     if status is None:
-        return Note("the program ended", is_line=True)
+        return Note("the trace ends here", is_line=True)  # traces of other tools know no status
     return Note(f"the program ended with status {status}", GOOD if not status else ERROR, is_line=True)
 
 

@@ -113,14 +113,25 @@ def trends(section: Section, *, whole: bool = True) -> Iterator[Block]:
         ColumnSpec("change a run" if short else "change a day", "change", "figure"),
         ColumnSpec("certain", "confidence", "share"),
     )
-    rows = [_trend_row(figure, *_FIGURES[figure], trend, short=short) for figure, trend in known.items()]
+    rows = [describe_trend(figure, trend, short=short) for figure, trend in known.items()]
     aside = f"over {over}{of}; Mann-Kendall at 0.05, Theil-Sen slope"
     yield from listing({"rows": rows}, TableSpec("Trends", "rows", columns, aside))
 
 
-def _trend_row(
-    figure: str, label: str, shown: Callable[[Any], str], trend: Section, *, short: bool
-) -> dict[str, Any]:
+def describe_figure(figure: str, value: object) -> str:
+    """Return a value of a figure as text."""
+    return _FIGURES[figure][1](value)
+
+
+def describe_trend(figure: str, trend: Section, *, short: bool = False) -> dict[str, Any]:
+    """Return the trend of a figure in words.
+
+    Args:
+        figure: its name.
+        trend: the result of `compute_trend`.
+        short: whether it is known that the change is one from run to run.
+    """
+    label, shown = _FIGURES[figure]
     direction = trend.get("direction")
     moves = direction in _MOVES
     slope, unit = trend.get("slope_per_day"), ""

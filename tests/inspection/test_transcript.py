@@ -65,6 +65,24 @@ def test_what_became_of_the_messages_is_named(again, read):
     assert run.shown()[2][1:-1] == read
 
 
+def test_each_request_names_the_one_before_and_all_changes_from_it():
+    """Messages that lines of their own show are changes too, and the conversation of another agent is none."""
+    run = Run()
+    run.ask(["system: brief", "user: one"])
+    other = run.add("agent_execution_start", "agent", "Other")
+    run.ask(["user: else"], other)
+    run.ask(["system: brief", "user: one", "assistant: ok", "user: two"])
+    reads = [step for step in read_transcript(run.events).steps if step.what == "reads"]
+    assert [
+        (step.row, step.row_before, [(each.kind, each.before, each.after) for each in step.changes])
+        for step in reads
+    ] == [
+        (0, -1, [("added", None, 0), ("added", None, 1)]),
+        (2, -1, [("added", None, 0)]),
+        (3, 0, [("added", None, 2), ("added", None, 3)]),
+    ]
+
+
 def test_the_result_of_a_tool_is_not_read_twice():
     """What the model reads of it is folded as long as it is the same; another text is new."""
     run = Run()

@@ -24,6 +24,7 @@ from namel3ss_debug.views.blocks import (
     expand,
 )
 from namel3ss_debug.views.formats import write_utf8
+from namel3ss_debug.views.page.style import REPORT, policy_of, read_style
 from namel3ss_debug.views.renderers.markdown import LINES_WIDTH, plain
 from namel3ss_debug.views.report import Report
 from namel3ss_debug.views.tables import CELL_LIMIT, Cell, Column
@@ -37,37 +38,14 @@ _HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="color-scheme" content="light dark">
 <title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --back: #fff; --text: #1b1f24; --dim: #5b6570; --rule: #d8dee4; --box: #f4f6f8;
-  --red: #b3261e; --yellow: #8a5a00; --green: #1a7f37; --blue: #0550ae; --cyan: #0b6e7f; --magenta: #8e3a9d; }}
-@media (prefers-color-scheme: dark) {{ :root {{ --back: #14171b; --text: #e4e8ec; --dim: #98a2ad; --rule: #343b43;
-  --box: #1d2228; --red: #ff8a80; --yellow: #e3b341; --green: #56d364; --blue: #79c0ff; --cyan: #76d4e4;
-  --magenta: #d2a8ff; }} }}
-body {{ margin: 2rem auto; max-width: 72rem; padding: 0 1rem; background: var(--back); color: var(--text);
-  font: 15px/1.5 system-ui, sans-serif; }}
-h1 {{ font-size: 1.5rem; margin: 0 0 .5rem; }} h2 {{ font-size: 1.1rem; margin: 1.75rem 0 .4rem; }}
-h1, h2, td, dd, li {{ overflow-wrap: anywhere; }}
-h1 small, h2 small {{ color: var(--dim); font-weight: normal; font-size: .85em; margin-left: .5em; }}
-.scroll {{ overflow-x: auto; }} table {{ border-collapse: collapse; }}
-th, td {{ padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--rule); }}
-th {{ color: var(--dim); font-weight: normal; white-space: nowrap; }}
-.right {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
-dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0; }}
-dt {{ color: var(--dim); }} dd {{ margin: 0; }}
-pre, blockquote {{ background: var(--box); padding: .6rem .8rem; margin: .5rem 0; overflow-x: auto; }}
-pre, code {{ font: 13px/1.45 ui-monospace, monospace; }} blockquote {{ border-left: 3px solid var(--rule); }}
-p {{ margin: .4rem 0; }}
-.track {{ position: relative; min-width: 24rem; }}
-.bar {{ position: absolute; top: .55rem; height: .6rem; min-width: 2px; background: currentColor; }}
-.waiting {{ opacity: .4; }}
-.dim {{ color: var(--dim); }} .bold {{ font-weight: 600; }} .red {{ color: var(--red); }} .yellow {{ color: var(--yellow); }}
-.green {{ color: var(--green); }} .blue {{ color: var(--blue); }} .cyan {{ color: var(--cyan); }} .magenta {{ color: var(--magenta); }}
-</style>
+<style>{style}</style>
 </head>
 <body>
+<main>
 """
 
 
@@ -83,12 +61,13 @@ def page(blocks: Iterable[Block]) -> Iterator[str]:
     rest = iter(expand(blocks, None))
     first = next(rest, None)
     title = first.title if isinstance(first, Heading) else "namel3ss-debug"
-    yield _HEAD.format(title=escape(clean(title)))
+    style = read_style(REPORT)
+    yield _HEAD.format(policy=policy_of(style), title=escape(clean(title)), style=style)
     if first is not None:
         yield from _block(first, level=1)
     for block in rest:
         yield from _block(block, level=2)
-    yield "</body>\n</html>"
+    yield "</main>\n</body>\n</html>"
 
 
 def _block(block: Block, level: int) -> Iterator[str]:
@@ -138,8 +117,7 @@ def _table(block: Table) -> Iterator[str]:
     def cells_of(depth: int, row: Sequence[Cell]) -> Iterator[str]:
         for i in shown:
             content = cell_html(row[i])
-            indented = f'<span style="padding-left:{1.4 * min(depth, 40):.1f}em">{content}</span>'
-            yield indented if block.depths and i == block.label else content
+            yield _indent(depth) + content if block.depths and i == block.label else content
 
     found = (list(cells_of(depth, row)) for depth, row in zip(depths, rows, strict=True))
     return _rows([block.columns[i] for i in shown], found)
@@ -147,12 +125,24 @@ def _table(block: Table) -> Iterator[str]:
 
 def _rows(columns: Iterable[Column], rows: Iterable[list[str]]) -> Iterator[str]:
     columns = list(columns)
-    sides = [' class="right"' if column.align == "right" else "" for column in columns]
-    headers = [f"<th{side}>{escape(column.header)}</th>" for side, column in zip(sides, columns, strict=True)]
-    yield f'<div class="scroll"><table>\n<tr>{"".join(headers)}</tr>'
+    sides = [' class="amount"' if column.align == "right" else "" for column in columns]
+    headers = [
+        f'<th scope="col"{side}>{escape(column.header)}</th>'
+        for side, column in zip(sides, columns, strict=True)
+    ]
+    yield f'<div class="scroll" tabindex="0"><table>\n<tr>{"".join(headers)}</tr>'
     for row in rows:
         yield f"<tr>{''.join(f'<td{side}>{cell}</td>' for side, cell in zip(sides, row, strict=True))}</tr>"
     yield "</table></div>"
+
+
+def _indent(depth: int) -> str:
+    """Return the indentation of a row as blanks, because the policy allows no style of a single element."""
+    return "\u2003" * min(depth, 40)
+
+
+# Stretched to the width of the column, so that bars are drawn without a style of their own.
+_TRACK: Final = '<svg class="track {style}" viewBox="0 0 1000 18" preserveAspectRatio="none">{bars}</svg>'
 
 
 def _timeline(block: Timeline) -> Iterator[str]:
@@ -162,9 +152,9 @@ def _timeline(block: Timeline) -> Iterator[str]:
     whole = (end - begin) or 1.0
     columns = (Column("n", "right"), Column("span"), Column("over time"), Column("took", "right"))
 
-    def bar_html(start: float, until: float, classes: str) -> str:
-        left, width = 100 * (start - begin) / whole, 100 * (until - start) / whole
-        return f'<div class="bar {classes}" style="left:{left:.3f}%;width:{max(width, 0):.3f}%"></div>'
+    def bar_html(start: float, until: float, height: int) -> str:
+        left, width = 1000 * (start - begin) / whole, 1000 * (until - start) / whole
+        return f'<rect x="{min(left, 995):.1f}" y="{9 - height / 2:g}" width="{max(width, 5):.1f}" height="{height}"/>'
 
     def rows() -> Iterator[list[str]]:
         for bar in block.bars:
@@ -173,9 +163,9 @@ def _timeline(block: Timeline) -> Iterator[str]:
                 until = end if bar.end is None else bar.end
                 style = " ".join(word for word in bar.style.split() if word in _STYLES)
                 first = bar.start if bar.waited_until is None else min(bar.waited_until, until)
-                waiting = bar_html(bar.start, first, f"waiting {style}") if first > bar.start else ""
-                drawn = f'<div class="track">{waiting}{bar_html(first, until, style)}&nbsp;</div>'
-            label = f'<span style="padding-left:{1.4 * min(bar.depth, 40):.1f}em">{escape(clean(bar.label))}</span>'
+                waiting = bar_html(bar.start, first, 4) if first > bar.start else ""
+                drawn = _TRACK.format(style=style, bars=waiting + bar_html(first, until, 12))
+            label = _indent(bar.depth) + escape(clean(bar.label))
             yield [str(bar.number), label, drawn, _span(bar.took, bar.took_style)]
 
     return _rows(columns, rows())
