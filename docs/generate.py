@@ -18,7 +18,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields as fields_of
 from itertools import pairwise
 from pathlib import Path
@@ -31,12 +31,20 @@ from click.testing import CliRunner
 
 import namel3ss_debug
 from namel3ss_debug import errors
+from namel3ss_debug.analysis.checks.measures import LIVE_MEASURES
+from namel3ss_debug.analysis.failures import remedies
+from namel3ss_debug.analysis.metrics import METRICS
 from namel3ss_debug.cli.help import TOPICS
 from namel3ss_debug.cli.main import COMMANDS, debug, namel3ss
-from namel3ss_debug.config import SETTINGS
+from namel3ss_debug.config import SETTINGS, guarding
+from namel3ss_debug.config.values import ALERTS, TRIGGERS
+from namel3ss_debug.exporters import TRACE_EXPORTERS
 from namel3ss_debug.expressions import language
 from namel3ss_debug.fields import FIELDS
 from namel3ss_debug.importers.opening import open_trace
+from namel3ss_debug.monitoring.channels import CHANNELS
+from namel3ss_debug.monitoring.episodes import describe_seconds
+from namel3ss_debug.monitoring.rules import BUILT_IN, OF_TRIGGERS, AlertTemplate
 from namel3ss_debug.replay.debugger import locations, results
 from namel3ss_debug.replay.debugger.commands import COMMANDS as DEBUGGER_COMMANDS
 from namel3ss_debug.replay.debugger.commands import GROUPS
@@ -56,6 +64,7 @@ PAGES = (
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
 )
 SAMPLE = ROOT / "tests" / "data" / "namel3ss" / "sample_trace.jsonl"
+FAILED_SAMPLE = ROOT / "tests" / "data" / "recordings" / "openai_error_500.jsonl"
 OTHER_SAMPLE = ROOT / "tests" / "data" / "recordings" / "support_agent.jsonl"
 
 PART = re.compile(
@@ -71,6 +80,7 @@ DOCUMENTS = {
     "analyze": ("analyze", "{sample}"),
     "activity": ("activity", "*", "{sample}"),
     "check": ("check", "{sample}", "--rule", "tokens < 1"),
+    "check --canary": ("check", "{sample}", "--canary", "--against", "{other}"),
     "clean": ("clean", "{folder}", "--dry-run"),
     "config": ("config",),
     "diff": ("diff", "{sample}", "{other}"),
@@ -81,14 +91,17 @@ DOCUMENTS = {
     "list": ("list", "{folder}"),
     "logs": ("logs", "{sample}"),
     "mark": ("mark", "{sample}"),
+    "monitor": ("monitor", "{sample}", "--once", "--rule", '{{"limit": "calls < 1"}}'),
     "report": ("report", "it failed", "{sample}"),
     "show": ("show", "{sample}"),
+    "suggest": ("suggest", str(FAILED_SAMPLE)),
 }
 """A JSON document to the command that prints it, for traces of the tests."""
 
 BY_NAME = {
     "component_breakdown": "one object for each component",
     "event_type_breakdown": "one number for each event type",
+    "labels": "one text for each label",
     "settings": "one object for each setting",
 }
 """Keys of documents whose values are keyed by names of the program."""
@@ -98,6 +111,35 @@ def rows(heads: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
     """Return a Markdown table."""
     table = [list(heads), ["---"] * len(list(heads)), *map(list, lines)]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in table)
+
+
+def alert_rules() -> str:
+    """Return the built-in alert rules."""
+    defaults = {**TRIGGERS, **ALERTS}
+
+    def threshold(row: AlertTemplate) -> str:
+        value = TRIGGERS.get(row.setting) if row.name in OF_TRIGGERS else defaults[row.setting]
+        return "off" if value is None else f"{value:g}"
+
+    lines = (
+        (
+            f"`{row.name}`",
+            f"`{row.limit}`".replace("{}", "T"),
+            threshold(row),
+            f"`{'triggers' if row.setting in TRIGGERS and (row.name in OF_TRIGGERS or row.setting not in ALERTS) else 'alert_thresholds'}.{row.setting}`",
+            row.by,
+            describe_seconds(row.window) if row.window else "",
+            describe_seconds(row.hold) if row.hold else "",
+            row.severity,
+        )
+        for row in BUILT_IN
+    )
+    return rows(("rule", "must be true", "T", "setting", "by", "window", "for", "severity"), lines)
+
+
+def live_measures() -> str:
+    """Return the measures of growing traces."""
+    return rows(("measure", "meaning"), ((f"`{name}`", meaning) for name, meaning in LIVE_MEASURES.items()))
 
 
 def commands() -> str:
@@ -140,6 +182,21 @@ def settings() -> str:
                 row.help,
             )
             for row in SETTINGS
+        ),
+    )
+
+
+def _meanings(names: Mapping[str, str]) -> str:
+    return rows(("name", "meaning"), ((f"`{name}`", meaning) for name, meaning in names.items()))
+
+
+def circuit_defaults() -> str:
+    """Return the table of the defaults of circuit breakers."""
+    return rows(
+        ("kind", "failure_threshold", "recovery_timeout"),
+        (
+            (f"`{kind}`", str(failures), f"{seconds:g}")
+            for kind, (failures, seconds) in guarding.BREAKERS.items()
         ),
     )
 
@@ -293,6 +350,14 @@ def bullets(module: object) -> str:
     return found[0] + "\n"
 
 
+def exported_formats() -> str:
+    """Return the formats of traces with what each has no place for."""
+    return rows(
+        ("format", "what it has no place for"),
+        ((f"`{row.name}`", "; ".join(row.load().LEFT_OUT) or "nothing") for row in TRACE_EXPORTERS),
+    )
+
+
 def report_formats() -> str:
     """Return the table of the formats of reports."""
     return rows(("format", "what it is"), ((f"`{name}`", row.help) for name, row in REPORT_FORMATS.items()))
@@ -311,6 +376,7 @@ def document_keys() -> str:
 
 def _document(words: list[str]) -> dict[str, Any]:
     done = CliRunner().invoke(debug, [*words, "--format", "json"])
+    assert done.stdout, (words, done.stderr)
     document = json.loads(done.stdout)
     assert isinstance(document, dict)
     return document
@@ -346,6 +412,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "topics": topics,
     "settings": settings,
+    "limited": lambda: _meanings(guarding.MEASURES),
+    "limited by": lambda: _meanings(guarding.SUBJECTS),
+    "limit actions": lambda: _meanings(guarding.ACTIONS),
+    "remedy outcomes": lambda: _meanings(remedies.OUTCOMES),
+    "circuit breakers": circuit_defaults,
     "fields": fields,
     "event types": event_types,
     "format history": format_history,
@@ -360,6 +431,25 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "expressions": lambda: bullets(language),
     "documents": document_keys,
     "report formats": report_formats,
+    "exported formats": exported_formats,
+    "channels": lambda: rows(
+        ("kind", "an alert is", "needs", "may have"),
+        (
+            (
+                f"`{kind}`",
+                row.help,
+                " or ".join(f"`{key}`" for key in row.needs),
+                " ".join(f"`{key}`" for key in row.may),
+            )
+            for kind, row in CHANNELS.items()
+        ),
+    ),
+    "metrics": lambda: rows(
+        ("metric", "kind", ""),
+        ((f"`{name}`", row.kind, row.help.rstrip(".")) for name, row in METRICS.items()),
+    ),
+    "alert rules": alert_rules,
+    "live measures": live_measures,
 }
 """The parts that are compared exactly, by name."""
 

@@ -93,6 +93,17 @@ RUNS: dict[str, tuple[str | tuple[str, ...], ...]] = {
             "quit",
         ),
     ),
+    "limits": (
+        "namel3ss debug trace examples/endless_agent.py",
+        "namel3ss debug analyze",
+        "namel3ss debug rerun",
+    ),
+    "suggest": (
+        "namel3ss debug trace examples/hasty_agent.py 2>&1 | tail -n 2",
+        "namel3ss debug suggest --apply",
+        "namel3ss debug trace examples/hasty_agent.py",
+        "rm -r .namel3ss",
+    ),
     "examples first": (
         "namel3ss debug trace examples/support_agent.py",
         "namel3ss debug analyze --summary --errors",

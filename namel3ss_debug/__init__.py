@@ -33,6 +33,9 @@ _HOMES = {
     "trace": "capture.seams.functions.observing",
     "circuit_breaker": "capture.seams.functions.circuits",
     "CircuitOpenError": "capture.seams.functions.circuits",
+    "LimitExceeded": "errors",
+    "limits": "capture.guards.limiting",
+    "retry": "capture.guards.retrying",
     "continue_trace": "capture.seams.http.services",
     "TracedASGI": "capture.seams.http.services",
     "TracedWSGI": "capture.seams.http.services",
@@ -80,6 +83,7 @@ __all__ = [
     "ExecutionReplayer",
     "ExecutionTracer",
     "LearningLogger",
+    "LimitExceeded",
     "LogAnalyzer",
     "MemoryTracker",
     "OffTracer",
@@ -103,6 +107,7 @@ __all__ = [
     "get_global_tracer",
     "initialize_tracing",
     "instrument_agent",
+    "limits",
     "load_spans",
     "loguru_sink",
     "measure_performance",
@@ -110,6 +115,7 @@ __all__ = [
     "performance_marker",
     "profile_execution",
     "read_trace",
+    "retry",
     "setup_logging",
     "shutdown_tracing",
     "start_session",
@@ -155,6 +161,8 @@ if TYPE_CHECKING:
     from namel3ss_debug.analysis.diff.comparison import diff_traces
     from namel3ss_debug.capture.core.switch import OffTracer, get_global_tracer
     from namel3ss_debug.capture.core.tracer import ExecutionTracer
+    from namel3ss_debug.capture.guards.limiting import limits
+    from namel3ss_debug.capture.guards.retrying import retry
     from namel3ss_debug.capture.launch.start import initialize_tracing, shutdown_tracing
     from namel3ss_debug.capture.seams.functions.circuits import CircuitOpenError, circuit_breaker
     from namel3ss_debug.capture.seams.functions.hooks import (
@@ -195,6 +203,7 @@ if TYPE_CHECKING:
     )
     from namel3ss_debug.capture.seams.logs.setup import setup_logging
     from namel3ss_debug.config import DebugConfiguration
+    from namel3ss_debug.errors import LimitExceeded
     from namel3ss_debug.importers.opening import load_spans
     from namel3ss_debug.inspection import TraceFilter
     from namel3ss_debug.inspection.selection import read_trace

@@ -86,6 +86,29 @@ class MissingExtraError(DebugError):
     slug = "missing-extra"
 
 
+class LimitExceeded(BaseException):
+    """A limit was reached: raised in the traced program in place of a call of a model or a tool.
+
+    It is no `Exception`, as `KeyboardInterrupt` is none: SDKs of models repeat a request that ended with an `Exception`,
+    and raise another one in its place; frameworks show the one of a tool to the model and go on. Catch it by its name.
+
+    Attributes:
+        measure: what was limited, such as `cost`.
+        most: how much was allowed.
+        value: how much was used.
+        subject: whose limit it is, such as `run` or `agent Researcher`.
+    """
+
+    measure: str = ""
+    most: float = 0.0
+    value: float = 0.0
+    subject: str = ""
+
+
+class LimitExceededInPoolError(LimitExceeded, Exception):
+    """The same in a worker of `multiprocessing.Pool`, which passes an `Exception` on and would wait forever after another."""
+
+
 def short(text: str, most: int, mark: str = "…") -> str:
     """Return a text for a message: at most so many characters, with the mark at the end where it was cut."""
     return text if len(text) <= most else text[: most - len(mark)] + mark

@@ -17,6 +17,8 @@ from namel3ss_debug.config import (
     load_configuration,
     values,
 )
+from namel3ss_debug.config.editing import set_members
+from namel3ss_debug.config.guarding import add_guards
 from namel3ss_debug.errors import SettingError
 
 
@@ -152,6 +154,48 @@ def test_a_tilde_is_the_home(folder, monkeypatch, key):
             {"prices": 3},
             '{file}: prices is 3, allowed is an object of model (with * and ? for many) to US dollars per million tokens, such as {{"my-model": {{"input": 0.5, "output": 2}}}}',
         ),
+        ({"limits": [{"cots": 1}]}, '{file}: limits has "cots"; did you mean cost?'),
+        ({"limits": [{"cost": "5"}]}, '{file}: limits.cost is "5", allowed is a number from 0'),
+        (
+            {"limits": [{"cost": 5, "name": "a"}]},
+            '{file}: limits.name is "a"; it is a pattern of names, by agent, tool or model',
+        ),
+        (
+            {"circuit_breakers": {"tol:search": {}}},
+            '{file}: circuit_breakers has "tol"; did you mean tool?',
+        ),
+        (
+            {"circuit_breakers": {"tool:search": {"failure_threshold": 0}}},
+            '{file}: circuit_breakers["tool:search"].failure_threshold is 0, allowed is a whole number from 1',
+        ),
+        (
+            {"circuit_breakers": {"tool:search": {"timeout": 3}}},
+            '{file}: circuit_breakers["tool:search"] has "timeout"; did you mean recovery_timeout?',
+        ),
+        (
+            {"circuit_breakers": {"tool:a": {"fallback": 1, "fallback_function": "m:f"}}},
+            '{file}: circuit_breakers["tool:a"] has fallback and fallback_function; keep one of them',
+        ),
+        (
+            {"circuit_breakers": {"tool:a": {"fallback_function": "f"}}},
+            '{file}: circuit_breakers["tool:a"].fallback_function is "f", allowed is module:function',
+        ),
+        (
+            {"circuit_breakers": {"tool:a": {"fallback_model": "m"}}},
+            '{file}: circuit_breakers["tool:a"] has fallback_model, which only a model can have',
+        ),
+        (
+            {"retries": {"tool:search": {}}},
+            '{file}: retries has "tool", allowed is model, host',
+        ),
+        (
+            {"retries": {"model:*": {"attempt": 2}}},
+            '{file}: retries["model:*"] has "attempt"; did you mean attempts?',
+        ),
+        (
+            {"retries": {"model:*": {"delay": -1}}},
+            '{file}: retries["model:*"].delay is -1, allowed is a number from 0',
+        ),
         ([], "{file} must hold one JSON object of settings, found []"),
     ],
 )
@@ -210,6 +254,9 @@ def test_a_configuration_survives_json():
         sample_rate=0.5,
         prices={"a": {"input": 1.5}, "b": None},
         triggers={**TRIGGERS, "loops": None},
+        limits=({"cost": 0.05}, {"calls": 3, "by": "tool"}),
+        circuit_breakers={"model:*": {"fallback": [1]}},
+        retries={"host:*": {"attempts": 2, "longest": 3}},
     )
     assert DebugConfiguration.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert DebugConfiguration.from_json({**config.to_json(), "of a newer version": 1}) == config
@@ -271,3 +318,50 @@ def test_tags_are_an_object_or_pairs(value):
     for wrong in ("=42", '{"user": []}', 5):
         with pytest.raises((TypeError, ValueError)):
             values.tags(wrong)
+
+
+# --- changing the file
+
+MEMBERS = st.dictionaries(
+    st.text(max_size=6), st.recursive(st.integers() | st.text(max_size=6), st.lists, max_leaves=4), max_size=4
+)
+
+
+@given(MEMBERS, MEMBERS, st.sampled_from([None, 0, 1, 4, "\t"]), st.sampled_from(["", "\n", " \n\n"]))
+def test_members_are_set_and_the_others_stay(before, values, indent, end):
+    """Law: the document has the new members, and the old ones in their order."""
+    text = json.dumps(before, indent=indent, ensure_ascii=False) + end
+    changed = set_members(text, values)
+    assert json.loads(changed) == before | values
+    assert list(json.loads(changed)) == list(before | values)
+    assert set_members(changed, values) == changed
+    if not values:
+        assert changed == text
+
+
+def test_the_rest_of_a_file_stays_as_it_was_written():
+    """So a difference shows what changed, and nothing else."""
+    text = '{\n    "slow_ms": 10,  \n    "redact_keys": ["a",   "b"],\n    "level" :"basic"\n}\n'
+    assert set_members(text, {"slow_ms": 20, "retries": {"model:*": {}}}) == (
+        '{\n    "slow_ms": 20,  \n    "redact_keys": ["a",   "b"],\n    "level" :"basic",\n'
+        '    "retries": {\n        "model:*": {}\n    }\n}\n'
+    )
+    assert set_members("", {"slow_ms": 1}) == '{\n  "slow_ms": 1\n}\n'
+
+
+def test_guards_are_added_to_those_that_are_there():
+    """Of rows by name the first that fits counts, so a new one stands first; limits all hold."""
+    present = {"retries": {"model:*": {"attempts": 1}}, "limits": {"cost": 1}, "slow_ms": 3}
+    added = {
+        "retries": {"model:m": {"attempts": 3}},
+        "limits": [{"calls": 9}],
+        "circuit_breakers": {"tool:a": {}},
+    }
+    whole = add_guards(present, added)
+    assert whole == {
+        "retries": {"model:m": {"attempts": 3}, "model:*": {"attempts": 1}},
+        "limits": [{"cost": 1}, {"calls": 9}],
+        "circuit_breakers": {"tool:a": {}},
+    }
+    assert next(iter(whole["retries"])) == "model:m"
+    assert add_guards(present | whole, added) == whole

@@ -45,7 +45,13 @@ PAGES = (
     *REFERENCE,
 )
 MOST_LINES = {"README.md": 120, "DEBUGGING_GUIDE.md": 700, "ARCHITECTURE.md": 250}
-EXAMPLES_IN_ORDER = ("docs/recording.md", "docs/library.md", "docs/debugger.md", "DEBUGGING_GUIDE.md")
+EXAMPLES_IN_ORDER = (
+    "docs/recording.md",
+    "docs/library.md",
+    "docs/debugger.md",
+    "DEBUGGING_GUIDE.md",
+    "docs/limits.md",
+)
 """The pages whose Python examples run, in the order in which they need each other's traces."""
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -380,6 +386,13 @@ def test_the_sample_configuration_loads():
         json.loads(file.read_text())
     )
     assert loaded.config != DebugConfiguration()
+
+
+def test_pictures_of_the_page_are_shown_and_small():
+    """Each picture stands in docs/page.md, and none is larger than a page of text should load."""
+    pictures = {path.name: path.stat().st_size for path in (ROOT / "docs").glob("*.png")}
+    assert pictures.keys() == {link for link in LINK.findall(page("docs/page.md")) if link.endswith(".png")}
+    assert max(pictures.values()) < 150_000
 
 
 def test_the_picture_is_one_file_that_asks_for_nothing():

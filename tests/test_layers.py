@@ -30,9 +30,12 @@ LAYERS = {
     "replay": FLOOR | READERS,
     "analysis": FLOOR | READERS,
     "inspection": FLOOR | READERS,
-    "views": FLOOR | READERS | {"replay", "analysis", "inspection"},
+    "monitoring": FLOOR | READERS | {"analysis", "inspection"},
+    "views": FLOOR | READERS | {"replay", "analysis", "inspection", "monitoring"},
     "exporters": FLOOR | READERS | {"analysis", "inspection", "views"},
-    "cli": FLOOR | READERS | {"capture", "replay", "analysis", "inspection", "views", "exporters"},
+    "cli": FLOOR
+    | READERS
+    | {"capture", "replay", "analysis", "inspection", "monitoring", "views", "exporters"},
 }
 DOORS = frozenset({"", "__main__", "auto", "hooks", "log_analysis", "pytest_plugin"})
 """The doors may import every layer, lazily."""
@@ -54,7 +57,7 @@ THIRD_PARTY = {
             *("exporters", "cli", "wire"),
         }
     ),
-    "psutil": frozenset({"capture", "analysis"}),
+    "psutil": frozenset({"capture", "analysis", "monitoring"}),
     "wrapt": frozenset({"capture"}),
     "_time_machine": frozenset({"capture"}),
     "time_machine": frozenset({"capture", "replay"}),
@@ -64,8 +67,9 @@ THIRD_PARTY = {
     "jsonschema": frozenset({"analysis"}),
     "referencing": frozenset({"analysis"}),
     "pyinstrument": frozenset({"capture"}),
-    "urllib3": frozenset({"capture", "exporters"}),
+    "urllib3": frozenset({"capture", "wire"}),
     "mcp": frozenset({"cli"}),
+    "apprise": frozenset({"monitoring"}),
     "google": frozenset({"exporters", "importers"}),
     "opentelemetry": frozenset({"exporters", "importers"}),
     "aiohttp": frozenset({"capture"}),

@@ -72,7 +72,7 @@ def analyze_trace(
     integrity = builder.table.watchers.get("integrity")
     # The reader reports to the section `integrity` where payloads may have been cut or redacted.
     trace.marks = None if integrity is None else integrity.expect_marks
-    with _collecting_rarely():
+    with collecting_rarely():
         events = trace.events()
         first = list(islice(events, 1))
         builder.add(chain(first, events))
@@ -84,7 +84,8 @@ def analyze_trace(
         spans.about = [
             {
                 "problems": problems,
-                "ending": ending(trace.processes),
+                # By its last line; that of a document of another tool is the whole file, parsed once more.
+                "ending": ending(trace.processes) if trace.is_own() else "unknown",
                 "noted_status": next((note.exit_status for note in trace.notes if note.ended), None),
                 "mark": None if mark is None else mark.to_json(),
             }
@@ -107,7 +108,7 @@ def analyze_trace(
 
 
 @contextmanager
-def _collecting_rarely() -> Iterator[None]:
+def collecting_rarely() -> Iterator[None]:
     """Let the garbage collector run a hundredth as often: there are no cycles, and it takes a sixth of all time."""
     young, *old = gc.get_threshold()
     gc.set_threshold(100 * young, *old)

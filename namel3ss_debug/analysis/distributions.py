@@ -81,15 +81,18 @@ def describe(values: Sequence[int]) -> dict[str, float | None]:
 
 
 def far_out(values: Sequence[int]) -> float | None:
-    """Return the duration above which one of these is an outlier; None where there are too few of them.
+    """Return the duration above which one of these is an outlier; None where there are too few of them."""
+    if len(values) < LEAST_FOR_OUTLIERS:
+        return None
+    ordered = sorted(values)
+    return outer_fence(*(percentile(ordered, percent) for percent in (25, 50, 75)))
+
+
+def outer_fence(low: float, median: float, high: float) -> float:
+    """Return the duration above which one is an outlier among those with these quartiles.
 
     This is the outer fence of Tukey, "Exploratory Data Analysis" (1977): three times the distance between the quartiles
     above the upper one. Where most durations are nearly equal, the fence is next to the median, so an outlier is also
     `LEAST_FACTOR` times the median, and `LEAST_NS` longer.
     """
-    if len(values) < LEAST_FOR_OUTLIERS:
-        return None
-    ordered = sorted(values)
-    low, high = percentile(ordered, 25), percentile(ordered, 75)
-    median = percentile(ordered, 50)
     return max(high + 3 * (high - low), median * LEAST_FACTOR, median + LEAST_NS)

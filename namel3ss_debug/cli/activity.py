@@ -7,7 +7,7 @@ import shlex
 import click
 
 from namel3ss_debug.cli.options import (
-    is_trace_file,
+    is_reference,
     limit_option,
     open_reference,
     reading,
@@ -29,7 +29,7 @@ def check_name(name: str, reference: str | None) -> None:
     Raises:
         WrongUsageError: it is.
     """
-    if reference is None and is_trace_file(name):
+    if reference is None and is_reference(name):
         raise WrongUsageError(
             f"{name} is a trace, and NAME is missing: name an agent, a tool or a component before it, "
             f"as in `namel3ss debug activity llm {shlex.quote(name)}`"

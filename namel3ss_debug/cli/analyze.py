@@ -28,8 +28,7 @@ from namel3ss_debug.errors import TraceNotFoundError
 from namel3ss_debug.views.report import Report
 
 if TYPE_CHECKING:
-    from namel3ss_debug.analysis.aggregate.many import Many
-    from namel3ss_debug.analysis.totals import Options
+    from namel3ss_debug.analysis.totals import Many, Options
     from namel3ss_debug.config import DebugConfiguration
     from namel3ss_debug.views.blocks import Block
 

@@ -32,6 +32,9 @@ USAGE, BUG, INTERRUPTED, CLOSED_PIPE = 2, 3, 130, 141
 NEW_OBJECTS = 20_000
 """The number of new container objects after which Python looks for reference cycles."""
 
+RECURSION_LIMIT: Final = 4 * 1024
+"""orjson reads JSON of 1,024 levels; a text of such a value takes up to three calls for each of them."""
+
 REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS, errno.EIO})
 """The errors of the system for a path that the user named and that cannot be used."""
 
@@ -87,13 +90,24 @@ def seldom_collecting() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+@contextmanager
+def deeply_nesting() -> Iterator[None]:
+    """Let Python follow values that are as deep as a trace may have them; its own limit of 1,000 calls is below that."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, RECURSION_LIMIT))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
 def run(command: Callable[[], object]) -> int:
     """Run a command and return the exit status; every failure is reported on stderr here and nowhere else."""
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         open_closed_streams()
     take_every_character(sys.stdout)
     try:
-        with seldom_collecting():
+        with seldom_collecting(), deeply_nesting():
             return _status_of(command)
     finally:
         for stream in (sys.stdout, sys.stderr):

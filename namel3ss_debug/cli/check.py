@@ -24,7 +24,7 @@ from namel3ss_debug.cli.options import (
 )
 from namel3ss_debug.cli.paths import find_baselines, find_paths
 from namel3ss_debug.cli.reporting import reporting
-from namel3ss_debug.errors import WrongUsageError
+from namel3ss_debug.errors import RuleError, WrongUsageError
 from namel3ss_debug.exporters import FINDING_EXPORTERS
 from namel3ss_debug.views.report import Report
 
@@ -71,6 +71,12 @@ def gather(
     sources += [read_file(Path(name)) for name in files]
     sources += [read_option(text) for text in texts]
     found = read_rules(sources)
+    for rule in found:
+        if rule.limit is not None and rule.limit.is_timed:
+            raise RuleError(
+                f"{rule.name}: window, for and every are about a growing trace; put the rule into alert_rules, "
+                "or evaluate it with: namel3ss debug monitor --rules FILE"
+            )
     if baseline is not None and not any(rule.kind == "baseline" for rule in found):
         found += read_rules([RuleSource("--baseline", rules_of_baseline(len(baseline.paths)))])
     return found
@@ -287,6 +293,18 @@ def write_first_rules(references: Sequence[str], files: Sequence[str]) -> Report
     help="Annotations and step summary of GitHub Actions; the default where GITHUB_ACTIONS is true.",
 )
 @click.option(
+    "--canary",
+    is_flag=True,
+    help="Compare the runs of a new version with those of --against: promote (status 0), roll back (1) or hold (4).",
+)
+@click.option(
+    "--against",
+    metavar="TRACE",
+    shell_complete=complete_files,
+    multiple=True,
+    help="A run of the old version for --canary, or a directory of them; may be repeated.",
+)
+@click.option(
     "--init", is_flag=True, help=f"Write rules that this run keeps, to --rules FILE or {RULES_FILE}."
 )
 @reporting()
@@ -298,19 +316,28 @@ def command(
     fail_on: str,
     *,
     github: bool | None,
+    canary: bool,
+    against: tuple[str, ...],
     init: bool,
     **files: str | None,
 ) -> Report:
     """Check traces against rules, and end with status 1 if there are findings.
 
     TRACE is a trace, or a directory for every trace in it, except re-runs; without it, the latest. The rules
-    are those of the setting checks, of --rules and of --rule together.
+    are those of the setting checks, of --rules and of --rule together. With --canary, all TRACE together are compared
+    with another version instead.
     """
     from namel3ss_debug.analysis.checks.findings import has_severity
     from namel3ss_debug.views.checks import check_blocks
     from namel3ss_debug.views.quantities import count
 
     wanted = {kind: name for kind, name in files.items() if name}
+    if canary or against:
+        if rule or rules or baselines or wanted or init:
+            raise click.UsageError("--canary takes TRACE... and --against only")
+        from namel3ss_debug.cli.canary import compare_versions
+
+        return compare_versions(references, against, settings())
     if init:
         if rule or baselines or wanted:
             raise click.UsageError("--init takes TRACE and --rules FILE only")

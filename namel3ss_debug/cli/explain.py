@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from namel3ss_debug.cli.options import (
+    is_reference,
     open_reference,
     quoted,
     reading,
@@ -28,9 +29,7 @@ class EventNumber(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the event number, or the path of a trace as it is."""
-        from namel3ss_debug.cli.options import is_trace_file
-
-        return value if is_trace_file(str(value)) else super().convert(value, param, ctx)
+        return value if is_reference(str(value)) else super().convert(value, param, ctx)
 
 
 class ToExplain(NamedTuple):

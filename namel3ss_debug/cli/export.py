@@ -40,7 +40,8 @@ _FORMATS = ", ".join(f"{row.name} ({row.description})" for row in TRACE_EXPORTER
     "--to",
     "url",
     metavar="URL",
-    help="Send it to a receiver of OTLP over HTTP, such as http://localhost:4318.",
+    help="Send it to a receiver of OTLP over HTTP, such as http://localhost:4318; or its logs to Loki: "
+    "--format loki, or a URL that ends with /loki/api/v1/push.",
 )
 @click.option("--pending", is_flag=True,
               help="Send what was recorded in trace_output_dir and not yet sent to export_url, or to --to.")  # fmt: skip
@@ -69,10 +70,12 @@ def command(
     if url is None and output_format is None:
         raise WrongUsageError("give --format NAME, or --to URL")
     if url is not None:
-        if output is not None or output_format not in (None, "otlp", "otlp-proto"):
+        if output is not None or output_format not in (None, "otlp", "otlp-proto", "loki"):
             raise WrongUsageError(
-                "--to sends OTLP: give it without -o, and with no other format than otlp or otlp-proto"
+                "--to sends OTLP or logs: give it without -o, and with no other format than otlp, otlp-proto or loki"
             )
+        if output_format == "loki" or (output_format is None and url.endswith("/loki/api/v1/push")):
+            return _send_logs(traces, url, headers, content=content)
         return _send(traces, url, headers, content=content, as_json=output_format == "otlp")
     row = next(row for row in TRACE_EXPORTERS if row.name == output_format)
     if len(traces) > 1 and output is not None and not output.is_dir():
@@ -88,6 +91,9 @@ def command(
                 write_file(path, b"".join(pieces))
                 notify(f"{trace.path.name} was written to {path}")
         report_problems(trace)
+    left_out = row.load().LEFT_OUT
+    if left_out:
+        notify(f"left out: {'; '.join(left_out)}")
     return 0
 
 
@@ -106,7 +112,8 @@ def _path_of(trace: Trace, row: TraceExporter, output: Path | None) -> Path:
 
 def _events(trace: Trace, *, content: bool, marked: bool) -> Iterator[Event]:
     """Yield the events without secrets, and before them the user's judgement of the run, if that is wanted."""
-    from namel3ss_debug.exporters.span_export import MARK, without_content
+    from namel3ss_debug.exporters.span_export import MARK
+    from namel3ss_debug.traces.events import without_content
     from namel3ss_debug.traces.marks import mark_of
     from namel3ss_debug.traces.redaction.documents import redact_document
     from namel3ss_debug.traces.redaction.redactor import Redactor
@@ -118,7 +125,7 @@ def _events(trace: Trace, *, content: bool, marked: bool) -> Iterator[Event]:
     if config.redact:
         redactor = Redactor(config.redact_keys, config.redact_patterns)
         events = (redact_document(event, redactor) for event in events)
-    return iter(chain(judged, events if content else without_content(events)))
+    return iter(chain(judged, events if content else map(without_content, events)))
 
 
 def _send_pending(url: str | None, lines: Sequence[str], *, content: bool) -> int:
@@ -144,6 +151,20 @@ def _send_pending(url: str | None, lines: Sequence[str], *, content: bool) -> in
     if not sum(1 for _ in send_pending(trace_directory(), endpoint_of(url), send)):
         notify("nothing is waiting to be sent")
     return int(refused)
+
+
+def _send_logs(traces: Sequence[Trace], url: str, lines: Sequence[str], *, content: bool) -> int:
+    from namel3ss_debug.exporters import loki
+    from namel3ss_debug.exporters.sending import endpoint_of, headers_of, send_logs
+
+    endpoint, headers = endpoint_of(url, loki.PATH), headers_of(lines)
+    for trace in traces:
+        with reading(trace):
+            requests = loki.make_requests(_events(trace, content=content, marked=False))
+            sent = send_logs(requests, endpoint, headers)
+        report_problems(trace)
+        notify(f"{trace.path.name}: {sent} log lines were sent to {endpoint}")
+    return 0
 
 
 def _send(traces: Sequence[Trace], url: str, lines: Sequence[str], *, content: bool, as_json: bool) -> int:

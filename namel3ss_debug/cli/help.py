@@ -32,11 +32,15 @@ TOPICS = {
     "recording": ("docs/recording.md", "What is recorded, what is not, and how to control it."),
     "frameworks": ("docs/frameworks.md", "Agent frameworks, provider formats, OpenTelemetry."),
     "namel3ss-apps": ("docs/namel3ss-apps.md", "Apps of the namel3ss language."),
+    "page": ("docs/page.md", "The page of view: what it shows, what it holds, why it is safe to open."),
     "analyses": ("docs/analyses.md", "Every section of analyze, and how its figures are computed."),
     "syntax": ("docs/syntax.md", "Expressions, locations, mocks and faults."),
     "debugger": ("docs/debugger.md", "The commands of the debugger, for traces and live programs."),
     "re-runs": ("docs/re-runs.md", "How a re-run finds its answers, and what cannot be re-run."),
     "checks": ("docs/checks.md", "Rules, baselines, reports for CI, and the pytest plugin."),
+    "limits": ("docs/limits.md", "Limits, circuit breakers and retries: stop a program that spends."),
+    "alerts": ("docs/alerts.md", "Where alerts go, and metrics for Prometheus and Grafana."),
+    "monitoring": ("docs/monitoring.md", "Watching programs while they run: figures, alert rules, alerts."),
     "comparing": ("docs/comparing.md", "How two runs are aligned and compared."),
     "other-tools": ("docs/other-tools.md", "Sessions and traces of other tools, in and out."),
     "trace-format": ("docs/trace-format.md", "The files of a trace, their fields and event types."),
@@ -49,7 +53,7 @@ TOPICS = {
 
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
-_COMMENT = re.compile(r"^<!--.*?-->\n", re.MULTILINE)
+_NOT_TEXT = re.compile(r"^<!--.*?-->\n|^!\[.*\n\n", re.MULTILINE)
 _TABLE = re.compile(r"^\|.*\n\| *:?---.*\n(?:\|.*\n?)+", re.MULTILINE)
 _CELL_BORDER = re.compile(r"(?<!\\)\|")
 _LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?!\w+:)[^)]*?(?:([\w-]+)\.md)?(?:#([\w-]+))?\)")
@@ -145,7 +149,7 @@ def find_text(topic: str) -> str:
 
 
 def read_page(topic: str) -> str:
-    """Return the text of a page, from the wheel or else from the checkout.
+    """Return the text of a page without its pictures, from the wheel or else from the checkout.
 
     Raises:
         WrongUsageError: the page is not there.
@@ -154,7 +158,7 @@ def read_page(topic: str) -> str:
     for folder in (package / PAGES_FOLDER, package.parent):
         path = folder / TOPICS[topic][0]
         if path.is_file():
-            return _COMMENT.sub("", path.read_text("utf-8"))
+            return _NOT_TEXT.sub("", path.read_text("utf-8"))
     raise WrongUsageError(f"this installation holds no help pages; {TOPICS[topic][0]} is missing")
 
 

@@ -144,9 +144,8 @@ def command(
     duration, cost and errors. Re-runs stand below their trace, with their verdict. Of several conditions, all must hold.
     """
     from namel3ss_debug.analysis.aggregate.windows import parse_seconds
-    from namel3ss_debug.analysis.sections.listed import summarise
+    from namel3ss_debug.analysis.sections.listed import summarise, summarise_foreign
     from namel3ss_debug.cli.paths import report_left_out_files
-    from namel3ss_debug.importers.folders import find_foreign
     from namel3ss_debug.traces.lines import may_be_read
     from namel3ss_debug.traces.store import scan_directory, sort_by_age
     from namel3ss_debug.views.traces import list_document
@@ -161,12 +160,14 @@ def command(
         wanted, names["models"], _compile_cost(cost) if cost else None, names["tags"], begin, names["texts"]
     )
     infos, others = scan_directory(folder)
-    foreign = find_foreign(folder, {path for info in infos for path in info.paths})
-    infos = sort_by_age([*infos, *foreign])
+    prices = settings().config.prices
+    summaries = dict(zip(infos, summarise(infos, prices), strict=True))
+    summaries |= summarise_foreign(folder, {path for info in infos for path in info.paths}, prices)
+    infos = sort_by_age(summaries)
     unread = {path for path in others if not may_be_read(path)}
     report_left_out_files(str(folder), [path.name for path in unread], "that may not be read")
     marks = marks_of(infos)
-    rows = zip(infos, summarise(infos, settings().config.prices), strict=True)
+    rows = [(info, summaries[info]) for info in infos]
     found = _group_reruns([row for row in rows if filters.accept(*row, marks.get(row[0].path))])
 
     def blocks() -> Iterator[Block]:

@@ -150,7 +150,7 @@ def _growing(path: Path, real: Path) -> Iterator[Event]:
     Raises:
         UnreadableTraceError: there is no event in it, and it is not one that has only just been begun.
     """
-    from namel3ss_debug.cli.follow import Follower
+    from namel3ss_debug.traces.following import Follower
     from namel3ss_debug.traces.store import ending
 
     _await_first_line(real)

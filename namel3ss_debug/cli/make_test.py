@@ -195,12 +195,13 @@ def _program(
         RerunError: it is none that a test can run.
     """
     from namel3ss_debug.replay.rerun.programs import is_of_machine
-    from namel3ss_debug.replay.rerun.starting import is_of_project
+    from namel3ss_debug.replay.rerun.starting import is_of_project, refuse_foreign
     from namel3ss_debug.traces.environment import may_supply
     from namel3ss_debug.views.generated_tests import ProgramUnderTest
     from namel3ss_debug.wire import lenient
 
     target, cwd = lenient.string(first.get("target")) or "", lenient.string(first.get("cwd"))
+    refuse_foreign(trace.path, first)
     kind, value = _kind(target)
     if kind is None or cwd is None:
         raise RerunError(

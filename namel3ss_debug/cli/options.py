@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -131,6 +132,11 @@ def find_trace_file(reference: str | None) -> Path:
 def is_trace_file(word: str) -> bool:
     """Return whether a word is the path of a file with the name of a trace."""
     return word.endswith((".jsonl", ".jsonl.gz")) and Path(word).is_file()
+
+
+def is_reference(word: str) -> bool:
+    """Return whether a word that may be something else is a trace: a file of any tool, a folder, or `latest`."""
+    return word == "latest" or os.sep in word or bool(Path(word).suffix and Path(word).is_file())
 
 
 def open_trace_file(path: Path, *, redacted: bool = True) -> Trace:

@@ -58,6 +58,7 @@ def session_breakpoints(config: DebugConfiguration, options: Sequence[str] = ())
         *config.auto_breakpoints,
         *([ERRORS] if config.break_on_errors else ()),
         *([WARNINGS] if config.break_on_warnings else ()),
+        *(["limit_reached"] if any(row.get("action") == "pause" for row in config.limits) else ()),
     ]
     return list(dict.fromkeys(wanted))
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from namel3ss_debug.capture.launch.parent import Target
     from namel3ss_debug.capture.launch.session import Session
     from namel3ss_debug.cli.stepping import SteppingOptions
-    from namel3ss_debug.config import DebugConfiguration
+    from namel3ss_debug.config import DebugConfiguration, Loaded
 
 # A cut answer cannot be replayed, nor can a run whose seed is not known; file, environment and option still win.
 DEFAULTS = {"max_payload_size": 0, "record_randomness": True}
@@ -55,6 +55,8 @@ def trace(
     flow: str | None,
     output_format: str,
     live: bool,
+    monitor: bool,
+    view: bool,
     stepping: SteppingOptions | None,
     python: str | None,
     **overrides: Any,
@@ -70,6 +72,8 @@ def trace(
         flow: which flow of a namel3ss app.
         output_format: `json` writes one document beside the trace at the end.
         live: whether events are shown on stderr as they happen.
+        monitor: whether alerts are shown there, and figures at the end.
+        view: whether the live page is served, and opened in the browser.
         stepping: what the debugger's shell begins with where it steps the program.
         python: the interpreter to run the program with.
         **overrides: settings from options; `None` where the option was left out.
@@ -95,7 +99,12 @@ def trace(
         check(interpreter, app=target.kind == "app")
     session = new_session(loaded.config, output=output, **describe_target(target))
     check_folder(Path(session.trace).parent)
-    with watching(Path(session.trace), live=live):
+    path = Path(session.trace)
+    with (
+        watching(path, live=live),
+        monitoring(path, loaded, monitor=monitor),
+        viewing(session, loaded, view=view),
+    ):
         status = run_program(target, session, stepping, loaded.config, interpreter)
         write_missing_end(session, status)
     if status == 1 and python is None and target.kind != "app":
@@ -162,6 +171,25 @@ def watching(path: Path, *, live: bool) -> AbstractContextManager[Any]:
     from namel3ss_debug.cli.follow import following
 
     return following(path)
+
+
+def monitoring(path: Path, loaded: Loaded, *, monitor: bool) -> AbstractContextManager[Any]:
+    """Return a context that shows the alerts of a program as they come, if `monitor` is set."""
+    if not monitor:
+        return nullcontext()
+    from namel3ss_debug.cli.monitor import beside
+
+    return beside(path, loaded)
+
+
+def viewing(session: Session, loaded: Loaded, *, view: bool) -> AbstractContextManager[Any]:
+    """Return a context that serves the live page of a program, if `view` is set."""
+    if not view:
+        return nullcontext()
+    from namel3ss_debug.cli.view import beside
+
+    reference = "" if session.link_latest else shlex.quote(session.trace)
+    return beside(Path(session.trace), loaded.config, reference)
 
 
 def check_words(components: Sequence[str], breakpoints: Sequence[str]) -> None:
@@ -347,6 +375,10 @@ def write_document(path: Path, output_format: str = "json") -> Path:
 @click.option("--format", "output_format", type=click.Choice([row.name for row in TRACE_EXPORTERS]), default="jsonl",
               show_default=True, help="Another format than jsonl is written beside the trace at the end.")  # fmt: skip
 @click.option("--live", is_flag=True, help="Show events on stderr as they happen.")
+@click.option(
+    "--monitor", is_flag=True, help="Show alerts on stderr as they fire, and figures at the end; see monitor."
+)
+@click.option("--view", is_flag=True, help="Show the run in the browser while it happens; see view --live.")
 @click.option(
     "--step", is_flag=True, help="Stop before each event, in the debugger; type help for its commands."
 )

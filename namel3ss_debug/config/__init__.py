@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from namel3ss_debug.config import values
+from namel3ss_debug.config import guarding, values
 from namel3ss_debug.config.unverified import ACCEPTABLE
-from namel3ss_debug.config.values import NEVER, TRIGGERS
+from namel3ss_debug.config.values import ALERTS, CANARY_LIMITS, NEVER, TRIGGERS
 from namel3ss_debug.errors import SettingError
 
 FILE_NAME = ".namel3ss/debug.json"
@@ -44,7 +44,10 @@ TRUST_KEY_VARIABLE = "NAMEL3SS_DEBUG_TRUST_KEY"
 
 
 FOR_READERS = frozenset(
-    {"prices", "triggers", "error_indicators", "checks", "diff_ignore", "rerun_ignore", "tools", "accept"}
+    {
+        *("triggers", "error_indicators", "checks", "diff_ignore", "rerun_ignore", "tools", "accept"),
+        *("alert_thresholds", "alert_rules", "alert_channels", "canary_limits", "trace_retention"),
+    }
 )
 """Settings of commands that read traces; they are not passed to a program that is recorded."""
 
@@ -170,6 +173,13 @@ class DebugConfiguration:
         "a number of days from 0",
         "how old a trace grows before `clean` removes it; 0: any age is kept",
     )
+    trace_retention: Mapping[str, str] = _setting(
+        {},
+        values.retention,
+        f"""an object of {", ".join(values.RETENTION_KINDS)} to times, such as {{"failed": "180d", "marked": "forever", "rerun": "7d", "default": "30d"}}""",
+        "how old traces of these kinds grow before `clean` removes them; the first of marked, rerun and failed that fits "
+        "counts, else default, else trace_retention_days; what is kept forever is removed for no size either",
+    )
     trace_retention_bytes: int = _setting(
         0, *_SIZE, "how much room all traces may take before `clean` removes the oldest; 0: no limit"
     )
@@ -265,11 +275,59 @@ class DebugConfiguration:
         """a list of rules, such as [{"forbid": "tool:delete_*"}, "cost <= 0.05"]""",
         "rules for `check`, besides those of its options",
     )
+    alert_channels: Mapping[str, Mapping[str, Any]] = _setting(
+        {},
+        values.channels,
+        """an object of name to channel, such as {"ops": {"kind": "webhook", "url": "http://localhost:9000/alerts", "token_env": "OPS_TOKEN"}}""",
+        "where `monitor` sends alerts; secrets are in environment variables, which `url_env` and `token_env` name",
+    )
     triggers: Mapping[str, float | None] = _setting(
         TRIGGERS,
         values.triggers,
         """an object of rule to threshold, such as {"error_rate": 0.01, "timeouts": null}""",
         "what `analyze --triggers` allows before it reports a finding; rules that are not named keep their thresholds, null switches one off",
+    )
+    limits: tuple[Mapping[str, Any], ...] = _setting(
+        (),
+        guarding.limits,
+        """a list of limits, such as [{"cost": 0.05}, {"cost": 10, "by": "day", "action": "warn"}]; see `debug help limits`""",
+        "what a traced program may use before it is warned, paused or stopped",
+    )
+    limits_file: str = _setting(
+        "",
+        values.optional_path,
+        "a path",
+        "the SQLite file in which all runs and processes add up what they use; `limits.db` in `trace_output_dir` when empty",
+    )
+    circuit_breakers: Mapping[str, Mapping[str, Any]] = _setting(
+        {},
+        guarding.circuit_breakers,
+        """an object of model:NAME, tool:NAME or host:NAME (with * and ? for many) to a circuit breaker, such as {"model:*": {}, "host:api.example.com": {"failure_threshold": 3}}; see `debug help limits`""",
+        "which models, tools and hosts are not called for a while after they failed several times in a row",
+    )
+    retries: Mapping[str, Mapping[str, Any]] = _setting(
+        {},
+        guarding.retries,
+        """an object of model:NAME or host:NAME (with * and ? for many) to attempts, delay and longest, such as {"model:*": {"attempts": 3}}; see `debug help limits`""",
+        "which requests to models and hosts are made again after they failed",
+    )
+    canary_limits: Mapping[str, Sequence[float | None]] = _setting(
+        CANARY_LIMITS,
+        values.canary_limits,
+        """an object of measure to two limits, such as {"error_rate": [0.02, 0.1], "cost": [0.05, 0.2]}""",
+        "`check --canary`: a version that is worse is promoted below the first limit, and rolled back above the second",
+    )
+    alert_thresholds: Mapping[str, float | None] = _setting(
+        ALERTS,
+        values.alert_thresholds,
+        """an object of rule to threshold, such as {"throughput": 10, "slow_response": null}""",
+        "what `monitor` allows before it alerts, besides `triggers`; rules that are not named keep their thresholds, null switches one off",
+    )
+    alert_rules: tuple[Mapping[str, Any] | str, ...] = _setting(
+        (),
+        values.checks,
+        """a list of rules, such as [{"limit": "error_rate <= 0.01", "by": "tool", "window": "10m", "for": "1m"}]""",
+        "further alert rules for `monitor`",
     )
     error_indicators: Mapping[str, str] = _setting(
         {},

@@ -21,6 +21,10 @@ NEVER = "never"
 """The value of NAMEL3SS_DEBUG_ENABLED with which decorators do nothing at all."""
 
 _RULE_NAME = re.compile(r"[\w.\-]{1,64}")
+_PERIOD = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([mhdw])")
+_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+FOREVER = "forever"
+RETENTION_KINDS = ("failed", "marked", "rerun", "default")
 LEVELS = ("basic", "detailed", "comprehensive")
 TRIGGERS: Mapping[str, float] = {
     "response_time": 2.0,
@@ -35,6 +39,41 @@ TRIGGERS: Mapping[str, float] = {
     "blocked_seconds": 10.0,
 }
 """The thresholds of `analyze --triggers`; anything above them is reported."""
+
+ALERTS: Mapping[str, float | None] = {
+    "agent_down": 60.0,
+    "slow_response": 5000.0,
+    "response_time": None,
+    "throughput": None,
+    "cpu_usage": 0.8,
+    "memory_usage": 0.85,
+    "high_cost": 2.5,
+    "daily_budget": 10.0,
+    "monthly_budget": 300.0,
+    "cost_jump": 3.0,
+    "pattern_anomaly": 3.0,
+    "loop": 5.0,
+    "stalled_call": 60.0,
+    "context_forecast": 3.0,
+    "latency_forecast": None,
+    "error_forecast": None,
+    "cost_forecast": None,
+    "memory_forecast": None,
+}
+"""The thresholds of the alert rules of `monitor` that are not among `TRIGGERS`; null switches a rule off.
+
+What response time, throughput or amount is too much depends on the program, so these rules are off without a threshold.
+"""
+
+
+CANARY_LIMITS: Mapping[str, Sequence[float | None]] = {
+    "error_rate": [0.02, 0.1],
+    "response_ms": [500.0, 2000.0],
+    "cost": [0.0, None],
+    "memory_mb": [1024.0, 1024.0],
+    "marked_bad": [0.02, 0.1],
+}
+"""The limits of `check --canary`: worse but below the first is promoted, worse and above the second is rolled back."""
 
 
 def flag(value: object) -> bool:
@@ -99,6 +138,31 @@ def size(value: object) -> int:
             if text.endswith(unit):
                 return int(number(0)(text[: -len(unit)].strip()) * factor)
     return whole(0)(value)
+
+
+def period(text: str) -> float:
+    """Return the length of a time such as `30m`, `12h`, `7d` or `2w` in seconds."""
+    match = _PERIOD.fullmatch(text.strip().lower())
+    if match is None or not float(match[1]):
+        raise ValueError
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def retention(value: object) -> Mapping[str, str]:
+    """Return an object of kinds of traces and how long they are kept."""
+    items = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(items, dict):
+        raise TypeError
+    for kind, kept in items.items():
+        if kind not in RETENTION_KINDS:
+            hint = suggest(str(kind), RETENTION_KINDS) or f", allowed is {', '.join(RETENTION_KINDS)}"
+            raise SettingError(f"trace_retention has {shown(kind)}{hint}")
+        try:
+            kept == FOREVER or period(kept)
+        except (AttributeError, ValueError):
+            allowed = f'a time such as "12h", "7d" or "2w", or "{FOREVER}"'
+            raise SettingError(f"trace_retention.{kind} is {shown(kept)}, allowed is {allowed}") from None
+    return items
 
 
 def words(value: object) -> tuple[str, ...]:
@@ -223,6 +287,14 @@ def checks(value: object) -> tuple[Mapping[str, Any] | str, ...]:
     return tuple(rules)
 
 
+def channels(value: object) -> Mapping[str, Mapping[str, Any]]:
+    """Return an object of channels; their contents are checked by the command that uses them."""
+    items = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(items, dict) or not all(isinstance(each, dict) for each in items.values()):
+        raise TypeError
+    return items
+
+
 def prices(value: object) -> Mapping[str, Mapping[str, float] | None]:
     """Return a table of prices; its contents are checked where it is used."""
     from namel3ss_debug.prices import read_table  # a program that is traced needs no prices
@@ -247,19 +319,49 @@ def tags(value: object) -> Mapping[str, str]:
 
 
 def triggers(value: object) -> Mapping[str, float | None]:
-    """Return the thresholds, with the default for each that is not set."""
+    """Return the thresholds of triggers, with the default for each that is not set."""
+    return _thresholds("triggers", TRIGGERS, value)
+
+
+def alert_thresholds(value: object) -> Mapping[str, float | None]:
+    """Return the thresholds of alert rules, with the default for each that is not set."""
+    return _thresholds("alert_thresholds", ALERTS, value)
+
+
+def _thresholds(
+    setting: str, defaults: Mapping[str, float | None] | Mapping[str, float], value: object
+) -> Mapping[str, float | None]:
     items = json.loads(value) if isinstance(value, str) else value
     if not isinstance(items, dict):
         raise TypeError
     for name, threshold in items.items():
-        if name not in TRIGGERS:
-            hint = suggest(str(name), TRIGGERS) or f", allowed is {', '.join(TRIGGERS)}"
-            raise SettingError(f"triggers has {shown(name)}{hint}")
+        if name not in defaults:
+            hint = suggest(str(name), defaults) or f", allowed is {', '.join(defaults)}"
+            raise SettingError(f"{setting} has {shown(name)}{hint}")
         number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
         if threshold is not None and not (number and 0 <= threshold < float("inf")):
             allowed = "a number from 0, or null to switch the rule off"
-            raise SettingError(f"triggers.{name} is {shown(threshold)}, allowed is {allowed}")
-    return {**TRIGGERS, **items}
+            raise SettingError(f"{setting}.{name} is {shown(threshold)}, allowed is {allowed}")
+    return {**defaults, **items}
+
+
+def canary_limits(value: object) -> Mapping[str, Sequence[float | None]]:
+    """Return the limits, with the default for each that is not set."""
+    items = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(items, dict):
+        raise TypeError
+    for name, limits in items.items():
+        if name not in CANARY_LIMITS:
+            hint = suggest(str(name), CANARY_LIMITS) or f", allowed is {', '.join(CANARY_LIMITS)}"
+            raise SettingError(f"canary_limits has {shown(name)}{hint}")
+        pair = limits if isinstance(limits, list) and len(limits) == 2 else ()
+        numbers = [
+            float("inf") if each is None else each for each in pair if isinstance(each, int | float | None)
+        ]
+        if len(numbers) < 2 or not 0 <= numbers[0] <= numbers[1]:
+            allowed = "two numbers from 0, the smaller first, or null for none"
+            raise SettingError(f"canary_limits.{name} is {shown(limits)}, allowed is {allowed}")
+    return {**CANARY_LIMITS, **items}
 
 
 def accepted(value: object) -> tuple[str, ...]:

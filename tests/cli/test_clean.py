@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import time
 
 import pytest
 
@@ -98,3 +99,76 @@ def test_a_setting_of_zero_days_keeps_recordings(run, old, monkeypatch):
     monkeypatch.setenv("NAMEL3SS_DEBUG_TRACE_RETENTION_DAYS", "0")
     assert "nothing to remove" in run("clean").stdout
     assert old.exists()
+
+
+@pytest.fixture
+def kinds(old):
+    """Runs of 100 days ago: the first failed, the next was marked, the next is a re-run, the last is none of these."""
+    newest = next(path for path in old.parent.iterdir() if path != old)
+    os.utime(newest)
+    whole = old.read_text()
+    for number, kind in enumerate(("failed", "marked", "rerun", "default")):
+        path = old.with_name(f"trace_2025010{number + 1}_120000_{number:08x}.jsonl")
+        path.write_text(whole.replace("ab12cd34ef567890", f"{number:016x}"))
+        if kind != "failed":  # the others have their end
+            last = json.loads(path.read_text().splitlines()[-1])
+            end = {"event_type": "trace_end", "event_id": "end", "component": "app", "seq": last["seq"] + 1}
+            with path.open("a") as file:
+                file.write(json.dumps(end | {"timestamp": last["timestamp"]}) + "\n")
+        if kind == "rerun":
+            path.write_text(
+                path.read_text().replace('"metadata": {', '"metadata": {"rerun": {"of": "x"}, ', 1)
+            )
+        elif kind == "marked":
+            write_mark(path, Mark("good"))
+        os.utime(path, (time.time() - 100 * 86_400,) * 2)
+    old.unlink()
+
+
+RETENTION = {"failed": "180d", "marked": "forever", "rerun": "7d", "default": "13w"}
+
+
+def set_retention(monkeypatch, retention):
+    """Set how long each kind is kept."""
+    monkeypatch.setenv("NAMEL3SS_DEBUG_TRACE_RETENTION", json.dumps(retention))
+
+
+@pytest.mark.parametrize(
+    ("retention", "options", "gone"),
+    [
+        (RETENTION, (), {2: "rerun: over 7 days", 3: "default: over 91 days"}),
+        (RETENTION | {"failed": "12h"}, (), {0: "failed: over 0.5 days", 2: "rerun", 3: "default"}),
+        ({"rerun": "forever"}, (), {0: "default: over 30 days", 1: "default", 3: "default"}),
+        (RETENTION, ("--days", "99"), {0: "failed: over 99 days", 2: "rerun", 3: "default"}),
+        (RETENTION, ("--days", "0"), dict.fromkeys(range(5), "default: 0 days")),
+        (RETENTION | {"rerun": "200d", "default": "200d"}, ("--max-bytes", "1"),
+         {0: "failed: over the size limit", 2: "rerun", 3: "default"}),
+    ],
+)  # fmt: skip
+def test_a_kind_of_traces_has_its_own_time(run, kinds, monkeypatch, retention, options, gone):
+    """What goes is shown with its kind and the reason, and nothing is forgotten that is kept for ever, except by --days 0."""
+    set_retention(monkeypatch, retention)
+    removed = json.loads(run("clean", *options, "--dry-run", "--format", "json").stdout)["removed"]
+    assert len(removed) == len(gone)
+    for row, (number, reason) in zip(removed, gone.items(), strict=True):
+        assert number == 4 or row["execution_id"] == f"{number:016x}"
+        assert f"{row['kind']}: {row['why']}".startswith(reason)
+    text = run("clean", *options).stdout
+    assert all(reason in text for reason in gone.values())
+
+
+@pytest.mark.parametrize(
+    ("retention", "message"),
+    [
+        ({"broken": "7d"}, 'trace_retention has "broken", allowed is failed, marked, rerun, default'),
+        ({"reruns": "7d"}, 'trace_retention has "reruns"; did you mean rerun?'),
+        ({"rerun": 7}, 'trace_retention.rerun is 7, allowed is a time such as "12h", "7d" or "2w", or "forever"'),
+    ],
+)  # fmt: skip
+def test_a_wrong_retention_is_one_line(run, kinds, monkeypatch, retention, message):
+    """The kind or the time that is not known is named."""
+    set_retention(monkeypatch, retention)
+    result = run("clean")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1

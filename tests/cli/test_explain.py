@@ -6,6 +6,8 @@ from shlex import quote
 
 import pytest
 
+SAMPLE = Path(__file__).parents[1] / "data/imports/phoenix/weather-agent.spans.json"
+
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
 
 
@@ -53,6 +55,13 @@ def test_without_a_number_the_first_failure_is_explained(run, trace):
     for words in ([], [trace]):
         assert run("explain", *words).stdout.startswith("event 5  tool_call_start lookup  failed")
     assert run("explain", trace, trace).exit_code == 2
+
+
+def test_a_file_of_another_tool_may_stand_in_place_of_the_number(run):
+    """Whatever its name ends with."""
+    result = run("explain", str(SAMPLE))
+    assert result.exit_code == 0
+    assert "no such station" in result.stdout
 
 
 def test_without_a_failure_a_number_is_needed(run, trace):

@@ -5,6 +5,8 @@ import csv
 import io
 import json
 import re
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,6 +25,7 @@ OPTIONS = {
     "diff": ["latest latest"],
     "inspect": ["", "--event 6", "--tree", "--timeline"],
     "logs": ["--category events"],
+    "monitor": ["--once --rule calls<1"],
 }
 """Command -> further words of each of its command lines, for one that has something to show only with them."""
 
@@ -87,24 +90,32 @@ def test_markdown_has_no_control_characters(run, words):
 
 
 class Checker(HTMLParser):
-    """Sees that tags are closed in order, and notes all tags and addresses."""
+    """Sees that tags are closed in order, and notes all tags, the policy and the style."""
 
     void = frozenset({"meta", "br"})
 
     def __init__(self):
         super().__init__()
         self.open, self.tags = [], set()
+        self.policy = self.style = ""
 
     def handle_starttag(self, tag, attrs):
-        """Note a tag; nothing in a page may lead anywhere."""
+        """Note a tag; nothing in a page may lead anywhere, and the policy allows no style of a single element."""
         self.tags.add(tag)
-        assert not {name for name, _ in attrs} & {"src", "href", "onclick", "onload", "srcset"}
+        assert not {name for name, _ in attrs} & {"src", "href", "onclick", "onload", "srcset", "style"}
+        if ("http-equiv", "Content-Security-Policy") in attrs:
+            self.policy = dict(attrs)["content"]
         if tag not in self.void:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         """Close the last open tag."""
         assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        """Note the style."""
+        if self.open[-1:] == ["style"]:
+            self.style += data
 
 
 def check_page(page):
@@ -113,6 +124,8 @@ def check_page(page):
     checker.feed(page)
     assert not checker.open
     assert not checker.tags & {"script", "img", "link", "iframe", "object", "form"}
+    allowed = b64encode(sha256(checker.style.encode()).digest()).decode()
+    assert checker.policy == f"default-src 'none'; style-src 'sha256-{allowed}'"
     assert "url(" not in page
     assert "@import" not in page
     assert "prefers-color-scheme: dark" in page

@@ -22,11 +22,12 @@ def test_without_a_topic_all_are_listed(run):
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_a_topic_is_a_page(run, topic):
-    """A page is shown from its title on, without the marks of generated parts."""
+    """A page is shown from its title on, without pictures and the marks of generated parts."""
     result = run("help", topic)
     assert result.exit_code == 0
     assert result.stdout.startswith("# ")
     assert "<!--" not in result.stdout
+    assert ".png)" not in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ COMMANDS = [
     ["inspect", "--format", "json"],
     ["inspect", "--format", "jsonl"],
     ["inspect", "--tree", "--format", "json"],
+    ["suggest"],
     ["replay"],
     ["replay", "--format", "jsonl"],
     [
@@ -149,6 +150,14 @@ def test_any_field_may_hold_anything(run, trace, value):
         event["outputs"] = {"tool_calls": [value], "text": value, "result": value}
     trace.write_text("".join(json.dumps(event) + "\n" for event in events))
     for words in (["inspect"], ["inspect", "--tree"], ["inspect", "--event", "4"], ["analyze"], ["replay"]):
+        assert run(*words).exit_code == 0
+
+
+def test_values_may_be_nested_as_deeply_as_orjson_reads_them(run, trace):
+    """Python's own limit of 1,000 calls is below that, and some sections look at values as text."""
+    deep = '{"a":' * 1000 + "1" + "}" * 1000
+    trace.write_text(trace.read_text().replace('"A-17"', deep))
+    for words in (["show"], ["inspect", "--tree"], ["analyze"]):
         assert run(*words).exit_code == 0
 
 

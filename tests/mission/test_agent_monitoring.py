@@ -6,14 +6,21 @@ and of the 34 keys of its block of YAML.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from namel3ss_debug import TraceAnalyzer
 from namel3ss_debug.analysis.aggregate.slower import compare_with_baselines
-from namel3ss_debug.config import SETTINGS
+from namel3ss_debug.analysis.failures.remedies import propose, read_case
+from namel3ss_debug.cli.main import debug
+from namel3ss_debug.config import SETTINGS, load_configuration
+from namel3ss_debug.config.editing import set_members
+from namel3ss_debug.monitoring.channels import read_channels
 from namel3ss_debug.traces.reader import open_trace
 
 PROGRAM = """
@@ -123,3 +130,126 @@ def test_the_switches_of_its_debugger_are_settings():
     assert {"break_on_errors", "break_on_warnings", "auto_breakpoints"} <= {
         setting.key for setting in SETTINGS
     }
+
+
+def test_its_storage_keys_and_notification_channels_are_settings():
+    """`storage` by kind of trace, and `notification_channels`, whose addresses are in the environment."""
+    config = load_configuration(
+        overrides={
+            "trace_retention": {"failed": "90d", "default": "30d"},
+            "alert_channels": {
+                "slack": {"kind": "apprise", "url_env": "SLACK_URL"},
+                "email": {"kind": "apprise", "url_env": "EMAIL_URL"},
+            },
+        }
+    ).config
+    channels = read_channels(config, {"SLACK_URL": "slack://x", "EMAIL_URL": "mailto://x"})
+    assert [channel.name for channel in channels] == ["slack", "email"]
+
+
+THRESHOLDS = {
+    "cpu_usage": 80,
+    "memory_usage": 85,
+    "response_time": 5000,
+    "error_rate": 0.05,
+    "throughput": 10,
+}
+"""The thresholds of its `real_time_performance_monitoring`."""
+
+RULES = {
+    "cpu_usage": {"cpu_usage": THRESHOLDS["cpu_usage"] / 100},
+    "memory_usage": {"memory_usage": THRESHOLDS["memory_usage"] / 100},
+    "response_time": {"response_time": THRESHOLDS["response_time"]},
+    "error_rate": {},  # of the setting `triggers`, with the same default
+    "throughput": {"throughput": THRESHOLDS["throughput"]},
+}
+
+
+def behave(trace, threshold, *, badly):
+    """Make a trace above or below one of the thresholds."""
+    for second in range(150):
+        trace.at += 0.5
+        if threshold == "cpu_usage":
+            trace.add("resource_sample", "app", cpu_time_ms=second * 500 * (0.85 if badly else 0.75))
+        if threshold == "memory_usage":
+            trace.add("resource_sample", "app", memory_usage_mb=860.0 if badly else 840.0)
+        if threshold == "response_time" and second % 20 == 0:
+            trace.call("tool", "search", 5.5 if badly else 4.5)
+        if threshold == "error_rate" and second % 3 == 0:
+            failed = second % 30 == 0 and (badly or second == 0)
+            trace.call("tool", "search", 0.1, **({"status": "failed", "error": "no"} if failed else {}))
+        if threshold == "throughput" and second % (16 if badly else 8) == 0:
+            trace.call("tool", "search", 0.1)
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_each_of_its_thresholds_is_monitored_while_the_program_runs(growing, threshold):
+    """Above it there is one alert of its name, with the value and the threshold."""
+    behave(growing, threshold, badly=True)
+    (alert,) = growing.fired(**RULES[threshold])
+    assert alert.rule == {"error_rate": "error_rate_high"}.get(threshold, threshold)
+    limit = THRESHOLDS[threshold] / (100 if threshold.endswith("usage") else 1)
+    assert alert.threshold == limit
+    assert (alert.value < limit) == (threshold == "throughput")
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_below_its_thresholds_there_is_no_alert(growing, threshold):
+    """With the same rules."""
+    behave(growing, threshold, badly=False)
+    assert growing.fired(**RULES[threshold]) == []
+
+
+RESOLUTIONS = {
+    "retry_operation": ("timeout", {"retries"}),
+    "adjust_resources": ("step_limit", {"limits"}),
+    "configuration_fix": ("tool", {"circuit_breakers"}),
+}
+"""The types of `_attempt_auto_resolution` that change nothing outside of the program, a category, and the settings."""
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_a_resolution_is_a_setting_that_the_file_takes(resolution, tmp_path):
+    """`suggest` proposes it for the category of the failure; what it writes is read again as settings."""
+    category, keys = RESOLUTIONS[resolution]
+    component = "llm" if category == "timeout" else "tool"
+    row = {"component": component, "component_name": "search", "category": category, "fingerprint": "a"}
+    failures = [
+        row | {"number": number, "end_number": number + 1, "attempts": [number], "duration_ms": 9.0}
+        for number in (1, 3)
+    ]
+    loop = {"kind": "loop", "form": "same call", "component": "tool", "component_name": "search", "count": 9}
+    case = read_case([], failures, [loop])
+    settings = propose(case)[0].settings
+    assert settings.keys() == keys
+    (tmp_path / ".namel3ss").mkdir()
+    (tmp_path / ".namel3ss" / "debug.json").write_text(set_members('{"slow_ms": 5}', settings))
+    config = load_configuration(tmp_path, {}).config
+    assert config.slow_ms == 5
+    assert all(getattr(config, key) for key in keys)
+
+
+def test_nothing_is_resolved_unasked(shop_that_failed, run_command):
+    """`auto_resolution: false` of its block of YAML: the settings change by `--apply` alone, and by name if nothing is proved."""
+    settings = shop_that_failed / ".namel3ss" / "debug.json"
+    assert run_command("suggest").exit_code == 1
+    assert run_command("suggest", "--apply").exit_code == 1
+    assert not settings.exists()
+    assert run_command("suggest", "--apply", "retry").exit_code == 1
+    assert "retries" in settings.read_text()
+
+
+@pytest.fixture
+def shop_that_failed(tmp_path, monkeypatch):
+    """A folder with the trace of a program that is not there, in which a model failed."""
+    recording = Path(__file__).parents[1] / "data" / "recordings" / "openai_error_500.jsonl"
+    (tmp_path / "debug" / "traces").mkdir(parents=True)
+    shutil.copy(recording, tmp_path / "debug" / "traces" / "trace_20261126_120000_ab12cd34.jsonl")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run_command():
+    """Runs a command of `debug` in this process, without a terminal."""
+    return lambda *words: CliRunner().invoke(debug, words)

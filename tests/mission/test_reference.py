@@ -11,6 +11,8 @@ from click.testing import CliRunner
 import namel3ss_debug
 from namel3ss_debug.cli.main import COMMANDS, namel3ss
 from namel3ss_debug.config import SETTINGS, DebugConfiguration
+from namel3ss_debug.config.guarding import FALLBACKS, MEASURES, Breaker
+from namel3ss_debug.monitoring.rules import BUILT_IN
 
 PAGE = (Path(__file__).parents[2] / "docs" / "documents.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (?!there|key there|---)(.+?) \| (.+?) \|$", PAGE, re.MULTILINE)
@@ -19,7 +21,7 @@ COMMAND = re.compile(r"namel3ss debug ([a-z-]+)((?: --?[a-z-]+(?: [\w]+)?)*)")
 
 @pytest.mark.parametrize(("there", "here"), ROWS)
 def test_what_a_row_names_exists(there, here):
-    """Commands with their options, and names of the library; a row that says *later* or *not* has its reason."""
+    """Commands with their options, and names of the library; a row that says *not* has its reason."""
     for command, options in COMMAND.findall(here):
         assert command in COMMANDS
         usage = CliRunner().invoke(namel3ss, ["debug", command, "--help"]).output
@@ -44,9 +46,14 @@ def known_names():
         *CATEGORIES,
         *analyze_events([], ["errors"])["errors"],
         *DebugConfiguration().triggers,
+        *DebugConfiguration().alert_thresholds,
+        *(row.name for row in BUILT_IN),
         *dir(AgentLogger),
         *dir(LearningLogger),
-        *("performance_marker", "state_change", "step_type", "depends_on", "retry_count", "fallback_model"),
+        *MEASURES,
+        *Breaker._fields,
+        *FALLBACKS,
+        *("performance_marker", "state_change", "step_type", "depends_on", "retry_count"),
     }
 
 

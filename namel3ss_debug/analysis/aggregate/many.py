@@ -36,7 +36,7 @@ from namel3ss_debug.analysis.analyzer import SCHEMA, analyze_trace
 from namel3ss_debug.analysis.computing import compute_sections
 from namel3ss_debug.analysis.contract import Section
 from namel3ss_debug.analysis.sections.table import SECTIONS, in_order
-from namel3ss_debug.analysis.totals import Options
+from namel3ss_debug.analysis.totals import Many, Options
 from namel3ss_debug.errors import DebugError, UnreadableTraceError
 from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.traces.marks import JUDGEMENTS
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from namel3ss_debug.prices import Table
+    from namel3ss_debug.traces.reader import Trace
     from namel3ss_debug.traces.span_table import SpanTable
 
 WORTH_A_PROCESS = 8 << 20
@@ -76,6 +77,7 @@ class AnalysisRequest:
         by: what the traces are grouped by, out of `windows.GROUPS`; None for no groups.
         documents: whether the whole document of each trace is wanted.
         left_out: re-runs beside the traces that are not analysed; the document names them.
+        change: changes what is read of a trace, such as by redacting it; None for nothing. Other processes call it.
     """
 
     sections: tuple[str, ...] | None = None
@@ -84,6 +86,7 @@ class AnalysisRequest:
     by: str | None = None
     documents: bool = False
     left_out: tuple[str, ...] = ()
+    change: Callable[[Trace], Trace] | None = None
 
     def sections_to_fold(self, table: Mapping[str, Section]) -> tuple[str, ...]:
         """Return the sections made for each trace: without the documents, only those that are shown."""
@@ -99,8 +102,8 @@ class TraceResult(NamedTuple):
 
     Attributes:
         path: its first file.
-        row: `trace`, `execution_overview`, `problems`, the `scores` of the sections that have one, and the heaviest few of
-            the `findings` of its health.
+        row: `trace`, `execution_overview`, `problems`, `memory_peak_mb`, the `scores` of the sections that have one, the heaviest few of
+            the `findings` of its health, and the fingerprints of its `failures`.
         group: the group it belongs to.
         figures: the overview with `memory_peak_mb`.
         document: its whole document as JSON; empty where it was not wanted.
@@ -130,6 +133,8 @@ def read_recording(request: AnalysisRequest, table: Mapping[str, Section], path:
         prices.use(request.prices)
     try:
         trace = open_trace(Path(path))
+        if request.change is not None:
+            trace = request.change(trace)
         spans, document = analyze_trace(trace, table, request.sections_to_fold(table), request.options)
         if not document["trace"]["events"]:
             first = next(iter(trace.problems.first), None)
@@ -156,8 +161,12 @@ def read_recording(request: AnalysisRequest, table: Mapping[str, Section], path:
             "trace": document["trace"],
             _OVERVIEW: document[_OVERVIEW],
             "problems": document["problems"],
+            "memory_peak_mb": memory.get("peak_mb"),
             "scores": scores,
             "findings": (shown.get("health") or {}).get("findings", [])[:_MOST_FINDINGS],
+            "failures": sorted(
+                {failure["fingerprint"] for failure in (shown.get("errors") or {}).get("failures", ())}
+            ),
         },
         group=None if request.by is None else GROUPS[request.by](document),
         figures={**document[_OVERVIEW], "memory_peak_mb": memory.get("peak_mb")},
@@ -234,23 +243,6 @@ class TraceGroup:
         return min(at for at, _ in runs), {
             name: median(known) if known else None for name, known in values.items()
         }
-
-
-@dataclass
-class Many:
-    """The result: the document of all traces, and the data beside it.
-
-    Attributes:
-        document: everything but `traces`.
-        rows: one for each trace that could be read, as `TraceResult.row`.
-        groups: the overview of each group with `group` and `trace_count`; empty without groups.
-        traces: the documents of the traces, as JSON; empty where they were not wanted.
-    """
-
-    document: dict[str, Any]
-    rows: list[dict[str, Any]]
-    groups: list[dict[str, Any]]
-    traces: list[bytes]
 
 
 def analyze_many(

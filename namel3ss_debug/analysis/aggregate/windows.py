@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from namel3ss_debug.config import values
 from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.importers.opening import open_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-
-_SPAN = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([mhdw])")
-_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def parse_seconds(text: str, option: str = "--last") -> float:
@@ -23,12 +20,12 @@ def parse_seconds(text: str, option: str = "--last") -> float:
     Raises:
         WrongUsageError: the text is not such a time.
     """
-    match = _SPAN.fullmatch(text.strip().lower())
-    if match is None or not float(match[1]):
+    try:
+        return values.period(text)
+    except ValueError:
         raise WrongUsageError(
             f"{option} {text}: not a time; give a number with m, h, d or w, such as 12h or 7d"
-        )
-    return float(match[1]) * _SECONDS[match[2]]
+        ) from None
 
 
 def day_of(document: Mapping[str, Any]) -> str | None:

@@ -51,6 +51,63 @@ BY: Final[dict[str, frozenset[str]]] = {
 """The measures of each kind of subject."""
 
 
+LIVE_MEASURES: Final = {
+    "error_rate": "the share of the calls that failed",
+    "timeouts": "calls that were not answered in time",
+    "p50_ms": "the median duration of the latest calls",
+    "p95_ms": "the duration that 95 % of the latest calls did not exceed",
+    "p99_ms": "the same for 99 %",
+    "calls_per_minute": "calls that ended within a minute, over the window",
+    "slowdown": "the median duration of the last five calls, as a multiple of that of all",
+    "cost_jump": "the same for what they cost",
+    "outliers": "how many of the last five calls took far longer, more tokens or more money than usual",
+    "loop_calls": "the calls of a loop that goes on",
+    "open_seconds": "for how long an open span has waited with nothing running inside",
+    "blocked_seconds": "the same without model calls, and without waits that are usual for the operation",
+    "down_seconds": "since when a process is gone without having recorded its end",
+    "cpu_share": "the processor time of the process, as a share of one processor, over the window",
+    "busy_seconds": "for how long the process has computed without a pause",
+    "memory_share": "the memory of the run as a share of the memory of the machine",
+    "memory_mb_per_hour": "how fast the memory grows, once it has grown for half of the window and longer than a start takes",
+    "context_turns": "in how many calls the context of a conversation will be 80 % full, as it has grown",
+    "error_rate_ahead": "what the error rate will surely exceed half a window from now, as it rises",
+    "mean_ms_ahead": "the same for the mean duration of the calls",
+    "cost_per_call_ahead": "the same for the mean cost of the calls",
+    "memory_mb_ahead": "the same for the memory of a process, while it grows",
+}
+"""Measure of a growing trace -> its meaning."""
+
+_LIVE_OF_CALLS: Final = frozenset(
+    {
+        *("calls", "llm_calls", "tool_calls", "failures", "retries", "longest_ms"),
+        *("tokens", "input_tokens", "output_tokens", "cost", "error_rate", "timeouts", "calls_per_minute"),
+        *(
+            "p50_ms",
+            "p95_ms",
+            "p99_ms",
+            "slowdown",
+            "cost_jump",
+            "outliers",
+            "context_share",
+            "error_rate_ahead",
+            "mean_ms_ahead",
+            "cost_per_call_ahead",
+        ),
+    }
+)
+_LIVE_OF_SPANS: Final = _LIVE_OF_CALLS | {"open_seconds", "blocked_seconds"}
+LIVE_BY: Final[dict[str, frozenset[str]]] = {
+    "all": _LIVE_OF_CALLS,
+    "run": _LIVE_OF_SPANS | {"duration_ms", "loop_calls", "down_seconds", "memory_mb", "memory_share"},
+    "process": frozenset({"cpu_share", "busy_seconds", "memory_mb_per_hour", "memory_mb_ahead"}),
+    "agent": _LIVE_OF_CALLS,
+    "model": _LIVE_OF_SPANS | {"context_turns"},
+    "tool": _LIVE_OF_SPANS,
+    "operation": _LIVE_OF_SPANS,
+}
+"""The measures of a growing trace by kind of subject; an operation is a model, a tool or an agent."""
+
+
 @dataclass(slots=True)
 class Measured:
     """The measures of one subject, added up span by span; times are in nanoseconds, money in 1e-12 dollars."""

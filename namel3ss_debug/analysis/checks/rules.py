@@ -1,7 +1,8 @@
 """Parse rules as users write them, in settings, files, options and programs, into rules that can be evaluated.
 
 A rule is a JSON object with one key that names its kind (`KINDS`), the keys of that kind, and, if wanted, a `name`, a
-`level` and a `message`. A text alone is an `assert` on the run.
+`level` (or `severity`), a `message` and `labels`. A text alone is an `assert` on the run. A `limit` with `window`, `for` or
+`every` is about a growing trace: `monitor` evaluates it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from namel3ss_debug.analysis.checks.conduct import (
     Watcher,
 )
 from namel3ss_debug.analysis.checks.coverage import CALLED, Needs, find_needs, find_needs_of_measures
-from namel3ss_debug.analysis.checks.measures import BY, MEASURES
+from namel3ss_debug.analysis.checks.measures import BY, LIVE_BY, MEASURES
 from namel3ss_debug.analysis.checks.shapes import check_shape
 from namel3ss_debug.analysis.checks.subjects import SPAN_NAMES, SpanPattern, parse_pattern
 from namel3ss_debug.analysis.checks.validation import make_validator, read_schema
@@ -37,7 +38,7 @@ from namel3ss_debug.analysis.findings import SEVERITIES, compute_fingerprint
 from namel3ss_debug.analysis.sections.table import SECTIONS
 from namel3ss_debug.analysis.triggers.rules import RULES
 from namel3ss_debug.errors import DebugError, MissingExtraError, RuleError, short
-from namel3ss_debug.expressions import FIELD_NAMES, compile_expression, nearest
+from namel3ss_debug.expressions import FIELD_NAMES, Expression, compile_expression, nearest
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ if TYPE_CHECKING:
 
 EVENT_NAMES: Final = FIELD_NAMES | {"kind", "name", "llm", "tool", "agent", "n", "event"}
 TRIGGER_NAMES: Final = tuple(rule.name for rule in RULES)
-_COMMON: Final = ("name", "level", "message")
+_COMMON: Final = ("name", "level", "severity", "message", "labels")
+_TIMED: Final = ("window", "for", "every")
+_SPAN_OF_TIME = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhdw]?)")
+_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .:/+-]{0,99}")
 _SLUG = re.compile(r"[^a-z0-9]+")
 _EVERY = re.compile(r"(event|span)(?:\s+if\s+(.+))?", re.DOTALL)
@@ -63,6 +67,27 @@ class CheckContext(NamedTuple):
     ignore: Sequence[str] = ()
 
 
+class LiveLimit(NamedTuple):
+    """A `limit` as `monitor` evaluates it, again and again.
+
+    Attributes:
+        expression: what must be true.
+        by, only: whom it limits.
+        window: over how many seconds; None for the whole run.
+        hold: for how many seconds it has to be broken before it counts (`for`).
+        every: how many seconds lie between two evaluations at least.
+        is_timed: whether the rule has one of these, so that only `monitor` can evaluate it.
+    """
+
+    expression: Expression
+    by: str
+    only: str | None = None
+    window: float | None = None
+    hold: float = 0.0
+    every: float = 0.0
+    is_timed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class CheckRule:
     """One rule, ready to be evaluated on any number of runs.
@@ -77,6 +102,8 @@ class CheckRule:
         spans, events: whether it needs them.
         needs: what a trace has to hold for it to be checked.
         watch: makes the watcher that evaluates it on one run.
+        limit: of a `limit`, what `monitor` needs.
+        labels: what is added to its alerts.
     """
 
     name: str
@@ -89,6 +116,8 @@ class CheckRule:
     events: bool
     needs: Needs
     watch: Callable[[CheckContext], Watcher] = field(repr=False, compare=False)
+    limit: LiveLimit | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class RuleSource(NamedTuple):
@@ -107,6 +136,7 @@ class _ParsedRule(NamedTuple):
     spans: bool = True
     events: bool = False
     needs: Needs = Needs()
+    limit: LiveLimit | None = None
 
 
 def read_rules(sources: Iterable[RuleSource]) -> list[CheckRule]:
@@ -216,18 +246,26 @@ def _read_rule(written: object, folder: Path, names_in_use: Mapping[str, str]) -
         if key not in allowed:
             hint = nearest(str(key), set(allowed)) or f"; allowed are {', '.join(allowed)}"
             raise RuleError(f"there is no key {key!r} in a rule of the kind {kind}{hint}")
-    level, message = written.get("level", "error"), written.get("message", "")
+    if "level" in written and "severity" in written:
+        raise RuleError("it has level and severity, which mean the same; leave one out")
+    level, message = written.get("level", written.get("severity", "error")), written.get("message", "")
     if level not in SEVERITIES:
-        raise RuleError(f"level is {_format_value(level)}, allowed is {', '.join(reversed(SEVERITIES))}")
+        key = "severity" if "severity" in written else "level"
+        raise RuleError(f"{key} is {_format_value(level)}, allowed is {', '.join(reversed(SEVERITIES))}")
+    labels = written.get("labels", {})
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        raise RuleError(f"labels is {_format_value(labels)}, allowed is an object of texts")
     if not isinstance(message, str):
         raise RuleError(f"message is {_format_value(message)}, allowed is a text")
-    watch, sections, spans, events, needs = read(written, folder)
+    watch, sections, spans, events, needs, limit = read(written, folder)
     describes = json.dumps(
         {key: value for key, value in written.items() if key not in _COMMON}, ensure_ascii=False
     )
     name = _make_name(written, kind, describes, names_in_use)
     words = " ".join(message.split())
-    return CheckRule(name, level, words, describes, kind, sections, spans, events, needs, watch)
+    return CheckRule(
+        name, level, words, describes, kind, sections, spans, events, needs, watch, limit, labels
+    )
 
 
 def _make_name(written: Mapping[str, Any], kind: str, describes: str, names_in_use: Mapping[str, str]) -> str:
@@ -316,6 +354,17 @@ def _get_count(written: Mapping[str, Any], key: str) -> int | None:
     return value
 
 
+def _get_seconds(written: Mapping[str, Any], key: str) -> float | None:
+    """Return the time under a key in seconds: a number of them, or a text such as 30s, 5m or 6h; None where it is left out."""
+    value = written.get(key)
+    match = None if isinstance(value, bool) else _SPAN_OF_TIME.fullmatch(str(value))
+    if value is None:
+        return None
+    if match is None or (key == "window" and not float(match[1])):
+        raise RuleError(f"{key} is {_format_value(value)}, allowed is a time such as 30s, 5m or 6h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
 def _read_assert(written: Mapping[str, Any], _: Path) -> _ParsedRule:
     """Parse an expression that must be true of the run, of every event, or of the spans of a pattern."""
     text = _get_text(written, "assert")
@@ -354,16 +403,20 @@ def _read_run_assert(text: str) -> _ParsedRule:
 
 def _read_limit(written: Mapping[str, Any], _: Path) -> _ParsedRule:
     """Parse an expression over measures, and whom it limits."""
-    by = _get_choice(written, "by", list(BY), "run")
+    is_timed = not written.keys().isdisjoint(_TIMED)
+    table = LIVE_BY if is_timed else BY
+    by = _get_choice(written, "by", list(table), "run")
     text = _get_text(written, "limit")
-    test = _compile(text, BY[by], f"limit (by {by})")
+    test = _compile(text, table[by], f"limit (by {by})")
     if not test.names:
-        raise RuleError(f"limit: it names no measure; the measures are {', '.join(sorted(BY[by]))}")
+        raise RuleError(f"limit: it names no measure; the measures are {', '.join(sorted(table[by]))}")
     only = _get_text(written, "of") if "of" in written else None
     if only is not None and by == "run":
         raise RuleError("of: names whom the limit is for; it needs by agent, tool or model")
-    needs = find_needs_of_measures(test.names)
-    return _ParsedRule(lambda _: budgets.Limit(test, by, only), budgets.SECTIONS, needs=needs)
+    window, hold, every = (_get_seconds(written, key) for key in _TIMED)
+    limit = LiveLimit(test, by, only, window, hold or 0.0, every or 0.0, is_timed)
+    needs = Needs() if is_timed else find_needs_of_measures(test.names)
+    return _ParsedRule(lambda _: budgets.Limit(test, by, only), budgets.SECTIONS, needs=needs, limit=limit)
 
 
 def _read_forbid(written: Mapping[str, Any], _: Path) -> _ParsedRule:
@@ -492,7 +545,7 @@ Reader = Callable[[Mapping[str, Any], Path], _ParsedRule]
 
 KINDS: Final[dict[str, tuple[str, tuple[str, ...], Reader]]] = {
     "assert": ("an expression that must be true", ("on",), _read_assert),
-    "limit": ("an expression over measures that must be true", ("by", "of"), _read_limit),
+    "limit": ("an expression over measures that must be true", ("by", "of", *_TIMED), _read_limit),
     "forbid": ("what must not be called", ("after", "before"), _read_forbid),
     "require": ("what must be called", ("in_order",), _read_require),
     "calls": ("what is counted", ("at_most", "at_least"), _read_calls),

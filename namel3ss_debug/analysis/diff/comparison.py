@@ -216,7 +216,12 @@ def load_run(trace: str | Path | Trace, masks: Masks) -> ComparedRun:
 
 def compare(a: ComparedRun, b: ComparedRun, masks: Masks) -> Diff:
     """Compare two runs that were loaded with the same masks."""
-    comparison = RunComparison(a, b)
+    return find_differences(RunComparison(a, b), masks)
+
+
+def find_differences(comparison: RunComparison, masks: Masks) -> Diff:
+    """Return what differs between two aligned runs."""
+    a, b = comparison.a, comparison.b
     changes = comparison.list_changes()
     kinds = Counter(kind for _, _, kind in changes)
     listed = [comparison.difference(index, kind) for _, index, kind in changes[:LISTED]]

@@ -41,8 +41,11 @@ def _rules(*pairs: tuple[str, str]) -> tuple[CategoryRule, ...]:
 
 
 TYPES = _rules(
-    # langgraph; openai-agents; pydantic-ai; smolagents
-    (r"graphrecursion|maxturnsexceeded|usagelimitexceeded|maxsteps", "step_limit"),
+    # langgraph; openai-agents; pydantic-ai; smolagents; a limit of ours
+    (
+        r"graphrecursion|maxturnsexceeded|usagelimitexceeded|maxsteps|^limitexceeded(inpoolerror)?$",
+        "step_limit",
+    ),
     (r"cancel|keyboardinterrupt|abort", "cancelled"),
     (r"rate_?limit|throttl|toomanyrequests", "rate_limit"),
     (r"contextwindow|contextlength|context_length|maxtoken", "context_overflow"),

@@ -79,7 +79,7 @@ _OWN_WORDS: dict[str, str] = {
     "rate_limit": "was refused because of too many requests",
     "authentication": "was denied access",
     "resource": "lacked a file, disk or memory",
-    "step_limit": "reached its limit of steps",
+    "step_limit": "reached its limit",
     "cancelled": "was cancelled",
     "model_refusal": "was refused by the model",
     "context_overflow": "sent more than the model can read",

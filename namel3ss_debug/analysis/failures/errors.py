@@ -541,14 +541,15 @@ def find_findings(section: Row, sections: Mapping[str, Any], _run: RunAmounts) -
         evidence = f"{format_operation(first)} reports an error and did not fail{_format_error(first)}"
         events = [row["number"] for row in group]
         yield make_finding("claimed_failure", "quality", "errors", first["severity"], evidence, events, f"explain {events[0]}", row=first)  # fmt: skip
-    exit_status = (sections.get("execution_overview") or {}).get("exit_status")
+    overview = sections.get("execution_overview") or {}
+    exit_status = overview.get("exit_status")
     if exit_status and not rows:
         evidence = f"the program ended with status {exit_status}, and no failure was recorded"
         types = sections.get("event_type_breakdown")
         look = "inspect --tree" if types and not types.get("log_record") else "logs"
         yield make_finding("exit_status", "quality", "errors", HALF, evidence, (), look)
     inner = [row for row in section.get("open_spans") or [] if row.get("innermost")]
-    if inner:
+    if inner and overview.get("outcome") != "running":
         more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
         evidence = (
             f"{format_operation(inner[0])}{more} never ended: the program was inside it when the trace ended"

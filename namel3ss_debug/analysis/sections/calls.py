@@ -172,6 +172,12 @@ class Reader:
             choice,
         )
 
+    def open_call(self, number: int, row: int, parent: int, start: Event) -> PatternCall:
+        """Return the call of a span that has only begun: its place among the others, without its payloads."""
+        operation = self._operation(start["component"], start.get("component_name") or "")
+        where = (number, 0, row, _parent_of(start, parent), _kind_of(start), operation)
+        return PatternCall(*where, UNKNOWN, UNKNOWN, instant(start.get("timestamp")), None, OPEN, False)
+
     def point_call(self, number: int, event: Event, parent: int) -> PatternCall:
         """Return the call of an event without an end: an access to the memory, or a decision.
 

@@ -14,20 +14,26 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
+from namel3ss_debug.analysis.forecasts import steps_until
 from namel3ss_debug.analysis.sections.usage import ModelKey, model_key
 from namel3ss_debug.analysis.slopes import MOST_POINTS, theil_sen
 from namel3ss_debug.traces.span_table import Fact
 from namel3ss_debug.wire import lenient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from namel3ss_debug.analysis.forecasts import Forecast
     from namel3ss_debug.traces.events import Event
     from namel3ss_debug.traces.span_table import SpanTable
 
 MOST_CONVERSATIONS = 20
 MOST_TURNS = 50
+FILLS_AT = 0.8
+"""The share of its window at which a context that grows is reported before it gets there."""
+
 _LEAST_FOR_GROWTH = 3
+_FORECAST_CALLS = 12
 _OPENING_ROLES = frozenset({"system", "developer"})
 
 
@@ -141,6 +147,7 @@ def _conversation_to_json(spans: SpanTable, conversation: _Conversation) -> dict
         "max_share": _window_share(most, window),
         "tokens_per_call": growth,
         "calls_left": calls_left,
+        "calls_until_full": None if window is None else _forecast_to_json(tokens, window),
         "times_cut": sum(after < before for before, after in pairwise(tokens)),
         "turns": [
             {
@@ -152,6 +159,23 @@ def _conversation_to_json(spans: SpanTable, conversation: _Conversation) -> dict
             for row in rows[-MOST_TURNS:]
         ],
     }
+
+
+def calls_until_full(tokens: Sequence[int], window: int) -> Forecast | None:
+    """Return in how many calls a context that holds so many tokens fills `FILLS_AT` of its window; None where that is unknown.
+
+    Read are the latest calls since the context was last cut.
+    """
+    recent = list(tokens)[-_FORECAST_CALLS:]
+    cut = max((index for index in range(1, len(recent)) if recent[index] < recent[index - 1]), default=0)
+    return steps_until([float(value) for value in recent[cut:]], FILLS_AT * window)
+
+
+def _forecast_to_json(tokens: Sequence[int], window: int) -> dict[str, Any] | None:
+    found = calls_until_full(tokens, window)
+    if found is None:
+        return None
+    return {"share": FILLS_AT, "calls": int(found.value), "low": int(found.low), "high": int(found.high)}
 
 
 def _growth(tokens: list[int]) -> float | None:
@@ -177,11 +201,12 @@ def _messages(start: Event) -> list[Any]:
     return lenient.sequence(lenient.mapping(start.get("inputs")).get("messages"))
 
 
-def _count_messages(start: Event, _end: Event) -> int:
+def count_messages(start: Event, _end: Event) -> int:
+    """Return how many messages the request of a model call has."""
     return len(_messages(start))
 
 
-def _conversation_key(start: Event, _end: Event) -> int:
+def conversation_key(start: Event, _end: Event) -> int:
     """Return a key for the beginning of the messages of a call.
 
     Of the system message only the length counts, of the first question all of it. Without messages it is below 0, and
@@ -220,6 +245,6 @@ def _text_of(message: Any) -> str:
 _MODELS = frozenset({"llm"})
 CONTEXT_FACTS = (
     Fact("model", model_key, _MODELS, interned=True),
-    Fact("conversation", _conversation_key, _MODELS),
-    Fact("messages", _count_messages, _MODELS),
+    Fact("conversation", conversation_key, _MODELS),
+    Fact("messages", count_messages, _MODELS),
 )

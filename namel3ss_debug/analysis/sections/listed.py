@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -17,12 +18,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from namel3ss_debug.analysis.analyzer import analyze_trace
+from namel3ss_debug.analysis.computing import compute_sections, start_table
 from namel3ss_debug.analysis.sections.labels import LABELS
 from namel3ss_debug.analysis.sections.table import SECTIONS
+from namel3ss_debug.analysis.totals import Options
 from namel3ss_debug.errors import UnreadableTraceError
+from namel3ss_debug.importers import find_importer
+from namel3ss_debug.importers.folders import describe_foreign, describe_start
 from namel3ss_debug.importers.opening import open_trace
 from namel3ss_debug.traces.index import index_path
-from namel3ss_debug.traces.lines import last_line
+from namel3ss_debug.traces.lines import Problems, last_line
 from namel3ss_debug.traces.outcomes import RunEnd, decide_outcome
 from namel3ss_debug.traces.process import read_event_line
 from namel3ss_debug.traces.store import notes_of, trace_files
@@ -45,6 +50,7 @@ MOST_KEPT: Final = 5_000
 
 
 _TABLE: Final = SECTIONS | {LABELS.name: LABELS}
+_SECTIONS: Final = ("execution_overview", LABELS.name)
 
 
 class TraceSummary(NamedTuple):
@@ -94,14 +100,46 @@ def summarise(
     return found
 
 
+def summarise_foreign(
+    directory: Path, known: Collection[Path], prices: Table | None
+) -> list[tuple[TraceInfo, TraceSummary]]:
+    """Return the files of other writers in a folder, as `find_foreign` finds them, each with its summary, in no order.
+
+    A file is imported once for all that a list shows of it.
+    """
+    found = describe_foreign(directory, known, _import, f"{VERSION} {prices!r} ")
+    return [(info, TraceSummary(*summary)) for info, summary in found]
+
+
+def _import(path: Path) -> list[Any] | None:
+    """Return the run, the start and the title of a file, and its summary; None where no importer reads it."""
+    importer = find_importer(path)
+    if importer is None:
+        return None
+    if path.stat().st_size > LARGEST:
+        return ["", None, "", *decide_outcome("unknown", RunEnd())]
+    events = importer.read((path,), Problems())
+    first = next(events, None)
+    if first is None:
+        return None
+    builder = start_table(str(path), _SECTIONS, Options(), _TABLE)
+    builder.add(chain((first,), events))
+    spans = builder.settle()
+    spans.about = [{"ending": "unknown"}]
+    return [*describe_start(first), *_to_summary(compute_sections(spans, _SECTIONS, Options(), _TABLE))]
+
+
 def _read(info: TraceInfo) -> TraceSummary:
     if info.size_bytes > (LARGEST_RUNNING if info.status == "open" else LARGEST):
         return TraceSummary(*_outcome_by_last_line(info))
     try:
-        names = ("execution_overview", LABELS.name)
-        document = analyze_trace(open_trace(info.path), _TABLE, names, None).document
+        document = analyze_trace(open_trace(info.path), _TABLE, _SECTIONS, None).document
     except UnreadableTraceError:  # of an earlier format
         return TraceSummary(*_outcome_by_last_line(info))
+    return _to_summary(document)
+
+
+def _to_summary(document: Mapping[str, Any]) -> TraceSummary:
     overview, labels = document["execution_overview"], document[LABELS.name]
     return TraceSummary(
         overview["outcome"],
@@ -161,5 +199,5 @@ def _save(cache: dict[str, list[Any]]) -> None:
         ) as file:
             file.write(orjson.dumps(kept))
         os.replace(file.name, target)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, TypeError):  # TypeError: a hostile trace adds up to more than 64 bits
         pass

@@ -2,9 +2,9 @@
 
 A reading is the memory in a span or a sample of a process. A leak is detected by the slope of the readings (`slopes`)
 in MB per hour with its interval, never by two points. Memory `grows` where the interval lies above zero both for the
-whole time and for its second half, so memory that a program takes while it starts, and then keeps, is no leak. It
-`shrinks` where the interval lies below zero; otherwise it is `steady`. With less than `LEAST_SECONDS` of time, or fewer
-than `LEAST_POINTS` readings, there is no result.
+whole time and for its second half, and where it hardly slows down, so memory that a program takes while it warms up is
+no leak. It `shrinks` where the interval lies below zero; otherwise it is `steady`. With less than `LEAST_SECONDS` of
+time, or fewer than `LEAST_POINTS` readings, there is no result.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ LEAST_SECONDS = 30
 LEAST_POINTS = 10
 MOST_PROCESSES = 20
 _LEAST_IN_HALF = 5
+_LEAST_LATER = 2 / 3
+"""Of the slope of all, that of the second half; where it is less, the first half grew more than twice as fast."""
+
 _HOUR = 3600 * NS_PER_SECOND
 
 ProcessKey = tuple[str, str]
@@ -105,11 +108,11 @@ def _process_to_json(spans: SpanTable, process: ProcessKey, readings: _Readings)
         "first_number": readings.numbers[0],
         "last_number": readings.numbers[-1],
         "peak_number": readings.numbers[peak],
-        "leak": _leak(times, values, elapsed),
+        "leak": describe_leak(times, values, elapsed),
     }
 
 
-def _leak(times: list[int], values: list[float], elapsed: int) -> dict[str, Any]:
+def describe_leak(times: Sequence[int], values: Sequence[float], elapsed: int) -> dict[str, Any]:
     """Return the slope with its interval, and the verdict."""
     reason = None
     if len(times) < LEAST_POINTS:
@@ -135,10 +138,14 @@ def _leak(times: list[int], values: list[float], elapsed: int) -> dict[str, Any]
 
 
 def _verdict(slope: Slope, later: Slope | None) -> str:
-    """Return `grows`, `shrinks` or `steady`, by the slopes of the whole time and of its second half."""
+    """Return `grows`, `shrinks` or `steady`, by the slopes of the whole time and of its second half.
+
+    Growth that slows down is that of a program that warms up, and steady.
+    """
     if slope.high < 0:
         return "shrinks"
-    return "grows" if slope.low > 0 and later is not None and later.low > 0 else "steady"
+    grows = slope.low > 0 and later is not None and later.low > 0
+    return "grows" if grows and later is not None and later.slope >= _LEAST_LATER * slope.slope else "steady"
 
 
 def _per_hour(per_ns: float) -> float:

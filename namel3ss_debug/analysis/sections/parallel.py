@@ -3,7 +3,8 @@
 The model. Spans that ran one after the other inside the same span may be started together unless the later one may need
 the earlier one. It may need it in any of these cases: there is a recorded or inferred edge between them or between
 spans inside them; the earlier one has no outputs by which their use could be seen, or loaded the program, which
-everything later needs; the inputs of the later one were not recorded; the later one is another attempt. The span around
+everything later needs; the inputs of the later one were not recorded; the later one is another attempt; they are
+steps of jobs that arrive one after the other, as of a queue worker: the same operations again after each pause. The span around
 them is not shortened itself: the work that it did while none of them ran takes as long as it took, and so does its work
 to start one child after another. So the least time of a span is this work plus the longest chain of children that need
 each other.
@@ -16,16 +17,23 @@ taken one after the other, and each gets the time by which the run becomes short
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from namel3ss_debug.analysis.sections.graphs import JumpTree
 from namel3ss_debug.analysis.sections.spangraph import RUN, GraphSpan, Moment, SpanGraph
+from namel3ss_debug.traces.facts import NS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MOST_CHANCES = 20
 """The shares of this many spans in the saving are listed; the rest is one sum."""
+
+_PAUSE_NS: Final = 100 * NS_PER_MS
+"""A program in which nothing runs for so long waits for its next job."""
+
+_LEAST_JOBS: Final = 3
 
 
 class Chance(NamedTuple):
@@ -71,6 +79,12 @@ class Parallel:
         self._end_at[RUN] = graph.wall_ns
         self._needs = self._lift_edges(edges)
         self._mark_known(rows)
+        for children in self._inside:
+            if _are_jobs(children, rows):
+                for _, _, child in children:
+                    self._has_inputs[child] = (
+                        False  # a job was not there before; a step may need all earlier ones
+                    )
         self.levels = [0] * size
         self._durations = [end - begin for begin, end in zip(self._begin_at, self._end_at, strict=True)]
         gains = self._relax_all()
@@ -201,3 +215,26 @@ class Parallel:
                 groups.append(children)
         groups.sort(key=lambda group: -sum(self._durations[child] for child in group))
         return groups
+
+
+def _are_jobs(moments: Sequence[Moment], rows: Sequence[GraphSpan]) -> bool:
+    """Return whether children ran one after the other, most often the same operations again after each pause."""
+    jobs: list[list[tuple[str, str]]] = []
+    ended_at: int | None = None
+    running = 0
+    for at, ends, child in moments:
+        if ends:
+            running, ended_at = running - 1, at
+            continue
+        if running:
+            return False
+        running = 1
+        operation = (rows[child - 1].component, rows[child - 1].name)
+        if ended_at is None or at - ended_at >= _PAUSE_NS:
+            jobs.append([operation])
+        else:
+            jobs[-1].append(operation)
+    if len(jobs) < _LEAST_JOBS:
+        return False
+    (_, most), *_ = Counter(map(tuple, jobs)).most_common(1)
+    return 3 * most >= 2 * len(jobs)

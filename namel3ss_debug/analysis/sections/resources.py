@@ -421,6 +421,9 @@ def _tracing(spans: SpanTable) -> dict[str, Any] | None:
 
 
 FULL_FROM, FILLS_FROM = 0.9, 0.75
+SOON_CALLS = 3
+"""From how many calls on before it a context that will be nearly full is a finding."""
+
 """From these shares of a model's context window on, a context counts as nearly full, or as filling up."""
 
 
@@ -438,6 +441,13 @@ def find_findings(section: Row, _sections: Mapping[str, Any], _run: RunAmounts) 
             evidence = f"a call of {model[:60]} filled {format_share(share)} of the model's context window"
             number, subject = row["max_number"], {"component": "llm", "component_name": model}
             yield make_finding("context", "resources", "resource_usage", weight, evidence, (number,), f"inspect --event {number}", row=subject)  # fmt: skip
+    for row in (section.get("context") or {}).get("conversations") or ():
+        soon = row.get("calls_until_full")
+        if soon and soon["calls"] <= SOON_CALLS:
+            calls = f"{soon['calls']} calls ({soon['low']} to {soon['high']})"
+            evidence = f"the context of {row['model'][:60]} will be {format_share(soon['share'])} full in about {calls}"
+            number, subject = row["last_number"], {"component": "llm", "component_name": row["model"]}
+            yield make_finding("context_forecast", "resources", "resource_usage", 0.1, evidence, (number,), f"inspect --event {number}", row=subject)  # fmt: skip
     for row in (section.get("memory") or {}).get("processes") or ():
         leak = row.get("leak") or {}
         if leak.get("verdict") == "grows":

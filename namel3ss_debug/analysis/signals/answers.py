@@ -143,18 +143,26 @@ def _informs(tool: RunToolCall) -> bool:
 
 def find_invented_claims(run: RunCalls) -> Iterator[Proof]:
     """Yield numbers in a last answer that nothing it had read gives, not even by computing."""
+    informed: dict[int, int] = {}  # agent -> the end of the first call that returned something to it
+    for tool in run.tools:
+        if _informs(tool):
+            informed[tool.owner] = min(informed.get(tool.owner, tool.end_number), tool.end_number)
+    texts = ((tool.end_number, _list_numbers(tool.text[:20_000])) for tool in run.tools)
+    returned = [(number, found) for number, found in texts if found]
     for (owner, _task), calls in run.by_owner.items():
         last = next((call for call in reversed(calls) if call.text and not call.calls), None)
         if last is None or last is not calls[-1] or last.continues or not last.messages:
             continue
-        if not any(tool.end_number < last.number and tool.owner == owner and _informs(tool) for tool in run.tools) or len(last.text) > 3000:  # fmt: skip
+        if informed.get(owner, last.number) >= last.number or len(last.text) > 3000:
             continue
         read = " ".join(message.text for message in last.messages) + " " + last.tools_text
-        sources = {_value_of(match[0]) for match in NUMBER.finditer(read)} - {None}
-        for tool in run.tools:
-            if tool.end_number < last.number:
-                sources |= {_value_of(match[0]) for match in NUMBER.finditer(tool.text[:20_000])} - {None}
-        numbers = sorted({abs(value) for value in sources if value})
+        sources = _list_numbers(read)
+        for end_number, found in returned:
+            if len(sources) > _MOST_SOURCES:
+                break
+            if end_number < last.number:
+                sources |= found
+        numbers = sorted(sources)
         squeezed = squeeze(read)
         if len(numbers) > _MOST_SOURCES or not numbers:
             continue
@@ -168,6 +176,11 @@ def find_invented_claims(run: RunCalls) -> Iterator[Proof]:
             evidence = f"the answer has {match[0]}, which nothing that the run read or returned gives: {quote(last.text[max(match.start() - 30, 0) : match.end() + 20])}"  # fmt: skip
             yield Proof(evidence, (last.end_number, last.number), f"explain {last.end_number}")
             break
+
+
+def _list_numbers(text: str) -> set[float]:
+    """Return the numbers in a text, without their signs and without 0."""
+    return {abs(value) for match in NUMBER.finditer(text) if (value := _value_of(match[0]))}
 
 
 def _value_of(text: str) -> float | None:

@@ -206,8 +206,9 @@ class RunCalls:
         if found is not None:
             return found
         arguments = read_json(tool.arguments)
-        for call in reversed(self.models):
-            if call.end_number < tool.number and (call.owner == tool.owner or tool.owner < 0):
+        models = self.models if tool.owner < 0 else self.by_owner.get((tool.owner, ""), [])
+        for call in reversed(models):
+            if call.end_number < tool.number:
                 if any(
                     each.get("name") == tool.name and read_json(each.get("arguments")) == arguments
                     for each in call.calls

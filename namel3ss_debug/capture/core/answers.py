@@ -37,7 +37,7 @@ _REPLY_KEYS = {"answer", "fault", "http", "raised", "given_up", "run"}
 _JSON = "application/json"
 _TRANSPORT_HEADERS = {"content-length", "transfer-encoding", "connection", "keep-alive"}
 _ANSWER_FIELDS = frozenset(
-    {"text", "tool_calls", "finish_reason", "response_model", "reasoning", "refusal", "usage"}
+    {"text", "tool_calls", "finish_reason", "response_model", "reasoning", "refusal", "usage", "embeddings"}
 )
 
 
@@ -126,6 +126,8 @@ class CallReply(NamedTuple):
         delay: the seconds until a tool answers; a response has delays of its own.
         tries: whether the tool is tried as well, in a copy of the program.
         changed: the new values of the arguments that the recorded tool has changed, by name.
+        guarded: `limit` or `breaker` if one of these answers it in place of making it.
+        other_model: the model that is asked in place of the one whose circuit is open.
     """
 
     value: Any = None
@@ -140,6 +142,8 @@ class CallReply(NamedTuple):
     delay: float = 0.0
     tries: bool = False
     changed: Mapping[str, Any] = MappingProxyType({})
+    guarded: str = ""
+    other_model: str = ""
 
     @classmethod
     def from_json(cls, message: Mapping[str, Any]) -> CallReply | None:
@@ -182,7 +186,9 @@ class CallReply(NamedTuple):
         metadata: dict[str, Any] = {}
         if self.effect is not None:
             metadata["fault"] = self.effect.kind
-        if self.effect is not None and self.effect.replaces:
+        if self.guarded:
+            metadata["guarded"] = self.guarded
+        elif self.effect is not None and self.effect.replaces:
             metadata |= MOCKED
         elif self.answers:
             metadata |= FROM_TRACE if self.recorded else MOCKED

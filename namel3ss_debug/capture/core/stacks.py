@@ -9,9 +9,12 @@ the current one, in any thread or asyncio task. Nothing is written in a callback
      "metadata": {"elapsed_ms": 1520.0, "sampled_ms": 1499.2, "samples": 1391, "left_out_ms": 0.0,
                   "memory": {"first_mb": 61.2, "peak_mb": 93.5, "last_mb": 63.0},
                   "functions": [{"function": "json.decoder.JSONDecoder.decode", "at": "app.py:42", "self_ms": 903.1,
-                                 "samples": 840}]}}
+                                 "samples": 840}],
+                  "stacks": [{"functions": ["__main__.search", "json.loads", "json.decoder.JSONDecoder.decode"],
+                              "self_ms": 899.7}]}}
 
-`at` is the line of the user's own code that runs, or that called the function. Three kinds of threads are not sampled:
+`at` is the line of the user's own code that runs, or that called the function. A stack has its outermost function
+first, that below the debugger's own code which began the span. Three kinds of threads are not sampled:
 those that run already when tracing begins, those that Python did not start, and those in which the program has a
 profiler of its own. If such a profiler replaces the sampler, `trace_end` reports it as a problem.
 """
@@ -41,6 +44,12 @@ LEAST_NS: Final = 10_000_000
 MOST_FUNCTIONS: Final = 20
 """How many functions of a span are written, those that took longest."""
 
+MOST_STACKS: Final = 100
+"""How many stacks of a span are written, those that took longest."""
+
+DEEPEST: Final = 60
+"""The functions of a stack, of a deeper one the innermost."""
+
 _INSTALL = "pip install 'namel3ss-debug[profile]'"
 _MOST_KEPT = 500
 _MOST_OPEN = 10_000
@@ -52,20 +61,24 @@ _REPLACED = "stacks are no longer sampled in a thread in which the program used 
 _Key = tuple[CodeType | str, str, CodeType | None, int]
 """A function as its code object, or the name of a C function; its module; the code object and the line of the user's code."""
 
+_Function = tuple[CodeType | str, str]
+"""A function as its code object, or the name of a C function; and its module."""
+
 
 class _SpanSamples:
     """The samples inside one span."""
 
-    __slots__ = ("functions", "left_out_ns", "memory", "sampled_ns", "samples")
+    __slots__ = ("functions", "left_out_ns", "memory", "sampled_ns", "samples", "stacks")
 
     def __init__(self) -> None:
         self.functions: dict[_Key, list[int]] = {}
+        self.stacks: dict[tuple[_Function, ...], int] = {}  # innermost first
         self.samples = 0
         self.sampled_ns = 0
         self.left_out_ns = 0
         self.memory: list[float] = []  # the first, the highest, the last
 
-    def add(self, key: _Key, nanoseconds: int) -> None:
+    def add(self, key: _Key, stack: tuple[_Function, ...], nanoseconds: int) -> None:
         """Add time in which the function ran."""
         if self.samples % _MEMORY_EVERY == 0:
             self.read_memory()
@@ -79,6 +92,8 @@ class _SpanSamples:
             self.functions[key] = [nanoseconds, 1]
         else:
             self.left_out_ns += nanoseconds
+        if stack in self.stacks or len(self.stacks) < _MOST_KEPT:
+            self.stacks[stack] = self.stacks.get(stack, 0) + nanoseconds
 
     def read_memory(self) -> None:
         """Note the memory of the process."""
@@ -134,7 +149,8 @@ class Stacks:
                 return True
             found = self._samples.setdefault(span, _SpanSamples())
             nanoseconds = min(nanoseconds, perf_counter_ns() - getattr(holder, "started", 0))
-        found.add(self._key(frame, event, argument), nanoseconds)
+        key = self._key(frame, event, argument)
+        found.add(key, _stack(frame, key), nanoseconds)
         return True
 
     def _key(self, frame: FrameType, event: str, argument: Any) -> _Key:
@@ -195,6 +211,10 @@ class Stacks:
                 {"function": function, **({"at": at} if at else {}), "self_ms": took / 1e6, "samples": count}
                 for took, count, function, at in shown
             ],
+            "stacks": [
+                {"functions": [*map(_name_of, reversed(stack))], "self_ms": took / 1e6}
+                for stack, took in sorted(found.stacks.items(), key=lambda item: -item[1])[:MOST_STACKS]
+            ],
         }
         if found.memory:
             metadata["memory"] = dict(zip(("first_mb", "peak_mb", "last_mb"), found.memory, strict=True))
@@ -202,9 +222,27 @@ class Stacks:
 
     def _names_of(self, key: _Key) -> tuple[str, str]:
         function, module, user, line = key
-        name = function if isinstance(function, str) else function.co_qualname
         path = None if user is None else self._tracer.sites.shown(user.co_filename)
-        return f"{module}.{name}" if module else name, "" if path is None else f"{path}:{line}"
+        return _name_of((function, module)), "" if path is None else f"{path}:{line}"
+
+
+def _stack(frame: FrameType, key: _Key) -> tuple[_Function, ...]:
+    """Return the function of a sample and its callers within the span, the innermost first."""
+    functions: list[_Function] = [key[:2]]
+    caller = frame.f_back if key[0] is frame.f_code else frame
+    while caller is not None and len(functions) < DEEPEST:
+        code = caller.f_code
+        if code.co_filename.startswith(PACKAGE_FOLDER):
+            break
+        functions.append((code, str(caller.f_globals.get("__name__", ""))))
+        caller = caller.f_back
+    return tuple(functions)
+
+
+def _name_of(function: _Function) -> str:
+    code, module = function
+    name = code if isinstance(code, str) else code.co_qualname
+    return f"{module}.{name}" if module else name
 
 
 _Row = tuple[int, int, str, str]

@@ -12,7 +12,7 @@ much as the work; `benchmarks/span_cost.py` measures it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Token
 from sys import _getframe as frame_at
 from threading import get_ident
@@ -114,6 +114,31 @@ class StackSampler(Protocol):
 
     def end_span(self, span: OpenSpan, elapsed_ns: int) -> None:
         """Write what was sampled inside a span that ends now."""
+
+
+class GuardsLike(Protocol):
+    """Decides which calls are made, see `guards.limiting`."""
+
+    def begin(self, span: OpenSpan, event: Event) -> None:
+        """Decide about the call that begins with this event, which is written."""
+
+    def end(self, event: Event) -> None:
+        """Take what a call has used, from its end event."""
+
+
+class RetriesLike(Protocol):
+    """Decides which requests are sent again, see `guards.retrying`."""
+
+    def pause(
+        self,
+        targets: Sequence[tuple[str, str]],
+        attempt: int,
+        failure: int | Exception,
+        retry_after: str | None,
+        *,
+        answered: bool,
+    ) -> float | None:
+        """Return the seconds before a request that failed is sent again; `None` if it is not."""
 
 
 class ToolCodeSource(Protocol):
@@ -272,6 +297,7 @@ class OpenSpan:
             self.outputs = self._text = None
             # A conditional, because a call for each span costs more than the check.
             tracer.writer.append(event) if failed is None else tracer.append_with_variables(event, failed)
+            tracer.guards.end(event) if tracer.guards is not None else None
             if tracer.sampler is not None:
                 tracer.sample_when_due()
             if self._parent is not None and self.component == "llm":
@@ -349,6 +375,7 @@ class OpenSpan:
                 else tracer.append_with_variables(event, user_frame(innermost(2), tracer.sites))
             )
             self.is_open = True
+            tracer.guards.begin(self, event) if tracer.guards is not None else None
         except Exception as error:
             tracer.problem("the start of a span could not be recorded", error)
         if enter and self.event_id:
@@ -377,6 +404,15 @@ class OpenSpan:
             CURRENT.reset(token)
         except ValueError:  # another task has closed an async generator: its context is gone
             pass
+
+    def outer_spans(self) -> Iterator[OpenSpan]:
+        """Yield the spans around this one in this process, the innermost first."""
+        holder: Any = self._parent
+        while holder is not None:  # what a framework puts into the context has its span as an attribute
+            span = getattr(holder, "span", holder)
+            if isinstance(span, OpenSpan):
+                yield span
+            holder = getattr(span, "_parent", None)
 
     def here(self) -> SpanLike | None:
         """Return this span; the one outside of it if it belongs to a generator that is suspended or has left it."""
@@ -505,6 +541,8 @@ class ExecutionTracer:
         self.stopped_by = ""  # the signal that shut down a server gracefully
         self.described: Event = {}
         self.answers: ReplySource | None = None
+        self.guards: GuardsLike | None = None
+        self.retries: RetriesLike | None = None
         self.paused_ns: Counter[int] | None = None  # by thread: for how long the debugger paused it
         self.network: Network | None = None
         self.now: Callable[[], float] = time  # replaced where the program's reads of the clock are recorded

@@ -101,7 +101,9 @@ def new_session(
         output = working_directory() / config.join
         execution_id = joined_execution(output)
     path = output or Path(config.trace_output_dir) / trace_name(started_at, execution_id)
-    sampled = config.sample_rate >= 1 or random.SystemRandom().random() < config.sample_rate
+    # Guards act on what is recorded, so that a run with them is always recorded.
+    guarded = bool(config.limits or config.circuit_breakers or config.retries)
+    sampled = guarded or config.sample_rate >= 1 or random.SystemRandom().random() < config.sample_rate
     reproducible = sampled and config.record_randomness and config.level != "basic" and not joins
     return Session(
         trace=os.path.normpath(working_directory() / path),
@@ -123,6 +125,8 @@ def new_session(
 def _settings(config: DebugConfiguration, *, joins: bool) -> dict[str, Any]:
     """Return the settings that the program gets."""
     settings = {key: value for key, value in config.to_json().items() if key not in FOR_READERS}
+    limits_file = config.limits_file or os.path.join(config.trace_output_dir, "limits.db")
+    settings["limits_file"] = os.path.normpath(working_directory() / limits_file)
     return settings if joins else settings | {"join": ""}
 
 

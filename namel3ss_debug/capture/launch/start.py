@@ -23,6 +23,7 @@ from namel3ss_debug.capture import frameworks
 from namel3ss_debug.capture.core import context, delivery, outer_frames, switch
 from namel3ss_debug.capture.core.answers import ReplySource, StepChannel
 from namel3ss_debug.capture.core.callsite import CallSites
+from namel3ss_debug.capture.core.messages import print_message
 from namel3ss_debug.capture.core.tracer import ExecutionTracer, ToolCodeSource
 from namel3ss_debug.capture.launch.environment import start_metadata
 from namel3ss_debug.capture.launch.session import Session, new_session
@@ -42,7 +43,7 @@ from namel3ss_debug.config import (
     load_configuration,
     working_directory,
 )
-from namel3ss_debug.errors import WrongUsageError, short
+from namel3ss_debug.errors import WrongUsageError
 from namel3ss_debug.traces.events import Event
 from namel3ss_debug.traces.redaction.redactor import Redactor
 from namel3ss_debug.traces.signing import execution_key, remove_lent_keys
@@ -56,7 +57,6 @@ if TYPE_CHECKING:  # imported only when a program is stepped
 _undo: list[Callable[[], None]] = []
 _renewed_by_fork: list[Callable[[], None]] = []
 _registered = False
-_LONGEST_MESSAGE = 500
 
 
 def initialize_tracing(
@@ -103,7 +103,7 @@ def _start(config: DebugConfiguration, overrides: Mapping[str, Any]) -> Executio
     except WrongUsageError as error:
         if "join" in overrides:
             raise
-        _print_message(f"{error}; nothing is recorded")
+        print_message(f"{error}; nothing is recorded")
         return None
     tracer = activate(session, first_process=True)
     if tracer is not None:
@@ -151,7 +151,7 @@ def configuration_in_force(overrides: Mapping[str, Any]) -> DebugConfiguration:
         first = (unsafe or mistakes)[0].error
         others = len(mistakes) - 1
         more = f", and {others} more" if others else ""
-        _print_message(f"{first}{more}; {'nothing is recorded' if unsafe else 'it is ignored'}")
+        print_message(f"{first}{more}; {'nothing is recorded' if unsafe else 'it is ignored'}")
     return config
 
 
@@ -221,6 +221,7 @@ def activate(
         tracer.network = network = Offline(tracer, frozenset(session.refused_hosts))
         _undo.append(network.install())
         _renewed_by_fork.append(network.renew)
+    _install_guards(tracer)
     if config.profile:
         from namel3ss_debug.capture.core import stacks  # only a profiled run needs it
 
@@ -289,24 +290,7 @@ def finish() -> None:
         others = sum(tracer.problems.values()) - 1
         more = f", and {others} more in trace_end" if others else ""
         when = "while recording" if tracer.network is None else "during the re-run"
-        _print_message(f"{when}: {next(iter(tracer.problems))}{more}")
-
-
-def _print_message(text: str) -> None:
-    """Print a line to the process's real stderr, even if the program has replaced `sys.stderr`.
-
-    The message may contain a name from a trace, so control characters are escaped.
-    """
-    shown = short(text, _LONGEST_MESSAGE)
-    if not shown.isprintable():
-        shown = "".join(
-            each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown
-        )
-    try:
-        if sys.__stderr__ is not None:
-            sys.__stderr__.write(f"namel3ss debug: {shown}\n")
-    except (OSError, ValueError):  # stderr is closed
-        pass
+        print_message(f"{when}: {next(iter(tracer.problems))}{more}")
 
 
 def program_ended(end: BaseException | None) -> None:
@@ -494,6 +478,19 @@ def _leave_trace(tracer: ExecutionTracer) -> None:
         installing.go_live()
     if tracer.network is not None:
         tracer.network.open_for(None)
+
+
+def _install_guards(tracer: ExecutionTracer) -> None:
+    """Let limits, circuit breakers and retries act, which few programs have; a re-run gets what the first two did from its trace."""
+    if tracer.config.limits or tracer.config.circuit_breakers:
+        from namel3ss_debug.capture.guards import limiting
+
+        limiting.install(tracer)
+    if tracer.config.retries:
+        from namel3ss_debug.capture.guards.retrying import Retries
+        from namel3ss_debug.config.guarding import read_retries
+
+        tracer.retries = Retries(read_retries(tracer.config.retries))
 
 
 def _register_once() -> None:

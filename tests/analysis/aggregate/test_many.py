@@ -40,6 +40,7 @@ def week(write):
                 {
                     "event_type": kind,
                     "event_id": str(number),
+                    "seq": len(recording),
                     "timestamp": at + number / 10,
                     "component": "tool",
                 }

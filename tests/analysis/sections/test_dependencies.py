@@ -324,6 +324,18 @@ def test_children_that_ran_at_the_same_time_save_nothing(recording, call, sectio
     assert section(recording.events)["parallel"]["saves_ms"] == 0
 
 
+@pytest.mark.parametrize(("pause", "saves_ms"), [(0.5, 0), (0.01, 9000 - 1000)])
+def test_the_jobs_of_a_queue_worker_are_no_lost_parallelism(recording, call, section, pause, saves_ms):
+    """A job that arrives after a pause was not there before; without pauses, all of them were."""
+    at = 0.0
+    for _ in range(3):
+        for step in ("load", "convert", "store"):
+            call(step, at, at + 1, None)
+            at += 1
+        at += pause
+    assert section(recording.events)["parallel"]["saves_ms"] == saves_ms
+
+
 def test_no_saving_is_counted_twice(recording, call, section):
     """What is saved inside a branch that is not the longest saves nothing, and shares add up to the whole."""
     root = recording.start("agent", "root", 0)

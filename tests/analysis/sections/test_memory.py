@@ -1,3 +1,4 @@
+import math
 import random
 
 import pytest
@@ -32,6 +33,19 @@ def test_what_a_program_takes_to_start_is_no_leak(leak):
     found = leak([(n, min(50.0 + 4 * n, 210.0)) for n in range(100)])
     assert found["verdict"] == "steady"
     assert found["second_half_mb_per_hour"] == 0
+
+
+@pytest.mark.parametrize("seconds", [312, 900, 3000])
+def test_a_queue_worker_that_warms_up_ever_more_slowly_has_no_leak(leak, seconds):
+    """Its caches fill, to 60 MB more; at no time while they do is it growth by the hour."""
+    noise = random.Random(5)
+    found = leak(
+        [
+            (second, 140 - 60 * math.exp(-1.8 * second / 300) + noise.uniform(-1, 1))
+            for second in range(0, seconds, 5)
+        ]
+    )
+    assert found["verdict"] == "steady"
 
 
 def test_memory_that_falls_shrinks(leak):

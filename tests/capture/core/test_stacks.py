@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from namel3ss_debug import shutdown_tracing
+from namel3ss_debug import shutdown_tracing, trace_tool_call
 from namel3ss_debug.capture.core import stacks, switch
-from namel3ss_debug.capture.core.stacks import LEAST_NS, MOST_FUNCTIONS, Stacks
+from namel3ss_debug.capture.core.stacks import DEEPEST, LEAST_NS, MOST_FUNCTIONS, MOST_STACKS, Stacks
 from namel3ss_debug.capture.launch import parent as launch
 from namel3ss_debug.errors import MissingExtraError
 from namel3ss_debug.traces.reader import open_trace
@@ -132,6 +132,40 @@ def test_the_time_before_a_call_is_the_callers(fed):
     names = [(row["function"].rpartition(".")[2], row["self_ms"]) for row in told["functions"]]
     assert names == [("outer", 30.0), ("inner", 20.0), ("len", 10.0)]
     assert told["left_out_ms"] == 0
+    stacks = [[name.rpartition(".")[2] for name in row["functions"]] for row in told["stacks"]]
+    test = "test_the_time_before_a_call_is_the_callers"
+    assert [stack[stack.index(test) :] for stack in stacks] == [
+        [test, "outer"],
+        [test, "outer", "inner"],
+        [test, "outer", "inner", "len"],
+    ]
+    assert [row["self_ms"] for row in told["stacks"]] == [30.0, 20.0, 10.0]
+
+
+def test_a_stack_is_that_of_the_span(tracing):
+    """It begins below the debugger's own code that began the span; of a deep recursion it has the innermost functions."""
+    tracing(profile=True)
+
+    @trace_tool_call
+    def search():
+        descend(2 * DEEPEST)
+
+    def descend(depth):
+        if depth:
+            descend(depth - 1)
+        else:
+            time.sleep(2 * LEAST_NS / 1e9)
+
+    @trace_tool_call
+    def nap():
+        time.sleep(2 * LEAST_NS / 1e9)
+
+    search()
+    nap()
+    found = {name: event["metadata"]["stacks"][0]["functions"] for name, event in samples().items()}
+    assert [name.rpartition(".")[2] for name in found["nap"]] == ["nap", "sleep"]
+    assert len(found["search"]) == DEEPEST
+    assert found["search"][-1] == "time.sleep"
 
 
 def test_what_takes_little_is_not_written(fed):
@@ -152,6 +186,7 @@ def test_what_is_kept_is_bounded(fed):
         fed.add(sys._getframe(), "c_return", named, LEAST_NS + number)
     told = fed.to_metadata(fed._samples["7"], 0)
     assert len(told["functions"]) == MOST_FUNCTIONS
+    assert len(told["stacks"]) == MOST_STACKS
     sums = sum(row["self_ms"] for row in told["functions"]) + told["left_out_ms"]
     assert sums == pytest.approx(told["sampled_ms"])
 
@@ -230,11 +265,8 @@ def test_the_command_says_what_to_install(monkeypatch, tmp_path):
 PROGRAM = """
 import os, sys, threading
 def deep(n):
-    return deep(n + 1)
-try:
-    deep(0)
-except RecursionError:
-    print("deep")
+    return deep(n - 1) if n else "deep"  # not to the limit: there the sampler cannot be called
+print(deep(900))
 def work():
     os.write(1, b"%d\\n" % sum(i * i for i in range(200000)))
 thread = threading.Thread(target=work)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable
 from functools import wraps
 from threading import Lock
 from typing import Any, TypeVar, cast
@@ -18,6 +18,8 @@ from namel3ss_debug.capture.core.failures import type_name
 from namel3ss_debug.capture.seams.functions.wrapping import name_of
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_EVENTS = {"open": "breaker_opened", "half_open": "breaker_half_open", "closed": "breaker_closed"}
 
 
 class CircuitOpenError(RuntimeError):
@@ -32,6 +34,7 @@ class CircuitBreaker:
         failure_threshold: how many failures in a row open the circuit.
         recovery_timeout: after how many seconds an open circuit lets one call through.
         now: returns the time in seconds; for tests.
+        window: the seconds within which the failures lie; 0: any time.
     """
 
     def __init__(
@@ -40,18 +43,27 @@ class CircuitBreaker:
         failure_threshold: int,
         recovery_timeout: float,
         now: Callable[[], float] | None = None,
+        window: float = 0,
     ) -> None:
         self.name = name
         self.failure_threshold = failure_threshold
         self.recovery_timeout = recovery_timeout
         self.state = "closed"
-        self.failures = 0
+        self.window = window
+        self._failed: deque[float] = deque()  # when, since the last success
         self._now = now or _read_clock
         self._opened_at = 0.0
         self._lock = Lock()
 
+    @property
+    def failures(self) -> int:
+        """How many calls have failed in a row."""
+        return len(self._failed)
+
     def admit(self) -> bool:
         """Return whether a call may run now; the one after the recovery time decides about the state."""
+        if self.state == "closed":  # as nearly always, so that it takes no lock
+            return True
         with self._lock:
             if self.state == "closed":
                 return True
@@ -60,46 +72,52 @@ class CircuitBreaker:
                 return True
             return False
 
-    @contextmanager
-    def watch(self) -> Iterator[None]:
-        """Run the body of a `with` statement as a call whose outcome counts.
+    def describe_refusal(self) -> str:
+        """Return why a call is refused."""
+        return (
+            f"{self.name} is not called: it failed {self.failures} times in a row; "
+            f"the next call is tried {self.recovery_timeout:g} s after the last failure"
+        )
+
+    def __enter__(self) -> None:
+        """Begin a call whose outcome counts.
 
         Raises:
-            CircuitOpenError: the circuit is open, and the body does not run.
+            CircuitOpenError: the circuit is open.
         """
         if not self.admit():
-            raise CircuitOpenError(
-                f"{self.name} is not called: it failed {self.failures} times in a row; "
-                f"the next call is tried {self.recovery_timeout:g} s after the last failure"
-            )
-        try:
-            yield
-        except Exception as error:
-            self.fail(error)
-            raise
-        except BaseException:  # cancellation and the end of the program are no failures of the function
+            raise CircuitOpenError(self.describe_refusal())
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self.succeed()
+        elif isinstance(error, Exception):
+            self.fail(type_name(type(error)))
+        else:  # cancellation and the end of the program are no failures of the function
             self.release()
-            raise
-        self.succeed()
 
     def succeed(self) -> None:
         """Note that a call succeeded, which closes the circuit."""
+        if not self._failed and self.state == "closed":
+            return
         with self._lock:
-            self.failures = 0
+            self._failed.clear()
             if self.state != "closed":
                 self._change("closed", "a call succeeded")
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, reason: str) -> None:
         """Note that a call failed, which opens the circuit at the threshold, and again after a trial."""
         with self._lock:
-            self.failures += 1
+            now = self._now()
+            while self.window and self._failed and now - self._failed[0] > self.window:
+                self._failed.popleft()
+            self._failed.append(now)
             if self.state == "half_open" or (
                 self.state == "closed" and self.failures >= self.failure_threshold
             ):
-                self._opened_at = self._now()
-                self._change(
-                    "open", f"{self.failures} failures in a row, the last a {type_name(type(error))}"
-                )
+                self._opened_at = now
+                times = "1 failure" if self.failures == 1 else f"{self.failures} failures in a row"
+                self._change("open", f"{times}, the last a {reason}")
 
     def release(self) -> None:
         """Let another call decide, where the one after the recovery time was cancelled."""
@@ -108,13 +126,11 @@ class CircuitBreaker:
                 self._change("open", "the call that tried it was cancelled")
 
     def _change(self, state: str, reason: str) -> None:
-        before, self.state = self.state, state
+        self.state = state
         switch.get_global_tracer().emit(
-            "state_change",
-            component="app",
+            _EVENTS[state],
+            component="guard",
             component_name=self.name,
-            inputs={"before": before},
-            outputs={"after": state},
             metadata={
                 "reason": reason,
                 "failure_threshold": self.failure_threshold,
@@ -127,16 +143,19 @@ def circuit_breaker(
     failure_threshold: int = 5,
     recovery_timeout: float = 60,
     *,
+    window: float = 0,
     fallback: Callable[..., Any] | None = None,
     fallback_model: str | None = None,
 ) -> Callable[[F], F]:
     """Refuse calls of a function, or of a coroutine function, for a while after it failed several times in a row.
 
-    Each change of the circuit is recorded as a `state_change`, each use of a fallback as a `decision`.
+    Each change of the circuit is recorded as `breaker_opened`, `breaker_half_open` or `breaker_closed`, each use of a
+    fallback as `fallback_used`.
 
     Args:
         failure_threshold: how many failures in a row open the circuit.
         recovery_timeout: after how many seconds an open circuit lets one call through; its outcome decides.
+        window: the seconds within which the failures lie; 0: any time.
         fallback: called with the same arguments in place of a call that failed or was refused.
         fallback_model: passed as `model` in a second call of the function, likewise.
 
@@ -156,23 +175,21 @@ def circuit_breaker(
         use, choice = fallback, name_of(fallback) if fallback is not None else fallback_model
         if fallback is None and fallback_model is not None and _takes_model(function):
             use = lambda *args, **kwargs: function(*args, **{**kwargs, "model": fallback_model})  # noqa: E731
-        circuit = CircuitBreaker(name_of(function), failure_threshold, recovery_timeout)
+        circuit = CircuitBreaker(name_of(function), failure_threshold, recovery_timeout, window=window)
 
         def stand_in(error: Exception, args: Any, kwargs: Any) -> Any:
             """Call the fallback, or raise the error."""
             if use is None:
                 if choice is not None:
-                    _record_choice(
-                        circuit, "no fallback", f"the function takes no model, so {choice} was not used"
-                    )
+                    record_fallback(circuit, None, f"the function takes no model, so {choice} was not used")
                 raise error
-            _record_choice(circuit, str(choice), str(error))
+            record_fallback(circuit, str(choice), str(error))
             return use(*args, **kwargs)
 
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                with circuit.watch():
+                with circuit:
                     return function(*args, **kwargs)
             except Exception as error:
                 return stand_in(error, args, kwargs)
@@ -180,7 +197,7 @@ def circuit_breaker(
         @wraps(function)
         async def run(*args: Any, **kwargs: Any) -> Any:
             try:
-                with circuit.watch():
+                with circuit:
                     return await function(*args, **kwargs)
             except Exception as error:
                 result = stand_in(error, args, kwargs)
@@ -203,12 +220,12 @@ def _takes_model(function: Callable[..., Any]) -> bool:
     return "model" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def _record_choice(circuit: CircuitBreaker, choice: str, reason: str) -> None:
+def record_fallback(circuit: CircuitBreaker, choice: str | None, reason: str) -> None:
+    """Record what answers in place of a call that failed or was refused; `None`: nothing could."""
     switch.get_global_tracer().emit(
-        "decision",
-        component="app",
+        "fallback_used",
+        component="guard",
         component_name=circuit.name,
-        inputs={"reasoning": reason},
-        outputs={"decision": choice},
-        metadata={"circuit": circuit.state},
+        outputs={"fallback": choice},
+        metadata={"reason": reason, "circuit": circuit.state},
     )

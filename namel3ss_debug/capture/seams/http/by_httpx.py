@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
+from namel3ss_debug.capture.core import delivery
 from namel3ss_debug.capture.core.answers import Response
 from namel3ss_debug.capture.core.patching import Undo, replace
 from namel3ss_debug.capture.seams.http.exchanges import (
@@ -14,6 +17,7 @@ from namel3ss_debug.capture.seams.http.exchanges import (
     LateExchange,
     enter,
     leave,
+    pause_before_retry,
 )
 from namel3ss_debug.capture.seams.http.request_bodies import StreamedBody
 from namel3ss_debug.capture.seams.http.shared import (
@@ -34,68 +38,120 @@ from namel3ss_debug.capture.seams.http.shared import (
 
 
 def patch(httpx: Any, exchanges: Exchanges) -> list[Undo]:
-    """Record each request of a transport of HTTPX or of its successor. One call is one attempt."""
-    tee, async_tee, sending = *_tee_classes(httpx), _sending_class(httpx)
-    error_factories: ErrorFactories = {"timeout": httpx.ReadTimeout, "connection": httpx.ConnectError}
+    """Record each request of a transport of HTTPX or of its successor. One call is one attempt, or several by `retries`."""
+    seam = _Seam(httpx, exchanges)
+    return [
+        replace(httpx.HTTPTransport, "handle_request", seam.wrap),
+        replace(httpx.AsyncHTTPTransport, "handle_async_request", seam.wrap_async),
+    ]
 
-    def sync(original: Callable[..., Any]) -> Callable[..., Any]:
-        def handle_request(self: Any, request: Any) -> Any:
-            stream, body = request.stream, _find_body(httpx, request)
-            if exchanges.reads_ahead(body):
-                body = StreamedBody.read(stream)
-            exchange = _begin(exchanges, self, request, body, sending)
-            token = enter(exchange)
-            try:
-                raise_body_error(body)
-                response = None
-                if exchange is not None and exchange.delivery is not None:
-                    response = _make_response(
-                        httpx, exchange, wait_for_head(exchange, error_factories), error_factories
-                    )
-                if response is None:
-                    add_trace_header(request.headers, exchange)
-                    response = original(self, request)
-            except BaseException as error:
-                fail(exchange, error)
-                raise
-            finally:
-                leave(token, exchange)
-                _restore(request, stream, exchange)
-            return response if exchange is None else _record_response(exchange, response, tee)
+
+class _Seam:
+    """The functions around the transports of one library."""
+
+    def __init__(self, httpx: Any, exchanges: Exchanges) -> None:
+        self.httpx, self.exchanges = httpx, exchanges
+        self.tee, self.async_tee = _tee_classes(httpx)
+        self.sending = _sending_class(httpx)
+        self.error_factories: ErrorFactories = {
+            "timeout": httpx.ReadTimeout,
+            "connection": httpx.ConnectError,
+        }
+        self.passing = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
+
+    def wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def handle_request(transport: Any, request: Any) -> Any:
+            attempt = 0
+            while True:
+                attempt += 1
+                stream, body = request.stream, _find_body(self.httpx, request)
+                if self.exchanges.reads_ahead(body):
+                    body = StreamedBody.read(stream)
+                exchange = _begin(self.exchanges, transport, request, body, self.sending)
+                token = enter(exchange)
+                response = pause = None
+                try:
+                    raise_body_error(body)
+                    if exchange is not None and exchange.delivery is not None:
+                        response = _make_response(
+                            self.httpx,
+                            exchange,
+                            wait_for_head(exchange, self.error_factories),
+                            self.error_factories,
+                        )
+                    if response is None:
+                        add_trace_header(request.headers, exchange)
+                        response = original(transport, request)
+                except self.passing as error:
+                    fail(exchange, error)
+                    if (pause := pause_before_retry(exchange, attempt, error)) is None:
+                        raise
+                except BaseException as error:
+                    fail(exchange, error)
+                    raise
+                finally:
+                    leave(token, exchange)
+                    _restore(request, stream, exchange)
+                if response is not None:
+                    if exchange is None:
+                        return response
+                    response = _record_response(exchange, response, self.tee)
+                    if (pause := _pause_after(exchange, attempt, response)) is None:
+                        return response
+                    with suppress(*self.passing):
+                        for _ in response.stream:  # the trace has the error, and the connection is kept
+                            pass
+                    response.stream.close()
+                time.sleep(pause or 0.0)
 
         return handle_request
 
-    def asynchronous(original: Callable[..., Any]) -> Callable[..., Any]:
-        async def handle_async_request(self: Any, request: Any) -> Any:
-            stream, body = request.stream, _find_body(httpx, request)
-            if exchanges.reads_ahead(body):
-                body = await StreamedBody.read_async(stream)
-            exchange = _begin(exchanges, self, request, body, sending)
-            token = enter(exchange)
-            try:
-                raise_body_error(body)
-                response = None
-                if exchange is not None and exchange.delivery is not None:
-                    response = _make_response(
-                        httpx, exchange, await wait_for_head_async(exchange, error_factories), error_factories
-                    )
-                if response is None:
-                    add_trace_header(request.headers, exchange)
-                    response = await original(self, request)
-            except BaseException as error:
-                fail(exchange, error)
-                raise
-            finally:
-                leave(token, exchange)
-                _restore(request, stream, exchange)
-            return response if exchange is None else _record_response(exchange, response, async_tee)
+    def wrap_async(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        async def handle_async_request(transport: Any, request: Any) -> Any:
+            attempt = 0
+            while True:
+                attempt += 1
+                stream, body = request.stream, _find_body(self.httpx, request)
+                if self.exchanges.reads_ahead(body):
+                    body = await StreamedBody.read_async(stream)
+                exchange = _begin(self.exchanges, transport, request, body, self.sending)
+                token = enter(exchange)
+                response = pause = None
+                try:
+                    raise_body_error(body)
+                    if exchange is not None and exchange.delivery is not None:
+                        response = _make_response(
+                            self.httpx,
+                            exchange,
+                            await wait_for_head_async(exchange, self.error_factories),
+                            self.error_factories,
+                        )
+                    if response is None:
+                        add_trace_header(request.headers, exchange)
+                        response = await original(transport, request)
+                except self.passing as error:
+                    fail(exchange, error)
+                    if (pause := pause_before_retry(exchange, attempt, error)) is None:
+                        raise
+                except BaseException as error:
+                    fail(exchange, error)
+                    raise
+                finally:
+                    leave(token, exchange)
+                    _restore(request, stream, exchange)
+                if response is not None:
+                    if exchange is None:
+                        return response
+                    response = _record_response(exchange, response, self.async_tee)
+                    if (pause := _pause_after(exchange, attempt, response)) is None:
+                        return response
+                    with suppress(*self.passing):
+                        async for _ in response.stream:  # as above
+                            pass
+                    await response.stream.aclose()
+                await delivery.sleep(pause or 0.0)
 
         return handle_async_request
-
-    return [
-        replace(httpx.HTTPTransport, "handle_request", sync),
-        replace(httpx.AsyncHTTPTransport, "handle_async_request", asynchronous),
-    ]
 
 
 def _find_body(httpx: Any, request: Any) -> bytes | StreamedBody:
@@ -147,6 +203,13 @@ def _record_response(exchange: AnyExchange, response: Any, tee: Any) -> Any:
     )
     response.stream = tee(response.stream, exchange)
     return response
+
+
+def _pause_after(exchange: AnyExchange, attempt: int, response: Any) -> float | None:
+    """Return the seconds before a request that got this response is to be sent again; None if it is not."""
+    return (
+        pause_before_retry(exchange, attempt, response.status_code) if response.status_code >= 400 else None
+    )
 
 
 def _restore(request: Any, stream: Any, exchange: AnyExchange | None) -> None:

@@ -217,6 +217,11 @@ class LateExchange:
             self._exchange.close()
 
 
+def pause_before_retry(exchange: AnyExchange | None, attempt: int, failure: int | Exception) -> float | None:
+    """Return the seconds before a request is to be sent again; None if it is not. See `Exchange.pause_before_retry`."""
+    return exchange.pause_before_retry(attempt, failure) if isinstance(exchange, Exchange) else None
+
+
 def enter(exchange: AnyExchange | None) -> Token[bool]:
     """Note that a library runs next which sends a recorded exchange."""
     if exchange is not None and exchange.network is not None:
@@ -324,17 +329,26 @@ class Exchange:
         self._span = self._begin(around, request, headers, body)
         self._started = perf_counter_ns()  # the debugger may have paused the program at the start event
         if owner.tracer.answers is not None:
-            self._take_answer(owner.tracer.answers, request)
+            self._take_answer(owner.tracer.answers, request, headers, body)
         self.carried = make_trace_header(owner.tracer, url, headers, self._span.event_id)
         owner.open[self] = None
 
-    def _take_answer(self, answers: ReplySource, request: Any) -> None:
+    def _take_answer(
+        self, answers: ReplySource, request: Any, headers: Iterable[tuple[str, str]], body: bytes | None
+    ) -> None:
         """Take the answer that this exchange gets instead of being sent, or the fault that it meets."""
         event_id = self._span.event_id
         call_reply = answers.take(event_id)
         if call_reply is None:
             return
         call_reply = drop_impossible_cut(call_reply, self._owner.tracer.problem)
+        if call_reply.other_model:
+            from namel3ss_debug.capture.guards.other_models import (
+                ask_other_model,
+            )  # few calls have a fallback
+
+            other = ask_other_model(self._url, headers, body, call_reply.other_model)
+            call_reply = call_reply._replace(recorded_response=other)
         response = make_response(call_reply, self._format, request, method=self._method, event_id=event_id)
         self._marks = call_reply.to_metadata()
         self._is_recorded = call_reply.recorded_response is not None or call_reply.recorded
@@ -347,6 +361,27 @@ class Exchange:
             self.network = self._owner.tracer.network
         if call_reply.effect is not None:
             self.delivery = Delivery(None, (call_reply.effect.delay_ms / 1000,))
+
+    def pause_before_retry(self, attempt: int, failure: int | Exception) -> float | None:
+        """Return the seconds before this request is to be sent again; None if it is not.
+
+        Args:
+            attempt: how often the seam has sent it.
+            failure: the status of the response, or the exception that the library raised in place of one.
+        """
+        retries = self._owner.tracer.retries
+        # A body that is streamed can be sent once; what a limit or a circuit breaker refused, it refuses again.
+        if retries is None or self._streamed is not None or "guarded" in self._marks:
+            return None
+        try:
+            targets = [("host", urlsplit(self._url).netloc.rpartition("@")[2])]
+            if self._format is not None:
+                targets.append(("model", str(self._span.name)))
+            asked, answered = self._head.kept.get("retry-after"), self.response is not None
+            return retries.pause(targets, attempt, failure, asked, answered=answered)
+        except Exception as error:
+            self._owner.tracer.problem("a request could not be sent again", error)
+            return None
 
     def drop_recorded_response(self) -> None:
         """Let the program answer itself where a trace would. What the user gives still replaces its answer."""

@@ -26,15 +26,15 @@ def test_a_circuit_opens_at_the_threshold_and_tries_one_call_later():
     """Two failures open it; after ten seconds one call decides, and the others wait for it."""
     clock = Clock()
     circuit = CircuitBreaker("ask", 2, 10, clock)
-    circuit.fail(ValueError())
+    circuit.fail("ValueError")
     circuit.succeed()
-    circuit.fail(ValueError())
+    circuit.fail("ValueError")
     assert (circuit.state, circuit.admit()) == ("closed", True)
-    circuit.fail(ValueError())
+    circuit.fail("ValueError")
     assert (circuit.state, circuit.admit()) == ("open", False)
     clock.now = 10.0
     assert [circuit.admit(), circuit.admit(), circuit.state] == [True, False, "half_open"]
-    circuit.fail(ValueError())
+    circuit.fail("ValueError")
     assert (circuit.state, circuit.admit()) == ("open", False)
     clock.now = 20.0
     assert circuit.admit()
@@ -60,7 +60,7 @@ def test_a_refused_call_is_an_error_that_says_why():
 
 
 def test_a_fallback_is_called_with_the_same_arguments(tracing):
-    """In place of a call that fails, and of one that is refused; each use is a decision in the trace."""
+    """In place of a call that fails, and of one that is refused; each use is an event in the trace."""
     tracing()
 
     @circuit_breaker(1, 30, fallback=lambda question: question.upper())
@@ -69,10 +69,10 @@ def test_a_fallback_is_called_with_the_same_arguments(tracing):
 
     assert [ask("a"), ask("b")] == ["A", "B"]
     events = list(open_trace(shutdown_tracing()).events())
-    (change,) = (event for event in events if event["event_type"] == "state_change")
-    assert (change["inputs"], change["outputs"]) == ({"before": "closed"}, {"after": "open"})
+    (change,) = (event for event in events if event["event_type"] == "breaker_opened")
+    assert (change["component"], change["component_name"]) == ("guard", "ask")
     assert (change["metadata"]["failure_threshold"], change["metadata"]["recovery_timeout"]) == (1, 30)
-    reasons = [event["inputs"]["reasoning"] for event in events if event["event_type"] == "decision"]
+    reasons = [event["metadata"]["reason"] for event in events if event["event_type"] == "fallback_used"]
     assert reasons[0] == "down"
     assert reasons[1].startswith("ask is not called")
 
@@ -102,11 +102,38 @@ def test_a_model_that_cannot_be_passed_is_recorded(tracing):
 
     with pytest.raises(TimeoutError):
         ask("hello")
-    (decision,) = (
-        event for event in open_trace(shutdown_tracing()).events() if event["event_type"] == "decision"
+    (used,) = (
+        event for event in open_trace(shutdown_tracing()).events() if event["event_type"] == "fallback_used"
     )
-    assert decision["outputs"] == {"decision": "no fallback"}
-    assert "tinyllama was not used" in decision["inputs"]["reasoning"]
+    assert used["outputs"] == {"fallback": None}
+    assert "tinyllama was not used" in used["metadata"]["reason"]
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(5, 30), (3, 10), (10, 60)])
+def test_a_circuit_opens_at_exactly_its_threshold_and_tries_again_on_time(failures, seconds):
+    """The thresholds of production-debugging-platform.txt; the clock is that of the test."""
+    clock = Clock()
+    circuit = CircuitBreaker("ask", failures, seconds, clock)
+    for _ in range(failures - 1):
+        circuit.fail("TimeoutError")
+    assert circuit.admit()
+    circuit.fail("TimeoutError")
+    assert not circuit.admit()
+    clock.now = seconds - 0.001
+    assert not circuit.admit()
+    clock.now = float(seconds)
+    assert (circuit.admit(), circuit.state) == (True, "half_open")
+
+
+def test_failures_count_within_the_window_alone():
+    """What failed before it is forgotten."""
+    clock = Clock()
+    circuit = CircuitBreaker("ask", 3, 10, clock, window=5)
+    for clock.now in (0.0, 1.0, 6.5, 7.0):
+        circuit.fail("TimeoutError")
+    assert (circuit.state, circuit.failures) == ("closed", 2)
+    circuit.fail("TimeoutError")
+    assert circuit.state == "open"
 
 
 def test_a_cancelled_trial_leaves_the_decision_to_the_next_call():

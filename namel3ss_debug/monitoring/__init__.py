@@ -1,0 +1,1 @@
+"""Watching traces while they grow: figures, alert rules and alerts."""
