@@ -114,6 +114,14 @@ def test_commands_go_to_events_and_names(examples, watched, find_violations):
     assert find_violations(page) == []
 
 
+def test_what_is_typed_right_after_the_slash_goes_to_the_filter(examples, watched):
+    """No letter is lost, or taken for a key of the page."""
+    page = watched().open(examples["failing_agent"])
+    page.keyboard.press("/")
+    page.keyboard.type("failed")
+    assert page.locator("#search").input_value() == "failed"
+
+
 def test_filter_by_kind_name_number_text_and_field(examples, watched):
     """The filter reads words, fields of the table, and paths into the payloads; Escape clears it."""
     view = watched()

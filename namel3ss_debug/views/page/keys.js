@@ -86,6 +86,8 @@ function listCommands(page, timeline) {
       label: "Filter",
       run: () => {
         page.change({ tab: "tree" });
+        // At once for keys that follow quickly, and again where the panes are tabs, of which the next frame shows this one.
+        byId("search").focus();
         requestAnimationFrame(() => byId("search").focus());
       },
     },
