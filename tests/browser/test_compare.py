@@ -79,8 +79,8 @@ def test_keys_go_from_difference_to_difference(compared, watched):
         if selected(page) == seen[-1]:
             break
         seen.append(selected(page))
+        assert page.locator("#transcript [aria-selected=true][data-differs]").count() == 1
     assert 4 <= len(seen) < 30
-    assert all(page.locator("#transcript .pair[data-differs]").count() for _ in seen[:1])
     page.keyboard.press("Shift+N")
     view.settle()
     assert selected(page) == seen[-2]

@@ -460,7 +460,7 @@ def install(tracer: ExecutionTracer) -> Guards:
 
 
 def limits(**measures: Any) -> Callable[[F], F]:
-    """UseLimit what happens inside each call of a function: its model calls, tool calls and everything that they start.
+    """Limit what happens inside each call of a function: its model calls, tool calls and everything that they start.
 
     Works on functions, coroutine functions and generators, while the program is traced; in a re-run, the calls that
     were refused are refused again.
