@@ -270,14 +270,14 @@ class PageWatcher(SpanWatcher):
 
 def describe_span(start: Event, end: Event) -> str:
     """Return what went into a span and came out of it on one line, as a tree shows it."""
-    came_out = summary(end) if end and end.get("error") is None else ""
-    if not start or len(came_out) >= GIST:  # what came out says more
-        return came_out[:GIST]
+    result = summary(end) if end and end.get("error") is None else ""
+    if not start or len(result) >= GIST:  # what came out says more
+        return result[:GIST]
     arguments = (
         lenient.mapping(start.get("inputs")).get("arguments") if start["component"] == "tool" else None
     )
     went_in = call("", arguments, GIST) if arguments is not None else summary(start)
-    return " → ".join(filter(None, (went_in[: max(GIST - len(came_out), GIST // 2)], came_out)))[:GIST]
+    return " → ".join(filter(None, (went_in[: max(GIST - len(result), GIST // 2)], result)))[:GIST]
 
 
 def span_columns(
