@@ -27,7 +27,7 @@ class Alert:
         began: when the condition was first met, seconds since 1970.
         fired: when the alert fired; None while it is pending.
         ended: when the condition was over; None before.
-        trace: the path of the trace.
+        trace: the path of the trace; of its folder for a rule about all of them.
         events: the numbers of the events that prove it.
         command: the command that goes there.
         fingerprint: the same for the same rule, labels and subject in every run.

@@ -71,7 +71,8 @@ def make_alert(
     """Return the alert of an episode."""
     by = rule.key.by
     labels = dict(rule.labels)
-    if program.title:
+    path = str(Path(program.path).parent) if by == "all" else program.path
+    if program.title and by != "all":
         labels["program"] = short(Path(program.title).name, _LONGEST_NAME)
     if subject:
         labels[by] = short(subject, _LONGEST_NAME)
@@ -94,11 +95,11 @@ def make_alert(
         began=episode.began,
         fired=episode.fired,
         ended=None,
-        trace=program.path,
+        trace=path,
         events=judged.events,
         command=_command(program.path, judged.events),
         fingerprint=fingerprint,
-        episode=compute_fingerprint(fingerprint, program.path, repr(episode.began)),
+        episode=compute_fingerprint(fingerprint, path, repr(episode.began)),
     )
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from namel3ss_debug.analysis.metrics import to_text_format
 from namel3ss_debug.errors import DebugError, WrongUsageError
 from namel3ss_debug.wire.loopback import LoopbackServer
-from namel3ss_debug.wire.posting import open_poster
+from namel3ss_debug.wire.posting import open_poster, split_login
 
 PATH: Final = "/metrics"
 JOB: Final = "namel3ss-debug"
@@ -83,9 +83,10 @@ def push(url: str, lines: Iterable[str]) -> None:
         DebugError: it was not reached, or did not take them.
         MissingExtraError: urllib3 is not installed.
     """
+    url, login = split_login(url)
     whole = url if "/metrics/job/" in url else f"{url.rstrip('/')}{PATH}/job/{JOB}"
     with open_poster("--pushgateway", "alerts", retries=0) as post:
-        posted = post(whole, _encode(to_text_format(lines)), {"content-type": _TEXT_TYPE})
+        posted = post(whole, _encode(to_text_format(lines)), {"content-type": _TEXT_TYPE, **login})
     if posted.problem:
         raise DebugError(f"--pushgateway {whole} {posted.problem}")
 

@@ -72,7 +72,7 @@ class Outlets:
     def take(self, snapshot: Snapshot) -> None:
         """Keep the alerts that changed until they are sent, and the figures for the next who asks."""
         for alert in snapshot.changed:
-            self._outbox.put(alert)
+            self._outbox.put(alert, snapshot.at)
         self._gauges = self._make_gauges(snapshot)
 
     def close(self) -> None:
@@ -98,6 +98,8 @@ class Outlets:
                     push(self._pushgateway, self._make_lines())
             except DebugError as error:
                 self._report(str(error))
+            except Exception as error:  # the next round may succeed; its text may hold a secret
+                self._report(f"alerts and metrics could not be sent ({type(error).__name__})")
 
     def _make_lines(self) -> list[str]:
         return self.metrics.make_lines(self._gauges)

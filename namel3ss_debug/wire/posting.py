@@ -5,9 +5,11 @@ That is after 429, 502, 503 and 504, and where there is no connection, with grow
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from namel3ss_debug.errors import MissingExtraError
 
@@ -37,6 +39,16 @@ class Posted(NamedTuple):
 
 Post = Callable[[str, bytes, Mapping[str, str]], Posted]
 """Posts a body with headers to a URL."""
+
+
+def split_login(url: str) -> tuple[str, dict[str, str]]:
+    """Return a URL without the name and the password in it, and the header that carries them."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return address, {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 @contextmanager

@@ -74,3 +74,13 @@ def test_metrics_are_pushed_in_the_text_format(receiver):
         DebugError, match=r"^--pushgateway http://.*/metrics/job/namel3ss-debug answered 400 not now$"
     ):
         push(receiver.url, [])
+
+
+def test_the_login_of_a_pushgateway_is_a_header_and_in_no_message(receiver):
+    """As curl sends the name and the password of a URL."""
+    receiver.statuses = [400]
+    with pytest.raises(DebugError) as caught:
+        push(receiver.url.replace("//", "//me:secret1@"), [])
+    assert "secret1" not in str(caught.value)
+    _, headers, _, _ = receiver.requests[0]
+    assert headers["authorization"].startswith("Basic ")

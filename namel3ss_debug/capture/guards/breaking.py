@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from importlib import import_module
+from inspect import iscoroutine
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -34,8 +35,8 @@ class Breakers:
         self._circuits: dict[tuple[str, str], tuple[CircuitBreaker, Breaker] | None] = {}
         self._watched: dict[str, list[CircuitBreaker]] = {}
 
-    def refuse(self, event: Event) -> CallReply | None:
-        """Return the refusal of the call that begins with this event, or its fallback; `None` lets it be made."""
+    def refuse(self, event: Event) -> tuple[CircuitBreaker, Breaker] | None:
+        """Return the open circuit that refuses the call that begins with this event; `None` lets it be made."""
         if not self._rows:
             return None
         admitted: list[CircuitBreaker] = []
@@ -43,11 +44,11 @@ class Breakers:
             found = self._find(kind, name)
             if found is None:
                 continue
-            circuit, row = found
+            circuit, _ = found
             if not circuit.admit():
                 for each in admitted:
                     each.release()
-                return _replace(circuit, row, event)
+                return found
             admitted.append(circuit)
         if admitted:
             self._watched[event["event_id"]] = admitted
@@ -95,8 +96,8 @@ def _targets(event: Event) -> list[tuple[str, str]]:
     return targets
 
 
-def _replace(circuit: CircuitBreaker, row: Breaker, event: Event) -> CallReply:
-    """Return what happens in place of a call whose circuit is open."""
+def replace_call(circuit: CircuitBreaker, row: Breaker, event: Event) -> CallReply:
+    """Return what happens in place of a call whose circuit is open; a function of the program may run for it."""
     text = circuit.describe_refusal()
     if row.fallback is not None:
         kind, value = row.fallback
@@ -132,9 +133,16 @@ def _call_function(target: str, event: Event) -> Any:
     module, _, name = target.partition(":")
     owner = sys.modules.get(module) or import_module(module)
     inputs = lenient.mapping(event.get("inputs"))
-    if event["component"] == "tool":
-        return getattr(owner, name)(**lenient.mapping(inputs.get("arguments")))
-    return getattr(owner, name)(inputs)
+    is_tool = event["component"] == "tool"
+    value = (
+        getattr(owner, name)(**lenient.mapping(inputs.get("arguments")))
+        if is_tool
+        else getattr(owner, name)(inputs)
+    )
+    if iscoroutine(value):
+        value.close()
+        raise TypeError(f"{target} is a coroutine function, and a fallback is called without a loop")
+    return value
 
 
 def _exchange(event: Event) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from namel3ss_debug.capture.core import switch
 from namel3ss_debug.capture.core.answers import CallReply, RecordedError, ReplySource
 from namel3ss_debug.capture.core.failures import type_name
 from namel3ss_debug.capture.core.messages import print_message
-from namel3ss_debug.capture.guards.breaking import Breakers
+from namel3ss_debug.capture.guards.breaking import Breakers, replace_call
 from namel3ss_debug.capture.guards.ledger import Ledger, LedgerClaim, Reached
 from namel3ss_debug.capture.seams.functions.wrapping import enclose, name_of
 from namel3ss_debug.capture.seams.inputs import opened_files
@@ -115,9 +115,14 @@ class Guards:
             return
         try:
             with self._alone():
-                reply = self._breakers.refuse(event)
-                if reply is None and (reply := self._claim(span, event)) is not None:
+                refused = self._breakers.refuse(event)
+                reply = self._claim(span, event) if refused is None else None
+                if reply is not None:
                     self._breakers.release(event["event_id"])
+            if (
+                refused is not None
+            ):  # outside of the lock: a function of the program may wait for calls of other threads
+                reply = replace_call(*refused, event)
         except Exception as error:
             self._tracer.problem("limits could not be checked, so a call was made", error)
             return

@@ -166,9 +166,9 @@ def _read_channel(
 
     def from_environment(key: str) -> str:
         variable = value[key]
-        if not environ.get(variable):
+        if not environ.get(variable, "").strip():
             raise SettingError(f"{where}.{key}: the environment variable {variable} is not set")
-        return environ[variable]
+        return environ[variable].strip()
 
     target = address = ""
     if found == ["url_env"]:
@@ -177,7 +177,15 @@ def _read_channel(
         target = address = value[found[0]]
     if row.may and not target.startswith(("http://", "https://")):
         raise SettingError(f"{where}: {address} is no URL of HTTP; give one such as http://localhost:9093")
+    try:
+        _ = urlsplit(target).port
+    except ValueError:
+        raise SettingError(f"{where}: {address} is no valid URL") from None
     token = from_environment("token_env") if "token_env" in value else ""
+    if not (token.isascii() and token.isprintable()):
+        raise SettingError(
+            f"{where}.token_env: the value of the environment variable {value['token_env']} is no token; it has characters that no header takes"
+        )
     severity = value.get("severity", SEVERITIES[0])
     return Channel(name, str(kind), address, target, token, severity, per_minute)
 

@@ -2,7 +2,8 @@
 
 What is put is in one SQLite file before anything is sent, so a killed monitor loses nothing: the next one sends it. A
 channel that fails is left alone for growing pauses, and its alerts wait in order. Several monitors of a folder share the
-file, and one of them sends at a time.
+file, and one of them sends at a time. What they see of a rule about one subject is one episode, although each of them dates it by
+its own looks.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from namel3ss_debug.analysis.findings import compute_fingerprint
 from namel3ss_debug.config import DebugConfiguration
 from namel3ss_debug.errors import DebugError, MissingExtraError
 from namel3ss_debug.monitoring.alert import FIRING, PENDING, Alert
-from namel3ss_debug.monitoring.channels import CHANNELS, Channel, DeliveryError, read_channels
+from namel3ss_debug.monitoring.channels import CHANNELS, AlertDocument, Channel, DeliveryError, read_channels
 from namel3ss_debug.traces.folders import make_trace_folder, open_private
 from namel3ss_debug.traces.redaction.documents import redact_document
 from namel3ss_debug.traces.redaction.redactor import Redactor
@@ -33,11 +35,17 @@ KEEP_SECONDS: Final = 30 * 86_400.0
 """How long it is known which alerts were sent."""
 
 _WINDOW_SECONDS = 60.0
+_SEEN_SECONDS = 3600.0
+"""So long after it was last seen an episode goes on whose end no monitor has seen, because it was killed or looked only once."""
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS deliveries (number INTEGER PRIMARY KEY, channel TEXT NOT NULL, episode TEXT NOT NULL,
-    state TEXT NOT NULL, alert TEXT NOT NULL, done REAL, UNIQUE (channel, episode, state));
+    state TEXT NOT NULL, alert TEXT NOT NULL, subject TEXT NOT NULL, seen REAL NOT NULL, done REAL,
+    refused INTEGER NOT NULL DEFAULT 0, UNIQUE (channel, episode, state));
 CREATE TABLE IF NOT EXISTS channels (name TEXT PRIMARY KEY, failures INTEGER NOT NULL, due REAL NOT NULL);
 """
+_GOES_ON = """channel = ? AND subject = ? AND state = 'firing' AND NOT EXISTS (SELECT 1 FROM deliveries AS ended
+    WHERE ended.channel = deliveries.channel AND ended.episode = deliveries.episode AND ended.state = 'resolved')"""
 
 
 class Outbox:
@@ -82,27 +90,45 @@ class Outbox:
                 database.executescript(_TABLES)
                 database.execute("DELETE FROM deliveries WHERE done < ?", (now - KEEP_SECONDS,))
 
-    def put(self, alert: Alert) -> None:
+    def put(self, alert: Alert, now: float) -> None:
         """Keep an alert for the channels that take it, once for its episode and state.
 
         One that is pending goes nowhere, and neither does the end of an episode that never fired.
         """
         if alert.state == PENDING:
             return
-        (self._firing.add if alert.state == FIRING else self._firing.discard)(alert.episode)
+        subject = compute_fingerprint(alert.fingerprint, alert.trace)
+        (self._firing.add if alert.state == FIRING else self._firing.discard)(subject)
         takers = [channel.name for channel in self.channels if channel.takes(alert.severity)]
         if not takers:
             return
         document = alert.to_json()
         if self._redactor is not None:
             document = redact_document(document, self._redactor)
-        text = json.dumps(document)
         with self._open() as database:
-            database.executemany(
-                "INSERT OR IGNORE INTO deliveries (channel, episode, state, alert) SELECT ?1, ?2, ?3, ?4"
-                " WHERE ?3 = 'firing' OR EXISTS (SELECT 1 FROM deliveries WHERE channel = ?1 AND episode = ?2)",
-                [(name, alert.episode, alert.state, text) for name in takers],
-            )
+            database.execute("BEGIN IMMEDIATE")
+            for name in takers:
+                known = database.execute(
+                    f"SELECT episode FROM deliveries WHERE {_GOES_ON} AND seen > ?",  # noqa: S608
+                    (name, subject, now - _SEEN_SECONDS),
+                ).fetchone()
+                is_new = known is None and alert.began > _last_end(database, name, subject)
+                if is_new if alert.state == FIRING else known is not None:
+                    episode = alert.episode if known is None else known[0]
+                    text = json.dumps({**document, "episode": episode})
+                    database.execute(
+                        "INSERT OR IGNORE INTO deliveries (channel, episode, state, alert, subject, seen) VALUES (?, ?, ?, ?, ?, ?)",
+                        (name, episode, alert.state, text, subject, now),
+                    )
+            self._note_seen(database, now)
+            database.execute("COMMIT")
+
+    def _note_seen(self, database: sqlite3.Connection, now: float) -> None:
+        """Note that the alerts that this monitor sees are not over."""
+        database.executemany(
+            "UPDATE deliveries SET seen = ? WHERE subject = ? AND state = 'firing' AND seen < ?",
+            [(now, subject, now - _WINDOW_SECONDS) for subject in self._firing],
+        )
 
     def flush(self, now: float) -> list[str]:
         """Send what is due, and return a line for each problem.
@@ -112,13 +138,13 @@ class Outbox:
         """
         if not self.channels:
             return []
-        with open(f"{self._path}.lock", "wb", opener=open_private) as lock:
+        with self._open() as database, open(f"{self._path}.lock", "wb", opener=open_private) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 return []
-            with self._open() as database:
-                return [line for channel in self.channels for line in self._flush(database, channel, now)]
+            self._note_seen(database, now)
+            return [line for channel in self.channels for line in self._flush(database, channel, now)]
 
     def count_waiting(self) -> int:
         """Return how many deliveries to the channels of the setting wait."""
@@ -136,8 +162,8 @@ class Outbox:
             return
         if kind.renewed:
             database.executemany(
-                "UPDATE deliveries SET done = NULL WHERE channel = ? AND episode = ? AND state = 'firing' AND done <= ?",
-                [(name, episode, now - kind.renewed) for episode in tuple(self._firing)],
+                f"UPDATE deliveries SET done = NULL WHERE {_GOES_ON} AND done <= ? AND NOT refused",  # noqa: S608
+                [(name, subject, now - kind.renewed) for subject in tuple(self._firing)],
             )
         lately = database.execute(
             "SELECT count(*) FROM deliveries WHERE channel = ? AND done > ?", (name, now - _WINDOW_SECONDS)
@@ -147,10 +173,12 @@ class Outbox:
             (name, max(0, channel.per_minute - lately)),
         ).fetchall()
         for number, text in waiting:
+            refused = False
             try:
-                kind.load().deliver(channel, json.loads(text), now)
+                _deliver(channel, json.loads(text), now)
             except DeliveryError as error:
-                if not error.final:
+                refused = error.final
+                if not refused:
                     failures = (failures or 0) + 1
                     pause = max(error.wait, min(2.0 ** min(failures, 30), LONGEST_PAUSE))
                     _note(database, name, failures, now + pause)
@@ -158,7 +186,9 @@ class Outbox:
                     yield f"alert channel {name}: {error}; alerts that wait: {left}, next attempt in {pause:g} s"
                     return
                 yield f"alert channel {name}: {error}; this alert is not sent"
-            database.execute("UPDATE deliveries SET done = ? WHERE number = ?", (now, number))
+            database.execute(
+                "UPDATE deliveries SET done = ?, refused = ? WHERE number = ?", (now, refused, number)
+            )
             _note(database, name, 0, 0.0)
             failures = 0
 
@@ -180,6 +210,23 @@ class Outbox:
                 yield database
         except (OSError, sqlite3.Error) as error:
             raise DebugError(f"{self._path}: {error}; alerts cannot be kept there") from None
+
+
+def _deliver(channel: Channel, alert: AlertDocument, now: float) -> None:
+    """Deliver an alert; whatever else goes wrong is a failure too, which other alerts and channels outlive."""
+    try:
+        CHANNELS[channel.kind].load().deliver(channel, alert, now)
+    except DeliveryError:
+        raise
+    except Exception as error:  # its text may hold the token
+        raise DeliveryError(f"{channel.address} could not be used ({type(error).__name__})") from None
+
+
+def _last_end(database: sqlite3.Connection, name: str, subject: str) -> float:
+    """Return when the last episode ended; one that began before is the same, seen by another monitor."""
+    query = "SELECT alert FROM deliveries WHERE channel = ? AND subject = ? AND state = 'resolved' ORDER BY number DESC LIMIT 1"
+    ended = database.execute(query, (name, subject)).fetchone()
+    return float(json.loads(ended[0])["ended"]) if ended is not None else float("-inf")
 
 
 def _note(database: sqlite3.Connection, name: str, failures: int, due: float) -> None:

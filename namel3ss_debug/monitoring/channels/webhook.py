@@ -5,14 +5,12 @@ A kill between the answer of the receiver and our note of it posts the alert aga
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from namel3ss_debug.monitoring.channels import AlertDocument, Channel, DeliveryError
-from namel3ss_debug.wire.posting import open_poster
+from namel3ss_debug.wire.posting import open_poster, split_login
 
 SCHEMA: Final = "namel3ss-debug/alert/1"
 _LATER = frozenset({0, 408, 425, 429})
@@ -32,14 +30,10 @@ def post_json(channel: Channel, url: str, document: Any, headers: Mapping[str, s
     Raises:
         DeliveryError: the receiver did not take it.
     """
-    parts = urlsplit(url)
-    fixed = {"content-type": "application/json", **(headers or {})}
+    address, login = split_login(url)
     if channel.token:
-        fixed["authorization"] = f"Bearer {channel.token}"
-    elif parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        fixed["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        login = {"authorization": f"Bearer {channel.token}"}
+    fixed = {"content-type": "application/json", **(headers or {}), **login}
     with open_poster(f"the channel {channel.name}", "alerts", retries=0) as post:
         posted = post(address, json.dumps(document).encode(), fixed)
     if posted.problem:

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -163,6 +164,54 @@ def test_a_tool_has_a_value_or_a_function_as_its_fallback(tracing, fallback, fou
             search("a")
     assert search("a") == found
     assert events_of_guards() == [("breaker_opened", "tool search"), ("fallback_used", "tool search")]
+
+
+@hooks.trace_tool_call
+def look_up_again(query):
+    """Another tool, which is fine."""
+    return [query, "again"]
+
+
+def look_up_in_thread(query):
+    """Answer in place of a tool by another one in another thread."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(look_up_again, query).result(timeout=60)
+
+
+async def look_up_on_loop(query):
+    """Answer nothing: nobody awaits it."""
+    return query
+
+
+def test_a_fallback_may_wait_for_calls_of_other_threads(tracing):
+    """No call of the process waits while it runs."""
+    target = f"{__name__}:look_up_in_thread"
+    tracing(circuit_breakers={"tool:search": {"failure_threshold": 1, "fallback_function": target}})
+
+    @hooks.trace_tool_call
+    def search(query):
+        raise TimeoutError(query)
+
+    with pytest.raises(TimeoutError):
+        search("a")
+    assert search("a") == ["a", "again"]
+
+
+def test_a_coroutine_function_is_no_fallback(tracing, capfd):
+    """The call is refused, and a line says why."""
+    target = f"{__name__}:look_up_on_loop"
+    tracing(circuit_breakers={"tool:search": {"failure_threshold": 1, "fallback_function": target}})
+
+    @hooks.trace_tool_call
+    def search(query):
+        raise TimeoutError(query)
+
+    with pytest.raises(TimeoutError):
+        search("a")
+    with pytest.raises(CircuitOpenError):
+        search("a")
+    shutdown_tracing()
+    assert "the fallback of tool search failed: TypeError" in capfd.readouterr().err
 
 
 def test_a_model_may_have_a_value_or_a_function_as_its_fallback(tracing, model, ask):

@@ -81,6 +81,32 @@ def test_a_wrong_channel_is_one_line_without_its_secret(channel, message):
     assert "secret1" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"URL": "http://me:pa]ss1@host", "TOKEN": "x"}, ": the URL in URL is no valid URL"),
+        (
+            {"URL": "http://host", "TOKEN": "ss1€"},
+            ".token_env: the value of the environment variable TOKEN is no token",
+        ),
+        ({"URL": "http://host", "TOKEN": "\n"}, ".token_env: the environment variable TOKEN is not set"),
+    ],
+)
+def test_a_wrong_secret_is_one_line_without_it(environ, message):
+    """The line names its variable."""
+    with pytest.raises(SettingError) as caught:
+        read(environ, ops={"kind": "webhook", "url_env": "URL", "token_env": "TOKEN"})
+    assert str(caught.value).startswith(f"alert_channels.ops{message}")
+    assert "ss1" not in str(caught.value)
+
+
+def test_the_line_end_of_a_file_is_no_part_of_a_secret():
+    """As `$(cat token)` leaves out and a secret of an orchestrator does not."""
+    environ = {"URL": "http://host\n", "TOKEN": "secret2\n"}
+    (channel,) = read(environ, ops={"kind": "webhook", "url_env": "URL", "token_env": "TOKEN"})
+    assert (channel.target, channel.token) == ("http://host", "secret2")
+
+
 def test_every_kind_can_be_read():
     """A channel shows where its secrets are, and not the secrets."""
     environ = {"ADDRESS": "https://me:secret1@host", "TOKEN": "secret2"}

@@ -67,7 +67,7 @@ def test_a_state_of_an_episode_is_sent_once(tmp_path, receiver, webhook):
     for _ in range(2):
         outbox = make_outbox(tmp_path, ops=webhook)
         for alert in (replace(ALERT, state="pending"), ALERT, ALERT, resolved(ALERT), resolved(episode(2))):
-            outbox.put(alert)
+            outbox.put(alert, NOW)
             assert outbox.flush(NOW) == []
     assert taken(receiver) == [("e1", "firing"), ("e1", "resolved")]
     path, headers, body, _ = receiver.requests[0]
@@ -82,8 +82,8 @@ def test_a_receiver_that_fails_and_recovers_gets_all_once_and_in_order(tmp_path,
     receiver.statuses = [503] * 10 + [429]
     alerts = [episode(number) for number in range(5)]
     for alert in alerts:
-        outbox.put(alert)
-    outbox.put(resolved(alerts[0]))
+        outbox.put(alert, NOW)
+    outbox.put(resolved(alerts[0]), NOW)
     now, pauses = NOW, []
     while outbox.count_waiting():
         (line,) = outbox.flush(now) or [""]
@@ -103,7 +103,7 @@ def test_a_receiver_that_is_not_there_gets_all_when_it_is(tmp_path, receiver, we
     """Without a server the alerts wait, and the next monitor of the folder sends them."""
     port = receiver.server.server_port
     gone = make_outbox(tmp_path, ops={"kind": "webhook", "url": "http://127.0.0.1:9/hook"})
-    gone.put(ALERT)
+    gone.put(ALERT, NOW)
     (line,) = gone.flush(NOW)
     assert "was not reached (NewConnectionError); alerts that wait: 1, next attempt in 2 s" in line
     again = make_outbox(tmp_path, ops={"kind": "webhook", "url": f"http://127.0.0.1:{port}/hook"})
@@ -116,8 +116,8 @@ def test_what_a_receiver_refuses_is_named_and_not_tried_again(tmp_path, receiver
     """What is after it is sent."""
     outbox = make_outbox(tmp_path, ops=webhook)
     receiver.statuses = [400]
-    outbox.put(ALERT)
-    outbox.put(episode(2))
+    outbox.put(ALERT, NOW)
+    outbox.put(episode(2), NOW)
     (line,) = outbox.flush(NOW)
     assert line.endswith("answered 400 not now; this alert is not sent")
     assert taken(receiver) == [("e2", "firing")]
@@ -132,7 +132,7 @@ from namel3ss_debug.monitoring.alert import Alert
 from namel3ss_debug.monitoring.channels.outbox import Outbox
 outbox = Outbox(Path(sys.argv[1]), DebugConfiguration(alert_channels={"ops": {"kind": "webhook", "url": sys.argv[2]}}), 0.0)
 for number in range(20):
-    outbox.put(Alert("r", "error", "firing", "text", (), None, None, 1.0, 1.0, None, "t.jsonl", (), "", "f", f"e{number}"))
+    outbox.put(Alert("r", "error", "firing", "text", (), None, None, 1.0, 1.0, None, "t.jsonl", (), "", f"f{number}", f"e{number}"), 1.0)
     if number == 9:
         outbox.flush(1.0)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -153,7 +153,7 @@ def test_a_rate_limit_delays_and_drops_nothing(tmp_path, receiver, webhook):
     """No more than so many alerts are sent within a minute."""
     outbox = make_outbox(tmp_path, ops=webhook | {"per_minute": 3})
     for number in range(8):
-        outbox.put(episode(number))
+        outbox.put(episode(number), NOW)
     counts = []
     for second in range(0, 180, 10):
         outbox.flush(NOW + second)
@@ -167,9 +167,9 @@ def test_a_channel_takes_from_a_severity_on(tmp_path, receiver, webhook):
     outbox = make_outbox(
         tmp_path, ops=webhook | {"severity": "error"}, log={"kind": "jsonl", "path": str(tmp_path / "a")}
     )
-    light = replace(ALERT, severity="warning", episode="light")
+    light = replace(ALERT, severity="warning", episode="light", fingerprint="a" * 32)
     for alert in (light, ALERT, resolved(light)):
-        outbox.put(alert)
+        outbox.put(alert, NOW)
     assert outbox.flush(NOW) == []
     assert taken(receiver) == [("e1", "firing")]
     lines = [json.loads(line) for line in (tmp_path / "a").read_text().splitlines()]
@@ -187,24 +187,64 @@ def test_two_monitors_of_a_folder_send_once(tmp_path, receiver, webhook):
     deliver = module.deliver
 
     def deliver_beside(*arguments):
-        second.put(episode(2))
+        second.put(episode(2), NOW)
         assert second.flush(NOW) == []
         deliver(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "deliver", deliver_beside)
-        first.put(ALERT)
+        first.put(ALERT, NOW)
         first.flush(NOW)
     assert taken(receiver) == [("e1", "firing")]
     assert second.flush(NOW) == []
     assert taken(receiver) == [("e1", "firing"), ("e2", "firing")]
 
 
+def test_what_two_monitors_see_is_one_episode(tmp_path, receiver, webhook):
+    """Each dates it by its own looks; the first one that sees the end says so, and what begins after it is another one."""
+    first, second = make_outbox(tmp_path, ops=webhook), make_outbox(tmp_path, ops=webhook)
+    seen_later = replace(ALERT, episode="e2", began=ALERT.began + 0.2)
+    first.put(ALERT, NOW)
+    second.put(seen_later, NOW)
+    second.put(resolved(seen_later), NOW + 60)
+    first.put(resolved(ALERT), NOW + 61)
+    first.put(
+        ALERT, NOW + 62
+    )  # as a monitor does that is started again and reads the trace from the beginning
+    first.put(replace(ALERT, episode="e3", began=NOW + 90), NOW + 90)
+    assert first.flush(NOW + 100) == []
+    assert taken(receiver) == [("e1", "firing"), ("e1", "resolved"), ("e3", "firing")]
+
+
+def test_an_episode_whose_end_nobody_saw_goes_on_for_an_hour(tmp_path, receiver, webhook):
+    """Each look of `monitor --once` is a monitor of its own."""
+    for number, after in enumerate((0, 1800, 3600, 7300)):
+        later = replace(ALERT, episode=f"e{number}", began=NOW + after)
+        make_outbox(tmp_path, ops=webhook).put(later, NOW + after)
+    assert make_outbox(tmp_path, ops=webhook).flush(NOW + 7300) == []
+    assert taken(receiver) == [("e0", "firing"), ("e3", "firing")]
+
+
+def test_a_channel_that_breaks_holds_up_no_other(tmp_path, receiver, webhook, monkeypatch):
+    """Whatever it raises, the line has no text of it, which may hold a secret."""
+
+    def deliver(channel, alert, now):
+        raise ValueError("Bearer s3cr3t")
+
+    monkeypatch.setattr("namel3ss_debug.monitoring.channels.terminal.deliver", deliver)
+    outbox = make_outbox(tmp_path, broken={"kind": "terminal"}, ops=webhook)
+    outbox.put(ALERT, NOW)
+    (line,) = outbox.flush(NOW)
+    assert "ValueError" in line
+    assert "s3cr3t" not in line
+    assert taken(receiver) == [("e1", "firing")]
+
+
 def test_secrets_of_a_trace_are_replaced_on_the_way_out(tmp_path, receiver, webhook):
     """Neither the file nor the receiver gets them."""
     secret = "sk-ant-api03-" + "A1b2" * 24
     outbox = make_outbox(tmp_path, ops=webhook)
-    outbox.put(replace(ALERT, text=f"failed with {secret}", labels=(("tool", secret),)))
+    outbox.put(replace(ALERT, text=f"failed with {secret}", labels=(("tool", secret),)), NOW)
     outbox.flush(NOW)
     assert secret not in receiver.requests[0][2].decode()
     assert secret.encode() not in (tmp_path / ".alerts.sqlite").read_bytes()
@@ -214,13 +254,13 @@ def test_secrets_of_a_trace_are_replaced_on_the_way_out(tmp_path, receiver, webh
 def test_the_file_is_private_and_forgets_what_was_sent_long_ago(tmp_path, receiver, webhook):
     """After thirty days, an episode could be sent again; what waits is kept."""
     outbox = make_outbox(tmp_path, ops=webhook)
-    outbox.put(ALERT)
+    outbox.put(ALERT, NOW)
     outbox.flush(NOW)
     assert (tmp_path / ".alerts.sqlite").stat().st_mode & 0o077 == 0
-    outbox.put(episode(2))
+    outbox.put(episode(2), NOW)
     later = make_outbox(tmp_path, now=NOW + KEEP_SECONDS + 1, ops=webhook)
     assert later.count_waiting() == 1
-    later.put(ALERT)
+    later.put(ALERT, NOW)
     assert later.count_waiting() == 2
 
 
@@ -236,5 +276,5 @@ def test_a_file_that_is_no_outbox_is_one_line(tmp_path, webhook):
 def test_without_channels_nothing_is_written(tmp_path):
     """The folder stays as it is."""
     outbox = make_outbox(tmp_path / "none")
-    outbox.put(ALERT)
+    outbox.put(ALERT, NOW)
     assert (outbox.flush(NOW), outbox.count_waiting(), (tmp_path / "none").exists()) == ([], 0, False)
