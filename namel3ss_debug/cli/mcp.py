@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import wraps
 from typing import Annotated, Any, Final
 
 import click
@@ -29,13 +31,16 @@ Langfuse and others) are opened too. Numbers such as 26 or #26 are events: give 
 
 
 def ask(command: str, *options: str | None, traces: tuple[str, ...] = (), next_call: str = "") -> str:
-    """Return what a command prints, or what is wrong with it.
+    """Return what a command prints.
 
     Args:
         command: one of the commands that only read.
         options: its options, each in one word with its value; None is left out.
         traces: what stands for the traces; a word that begins with a dash is no option here.
         next_call: what to call next, named below the result.
+
+    Raises:
+        WrongUsageError: what is wrong with the command; the server answers with an error.
     """
     words = [command, *(option for option in options if option is not None), "--", *traces]
     environment = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
@@ -52,12 +57,16 @@ def ask(command: str, *options: str | None, traces: tuple[str, ...] = (), next_c
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"{command} took longer than {SECONDS} s; ask for less, such as one event"
+        raise WrongUsageError(
+            f"{command} took longer than {SECONDS} s; ask for less, such as one event"
+        ) from None
     text = done.stdout.strip() or done.stderr.strip()
     if len(text) > LONGEST:
         cut = text[:LONGEST].rpartition("\n")[0]
         text = f"{cut}\n... {len(text) - len(cut)} further characters; ask for less"
-    return f"{text}\n\nNext: {next_call}" if next_call and done.returncode in (0, 1) else text
+    if done.returncode not in (0, 1):  # 1: something was found, as grep says it
+        raise WrongUsageError(text)
+    return f"{text}\n\nNext: {next_call}" if next_call else text
 
 
 Trace = Annotated[str, "a path, the first letters of an execution id, or latest"]
@@ -152,10 +161,22 @@ def make_server() -> Any:
     """
     try:
         from mcp.server.mcpserver import MCPServer
+        from mcp.server.mcpserver.exceptions import ToolError
         from mcp.types import ToolAnnotations
     except ImportError:
         raise WrongUsageError("mcp needs the SDK of MCP: pip install 'namel3ss-debug[mcp]'") from None
     server = MCPServer("namel3ss-debug", instructions=INSTRUCTIONS)
+
+    def reporting(tool: Callable[..., str]) -> Callable[..., str]:
+        @wraps(tool)
+        def call(*args: Any, **kwargs: Any) -> str:
+            try:
+                return tool(*args, **kwargs)
+            except WrongUsageError as error:  # of any other exception the SDK keeps the text from the client
+                raise ToolError(str(error)) from None
+
+        return call
+
     for tool in TOOLS:
-        server.tool(annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False))(tool)
+        server.tool(annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False))(reporting(tool))
     return server

@@ -11,6 +11,7 @@ from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from namel3ss_debug.cli import mcp
+from namel3ss_debug.errors import WrongUsageError
 
 DATA = Path(__file__).parent.parent / "data"
 FAILING = str(DATA / "recordings" / "failing_agent.jsonl")
@@ -100,10 +101,12 @@ def test_a_client_cannot_pass_options_or_run_anything(tmp_path):
             ("search", {"where": "__import__('os').system('touch written')", "trace": FAILING}),
             ("explain", {"trace": f"-o{wanted}"}),
         ]
-        return [text_of(await client.call_tool(name, arguments)) for name, arguments in tried]
+        return [await client.call_tool(name, arguments) for name, arguments in tried]
 
-    for text in session(tmp_path, talk):
-        assert text.startswith("namel3ss debug: "), text
+    for result in session(tmp_path, talk):
+        text = text_of(result)
+        assert result.is_error
+        assert "namel3ss debug: " in text, text
         assert "Usage:" not in text
     assert not [*tmp_path.rglob("written*")]
 
@@ -118,7 +121,9 @@ def test_a_long_result_is_cut(monkeypatch):
 
 @pytest.mark.parametrize("trace", ["latest", "nothing.jsonl"])
 def test_what_is_not_there_is_one_line(trace, tmp_path, monkeypatch):
-    """As on the command line."""
+    """As on the command line, and an error for the client."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NAMEL3SS_DEBUG_OUTPUT_DIR", str(tmp_path))
-    assert mcp.analyze(trace).count("\n") == 0
+    with pytest.raises(WrongUsageError) as caught:
+        mcp.analyze(trace)
+    assert "\n" not in str(caught.value)
